@@ -1,0 +1,92 @@
+"""The records that travel between the stages of a run; each is one line of a file in the run folder."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ImageId: TypeAlias = int | str
+FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
+Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
+
+
+class Record(BaseModel):
+    """Base of everything that is written to a file: unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GroundTruth(Record):
+    """What is in one image: the categories of the judge's vocabulary, plus what else the dataset knows."""
+
+    image_id: ImageId
+    objects: tuple[str, ...]
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Response(Record):
+    """What a model wrote for one sample and one prompt.
+
+    `sample_id` names the row; `image_id` joins the ground truth. `response` is the answer alone, `reasoning`
+    a thinking block kept apart. `error` is set exactly when there is no response (then `response` is null).
+    """
+
+    sample_id: str
+    image_id: ImageId
+    response: str | None
+    generation: int = 0
+    """Which of several responses to the same sample this is, from 0."""
+    prompt: str | None = None
+    reasoning: str | None = None
+    finish_reason: FinishReason = "unknown"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    token_ends: tuple[int, ...] | None = None
+    """For each generated token, the character offset in `response` at which its text ends."""
+    error: str | None = None
+
+
+class Mention(Record):
+    """One object that a response names."""
+
+    category: str
+    text: str
+    start: int
+    """Character offset in the response of the first character, …"""
+    end: int
+    """… and of the one after the last."""
+    word: int
+    """Index of the first word, counting whitespace-separated words of the response from 0."""
+    token: int | None = None
+    """Index of the generated token that holds the first character, where the backend says."""
+    verdict: Verdict | None = None
+    votes: dict[str, int] | None = None
+
+
+class Judgement(Record):
+    """What a judge found one response to say, or why it could not say."""
+
+    sample_id: str
+    image_id: ImageId
+    generation: int = 0
+    mentions: tuple[Mention, ...] = ()
+    unscored: str | None = None
+
+
+class Judge(Protocol):
+    """Decides which objects a response names. Never sees the image or the ground truth."""
+
+    name: str
+    vocabulary: tuple[str, ...]
+    """The categories it can name, in a fixed order."""
+
+    def signature(self) -> str:
+        """How it reads, for the score's signature: `lexicon(reading=careful,vocabulary=coco80)`."""
+        ...
+
+    def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
+        """Yield one judgement a response, in order, verdicts not yet set.
+
+        A response with an error, or one that cannot be judged, is unscored with its reason.
+        """
+        ...
