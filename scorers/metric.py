@@ -5,10 +5,10 @@ The split makes every resample, subset and pooled score a matrix product away (t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from eidolon.scorers.types import Judgement, Response
 
@@ -23,6 +23,8 @@ class Quantity:
     higher_is_better: bool | None
     bounds: tuple[float, float]
     description: str
+    undefined: str = "its denominator is zero"
+    """What is missing where the value is undefined: the reason beside a null in `scores.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,34 @@ class Metric(Protocol):
 
     family: str
     quantities: tuple[Quantity, ...]
+    columns: tuple[str, ...]
+    """A name for each of the k statistics; their sums are the `counts` block of `scores.json`."""
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
-        """Return sufficient statistics, shape (samples, k), additive over samples."""
+        """Return sufficient statistics, shape (samples, k), finite and additive over samples."""
         ...
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
         """Map summed statistics (..., k) to one array (...) a quantity; NaN where it is undefined."""
         ...
+
+
+@runtime_checkable
+class CategoryMetric(Protocol):
+    """A metric that can also be had for each category by itself."""
+
+    def by_category(self, vocabulary: Sequence[str]) -> Metric:
+        """Return the same quantities, computed to arrays (..., categories) in the vocabulary's order.
+
+        Its statistics are category-major, shape (samples, categories · k), where `columns` names the k
+        statistics of one category.
+        """
+        ...
+
+
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
+    """Return `numerator / denominator` elementwise, NaN where the denominator is zero."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    result = np.full(top.shape, np.nan)
+    np.divide(top, bottom, out=result, where=bottom != 0)
+    return result

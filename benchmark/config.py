@@ -1,0 +1,129 @@
+"""What a run is to do, from command-line flags and a YAML file; a wrong field is a one-line UserError."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from eidolon.models.response_lines import decode_text, excerpt, read_bytes
+from eidolon.scorers.bootstrap import RESAMPLES
+from eidolon.scorers.errors import UserError, did_you_mean
+
+TASKS = ("describe",)
+METRICS = ("chair", "objects")
+"""What free-form descriptions are scored with unless `--metric` says otherwise."""
+
+
+def _as_text(value: object) -> object:
+    """Options are text, as on the command line: YAML's `true` and `3` are read as written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Options = dict[str, Annotated[str, BeforeValidator(_as_text)]]
+
+
+class Settings(BaseModel):
+    """Base of the configuration: fixed fields, checked values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Settings):
+    """One model of the run."""
+
+    name: str
+    """`backend/name`, or the bare name of a shipped model."""
+    options: Options = {}
+    label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)
+    """Name of its run folder, by default made from `name`."""
+
+
+def _as_model(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class JudgeSpec(Settings):
+    """Who reads the responses."""
+
+    name: str = "lexicon"
+    options: Options = {}
+
+
+class RunConfig(Settings):
+    """Everything `eidolon run` can be told, with the defaults; the fields of a `--config` file."""
+
+    models: tuple[Annotated[ModelSpec, BeforeValidator(_as_model)], ...] = ()
+    """No model means the shipped ones."""
+    dataset: str = "scenes"
+    dataset_options: Options = {}
+    task: str = "describe"
+    limit: int | None = Field(None, ge=1)
+    """At most so many samples."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Of the drawn dataset, of sampling, and of the bootstrap."""
+    prompt: str = "describe"
+    """A preset's name or a text."""
+    max_new_tokens: int = Field(512, ge=1)
+    temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    generations: int = Field(1, ge=1)
+    """Responses a sample."""
+    batch_size: int = Field(16, ge=1)
+    judge: JudgeSpec = JudgeSpec()
+    metrics: tuple[str, ...] = METRICS
+    resamples: int = Field(RESAMPLES, ge=0)
+    """Of the bootstrap; 0 for no intervals."""
+    max_unscored: float = Field(0.05, ge=0, le=1)
+    """Share of unscored responses beyond which the run ends with exit code 3."""
+
+
+def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
+    """Merge a YAML file and the flags that were given (not None), which win over the file."""
+    fields = _read_yaml(path) if path is not None else {}
+    if path is not None:
+        _validate(fields, str(path), {})
+    given = {name: value for name, value in flags.items() if value is not None}
+    names = {name: "--" + name.replace("_", "-") for name in given} | {"models": "--model"}
+    config = _validate({**fields, **given}, None, names)
+    if config.task not in TASKS:
+        raise UserError(f"--task {config.task!r}: unknown task{did_you_mean(config.task, TASKS)}")
+    if config.generations > 1 and config.temperature == 0:
+        raise UserError(
+            f"--generations {config.generations}: greedy decoding gives the same response every time; "
+            "add --temperature"
+        )
+    return config
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(decode_text(read_bytes(path), path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise UserError(f"{path}{line}: is not valid YAML ({getattr(error, 'problem', None) or error})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected fields like 'dataset: scenes', found {excerpt(content)}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _validate(fields: Mapping[str, Any], file: str | None, flags: Mapping[str, str]) -> RunConfig:
+    try:
+        return RunConfig.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        location = [str(part) for part in problem["loc"]]
+        dotted = ".".join(location)
+        where = f"{file}: field {dotted!r}" if file else flags.get(location[0], dotted)
+        if problem["type"] == "extra_forbidden":
+            owner = ModelSpec if "models" in location[:-1] else JudgeSpec if "judge" in location[:-1] else RunConfig
+            mend = did_you_mean(location[-1], [*owner.model_fields])
+            raise UserError(f"{where}: unknown field, with the value {excerpt(problem['input'])}{mend}") from None
+        raise UserError(f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {excerpt(problem['input'])}") from None

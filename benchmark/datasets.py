@@ -1,0 +1,209 @@
+"""Datasets by name, and the one shape in which a run takes them: ordered samples, images decoded late.
+
+A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`, `image`
+(an `Image` feature) and `objects` (a list of category names), and `sample_id` where an image occurs more than
+once; further columns are ignored. Other packages add one with the entry-point group `eidolon.datasets`.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from eidolon.models.response_lines import decode_text, excerpt, iterate_objects, read_bytes, read_image_id
+from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.registry import Registry
+from eidolon.scorers.signature import hashed
+from eidolon.scorers.types import ImageId
+
+if TYPE_CHECKING:
+    import datasets
+    from PIL import Image
+
+Loader = Callable[[str, int | None, int, Mapping[str, str]], "datasets.Dataset"]
+
+registry: "Registry[Loader]" = Registry(
+    "dataset",
+    "eidolon.datasets",
+    {"scenes": "eidolon.benchmark.datasets:load_scenes", "folder": "eidolon.benchmark.datasets:load_folder"},
+)
+
+SCENES_SAMPLES = 64
+"""How many scenes are drawn without `--limit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a dataset with its truth. `index` finds the image."""
+
+    index: int
+    sample_id: str
+    image_id: ImageId
+    objects: tuple[str, ...]
+    image_sha256: str | None
+    """Of the file's bytes; None where they cannot be read."""
+
+
+class SampleSource:
+    """The samples of a dataset in the order of the run."""
+
+    def __init__(self, name: str, settings: Mapping[str, Any], rows: "datasets.Dataset") -> None:
+        """Take over a dataset. Columns that are missing or ill-typed, no samples at all, and a sample id that
+        occurs twice are UserErrors."""
+        import datasets
+
+        for column in ("image_id", "image", "objects"):
+            if column not in rows.column_names:
+                raise UserError(f"--dataset {name}: has no column {column!r}; found {', '.join(rows.column_names)}")
+        if not len(rows):
+            raise UserError(f"--dataset {name}: holds no samples")
+        self.name = name
+        self.settings = dict(settings)
+        self._rows = rows.cast_column("image", datasets.Image(decode=False))
+        self.samples: tuple[Sample, ...] = tuple(self._read(index, row) for index, row in enumerate(self._rows))
+        seen: dict[str, int] = {}
+        for sample in self.samples:
+            if (first := seen.setdefault(sample.sample_id, sample.index)) != sample.index:
+                raise UserError(
+                    f"--dataset {name}: sample id {sample.sample_id!r} stands in rows {first} and {sample.index}"
+                )
+        self.sha256 = self._hash()
+
+    def image(self, sample: Sample) -> "Image.Image":
+        """Decode a sample's image, upright and in RGB. Raises whatever Pillow makes of an unreadable one."""
+        from PIL import Image, ImageOps
+
+        with Image.open(io.BytesIO(_image_bytes(self._rows[sample.index]["image"]))) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+
+    def signature(self) -> str:
+        """Return name and hash as they stand in a score's signature."""
+        return hashed(self.name, self.sha256)
+
+    def _read(self, index: int, row: Mapping[str, Any]) -> Sample:
+        where = f"--dataset {self.name}: row {index}"
+        image_id = read_image_id(row["image_id"], where)
+        objects = row["objects"]
+        if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
+            raise UserError(f"{where}: 'objects' must be a list of strings, found {excerpt(objects)}")
+        sample_id = row.get("sample_id")
+        return Sample(
+            index=index,
+            sample_id=str(image_id if sample_id is None else sample_id),
+            image_id=image_id,
+            objects=tuple(sorted(set(objects))),
+            image_sha256=_image_hash(row["image"]),
+        )
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            line = [sample.sample_id, sample.image_id, sample.objects, sample.image_sha256]
+            digest.update(json.dumps(line).encode() + b"\n")
+        return digest.hexdigest()
+
+
+def load_dataset(name: str, *, limit: int | None, seed: int, options: Mapping[str, str]) -> SampleSource:
+    """Load a dataset by its name, `NAME` or `NAME/WHERE`, at most `limit` samples of it."""
+    base, _, where = name.partition("/")
+    rows = registry.get(base)(where, limit, seed, options)
+    if limit is not None and len(rows) > limit:
+        rows = rows.select(range(limit))
+    return SampleSource(name, options, rows)
+
+
+def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str) -> None:
+    """Raise a UserError for a category that the judge does not know."""
+    for name in objects:
+        if name not in vocabulary:
+            raise UserError(f"{where}: unknown category {name!r}{did_you_mean(name, list(vocabulary))}")
+
+
+def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Draw Scenes: as many as the limit says, from the seed, the options being its dials."""
+    from eidolon.benchmark.scenes import dataset
+    from eidolon.benchmark.scenes.scene import Dials
+
+    if where:
+        raise UserError(f"--dataset scenes/{where}: Scenes is drawn, not read; write --dataset scenes")
+    for key, value in options.items():
+        if key not in Dials.model_fields:
+            mend = did_you_mean(key, [*Dials.model_fields])
+            raise UserError(f"-D {key}={value}: Scenes has no dial {key!r}{mend}")
+    try:
+        dials = Dials.model_validate(dict(options))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        given = f"{field}={options[field]}" if field in options else ", ".join(f"{k}={v}" for k, v in options.items())
+        raise UserError(f"-D {given}: {problem['msg']}") from error
+    return dataset.load(SCENES_SAMPLES if limit is None else limit, seed, **dials.model_dump())
+
+
+def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Read a folder of images with an `objects.jsonl`: lines {"image_id", "image", "objects"}.
+
+    `image` is a file name relative to the folder, which it cannot leave; `sample_id` may be given too.
+    """
+    import datasets
+
+    if not where:
+        raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
+    if options:
+        raise UserError(f"-D {next(iter(options))}: a folder dataset takes no options")
+    folder = Path(where).expanduser()
+    table = folder / "objects.jsonl"
+    columns: dict[str, list[Any]] = {"sample_id": [], "image_id": [], "image": [], "objects": []}
+    for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
+        if limit is not None and len(columns["image"]) == limit:
+            break
+        place = f"{table}:{number}"
+        for field in ("image_id", "image", "objects"):
+            if field not in row:
+                raise UserError(f"{place}: field {field!r} is missing")
+        if not isinstance(row["objects"], list) or not all(isinstance(name, str) for name in row["objects"]):
+            raise UserError(f"{place}: 'objects' must be a list of strings, found {excerpt(row['objects'])}")
+        image_id = read_image_id(row["image_id"], place)
+        if columns["image_id"] and type(image_id) is not type(columns["image_id"][0]):
+            raise UserError(f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings")
+        columns["sample_id"].append(str(row.get("sample_id", image_id)))
+        columns["image_id"].append(image_id)
+        columns["image"].append(str(_image_path(folder, row["image"], place)))
+        columns["objects"].append(row["objects"])
+    features = datasets.Features(
+        {
+            "sample_id": datasets.Value("string"),
+            "image_id": datasets.Value("int64" if isinstance((columns["image_id"] or [0])[0], int) else "string"),
+            "image": datasets.Image(decode=False),
+            "objects": datasets.List(datasets.Value("string")),
+        }
+    )
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def _image_path(folder: Path, name: object, place: str) -> Path:
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{place}: 'image' must be a file name, found {excerpt(name)}")
+    path = folder / name
+    if "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{place}: 'image' must lie in the folder, found {excerpt(name)}")
+    if not path.is_file():
+        raise UserError(f"{place}: no such image file: {excerpt(name)}")
+    return path
+
+
+def _image_hash(cell: Mapping[str, Any]) -> str | None:
+    try:
+        return hashlib.sha256(_image_bytes(cell)).hexdigest()
+    except OSError:  # met again, and recorded, when the image is to be decoded
+        return None
+
+
+def _image_bytes(cell: Mapping[str, Any]) -> bytes:
+    content = cell["bytes"]
+    return content if isinstance(content, bytes) else Path(cell["path"]).read_bytes()

@@ -1,0 +1,254 @@
+"""A run: generate → judge → score, each stage from the files of the one before.
+
+    samples.jsonl ─ produce ─→ responses.jsonl ─ judge ─→ judgements.jsonl ─ score ─→ scores.json
+
+A stage does what its file lacks, batch by batch, and nothing if it is whole; so the same call begins a run,
+continues one that was killed, and does later stages again whose files were deleted. Batches are fixed by the
+position of their requests and carry their own seed, so a batch done again is the same batch.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.progress import meter
+from eidolon.benchmark.run_folder import (
+    JUDGEMENTS,
+    RESPONSES,
+    SAMPLES,
+    SCORES,
+    BatchFile,
+    RunFolder,
+    RunRecord,
+    SampleRow,
+    check_folder,
+    new_session,
+    open_run,
+    provenance,
+    write_atomically,
+    write_once,
+)
+from eidolon.models.base import Decoding, Model, Request
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.metric import JudgedSample, Metric
+from eidolon.scorers.scores import Scores, score
+from eidolon.scorers.signature import signature
+from eidolon.scorers.types import Judge, Judgement, Response
+from eidolon.scorers.verdict import with_verdicts
+
+JUDGE_BATCH = 256
+"""Responses that a judge is handed at once, and that are judged again after a kill."""
+POLICY = "unscored=left-out"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be done, checked to the point where only the model can still fail."""
+
+    path: Path
+    name: str
+    config: dict[str, Any]
+    """Everything that decides the result, JSON-ready: two runs with equal configs are the same run."""
+    samples: tuple[SampleRow, ...]
+    keys: tuple[tuple[str, int], ...]
+    """(sample id, generation) of every response, in order."""
+    batch_size: int
+    judge: Judge
+    metrics: tuple[Metric, ...]
+    dataset: str
+    prompt: str | None
+    decoding: str | None
+    """The last three as they stand in the signature."""
+    seed: int
+    resamples: int
+
+    def signature(self) -> str:
+        """Return the line that goes beside every score of this run."""
+        return signature(
+            dataset=self.dataset,
+            prompt=self.prompt,
+            decoding=self.decoding,
+            judge=self.judge.signature(),
+            policy=POLICY,
+            n=len(self.keys),
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+
+class Producer(Protocol):
+    """Where responses come from: a model, or a file."""
+
+    def prepare(self) -> None:
+        """Do whatever can fail by the user's mistake; called before a new folder is made."""
+        ...
+
+    def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
+        """Append the batches that are missing."""
+        ...
+
+
+def execute(run: Run, producer: Producer) -> Scores:
+    """Bring a run to its end, from wherever it is. UserErrors before the folder exists leave none behind."""
+    if check_folder(run.path, run.config) is None:
+        producer.prepare()
+    with open_run(run.path, _record(run)) as folder:
+        write_once(folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples))
+        responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
+        if responses.batches:
+            folder.forget(SCORES, JUDGEMENTS)
+            producer.produce(folder, responses)
+        judgements = judge_responses(run, folder, responses.records)
+        scores = score_judgements(run, responses.records, judgements)
+        write_atomically(folder.path / SCORES, scores.to_json())
+    return scores
+
+
+def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
+    """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
+    truth = {row.sample_id: row.objects for row in run.samples}
+    judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, JUDGE_BATCH)
+    for batch in judgements.batches:
+        folder.forget(SCORES)
+        judged = run.judge.judge(responses[judgements.span(batch)])
+        judgements.append([with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged])
+    return judgements.records
+
+
+def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
+    """Compute the metrics of all responses that could be judged."""
+    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
+    judged = [
+        JudgedSample(response, judgement, truth[response.sample_id])
+        for response, judgement in zip(responses, judgements, strict=True)
+        if judgement.unscored is None
+    ]
+    return score(
+        judged,
+        run.metrics,
+        signature=run.signature(),
+        unscored=len(judgements) - len(judged),
+        requested=len(run.keys),
+        vocabulary=run.judge.vocabulary,
+        seed=run.seed,
+        resamples=run.resamples,
+    )
+
+
+class Generation:
+    """Responses from a model, for every generation of every sample."""
+
+    def __init__(
+        self, name: str, load: Callable[[], Model], source: SampleSource, prompt: str, decoding: Decoding
+    ) -> None:
+        """Take the model's name, how to load it (done at most once, and only if something is missing), and
+        what to ask it."""
+        self._name, self._load, self._source = name, load, source
+        self._prompt, self._decoding = prompt, decoding
+        self._samples = {sample.sample_id: sample for sample in source.samples}
+        self._model: Model | None = None
+
+    def prepare(self) -> None:
+        """Load the model."""
+        if self._model is None:
+            self._model = self._load()
+
+    def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
+        """Answer the missing batches, showing the progress."""
+        self.prepare()
+        assert self._model is not None
+        folder.describe_model(_description(self._model))
+        keys = responses.keys
+        with meter(self._name, len(keys), len(responses.records)) as progress:
+            for batch in responses.batches:
+                answers = self._answer(self._model, keys[responses.span(batch)], batch)
+                responses.append(answers)
+                progress.advance(
+                    len(answers),
+                    sum(answer.completion_tokens or 0 for answer in answers),
+                    sum(answer.error is not None for answer in answers),
+                )
+
+    def _answer(self, model: Model, keys: Sequence[tuple[str, int]], batch: int) -> list[Response]:
+        decoding = replace(self._decoding, seed=batch_seed(self._decoding.seed, batch))
+        requests: list[Request] = []
+        unreadable: dict[tuple[str, int], Response] = {}
+        for sample_id, generation in keys:
+            sample = self._samples[sample_id]
+            try:
+                image = self._source.image(sample)
+            except Exception as error:  # a broken file makes Pillow raise almost anything; it is recorded
+                unreadable[sample_id, generation] = self._failed(sample, generation, error)
+            else:
+                requests.append(
+                    Request(sample_id, sample.image_id, image, self._prompt, generation, decoding)
+                )
+        found = collect(self._name, requests, model.generate(requests)) if requests else {}
+        return [unreadable[key] if key in unreadable else found[key] for key in keys]
+
+    def _failed(self, sample: Sample, generation: int, error: Exception) -> Response:
+        return Response(
+            sample_id=sample.sample_id,
+            image_id=sample.image_id,
+            response=None,
+            generation=generation,
+            prompt=self._prompt,
+            finish_reason="error",
+            error=f"the image cannot be read: {type(error).__name__}: {error}",
+        )
+
+
+def batch_seed(seed: int, batch: int) -> int:
+    """Return the sampling seed of a batch, below 2³²: sampled batches differ, and one done again does not."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{batch}".encode()).digest()[:4], "big")
+
+
+def collect(
+    name: str, requests: Sequence[Request], responses: Iterable[Response]
+) -> dict[tuple[str, int], Response]:
+    """Return a model's responses by (sample id, generation).
+
+    A response to what was not asked, two to one request, none to another, and one with neither text nor error
+    (or both) are UserErrors that name the model: a custom one may do any of this.
+    """
+    asked = {(request.sample_id, request.generation): request for request in requests}
+    found: dict[tuple[str, int], Response] = {}
+    for response in responses:
+        key = (response.sample_id, response.generation)
+        if key not in asked or response.image_id != asked[key].image_id:
+            raise UserError(f"model {name!r}: answered sample {key[0]!r} (generation {key[1]}), which was not asked")
+        if key in found:
+            raise UserError(f"model {name!r}: answered sample {key[0]!r} (generation {key[1]}) twice")
+        if (response.response is None) == (response.error is None):
+            raise UserError(
+                f"model {name!r}: the answer to sample {key[0]!r} must have either a response or an error"
+            )
+        found[key] = response
+    for key in asked:
+        if key not in found:
+            raise UserError(
+                f"model {name!r}: gave no answer to sample {key[0]!r} (generation {key[1]}); "
+                f"{len(found)} of {len(asked)} requests were answered"
+            )
+    return found
+
+
+def _description(model: Model) -> dict[str, Any]:
+    describe = getattr(model, "describe", None)
+    described: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
+    return described
+
+
+def _record(run: Run) -> RunRecord:
+    return RunRecord(
+        name=run.name,
+        config=run.config,
+        batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},
+        sample_ids=[row.sample_id for row in run.samples],
+        provenance=provenance(),
+        sessions=[new_session()],
+    )

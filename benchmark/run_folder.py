@@ -1,0 +1,389 @@
+"""The run folder: what is in it, who may write to it, and how it survives being killed.
+
+`run.json` describes the run from its first byte. `responses.jsonl` and `judgements.jsonl` grow by whole batches;
+what a kill tears is dropped and the batch done again. `scores.json` comes last, in one piece. See `pipeline`.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eidolon.models.response_lines import excerpt
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.types import ImageId, Judgement, Record, Response
+
+SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
+
+RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES = (
+    "run.json",
+    "samples.jsonl",
+    "responses.jsonl",
+    "judgements.jsonl",
+    "scores.json",
+)
+LOCK = ".lock"
+
+Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
+PACKAGES = ("eidolon", "torch", "transformers", "accelerate", "datasets", "pillow", "spacy", "nltk", "numpy", "pydantic")
+
+
+class SampleRow(Record):
+    """A line of `samples.jsonl`: a sample of the run and its truth, in the order of the run."""
+
+    sample_id: str
+    image_id: ImageId
+    objects: tuple[str, ...]
+    image_sha256: str | None = None
+    """Of the image file's bytes; null where the run saw no images."""
+
+
+class Session(BaseModel):
+    """One go at the run; a resumed run has several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    started: str
+    """UTC, ISO 8601."""
+    ended: str | None = None
+    """Null while it runs, and for ever when it was killed."""
+    status: Status = "started"
+    error: str | None = None
+    """The message, and for a bug its traceback."""
+    command: str
+    host: str
+    pid: int
+
+
+class Provenance(BaseModel):
+    """What the run ran on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    packages: dict[str, str]
+    python: str
+    platform: str
+    git_commit: str | None
+    """Of the checkout Eidolon runs from, `+dirty` with uncommitted changes; null when it is installed."""
+
+
+class RunRecord(BaseModel):
+    """The content of `run.json`."""
+
+    model_config = ConfigDict(extra="forbid", validate_by_name=True, serialize_by_alias=True)
+
+    schema_: Literal["eidolon/run/1"] = Field(SCHEMA, alias="schema")
+    status: Status = "started"
+    name: str
+    """What the leaderboard calls it: the model's name, or for responses from elsewhere the folder's."""
+    config: dict[str, Any]
+    """Everything that decides the result; a folder is only ever continued with an equal one."""
+    batches: dict[str, int]
+    """`size` and `count` of the batches of requests; batch k holds the requests k·size to (k+1)·size − 1, in
+    the order of `samples.jsonl`, all generations of a sample together."""
+    sample_ids: list[str]
+    model: dict[str, Any] | None = None
+    """What the model says of itself, once it was loaded."""
+    provenance: Provenance
+    sessions: list[Session]
+
+
+RecordT = TypeVar("RecordT", Response, Judgement)
+
+
+class BatchFile(Generic[RecordT]):
+    """A JSONL file of one record an expected key, written in fixed batches and resumed at a batch's edge."""
+
+    def __init__(
+        self, path: Path, record: type[RecordT], keys: Sequence[tuple[str, int]], batch_size: int
+    ) -> None:
+        """Take the (sample id, generation) of every record in order. Reads what is there, and cuts the file
+        after the last whole batch; records that are not the expected ones are a UserError."""
+        self._path = path
+        self.keys = keys
+        self._size = batch_size
+        self.records: list[RecordT] = []
+        self._resume(record)
+
+    @property
+    def done(self) -> int:
+        """Number of whole batches that are there."""
+        return -(-len(self.records) // self._size)
+
+    @property
+    def batches(self) -> range:
+        """The batches that are still to do."""
+        return range(self.done, -(-len(self.keys) // self._size))
+
+    def span(self, batch: int) -> slice:
+        """Return which of the keys belong to a batch."""
+        return slice(batch * self._size, min((batch + 1) * self._size, len(self.keys)))
+
+    def append(self, records: Sequence[RecordT]) -> None:
+        """Write the next batch to the disk before returning."""
+        expected = list(self.keys[self.span(self.done)])
+        if [(r.sample_id, r.generation) for r in records] != expected:
+            raise ValueError(f"batch {self.done} of {self._path.name} does not hold its samples in order")
+        text = "".join(record.model_dump_json() + "\n" for record in records)
+        with self._path.open("ab") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.records.extend(records)
+
+    def _resume(self, record: type[RecordT]) -> None:
+        if not self._path.exists():
+            return
+        content = self._path.read_bytes()
+        ends: list[int] = []
+        found: list[RecordT] = []
+        position = 0
+        while (end := content.find(b"\n", position)) != -1:
+            key = self.keys[len(found)] if len(found) < len(self.keys) else None
+            try:
+                line = record.model_validate_json(content[position:end])
+            except ValidationError as error:
+                raise UserError(
+                    f"{self._path}:{len(found) + 1}: is not a line this run wrote "
+                    f"({error.errors()[0]['msg']}); delete the file to do this stage again"
+                ) from error
+            if (line.sample_id, line.generation) != key:
+                raise UserError(
+                    f"{self._path}:{len(found) + 1}: holds sample {line.sample_id!r} where the run has "
+                    f"{key[0] if key else 'no more'!r}; delete the file to do this stage again"
+                )
+            found.append(line)
+            position = end + 1
+            ends.append(position)
+        whole = len(found) if len(found) == len(self.keys) else len(found) // self._size * self._size
+        self.records = found[:whole]
+        if (length := ends[whole - 1] if whole else 0) < len(content):
+            with self._path.open("r+b") as stream:
+                stream.truncate(length)
+
+
+class RunFolder:
+    """One run's folder, held by this process. Made by `open_run`."""
+
+    def __init__(self, path: Path, record: RunRecord) -> None:
+        self.path = path
+        self.record = record
+
+    def save(self) -> None:
+        """Write `run.json` anew."""
+        write_atomically(self.path / RUN, self.record.model_dump_json(indent=2) + "\n")
+
+    def describe_model(self, description: dict[str, Any]) -> None:
+        """Record what the loaded model says of itself; another than that of an earlier session is a UserError."""
+        if self.record.model is not None and self.record.model != description:
+            field, here, there = first_difference(description, self.record.model) or ("", None, None)
+            raise UserError(
+                f"{self.path}: was begun with another model: {field} is {excerpt(here)} now and was "
+                f"{excerpt(there)}; give another --out"
+            )
+        self.record.model = description
+        self.save()
+
+    def forget(self, *names: str) -> None:
+        """Delete files of later stages, which are no longer those of the earlier ones."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+
+def check_folder(path: Path, config: Mapping[str, Any]) -> RunRecord | None:
+    """Return the record of the run that is in a folder, None where the folder is free.
+
+    A folder that holds something else, or a run with another config, is a UserError that names the first
+    field that differs. Creates nothing.
+    """
+    try:
+        if not path.exists():
+            parent = next(p for p in path.absolute().parents if p.exists())
+            if not parent.is_dir():
+                raise UserError(f"--out {path}: {parent} is a file, not a folder")
+            if not os.access(parent, os.W_OK | os.X_OK):
+                raise UserError(f"--out {path}: no permission to write in {parent}")
+            return None
+        if not path.is_dir():
+            raise UserError(f"--out {path}: is a file, not a folder")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise UserError(f"--out {path}: no permission to write in it")
+        if not (path / RUN).exists():
+            if others := sorted(file.name for file in path.iterdir() if file.name != LOCK):
+                raise UserError(f"--out {path}: holds files of something else ({others[0]}); give another folder")
+            return None
+        record = read_record(path)
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be used ({error.strerror})") from error
+    if difference := first_difference(config, record.config):
+        field, here, there = difference
+        raise UserError(
+            f"--out {path}: holds a different run: {field} is {excerpt(here)} now and was {excerpt(there)}; "
+            "give another folder"
+        )
+    return record
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read the `run.json` of a folder; one that is not ours is a UserError."""
+    try:
+        return RunRecord.model_validate_json((path / RUN).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not a run folder: it holds no {RUN}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"{path / RUN}: is not a run record of this version: {field}: {problem['msg']}") from error
+
+
+@contextmanager
+def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
+    """Hold a run folder: locked, checked, its status kept true whatever happens inside.
+
+    An earlier run with the same config is continued. A UserError and any other exception end it with status
+    `error`, an interrupt with `cancelled`.
+    """
+    check_folder(path, fresh.config)
+    with _locked(path):
+        earlier = check_folder(path, fresh.config)
+        record = fresh
+        if earlier is not None:
+            record = earlier.model_copy(
+                update={"sessions": earlier.sessions + fresh.sessions, "provenance": fresh.provenance}
+            )
+        record.status = "started"
+        folder = RunFolder(path, record)
+        folder.save()
+        try:
+            yield folder
+        except KeyboardInterrupt:
+            _end(folder, "cancelled", "interrupted")
+            raise
+        except UserError as error:
+            _end(folder, "error", str(error))
+            raise
+        except BaseException:
+            _end(folder, "error", traceback.format_exc())
+            raise
+        _end(folder, "success", None)
+
+
+def new_session() -> Session:
+    """Describe this process, for the run's record."""
+    return Session(started=_now(), command=shlex.join(sys.argv), host=socket.gethostname(), pid=os.getpid())
+
+
+def provenance() -> Provenance:
+    """Collect the versions of what the run runs on."""
+    return Provenance(
+        packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        git_commit=_git_commit(),
+    )
+
+
+def first_difference(new: object, old: object, at: str = "") -> tuple[str, object, object] | None:
+    """Return (dotted field, new value, old value) of the first difference between two JSON-ready values."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for key in [*new, *(key for key in old if key not in new)]:
+            if found := first_difference(new.get(key), old.get(key), f"{at}.{key}" if at else str(key)):
+                return found
+        return None
+    return None if new == old else (at, new, old)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(text.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def write_once(path: Path, write: Callable[[], str]) -> None:
+    """Write a file that is not there yet, in one piece."""
+    if not path.exists():
+        write_atomically(path, write())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock. It is the kernel's, so a killed process leaves none behind."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        stream = (path / LOCK).open("a+")
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise UserError(f"--out {path}: is being written by {holder}; wait for it or give another folder") from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+        stream.flush()
+        yield
+
+
+def _end(folder: RunFolder, status: Status, error: str | None) -> None:
+    folder.record.status = status
+    session = folder.record.sessions[-1]
+    session.status, session.error, session.ended = status, error, _now()
+    folder.save()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+dirty" if dirty else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

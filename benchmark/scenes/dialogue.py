@@ -1,0 +1,118 @@
+"""Training dialogues: what a user and a model say to each other about a scene."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
+from eidolon.benchmark.scenes.text import MAX_WORDS, MIN_WORDS, Question, ask, caption, describe, filler
+
+DESCRIBE_PROMPTS = (
+    "Describe this image in detail.",
+    "Please describe this image in detail.",
+    "Describe the image.",
+    "What do you see in this picture?",
+)
+CAPTION_PROMPTS = (
+    "Provide a brief description of the given image.",
+    "Generate a short caption of the image.",
+    "What is in the image?",
+)
+FACTS: dict[str, tuple[str, ...]] = {
+    "the code word": ("maple", "silver", "harbor", "velvet", "comet", "ginger"),
+    "the painter": ("Anna", "Boris", "Clara", "David", "Emma", "Felix"),
+    "the day": ("Monday", "Tuesday", "Thursday", "Friday", "Saturday", "Sunday"),
+}
+"""Things told in words, not in the picture: what a later question about them measures is memory of text."""
+
+
+class Mixture(BaseModel):
+    """How often each kind of dialogue comes up; weights need not sum to one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: float = Field(5.0, ge=0)
+    """A long description, then questions after it."""
+    caption: float = Field(1.5, ge=0)
+    """One or two sentences that name everything, then questions."""
+    questions: float = Field(2.0, ge=0)
+    """Questions right after the image."""
+    filler: float = Field(0.8, ge=0)
+    """A stretch of words about nothing, then questions."""
+    other: float = Field(0.7, ge=0)
+    """A description of another picture, then questions about this one."""
+    min_words: int = Field(MIN_WORDS, ge=10)
+    max_words: int = Field(MAX_WORDS, ge=20)
+    """Bounds of a long description."""
+    questions_each: int = Field(4, ge=1)
+    """At most so many questions in a dialogue (twice as many where they come right after the image)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what is asked, and the answer to be learned."""
+
+    ask: str
+    answer: str
+    is_closed: bool
+    """Whether the answer is a bare Yes or No."""
+
+
+def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
+    """Ask about a fact from FACTS that was told before; yes and no are equally likely."""
+    yes = bool(rng.random() < 0.5)
+    value = told if yes else str(rng.choice([v for v in FACTS[name] if v != told]))
+    return Question(f"Is {name} {value}?", "Yes" if yes else "No", "attribute", name)
+
+
+def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> list[Turn]:
+    """Write one dialogue about the scene."""
+    kinds: tuple[Literal["description", "caption", "questions", "filler", "other"], ...] = (
+        "description", "caption", "questions", "filler", "other",
+    )  # fmt: skip
+    weights = np.array([getattr(mixture, kind) for kind in kinds])
+    kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
+    words = (mixture.min_words, mixture.max_words)
+    told: tuple[str, str] | None = None
+    prefix = ""
+    if kind != "questions" and rng.random() < 0.3:
+        name = str(rng.choice(list(FACTS)))
+        told = (name, str(rng.choice(FACTS[name])))
+        prefix = f"Remember that {name} is {told[1]}. "
+    n = int(rng.integers(1, mixture.questions_each + 1))
+    match kind:
+        case "description":
+            prompt = DESCRIBE_PROMPTS[0] if rng.random() < 0.6 else str(rng.choice(DESCRIBE_PROMPTS))
+            turns = [Turn(prefix + prompt, describe(scene, rng, words), is_closed=False)]
+        case "caption":
+            turns = [Turn(prefix + str(rng.choice(CAPTION_PROMPTS)), caption(scene, rng), is_closed=False)]
+        case "questions":
+            turns, n = [], 2 * mixture.questions_each
+        case "filler":
+            turns, prefix = [], prefix + _filler(rng, words) + " "
+        case "other":
+            other = make_scene(scene.seed, scene.index + 1, scene.dials)
+            turns, prefix = [], prefix + f"Another picture: {describe(other, rng, words)} Now this one. "
+    questions = [ask(scene, rng) for _ in range(n)]
+    if told:
+        questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*told, rng))
+    closed = [Turn(question.text, question.answer, is_closed=True) for question in questions]
+    if prefix and not turns:
+        closed[0] = Turn(prefix + closed[0].ask, closed[0].answer, is_closed=True)
+    return turns + closed
+
+
+def _filler(rng: np.random.Generator, words: tuple[int, int]) -> str:
+    target = float(np.exp(rng.uniform(np.log(words[0]), np.log(words[1]))))
+    sentences: list[str] = []
+    while sum(len(sentence.split()) for sentence in sentences) < target:
+        sentences.append(filler(rng))
+    return " ".join(sentences)
+
+
+def training_pair(seed: int, index: int, dials: Dials, mixture: Mixture) -> tuple[Scene, list[Turn]]:
+    """Return training sample `index` of the stream with this seed."""
+    scene = make_scene(seed, index, dials)
+    return scene, make_dialogue(scene, scene.rng("dialogue"), mixture)

@@ -1,0 +1,132 @@
+"""From a model's name on the command line to the model: `backend/name`, or a shipped checkpoint's bare name."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eidolon.models.options import construct
+from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.registry import Registry
+
+if TYPE_CHECKING:
+    from eidolon.models.base import Model
+
+backends: "Registry[Callable[..., Model]]" = Registry(
+    "model backend",
+    "eidolon.models",
+    {
+        "transformers": "eidolon.models.transformers_backend:TransformersModel",
+        "replay": "eidolon.models.replay:ReplayModel",
+        "python": "eidolon.models.custom:CustomModel",
+    },
+)
+"""Each is called with what follows `name/` and the options, and returns a model."""
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SAMPLED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A name that has been checked: which backend, and what it is to load."""
+
+    text: str
+    """As the user wrote it."""
+    backend: str
+    target: str
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder's name."""
+        return re.sub(r"[^A-Za-z0-9._]+", "-", self.text).strip("-.")[-120:] or "model"
+
+
+def resolve(text: str) -> ModelReference:
+    """Check a model's name without loading anything; a UserError says what is wrong with it."""
+    from eidolon.models.shipped import shipped_models
+
+    backend, slash, target = text.partition("/")
+    shipped = shipped_models()
+    if not slash:
+        if text in shipped:
+            return ModelReference(text, "transformers", str(shipped[text]))
+        if text in backends.names():
+            raise UserError(f"--model {text!r}: name what the backend is to load: {text}/NAME")
+        raise UserError(f"--model {text!r}: no shipped model of this name{did_you_mean(text, [*shipped])}")
+    if backend not in backends.names():
+        mend = did_you_mean(backend, backends.names())
+        raise UserError(f"--model {text!r}: unknown backend {backend!r}{mend} (models are named backend/name)")
+    if not target:
+        raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
+    if backend == "transformers":
+        target = _resolve_checkpoint(text, target, shipped)
+    elif backend == "replay" and not Path(target).expanduser().is_file():
+        raise UserError(f"--model {text!r}: no such file: {target}")
+    return ModelReference(text, backend, target)
+
+
+def load_model(name: str | ModelReference, options: Mapping[str, str] | None = None) -> "Model":
+    """Load a model. A wrong name, and an option that its backend lacks, are UserErrors."""
+    reference = resolve(name) if isinstance(name, str) else name
+    return construct(
+        backends.get(reference.backend),
+        options or {},
+        reference.target,
+        flag="-M",
+        what=f"model backend {reference.backend!r}",
+    )
+
+
+def content_hash(reference: ModelReference) -> str | None:
+    """Return a hash of the local files a model is made of, or None where there are none.
+
+    Files beyond 2 MiB enter with their size, first and last MiB (of weights: the tensor table, and tensors that
+    training changes), so that a checkpoint of many gigabytes takes no longer than a small one.
+    """
+    path = Path(reference.target).expanduser()
+    if reference.backend == "python" or not path.exists():
+        return None
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_SAMPLED_BYTES if size > 2 * _SAMPLED_BYTES else size))
+            if size > 2 * _SAMPLED_BYTES:
+                stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
+                digest.update(stream.read())
+    return digest.hexdigest()
+
+
+def _resolve_checkpoint(text: str, target: str, shipped: Mapping[str, Path]) -> str:
+    path = Path(target).expanduser()
+    if path.exists():
+        if not (path / "config.json").is_file():
+            raise UserError(f"--model {text!r}: {target} is not a model folder: it holds no config.json")
+        return str(path)
+    if target in shipped:
+        return str(shipped[target])
+    first = Path(path.parts[0])
+    if not _HUB_NAME.fullmatch(target) or first.exists():
+        raise UserError(f"--model {text!r}: the model path {target!r} does not exist")
+    if _offline() and not _cached(target):
+        raise UserError(
+            f"--model {text!r}: {target!r} is neither a folder here nor in the local Hub cache, "
+            "and HF_HUB_OFFLINE forbids to download it"
+        )
+    return target
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def _cached(repository: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, "config.json"), str)

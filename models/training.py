@@ -1,0 +1,351 @@
+"""Trains a small VL model on samples that are handed to it: seeded, resumable, on a CPU, a GPU or several.
+
+Each phase either trains the picture side alone (every image token must tell what is drawn in its cell) or the
+whole model on dialogues, with the same cell loss beside the language loss. The cell classifier is scaffolding:
+it is not part of the checkpoint.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from eidolon.scorers.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
+
+CHUNK = 16
+"""Batches are cut from so many batches' worth of samples sorted by length, so that little is padding."""
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """A picture, a dialogue about it, and what each cell of the picture shows.
+
+    `turns` are (question, answer, weight of the answer's loss); `cells` is bool, (grid, grid, labels);
+    `image` draws the picture when called.
+    """
+
+    image: Callable[[], Image.Image]
+    turns: Sequence[tuple[str, str, float]]
+    cells: NDArray[np.bool_]
+
+
+class Phase(BaseModel):
+    """A stretch of training with one kind of sample."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["cells", "dialogue"]
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    """Samples a step, over all processes."""
+
+
+class TrainingConfig(BaseModel):
+    """Everything that determines the weights, beside the samples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phases: tuple[Phase, ...]
+    seed: int = 0
+    learning_rate: float = Field(1.5e-3, gt=0)
+    warmup: int = Field(100, ge=0)
+    """Steps of linear warm-up; then a cosine down to a twentieth."""
+    weight_decay: float = Field(0.02, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    cell_weight: float = Field(0.5, ge=0)
+    """Weight of the cell loss beside the language loss."""
+    save_every: int = Field(200, ge=1)
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def locate(self, step: int) -> tuple[int, int]:
+        """Return (phase, step within it) of a step counted from the start of training."""
+        for number, phase in enumerate(self.phases):
+            if step < phase.steps:
+                return number, step
+            step -= phase.steps
+        raise IndexError(step)
+
+    def learning_rate_at(self, step: int) -> float:
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class CellClassifier(nn.Module):
+    """Reads off each image token what is drawn in its cell."""
+
+    def __init__(self, width: int, labels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, labels)
+
+    def forward(self, image_tokens: Tensor) -> Tensor:
+        """Map (batch, cells, width) to logits (batch, cells, labels)."""
+        logits: Tensor = self.linear(image_tokens)
+        return logits
+
+
+class Trainee(nn.Module):
+    """The model and its scaffolding under one forward, so that accelerate can wrap both."""
+
+    def __init__(self, model: "Idefics3ForConditionalGeneration", labels: int) -> None:
+        super().__init__()
+        self.model = model
+        self.cells = CellClassifier(model.config.text_config.hidden_size, labels)
+
+    def forward(self, batch: dict[str, Tensor], cell_weight: float) -> dict[str, Tensor]:
+        """Return the losses of one batch: `cells`, and with `input_ids` also `language`, and their `total`."""
+        pixels, mask = batch["pixel_values"], batch["pixel_attention_mask"]
+        if "input_ids" not in batch:
+            features = self.model.model.get_image_features(pixels, mask).pooler_output
+            cells = self._cell_loss(features, batch["cells"])
+            return {"cells": cells, "total": cells}
+        outputs = self.model.model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            pixel_values=pixels,
+            pixel_attention_mask=mask,
+            use_cache=False,
+        )
+        cells = self._cell_loss(outputs.image_hidden_states, batch["cells"])
+        targets, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
+        learned = targets != IGNORED
+        # Logits are made for learned positions only: the vocabulary is the widest layer.
+        logits = self.model.lm_head(outputs.last_hidden_state[:, :-1][learned])
+        losses = nn.functional.cross_entropy(logits.float(), targets[learned], reduction="none")
+        language = (losses * weights[learned]).sum() / weights[learned].sum()
+        return {"cells": cells, "language": language, "total": language + cell_weight * cells}
+
+    def _cell_loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        logits = self.cells(features.reshape(targets.shape[0], -1, features.shape[-1]))
+        # Few cells hold any one category: the sum over labels keeps the gradient from vanishing in the zeros.
+        losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+        return losses.sum(-1).mean()
+
+
+class Collator:
+    """Turns training samples into tensors, in exactly the form that the processor gives at generation."""
+
+    def __init__(self, processor: "Idefics3Processor") -> None:
+        self._processor = processor
+        tokenizer = processor.tokenizer
+        self._pad = tokenizer.pad_token_id
+        image = processor.image_token * processor.image_seq_len
+        fake, tag = processor.fake_image_token, processor.global_image_tag
+        self._expanded_image = f"{fake}{tag}{image}{fake}"
+        self._end = tokenizer.eos_token
+
+    def encode(self, sample: TrainingSample) -> tuple[list[int], list[int], list[float]]:
+        """Return token ids, labels and loss weights of a sample's dialogue; only answers are learned."""
+        ids: list[int] = []
+        labels: list[int] = []
+        weights: list[float] = []
+        for number, (question, answer, weight) in enumerate(sample.turns):
+            image = self._expanded_image if number == 0 else ""
+            prompt = f"User:{image} {question}{self._end}\nAssistant:"
+            asked = self._tokens(prompt if number == 0 else f"\n{prompt}")
+            told = self._tokens(f" {answer}{self._end}")
+            ids += asked + told
+            labels += [IGNORED] * len(asked) + told
+            weights += [0.0] * len(asked) + [weight] * len(told)
+        return ids, labels, weights
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def pictures(self, samples: Sequence[TrainingSample]) -> dict[str, Tensor]:
+        """Return pixel values and cell targets."""
+        inputs = self._processor.image_processor(
+            images=[[sample.image()] for sample in samples], return_tensors="pt"
+        )
+        cells = np.stack([sample.cells.reshape(-1, sample.cells.shape[-1]) for sample in samples])
+        return {
+            "pixel_values": inputs["pixel_values"],
+            "pixel_attention_mask": inputs["pixel_attention_mask"],
+            "cells": torch.from_numpy(cells.astype(np.float32)),
+        }
+
+    def dialogues(
+        self, samples: Sequence[TrainingSample], encoded: Sequence[tuple[list[int], list[int], list[float]]]
+    ) -> dict[str, Tensor]:
+        """Return the whole batch, padded on the right."""
+        longest = max(len(ids) for ids, _, _ in encoded)
+
+        def padded(rows: list[Any], value: float) -> Tensor:
+            return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+
+        return {
+            **self.pictures(samples),
+            "input_ids": padded([ids for ids, _, _ in encoded], self._pad),
+            "labels": padded([labels for _, labels, _ in encoded], IGNORED),
+            "weights": padded([weights for _, _, weights in encoded], 0.0),
+            "attention_mask": padded([[1] * len(ids) for ids, _, _ in encoded], 0),
+        }
+
+
+class Batches:
+    """The batch of every step, a function of the step alone, so that a resumed training sees what it would have."""
+
+    def __init__(
+        self, config: TrainingConfig, samples: Callable[[int, int], TrainingSample], collator: Collator
+    ) -> None:
+        self._config = config
+        self._samples = samples
+        self._collator = collator
+        self._chunk: tuple[int, int] | None = None
+        self._cut: list[list[tuple[TrainingSample, tuple[list[int], list[int], list[float]]]]] = []
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """Return process `rank`'s share of a step's batch."""
+        number, within = self._config.locate(step)
+        phase = self._config.phases[number]
+        if phase.kind == "cells":
+            indices = range(within * phase.batch_size, (within + 1) * phase.batch_size)[rank::world]
+            return self._collator.pictures([self._samples(number, i) for i in indices])
+        if self._chunk != (number, within // CHUNK):
+            self._cut_chunk(number, within // CHUNK)
+        pairs = self._cut[within % CHUNK][rank::world]
+        return self._collator.dialogues([s for s, _ in pairs], [e for _, e in pairs])
+
+    def _cut_chunk(self, number: int, chunk: int) -> None:
+        size = self._config.phases[number].batch_size
+        samples = [self._samples(number, i) for i in range(chunk * CHUNK * size, (chunk + 1) * CHUNK * size)]
+        pairs = sorted(((s, self._collator.encode(s)) for s in samples), key=lambda pair: len(pair[1][0]))
+        order = np.random.default_rng([self._config.seed, number, chunk]).permutation(CHUNK)
+        self._cut = [pairs[k * size : (k + 1) * size] for k in order]
+        self._chunk = (number, chunk)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """How a training went; it goes into the model card."""
+
+    steps: int
+    seconds: float
+    """Time spent training, over all sessions."""
+    loss: float
+    """Mean language loss of the last 100 steps, nats a token."""
+    parameters: int
+
+
+def train(
+    model: "Idefics3ForConditionalGeneration",
+    processor: "Idefics3Processor",
+    samples: Callable[[int, int], TrainingSample],
+    labels: int,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+) -> TrainingReport:
+    """Train `model` in place on `samples(phase, index)`, resuming from `folder` where an earlier run stopped.
+
+    `folder/state` holds the state of the last save, `folder/log.jsonl` the losses.
+
+    Raises:
+        UserError: the folder holds the training of another configuration.
+    """
+    accelerator = Accelerator(
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    trainee = Trainee(model, labels)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in trainee.parameters() if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in trainee.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    wrapped, optimizer = accelerator.prepare(trainee, optimizer)
+    state = folder / "state"
+    step, seconds = _resume(accelerator, state, config)
+    batches = Batches(config, samples, Collator(processor))
+    recent: list[float] = []
+    wrapped.train()
+    began = time.monotonic()
+    while step < config.steps:
+        batch = batches.batch(step, accelerator.process_index, accelerator.num_processes)
+        batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(step)
+        losses = wrapped(batch, config.cell_weight)
+        accelerator.backward(losses["total"])
+        accelerator.clip_grad_norm_(wrapped.parameters(), config.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        told = {name: float(value.detach()) for name, value in losses.items()}
+        recent = [*recent, told.get("language", math.nan)][-100:]
+        if accelerator.is_main_process:
+            _log(folder / "log.jsonl", {"step": step, "seconds": seconds + time.monotonic() - began, **told})
+            on_step(step, told)
+        if step % config.save_every == 0 or step == config.steps:
+            _save(accelerator, state, config, step, seconds + time.monotonic() - began)
+    total = seconds + time.monotonic() - began
+    accelerator.end_training()
+    return TrainingReport(
+        steps=step,
+        seconds=total,
+        loss=sum(recent) / len(recent) if recent else math.nan,
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def _log(path: Path, line: dict[str, float]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}) + "\n")
+
+
+def _save(accelerator: Accelerator, state: Path, config: TrainingConfig, step: int, seconds: float) -> None:
+    """Write the state beside the last one and swap, so that a kill leaves one of them whole."""
+    fresh = state.with_name("state.new")
+    accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        progress = {"step": step, "seconds": seconds, "config": config.model_dump(mode="json")}
+        (fresh / "progress.json").write_text(json.dumps(progress))
+        old = state.with_name("state.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if state.exists():
+            os.replace(state, old)
+        os.replace(fresh, state)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def _resume(accelerator: Accelerator, state: Path, config: TrainingConfig) -> tuple[int, float]:
+    if not state.exists() and state.with_name("state.old").exists():
+        os.replace(state.with_name("state.old"), state)
+    if not state.exists():
+        return 0, 0.0
+    progress = json.loads((state / "progress.json").read_text())
+    if progress["config"] != config.model_dump(mode="json"):
+        raise UserError(
+            f"{state}: holds the training of another configuration; name another --out, or remove it"
+        )
+    accelerator.load_state(str(state))
+    return int(progress["step"]), float(progress["seconds"])

@@ -1,0 +1,44 @@
+"""The JSON Schemas that ship with the package, one a file of the run folder.
+
+`python -m eidolon.scorers.json_schemas` writes them anew after a change to the models; a test compares.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from eidolon.scorers.scores import json_schema
+from eidolon.scorers.types import Judgement, Response
+
+DIRECTORY = Path(__file__).parent / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas by name. Those of `responses` and `judgements` describe one line of the file."""
+    return {
+        "judgements": {"$schema": DIALECT, **Judgement.model_json_schema()},
+        "responses": {"$schema": DIALECT, **Response.model_json_schema()},
+        "scores": {"$schema": DIALECT, **json_schema()},
+    }
+
+
+def text(schema: dict[str, Any]) -> str:
+    """Return the text of a schema file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def path(name: str) -> Path:
+    """Return where the schema of that name lies in the package."""
+    return DIRECTORY / f"{name}.schema.json"
+
+
+def main() -> None:
+    """Write all schema files."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        path(name).write_text(text(schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
