@@ -12,8 +12,6 @@ from eidolon.scorers.bootstrap import RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
 TASKS = ("describe",)
-METRICS = ("chair", "objects")
-"""What free-form descriptions are scored with unless `--metric` says otherwise."""
 
 
 def _as_text(value: object) -> object:
@@ -33,7 +31,7 @@ class Settings(BaseModel):
 
 
 class ModelSpec(Settings):
-    """One model of the run."""
+    """One model of the run; in a file its name alone will do."""
 
     name: str
     """`backend/name`, or the bare name of a shipped model."""
@@ -42,22 +40,24 @@ class ModelSpec(Settings):
     """Name of its run folder, by default made from `name`."""
 
 
-def _as_model(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
 class JudgeSpec(Settings):
-    """Who reads the responses."""
+    """Who reads the responses; in a file its name alone will do."""
 
     name: str = "lexicon"
     options: Options = {}
 
 
+def _as_named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class RunConfig(Settings):
     """Everything `eidolon run` can be told, with the defaults; the fields of a `--config` file."""
 
-    models: tuple[Annotated[ModelSpec, BeforeValidator(_as_model)], ...] = ()
+    models: tuple[Annotated[ModelSpec, BeforeValidator(_as_named)], ...] = ()
     """No model means the shipped ones."""
+    model_options: Options = {}
+    """For every model, beside its own."""
     dataset: str = "scenes"
     dataset_options: Options = {}
     task: str = "describe"
@@ -74,22 +74,35 @@ class RunConfig(Settings):
     generations: int = Field(1, ge=1)
     """Responses a sample."""
     batch_size: int = Field(16, ge=1)
-    judge: JudgeSpec = JudgeSpec()
-    metrics: tuple[str, ...] = METRICS
+    judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
+    metrics: tuple[str, ...] = ()
+    """None means those of `plugins.METRICS`."""
     resamples: int = Field(RESAMPLES, ge=0)
     """Of the bootstrap; 0 for no intervals."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
 
 
-def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
-    """Merge a YAML file and the flags that were given (not None), which win over the file."""
-    fields = _read_yaml(path) if path is not None else {}
-    if path is not None:
-        _validate(fields, str(path), {})
+FLAGS = {"models": "--model", "model_options": "-M", "dataset_options": "-D", "metrics": "--metric"}
+"""The flags that are not their field's name with dashes."""
+
+
+def load_config(
+    path: Path | None,
+    flags: Mapping[str, Any],
+    *,
+    judge: str | None = None,
+    judge_options: Mapping[str, str] | None = None,
+) -> RunConfig:
+    """Merge a YAML file with what the flags say (None: not given), which wins.
+
+    Another judge than the file's starts from no options.
+    """
+    config = RunConfig() if path is None else _validate(_read_yaml(path), path)
     given = {name: value for name, value in flags.items() if value is not None}
-    names = {name: "--" + name.replace("_", "-") for name in given} | {"models": "--model"}
-    config = _validate({**fields, **given}, None, names)
+    kept = config.judge.options if judge in (None, config.judge.name) else {}
+    reader = {"name": judge or config.judge.name, "options": {**kept, **(judge_options or {})}}
+    config = _validate({**config.model_dump(), **given, "judge": reader}, None)
     if config.task not in TASKS:
         raise UserError(f"--task {config.task!r}: unknown task{did_you_mean(config.task, TASKS)}")
     if config.generations > 1 and config.temperature == 0:
@@ -106,7 +119,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{path}{line}: is not valid YAML ({getattr(error, 'problem', None) or error})") from error
+        raise UserError(
+            f"{path}{line}: is not valid YAML ({getattr(error, 'problem', None) or error})"
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -114,16 +129,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _validate(fields: Mapping[str, Any], file: str | None, flags: Mapping[str, str]) -> RunConfig:
+def _validate(fields: Mapping[str, Any], file: Path | None) -> RunConfig:
     try:
         return RunConfig.model_validate(fields)
     except ValidationError as error:
         problem = error.errors()[0]
-        location = [str(part) for part in problem["loc"]]
-        dotted = ".".join(location)
-        where = f"{file}: field {dotted!r}" if file else flags.get(location[0], dotted)
+        place = [str(part) for part in problem["loc"]]
+        flag = FLAGS.get(place[0], "--" + place[0].replace("_", "-"))
+        where = flag if file is None else f"{file}: field {'.'.join(place)!r}"
+        found = excerpt(problem["input"])
         if problem["type"] == "extra_forbidden":
-            owner = ModelSpec if "models" in location[:-1] else JudgeSpec if "judge" in location[:-1] else RunConfig
-            mend = did_you_mean(location[-1], [*owner.model_fields])
-            raise UserError(f"{where}: unknown field, with the value {excerpt(problem['input'])}{mend}") from None
-        raise UserError(f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {excerpt(problem['input'])}") from None
+            mend = did_you_mean(place[-1], [*_owner(place).model_fields])
+            raise UserError(f"{where}: unknown field, with the value {found}{mend}") from None
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        raise UserError(f"{where}: {message}, found {found}") from None
+
+
+def _owner(place: list[str]) -> type[Settings]:
+    if len(place) == 1:
+        return RunConfig
+    return ModelSpec if place[0] == "models" else JudgeSpec

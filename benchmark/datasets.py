@@ -1,8 +1,9 @@
 """Datasets by name, and the one shape in which a run takes them: ordered samples, images decoded late.
 
-A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`, `image`
-(an `Image` feature) and `objects` (a list of category names), and `sample_id` where an image occurs more than
-once; further columns are ignored. Other packages add one with the entry-point group `eidolon.datasets`.
+A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`,
+`image` (an `Image` feature) and `objects` (a list of category names), and `sample_id` where an image occurs
+more than once; further columns are ignored. Other packages add one with the entry-point group
+`eidolon.datasets`.
 """
 
 import hashlib
@@ -59,13 +60,17 @@ class SampleSource:
 
         for column in ("image_id", "image", "objects"):
             if column not in rows.column_names:
-                raise UserError(f"--dataset {name}: has no column {column!r}; found {', '.join(rows.column_names)}")
+                raise UserError(
+                    f"--dataset {name}: has no column {column!r}; found {', '.join(rows.column_names)}"
+                )
         if not len(rows):
             raise UserError(f"--dataset {name}: holds no samples")
         self.name = name
         self.settings = dict(settings)
         self._rows = rows.cast_column("image", datasets.Image(decode=False))
-        self.samples: tuple[Sample, ...] = tuple(self._read(index, row) for index, row in enumerate(self._rows))
+        self.samples: tuple[Sample, ...] = tuple(
+            self._read(index, row) for index, row in enumerate(self._rows)
+        )
         seen: dict[str, int] = {}
         for sample in self.samples:
             if (first := seen.setdefault(sample.sample_id, sample.index)) != sample.index:
@@ -140,7 +145,11 @@ def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, 
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"])
-        given = f"{field}={options[field]}" if field in options else ", ".join(f"{k}={v}" for k, v in options.items())
+        given = (
+            f"{field}={options[field]}"
+            if field in options
+            else ", ".join(f"{k}={v}" for k, v in options.items())
+        )
         raise UserError(f"-D {given}: {problem['msg']}") from error
     return dataset.load(SCENES_SAMPLES if limit is None else limit, seed, **dials.model_dump())
 
@@ -170,7 +179,9 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
             raise UserError(f"{place}: 'objects' must be a list of strings, found {excerpt(row['objects'])}")
         image_id = read_image_id(row["image_id"], place)
         if columns["image_id"] and type(image_id) is not type(columns["image_id"][0]):
-            raise UserError(f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings")
+            raise UserError(
+                f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings"
+            )
         columns["sample_id"].append(str(row.get("sample_id", image_id)))
         columns["image_id"].append(image_id)
         columns["image"].append(str(_image_path(folder, row["image"], place)))
@@ -178,7 +189,9 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
     features = datasets.Features(
         {
             "sample_id": datasets.Value("string"),
-            "image_id": datasets.Value("int64" if isinstance((columns["image_id"] or [0])[0], int) else "string"),
+            "image_id": datasets.Value(
+                "int64" if isinstance((columns["image_id"] or [0])[0], int) else "string"
+            ),
             "image": datasets.Image(decode=False),
             "objects": datasets.List(datasets.Value("string")),
         }

@@ -7,7 +7,7 @@ _EMOJI_JOINER = "\u200d"
 
 
 def neutral(text: str, keep: str = "\n") -> str:
-    """Return the text with control and invisible formatting characters as visible escapes (`\\x1b`, `\\u202e`).
+    """Return the text with control and invisible formatting characters as escapes (`\\x1b`, `\\u202e`).
 
     What moves the cursor, changes colours or reverses the direction of text is of these kinds. Line breaks
     (`keep`) and the joiner inside emoji stay.

@@ -42,7 +42,7 @@ from eidolon.scorers.verdict import with_verdicts
 
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill."""
-POLICY = "unscored=left-out"
+POLICY = "unscored-left-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def execute(run: Run, producer: Producer) -> Scores:
     if check_folder(run.path, run.config) is None:
         producer.prepare()
     with open_run(run.path, _record(run)) as folder:
-        write_once(folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples))
+        write_once(
+            folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples)
+        )
         responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
         if responses.batches:
             folder.forget(SCORES, JUDGEMENTS)
@@ -220,7 +222,9 @@ def collect(
     for response in responses:
         key = (response.sample_id, response.generation)
         if key not in asked or response.image_id != asked[key].image_id:
-            raise UserError(f"model {name!r}: answered sample {key[0]!r} (generation {key[1]}), which was not asked")
+            raise UserError(
+                f"model {name!r}: answered sample {key[0]!r} (generation {key[1]}), which was not asked"
+            )
         if key in found:
             raise UserError(f"model {name!r}: answered sample {key[0]!r} (generation {key[1]}) twice")
         if (response.response is None) == (response.error is None):

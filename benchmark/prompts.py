@@ -13,8 +13,8 @@ PRESETS = {
     "concise": "Provide a concise description of the given image.",
     "caption": "Generate a short caption of the image.",
 }
-"""`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), the others are those
-of the CHAIR tables of POPE (Li et al. 2023)."""
+"""`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), the others are
+those of the CHAIR tables of POPE (Li et al. 2023)."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 

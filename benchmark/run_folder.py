@@ -1,11 +1,10 @@
 """The run folder: what is in it, who may write to it, and how it survives being killed.
 
-`run.json` describes the run from its first byte. `responses.jsonl` and `judgements.jsonl` grow by whole batches;
-what a kill tears is dropped and the batch done again. `scores.json` comes last, in one piece. See `pipeline`.
+`run.json` describes the run from its first byte. `responses.jsonl` and `judgements.jsonl` grow by whole
+batches; what a kill tears is dropped and the batch done again. `scores.json` comes last, in one piece.
 """
 
 import fcntl
-import json
 import os
 import platform
 import shlex
@@ -15,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -38,7 +37,18 @@ RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES = (
 LOCK = ".lock"
 
 Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
-PACKAGES = ("eidolon", "torch", "transformers", "accelerate", "datasets", "pillow", "spacy", "nltk", "numpy", "pydantic")
+PACKAGES = (
+    "eidolon",
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "pillow",
+    "spacy",
+    "nltk",
+    "numpy",
+    "pydantic",
+)
 
 
 class SampleRow(Record):
@@ -92,7 +102,7 @@ class RunRecord(BaseModel):
     config: dict[str, Any]
     """Everything that decides the result; a folder is only ever continued with an equal one."""
     batches: dict[str, int]
-    """`size` and `count` of the batches of requests; batch k holds the requests k·size to (k+1)·size − 1, in
+    """`size` and `count` of the batches of requests; batch k holds the requests k·size up to (k+1)·size, in
     the order of `samples.jsonl`, all generations of a sample together."""
     sample_ids: list[str]
     model: dict[str, Any] | None = None
@@ -187,7 +197,7 @@ class RunFolder:
         write_atomically(self.path / RUN, self.record.model_dump_json(indent=2) + "\n")
 
     def describe_model(self, description: dict[str, Any]) -> None:
-        """Record what the loaded model says of itself; another than that of an earlier session is a UserError."""
+        """Record what the loaded model says of itself; another than an earlier session's is a UserError."""
         if self.record.model is not None and self.record.model != description:
             field, here, there = first_difference(description, self.record.model) or ("", None, None)
             raise UserError(
@@ -223,7 +233,9 @@ def check_folder(path: Path, config: Mapping[str, Any]) -> RunRecord | None:
             raise UserError(f"--out {path}: no permission to write in it")
         if not (path / RUN).exists():
             if others := sorted(file.name for file in path.iterdir() if file.name != LOCK):
-                raise UserError(f"--out {path}: holds files of something else ({others[0]}); give another folder")
+                raise UserError(
+                    f"--out {path}: holds files of something else ({others[0]}); give another folder"
+                )
             return None
         record = read_record(path)
     except OSError as error:
@@ -246,7 +258,9 @@ def read_record(path: Path) -> RunRecord:
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{path / RUN}: is not a run record of this version: {field}: {problem['msg']}") from error
+        raise UserError(
+            f"{path / RUN}: is not a run record of this version: {field}: {problem['msg']}"
+        ) from error
 
 
 @contextmanager
@@ -337,7 +351,9 @@ def _locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
-            raise UserError(f"--out {path}: is being written by {holder}; wait for it or give another folder") from None
+            raise UserError(
+                f"--out {path}: is being written by {holder}; wait for it or give another folder"
+            ) from None
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         stream.flush()
@@ -352,7 +368,7 @@ def _end(folder: RunFolder, status: Status, error: str | None) -> None:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _version(package: str) -> str | None:

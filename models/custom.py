@@ -32,7 +32,9 @@ class CustomModel:
         factory = getattr(loaded, attribute, None)
         if factory is None:
             classes = [name for name, value in vars(loaded).items() if isinstance(value, type)]
-            raise UserError(f"model {self._name!r}: {module} has no {attribute!r}{did_you_mean(attribute, classes)}")
+            raise UserError(
+                f"model {self._name!r}: {module} has no {attribute!r}{did_you_mean(attribute, classes)}"
+            )
         self._model = self._guard(lambda: factory(**options), "could not be constructed")
         if not callable(getattr(self._model, "generate", None)):
             raise UserError(f"model {self._name!r}: has no method generate(requests)")
@@ -42,7 +44,9 @@ class CustomModel:
         describe = getattr(self._model, "describe", None)
         own = self._guard(describe, "failed in describe()") if callable(describe) else {}
         if not isinstance(own, Mapping):
-            raise UserError(f"model {self._name!r}: describe() must return a dict, found {type(own).__name__}")
+            raise UserError(
+                f"model {self._name!r}: describe() must return a dict, found {type(own).__name__}"
+            )
         return {"backend": "python", "class": self._name.removeprefix("python/"), **own}
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
@@ -57,7 +61,9 @@ class CustomModel:
                     f"found {type(answer).__name__} as answer {position + 1}"
                 )
             elif position >= len(requests):
-                raise UserError(f"model {self._name!r}: more answers than the {len(requests)} requests it was given")
+                raise UserError(
+                    f"model {self._name!r}: more answers than the {len(requests)} requests it was given"
+                )
             else:
                 request = requests[position]
                 yield Response(

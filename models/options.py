@@ -9,7 +9,9 @@ from eidolon.scorers.errors import UserError, did_you_mean
 T = TypeVar("T")
 
 
-def construct(factory: Callable[..., T], options: Mapping[str, str], *positional: str, flag: str, what: str) -> T:
+def construct(
+    factory: Callable[..., T], options: Mapping[str, str], *positional: str, flag: str, what: str
+) -> T:
     """Call `factory(*positional, **options)`; an option that it does not take is a UserError naming the flag.
 
     A factory that takes any keyword checks its options itself.

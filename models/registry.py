@@ -1,4 +1,4 @@
-"""From a model's name on the command line to the model: `backend/name`, or a shipped checkpoint's bare name."""
+"""From a model's name on the command line to the model: `backend/name`, or a shipped checkpoint's name."""
 
 import hashlib
 import os
@@ -59,7 +59,9 @@ def resolve(text: str) -> ModelReference:
         raise UserError(f"--model {text!r}: no shipped model of this name{did_you_mean(text, [*shipped])}")
     if backend not in backends.names():
         mend = did_you_mean(backend, backends.names())
-        raise UserError(f"--model {text!r}: unknown backend {backend!r}{mend} (models are named backend/name)")
+        raise UserError(
+            f"--model {text!r}: unknown backend {backend!r}{mend} (models are named backend/name)"
+        )
     if not target:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
     if backend == "transformers":
@@ -84,8 +86,8 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
 def content_hash(reference: ModelReference) -> str | None:
     """Return a hash of the local files a model is made of, or None where there are none.
 
-    Files beyond 2 MiB enter with their size, first and last MiB (of weights: the tensor table, and tensors that
-    training changes), so that a checkpoint of many gigabytes takes no longer than a small one.
+    Files beyond 2 MiB enter with their size, first and last MiB (of weights: the tensor table, and tensors
+    that training changes), so that a checkpoint of many gigabytes takes no longer than a small one.
     """
     path = Path(reference.target).expanduser()
     if reference.backend == "python" or not path.exists():

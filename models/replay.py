@@ -51,5 +51,9 @@ class ReplayModel:
                     error=f"{self._path.name} has no response to sample {request.sample_id}",
                 )
             yield recorded.model_copy(
-                update={"sample_id": request.sample_id, "image_id": request.image_id, "prompt": request.prompt}
+                update={
+                    "sample_id": request.sample_id,
+                    "image_id": request.image_id,
+                    "prompt": request.prompt,
+                }
             )

@@ -102,7 +102,11 @@ def read_responses(content: bytes, path: Path, fields: Mapping[str, str] | None 
         line = _read_line(row, number, f"{path}:{number}", names)
         key = (line.response.sample_id, line.response.generation)
         if key in seen:
-            mend = "" if names["sample_id"] in row else "; several responses to one image need a 'sample_id' each"
+            mend = (
+                ""
+                if names["sample_id"] in row
+                else "; several responses to one image need a 'sample_id' each"
+            )
             raise UserError(
                 f"{path}:{number}: sample id {excerpt(key[0])} stands on line {seen[key]} already{mend}"
             )
@@ -123,7 +127,9 @@ def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str,
     if sample_id is None:
         sample_id = identifier
     elif isinstance(sample_id, bool) or not isinstance(sample_id, int | str):
-        raise UserError(f"{where}: 'sample_id' must be a whole number or a string, found {excerpt(sample_id)}")
+        raise UserError(
+            f"{where}: 'sample_id' must be a whole number or a string, found {excerpt(sample_id)}"
+        )
 
     field = names["response"]
     if field not in row:

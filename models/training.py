@@ -249,6 +249,7 @@ class TrainingReport:
     loss: float
     """Mean language loss of the last 100 steps, nats a token."""
     parameters: int
+    is_main_process: bool
 
 
 def train(
@@ -259,11 +260,13 @@ def train(
     config: TrainingConfig,
     folder: Path,
     *,
+    stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
 ) -> TrainingReport:
     """Train `model` in place on `samples(phase, index)`, resuming from `folder` where an earlier run stopped.
 
-    `folder/state` holds the state of the last save, `folder/log.jsonl` the losses.
+    `folder/state` holds the state of the last save, `folder/log.jsonl` the losses. With `stop_at` it saves and
+    stops after so many steps, counted from the very first.
 
     Raises:
         UserError: the folder holds the training of another configuration.
@@ -287,7 +290,8 @@ def train(
     recent: list[float] = []
     wrapped.train()
     began = time.monotonic()
-    while step < config.steps:
+    last = min(config.steps, stop_at or config.steps)
+    while step < last:
         batch = batches.batch(step, accelerator.process_index, accelerator.num_processes)
         batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
         for group in optimizer.param_groups:
@@ -303,7 +307,7 @@ def train(
         if accelerator.is_main_process:
             _log(folder / "log.jsonl", {"step": step, "seconds": seconds + time.monotonic() - began, **told})
             on_step(step, told)
-        if step % config.save_every == 0 or step == config.steps:
+        if step % config.save_every == 0 or step == last:
             _save(accelerator, state, config, step, seconds + time.monotonic() - began)
     total = seconds + time.monotonic() - began
     accelerator.end_training()
@@ -312,6 +316,7 @@ def train(
         seconds=total,
         loss=sum(recent) / len(recent) if recent else math.nan,
         parameters=sum(p.numel() for p in model.parameters()),
+        is_main_process=accelerator.is_main_process,
     )
 
 

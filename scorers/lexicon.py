@@ -56,6 +56,8 @@ class CarefulTables(Record):
     colour_cues: tuple[str, ...] = ()
     """Words or phrases after which a term that is also a colour means the colour."""
     compound_heads: tuple[CompoundHeads, ...] = ()
+    verb_heads: tuple[str, ...] = ()
+    """Heads whose plural is more often a verb: "the bus stops"."""
     verbs: tuple[str, ...] = ()
     """Terms that are also verbs."""
     kin: tuple[str, ...] = ()

@@ -1,1 +1,107 @@
-"""Part of Eidolon."""
+"""The command line: one file a verb, imported when it is asked for.
+
+Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored; 130 interrupted; 1 a bug, with
+its traceback.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from eidolon.scorers.errors import UserError
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+VERBS = {
+    "run": "eidolon.benchmark.cli.run:run",
+    "score": "eidolon.benchmark.cli.score:score",
+    "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
+    "list": "eidolon.benchmark.cli.list:list_names",
+}
+"""Each verb's function. Their modules import nothing heavy before they are called."""
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+class _Verbs(TyperGroup):
+    """Looks a verb up when it is named, so that one verb does not pay for the others."""
+
+    def list_commands(self, ctx: "Context") -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        if cmd_name not in VERBS:
+            return None
+        module, _, function = VERBS[cmd_name].partition(":")
+        verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        verb.command(cmd_name)(getattr(import_module(module), function))
+        return typer.main.get_command(verb)
+
+    def resolve_command(self, ctx: "Context", args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from eidolon.scorers.errors import did_you_mean
+
+            raise UserError(f"unknown command {args[0]!r}{did_you_mean(args[0], [*VERBS])}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    name="eidolon",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from eidolon.scorers.signature import package_version
+
+        typer.echo(f"eidolon {package_version()}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _eidolon(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """What does a vision-language model describe that is not in the picture?"""
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. Exceptions other than the user's mistakes pass through."""
+    try:
+        code = app(list(arguments), prog_name="eidolon", standalone_mode=False)
+    except UserError as error:
+        return _complain(str(error))
+    except typer.TyperException as error:
+        verb = next((word for word in arguments if word in VERBS), "")
+        if not error.message:  # the help page was shown in place of a missing command
+            return USER_ERROR
+        return _complain(
+            f"{error.format_message().rstrip('.')}; see {' '.join(['eidolon', verb]).strip()} --help"
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the program."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def _complain(message: str) -> int:
+    from eidolon.benchmark.neutral import one_line
+
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return USER_ERROR

@@ -1,0 +1,22 @@
+"""What several verbs share."""
+
+import typer
+
+TOO_MUCH_UNSCORED = 3
+
+
+def split_names(values: list[str] | None) -> tuple[str, ...]:
+    """Read a repeatable option of names separated by commas."""
+    return tuple(name.strip() for value in values or () for name in value.split(","))
+
+
+def report_unscored(shares: dict[str, float], allowed: float) -> int:
+    """Return the exit code, having said on stderr which runs have more than the allowed share unscored."""
+    beyond = {path: share for path, share in shares.items() if share > allowed}
+    for path, share in beyond.items():
+        typer.echo(
+            f"warning: {path}: {share:.1%} of the responses are unscored, more than --max-unscored "
+            f"{allowed:g}; judgements.jsonl gives the reasons",
+            err=True,
+        )
+    return TOO_MUCH_UNSCORED if beyond else 0

@@ -1,0 +1,26 @@
+"""`eidolon leaderboard`: the scores of several runs side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def leaderboard(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or folders of them.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the leaderboard to this file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+) -> None:
+    """Collect the scores of runs into a leaderboard, and say which of them may not be compared."""
+    from rich.console import Console
+
+    from eidolon.benchmark import leaderboard as boards
+
+    base = out.parent if out is not None else Path()
+    board = boards.collect(boards.find_runs(folders), relative_to=base)
+    if out is not None:
+        boards.write(board, out)
+    if json:
+        typer.echo(board.to_json(), nl=False)
+    else:
+        boards.show(board, Console())

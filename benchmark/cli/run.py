@@ -1,0 +1,115 @@
+"""`eidolon run`: models look at a dataset and describe it; a judge reads; metrics are printed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eidolon.benchmark.cli.common import report_unscored, split_names
+
+
+def run(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="backend/name, or a shipped model's name; repeatable. Default: the shipped models."
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="scenes, folder/PATH, …  [default: scenes]")] = None,
+    dataset_option: Annotated[
+        list[str] | None,
+        typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What is asked of the models.  [default: describe]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of drawn data, sampling and bootstrap.  [default: 0]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the run folders go.  [default: results/runs/DATASET-TASK-HASH]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with these settings; flags win over it.")
+    ] = None,
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option("-M", metavar="KEY=VALUE", help="An option for every model of the command; repeatable."),
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="Who reads the responses.  [default: lexicon]")] = None,
+    judge_option: Annotated[
+        list[str] | None, typer.Option("-J", metavar="KEY=VALUE", help="An option of the judge; repeatable.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Metrics, separated by commas.  [default: chair,objects]")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="A preset's name or a text of your own.  [default: describe]")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="[default: 512]")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.  [default: 0]")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.  [default: 1]")] = None,
+    generations: Annotated[int | None, typer.Option(help="Responses a sample.  [default: 1]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Requests a batch.  [default: 16]")] = None,
+    resamples: Annotated[int | None, typer.Option(help="Of the bootstrap.  [default: 2000]")] = None,
+    max_unscored: Annotated[
+        float | None, typer.Option(help="Share of unscored responses that is still fine.  [default: 0.05]")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")
+    ] = False,
+) -> int:
+    """Let models describe images, and measure what they hallucinate. The same command again resumes."""
+    from eidolon.benchmark.config import load_config
+    from eidolon.benchmark.planning import make_plan, summary
+    from eidolon.models.options import parse_options
+
+    flags = {
+        "dataset": dataset,
+        "task": task,
+        "limit": limit,
+        "seed": seed,
+        "prompt": prompt,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "generations": generations,
+        "batch_size": batch_size,
+        "resamples": resamples,
+        "max_unscored": max_unscored,
+        "models": model or None,
+        "dataset_options": parse_options(dataset_option or [], "-D") or None,
+        "model_options": parse_options(model_option or [], "-M") or None,
+        "metrics": split_names(metric) or None,
+    }
+    settings = load_config(
+        config,
+        flags,
+        judge=judge,
+        judge_options=parse_options(judge_option or [], "-J"),
+    )
+    plan = make_plan(settings, out)
+    if dry_run:
+        for name, value in summary(plan).items():
+            typer.echo(f"{name}: {value}")
+        return 0
+
+    from rich.console import Console
+
+    from eidolon.benchmark import leaderboard
+    from eidolon.benchmark.examples import show_examples
+    from eidolon.benchmark.pipeline import execute
+
+    console = Console()
+    scores = {run.path: execute(run, generation) for run, generation in plan.runs}
+    board = leaderboard.collect(leaderboard.find_runs([plan.out]), relative_to=plan.out)
+    leaderboard.write(board, plan.out / leaderboard.FILE)
+    best = next(run for row in board.rows for run, _ in plan.runs if run.path == plan.out / row.run)
+    show_examples(best.path, best.name, console)
+    console.print()
+    leaderboard.show(board, console)
+    for path in (*scores, plan.out / leaderboard.FILE):
+        console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+    shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
+    return report_unscored(shares, settings.max_unscored)

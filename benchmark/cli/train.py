@@ -1,0 +1,23 @@
+"""`eidolon train`: make a shipped model again, from nothing."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped model's name, or a recipe.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the training's state and the checkpoint.")],
+    scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate on.")] = 300,
+    steps: Annotated[
+        Optional[int], typer.Option(min=1, help="Stop after so many steps; the same command goes on.")
+    ] = None,
+) -> None:
+    """Train a VL model from scratch on Scenes, evaluate it on held-out scenes and write its model card.
+
+    The same command again resumes. Under `accelerate launch` it uses every process.
+    """
+    from eidolon.benchmark.scenes.train import train_recipe
+
+    train_recipe(recipe, out, scenes=scenes, stop_at=steps)

@@ -1,0 +1,144 @@
+"""A run over responses that exist already: everything `eidolon score` is told, read and checked."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eidolon.benchmark.pipeline import Run
+from eidolon.benchmark.plugins import make_judge, make_metrics
+from eidolon.benchmark.prompts import PRESETS, Prompt
+from eidolon.benchmark.run_folder import BatchFile, RunFolder, SampleRow
+from eidolon.benchmark.truth import Truth, find_truth, objects_in, read_captions, read_objects
+from eidolon.models.response_lines import FIELDS, ResponseLine, read_bytes, read_responses
+from eidolon.scorers.bootstrap import RESAMPLES
+from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.signature import hashed
+from eidolon.scorers.types import ImageId, Response
+
+IMPORT_BATCH = 512
+"""Responses written at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """What the command line says."""
+
+    responses: Path
+    objects: Path
+    out: Path
+    captions: Path | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    judge: str = "lexicon"
+    judge_options: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
+    limit: int | None = None
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The producer of a run whose responses were read from a file."""
+
+    responses: Sequence[Response]
+
+    def prepare(self) -> None:
+        """Do nothing: the file has been read."""
+
+    def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
+        """Write the responses that are not there yet."""
+        for batch in responses.batches:
+            responses.append(self.responses[responses.span(batch)])
+
+
+def prepare(request: ScoreRequest) -> tuple[Run, Import]:
+    """Read and check all inputs; nothing is written, and every mistake in them is a UserError."""
+    for name, value in request.fields.items():
+        if name not in FIELDS:
+            raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
+    judge = make_judge(request.judge, request.judge_options)
+    metrics = make_metrics(request.metrics)
+    content = read_bytes(request.responses)
+    lines = read_responses(content, request.responses, request.fields)[: request.limit]
+    truth = _join_truth(request, lines, read_objects(request.objects, judge.vocabulary))
+    if captions := _captions(request, lines):
+        for image_id, objects in objects_in(captions, judge).items():
+            truth[image_id] |= objects
+    responses = [line.response for line in lines]
+    rows: dict[str, SampleRow] = {}
+    for line in lines:
+        response = line.response
+        row = SampleRow(
+            sample_id=response.sample_id,
+            image_id=response.image_id,
+            objects=tuple(sorted(truth[response.image_id])),
+        )
+        if rows.setdefault(row.sample_id, row) != row:
+            raise UserError(
+                f"{request.responses}:{line.line}: sample id {row.sample_id!r} stood for another image before"
+            )
+    dataset = hashed(request.objects.stem, _truth_text(truth))
+    run = Run(
+        path=request.out,
+        name=request.out.resolve().name,
+        config={
+            "verb": "score",
+            "responses": hashlib.sha256(content).hexdigest(),
+            "fields": dict(request.fields),
+            "truth": dataset,
+            "limit": request.limit,
+            "judge": {"name": request.judge, "signature": judge.signature()},
+            "metrics": [metric.family for metric in metrics],
+            "seed": request.seed,
+            "resamples": request.resamples,
+        },
+        samples=tuple(rows.values()),
+        keys=tuple((response.sample_id, response.generation) for response in responses),
+        batch_size=IMPORT_BATCH,
+        judge=judge,
+        metrics=metrics,
+        dataset=dataset,
+        prompt=_prompt(responses),
+        decoding=None,
+        seed=request.seed,
+        resamples=request.resamples,
+    )
+    return run, Import(responses)
+
+
+def _join_truth(request: ScoreRequest, lines: Sequence[ResponseLine], known: Truth) -> Truth:
+    """Return the truth of the images that were responded to."""
+    return {
+        line.response.image_id: find_truth(
+            known, line.response.image_id, f"{request.responses}:{line.line}", request.objects
+        )
+        for line in lines
+    }
+
+
+def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[ImageId, list[str]]:
+    """Return the reference captions of those images, from the captions file and the response lines."""
+    captions: dict[ImageId, list[str]] = {}
+    known = read_captions(request.captions) if request.captions is not None else {}
+    for line in lines:
+        image_id = line.response.image_id
+        if image_id not in captions:
+            captions[image_id] = list(known.get(image_id, ()))
+        captions[image_id].extend(line.references)
+    return {image_id: found for image_id, found in captions.items() if found}
+
+
+def _truth_text(truth: Truth) -> str:
+    """Return a text that is the same for the same images and objects, whatever they were read from."""
+    return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
+
+
+def _prompt(responses: Sequence[Response]) -> str | None:
+    """Return the prompt's part of the signature where all responses name the same one."""
+    prompts = {response.prompt for response in responses}
+    if len(prompts) != 1 or (text := prompts.pop()) is None:
+        return None
+    name = next((name for name, preset in PRESETS.items() if preset == text), "custom")
+    return Prompt(name, text).signature()

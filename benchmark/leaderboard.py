@@ -1,0 +1,169 @@
+"""The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eidolon.benchmark.neutral import one_line
+from eidolon.benchmark.run_folder import RUN, SCORES, read_record, write_atomically
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.scores import Samples, Scores, Value
+from eidolon.scorers.signature import parse
+from eidolon.scorers.types import Record
+
+SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
+FILE = "leaderboard.json"
+
+HEADLINE = "objects.f05"
+COLUMNS = {
+    "objects.f05": "F0.5 ↑",
+    "objects.recall": "recall ↑",
+    "chair.chair_i": "CHAIR_i ↓",
+    "chair.chair_s": "CHAIR_s ↓",
+    "chair.words": "words",
+}
+"""The quantities of the table, where a run has them."""
+COMPARED = ("dataset", "prompt", "judge", "policy", "n", "eidolon")
+"""The parts of the signature that must agree for two rows to be comparable."""
+
+
+class Row(Record):
+    """One run."""
+
+    name: str
+    run: str
+    """Its folder, relative to the leaderboard's where it lies inside."""
+    signature: str
+    differs: tuple[str, ...] = ()
+    """The parts of the signature in which it is not comparable with the first row."""
+    n: Samples
+    metrics: dict[str, dict[str, Value]]
+
+
+class Leaderboard(Record):
+    """The content of `leaderboard.json`: rows sorted by the headline, undefined last."""
+
+    schema_: Literal["eidolon/leaderboard/1"] = Field(SCHEMA, alias="schema")
+    sorted_by: str = HEADLINE
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(indent=2, by_alias=True) + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `leaderboard.json`."""
+    return Leaderboard.model_json_schema(by_alias=True)
+
+
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return the finished runs in and below the folders; a folder without any is a UserError."""
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
+        runs = sorted(path.parent for path in folder.rglob(SCORES) if (path.parent / RUN).is_file())
+        if not runs:
+            raise UserError(f"{folder}: holds no finished run (a folder with {RUN} and {SCORES})")
+        found += [run for run in runs if run not in found]
+    return found
+
+
+def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
+    """Read the runs' scores into a leaderboard."""
+    rows = [_read_row(run, relative_to) for run in runs]
+    rows.sort(key=lambda row: (-_headline(row), row.name, row.run))
+    first = parse(rows[0].signature) if rows else {}
+    return Leaderboard(rows=tuple(row.model_copy(update={"differs": _differing(row, first)}) for row in rows))
+
+
+def write(leaderboard: Leaderboard, path: Path) -> None:
+    """Write `leaderboard.json`."""
+    try:
+        write_atomically(path, leaderboard.to_json())
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+def show(leaderboard: Leaderboard, console: Console) -> None:
+    """Print the table, with 95 % intervals, and the signatures below it."""
+    columns = {
+        name: title for name, title in COLUMNS.items() if any(_value(row, name) for row in leaderboard.rows)
+    }
+    table = Table(title="Leaderboard, 95 % intervals", title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("n", justify="right")
+    for title in columns.values():
+        table.add_column(title, justify="right")
+    for row in leaderboard.rows:
+        mark = " *" if row.differs else ""
+        table.add_row(
+            Text(one_line(row.name) + mark),
+            _count(row.n),
+            *(Text(_cell(_value(row, name), name)) for name in columns),
+        )
+    console.print(table, width=None if console.is_terminal else 120)
+    for line in dict.fromkeys(row.signature for row in leaderboard.rows):
+        console.print(Text("signature: " + one_line(line)), soft_wrap=True)
+    for row in leaderboard.rows:
+        if row.differs:
+            parts = ", ".join(row.differs)
+            note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
+            console.print(Text(note, style="yellow"), soft_wrap=True)
+
+
+def _read_row(run: Path, relative_to: Path) -> Row:
+    record = read_record(run)
+    path = run / SCORES
+    try:
+        scores = Scores.from_json(path.read_text(encoding="utf-8"))
+        parse(scores.signature)
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UserError(f"{path}: is not a scores file of this version: {one_line(reason)}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    metrics = {
+        family: dict(scores_of.__pydantic_extra__ or {}) for family, scores_of in scores.metrics.items()
+    }
+    inside = run.resolve().is_relative_to(relative_to.resolve())
+    place = run.resolve().relative_to(relative_to.resolve()) if inside else run
+    return Row(
+        name=record.name, run=place.as_posix(), signature=scores.signature, n=scores.n, metrics=metrics
+    )
+
+
+def _differing(row: Row, first: dict[str, str]) -> tuple[str, ...]:
+    own = parse(row.signature)
+    return tuple(part for part in COMPARED if own[part] != first[part])
+
+
+def _value(row: Row, name: str) -> Value | None:
+    family, _, quantity = name.partition(".")
+    return row.metrics.get(family, {}).get(quantity)
+
+
+def _headline(row: Row) -> float:
+    value = _value(row, HEADLINE)
+    return -1.0 if value is None or value.value is None else value.value
+
+
+def _count(n: Samples) -> str:
+    return str(n.scored) if n.scored == n.requested else f"{n.scored} of {n.requested}"
+
+
+def _cell(value: Value | None, name: str) -> str:
+    if value is None or value.value is None:
+        return "-"
+    digits = 1 if name.endswith(".words") else 3
+    text = f"{value.value:.{digits}f}"
+    if value.ci is None:
+        return text
+    low, high = (f"{bound:.{digits}f}".removeprefix("0") for bound in value.ci)
+    return f"{text}\n{low}-{high}"

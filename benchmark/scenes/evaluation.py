@@ -1,0 +1,144 @@
+"""What a checkpoint can do on scenes it was never trained on: does it see, does it err, does it look?
+
+Looking is shown by an experiment: the same model is asked about the same scenes with the pictures dealt to the
+wrong samples. A model that writes from its prior alone would score the same.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
+from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
+from eidolon.benchmark.scenes.text import ask_presence
+from eidolon.models.base import Decoding, Model, Request
+from eidolon.scorers.bootstrap import bootstrap, cluster_totals, percentiles, resample
+from eidolon.scorers.chair import Chair
+from eidolon.scorers.judge_lexicon import LexiconJudge
+from eidolon.scorers.metric import FloatArray, JudgedSample
+from eidolon.scorers.verdict import with_verdicts
+
+MAX_NEW_TOKENS = 400
+BATCH_SIZE = 32
+
+
+class Interval(BaseModel):
+    """A value with its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Evaluation(BaseModel):
+    """Held-out results of a checkpoint; intervals are bootstraps over scenes, differences paired."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scenes: int
+    seed: int
+    recall: Interval
+    chair_i: Interval
+    chair_s: Interval
+    words: Interval
+    """Mean words of a description."""
+    truncated: int
+    """Descriptions that did not end by themselves."""
+    yes_no_accuracy: Interval
+    """On one present and one absent object a scene, asked right after the picture."""
+    yes_rate: float
+    chair_i_rise_shuffled: Interval
+    """CHAIR_i with shuffled pictures minus CHAIR_i."""
+    recall_drop_shuffled: Interval
+    """Recall minus recall with shuffled pictures."""
+
+
+def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000) -> Evaluation:
+    """Evaluate a model on `n` scenes of the given seed, greedily decoded and judged by the careful lexicon."""
+    scenes = [make_scene(seed, index, Dials()) for index in range(n)]
+    pictures = [render(scene) for scene in scenes]
+    shift = np.roll(np.arange(n), 1)
+    described, truncated = _describe(model, scenes, pictures)
+    shuffled, _ = _describe(model, scenes, [pictures[i] for i in shift])
+    ids = [scene.index for scene in scenes]
+    chair = Chair()
+    own = bootstrap(described, ids, chair.compute, seed=seed, resamples=resamples)
+    drawn = resample(cluster_totals(described, ids), chair.compute, seed=seed, resamples=resamples)
+    drawn_shuffled = resample(cluster_totals(shuffled, ids), chair.compute, seed=seed, resamples=resamples)
+    values, values_shuffled = chair.compute(described.sum(0)), chair.compute(shuffled.sum(0))
+
+    def difference(name: str, sign: int) -> Interval:
+        low, high = percentiles(sign * (drawn_shuffled[name] - drawn[name]))
+        value = sign * (values_shuffled[name] - values[name])
+        return Interval(value=float(value), low=float(low), high=float(high))
+
+    answers = _ask(model, scenes, pictures, seed)
+    right = bootstrap(
+        answers[:, :1], ids, lambda totals: {"accuracy": totals[..., 0] / (2 * n)}, seed=seed, resamples=resamples
+    )["accuracy"]
+    estimates = {
+        name: Interval(value=float(own[name].value), low=float(own[name].low), high=float(own[name].high))
+        for name in ("recall", "chair_i", "chair_s", "words")
+    }
+    return Evaluation(
+        scenes=n,
+        seed=seed,
+        **estimates,
+        truncated=truncated,
+        yes_no_accuracy=Interval(value=float(right.value), low=float(right.low), high=float(right.high)),
+        yes_rate=float(answers[:, 1].sum() / (2 * n)),
+        chair_i_rise_shuffled=difference("chair_i", 1),
+        recall_drop_shuffled=difference("recall", -1),
+    )
+
+
+def evaluate_checkpoint(path: Path, *, n: int = 300, seed: int = 0) -> Evaluation:
+    """Evaluate the checkpoint in a folder."""
+    from eidolon.models.transformers_backend import TransformersModel
+
+    return evaluate(TransformersModel(str(path)), n=n, seed=seed)
+
+
+def _describe(model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image]) -> tuple[FloatArray, int]:
+    """Return the CHAIR statistics of the descriptions, and how many did not end by themselves."""
+    decoding = Decoding(max_new_tokens=MAX_NEW_TOKENS)
+    requests = [
+        Request(str(scene.index), scene.index, picture, DESCRIBE_PROMPTS[0], decoding=decoding)
+        for scene, picture in zip(scenes, pictures, strict=True)
+    ]
+    responses = [r for start in range(0, len(requests), BATCH_SIZE)
+                 for r in model.generate(requests[start : start + BATCH_SIZE])]  # fmt: skip
+    judgements = LexiconJudge(reading="careful").judge(responses)
+    samples = [
+        JudgedSample(response, with_verdicts(judgement, scene.objects), frozenset(scene.objects))
+        for response, judgement, scene in zip(responses, judgements, scenes, strict=True)
+        if judgement.unscored is None
+    ]
+    if len(samples) < len(scenes):
+        raise RuntimeError(f"{len(scenes) - len(samples)} of {len(scenes)} descriptions could not be judged")
+    return Chair().statistics(samples), sum(r.finish_reason == "length" for r in responses)
+
+
+def _ask(model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image], seed: int) -> FloatArray:
+    """Return (right answers, yes answers) of each scene's two questions, shape (scenes, 2)."""
+    decoding = Decoding(max_new_tokens=4)
+    requests, truths = [], []
+    for scene, picture in zip(scenes, pictures, strict=True):
+        rng = scene.rng("held-out questions")
+        for present in (True, False):
+            question = ask_presence(scene, rng, present)
+            requests.append(Request(f"{scene.index}-{present}", scene.index, picture, question.text, decoding=decoding))
+            truths.append(question.answer)
+    said = [(r.response or "").strip().rstrip(".") for start in range(0, len(requests), BATCH_SIZE)
+            for r in model.generate(requests[start : start + BATCH_SIZE])]  # fmt: skip
+    right = np.array([answer == truth for answer, truth in zip(said, truths, strict=True)], dtype=float)
+    yes = np.array([answer == "Yes" for answer in said], dtype=float)
+    return np.stack([right.reshape(-1, 2).sum(1), yes.reshape(-1, 2).sum(1)], axis=1)

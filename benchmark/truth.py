@@ -1,0 +1,139 @@
+"""Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from eidolon.benchmark.datasets import check_objects
+from eidolon.models.response_lines import (
+    clean,
+    decode_text,
+    excerpt,
+    iterate_objects,
+    parse_json,
+    read_bytes,
+    read_image_id,
+)
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.types import ImageId, Judge, Response
+
+Truth: TypeAlias = dict[ImageId, frozenset[str]]
+"""The true categories of every image."""
+
+
+def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
+    """Read objects lines or a COCO instances JSON, told apart by their content.
+
+    A category outside the judge's vocabulary, and an image with two different lists, are UserErrors.
+    """
+    text = decode_text(read_bytes(path), path)
+    document = _read_document(text)
+    if document is not None:
+        return _read_instances(document, path, vocabulary)
+    truth: Truth = {}
+    lines: dict[ImageId, int] = {}
+    for number, row in iterate_objects(text, path):
+        where = f"{path}:{number}"
+        for field in ("image_id", "objects"):
+            if field not in row:
+                raise UserError(f"{where}: field {field!r} is missing; found {excerpt(list(row))}")
+        image_id = read_image_id(row["image_id"], where)
+        objects = row["objects"]
+        if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
+            raise UserError(f"{where}: field 'objects' must be a list of strings, found {excerpt(objects)}")
+        check_objects(objects, vocabulary, where)
+        found = frozenset(objects)
+        if truth.setdefault(image_id, found) != found:
+            raise UserError(f"{where}: image {excerpt(image_id)} has other objects on line {lines[image_id]}")
+        lines.setdefault(image_id, number)
+    if not truth:
+        raise UserError(f"{path}: holds no images")
+    return truth
+
+
+def read_captions(path: Path) -> dict[ImageId, list[str]]:
+    """Read the captions of every image from a COCO captions JSON."""
+    document = _read_document(decode_text(read_bytes(path), path))
+    if document is None:
+        raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
+    captions: dict[ImageId, list[str]] = {}
+    for place, annotation in _records(document, "annotations", path):
+        text = annotation.get("caption")
+        if not isinstance(text, str):
+            raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
+        captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))
+    return captions
+
+
+def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
+    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none."""
+    texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
+    responses = (
+        Response(sample_id=str(index), image_id=image_id, response=caption)
+        for index, (image_id, caption) in enumerate(texts)
+    )
+    named: dict[ImageId, set[str]] = {image_id: set() for image_id in captions}
+    for (image_id, _), judgement in zip(texts, judge.judge(responses), strict=True):
+        named[image_id].update(mention.category for mention in judgement.mentions)
+    return {image_id: frozenset(names) for image_id, names in named.items()}
+
+
+def find_truth(truth: Truth, image_id: ImageId, where: str, path: Path) -> frozenset[str]:
+    """Return an image's objects; an image the objects file does not know is a UserError."""
+    if image_id in truth:
+        return truth[image_id]
+    mend = "a response needs the objects of its image"
+    other: Callable[[Any], ImageId] = str if isinstance(image_id, int) else int
+    try:
+        if other(image_id) in truth:
+            mend = "it is there as a string" if isinstance(image_id, int) else "it is there as a number"
+    except ValueError:
+        pass
+    raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {mend}")
+
+
+def _read_document(text: str) -> dict[str, Any] | None:
+    """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed."""
+    first = text.lstrip().partition("\n")[0].strip()
+    if not first.startswith("{"):
+        return None
+    try:
+        value = parse_json(first)
+    except ValueError:
+        try:
+            value = parse_json(text)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) and "annotations" in value else None
+
+
+def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str]) -> Truth:
+    names: dict[object, str] = {}
+    for place, category in _records(document, "categories", path):
+        name = category.get("name")
+        if not isinstance(name, str):
+            raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
+        check_objects([name], vocabulary, place)
+        names[category.get("id")] = name
+    found: dict[ImageId, set[str]] = {}
+    for place, image in _records(document, "images", path):
+        found[read_image_id(image.get("id"), place)] = set()
+    for place, annotation in _records(document, "annotations", path):
+        category_id = annotation.get("category_id")
+        if not isinstance(category_id, int) or category_id not in names:
+            raise UserError(f"{place}: 'category_id' {excerpt(category_id)} is not among the categories")
+        found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
+    if not found:
+        raise UserError(f"{path}: holds no images")
+    return {image_id: frozenset(objects) for image_id, objects in found.items()}
+
+
+def _records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield (place for messages, record) of one of a COCO file's lists."""
+    records = document.get(key)
+    if not isinstance(records, list):
+        raise UserError(f"{path}: COCO field {key!r} must be a list, found {excerpt(records)}")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise UserError(f"{path}: {key}[{index}] must be an object, found {excerpt(record)}")
+        yield f"{path}: {key}[{index}]", record

@@ -1,0 +1,68 @@
+"""From generated tokens to an answer: where each token ends, and what was only thought."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated text without its thinking block and outer white space."""
+
+    text: str
+    reasoning: str | None
+    start: int
+    """Character offset of `text` in the generated text."""
+
+    def shift(self, ends: Sequence[int]) -> tuple[int, ...]:
+        """Turn token ends in the generated text into token ends in `text`; tokens before it end at 0."""
+        return tuple(min(max(0, end - self.start), len(self.text)) for end in ends)
+
+
+def split_reasoning(generated: str) -> Answer:
+    """Keep a leading `<think>` block apart from the answer.
+
+    The opening tag may stand in the prompt instead. A block that was never closed is all reasoning: the model
+    gave no answer.
+    """
+    before, close, after = generated.partition(THINK_CLOSE)
+    if close:
+        return _answer(after, before, len(before) + len(close))
+    if generated.lstrip().startswith(THINK_OPEN):
+        return _answer("", generated, len(generated))
+    return _answer(generated, None, 0)
+
+
+def _answer(text: str, reasoning: str | None, start: int) -> Answer:
+    stripped = text.strip()
+    if reasoning is not None:
+        reasoning = reasoning.strip().removeprefix(THINK_OPEN).strip()
+    return Answer(stripped, reasoning, start + (len(text) - len(text.lstrip()) if stripped else len(text)))
+
+
+def token_ends(tokenizer: Any, tokens: Sequence[int], text: str) -> tuple[int, ...] | None:
+    """Return for each token the offset in `text` at which its characters end.
+
+    A token that completes no character (part of a multi-byte one, or a special token) ends where the one before
+    it did. None where the tokens decoded one after the other do not give `text`.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    from tokenizers.decoders import DecodeStream
+
+    stream = DecodeStream(skip_special_tokens=True)
+    ends: list[int] = []
+    pieces: list[str] = []
+    end = 0
+    for token in tokens:
+        piece = stream.step(backend, token)
+        if piece:
+            pieces.append(piece)
+            end += len(piece)
+        ends.append(end)
+    whole = "".join(pieces)
+    # A stream keeps back the bytes of a last, unfinished character.
+    return tuple(ends) if text.startswith(whole) else None

@@ -1,0 +1,246 @@
+"""Any image-text-to-text model of transformers, batched, with every generation setting explicit."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from eidolon.models.base import Decoding, Request
+from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.types import FinishReason, Response
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+"""All that is taken over from a model's own generation_config."""
+
+
+class Options(BaseModel):
+    """The `-M key=value` options of this backend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = "auto"
+    """`auto`: the first CUDA device, else Apple's, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto`: float32 on a CPU, else bfloat16 where the device has it and float16 where not."""
+    revision: str = "main"
+    trust_remote_code: bool = False
+    attention: str | None = None
+    """An attention implementation of transformers (`eager`, `sdpa`, …); None leaves the choice to it."""
+    thinking: bool = False
+    """Let models think that can; the thinking block is kept apart from the answer."""
+    system: str | None = None
+    """A system message."""
+
+
+class TransformersModel:
+    """A model loaded with `AutoModelForImageTextToText` and its `AutoProcessor`."""
+
+    def __init__(self, name_or_path: str, **options: str) -> None:
+        """Load a checkpoint by path or hub id.
+
+        Raises:
+            UserError: an unknown or ill-typed option, or a checkpoint that cannot be loaded as such a model.
+        """
+        self._name = name_or_path
+        self.options = _parse_options(options)
+        self.device = _choose_device(self.options.device)
+        self.dtype = _choose_dtype(self.options.dtype, self.device)
+        self.processor, self.model = self._load()
+        self._tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        self._tokenizer.padding_side = "left"
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._ids = self._generation_ids()
+        # Whatever else the checkpoint's own generation_config says must not reach a result.
+        self.model.generation_config = self._generation_config(Decoding())
+        template = getattr(self.processor, "chat_template", None)
+        self._has_template = bool(template)
+        # Only a template that knows the switch may be given it; the others pass it on to the tokenizer.
+        self._template_options = {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
+        self._image_marker = "" if self._has_template else self._find_image_marker()
+
+    def _load(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        common = {"revision": self.options.revision, "trust_remote_code": self.options.trust_remote_code}
+        extra = {"attn_implementation": self.options.attention} if self.options.attention else {}
+        try:
+            processor = AutoProcessor.from_pretrained(self._name, **common)
+            model = AutoModelForImageTextToText.from_pretrained(
+                self._name, dtype=self.dtype, use_safetensors=True, **common, **extra
+            )
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            # transformers reports a wrong checkpoint in any of these; its words say which file or package.
+            raise UserError(
+                f"--model transformers/{self._name}: cannot be loaded as an image-text-to-text model: "
+                f"{' '.join(str(error).split())[:400]}"
+            ) from error
+        return processor, model.to(self.device).eval()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what determines the responses beside the requests."""
+        import transformers
+
+        config = self.model.config
+        return {
+            "backend": "transformers",
+            "name": self._name,
+            "class": type(self.model).__name__,
+            "model_type": config.model_type,
+            "revision": getattr(config, "_commit_hash", None) or self.options.revision,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "attention": getattr(config, "_attn_implementation", None),
+            "chat_template": self._has_template,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
+        """Answer one batch; all requests of a batch share one decoding."""
+        decoding = requests[0].decoding
+        if any(request.decoding != decoding for request in requests):
+            raise ValueError("the requests of a batch must share one decoding")
+        inputs = self._inputs(requests)
+        width = inputs["input_ids"].shape[1]
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed)
+        with torch.inference_mode():
+            sequences = self.model.generate(**inputs, generation_config=self._generation_config(decoding))
+        # Encoder-decoder models return the answer alone, after a start token.
+        skip = 1 if getattr(self.model.config, "is_encoder_decoder", False) else width
+        prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
+        for request, row, asked in zip(requests, sequences[:, skip:].tolist(), prompt_tokens, strict=True):
+            yield self._response(request, row, asked)
+
+    def _response(self, request: Request, row: list[int], prompt_tokens: int) -> Response:
+        stops = self._ids["eos_token_id"]
+        length = next((i for i, token in enumerate(row) if token in stops), None)
+        finish: FinishReason = "length" if length is None else "stop"
+        tokens = row[:length]
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        ends = token_ends(self._tokenizer, tokens, text)
+        answer = split_reasoning(text)
+        return Response(
+            sample_id=request.sample_id,
+            image_id=request.image_id,
+            response=answer.text,
+            generation=request.generation,
+            prompt=request.prompt,
+            reasoning=answer.reasoning,
+            finish_reason=finish,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(tokens) + (finish == "stop"),
+            token_ends=None if ends is None else answer.shift(ends),
+        )
+
+    def _inputs(self, requests: Sequence[Request]) -> Any:
+        images = [request.image for request in requests]
+        if self._has_template:
+            inputs = self.processor.apply_chat_template(
+                [self._messages(request) for request in requests],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
+                **self._template_options,
+            )
+        else:
+            inputs = self._plain_inputs([request.prompt for request in requests], images)
+        return inputs.to(self.device, self.dtype)
+
+    def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
+        texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
+        return self.processor(
+            text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
+        )
+
+    def _messages(self, request: Request) -> list[dict[str, Any]]:
+        content = [{"type": "image", "image": request.image}, {"type": "text", "text": request.prompt}]
+        system = [{"role": "system", "content": [{"type": "text", "text": self.options.system}]}]
+        return [*(system if self.options.system else []), {"role": "user", "content": content}]
+
+    def _find_image_marker(self) -> str:
+        """Return what must stand before a prompt of a model without a chat template.
+
+        Some processors put the image tokens in themselves (BLIP-2), others want the marker in the text.
+        """
+        token = getattr(self.processor, "image_token", None)
+        if token is None:
+            return ""
+        token = getattr(token, "content", token)
+        image_id = getattr(self.model.config, "image_token_id", None)
+        probe = Image.new("RGB", (32, 32))
+        self._image_marker = ""
+        try:
+            ids = self._plain_inputs(["a"], [probe])["input_ids"]
+        except ValueError:  # "the number of images in the text and the images given must be the same"
+            return f"{token}\n"
+        return "" if image_id is None or bool((ids == image_id).any()) else f"{token}\n"
+
+    def _generation_ids(self) -> dict[str, Any]:
+        own = self.model.generation_config
+        ids = {name: getattr(own, name, None) for name in KEPT_IDS}
+        eos = ids["eos_token_id"] if ids["eos_token_id"] is not None else self._tokenizer.eos_token_id
+        ids["eos_token_id"] = [] if eos is None else list(eos) if isinstance(eos, (list, tuple)) else [eos]
+        if ids["pad_token_id"] is None:
+            ids["pad_token_id"] = self._tokenizer.pad_token_id
+        return ids
+
+    def _generation_config(self, decoding: Decoding) -> "GenerationConfig":
+        from transformers import GenerationConfig
+
+        sampled = decoding.temperature > 0
+        sampling = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
+        return GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=sampled,
+            num_beams=1,
+            repetition_penalty=1.0,
+            use_cache=True,
+            **sampling,
+            **{name: value for name, value in self._ids.items() if value not in (None, [])},
+        )
+
+
+def _parse_options(options: dict[str, str]) -> Options:
+    try:
+        return Options.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = str(problem["loc"][0])
+        mend = did_you_mean(field, list(Options.model_fields)) if problem["type"] == "extra_forbidden" else ""
+        raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"-M device={name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16
