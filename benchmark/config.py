@@ -36,7 +36,7 @@ class ModelSpec(Settings):
     name: str
     """`backend/name`, or the bare name of a shipped model."""
     options: Options = {}
-    label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)
+    label: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)
     """Name of its run folder, by default made from `name`."""
 
 
@@ -61,25 +61,25 @@ class RunConfig(Settings):
     dataset: str = "scenes"
     dataset_options: Options = {}
     task: str = "describe"
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     """At most so many samples."""
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the drawn dataset, of sampling, and of the bootstrap."""
     prompt: str = "describe"
     """A preset's name or a text."""
-    max_new_tokens: int = Field(512, ge=1)
-    temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
+    max_new_tokens: int = Field(default=512, ge=1)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """0 is greedy."""
-    top_p: float = Field(1.0, gt=0, le=1)
-    generations: int = Field(1, ge=1)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    generations: int = Field(default=1, ge=1)
     """Responses a sample."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
-    resamples: int = Field(RESAMPLES, ge=0)
+    resamples: int = Field(default=RESAMPLES, ge=0)
     """Of the bootstrap; 0 for no intervals."""
-    max_unscored: float = Field(0.05, ge=0, le=1)
+    max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
 
 

@@ -60,9 +60,8 @@ class SampleSource:
 
         for column in ("image_id", "image", "objects"):
             if column not in rows.column_names:
-                raise UserError(
-                    f"--dataset {name}: has no column {column!r}; found {', '.join(rows.column_names)}"
-                )
+                found = ", ".join(rows.column_names)
+                raise UserError(f"--dataset {name}: has no column {column!r}; found {found}")
         if not len(rows):
             raise UserError(f"--dataset {name}: holds no samples")
         self.name = name
@@ -74,9 +73,8 @@ class SampleSource:
         seen: dict[str, int] = {}
         for sample in self.samples:
             if (first := seen.setdefault(sample.sample_id, sample.index)) != sample.index:
-                raise UserError(
-                    f"--dataset {name}: sample id {sample.sample_id!r} stands in rows {first} and {sample.index}"
-                )
+                rows_of = f"rows {first} and {sample.index}"
+                raise UserError(f"--dataset {name}: sample id {sample.sample_id!r} stands in {rows_of}")
         self.sha256 = self._hash()
 
     def image(self, sample: Sample) -> "Image.Image":
@@ -178,6 +176,8 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         if not isinstance(row["objects"], list) or not all(isinstance(name, str) for name in row["objects"]):
             raise UserError(f"{place}: 'objects' must be a list of strings, found {excerpt(row['objects'])}")
         image_id = read_image_id(row["image_id"], place)
+        if isinstance(image_id, int) and not -(2**63) <= image_id < 2**63:
+            raise UserError(f"{place}: 'image_id' does not fit into 64 bits: {image_id}")
         if columns["image_id"] and type(image_id) is not type(columns["image_id"][0]):
             raise UserError(
                 f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings"

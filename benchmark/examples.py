@@ -22,11 +22,9 @@ def show_examples(run: Path, name: str, console: Console, count: int = COUNT) ->
         return
     console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
     for response, judgement in pairs[:count]:
-        heading = Text(f"\nsample {one_line(response.sample_id)}: ", style="dim")
-        console.print(
-            heading + marked(response, judgement, plain=not console.is_terminal),
-            soft_wrap=not console.is_terminal,
-        )
+        heading = (f"\nsample {one_line(response.sample_id)}: ", "dim")
+        text = marked(response, judgement, plain=not console.is_terminal)
+        console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
 
 
 def read_judged(run: Path) -> list[tuple[Response, Judgement]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from rich.console import Console
@@ -20,14 +20,15 @@ SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
 FILE = "leaderboard.json"
 
 HEADLINE = "objects.f05"
+LENGTH = "chair.words"
 COLUMNS = {
     "objects.f05": "F0.5 ↑",
     "objects.recall": "recall ↑",
     "chair.chair_i": "CHAIR_i ↓",
     "chair.chair_s": "CHAIR_s ↓",
-    "chair.words": "words",
+    LENGTH: "words",
 }
-"""The quantities of the table, where a run has them."""
+"""The quantities of the table, where a run has them; the length stands without its interval."""
 COMPARED = ("dataset", "prompt", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
@@ -48,7 +49,7 @@ class Row(Record):
 class Leaderboard(Record):
     """The content of `leaderboard.json`: rows sorted by the headline, undefined last."""
 
-    schema_: Literal["eidolon/leaderboard/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["eidolon/leaderboard/1"] = Field(alias="schema")
     sorted_by: str = HEADLINE
     rows: tuple[Row, ...]
 
@@ -57,22 +58,21 @@ class Leaderboard(Record):
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `leaderboard.json`."""
-    return Leaderboard.model_json_schema(by_alias=True)
-
-
 def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Return the finished runs in and below the folders; a folder without any is a UserError."""
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
-        runs = sorted(path.parent for path in folder.rglob(SCORES) if (path.parent / RUN).is_file())
-        if not runs:
+        if not (runs := finished_runs(folder)):
             raise UserError(f"{folder}: holds no finished run (a folder with {RUN} and {SCORES})")
         found += [run for run in runs if run not in found]
     return found
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the folders in and below a folder that hold a run with its scores, sorted."""
+    return sorted(path.parent for path in folder.rglob(SCORES) if (path.parent / RUN).is_file())
 
 
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
@@ -80,7 +80,9 @@ def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
     rows = [_read_row(run, relative_to) for run in runs]
     rows.sort(key=lambda row: (-_headline(row), row.name, row.run))
     first = parse(rows[0].signature) if rows else {}
-    return Leaderboard(rows=tuple(row.model_copy(update={"differs": _differing(row, first)}) for row in rows))
+    return Leaderboard(
+        schema=SCHEMA, rows=tuple(row.model_copy(update={"differs": _differing(row, first)}) for row in rows)
+    )
 
 
 def write(leaderboard: Leaderboard, path: Path) -> None:
@@ -108,7 +110,7 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
             _count(row.n),
             *(Text(_cell(_value(row, name), name)) for name in columns),
         )
-    console.print(table, width=None if console.is_terminal else 120)
+    console.print(table)
     for line in dict.fromkeys(row.signature for row in leaderboard.rows):
         console.print(Text("signature: " + one_line(line)), soft_wrap=True)
     for row in leaderboard.rows:
@@ -161,9 +163,9 @@ def _count(n: Samples) -> str:
 def _cell(value: Value | None, name: str) -> str:
     if value is None or value.value is None:
         return "-"
-    digits = 1 if name.endswith(".words") else 3
-    text = f"{value.value:.{digits}f}"
+    if name == LENGTH:
+        return f"{value.value:.1f}"
     if value.ci is None:
-        return text
-    low, high = (f"{bound:.{digits}f}".removeprefix("0") for bound in value.ci)
-    return f"{text}\n{low}-{high}"
+        return f"{value.value:.3f}"
+    low, high = (f"{bound:.3f}".removeprefix("0") for bound in value.ci)
+    return f"{value.value:.3f}\n{low}-{high}"

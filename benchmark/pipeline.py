@@ -20,6 +20,7 @@ from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
     RESPONSES,
     SAMPLES,
+    SCHEMA,
     SCORES,
     BatchFile,
     RunFolder,
@@ -160,14 +161,15 @@ class Generation:
             self._model = self._load()
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
-        """Answer the missing batches, showing the progress."""
+        """Answer the missing batches, showing the progress; then let go of the model."""
         self.prepare()
-        assert self._model is not None
-        folder.describe_model(_description(self._model))
+        model, self._model = self._model, None
+        assert model is not None
+        folder.describe_model(_description(model))
         keys = responses.keys
         with meter(self._name, len(keys), len(responses.records)) as progress:
             for batch in responses.batches:
-                answers = self._answer(self._model, keys[responses.span(batch)], batch)
+                answers = self._answer(model, keys[responses.span(batch)], batch)
                 responses.append(answers)
                 progress.advance(
                     len(answers),
@@ -249,6 +251,7 @@ def _description(model: Model) -> dict[str, Any]:
 
 def _record(run: Run) -> RunRecord:
     return RunRecord(
+        schema=SCHEMA,
         name=run.name,
         config=run.config,
         batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},

@@ -58,12 +58,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             name=spec.label or spec.name,
             config={
                 "verb": "run",
-                "model": {
-                    "name": spec.name,
-                    "options": spec.options,
-                    "files_sha256": content_hash(reference),
-                },
-                "dataset": {"name": source.name, "settings": source.settings, "sha256": source.sha256},
+                "model": {"name": spec.name, "options": spec.options},
+                "dataset": {"name": source.name, "settings": source.settings},
                 "task": config.task,
                 "limit": config.limit,
                 "seed": config.seed,
@@ -82,6 +78,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                 "judge": {"name": config.judge.name, "signature": judge.signature()},
                 "metrics": [metric.family for metric in metrics],
                 "resamples": config.resamples,
+                "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
             samples=samples,
             keys=tuple((s.sample_id, g) for s in source.samples for g in range(config.generations)),

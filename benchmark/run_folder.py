@@ -93,9 +93,9 @@ class Provenance(BaseModel):
 class RunRecord(BaseModel):
     """The content of `run.json`."""
 
-    model_config = ConfigDict(extra="forbid", validate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
-    schema_: Literal["eidolon/run/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["eidolon/run/1"] = Field(alias="schema")
     status: Status = "started"
     name: str
     """What the leaderboard calls it: the model's name, or for responses from elsewhere the folder's."""

@@ -93,7 +93,7 @@ def content_hash(reference: ModelReference) -> str | None:
     if reference.backend == "python" or not path.exists():
         return None
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _counts(file))
     for file in files:
         size = file.stat().st_size
         digest.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
@@ -103,6 +103,11 @@ def content_hash(reference: ModelReference) -> str | None:
                 stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
                 digest.update(stream.read())
     return digest.hexdigest()
+
+
+def _counts(file: Path) -> bool:
+    """A model's card and hidden files say nothing about what it answers."""
+    return file.is_file() and file.suffix != ".md" and not file.name.startswith(".")
 
 
 def _resolve_checkpoint(text: str, target: str, shipped: Mapping[str, Path]) -> str:

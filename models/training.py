@@ -73,6 +73,8 @@ class TrainingConfig(BaseModel):
     gradient_clip: float = Field(1.0, gt=0)
     cell_weight: float = Field(0.5, ge=0)
     """Weight of the cell loss beside the language loss."""
+    precision: Literal["no", "bf16"] = "no"
+    """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
     save_every: int = Field(200, ge=1)
 
     @property
@@ -95,25 +97,34 @@ class TrainingConfig(BaseModel):
 
 
 class CellClassifier(nn.Module):
-    """Reads off each image token what is drawn in its cell."""
+    """Tells what is drawn in an image token's cell, by its likeness to the words for it.
 
-    def __init__(self, width: int, labels: int) -> None:
+    A label's logit is the image token's dot product with the label's own word embeddings (their mean), scaled.
+    So image tokens come to lie where the language model keeps the words, and naming what is in the picture, or
+    finding in the picture what a question names, is a matter of likeness.
+    """
+
+    def __init__(self, labels: Sequence[Sequence[int]]) -> None:
+        """Take the token ids of each label's name."""
         super().__init__()
-        self.linear = nn.Linear(width, labels)
+        self._labels = [torch.tensor(ids) for ids in labels]
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
+        self.bias = nn.Parameter(torch.full((len(labels),), -3.0))
 
-    def forward(self, image_tokens: Tensor) -> Tensor:
-        """Map (batch, cells, width) to logits (batch, cells, labels)."""
-        logits: Tensor = self.linear(image_tokens)
+    def forward(self, image_tokens: Tensor, embeddings: Tensor) -> Tensor:
+        """Map (batch, cells, width) and the embedding matrix to logits (batch, cells, labels)."""
+        words = torch.stack([embeddings[ids.to(embeddings.device)].mean(0) for ids in self._labels])
+        logits: Tensor = image_tokens.float() @ words.T * self.log_scale.exp() + self.bias
         return logits
 
 
 class Trainee(nn.Module):
     """The model and its scaffolding under one forward, so that accelerate can wrap both."""
 
-    def __init__(self, model: "Idefics3ForConditionalGeneration", labels: int) -> None:
+    def __init__(self, model: "Idefics3ForConditionalGeneration", labels: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.model = model
-        self.cells = CellClassifier(model.config.text_config.hidden_size, labels)
+        self.cells = CellClassifier(labels)
 
     def forward(self, batch: dict[str, Tensor], cell_weight: float) -> dict[str, Tensor]:
         """Return the losses of one batch: `cells`, and with `input_ids` also `language`, and their `total`."""
@@ -139,7 +150,8 @@ class Trainee(nn.Module):
         return {"cells": cells, "language": language, "total": language + cell_weight * cells}
 
     def _cell_loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        logits = self.cells(features.reshape(targets.shape[0], -1, features.shape[-1]))
+        image_tokens = features.reshape(targets.shape[0], -1, features.shape[-1])
+        logits = self.cells(image_tokens, self.model.get_input_embeddings().weight)
         # Few cells hold any one category: the sum over labels keeps the gradient from vanishing in the zeros.
         losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         return losses.sum(-1).mean()
@@ -256,7 +268,7 @@ def train(
     model: "Idefics3ForConditionalGeneration",
     processor: "Idefics3Processor",
     samples: Callable[[int, int], TrainingSample],
-    labels: int,
+    labels: Sequence[str],
     config: TrainingConfig,
     folder: Path,
     *,
@@ -265,6 +277,7 @@ def train(
 ) -> TrainingReport:
     """Train `model` in place on `samples(phase, index)`, resuming from `folder` where an earlier run stopped.
 
+    `labels` are the words that a sample's cells may be marked with, in the order of their last axis.
     `folder/state` holds the state of the last save, `folder/log.jsonl` the losses. With `stop_at` it saves and
     stops after so many steps, counted from the very first.
 
@@ -272,9 +285,11 @@ def train(
         UserError: the folder holds the training of another configuration.
     """
     accelerator = Accelerator(
+        mixed_precision=config.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    trainee = Trainee(model, labels)
+    names = [processor.tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in labels]
+    trainee = Trainee(model, names)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in trainee.parameters() if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -286,8 +301,10 @@ def train(
     wrapped, optimizer = accelerator.prepare(trainee, optimizer)
     state = folder / "state"
     step, seconds = _resume(accelerator, state, config)
+    log = folder / "log.jsonl"
+    if accelerator.is_main_process:
+        _trim_log(log, step)
     batches = Batches(config, samples, Collator(processor))
-    recent: list[float] = []
     wrapped.train()
     began = time.monotonic()
     last = min(config.steps, stop_at or config.steps)
@@ -303,9 +320,8 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         step += 1
         told = {name: float(value.detach()) for name, value in losses.items()}
-        recent = [*recent, told.get("language", math.nan)][-100:]
         if accelerator.is_main_process:
-            _log(folder / "log.jsonl", {"step": step, "seconds": seconds + time.monotonic() - began, **told})
+            _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **told})
             on_step(step, told)
         if step % config.save_every == 0 or step == last:
             _save(accelerator, state, config, step, seconds + time.monotonic() - began)
@@ -314,7 +330,7 @@ def train(
     return TrainingReport(
         steps=step,
         seconds=total,
-        loss=sum(recent) / len(recent) if recent else math.nan,
+        loss=_last_loss(log),
         parameters=sum(p.numel() for p in model.parameters()),
         is_main_process=accelerator.is_main_process,
     )
@@ -322,7 +338,22 @@ def train(
 
 def _log(path: Path, line: dict[str, float]) -> None:
     with path.open("a") as file:
-        file.write(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}) + "\n")
+        file.write(
+            json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}) + "\n"
+        )
+
+
+def _trim_log(path: Path, step: int) -> None:
+    """Drop the steps after the last save, which will be done again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def _last_loss(path: Path) -> float:
+    losses = [json.loads(line).get("language") for line in path.read_text().splitlines()[-100:]]
+    told = [loss for loss in losses if loss is not None]
+    return sum(told) / len(told) if told else math.nan
 
 
 def _save(accelerator: Accelerator, state: Path, config: TrainingConfig, step: int, seconds: float) -> None:

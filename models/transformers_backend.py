@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.generated_text import split_reasoning, token_ends
@@ -62,7 +63,9 @@ class TransformersModel:
         template = getattr(self.processor, "chat_template", None)
         self._has_template = bool(template)
         # Only a template that knows the switch may be given it; the others pass it on to the tokenizer.
-        self._template_options = {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
+        self._template_options = (
+            {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
+        )
         self._image_marker = "" if self._has_template else self._find_image_marker()
 
     def _load(self) -> tuple[Any, Any]:
@@ -70,19 +73,40 @@ class TransformersModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        verbosity = logging.get_verbosity()
+        # What it would warn of, weights that do not fit, is an error below.
+        logging.set_verbosity_error()
         common = {"revision": self.options.revision, "trust_remote_code": self.options.trust_remote_code}
         extra = {"attn_implementation": self.options.attention} if self.options.attention else {}
         try:
             processor = AutoProcessor.from_pretrained(self._name, **common)
-            model = AutoModelForImageTextToText.from_pretrained(
-                self._name, dtype=self.dtype, use_safetensors=True, **common, **extra
+            model, info = AutoModelForImageTextToText.from_pretrained(
+                self._name,
+                dtype=self.dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                **common,
+                **extra,
             )
-        except (OSError, ValueError, ImportError, KeyError) as error:
+        except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             # transformers reports a wrong checkpoint in any of these; its words say which file or package.
             raise UserError(
                 f"--model transformers/{self._name}: cannot be loaded as an image-text-to-text model: "
                 f"{' '.join(str(error).split())[:400]}"
             ) from error
+        finally:
+            logging.set_verbosity(verbosity)
+        misfits = {
+            "lacks weights": info["missing_keys"],
+            "holds weights of another shape": info["mismatched_keys"],
+        }
+        for what, keys in misfits.items():
+            if keys:
+                raise UserError(
+                    f"--model transformers/{self._name}: {what} that {type(model).__name__} wants: "
+                    f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
+                )
+        self.unused_weights = len(info["unexpected_keys"])
         return processor, model.to(self.device).eval()
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +120,7 @@ class TransformersModel:
             "class": type(self.model).__name__,
             "model_type": config.model_type,
             "revision": getattr(config, "_commit_hash", None) or self.options.revision,
+            "unused_weights": self.unused_weights,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -202,7 +227,9 @@ class TransformersModel:
         from transformers import GenerationConfig
 
         sampled = decoding.temperature > 0
-        sampling = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
+        sampling = (
+            {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
+        )
         return GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
             do_sample=sampled,

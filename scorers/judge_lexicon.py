@@ -63,26 +63,25 @@ class LexiconJudge:
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
-        unscored = self._reason_unscored(response)
+        mentions: tuple[Mention, ...] = ()
+        unscored = None
+        if response.error is not None or response.response is None:
+            unscored = response.error or NO_RESPONSE
+        else:
+            kind = classify(response.response) if self.reading.name == "careful" else "ok"
+            if kind == "ok":
+                mentions = self._mentions(response.response, response.token_ends)
+            elif kind == "non_english":
+                unscored = NOT_ENGLISH
         return Judgement(
             sample_id=response.sample_id,
             image_id=response.image_id,
             generation=response.generation,
-            mentions=() if unscored else self._mentions(response),
+            mentions=mentions,
             unscored=unscored,
         )
 
-    def _reason_unscored(self, response: Response) -> str | None:
-        if response.error is not None or response.response is None:
-            return response.error or NO_RESPONSE
-        if self.reading.name == "careful" and classify(response.response) == "non_english":
-            return NOT_ENGLISH
-        return None
-
-    def _mentions(self, response: Response) -> tuple[Mention, ...]:
-        text = response.response or ""
-        if self.reading.name == "careful" and classify(text) != "ok":
-            return ()
+    def _mentions(self, text: str, token_ends: tuple[int, ...] | None) -> tuple[Mention, ...]:
         wanted = frozenset(self.vocabulary)
         word_starts = [match.start() for match in _WORD.finditer(text)]
         return tuple(
@@ -92,7 +91,7 @@ class LexiconJudge:
                 start=named.start,
                 end=named.end,
                 word=bisect_right(word_starts, named.start) - 1,
-                token=_token(response.token_ends, named.start),
+                token=_token(token_ends, named.start),
             )
             for named in self.reading.read(text)
             if named.category in wanted

@@ -3,7 +3,7 @@
 import re
 from typing import Literal, TypeAlias
 
-from eidolon.scorers.english import FUNCTION_WORDS
+from eidolon.scorers.english import FUNCTION_WORDS, words
 
 Judgeability: TypeAlias = Literal["ok", "empty", "refusal", "non_english"]
 
@@ -12,22 +12,29 @@ MAX_REFUSAL_WORDS = 60
 MIN_LATIN_SHARE = 0.5
 MIN_FOREIGN_WORDS = 2
 MIN_ACCENTED_SHARE = 0.15
-"""Share of words with a letter outside a–z from which a text without any English function word is foreign."""
+"""A text without any English function word is foreign if this share of its words is not plain a to z."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
-_REFUSAL_OPENING = re.compile(
-    r"""\W*(?:(?:sorry|unfortunately|apologies|i\ apologi[sz]e)\b.{0,60}?)?
-    (?:i\s?['\u2019]?(?:\ a)?m\ (?:(?:very|so|really)\ )?(?:sorry|afraid|unable|not\ able)
-      |i\ (?:cannot|can\ ?not|can['\u2019]?t|do\ not|don['\u2019]?t|am\ not|could\ not|couldn['\u2019]?t|won['\u2019]?t)
-       \ (?:\w+\ ){0,2}?(?:see|view|assist|help|identify|describe|provide|process|analy[sz]e|comply|fulfill?|answer|access
-         |determine|have)\b
-      |as\ an?\ (?:ai|artificial|large|language|text|vision)\b.{0,60}?\b(?:not|n['\u2019]t|unable)\b
-      |sorry\b
-      |(?:no|there\ is\ no|there\ was\ no)\ image\ (?:was\ |is\ |has\ been\ )?(?:provided|attached|uploaded|given|to)
-      |please\ (?:provide|upload|share|attach)\b)""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+_CANNOT = (
+    r"i (?:cannot|can ?not|can['\u2019]?t|do not|don['\u2019]?t|am not|could not|couldn['\u2019]?t"
+    r"|will not|won['\u2019]?t) (?:\w+ ){0,2}?"
 )
+_REFUSAL_OPENINGS = (
+    r"i ?(?:['\u2019]? ?a?m) (?:(?:very|so|really) )?(?:sorry|afraid|unable|not able)\b",
+    r"sorry\b",
+    r"(?:my )?apologies\b",
+    r"i apologi[sz]e\b",
+    r"(?:unfortunately,? )?"
+    + _CANNOT
+    + r"(?:(?:see|view) (?:\w+ )?(?:image|picture|photo)|have (?:\w+ )?(?:ability|access|capabilit)"
+    r"|assist|help|identify|describe|provide|process|analy[sz]e|comply|fulfill?|answer|access|determine)",
+    r"as an? (?:\w+ ){0,2}?(?:ai|language model|assistant)\b",
+    r"(?:unfortunately,? )?(?:there (?:is|was) )?no image (?:\w+ ){0,2}?"
+    r"(?:provided|attached|uploaded|given)\b",
+    r"please (?:provide|upload|share|attach)\b",
+)
+_REFUSAL = re.compile(r"\W*(?:" + "|".join(_REFUSAL_OPENINGS) + ")", re.IGNORECASE)
 _GOES_ON = re.compile(
     r"\b(?:(?:but|however)\b.{0,30}\b(?:i|it|the|there|this)\b.{0,40}"
     r"\b(?:can|see|shows?|appears?|depicts?|is|are|features?|describe|has|contains?)"
@@ -36,7 +43,7 @@ _GOES_ON = re.compile(
 )
 
 # Function words of other languages in Latin script that are not also English words.
-_FOREIGN = frozenset(
+_FOREIGN = words(
     """
     un una el la las los del en es está están hay que por para con sobre su sus unos unas y
     le les des du est sont une dans avec sur il elle et qui au aux sont
@@ -47,7 +54,7 @@ _FOREIGN = frozenset(
     och ett är med av som på det
     dan yang di ini itu sebuah seekor dengan pada
     jest są na z w się ve bir
-    """.split()
+    """
 )
 
 
@@ -67,7 +74,7 @@ def classify(text: str) -> Judgeability:
 
 
 def _is_refusal(text: str) -> bool:
-    opening = _REFUSAL_OPENING.match(text[:400])
+    opening = _REFUSAL.match(text[:400])
     if opening is None or len(text.split(maxsplit=MAX_REFUSAL_WORDS + 1)) > MAX_REFUSAL_WORDS:
         return False
     return _GOES_ON.search(text, opening.end()) is None

@@ -138,7 +138,9 @@ def _require(name: str, known: tuple[str, ...], kind: str) -> None:
 def available_lexicons() -> tuple[str, ...]:
     """Return the names of the lexicons that ship with the package."""
     folder = files("eidolon.scorers") / "data"
-    return tuple(sorted(item.name[: -len(".json")] for item in folder.iterdir() if item.name.endswith(".json")))
+    return tuple(
+        sorted(item.name[: -len(".json")] for item in folder.iterdir() if item.name.endswith(".json"))
+    )
 
 
 def load_lexicon(name: str) -> Lexicon:

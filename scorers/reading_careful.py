@@ -16,13 +16,19 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from eidolon.scorers.english import follows_noun
+from eidolon.scorers.english import follows_noun, words
 from eidolon.scorers.lexicon import Lexicon, Named, plural_forms
 from eidolon.scorers.negation import denied
 
+PART_REACH = 8
+"""Matches on each side among which the whole of a part is looked for."""
+
+_UNBROKEN = re.compile(r"\S{200,}")
+"""Runs without white space on which spaCy's tokeniser takes quadratic time."""
+_PART = re.compile(r"\w+|\W")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BEFORE_VERB = frozenset("to can could will would may might must shall should 'll 'd they we you".split())
-_BEFORE_PREPOSITION_TO = frozenset("next close closer adjacent due up opposite addition compared similar".split())
+_BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
+_BEFORE_PREPOSITION_TO = words("next close closer adjacent due up opposite addition compared similar")
 _SENTENCE_MARKS = frozenset(".!?")
 
 
@@ -82,15 +88,15 @@ class CarefulReading:
         from spacy.tokens import Doc
 
         self._tables = lexicon.careful
-        self._forms = _forms(lexicon)
-        self._doc = Doc
-        self._vocab_strings: dict[int, str] = {}
+        self._document = Doc
         english = English()
+        self._vocab = english.vocab
         self._tokenizer = english.tokenizer
         self._matcher = PhraseMatcher(english.vocab, attr="LOWER")
-        for form in self._forms:
-            self._matcher.add(form, [self._tokenizer(text) for text in _spellings(form)])
-            self._vocab_strings[english.vocab.strings[form]] = form
+        self._by_key: dict[int, _Form] = {}
+        for text, form in _forms(lexicon).items():
+            self._matcher.add(text, [self._tokenizer(spelling) for spelling in _spellings(text)])
+            self._by_key[english.vocab.strings[text]] = form
         self._heads = _compound_heads(lexicon)
         self._animals = _animal_forms(lexicon)
         self._colours = frozenset(self._tables.colours)
@@ -107,40 +113,46 @@ class CarefulReading:
         tokens, matches = self._match(text)
         reasons = [match.form.dropped or self._misread(tokens, match) for match in matches]
         self._drop_compounds(tokens, matches, reasons)
+        self._drop_kin(matches, reasons)
         self._drop_parts(tokens, matches, reasons)
-        open_spans = [(match.first, match.end) for match in matches]
-        for index in denied(tokens.words, open_spans):
+        for index in denied(tokens.words, [(match.first, match.end) for match in matches]):
             reasons[index] = reasons[index] or Reason.DENIED
-        return [
-            Found(
-                Named(
-                    tokens.starts[match.first], tokens.ends[match.end - 1], match.form.category, match.form.term
-                ),
-                reason,
-            )
-            for match, reason in zip(matches, reasons, strict=True)
-        ]
+        return [Found(_named(tokens, match), reason) for match, reason in zip(matches, reasons, strict=True)]
 
     def _match(self, text: str) -> tuple[_Tokens, list[_Match]]:
-        # Half of a surrogate pair cannot be encoded, which spaCy does to every token.
-        document = self._tokenizer(_SURROGATE.sub("\ufffd", text))
+        """Return the tokens and the longest matches.
+
+        A line break stays as a token, and so parts what stands on its sides, unless the next line goes on in
+        lower case; other white space is left out.
+        """
+        # spaCy encodes every token, and half of a surrogate pair cannot be encoded.
+        placed = self._tokenize(_SURROGATE.sub("\ufffd", text))
+        # One longer than needed when there is no token at all.
+        nexts = [*(token[:1] for _, token in placed[1:]), ""]
         kept = [
-            token
-            for token, following in zip(document, [*document[1:], None], strict=True)
-            if not token.is_space or ("\n" in token.text and not (following and following.text[0].islower()))
+            (start, token)
+            for (start, token), following in zip(placed, nexts, strict=False)
+            if not token.isspace() or ("\n" in token and not following.islower())
         ]
-        if len(kept) < len(document):
-            document_words = [token.text for token in kept]
-            starts = [token.idx for token in kept]
-            document = self._doc(document.vocab, words=document_words)
-        else:
-            starts = [token.idx for token in kept]
-        words = [token.lower_.replace("\u2019", "'") for token in document]
-        tokens = _Tokens(words, starts, [start + len(t) for start, t in zip(starts, document, strict=True)])
-        spans = [
-            _Match(first, end, self._forms[self._vocab_strings[key]]) for key, first, end in self._matcher(document)
-        ]
-        return tokens, _longest(spans)
+        tokens = _Tokens(
+            words=[token.lower().replace("\u2019", "'") for _, token in kept],
+            starts=[start for start, _ in kept],
+            ends=[start + len(token) for start, token in kept],
+        )
+        found = self._matcher(self._document(self._vocab, words=[token for _, token in kept]))
+        return tokens, _longest([_Match(first, end, self._by_key[key]) for key, first, end in found])
+
+    def _tokenize(self, text: str) -> list[tuple[int, str]]:
+        """Return the tokens with their offsets: spaCy's, but for runs that are no prose."""
+        placed: list[tuple[int, str]] = []
+        position = 0
+        for run in _UNBROKEN.finditer(text):
+            placed += [
+                (position + token.idx, token.text) for token in self._tokenizer(text[position : run.start()])
+            ]
+            placed += [(run.start() + part.start(), part[0]) for part in _PART.finditer(run[0])]
+            position = run.end()
+        return placed + [(position + token.idx, token.text) for token in self._tokenizer(text[position:])]
 
     def _misread(self, tokens: _Tokens, match: _Match) -> Reason | None:
         """Return why the words around one match show that it names nothing."""
@@ -215,14 +227,28 @@ class CarefulReading:
             if people[0] == people[1]:
                 reasons[index] = Reason.COMPOUND
 
+    def _drop_kin(self, matches: list[_Match], reasons: list[Reason | None]) -> None:
+        """After "a mother zebra", "the mother" and "her baby" are animals, if no other person is named."""
+        if Reason.ANIMAL not in reasons:
+            return
+        kin = [index for index, match in enumerate(matches) if match.form.term in self._kin]
+        others = (
+            match.form.category == "person" and reason is None and match.form.term not in self._kin
+            for match, reason in zip(matches, reasons, strict=True)
+        )
+        if not any(others):
+            for index in kin:
+                reasons[index] = reasons[index] or Reason.ANIMAL
+
     def _drop_parts(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
         """Drop parts of an object that the same sentence names: "a motorcycle with a black seat"."""
         for index, match in enumerate(matches):
             for whole, parts in self._tables.parts.items():
-                if reasons[index] is None and match.form.term in parts and any(
-                    other.form.category == whole and _same_sentence(tokens.words, match.first, other.first)
-                    for other in matches[max(0, index - 8) : index + 9]
-                ):
+                if reasons[index] is not None or match.form.term not in parts:
+                    continue
+                near = matches[max(0, index - PART_REACH) : index + PART_REACH + 1]
+                wholes = [other.first for other in near if other.form.category == whole]
+                if any(_same_sentence(tokens.words, match.first, first) for first in wholes):
                     reasons[index] = Reason.PART
 
 
@@ -276,6 +302,11 @@ def _longest(matches: Sequence[_Match]) -> list[_Match]:
             kept.append(match)
             taken.update(range(match.first, match.end))
     return sorted(kept)
+
+
+def _named(tokens: _Tokens, match: _Match) -> Named:
+    start, end = tokens.starts[match.first], tokens.ends[match.end - 1]
+    return Named(start, end, match.form.category, match.form.term)
 
 
 def _joined(tokens: _Tokens, hyphen: int) -> bool:

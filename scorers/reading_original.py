@@ -2,7 +2,8 @@
 
 Lower-case; tokenise; singularise every token; merge the listed pairs of neighbouring words; where both
 `toilet` and `seat` are left, drop every `seat`; keep the words that are terms. Known quirks that follow:
-"bus" and "ties" are lost to the singulariser, a colour such as "orange" is the fruit, "table.The" is one token.
+"bus" and "ties" are lost to the singulariser, a colour such as "orange" is the fruit, and "table.The" is one
+token.
 """
 
 import re
@@ -27,8 +28,8 @@ class OriginalReading:
 
     def __init__(self, lexicon: Lexicon) -> None:
         # Imported here because the two libraries take about a second.
-        from nltk.tokenize.destructive import NLTKWordTokenizer
-        from textblob.en.inflect import singularize
+        from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
+        from textblob.en.inflect import singularize  # type: ignore[import-untyped]
 
         self._tokenize: Callable[[str], list[str]] = NLTKWordTokenizer().tokenize
         self._singular: Callable[[str], str] = lru_cache(SINGULAR_CACHE)(singularize)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from eidolon.scorers.errors import UserError
+from eidolon.scorers.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -21,9 +21,10 @@ VERBS = {
     "run": "eidolon.benchmark.cli.run:run",
     "score": "eidolon.benchmark.cli.score:score",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
-    "list": "eidolon.benchmark.cli.list:list_names",
+    "list": "eidolon.benchmark.cli.listing:list_names",
+    "train": "eidolon.benchmark.cli.train:train",
 }
-"""Each verb's function. Their modules import nothing heavy before they are called."""
+"""Each verb's function. The modules import nothing heavy before it is called."""
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -44,8 +45,6 @@ class _Verbs(TyperGroup):
 
     def resolve_command(self, ctx: "Context", args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
-            from eidolon.scorers.errors import did_you_mean
-
             raise UserError(f"unknown command {args[0]!r}{did_you_mean(args[0], [*VERBS])}")
         return super().resolve_command(ctx, args)
 
@@ -54,7 +53,6 @@ app = typer.Typer(
     cls=_Verbs,
     name="eidolon",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -80,13 +78,11 @@ def _eidolon(
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Exceptions other than the user's mistakes pass through."""
     try:
-        code = app(list(arguments), prog_name="eidolon", standalone_mode=False)
+        code = app([*arguments] or ["--help"], prog_name="eidolon", standalone_mode=False)
     except UserError as error:
         return _complain(str(error))
     except typer.TyperException as error:
         verb = next((word for word in arguments if word in VERBS), "")
-        if not error.message:  # the help page was shown in place of a missing command
-            return USER_ERROR
         return _complain(
             f"{error.format_message().rstrip('.')}; see {' '.join(['eidolon', verb]).strip()} --help"
         )

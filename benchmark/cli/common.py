@@ -1,8 +1,17 @@
 """What several verbs share."""
 
 import typer
+from rich.console import Console
 
 TOO_MUCH_UNSCORED = 3
+PLAIN_WIDTH = 120
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def make_console() -> Console:
+    """Return the console for results, on stdout."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def split_names(values: list[str] | None) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from eidolon.benchmark.cli.common import make_console
+
 
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or folders of them.")],
@@ -12,7 +14,6 @@ def leaderboard(
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
 ) -> None:
     """Collect the scores of runs into a leaderboard, and say which of them may not be compared."""
-    from rich.console import Console
 
     from eidolon.benchmark import leaderboard as boards
 
@@ -23,4 +24,4 @@ def leaderboard(
     if json:
         typer.echo(board.to_json(), nl=False)
     else:
-        boards.show(board, Console())
+        boards.show(board, make_console())

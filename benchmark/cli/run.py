@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import report_unscored, split_names
+from eidolon.benchmark.cli.common import make_console, report_unscored, split_names
 
 
 def run(
@@ -95,13 +95,13 @@ def run(
             typer.echo(f"{name}: {value}")
         return 0
 
-    from rich.console import Console
-
     from eidolon.benchmark import leaderboard
     from eidolon.benchmark.examples import show_examples
     from eidolon.benchmark.pipeline import execute
 
-    console = Console()
+    console = make_console()
+    # An old folder beside the new ones that cannot be read is better known before the work than after it.
+    leaderboard.collect(leaderboard.finished_runs(plan.out), relative_to=plan.out)
     scores = {run.path: execute(run, generation) for run, generation in plan.runs}
     board = leaderboard.collect(leaderboard.find_runs([plan.out]), relative_to=plan.out)
     leaderboard.write(board, plan.out / leaderboard.FILE)

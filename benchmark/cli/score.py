@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import report_unscored, split_names
+from eidolon.benchmark.cli.common import make_console, report_unscored, split_names
 
 
 def score(
@@ -43,7 +43,6 @@ def score(
     ] = 0.05,
 ) -> int:
     """Score responses that exist already. The same command again resumes, or confirms what is there."""
-    from rich.console import Console
 
     from eidolon.benchmark import leaderboard
     from eidolon.benchmark.existing import ScoreRequest, prepare
@@ -72,7 +71,7 @@ def score(
         )
     )
     scores = execute(run, existing)
-    console = Console()
+    console = make_console()
     leaderboard.show(leaderboard.collect([out], relative_to=out.parent), console)
     console.print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
     return report_unscored({str(out): scores.n.unscored / scores.n.requested}, max_unscored)

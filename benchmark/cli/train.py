@@ -1,7 +1,7 @@
 """`eidolon train`: make a shipped model again, from nothing."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the training's state and the checkpoint.")],
     scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate on.")] = 300,
     steps: Annotated[
-        Optional[int], typer.Option(min=1, help="Stop after so many steps; the same command goes on.")
+        int | None, typer.Option(min=1, help="Stop after so many steps; the same command goes on.")
     ] = None,
 ) -> None:
     """Train a VL model from scratch on Scenes, evaluate it on held-out scenes and write its model card.

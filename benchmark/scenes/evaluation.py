@@ -4,8 +4,10 @@ Looking is shown by an experiment: the same model is asked about the same scenes
 wrong samples. A model that writes from its prior alone would score the same.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 from PIL import Image
@@ -26,15 +28,24 @@ BATCH_SIZE = 32
 
 
 class Interval(BaseModel):
-    """A value with its 95 % interval."""
+    """A value with its 95 % interval; None where it is undefined (CHAIR_i of a model that names nothing)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, value: SupportsFloat, low: SupportsFloat, high: SupportsFloat) -> "Interval":
+        numbers = [None if math.isnan(number) else number for number in map(float, (value, low, high))]
+        return cls(value=numbers[0], low=numbers[1], high=numbers[2])
 
     def __str__(self) -> str:
+        if self.value is None:
+            return "undefined"
+        if self.low is None:
+            return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -78,14 +89,18 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
     def difference(name: str, sign: int) -> Interval:
         low, high = percentiles(sign * (drawn_shuffled[name] - drawn[name]))
         value = sign * (values_shuffled[name] - values[name])
-        return Interval(value=float(value), low=float(low), high=float(high))
+        return Interval.of(value, low, high)
 
     answers = _ask(model, scenes, pictures, seed)
     right = bootstrap(
-        answers[:, :1], ids, lambda totals: {"accuracy": totals[..., 0] / (2 * n)}, seed=seed, resamples=resamples
+        answers[:, :1],
+        ids,
+        lambda totals: {"accuracy": totals[..., 0] / (2 * n)},
+        seed=seed,
+        resamples=resamples,
     )["accuracy"]
     estimates = {
-        name: Interval(value=float(own[name].value), low=float(own[name].low), high=float(own[name].high))
+        name: Interval.of(own[name].value, own[name].low, own[name].high)
         for name in ("recall", "chair_i", "chair_s", "words")
     }
     return Evaluation(
@@ -93,7 +108,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
         seed=seed,
         **estimates,
         truncated=truncated,
-        yes_no_accuracy=Interval(value=float(right.value), low=float(right.low), high=float(right.high)),
+        yes_no_accuracy=Interval.of(right.value, right.low, right.high),
         yes_rate=float(answers[:, 1].sum() / (2 * n)),
         chair_i_rise_shuffled=difference("chair_i", 1),
         recall_drop_shuffled=difference("recall", -1),
@@ -107,7 +122,9 @@ def evaluate_checkpoint(path: Path, *, n: int = 300, seed: int = 0) -> Evaluatio
     return evaluate(TransformersModel(str(path)), n=n, seed=seed)
 
 
-def _describe(model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image]) -> tuple[FloatArray, int]:
+def _describe(
+    model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image]
+) -> tuple[FloatArray, int]:
     """Return the CHAIR statistics of the descriptions, and how many did not end by themselves."""
     decoding = Decoding(max_new_tokens=MAX_NEW_TOKENS)
     requests = [
@@ -135,7 +152,9 @@ def _ask(model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image],
         rng = scene.rng("held-out questions")
         for present in (True, False):
             question = ask_presence(scene, rng, present)
-            requests.append(Request(f"{scene.index}-{present}", scene.index, picture, question.text, decoding=decoding))
+            requests.append(
+                Request(f"{scene.index}-{present}", scene.index, picture, question.text, decoding=decoding)
+            )
             truths.append(question.answer)
     said = [(r.response or "").strip().rstrip(".") for start in range(0, len(requests), BATCH_SIZE)
             for r in model.generate(requests[start : start + BATCH_SIZE])]  # fmt: skip

@@ -131,7 +131,9 @@ def introduce(thing: Thing, named: Sequence[Thing], rng: np.random.Generator) ->
         other = named[rng.integers(len(named))]
         relation = _relation(thing, other)
         if relation:
-            tail = f", {relation} the {CATEGORIES[other.category].plural if other.count > 1 else other.category}"
+            tail = (
+                f", {relation} the {CATEGORIES[other.category].plural if other.count > 1 else other.category}"
+            )
     match int(rng.integers(6)):
         case 0:
             sentence = f"There {_there(phrase, be)} {phrase} {place}{tail}"
@@ -283,9 +285,7 @@ def _fit(
     return kept
 
 
-def _other_sentence(
-    scene: Scene, named: Sequence[Thing], leads: list[str], rng: np.random.Generator
-) -> str:
+def _other_sentence(scene: Scene, named: Sequence[Thing], leads: list[str], rng: np.random.Generator) -> str:
     roll = rng.random()
     if roll < 0.06:
         return _deny(scene, rng)
@@ -316,7 +316,11 @@ def ask_existence(category: str, answer: Literal["Yes", "No"], rng: np.random.Ge
     singular, plural = category, CATEGORIES[category].plural
     one = singular if category == "scissors" else article(singular)
     be = "Are there" if category == "scissors" else "Is there"
-    texts = (f"Do you see any {plural}?", f"Can you see {one} in this picture?", f"Are there any {plural} in the image?")
+    texts = (
+        f"Do you see any {plural}?",
+        f"Can you see {one} in this picture?",
+        f"Are there any {plural} in the image?",
+    )
     text = f"{be} {one} in the image?" if rng.random() < 0.5 else texts[rng.integers(3)]
     return Question(text, answer, "existence", category)
 
@@ -349,5 +353,7 @@ def ask(scene: Scene, rng: np.random.Generator) -> Question:
         be = "Are" if thing.count > 1 or thing.category == "scissors" else "Is"
         if thing.category == "person":
             told_colour = f"dressed in {told_colour}"
-        return Question(f"{be} the {name} {told_colour}?", "Yes" if yes else "No", "attribute", thing.category)
+        return Question(
+            f"{be} the {name} {told_colour}?", "Yes" if yes else "No", "attribute", thing.category
+        )
     return ask_presence(scene, rng, yes)

@@ -64,14 +64,16 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
             model,
             processor,
             training_samples(recipe),
-            len(CELL_LABELS),
+            CELL_LABELS,
             recipe.training,
             out,
             stop_at=stop_at,
             on_step=show,
         )
     if report.steps < recipe.training.steps:
-        console.print(f"stopped after {report.steps} of {recipe.training.steps} steps; the same command goes on")
+        console.print(
+            f"stopped after {report.steps} of {recipe.training.steps} steps; the same command goes on"
+        )
         return
     if not report.is_main_process:
         return

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from eidolon.scorers import json_schemas
 from eidolon.scorers.chair import Chair
-from eidolon.scorers.kinds import is_empty, is_non_english, is_refusal
+from eidolon.scorers.kinds import count_kinds
 from eidolon.scorers.metric import FloatArray, JudgedSample, Quantity, ratio
 from eidolon.scorers.objects import Objects
 from eidolon.scorers.scores import Scores, Value, Variant, score, score_family
@@ -206,41 +206,17 @@ def test_real_output_is_valid_and_wrong_output_is_not():
         assert not schemas["scores"].is_valid(wrong)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I'm sorry, but I cannot help with that.",
-        "I\u2019m sorry, I can't see images.",
-        "Unfortunately, I am unable to view the image.",
-        "As an AI language model, I cannot see.",
-        "Sorry, I can't assist with this request.",
-    ],
-)
-def test_refusals(text):
-    assert is_refusal(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "I can't see any people in this street.",
-        "The sign says: I'm sorry, we are closed.",
-        "A man who looks sorry.",
-        "I cannot identify the brand, but there is a red car.",
-    ],
-)
-def test_no_refusals(text):
-    assert not is_refusal(text)
-
-
-def test_other_languages_and_empty_responses():
-    assert is_empty(" \n\t")
-    assert not is_empty(".")
-    assert is_non_english("Das Bild zeigt einen Hund und eine Katze auf dem Sofa.")
-    assert is_non_english("L'image montre un chien et une voiture dans la rue.")
-    assert is_non_english("La imagen muestra un perro con una pelota en el parque.")
-    assert is_non_english("图中有一只狗。")
-    assert not is_non_english("The image shows a dog on the sofa in Los Angeles.")
-    assert not is_non_english("dog, cat, chair, dining table")
-    assert not is_non_english("12 + 3")
+def test_kinds_are_counted_as_the_judge_sorts_them():
+    texts = {
+        "": "stop",
+        " \n": "stop",
+        "I'm sorry, but I cannot help with that.": "stop",
+        "Das Bild zeigt einen Hund und eine Katze auf dem Sofa.": "stop",
+        "A dog on a sofa and a": "length",
+        "I cannot identify the brand, but there is a red car.": "stop",
+    }
+    responses = [
+        Response(sample_id=str(i), image_id=i, response=text, finish_reason=finish)
+        for i, (text, finish) in enumerate(texts.items())
+    ]
+    assert count_kinds(responses) == {"empty": 2, "refusals": 1, "non_english": 1, "truncated": 1}

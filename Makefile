@@ -1,0 +1,56 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Results of the original programs to check against, where somebody has them.
+REFERENCE_DATA := $(wildcard ../shared/data)
+ifneq ($(REFERENCE_DATA),)
+export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
+endif
+
+.PHONY: demo test lint format results clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo      run the shipped models on Scenes and print the leaderboard"
+	@echo "make test      run the test suite"
+	@echo "make lint      ruff and mypy"
+	@echo "make format    put the code into shape"
+	@echo "make results   make results/leaderboard.json again"
+	@echo "make clean     remove .venv and everything made"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/eidolon run --out results/runs/demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	rm -rf build/typed
+	$(PIP) install -q --no-deps --target build/typed .
+	MYPYPATH=build/typed $(BIN)/mypy -p eidolon.scorers -p eidolon.models -p eidolon.benchmark
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+results: $(VENV)/.installed
+	$(BIN)/eidolon run --limit 300 --seed 0 --out results/runs/reference
+	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json
+
+clean:
+	rm -rf $(VENV) build dist results/runs *.egg-info .mypy_cache .ruff_cache .pytest_cache

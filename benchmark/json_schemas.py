@@ -1,0 +1,45 @@
+"""The JSON Schemas of the files that `eidolon.benchmark` writes; `eidolon.scorers` has those of its own.
+
+`python -m eidolon.benchmark.json_schemas` writes them anew after a change to the models; a test compares.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.leaderboard import Leaderboard
+from eidolon.benchmark.run_folder import RunRecord, SampleRow
+from eidolon.scorers.json_schemas import DIALECT, text
+
+DIRECTORY = Path(__file__).parent / "schemas"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas by name. That of `samples` describes one line of the file."""
+    return {
+        "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
+        "run": {"$schema": DIALECT, **RunRecord.model_json_schema(by_alias=True)},
+        "samples": {"$schema": DIALECT, **SampleRow.model_json_schema()},
+    }
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return a schema as it ships."""
+    schema: dict[str, Any] = json.loads(path(name).read_text(encoding="utf-8"))
+    return schema
+
+
+def path(name: str) -> Path:
+    """Return where the schema of that name lies in the package."""
+    return DIRECTORY / f"{name}.schema.json"
+
+
+def main() -> None:
+    """Write all schema files."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        path(name).write_text(text(schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

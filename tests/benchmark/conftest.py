@@ -1,0 +1,89 @@
+"""What the tests of the command line share: running it, and small inputs for it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from eidolon.benchmark.cli import invoke
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run the program in this process; a bug's exception passes through."""
+
+    def call(*arguments: object) -> Result:
+        code = invoke([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+def write_lines(path: Path, rows: Sequence[Any]) -> Path:
+    """Write JSONL."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Read JSONL."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+RESPONSES = [
+    {"image_id": 1, "response": "A dog sits beside a cat on the grass."},
+    {"image_id": 2, "response": "There is a pizza and a fork, and a dog waits."},
+    {"image_id": 3, "response": "The street is empty and quiet this morning."},
+]
+OBJECTS = [
+    {"image_id": 1, "objects": ["dog"]},
+    {"image_id": 2, "objects": ["pizza", "fork"]},
+    {"image_id": 3, "objects": []},
+    {"image_id": 4, "objects": ["car"]},
+]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[str]:
+    """Arguments of `eidolon score` for three responses, `responses.jsonl` and `objects.jsonl`."""
+    responses = write_lines(tmp_path / "responses.jsonl", RESPONSES)
+    objects = write_lines(tmp_path / "objects.jsonl", OBJECTS)
+    return ["--responses", str(responses), "--objects", str(objects)]
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """A folder dataset of ten pictures, each with a dog, the odd ones with a cat too."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows = []
+    for index in range(10):
+        Image.new("RGB", (8, 8), (20 * index, 90, 40)).save(folder / f"{index}.png")
+        objects = ["dog", "cat"] if index % 2 else ["dog"]
+        rows.append({"image_id": index, "image": f"{index}.png", "objects": objects})
+    write_lines(folder / "objects.jsonl", rows)
+    return folder
+
+
+@pytest.fixture
+def replay_file(tmp_path: Path) -> Path:
+    """Responses to those ten pictures, for the replay backend; each hallucinates a cat on even pictures."""
+    rows = [{"image_id": index, "response": "A dog plays with a cat on the lawn."} for index in range(10)]
+    return write_lines(tmp_path / "answers.jsonl", rows)

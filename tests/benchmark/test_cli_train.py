@@ -1,0 +1,95 @@
+"""`eidolon train` on a recipe so small that it takes seconds: pieces, resume, checkpoint, card, mistakes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.scenes.evaluation import Evaluation
+from eidolon.benchmark.scenes.training import Recipe
+from eidolon.models.idefics3 import Architecture
+from eidolon.models.training import Phase, TrainingConfig
+from eidolon.models.transformers_backend import TransformersModel
+
+TINY = Recipe(
+    name="tiny",
+    architecture=Architecture(
+        image_size=32,
+        patch_size=8,
+        vision_width=32,
+        vision_layers=1,
+        text_width=32,
+        text_layers=1,
+        text_inner=32,
+        vocabulary=400,
+    ),
+    training=TrainingConfig(
+        phases=(
+            Phase(name="cells", kind="cells", steps=3, batch_size=2),
+            Phase(name="long", kind="dialogue", steps=3, batch_size=2),
+        ),
+        save_every=2,
+        warmup=1,
+    ),
+)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.json"
+    path.write_text(TINY.model_dump_json())
+    return path
+
+
+def test_it_trains_in_pieces_and_writes_a_card(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["train", str(recipe), "--out", str(out), "--scenes", "2"]
+    assert invoke([*command, "--steps", "4"]) == 0
+    assert not (out / "checkpoint").exists()
+    assert invoke(command) == 0
+    checkpoint = out / "checkpoint"
+    assert Recipe.model_validate_json((checkpoint / "recipe.json").read_text()) == TINY
+    assert Evaluation.model_validate_json((checkpoint / "evaluation.json").read_text()).scenes == 2
+    assert "6; 3 `cells` of 2 samples; 3 `long` of 2 samples" in (checkpoint / "README.md").read_text()
+    assert TransformersModel(str(checkpoint)).describe()["unused_weights"] == 0
+    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "recipe.json: No such file"),
+        ("{", "recipe.json: file: Invalid JSON"),
+        ('{"name": "x"}', "recipe.json: training: Field required"),
+        (
+            TINY.model_dump_json().replace('"min_words"', '"words"').replace('"warmup":1', '"warmup":-1'),
+            "warmup",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_the_users(
+    text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recipe.json"
+    if text is not None:
+        path.write_text(text)
+    assert invoke(["train", str(path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_recipe_is_named_with_the_nearest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["train", "scenes-bse", "--out", str(tmp_path / "out")]) == 2
+    assert "did you mean 'scenes-base'" in capsys.readouterr().err

@@ -1,0 +1,306 @@
+"""The user's mistakes: exit code 2, one line on stderr that says where, no traceback, no folder left."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, Result, write_lines
+
+GOOD = json.dumps(RESPONSES[0])
+
+
+def check(result: Result, *expected: str) -> None:
+    assert result.code == 2
+    lines = result.err.splitlines()
+    assert len(lines) == 1, result.err
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.err
+    assert result.out == ""
+    for text in expected:
+        assert text in lines[0], lines[0]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Contents of the two files (None: as in `inputs`), more arguments, and what the message must hold."""
+
+    name: str
+    expected: tuple[str, ...]
+    responses: str | bytes | None = None
+    objects: str | bytes | None = None
+    arguments: tuple[str, ...] = field(default=())
+
+
+CASES = [
+    Case("malformed line", ("responses.jsonl:2", "not valid JSON"), responses=f"{GOOD}\n{{'image_id': 2}}\n"),
+    Case(
+        "cut-off line", ("responses.jsonl:2", "not valid JSON"), responses=f'{GOOD}\n{{"image_id": 2, "resp'
+    ),
+    Case("deeply nested line", ("responses.jsonl:1", "not valid JSON"), responses="[" * 100_000),
+    Case("binary file", ("responses.jsonl:1", "binary"), responses=b"\x89PNG\r\n\x1a\n\x00\x00\xff"),
+    Case("binary objects", ("objects.jsonl:1", "binary"), objects=b"\xff\xfe{\x00}\x00"),
+    Case("not an object", ("responses.jsonl:1", "expected a JSON object", "[1, 2]"), responses="[1, 2]\n"),
+    Case("number on the line", ("responses.jsonl:2", "expected a JSON object"), responses=f"{GOOD}\n7\n"),
+    Case(
+        "no response field",
+        ("responses.jsonl:1", "'response'", "missing", "--field"),
+        responses='{"image_id": 1}',
+    ),
+    Case(
+        "other field name",
+        ("responses.jsonl:1", "did you mean 'responses'"),
+        responses='{"image_id": 1, "responses": "A dog."}',
+    ),
+    Case("no id", ("responses.jsonl:1", "image_id"), responses='{"response": "A dog."}'),
+    Case(
+        "response is a number",
+        ("responses.jsonl:1", "string", "7"),
+        responses='{"image_id": 1, "response": 7}',
+    ),
+    Case(
+        "response is null",
+        ("responses.jsonl:1", "string", "null"),
+        responses='{"image_id": 1, "response": null}',
+    ),
+    Case(
+        "response is a list",
+        ("responses.jsonl:1", "string"),
+        responses='{"image_id": 1, "response": ["A dog."]}',
+    ),
+    Case(
+        "image id is a float",
+        ("responses.jsonl:1", "1.5"),
+        responses='{"image_id": 1.5, "response": "A dog."}',
+    ),
+    Case(
+        "image id is true",
+        ("responses.jsonl:1", "true"),
+        responses='{"image_id": true, "response": "A dog."}',
+    ),
+    Case(
+        "image id is a list",
+        ("responses.jsonl:1", "image_id"),
+        responses='{"image_id": [1], "response": "A."}',
+    ),
+    Case(
+        "sample id is a list",
+        ("responses.jsonl:1", "sample_id"),
+        responses='{"image_id": 1, "sample_id": [1], "response": "A."}',
+    ),
+    Case(
+        "references are no list",
+        ("responses.jsonl:1", "references"),
+        responses='{"image_id": 1, "response": "A.", "references": "A dog."}',
+    ),
+    Case(
+        "unknown image",
+        ("responses.jsonl:2", "99"),
+        responses=f'{GOOD}\n{{"image_id": 99, "response": "A."}}',
+    ),
+    Case(
+        "image id of the other type",
+        ("responses.jsonl:1", '"1"', "as a number"),
+        responses='{"image_id": "1", "response": "A dog."}',
+    ),
+    Case(
+        "twice the same image", ("responses.jsonl:3", "line 1", "sample_id"), responses=f"{GOOD}\n\n{GOOD}\n"
+    ),
+    Case(
+        "twice the same sample",
+        ("responses.jsonl:2", "line 1", '"a"'),
+        responses='{"sample_id": "a", "image_id": 1, "response": ""}\n{"sample_id": "a", "response": ""}',
+    ),
+    Case("empty file", ("responses.jsonl", "no responses"), responses=""),
+    Case("blank file", ("responses.jsonl", "no responses"), responses="\n \n"),
+    Case("empty objects file", ("objects.jsonl", "no images"), objects=""),
+    Case(
+        "unknown category",
+        ("objects.jsonl:1", "'dogg'", "did you mean 'dog'"),
+        objects='{"image_id": 1, "objects": ["dogg"]}',
+    ),
+    Case("objects are a string", ("objects.jsonl:1", "list"), objects='{"image_id": 1, "objects": "dog"}'),
+    Case("objects are numbers", ("objects.jsonl:1", "list"), objects='{"image_id": 1, "objects": [18]}'),
+    Case("no objects", ("objects.jsonl:1", "'objects'", "missing"), objects='{"image_id": 1, "object": []}'),
+    Case("malformed objects", ("objects.jsonl:1", "JSON"), objects="{image_id: 1}"),
+    Case(
+        "two truths",
+        ("objects.jsonl:2", "line 1"),
+        objects='{"image_id": 1, "objects": ["dog"]}\n{"image_id": 1, "objects": ["cat"]}',
+    ),
+    Case(
+        "COCO without categories",
+        ("objects.jsonl", "'categories'"),
+        objects='{"annotations": [], "images": []}',
+    ),
+    Case(
+        "COCO with an unknown category",
+        ("objects.jsonl", "categories[0]", "'doge'"),
+        objects='{"annotations": [], "images": [], "categories": [{"id": 1, "name": "doge"}]}',
+    ),
+    Case(
+        "COCO annotation of no category",
+        ("objects.jsonl", "annotations[0]", "7"),
+        objects='{"annotations": [{"image_id": 1, "category_id": 7}], "images": [], "categories": []}',
+    ),
+    Case("unknown judge", ("'lexikon'", "did you mean 'lexicon'"), arguments=("--judge", "lexikon")),
+    Case("unknown reading", ("'orignal'", "did you mean 'original'"), arguments=("-J", "reading=orignal")),
+    Case("unknown judge option", ("reding", "did you mean 'reading'"), arguments=("-J", "reding=original")),
+    Case("judge option without value", ("-J", "key=value"), arguments=("-J", "original")),
+    Case("judge option twice", ("twice",), arguments=("-J", "reading=original", "-J", "reading=careful")),
+    Case("unknown metric", ("'chiar'", "did you mean 'chair'"), arguments=("--metric", "chiar")),
+    Case("metric twice", ("twice",), arguments=("--metric", "chair,chair")),
+    Case("unknown field", ("'respons'", "did you mean 'response'"), arguments=("--field", "respons=text")),
+    Case("limit 0", ("--limit 0", "at least 1"), arguments=("--limit", "0")),
+    Case("limit is no number", ("--limit", "integer"), arguments=("--limit", "many")),
+    Case("negative resamples", ("--resamples -1",), arguments=("--resamples", "-1")),
+    Case("too large a share", ("--max-unscored 5",), arguments=("--max-unscored", "5")),
+    Case("unknown flag", ("--limt", "--limit"), arguments=("--limt", "3")),
+    Case("captions are objects", ("objects.jsonl", "captions"), arguments=("--captions", "objects.jsonl")),
+    Case("no captions file", ("nowhere.json", "no such file"), arguments=("--captions", "nowhere.json")),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_mistakes_in_score(case: Case, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / "responses.jsonl", RESPONSES)
+    write_lines(tmp_path / "objects.jsonl", OBJECTS)
+    for name, content in (("responses.jsonl", case.responses), ("objects.jsonl", case.objects)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    base = ("score", "--responses", "responses.jsonl", "--objects", "objects.jsonl", "--out", "out/deep")
+    check(cli(*base, *case.arguments), *case.expected)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_files_and_folders_for_files(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    check(cli("score", "--responses", "no.jsonl", *inputs[2:], "--out", out), "no.jsonl", "no such file")
+    check(cli("score", "--responses", tmp_path, *inputs[2:], "--out", out), str(tmp_path), "folder")
+    check(cli("score", *inputs[:2], "--objects", tmp_path, "--out", out), "folder")
+    check(cli("score", *inputs[:2], "--objects", "no.json", "--out", out), "no.json", "no such file")
+    check(cli("score", *inputs), "--out")
+    assert not out.exists()
+
+
+def test_out_that_cannot_be(
+    cli: Cli, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    check(cli("score", *inputs, "--out", file), str(file), "is a file")
+    check(cli("score", *inputs, "--out", file / "below"), "is a file")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").touch()
+    check(cli("score", *inputs, "--out", other), "thesis.tex", "another folder")
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    # Root may write anywhere, and tests may be run by root.
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    check(cli("score", *inputs, "--out", tmp_path / "new"), "no permission")
+    assert not (tmp_path / "new").exists()
+
+
+def test_folder_of_a_different_run(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("score", *inputs, "--out", out).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    result = cli("score", *inputs, "--out", out, "-J", "reading=original")
+    check(result, "different run", "judge.signature", "reading=original", "reading=careful", "another folder")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (tmp_path / "responses.jsonl").write_text(GOOD)
+    check(cli("score", *inputs, "--out", out), "different run", "responses")
+
+
+def test_foreign_or_broken_run_record(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("score", *inputs, "--out", out).code == 0
+    (out / "run.json").write_text('{"schema": "other"}')
+    check(cli("score", *inputs, "--out", out), "run.json")
+
+
+RUN_CASES = [
+    (("--limit", "0"), ("--limit", "0")),
+    (("--batch-size", "0"), ("--batch-size", "0")),
+    (("--seed", "-1"), ("--seed", "-1")),
+    (("--task", "describ"), ("'describ'", "did you mean 'describe'")),
+    (("--dataset", "scene"), ("'scene'", "did you mean 'scenes'")),
+    (("--dataset", "scenes/x"), ("scenes",)),
+    (("--dataset", "folder"), ("folder/PATH",)),
+    (("--dataset", "folder/nowhere"), ("nowhere/objects.jsonl", "no such file")),
+    (("-D", "nois=3"), ("'nois'", "did you mean 'noise'")),
+    (("-D", "noise=loud"), ("noise=loud", "number")),
+    (("--model", "replya/x"), ("'replya'", "did you mean 'replay'")),
+    (("--model", "replay/nowhere.jsonl"), ("nowhere.jsonl", "no such file")),
+    (("--model", "replay"), ("replay/NAME",)),
+    (("--model", "nosuchmodel"), ("'nosuchmodel'",)),
+    (("--model", "transformers/./nowhere"), ("does not exist", "nowhere")),
+    (("--model", "transformers//nowhere/at/all"), ("does not exist", "/nowhere/at/all")),
+    (("--model", "python/nomodule:Class"), ("nomodule",)),
+    (("--model", "python/json"), ("MODULE:CLASS",)),
+    (("--model", "replay/answers.jsonl", "--model", "replay/answers.jsonl"), ("label",)),
+    (("-M", "speed=3"), ("no options", "speed")),
+    (("--judge", "lexikon"), ("did you mean 'lexicon'",)),
+    (("--metric", "chiar"), ("did you mean 'chair'",)),
+    (("--prompt", "decribe"), ("did you mean 'describe'",)),
+    (("--prompt", " "), ("--prompt", "empty")),
+    (("--generations", "3"), ("--generations 3", "--temperature")),
+    (("--config", "nowhere.yaml"), ("nowhere.yaml", "no such file")),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), RUN_CASES, ids=lambda value: " ".join(value))
+def test_mistakes_in_run(
+    arguments: tuple[str, ...],
+    expected: tuple[str, ...],
+    cli: Cli,
+    tmp_path: Path,
+    replay_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    model = () if "--model" in arguments else ("--model", "replay/answers.jsonl")
+    size = () if "--limit" in arguments else ("--limit", "2")
+    check(cli("run", "--out", "out", *model, *size, *arguments), *expected)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+CONFIG_CASES = [
+    ("modles: [a]", ("field 'modles'", "did you mean 'models'")),
+    ("limit: 0", ("field 'limit'", "0")),
+    ("limit: many", ("field 'limit'", '"many"')),
+    ("models:\n- {nme: x}", ("models.0",)),
+    ("models:\n- {name: x, option: {}}", ("models.0.option", "did you mean 'options'")),
+    ("judge: {nam: x}", ("judge.nam", "did you mean 'name'")),
+    ("models: [a: b: c", (":1", "YAML")),
+    ("- a", ("expected fields",)),
+    ("models:\n- {name: replay/answers.jsonl, label: ../x}", ("label",)),
+]
+
+
+@pytest.mark.parametrize(("content", "expected"), CONFIG_CASES)
+def test_mistakes_in_a_config_file(content: str, expected: tuple[str, ...], cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "my.yaml"
+    config.write_text(content)
+    check(cli("run", "--config", config, "--out", tmp_path / "out"), "my.yaml", *expected)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_verb_and_kind(cli: Cli) -> None:
+    check(cli("scores"), "'scores'", "did you mean 'score'")
+    check(cli("list", "model"), "'model'", "did you mean 'models'")
+
+
+def test_through_the_real_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", "score",
+         "--responses", "no\nsuch\x1b[31m.jsonl", "--objects", "o.jsonl", "--out", tmp_path / "out"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    check(Result(done.returncode, done.stdout, done.stderr), "no such file", "\\x1b[31m")

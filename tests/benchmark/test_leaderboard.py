@@ -1,0 +1,81 @@
+"""The leaderboard: order, comparability, its file and its table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eidolon.benchmark import json_schemas, leaderboard
+from tests.benchmark.conftest import OBJECTS, Cli, write_lines
+
+
+@pytest.fixture
+def runs(cli: Cli, tmp_path: Path) -> Path:
+    """Three runs: `good`, `bad` and `silent`, and one of another reading."""
+    objects = write_lines(tmp_path / "objects.jsonl", OBJECTS)
+    base = tmp_path / "runs"
+    for name, text, options in (
+        ("bad", "A cat and a car.", ()),
+        ("good", "A dog and a car.", ()),
+        ("silent", "Nothing to report.", ()),
+        ("other", "A dog.", ("-J", "reading=original")),
+    ):
+        responses = write_lines(
+            tmp_path / f"{name}.jsonl", [{"image_id": i, "response": text} for i in (1, 2)]
+        )
+        assert (
+            cli("score", "--responses", responses, "--objects", objects, "--out", base / name, *options).code
+            == 0
+        )
+    return base
+
+
+def test_order_and_flags(cli: Cli, runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "leaderboard.json"
+    result = cli("leaderboard", runs, "--out", out)
+    assert result.code == 0, result.err
+    board = json.loads(out.read_text())
+    assert board["schema"] == "eidolon/leaderboard/1"
+    assert [row["name"] for row in board["rows"]] == ["other", "good", "bad", "silent"]
+    assert [row["differs"] for row in board["rows"]] == [[], ["judge"], ["judge"], ["judge"]]
+    assert board["rows"][0]["run"] == "runs/other"
+    assert "good is not comparable with the first row: another judge" in result.out
+    assert result.out.count("signature: ") == 2
+
+
+def test_comparable_runs_are_not_flagged(cli: Cli, runs: Path) -> None:
+    result = cli("leaderboard", runs / "good", runs / "bad", runs / "good")
+    assert result.code == 0
+    assert "not comparable" not in result.out
+    assert result.out.count("signature: ") == 1
+    assert "CHAIR_i" in result.out
+
+
+def test_json_fits_its_schema(cli: Cli, runs: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    printed = json.loads(cli("leaderboard", runs, "--json").out)
+    jsonschema.validate(printed, json_schemas.read("leaderboard"))
+    jsonschema.validate(json.loads((runs / "good/run.json").read_text()), json_schemas.read("run"))
+    assert leaderboard.Leaderboard.model_validate(printed).rows[0].metrics["objects"]["f05"].value is not None
+
+
+def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
+    for arguments, expected in (
+        ((tmp_path / "nowhere",), "no such folder"),
+        ((runs / "good/run.json",), "is a file"),
+        ((tmp_path / "empty",), "no finished run"),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        result = cli("leaderboard", *arguments)
+        assert result.code == 2
+        assert expected in result.err
+    (runs / "good/scores.json").write_text('{"schema": "eidolon/scores/1"}')
+    result = cli("leaderboard", runs)
+    assert result.code == 2
+    assert "good/scores.json" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "run", "samples"])
+def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
+    assert json_schemas.read(name) == json_schemas.schemas()[name]

@@ -1,0 +1,155 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from eidolon.benchmark.scenes.scene import Dials, make_scene, render
+from eidolon.models.base import Decoding, Request
+from eidolon.models.shipped import shipped_models
+from eidolon.models.transformers_backend import TransformersModel
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.types import Response
+
+CHECKPOINT = shipped_models()["scenes-small"]
+PROMPTS = ("Describe this image in detail.", "Is there a cup in the image?", "What is in the image?")
+
+
+def requests(n: int, decoding: Decoding) -> list[Request]:
+    return [
+        Request(str(i), i, render(make_scene(77, i, Dials())), PROMPTS[i % 3], decoding=decoding)
+        for i in range(n)
+    ]
+
+
+def answer(model: TransformersModel, asked: list[Request], batch: int) -> list[Response]:
+    return [r for start in range(0, len(asked), batch) for r in model.generate(asked[start : start + batch])]
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformersModel:
+    return TransformersModel(str(CHECKPOINT))
+
+
+def test_padding_in_a_batch_does_not_change_the_answer(model: TransformersModel) -> None:
+    """Greedy answers alone and in a batch of prompts of different lengths; ties may break differently."""
+    asked = requests(18, Decoding(max_new_tokens=60))
+    alone, together = answer(model, asked, 1), answer(model, asked, 9)
+    assert sum(a.response == b.response for a, b in zip(alone, together, strict=True)) >= 17
+    assert [a.prompt_tokens for a in alone] == [b.prompt_tokens for b in together]
+
+
+def test_each_response_says_how_it_ended(model: TransformersModel) -> None:
+    long = answer(model, requests(6, Decoding(max_new_tokens=5)), 6)
+    for response in long:
+        assert response.completion_tokens is not None
+        ended = response.finish_reason == "stop"
+        assert response.completion_tokens <= 5 if ended else response.completion_tokens == 5
+    assert {r.finish_reason for r in long} == {"length", "stop"}, (
+        "yes/no ends in time, a description does not"
+    )
+    assert all(r.finish_reason == "stop" for r in answer(model, requests(6, Decoding(max_new_tokens=400)), 6))
+
+
+def test_token_ends_lead_to_the_words(model: TransformersModel) -> None:
+    for response in answer(model, requests(3, Decoding(max_new_tokens=40)), 3):
+        text, ends = response.response, response.token_ends
+        assert text is not None
+        assert ends is not None
+        assert list(ends) == sorted(ends)
+        assert ends[-1] == len(text)
+        assert len(ends) == (response.completion_tokens or 0) - (response.finish_reason == "stop")
+
+
+def test_sampling_is_seeded(model: TransformersModel) -> None:
+    def sampled(seed: int) -> list[str | None]:
+        decoding = Decoding(max_new_tokens=30, temperature=1.0, seed=seed)
+        return [r.response for r in answer(model, requests(4, decoding), 4)]
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+
+
+def test_a_models_own_generation_config_changes_nothing(model: TransformersModel, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "odd"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    own = json.loads((checkpoint / "generation_config.json").read_text())
+    own |= {
+        "do_sample": True,
+        "temperature": 5.0,
+        "repetition_penalty": 9.0,
+        "num_beams": 3,
+        "max_length": 60,
+    }
+    own |= {"no_repeat_ngram_size": 1, "suppress_tokens": [300, 301]}
+    (checkpoint / "generation_config.json").write_text(json.dumps(own))
+    asked = requests(3, Decoding(max_new_tokens=40))
+    expected = [r.response for r in answer(model, asked, 3)]
+    assert [r.response for r in answer(TransformersModel(str(checkpoint)), asked, 3)] == expected
+
+
+def test_a_model_without_a_chat_template_still_sees_the_picture(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "bare"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    (checkpoint / "chat_template.jinja").unlink()
+    bare = TransformersModel(str(checkpoint))
+    assert bare.describe()["chat_template"] is False
+    scene, decoding = render(make_scene(1, 1, Dials())), Decoding(max_new_tokens=20)
+    prompt = "User: Describe this image in detail.<end_of_utterance>\nAssistant:"
+    asked = [
+        Request(str(i), i, image, prompt, decoding=decoding)
+        for i, image in enumerate((scene, Image.new("RGB", (64, 64))))
+    ]
+    (seen, blank) = answer(bare, asked, 2)
+    assert seen.response
+    assert seen.response != blank.response
+
+
+def test_a_batch_has_one_decoding(model: TransformersModel) -> None:
+    mixed = [*requests(1, Decoding(max_new_tokens=5)), *requests(1, Decoding(max_new_tokens=6))]
+    with pytest.raises(ValueError, match="share one decoding"):
+        list(model.generate(mixed))
+
+
+def test_what_it_says_of_itself_is_json(model: TransformersModel) -> None:
+    described = json.loads(json.dumps(model.describe()))
+    assert described["class"] == "Idefics3ForConditionalGeneration"
+    assert described["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"dtyp": "float32"}, "did you mean 'dtype'"),
+        ({"dtype": "float8"}, "-M dtype=float8"),
+        ({"device": "abacus"}, "-M device=abacus"),
+        ({"trust_remote_code": "perhaps"}, "-M trust_remote_code=perhaps"),
+    ],
+)
+def test_wrong_options_are_the_users(options: dict[str, str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        TransformersModel(str(CHECKPOINT), **options)
+
+
+def test_a_broken_checkpoint_is_the_users(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "broken"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        TransformersModel(str(checkpoint))
+
+
+def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) -> None:
+    """Otherwise the missing ones would be random, and the numbers meaningless."""
+    from safetensors.torch import load_file, save_file
+
+    checkpoint = tmp_path / "holes"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    weights = load_file(checkpoint / "model.safetensors")
+    lost = next(name for name in weights if "connector" in name)
+    del weights[lost]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="lacks weights"):
+        TransformersModel(str(checkpoint))
