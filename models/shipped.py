@@ -7,4 +7,4 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 def shipped_models() -> dict[str, Path]:
     """Return the shipped VL checkpoints by name, sorted."""
-    return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/preprocessor_config.json"))}
+    return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/processor_config.json"))}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import jsonlines
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -35,15 +36,25 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingTurn:
+    """A question, the answer to be learned, and how much each part of the answer weighs in the loss."""
+
+    ask: str
+    answer: str
+    weight: float = 1.0
+    emphasis: Sequence[tuple[int, int, float]] = ()
+    """(start, end, weight) of character spans of the answer that weigh differently."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSample:
     """A picture, a dialogue about it, and what each cell of the picture shows.
 
-    `turns` are (question, answer, weight of the answer's loss); `cells` is bool, (grid, grid, labels);
-    `image` draws the picture when called.
+    `cells` is bool, (grid, grid, labels); `image` draws the picture when called.
     """
 
     image: Callable[[], Image.Image]
-    turns: Sequence[tuple[str, str, float]]
+    turns: Sequence[TrainingTurn]
     cells: NDArray[np.bool_]
 
 
@@ -174,19 +185,25 @@ class Collator:
         ids: list[int] = []
         labels: list[int] = []
         weights: list[float] = []
-        for number, (question, answer, weight) in enumerate(sample.turns):
+        for number, turn in enumerate(sample.turns):
             image = self._expanded_image if number == 0 else ""
-            prompt = f"User:{image} {question}{self._end}\nAssistant:"
-            asked = self._tokens(prompt if number == 0 else f"\n{prompt}")
-            told = self._tokens(f" {answer}{self._end}")
+            prompt = f"User:{image} {turn.ask}{self._end}\nAssistant:"
+            asked, _ = self._tokens(prompt if number == 0 else f"\n{prompt}")
+            told, ends = self._tokens(f" {turn.answer}{self._end}")
             ids += asked + told
             labels += [IGNORED] * len(asked) + told
-            weights += [0.0] * len(asked) + [weight] * len(told)
+            weights += [0.0] * len(asked) + [self._weight(turn, end - 1) for end in ends]
         return ids, labels, weights
 
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+    @staticmethod
+    def _weight(turn: TrainingTurn, end: int) -> float:
+        """Return the weight of the token that ends at a character of the answer."""
+        return next((weight for start, stop, weight in turn.emphasis if start < end <= stop), turn.weight)
+
+    def _tokens(self, text: str) -> tuple[list[int], list[int]]:
+        """Return token ids, and the offset at which each token ends."""
+        encoded = self._processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
 
     def pictures(self, samples: Sequence[TrainingSample]) -> dict[str, Tensor]:
         """Return pixel values and cell targets."""
@@ -343,16 +360,23 @@ def _log(path: Path, line: dict[str, float]) -> None:
         )
 
 
+def _read_log(path: Path) -> list[dict[str, float]]:
+    """Return the lines of the log; one that a kill tore is left out."""
+    if not path.exists():
+        return []
+    with jsonlines.open(path) as file:
+        return list(file.iter(type=dict, skip_invalid=True))
+
+
 def _trim_log(path: Path, step: int) -> None:
     """Drop the steps after the last save, which will be done again."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+    kept = [line for line in _read_log(path) if line["step"] <= step]
+    with jsonlines.open(path, "w") as file:
+        file.write_all(kept)
 
 
 def _last_loss(path: Path) -> float:
-    losses = [json.loads(line).get("language") for line in path.read_text().splitlines()[-100:]]
-    told = [loss for loss in losses if loss is not None]
+    told = [line["language"] for line in _read_log(path)[-100:] if "language" in line]
     return sum(told) / len(told) if told else math.nan
 
 

@@ -80,7 +80,7 @@ class TransformersModel:
         extra = {"attn_implementation": self.options.attention} if self.options.attention else {}
         try:
             processor = AutoProcessor.from_pretrained(self._name, **common)
-            model, info = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 self._name,
                 dtype=self.dtype,
                 use_safetensors=True,
@@ -96,6 +96,7 @@ class TransformersModel:
             ) from error
         finally:
             logging.set_verbosity(verbosity)
+        model, info = loaded
         misfits = {
             "lacks weights": info["missing_keys"],
             "holds weights of another shape": info["mismatched_keys"],

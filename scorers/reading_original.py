@@ -28,8 +28,8 @@ class OriginalReading:
 
     def __init__(self, lexicon: Lexicon) -> None:
         # Imported here because the two libraries take about a second.
-        from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
-        from textblob.en.inflect import singularize  # type: ignore[import-untyped]
+        from nltk.tokenize.destructive import NLTKWordTokenizer
+        from textblob.en.inflect import singularize
 
         self._tokenize: Callable[[str], list[str]] = NLTKWordTokenizer().tokenize
         self._singular: Callable[[str], str] = lru_cache(SINGULAR_CACHE)(singularize)

@@ -24,7 +24,9 @@ def write_card(
     from eidolon.benchmark.scenes.world import VOCABULARY
 
     mixtures = [recipe.mixtures.get(phase.name, Mixture()) for phase in recipe.training.phases]
-    template = jinja2.Template(TEMPLATE.read_text(), keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    template = jinja2.Template(
+        TEMPLATE.read_text(), keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
     card = template.render(
         recipe=recipe,
         report=report,

@@ -128,7 +128,7 @@ def introduce(thing: Thing, named: Sequence[Thing], rng: np.random.Generator) ->
     if roll < 0.25:
         tail = f", and {'it is' if be == 'is' else 'they are'} {_size_phrase(thing)}"
     elif roll < 0.5 and named:
-        other = named[rng.integers(len(named))]
+        other = named[int(rng.integers(len(named)))]
         relation = _relation(thing, other)
         if relation:
             tail = (
@@ -290,7 +290,7 @@ def _other_sentence(scene: Scene, named: Sequence[Thing], leads: list[str], rng:
     if roll < 0.06:
         return _deny(scene, rng)
     if roll < 0.4 and named:
-        return _say_again(named[rng.integers(len(named))], named, leads, rng)
+        return _say_again(named[int(rng.integers(len(named)))], named, leads, rng)
     return filler(rng, leads)
 
 

@@ -19,6 +19,7 @@ from eidolon.models.training import (
     TrainingConfig,
     TrainingReport,
     TrainingSample,
+    TrainingTurn,
     train,
 )
 from eidolon.scorers.errors import UserError
@@ -48,8 +49,8 @@ def sample(phase: int, index: int) -> TrainingSample:
     return TrainingSample(
         image=lambda: Image.new("RGB", (16, 16), COLOURS[name]),
         turns=[
-            ("Which colour?" + " Well?" * (index % 3), name, 1.0),
-            ("Red?", "Yes" if name == "red" else "No", 2.0),
+            TrainingTurn("Which colour?" + " Well?" * (index % 3), name),
+            TrainingTurn("Red?", "Yes" if name == "red" else "No", weight=2.0),
         ],
         cells=cells,
     )
@@ -146,6 +147,15 @@ def test_only_answers_are_learned(processor: Idefics3Processor) -> None:
     assert processor.tokenizer.decode(learned) == " red<end_of_utterance> Yes<end_of_utterance>"
     assert {w for w, label in zip(weights_, labels, strict=True) if label == IGNORED} == {0.0}
     assert ids.count(processor.image_token_id) == TINY.grid**2
+
+
+def test_emphasis_weighs_the_words_it_spans(processor: Idefics3Processor) -> None:
+    turn = TrainingTurn("Well?", "red and blue", weight=1.0, emphasis=[(8, 12, 5.0)])
+    plain = sample(0, 0)
+    ids, _, weights_ = Collator(processor).encode(TrainingSample(plain.image, [turn], plain.cells))
+    heavy = [token for token, weight in zip(ids, weights_, strict=True) if weight == 5.0]
+    assert processor.tokenizer.decode(heavy) == " blue"
+    assert weights_[-1] == 1.0
 
 
 def test_training_sees_the_prompt_of_generation(processor: Idefics3Processor) -> None:
