@@ -52,6 +52,9 @@ class Import:
         for batch in responses.batches:
             responses.append(self.responses[responses.span(batch)])
 
+    def picture(self, sample_id: str) -> None:
+        """Return nothing: there are no pictures."""
+
 
 def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     """Read and check all inputs; nothing is written, and every mistake in them is a UserError."""

@@ -98,8 +98,16 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
 
 
 def default_out(config: RunConfig) -> Path:
-    """Return the folder of a run that was given none: the same for the same settings, whatever the models."""
-    settings = config.model_dump(mode="json", exclude={"models", "model_options", "max_unscored"})
+    """Return the folder of a run that was given none: the same for the same settings, whatever the models.
+
+    With nothing set at all that is the demo's.
+    """
+    settings, unset = (
+        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored"})
+        for one in (config, RunConfig())
+    )
+    if settings == unset and not config.models:
+        return RUNS / "demo"
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     dataset = re.sub(r"[^A-Za-z0-9._]+", "-", config.dataset).strip("-.")[-60:]
     return RUNS / f"{dataset}-{config.task}-{digest[:8]}"

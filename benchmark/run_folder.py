@@ -27,12 +27,13 @@ from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES = (
+RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "run.json",
     "samples.jsonl",
     "responses.jsonl",
     "judgements.jsonl",
     "scores.json",
+    "report.html",
 )
 LOCK = ".lock"
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from eidolon.benchmark.config import RunConfig
+from eidolon.benchmark.planning import default_out
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 TALKER = """
@@ -219,6 +221,11 @@ def test_default_out_is_the_same_for_the_same_command(
     for more in ((), (), ("--limit", 3)):
         assert cli(*arguments, *more).code == 0
     assert len(list((tmp_path / "results/runs").iterdir())) == 2
+
+
+def test_default_out_of_a_bare_run_is_the_demos() -> None:
+    assert default_out(RunConfig()) == Path("results/runs/demo")
+    assert default_out(RunConfig(limit=3)) != Path("results/runs/demo")
 
 
 def test_scenes(cli: Cli, talker: str, tmp_path: Path) -> None:
