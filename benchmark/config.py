@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from eidolon.models.response_lines import decode_text, excerpt, read_bytes
-from eidolon.scorers.bootstrap import RESAMPLES
+from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
 TASKS = ("describe",)
@@ -77,7 +77,7 @@ class RunConfig(Settings):
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
-    resamples: int = Field(default=RESAMPLES, ge=0)
+    resamples: int = Field(default=RESAMPLES, ge=0, le=MAX_RESAMPLES)
     """Of the bootstrap; 0 for no intervals."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
@@ -116,6 +116,8 @@ def load_config(
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(decode_text(read_bytes(path), path))
+    except RecursionError as error:
+        raise UserError(f"{path}: is not valid YAML (nested too deeply)") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""

@@ -125,6 +125,15 @@ def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[Imag
     """Return the reference captions of those images, from the captions file and the response lines."""
     captions: dict[ImageId, list[str]] = {}
     known = read_captions(request.captions) if request.captions is not None else {}
+    if request.captions is not None and not any(line.response.image_id in known for line in lines):
+        first = lines[0]
+        find_truth(
+            known,
+            first.response.image_id,
+            f"{request.responses}:{first.line}",
+            request.captions,
+            "nor is any other image that was responded to",
+        )
     for line in lines:
         image_id = line.response.image_id
         if image_id not in captions:

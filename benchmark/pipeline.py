@@ -9,6 +9,7 @@ position of their requests and carry their own seed, so a batch done again is th
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill."""
 POLICY = "unscored-left-out"
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
         vocabulary=run.judge.vocabulary,
+        responses=responses,
         seed=run.seed,
         resamples=run.resamples,
     )
@@ -217,8 +221,13 @@ class Generation:
             generation=generation,
             prompt=self._prompt,
             finish_reason="error",
-            error=f"the image cannot be read: {type(error).__name__}: {error}",
+            error=f"the image cannot be read: {_reason(error)}",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the address of the object it went wrong with: runs must be equal."""
+    return f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}"
 
 
 def batch_seed(seed: int, batch: int) -> int:

@@ -27,7 +27,7 @@ def score(
         ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Metrics, separated by commas.  [default: chair,objects]")
+        list[str] | None, typer.Option(help="Metrics, separated by commas. Default: chair,objects.")
     ] = None,
     field: Annotated[
         list[str] | None,
@@ -48,11 +48,14 @@ def score(
     from eidolon.benchmark.existing import ScoreRequest, prepare
     from eidolon.benchmark.pipeline import execute
     from eidolon.models.options import parse_options
+    from eidolon.scorers.bootstrap import MAX_RESAMPLES
     from eidolon.scorers.errors import UserError
 
     for flag, value, least in (("--limit", limit, 1), ("--seed", seed, 0), ("--resamples", resamples, 0)):
         if value is not None and value < least:
             raise UserError(f"{flag} {value}: must be at least {least}")
+    if resamples > MAX_RESAMPLES:
+        raise UserError(f"--resamples {resamples}: must be at most {MAX_RESAMPLES}")
     if not 0 <= max_unscored <= 1:
         raise UserError(f"--max-unscored {max_unscored:g}: must be between 0 and 1")
     run, existing = prepare(

@@ -126,6 +126,7 @@ def test_unreadable_image_is_unscored(cli: Cli, picture_folder: Path, talker: st
     assert [row["sample_id"] for row in rows] == [str(index) for index in range(10)]
     assert rows[3]["response"] is None
     assert "image cannot be read" in rows[3]["error"]
+    assert " at 0x" not in rows[5]["error"] + rows[7]["error"]
     assert cli(*arguments, "--max-unscored", "0.3").code == 0
 
 
