@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from eidolon.models.base import DEFAULT_TEMPERATURE
 from eidolon.models.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
@@ -68,7 +69,7 @@ class RunConfig(Settings):
     prompt: str = "describe"
     """A preset's name or a text."""
     max_new_tokens: int = Field(default=512, ge=1)
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    temperature: float = Field(default=DEFAULT_TEMPERATURE, ge=0, allow_inf_nan=False)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     generations: int = Field(default=1, ge=1)
@@ -108,7 +109,7 @@ def load_config(
     if config.generations > 1 and config.temperature == 0:
         raise UserError(
             f"--generations {config.generations}: greedy decoding gives the same response every time; "
-            "add --temperature"
+            "give a --temperature above 0"
         )
     return config
 

@@ -90,8 +90,13 @@ def content_hash(reference: ModelReference) -> str | None:
     Files beyond 2 MiB enter with their size, first and last MiB (of weights: the tensor table, and tensors
     that training changes), so that a checkpoint of many gigabytes takes no longer than a small one.
     """
-    path = user_path(reference.target)
-    if reference.backend == "python" or not path.exists():
+    if reference.backend == "python":
+        path = user_path(reference.target.rpartition(":")[0])
+        found = os.path.isfile(path)  # an importable module's name is no file's
+    else:
+        path = user_path(reference.target)
+        found = os.path.exists(path)
+    if not found:
         return None
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _counts(file))

@@ -322,7 +322,7 @@ RUN_CASES = [
     (("--metric", "chiar"), ("did you mean 'chair'",)),
     (("--prompt", "decribe"), ("did you mean 'describe'",)),
     (("--prompt", " "), ("--prompt", "empty")),
-    (("--generations", "3"), ("--generations 3", "--temperature")),
+    (("--generations", "3", "--temperature", "0"), ("--generations 3", "--temperature")),
     (("--out", 300 * "x"), ("--out", "too long")),
     (("--config", "nowhere.yaml"), ("nowhere.yaml", "no such file")),
 ]
