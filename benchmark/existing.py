@@ -62,8 +62,9 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     metrics = make_metrics(request.metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    truth = _join_truth(request, lines, read_objects(request.objects, judge.vocabulary))
-    if captions := _captions(request, lines):
+    known = read_objects(request.objects, judge.vocabulary)
+    truth = join_truth(lines, known, request.responses, request.objects)
+    if captions := gather_captions(lines, request.captions):
         for image_id, objects in objects_in(captions, judge).items():
             truth[image_id] |= objects
     responses = [line.response for line in lines]
@@ -79,7 +80,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
             raise UserError(
                 f"{request.responses}:{line.line}: sample id {row.sample_id!r} stood for another image before"
             )
-    dataset = hashed(request.objects.stem, _truth_text(truth))
+    dataset = hashed(request.objects.stem, truth_text(truth))
     run = Run(
         path=request.out,
         name=request.out.resolve().name,
@@ -100,7 +101,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
         judge=judge,
         metrics=metrics,
         dataset=dataset,
-        prompt=_prompt(responses),
+        prompt=common_prompt(responses),
         decoding=None,
         seed=request.seed,
         resamples=request.resamples,
@@ -108,20 +109,18 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     return run, Import(responses)
 
 
-def _join_truth(request: ScoreRequest, lines: Sequence[ResponseLine], known: Truth) -> Truth:
-    """Return the truth of the images that were responded to."""
+def join_truth(lines: Sequence[ResponseLine], known: Truth, responses: Path, objects: Path) -> Truth:
+    """Return the truth of the images that were responded to; the paths are for messages."""
     return {
-        line.response.image_id: find_truth(
-            known, line.response.image_id, f"{request.responses}:{line.line}", request.objects
-        )
+        line.response.image_id: find_truth(known, line.response.image_id, f"{responses}:{line.line}", objects)
         for line in lines
     }
 
 
-def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[ImageId, list[str]]:
+def gather_captions(lines: Sequence[ResponseLine], path: Path | None) -> dict[ImageId, list[str]]:
     """Return the reference captions of those images, from the captions file and the response lines."""
     captions: dict[ImageId, list[str]] = {}
-    known = read_captions(request.captions) if request.captions is not None else {}
+    known = read_captions(path) if path is not None else {}
     for line in lines:
         image_id = line.response.image_id
         if image_id not in captions:
@@ -130,12 +129,12 @@ def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[Imag
     return {image_id: found for image_id, found in captions.items() if found}
 
 
-def _truth_text(truth: Truth) -> str:
+def truth_text(truth: Truth) -> str:
     """Return a text that is the same for the same images and objects, whatever they were read from."""
     return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
 
 
-def _prompt(responses: Sequence[Response]) -> str | None:
+def common_prompt(responses: Sequence[Response]) -> str | None:
     """Return the prompt's part of the signature where all responses name the same one."""
     prompts = {response.prompt for response in responses}
     if len(prompts) != 1 or (text := prompts.pop()) is None:

@@ -19,6 +19,7 @@ from eidolon.scorers.bootstrap import (
     column_sums,
     method,
 )
+from eidolon.scorers.calibration import Calibration
 from eidolon.scorers.kinds import count_kinds
 from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, JudgedSample, Metric, Quantity
 from eidolon.scorers.types import ImageId, Record
@@ -124,11 +125,13 @@ class Scores(Record):
     """By metric family, the sums of its statistics: the integers behind each ratio."""
     responses: Kinds | None = None
     intervals: Intervals | None = None
+    calibration: Calibration | None = None
+    """Agreement among the votes of several judges; absent where one judge decides."""
     variants: tuple[Variant, ...] = ()
 
     def to_json(self) -> str:
         """Return the file's text: fixed key order, each float's shortest exact decimal, a final newline."""
-        document = self.model_dump(mode="json", by_alias=True)
+        document = _drop(self.model_dump(mode="json", by_alias=True), {"calibration": None})
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -206,6 +209,44 @@ def score_family(
             split, split.statistics(samples), images, vocabulary, seed=seed, resamples=resamples
         )
     return Family(per_category=per_category, **values)
+
+
+def assemble(
+    metrics: dict[str, Family],
+    images: Sequence[ImageId],
+    *,
+    signature: str,
+    counts: dict[str, dict[str, int | float]],
+    unscored: int = 0,
+    requested: int | None = None,
+    calibration: Calibration | None = None,
+    variants: Sequence[Variant] = (),
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Put together what was computed from the samples of these images, which do not include the unscored."""
+    present = len(images) + unscored
+    return Scores(
+        schema=SCHEMA,
+        signature=signature,
+        n=Samples(
+            requested=present if requested is None else requested,
+            samples=present,
+            scored=len(images),
+            unscored=unscored,
+        ),
+        metrics=metrics,
+        counts=counts,
+        intervals=Intervals(
+            method=method(seed=seed, resamples=resamples),
+            level=LEVEL,
+            resamples=resamples,
+            seed=seed,
+            clusters=len(set(images)),
+        ),
+        calibration=calibration,
+        variants=tuple(variants),
+    )
 
 
 def values_of(
