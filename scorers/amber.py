@@ -276,8 +276,12 @@ def _quantities() -> tuple[Quantity, ...]:
         absent = f"no {where} question has an answer"
         closed += [
             Quantity(f"{prefix}accuracy", True, (0, 1), "right answers / questions", absent),
-            Quantity(f"{prefix}precision", True, (0, 1), "right No / answered No", f"{absent}, or none is No"),
-            Quantity(f"{prefix}recall", True, (0, 1), "right No / truth no", f"{absent}, or none is to be No"),
+            Quantity(
+                f"{prefix}precision", True, (0, 1), "right No / answered No", f"{absent}, or none is No"
+            ),
+            Quantity(
+                f"{prefix}recall", True, (0, 1), "right No / truth no", f"{absent}, or none is to be No"
+            ),
             Quantity(f"{prefix}f1", True, (0, 1), "2PR / (P + R)", f"{absent}, or none is or should be No"),
         ]
     free = "there is no free-form response"

@@ -99,7 +99,7 @@ class VectorMatcher:
         """Load the model; one that is missing or of another version is a UserError."""
         self._vocabulary = vocabulary
         self._nlp = _load_vectors()
-        self.alike = lru_cache(1_000_000)(self._alike)  # type: ignore[method-assign]
+        self._similarity: Callable[[str, str], float] = lru_cache(1_000_000)(self._cosine)
 
     def signature(self) -> str:
         """Return the method, its model and the version of that."""
@@ -112,10 +112,10 @@ class VectorMatcher:
 
     def alike(self, noun: str, word: str) -> bool:
         """Tell whether the cosine of the two words' vectors is above `SIMILARITY`."""
-        return self._alike(noun, word)
+        return self._similarity(noun, word) > SIMILARITY
 
-    def _alike(self, noun: str, word: str) -> bool:
-        return bool(self._nlp(noun).similarity(self._nlp(word)) > SIMILARITY)
+    def _cosine(self, noun: str, word: str) -> float:
+        return float(self._nlp(noun).similarity(self._nlp(word)))
 
 
 def _is_noun(token: str, lemma: str, before: str, after: str) -> bool:

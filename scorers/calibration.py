@@ -32,7 +32,7 @@ class Calibration(Record):
     model_config = ConfigDict(allow_inf_nan=False)
 
     voters: int
-    """Judges × question formats: the votes on each cell."""
+    """Judges times question formats: the votes on each cell."""
     cells: int
     """(image, category) pairs voted on."""
     threshold: int
@@ -60,9 +60,7 @@ def calibrate(
         threshold=threshold,
         ignored=_mean(ignored),
         judges={
-            name: JudgeVotes(
-                yes_rate=_mean(votes[i]), yes_rate_by_format=tuple(_mean(v) for v in votes[i])
-            )
+            name: JudgeVotes(yes_rate=_mean(votes[i]), yes_rate_by_format=tuple(_mean(v) for v in votes[i]))
             for i, name in enumerate(judges)
         },
         yes_rate_by_format=tuple(_mean(votes[:, m]) for m in range(formats)),
@@ -76,8 +74,8 @@ def calibrate(
 def fleiss_kappa(yes: NDArray[np.int64], voters: int) -> float | None:
     """Return Fleiss' kappa of yes/no votes, from the number of yes votes on each cell.
 
-    κ = (P̄ − P_e)/(1 − P_e): P̄ is the mean share of agreeing pairs of votes on a cell, and
-    P_e = p² + (1 − p)² with p the share of yes votes (Fleiss, Psychological Bulletin 1971).
+    κ = (P̄ - P_e)/(1 - P_e): P̄ is the mean share of agreeing pairs of votes on a cell, and
+    P_e = p² + (1 - p)² with p the share of yes votes (Fleiss, Psychological Bulletin 1971).
     None where it is undefined: fewer than two voters, no cells, or all votes the same.
     """
     if voters < 2 or not yes.size:

@@ -1,6 +1,6 @@
 """How well a judge finds what people marked as hallucinated, response by response and word by word.
 
-Average precision is AP = Σ_t (R_t − R_{t−1}) P_t over the distinct scores t from the highest (as in
+Average precision is AP = Σ_t (R_t - R_{t-1}) P_t over the distinct scores t from the highest (as in
 scikit-learn: no interpolation, ties are one step). It is a function of how many flagged and unflagged items
 have each score, and these counts add over samples; so it has a bootstrap interval like any other quantity.
 """

@@ -34,9 +34,7 @@ class Pope:
         Quantity("accuracy", True, (0, 1), "right answers / questions", "there are no questions"),
         Quantity("precision", True, (0, 1), "TP / (TP + FP)", "no answer is yes"),
         Quantity("recall", True, (0, 1), "TP / (TP + FN)", "no question has the truth yes"),
-        Quantity(
-            "f1", True, (0, 1), "2PR / (P + R)", "no answer is yes and no question has the truth yes"
-        ),
+        Quantity("f1", True, (0, 1), "2PR / (P + R)", "no answer is yes and no question has the truth yes"),
         Quantity("yes_rate", None, (0, 1), "answers read as yes / questions", "there are no questions"),
         Quantity("unparsed", False, (0, 1), "answers not read / questions", "there are no questions"),
     )

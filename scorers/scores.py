@@ -174,9 +174,7 @@ def score(
             m.family: score_family(samples, m, vocabulary=vocabulary, seed=seed, resamples=resamples)
             for m in metrics
         },
-        counts={
-            m.family: named_counts(m.columns, column_sums(m.statistics(samples))) for m in metrics
-        },
+        counts={m.family: named_counts(m.columns, column_sums(m.statistics(samples))) for m in metrics},
         responses=Kinds(**count_kinds(s.response for s in samples)),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
@@ -221,10 +219,14 @@ def assemble(
     requested: int | None = None,
     calibration: Calibration | None = None,
     variants: Sequence[Variant] = (),
+    over: str = "images",
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Scores:
-    """Put together what was computed from the samples of these images, which do not include the unscored."""
+    """Put together what was computed from the samples of these images, which do not include the unscored.
+
+    `over` says what `images` are where the inputs do not name the image of a sample.
+    """
     present = len(images) + unscored
     return Scores(
         schema=SCHEMA,
@@ -238,7 +240,7 @@ def assemble(
         metrics=metrics,
         counts=counts,
         intervals=Intervals(
-            method=method(seed=seed, resamples=resamples),
+            method=method(seed=seed, resamples=resamples, over=over),
             level=LEVEL,
             resamples=resamples,
             seed=seed,

@@ -1,7 +1,7 @@
 """THRONE: which categories a free-form answer claims, by the votes of judges (Kaul et al., CVPR 2024).
 
 V votes decide on every (image, category) cell: present with at least k yes votes, ignored with more than
-V − k and fewer than k, else absent. An ignored cell leaves the prediction and the truth of its image.
+V - k and fewer than k, else absent. An ignored cell leaves the prediction and the truth of its image.
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,7 @@ class Cells:
     truth: NDArray[np.bool_]
 
 
-def decide(
-    yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, threshold: int
-) -> Cells:
+def decide(yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, threshold: int) -> Cells:
     """Apply the voting rule to counts of yes votes and truth, both (images, categories)."""
     ignored = (yes > voters - threshold) & (yes < threshold)
     return Cells(predicted=yes >= threshold, ignored=ignored, truth=truth & ~ignored)
@@ -125,7 +123,9 @@ class Throne:
             return {name: np.nan_to_num(value) for name, value in measures.items()}
         nothing = correct == 0
         for name in MEASURES:
-            measures[name] = np.where(nothing, 0.0 if name in ("precision", "recall") else np.nan, measures[name])
+            measures[name] = np.where(
+                nothing, 0.0 if name in ("precision", "recall") else np.nan, measures[name]
+            )
         return measures
 
     def statistics(self, samples: Sequence[VotedImage]) -> FloatArray:
