@@ -256,7 +256,8 @@ def test_flags_that_do_not_go_together(cli: Cli, inputs: list[str], tmp_path: Pa
     check(cli("score", *inputs, *out, "--policy", "strict"), "--policy", "--metric pope")
     check(cli("score", *inputs, *out, "stray.json"), "'stray.json'", "--answers")
     check(cli("score", *inputs[:2], *out), "--objects", "missing")
-    check(cli("run", "--metric", "pope", "--dry-run"), "pope", "eidolon score")
+    model = f"replay/{inputs[1]}"
+    check(cli("run", "--model", model, "--metric", "pope", "--dry-run"), "pope", "eidolon score")
     assert not (tmp_path / "out").exists()
 
 
