@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from eidolon.models.base import DEFAULT_TEMPERATURE
 from eidolon.models.response_lines import decode_text, excerpt, read_bytes
-from eidolon.scorers.bootstrap import RESAMPLES
+from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
 TASKS = ("describe",)
@@ -68,7 +69,7 @@ class RunConfig(Settings):
     prompt: str = "describe"
     """A preset's name or a text."""
     max_new_tokens: int = Field(default=512, ge=1)
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    temperature: float = Field(default=DEFAULT_TEMPERATURE, ge=0, allow_inf_nan=False)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     generations: int = Field(default=1, ge=1)
@@ -77,7 +78,7 @@ class RunConfig(Settings):
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
-    resamples: int = Field(default=RESAMPLES, ge=0)
+    resamples: int = Field(default=RESAMPLES, ge=0, le=MAX_RESAMPLES)
     """Of the bootstrap; 0 for no intervals."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
@@ -108,7 +109,7 @@ def load_config(
     if config.generations > 1 and config.temperature == 0:
         raise UserError(
             f"--generations {config.generations}: greedy decoding gives the same response every time; "
-            "add --temperature"
+            "give a --temperature above 0"
         )
     return config
 
@@ -116,6 +117,8 @@ def load_config(
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(decode_text(read_bytes(path), path))
+    except RecursionError as error:
+        raise UserError(f"{path}: is not valid YAML (nested too deeply)") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""

@@ -9,6 +9,7 @@ more than once; further columns are ignored. Other packages add one with the ent
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from eidolon.models.response_lines import decode_text, excerpt, iterate_objects, read_bytes, read_image_id
+from eidolon.models.response_lines import (
+    clean,
+    decode_text,
+    excerpt,
+    iterate_objects,
+    read_bytes,
+    read_image_id,
+    user_path,
+)
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 from eidolon.scorers.signature import hashed
@@ -82,7 +91,8 @@ class SampleSource:
         from PIL import Image, ImageOps
 
         with Image.open(io.BytesIO(_image_bytes(self._rows[sample.index]["image"]))) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            return _eight_bits(upright).convert("RGB")
 
     def signature(self) -> str:
         """Return name and hash as they stand in a score's signature."""
@@ -163,7 +173,7 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
     if options:
         raise UserError(f"-D {next(iter(options))}: a folder dataset takes no options")
-    folder = Path(where).expanduser()
+    folder = user_path(where)
     table = folder / "objects.jsonl"
     columns: dict[str, list[Any]] = {"sample_id": [], "image_id": [], "image": [], "objects": []}
     for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
@@ -182,10 +192,13 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
             raise UserError(
                 f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings"
             )
-        columns["sample_id"].append(str(row.get("sample_id", image_id)))
+        sample_id = row.get("sample_id")
+        columns["sample_id"].append(
+            str(image_id if sample_id is None else read_image_id(sample_id, place, "sample_id"))
+        )
         columns["image_id"].append(image_id)
         columns["image"].append(str(_image_path(folder, row["image"], place)))
-        columns["objects"].append(row["objects"])
+        columns["objects"].append([clean(name) for name in row["objects"]])
     features = datasets.Features(
         {
             "sample_id": datasets.Value("string"),
@@ -203,11 +216,27 @@ def _image_path(folder: Path, name: object, place: str) -> Path:
     if not isinstance(name, str) or not name:
         raise UserError(f"{place}: 'image' must be a file name, found {excerpt(name)}")
     path = folder / name
-    if "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
+    if "\0" in name or name != clean(name) or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{place}: 'image' must lie in the folder, found {excerpt(name)}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
         raise UserError(f"{place}: no such image file: {excerpt(name)}")
     return path
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """Scale 16-bit grey levels to 8 bits: Pillow's own conversion cuts them off at 255, nearly all to white.
+
+    Floating-point pixels have no scale that a file says; they are refused rather than shown black.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range; save the image with 8 bits a channel")
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    import numpy as np
+    from PIL import Image
+
+    levels = np.asarray(image).astype(np.int64)
+    return Image.fromarray((levels.clip(0, 0xFFFF) >> 8).astype(np.uint8))
 
 
 def _image_hash(cell: Mapping[str, Any]) -> str | None:

@@ -52,6 +52,9 @@ class Import:
         for batch in responses.batches:
             responses.append(self.responses[responses.span(batch)])
 
+    def picture(self, sample_id: str) -> None:
+        """Return nothing: there are no pictures."""
+
 
 def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     """Read and check all inputs; nothing is written, and every mistake in them is a UserError."""
@@ -64,7 +67,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
     known = read_objects(request.objects, judge.vocabulary)
     truth = join_truth(lines, known, request.responses, request.objects)
-    if captions := gather_captions(lines, request.captions):
+    if captions := gather_captions(lines, request.responses, request.captions):
         for image_id, objects in objects_in(captions, judge).items():
             truth[image_id] |= objects
     responses = [line.response for line in lines]
@@ -117,10 +120,24 @@ def join_truth(lines: Sequence[ResponseLine], known: Truth, responses: Path, obj
     }
 
 
-def gather_captions(lines: Sequence[ResponseLine], path: Path | None) -> dict[ImageId, list[str]]:
-    """Return the reference captions of those images, from the captions file and the response lines."""
+def gather_captions(
+    lines: Sequence[ResponseLine], responses: Path, path: Path | None
+) -> dict[ImageId, list[str]]:
+    """Return the reference captions of those images, from the captions file and the response lines.
+
+    A captions file that knows none of the images is a UserError; the path of the responses is for its message.
+    """
     captions: dict[ImageId, list[str]] = {}
     known = read_captions(path) if path is not None else {}
+    if path is not None and lines and not any(line.response.image_id in known for line in lines):
+        first = lines[0]
+        find_truth(
+            known,
+            first.response.image_id,
+            f"{responses}:{first.line}",
+            path,
+            "nor is any other image that was responded to",
+        )
     for line in lines:
         image_id = line.response.image_id
         if image_id not in captions:

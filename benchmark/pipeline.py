@@ -1,6 +1,6 @@
 """A run: generate → judge → score, each stage from the files of the one before.
 
-    samples.jsonl ─ produce ─→ responses.jsonl ─ judge ─→ judgements.jsonl ─ score ─→ scores.json
+    samples.jsonl ─ produce ─→ responses.jsonl ─ judge ─→ judgements.jsonl ─ score ─→ report.html, scores.json
 
 A stage does what its file lacks, batch by batch, and nothing if it is whole; so the same call begins a run,
 continues one that was killed, and does later stages again whose files were deleted. Batches are fixed by the
@@ -9,15 +9,18 @@ position of their requests and carry their own seed, so a batch done again is th
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.progress import meter
+from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
+    REPORT,
     RESPONSES,
     SAMPLES,
     SCHEMA,
@@ -41,9 +44,14 @@ from eidolon.scorers.signature import signature
 from eidolon.scorers.types import Judge, Judgement, Response
 from eidolon.scorers.verdict import with_verdicts
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill."""
 POLICY = "unscored-left-out"
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,10 @@ class Producer(Protocol):
         """Append the batches that are missing."""
         ...
 
+    def picture(self, sample_id: str) -> "Image.Image | None":
+        """Return the picture that a sample's response describes, where there is one, for the report."""
+        ...
+
 
 def execute(run: Run, producer: Producer) -> Scores:
     """Bring a run to its end, from wherever it is. UserErrors before the folder exists leave none behind."""
@@ -107,6 +119,8 @@ def execute(run: Run, producer: Producer) -> Scores:
             producer.produce(folder, responses)
         judgements = judge_responses(run, folder, responses.records)
         scores = score_judgements(run, responses.records, judgements)
+        report = render_report(run.name, scores, run.samples, responses.records, judgements, producer.picture)
+        write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
     return scores
 
@@ -137,6 +151,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
         vocabulary=run.judge.vocabulary,
+        responses=responses,
         seed=run.seed,
         resamples=run.resamples,
     )
@@ -194,6 +209,10 @@ class Generation:
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
+    def picture(self, sample_id: str) -> "Image.Image | None":
+        """Return a sample's picture."""
+        return self._source.image(self._samples[sample_id])
+
     def _failed(self, sample: Sample, generation: int, error: Exception) -> Response:
         return Response(
             sample_id=sample.sample_id,
@@ -202,8 +221,13 @@ class Generation:
             generation=generation,
             prompt=self._prompt,
             finish_reason="error",
-            error=f"the image cannot be read: {type(error).__name__}: {error}",
+            error=f"the image cannot be read: {_reason(error)}",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the address of the object it went wrong with: runs must be equal."""
+    return f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}"
 
 
 def batch_seed(seed: int, batch: int) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
 from eidolon.benchmark.pipeline import Generation, Run
 from eidolon.benchmark.plugins import make_judge, make_metrics
 from eidolon.benchmark.prompts import find_prompt
-from eidolon.benchmark.run_folder import SampleRow, check_folder
+from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.models.base import Decoding
 from eidolon.models.registry import ModelReference, content_hash, load_model, resolve
 from eidolon.models.shipped import shipped_models
@@ -39,6 +40,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     judge = make_judge(config.judge.name, config.judge.options)
     metrics = make_metrics(config.metrics)
     out = default_out(config) if out is None else out
+    if os.path.isfile(out / RUN):
+        raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")
     source = load_dataset(
         config.dataset, limit=config.limit, seed=config.seed, options=config.dataset_options
     )
@@ -98,8 +101,16 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
 
 
 def default_out(config: RunConfig) -> Path:
-    """Return the folder of a run that was given none: the same for the same settings, whatever the models."""
-    settings = config.model_dump(mode="json", exclude={"models", "model_options", "max_unscored"})
+    """Return the folder of a run that was given none: the same for the same settings, whatever the models.
+
+    With nothing set at all that is the demo's.
+    """
+    settings, unset = (
+        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored"})
+        for one in (config, RunConfig())
+    )
+    if settings == unset and not config.models:
+        return RUNS / "demo"
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     dataset = re.sub(r"[^A-Za-z0-9._]+", "-", config.dataset).strip("-.")[-60:]
     return RUNS / f"{dataset}-{config.task}-{digest[:8]}"

@@ -4,6 +4,7 @@
 batches; what a kill tears is dropped and the batch done again. `scores.json` comes last, in one piece.
 """
 
+import errno
 import fcntl
 import os
 import platform
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,14 +28,17 @@ from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES = (
+RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "run.json",
     "samples.jsonl",
     "responses.jsonl",
     "judgements.jsonl",
     "scores.json",
+    "report.html",
 )
 LOCK = ".lock"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the user can mend: a run that met one goes on from its last whole batch."""
 
 Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
 PACKAGES = (
@@ -280,8 +284,8 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             )
         record.status = "started"
         folder = RunFolder(path, record)
-        folder.save()
         try:
+            folder.save()
             yield folder
         except KeyboardInterrupt:
             _end(folder, "cancelled", "interrupted")
@@ -289,6 +293,16 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         except UserError as error:
             _end(folder, "error", str(error))
             raise
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                _end(folder, "error", traceback.format_exc())
+                raise
+            message = (
+                f"--out {path}: cannot be written ({error.strerror}); make room, then run the same command"
+            )
+            with suppress(OSError):
+                _end(folder, "error", message)
+            raise UserError(message) from error
         except BaseException:
             _end(folder, "error", traceback.format_exc())
             raise
@@ -323,11 +337,15 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(text.encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 

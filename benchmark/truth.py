@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from eidolon.benchmark.datasets import check_objects
 from eidolon.models.response_lines import (
@@ -16,6 +16,8 @@ from eidolon.models.response_lines import (
 )
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judge, Response
+
+T = TypeVar("T")
 
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
 """The true categories of every image."""
@@ -78,11 +80,16 @@ def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
 
-def find_truth(truth: Truth, image_id: ImageId, where: str, path: Path) -> frozenset[str]:
-    """Return an image's objects; an image the objects file does not know is a UserError."""
+def find_truth(
+    truth: Mapping[ImageId, T],
+    image_id: ImageId,
+    where: str,
+    path: Path,
+    mend: str = "a response needs the objects of its image",
+) -> T:
+    """Return what a file says of an image; an image that it does not know is a UserError."""
     if image_id in truth:
         return truth[image_id]
-    mend = "a response needs the objects of its image"
     other: Callable[[Any], ImageId] = str if isinstance(image_id, int) else int
     try:
         if other(image_id) in truth:
@@ -93,7 +100,10 @@ def find_truth(truth: Truth, image_id: ImageId, where: str, path: Path) -> froze
 
 
 def read_document(text: str) -> dict[str, Any] | None:
-    """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed."""
+    """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
+
+    A line of objects may have a field `annotations` too.
+    """
     first = text.lstrip().partition("\n")[0].strip()
     if not first.startswith("{"):
         return None
@@ -104,17 +114,22 @@ def read_document(text: str) -> dict[str, Any] | None:
             value = parse_json(text)
         except ValueError:
             return None
-    return value if isinstance(value, dict) and "annotations" in value else None
+    found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
+    return value if found else None
 
 
 def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str]) -> Truth:
-    names: dict[object, str] = {}
+    names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
         check_objects([name], vocabulary, place)
-        names[category.get("id")] = name
+        number = category.get("id")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
+        if names.setdefault(number, name) != name:
+            raise UserError(f"{place}: id {number} is that of {names[number]!r} too")
     found: dict[ImageId, set[str]] = {}
     for place, image in coco_records(document, "images", path):
         found[read_image_id(image.get("id"), place)] = set()

@@ -2,16 +2,18 @@
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from eidolon.models.base import Request
-from eidolon.models.response_lines import clean
+from eidolon.models.response_lines import clean, user_path
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.types import Response
 
@@ -23,7 +25,7 @@ class CustomModel:
     request in its place. Whatever goes wrong inside is a UserError that names the class and where it failed.
     """
 
-    def __init__(self, target: str, **options: str) -> None:
+    def __init__(self, target: str, /, **options: str) -> None:
         self._name = f"python/{target}"
         module, _, attribute = target.rpartition(":")
         if not module or not attribute:
@@ -47,14 +49,21 @@ class CustomModel:
             raise UserError(
                 f"model {self._name!r}: describe() must return a dict, found {type(own).__name__}"
             )
+        own = self._guard(lambda: _json_ready(own), "describe() returned what JSON cannot hold")
         return {"backend": "python", "class": self._name.removeprefix("python/"), **own}
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         """Yield one response a request, strings made into responses."""
-        answers = self._guard(lambda: iter(self._model.generate(requests)), "failed in generate()")
+        returned = self._guard(lambda: self._model.generate(requests), "failed in generate()")
+        if isinstance(returned, str | bytes | Mapping | Set):  # iterable, but not over answers in order
+            raise UserError(
+                f"model {self._name!r}: generate() must return a list of answers in the order of the requests, "
+                f"or yield them, found {type(returned).__name__}"
+            )
+        answers = self._guard(lambda: iter(returned), "failed in generate()")
         for position, answer in enumerate(self._each(answers)):
             if isinstance(answer, Response):
-                yield answer
+                yield self._guard(partial(_checked, answer), "gave a response that is not valid")
             elif not isinstance(answer, str):
                 raise UserError(
                     f"model {self._name!r}: generate() must yield strings or Responses, "
@@ -84,14 +93,30 @@ class CustomModel:
             return call()
         except UserError:
             raise
-        except Exception as error:
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a script that exits must not end the run as if all were done
             reason = " ".join(str(error).split()) or "no message"
             raise UserError(
                 f"model {self._name!r}: {what}: {type(error).__name__}: {reason}{_place(error)}"
             ) from error
 
 
-def _place(error: Exception) -> str:
+def _checked(response: Response) -> Response:
+    """Return the response as its line in a file will be read again: every field of its type, no surrogates."""
+    fields = response.model_dump(warnings=False)
+    return Response(**{name: clean(v) if isinstance(v, str) else v for name, v in fields.items()})
+
+
+def _json_ready(facts: Mapping[str, Any]) -> dict[str, Any]:
+    ready: dict[str, Any] = json.loads(
+        clean(json.dumps(facts, default=str, allow_nan=False, ensure_ascii=False))
+    )
+    return ready
+
+
+def _place(error: BaseException) -> str:
     """Return ` (file.py, line 3)`: where the user's code was when it failed, if it got that far."""
     ours = (__file__, importlib.__file__, "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
@@ -104,13 +129,14 @@ def _import(module: str, name: str) -> ModuleType:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         return importlib.import_module(module)
-    path = Path(module).expanduser()
-    if not path.is_file():
+    path = user_path(module)
+    if not os.path.isfile(path):
         raise UserError(f"model {name!r}: no such file: {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: a file called json.py must not take the place of a module that others import.
+    spec = importlib.util.spec_from_file_location(f"eidolon_custom_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = loaded
+    sys.modules[spec.name] = loaded
     spec.loader.exec_module(loaded)
     return loaded

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eidolon.models.options import construct
+from eidolon.models.response_lines import user_path
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 
@@ -66,7 +67,7 @@ def resolve(text: str) -> ModelReference:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
     if backend == "transformers":
         target = _resolve_checkpoint(text, target, shipped)
-    elif backend == "replay" and not Path(target).expanduser().is_file():
+    elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
     return ModelReference(text, backend, target)
 
@@ -89,8 +90,13 @@ def content_hash(reference: ModelReference) -> str | None:
     Files beyond 2 MiB enter with their size, first and last MiB (of weights: the tensor table, and tensors
     that training changes), so that a checkpoint of many gigabytes takes no longer than a small one.
     """
-    path = Path(reference.target).expanduser()
-    if reference.backend == "python" or not path.exists():
+    if reference.backend == "python":
+        path = user_path(reference.target.rpartition(":")[0])
+        found = os.path.isfile(path)  # an importable module's name is no file's
+    else:
+        path = user_path(reference.target)
+        found = os.path.exists(path)
+    if not found:
         return None
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _counts(file))
@@ -111,15 +117,15 @@ def _counts(file: Path) -> bool:
 
 
 def _resolve_checkpoint(text: str, target: str, shipped: Mapping[str, Path]) -> str:
-    path = Path(target).expanduser()
-    if path.exists():
+    path = user_path(target)
+    if os.path.exists(path):  # unlike Path.exists, also where the name is too long for a file
         if not (path / "config.json").is_file():
             raise UserError(f"--model {text!r}: {target} is not a model folder: it holds no config.json")
         return str(path)
     if target in shipped:
         return str(shipped[target])
     first = Path(path.parts[0])
-    if not _HUB_NAME.fullmatch(target) or first.exists():
+    if not _HUB_NAME.fullmatch(target) or os.path.exists(first):
         raise UserError(f"--model {text!r}: the model path {target!r} does not exist")
     if _offline() and not _cached(target):
         raise UserError(

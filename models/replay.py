@@ -2,11 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from eidolon.models.base import Request
-from eidolon.models.response_lines import read_bytes, read_responses
+from eidolon.models.response_lines import read_bytes, read_responses, user_path
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Response
 
@@ -18,10 +17,10 @@ class ReplayModel:
     an error, so that the sample is unscored rather than left out.
     """
 
-    def __init__(self, path: str, **options: str) -> None:
+    def __init__(self, path: str, /, **options: str) -> None:
         if options:
             raise UserError(f"replay/{path}: takes no options, found {', '.join(sorted(options))}")
-        self._path = Path(path).expanduser()
+        self._path = user_path(path)
         content = read_bytes(self._path)
         self._sha256 = hashlib.sha256(content).hexdigest()
         self._by_sample: dict[tuple[str, int], Response] = {}

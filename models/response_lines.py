@@ -25,6 +25,14 @@ class ResponseLine:
     references: tuple[str, ...] = ()
 
 
+def user_path(text: str) -> Path:
+    """Return a path as the user wrote it, `~` resolved; the home of an unknown user is a UserError."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: there is no such user whose home '~' could be") from None
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's content; a file that cannot be read is a UserError."""
     try:
@@ -73,14 +81,17 @@ def iterate_objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]
 
 def excerpt(value: object, width: int = 60) -> str:
     """Return a value as it can stand in a one-line message: escaped and cut."""
-    text = json.dumps(value, ensure_ascii=True, default=repr)
+    try:
+        text = json.dumps(value, ensure_ascii=True, default=repr)
+    except (ValueError, TypeError, RecursionError):  # YAML can hold itself, and have keys JSON lacks
+        text = ascii(value)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def read_image_id(value: object, where: str) -> ImageId:
-    """Check that an image id is a whole number or a string."""
+def read_image_id(value: object, where: str, field: str = "image_id") -> ImageId:
+    """Check that an image id, or another id, is a whole number or a string."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise UserError(f"{where}: 'image_id' must be a whole number or a string, found {excerpt(value)}")
+        raise UserError(f"{where}: {field!r} must be a whole number or a string, found {excerpt(value)}")
     return clean(value) if isinstance(value, str) else value
 
 
@@ -103,10 +114,12 @@ def read_response_rows(
 ) -> list[ResponseLine]:
     """Read responses from (line number, object) pairs of a file, as `read_responses` does."""
     names = {name: name for name in FIELDS} | dict(fields or {})
+    unmet = dict(fields or {})
     lines: list[ResponseLine] = []
     seen: dict[tuple[str, int], int] = {}
     for number, row in rows:
         line = _read_line(row, number, f"{path}:{number}", names)
+        unmet = {ours: theirs for ours, theirs in unmet.items() if theirs not in row}
         key = (line.response.sample_id, line.response.generation)
         if key in seen:
             mend = (
@@ -121,22 +134,21 @@ def read_response_rows(
         lines.append(line)
     if not lines:
         raise UserError(f"{path}: holds no responses")
+    for ours, theirs in unmet.items():
+        raise UserError(f"--field {ours}={theirs}: no line of {path} has a field {theirs!r}")
     return lines
 
 
 def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str, str]) -> ResponseLine:
     image_id, sample_id = row.get(names["image_id"]), row.get(names["sample_id"])
     if image_id is None and sample_id is None:
+        if null := next((names[name] for name in ("image_id", "sample_id") if names[name] in row), None):
+            raise UserError(f"{where}: field {null!r} is null; a response needs the id of its image")
         raise UserError(
             f"{where}: has neither {names['image_id']!r} nor {names['sample_id']!r}; {_mend('image_id', row)}"
         )
     identifier = read_image_id(sample_id if image_id is None else image_id, where)
-    if sample_id is None:
-        sample_id = identifier
-    elif isinstance(sample_id, bool) or not isinstance(sample_id, int | str):
-        raise UserError(
-            f"{where}: 'sample_id' must be a whole number or a string, found {excerpt(sample_id)}"
-        )
+    sample = identifier if sample_id is None else read_image_id(sample_id, where, "sample_id")
 
     field = names["response"]
     if field not in row:
@@ -155,7 +167,7 @@ def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str,
     return ResponseLine(
         number,
         Response(
-            sample_id=clean(str(sample_id)),
+            sample_id=str(sample),
             image_id=identifier,
             response=None if text is None else clean(text),
             generation=generation,

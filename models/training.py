@@ -44,6 +44,9 @@ class TrainingTurn:
     weight: float = 1.0
     emphasis: Sequence[tuple[int, int, float]] = ()
     """(start, end, weight) of character spans of the answer that weigh differently."""
+    looked_for: tuple[int, bool] | None = None
+    """Where in the question the thing that it asks about has been named (a character offset: the end of its
+    name), and whether it is in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,19 @@ class Phase(BaseModel):
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     """Samples a step, over all processes."""
+    presence_weight: float = Field(0.0, ge=0)
+    """Weight of the presence loss beside the language loss."""
+
+
+class Restart(BaseModel):
+    """A second cosine of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int = Field(ge=1)
+    horizon: int = Field(ge=1)
+    """Steps over which it falls; training may end before."""
+    learning_rate: float = Field(gt=0)
 
 
 class TrainingConfig(BaseModel):
@@ -84,6 +100,9 @@ class TrainingConfig(BaseModel):
     gradient_clip: float = Field(1.0, gt=0)
     cell_weight: float = Field(0.5, ge=0)
     """Weight of the cell loss beside the language loss."""
+    horizon: int | None = Field(None, ge=1)
+    """Steps over which the learning rate's cosine falls; None: all of them."""
+    restart: Restart | None = None
     precision: Literal["no", "bf16"] = "no"
     """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
     save_every: int = Field(200, ge=1)
@@ -101,10 +120,18 @@ class TrainingConfig(BaseModel):
         raise IndexError(step)
 
     def learning_rate_at(self, step: int) -> float:
+        if self.restart is not None and step >= self.restart.step:
+            return _cosine(
+                self.restart.learning_rate, step - self.restart.step, self.steps - self.restart.step
+            )
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+        return _cosine(self.learning_rate, step - self.warmup, (self.horizon or self.steps) - self.warmup)
+
+
+def _cosine(peak: float, step: int, steps: int) -> float:
+    """Fall from the peak to a twentieth of it."""
+    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
 
 
 class CellClassifier(nn.Module):
@@ -136,9 +163,16 @@ class Trainee(nn.Module):
         super().__init__()
         self.model = model
         self.cells = CellClassifier(labels)
+        self.presence = nn.Linear(model.config.text_config.hidden_size, 1)
+        nn.init.zeros_(self.presence.weight)
+        nn.init.zeros_(self.presence.bias)
+        self.presence_layer = model.config.text_config.num_hidden_layers // 2
 
-    def forward(self, batch: dict[str, Tensor], cell_weight: float) -> dict[str, Tensor]:
-        """Return the losses of one batch: `cells`, and with `input_ids` also `language`, and their `total`."""
+    def forward(
+        self, batch: dict[str, Tensor], cell_weight: float, presence_weight: float
+    ) -> dict[str, Tensor]:
+        """Return the losses of one batch: `cells`, and with `input_ids` also `language` and, where a question
+        looks for something, `presence`; and their weighted `total`."""
         pixels, mask = batch["pixel_values"], batch["pixel_attention_mask"]
         if "input_ids" not in batch:
             features = self.model.model.get_image_features(pixels, mask).pooler_output
@@ -150,6 +184,7 @@ class Trainee(nn.Module):
             pixel_values=pixels,
             pixel_attention_mask=mask,
             use_cache=False,
+            output_hidden_states=True,
         )
         cells = self._cell_loss(outputs.image_hidden_states, batch["cells"])
         targets, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
@@ -158,7 +193,22 @@ class Trainee(nn.Module):
         logits = self.model.lm_head(outputs.last_hidden_state[:, :-1][learned])
         losses = nn.functional.cross_entropy(logits.float(), targets[learned], reduction="none")
         language = (losses * weights[learned]).sum() / weights[learned].sum()
-        return {"cells": cells, "language": language, "total": language + cell_weight * cells}
+        presence = self._presence_loss(outputs.hidden_states[self.presence_layer], batch["presence"])
+        total = language + cell_weight * cells + presence_weight * presence
+        return {"cells": cells, "language": language, "presence": presence, "total": total}
+
+    def _presence_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Tell, halfway up and at the word itself, whether what a question names is in the picture.
+
+        An answer is two steps: find the named thing in the picture, and carry what was found to the end of the
+        question. Learned together they take very long; this teaches the first by itself.
+        """
+        asked = targets != IGNORED
+        logits = self.presence(hidden[asked].float()).squeeze(-1)
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            logits, targets[asked].float(), reduction="sum"
+        )
+        return losses / asked.sum().clamp(min=1)
 
     def _cell_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         image_tokens = features.reshape(targets.shape[0], -1, features.shape[-1])
@@ -166,6 +216,18 @@ class Trainee(nn.Module):
         # Few cells hold any one category: the sum over labels keeps the gradient from vanishing in the zeros.
         losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         return losses.sum(-1).mean()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDialogue:
+    """A dialogue as lists of equal length, an entry a token."""
+
+    ids: list[int]
+    labels: list[int]
+    """The token to be learned here, or IGNORED."""
+    weights: list[float]
+    presence: list[int]
+    """1 or 0 where a question has just named something that is in the picture or not, else IGNORED."""
 
 
 class Collator:
@@ -180,20 +242,23 @@ class Collator:
         self._expanded_image = f"{fake}{tag}{image}{fake}"
         self._end = tokenizer.eos_token
 
-    def encode(self, sample: TrainingSample) -> tuple[list[int], list[int], list[float]]:
-        """Return token ids, labels and loss weights of a sample's dialogue; only answers are learned."""
-        ids: list[int] = []
-        labels: list[int] = []
-        weights: list[float] = []
+    def encode(self, sample: TrainingSample) -> EncodedDialogue:
+        """Turn a sample's dialogue into tokens; only answers are learned."""
+        encoded = EncodedDialogue([], [], [], [])
         for number, turn in enumerate(sample.turns):
             image = self._expanded_image if number == 0 else ""
-            prompt = f"User:{image} {turn.ask}{self._end}\nAssistant:"
-            asked, _ = self._tokens(prompt if number == 0 else f"\n{prompt}")
+            before = f"User:{image} " if number == 0 else "\nUser: "
+            asked, asked_ends = self._tokens(f"{before}{turn.ask}{self._end}\nAssistant:")
             told, ends = self._tokens(f" {turn.answer}{self._end}")
-            ids += asked + told
-            labels += [IGNORED] * len(asked) + told
-            weights += [0.0] * len(asked) + [self._weight(turn, end - 1) for end in ends]
-        return ids, labels, weights
+            encoded.ids.extend(asked + told)
+            encoded.labels.extend([IGNORED] * len(asked) + told)
+            encoded.weights.extend([0.0] * len(asked) + [self._weight(turn, end - 1) for end in ends])
+            presence = [IGNORED] * (len(asked) + len(told))
+            if turn.looked_for is not None:
+                end, present = turn.looked_for
+                presence[asked_ends.index(len(before) + end)] = int(present)
+            encoded.presence.extend(presence)
+        return encoded
 
     @staticmethod
     def _weight(turn: TrainingTurn, end: int) -> float:
@@ -218,20 +283,21 @@ class Collator:
         }
 
     def dialogues(
-        self, samples: Sequence[TrainingSample], encoded: Sequence[tuple[list[int], list[int], list[float]]]
+        self, samples: Sequence[TrainingSample], encoded: Sequence[EncodedDialogue]
     ) -> dict[str, Tensor]:
         """Return the whole batch, padded on the right."""
-        longest = max(len(ids) for ids, _, _ in encoded)
+        longest = max(len(dialogue.ids) for dialogue in encoded)
 
         def padded(rows: list[Any], value: float) -> Tensor:
             return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 
         return {
             **self.pictures(samples),
-            "input_ids": padded([ids for ids, _, _ in encoded], self._pad),
-            "labels": padded([labels for _, labels, _ in encoded], IGNORED),
-            "weights": padded([weights for _, _, weights in encoded], 0.0),
-            "attention_mask": padded([[1] * len(ids) for ids, _, _ in encoded], 0),
+            "input_ids": padded([dialogue.ids for dialogue in encoded], self._pad),
+            "labels": padded([dialogue.labels for dialogue in encoded], IGNORED),
+            "weights": padded([dialogue.weights for dialogue in encoded], 0.0),
+            "presence": padded([dialogue.presence for dialogue in encoded], IGNORED),
+            "attention_mask": padded([[1] * len(dialogue.ids) for dialogue in encoded], 0),
         }
 
 
@@ -245,7 +311,7 @@ class Batches:
         self._samples = samples
         self._collator = collator
         self._chunk: tuple[int, int] | None = None
-        self._cut: list[list[tuple[TrainingSample, tuple[list[int], list[int], list[float]]]]] = []
+        self._cut: list[list[tuple[TrainingSample, EncodedDialogue]]] = []
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """Return process `rank`'s share of a step's batch."""
@@ -262,7 +328,7 @@ class Batches:
     def _cut_chunk(self, number: int, chunk: int) -> None:
         size = self._config.phases[number].batch_size
         samples = [self._samples(number, i) for i in range(chunk * CHUNK * size, (chunk + 1) * CHUNK * size)]
-        pairs = sorted(((s, self._collator.encode(s)) for s in samples), key=lambda pair: len(pair[1][0]))
+        pairs = sorted(((s, self._collator.encode(s)) for s in samples), key=lambda pair: len(pair[1].ids))
         order = np.random.default_rng([self._config.seed, number, chunk]).permutation(CHUNK)
         self._cut = [pairs[k * size : (k + 1) * size] for k in order]
         self._chunk = (number, chunk)
@@ -330,7 +396,8 @@ def train(
         batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate_at(step)
-        losses = wrapped(batch, config.cell_weight)
+        phase = config.phases[config.locate(step)[0]]
+        losses = wrapped(batch, config.cell_weight, phase.presence_weight)
         accelerator.backward(losses["total"])
         accelerator.clip_grad_norm_(wrapped.parameters(), config.gradient_clip)
         optimizer.step()

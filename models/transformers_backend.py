@@ -42,7 +42,7 @@ class Options(BaseModel):
 class TransformersModel:
     """A model loaded with `AutoModelForImageTextToText` and its `AutoProcessor`."""
 
-    def __init__(self, name_or_path: str, **options: str) -> None:
+    def __init__(self, name_or_path: str, /, **options: str) -> None:
         """Load a checkpoint by path or hub id.
 
         Raises:

@@ -9,8 +9,10 @@ class UserError(Exception):
 
 
 def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
-    """Return ` (did you mean 'x'?)`, or the known names where none is close."""
+    """Return `; did you mean 'x'?`, or the known names where none is close, if there are any."""
     from difflib import get_close_matches
 
     close = get_close_matches(value, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""

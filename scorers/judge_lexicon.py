@@ -8,6 +8,7 @@ from typing import Protocol
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.judgeability import classify
 from eidolon.scorers.lexicon import Lexicon, Named, load_lexicon
+from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import Judgement, Mention, Response
 
 READINGS = ("careful", "original")
@@ -32,8 +33,8 @@ class LexiconJudge:
 
     `careful` (the default) reads what the text says is there; an empty response or a refusal names nothing,
     and one that is not English is unscored. `original` reads every text as the reference CHAIR program does.
-    `lexicon` is the name of a shipped one, the path of a `.json` file, or a `Lexicon`; `categories` narrows
-    what is reported, not what is read: with only `dog`, a hot dog is still none.
+    `lexicon` is the name of a shipped one, the path of a `.json` file, or a `Lexicon`; `categories` (a list, or
+    names separated by commas) narrows what is reported, not what is read: with only `dog`, a hot dog is still none.
     Raises UserError for an unknown reading, lexicon or category.
     """
 
@@ -43,17 +44,22 @@ class LexiconJudge:
         self,
         reading: str = "careful",
         lexicon: str | Lexicon = "coco80",
-        categories: tuple[str, ...] | list[str] | None = None,
+        categories: str | tuple[str, ...] | list[str] | None = None,
     ) -> None:
         if reading not in READINGS:
             raise UserError(f"judge lexicon: unknown reading {reading!r}{did_you_mean(reading, READINGS)}")
         self.lexicon = load_lexicon(lexicon) if isinstance(lexicon, str) else lexicon
+        self._shipped = isinstance(lexicon, str) and not lexicon.endswith(".json")
+        if isinstance(categories, str):
+            categories = [name.strip() for name in categories.split(",")]
         self.vocabulary = self.lexicon.select(categories)
         self.reading = _build_reading(reading, self.lexicon)
 
     def signature(self) -> str:
-        """Return the reading and the vocabulary; a narrowed one lists its categories."""
+        """Return the reading and the vocabulary; a narrowed one lists its categories, a user's own is hashed."""
         vocabulary = self.lexicon.name
+        if not self._shipped:
+            vocabulary = hashed(vocabulary, self.lexicon.model_dump_json())
         if self.vocabulary != self.lexicon.vocabulary:
             vocabulary += ":" + "+".join(self.vocabulary)
         return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"

@@ -11,11 +11,16 @@ from eidolon.scorers.types import Response
 
 
 def count_kinds(responses: Iterable[Response]) -> dict[str, int]:
-    """Return how many responses are empty, refusals, not English, and cut off at the token limit."""
+    """Return how many responses are empty, refusals, not English, and cut off at the token limit.
+
+    A request that failed has no response, and is of no kind.
+    """
     counts = {"empty": 0, "refusals": 0, "non_english": 0, "truncated": 0}
     column = {"empty": "empty", "refusal": "refusals", "non_english": "non_english"}
     for response in responses:
-        kind = classify(response.response or "")
+        if response.response is None:
+            continue
+        kind = classify(response.response)
         if kind != "ok":
             counts[column[kind]] += 1
         counts["truncated"] += response.finish_reason == "length"

@@ -5,7 +5,7 @@ that is undefined is null with a reason beside it; NaN cannot be written.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -22,7 +22,7 @@ from eidolon.scorers.bootstrap import (
 from eidolon.scorers.calibration import Calibration
 from eidolon.scorers.kinds import count_kinds
 from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, JudgedSample, Metric, Quantity
-from eidolon.scorers.types import ImageId, Record
+from eidolon.scorers.types import ImageId, Record, Response
 
 SCHEMA: Literal["eidolon/scores/1"] = "eidolon/scores/1"
 
@@ -97,7 +97,7 @@ class Intervals(Record):
 
 
 class Kinds(Record):
-    """Scored responses that are no ordinary description: for the reader, never part of a score."""
+    """Responses, scored or not, that are no ordinary description: for the reader, never part of a score."""
 
     empty: int
     refusals: int
@@ -149,14 +149,16 @@ def score(
     requested: int | None = None,
     vocabulary: Sequence[str] | None = None,
     variants: Sequence[Variant] = (),
+    responses: Iterable[Response] | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Scores:
     """Score the judged samples, which do not include the `unscored` ones.
 
     `requested` is how many responses the run was to have, by default those that are there. With a judge's
-    closed `vocabulary`, metrics that can are also reported per category. Raises `ValueError` for a response
-    that occurs twice and for two metrics of one family.
+    closed `vocabulary`, metrics that can are also reported per category. `responses` are those whose kinds are
+    counted, by default the scored ones: a judge may leave some unscored for what they are. Raises
+    `ValueError` for a response that occurs twice and for two metrics of one family.
     """
     _check_distinct([(s.response.sample_id, s.response.generation) for s in samples], "response")
     _check_distinct([m.family for m in metrics], "metric family")
@@ -175,7 +177,7 @@ def score(
             for m in metrics
         },
         counts={m.family: named_counts(m.columns, column_sums(m.statistics(samples))) for m in metrics},
-        responses=Kinds(**count_kinds(s.response for s in samples)),
+        responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
             level=LEVEL,

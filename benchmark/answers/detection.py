@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.answers.run import AnswerRequest, AnswerRun, lines
+from eidolon.benchmark.answers.run import AnswerRequest, AnswerRun, Shown, lines
 from eidolon.benchmark.existing import common_prompt, gather_captions, join_truth, truth_text
 from eidolon.benchmark.plugins import make_judge
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SampleRow
 from eidolon.benchmark.truth import Truth, objects_in, read_objects
 from eidolon.models.response_lines import (
     FIELDS,
@@ -92,7 +92,7 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
     judge = _judge(asked)
     content = read_bytes(asked.responses)
     flagged = _read_flagged(content, asked)[: asked.limit]
-    captions = gather_captions([item.line for item in flagged], asked.captions)
+    captions = gather_captions([item.line for item in flagged], asked.responses, asked.captions)
     _check_sources(asked, flagged, captions)
     judged = None if judge is None else Judged(judge, flagged, _truth(asked, judge, flagged, captions))
     seen = truth_text(judged.truth) if judged else repr(sorted(map(str, captions.items())))
@@ -163,6 +163,7 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
         },
         scores=scores,
         main=asked.judge,
+        shown=Shown if judged is None else lambda: _shown(judged),
     )
 
 
@@ -251,6 +252,22 @@ def _word_scores(flagged: Sequence[Flagged], judgements: Sequence[Judgement]) ->
         for item, judgement in zip(flagged, judgements, strict=True)
         if judgement.unscored is None
     ]
+
+
+def _shown(judged: Judged) -> Shown:
+    responses = [item.line.response for item in judged.flagged]
+    return Shown(
+        samples=[
+            SampleRow(
+                sample_id=response.sample_id,
+                image_id=response.image_id,
+                objects=tuple(sorted(judged.truth[response.image_id])),
+            )
+            for response in responses
+        ],
+        responses=responses,
+        judgements=judged.judgements,
+    )
 
 
 def _identity(item: Flagged) -> tuple[str, ImageId, tuple[bool, ...]]:

@@ -7,10 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
+    REPORT,
     SCHEMA,
     SCORES,
     RunRecord,
+    SampleRow,
     new_session,
     open_run,
     provenance,
@@ -18,6 +21,7 @@ from eidolon.benchmark.run_folder import (
     write_once,
 )
 from eidolon.scorers.scores import Scores
+from eidolon.scorers.types import Judgement, Response
 
 ANSWERS = "answers.jsonl"
 FREE_FORM = "free_form.jsonl"
@@ -33,6 +37,15 @@ class AnswerRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The responses that the report shows, with what is true and what was judged of each."""
+
+    samples: Sequence[SampleRow] = ()
+    responses: Sequence[Response] = ()
+    judgements: Sequence[Judgement] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRun:
     """A run whose inputs have been read and checked. What is called later can fail only by a bug."""
 
@@ -45,6 +58,8 @@ class AnswerRun:
     scores: Callable[[], Scores]
     main: str
     """What the main column of the table is called where there are variants."""
+    shown: Callable[[], Shown] = Shown
+    """For the report; nothing where answers were scored and no response was judged."""
 
 
 def execute(run: AnswerRun) -> Scores:
@@ -62,6 +77,11 @@ def execute(run: AnswerRun) -> Scores:
         for name, text in run.files.items():
             write_once(folder.path / name, text)
         scores = run.scores()
+        shown = run.shown()
+        report = render_report(
+            record.name, scores, shown.samples, shown.responses, shown.judgements, lambda _: None
+        )
+        write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
     return scores
 

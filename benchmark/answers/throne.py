@@ -150,7 +150,7 @@ def _read_annotated(document: dict[str, Any], path: Path) -> Annotated:
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         number, name = category.get("id"), category.get("name")
-        if not isinstance(number, int) or not isinstance(name, str):
+        if isinstance(number, bool) or not isinstance(number, int) or not isinstance(name, str):
             raise UserError(
                 f"{place}: needs a whole number 'id' and a string 'name', found {excerpt(category)}"
             )

@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored; 1
 its traceback.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -77,6 +78,9 @@ def _eidolon(
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Exceptions other than the user's mistakes pass through."""
+    for argument in arguments:
+        if not argument.isascii() and argument != argument.encode(errors="replace").decode():
+            return _complain(f"{argument}: is not UTF-8 text, which all that a run records must be")
     try:
         code = app([*arguments] or ["--help"], prog_name="eidolon", standalone_mode=False)
     except UserError as error:
@@ -92,7 +96,10 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program. A terminal or pipe that takes fewer characters than UTF-8 has shows `?` for the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     sys.exit(invoke(sys.argv[1:]))
 
 

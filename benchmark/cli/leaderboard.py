@@ -1,5 +1,6 @@
 """`eidolon leaderboard`: the scores of several runs side by side."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,14 @@ def leaderboard(
     """Collect the scores of runs into a leaderboard, and say which of them may not be compared."""
 
     from eidolon.benchmark import leaderboard as boards
+    from eidolon.benchmark.run_folder import RUN
+    from eidolon.scorers.errors import UserError
 
     base = out.parent if out is not None else Path()
+    if out is not None and os.path.isfile(base / RUN):
+        raise UserError(
+            f"--out {out}: lies in a run folder, whose files it could replace; give another place"
+        )
     board = boards.collect(boards.find_runs(folders), relative_to=base)
     if out is not None:
         boards.write(board, out)

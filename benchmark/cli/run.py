@@ -15,20 +15,18 @@ def run(
             help="backend/name, or a shipped model's name; repeatable. Default: the shipped models."
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="scenes, folder/PATH, …  [default: scenes]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="scenes, folder/PATH, … Default: scenes.")] = None,
     dataset_option: Annotated[
         list[str] | None,
         typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What is asked of the models.  [default: describe]")
-    ] = None,
+    task: Annotated[str | None, typer.Option(help="What is asked of the models. Default: describe.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of drawn data, sampling and bootstrap.  [default: 0]")
+        int | None, typer.Option(help="Of drawn data, sampling and bootstrap. Default: 0.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the run folders go.  [default: results/runs/DATASET-TASK-HASH]")
+        Path | None, typer.Option(help="Where the run folders go. Default: results/runs/DATASET-TASK-HASH.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with these settings; flags win over it.")
@@ -37,24 +35,24 @@ def run(
         list[str] | None,
         typer.Option("-M", metavar="KEY=VALUE", help="An option for every model of the command; repeatable."),
     ] = None,
-    judge: Annotated[str | None, typer.Option(help="Who reads the responses.  [default: lexicon]")] = None,
+    judge: Annotated[str | None, typer.Option(help="Who reads the responses. Default: lexicon.")] = None,
     judge_option: Annotated[
         list[str] | None, typer.Option("-J", metavar="KEY=VALUE", help="An option of the judge; repeatable.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Metrics, separated by commas.  [default: chair,objects]")
+        list[str] | None, typer.Option(help="Metrics, separated by commas. Default: chair,objects.")
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="A preset's name or a text of your own.  [default: describe]")
+        str | None, typer.Option(help="A preset's name or a text of your own. Default: describe.")
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="[default: 512]")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.  [default: 0]")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.  [default: 1]")] = None,
-    generations: Annotated[int | None, typer.Option(help="Responses a sample.  [default: 1]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Requests a batch.  [default: 16]")] = None,
-    resamples: Annotated[int | None, typer.Option(help="Of the bootstrap.  [default: 2000]")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest response. Default: 512.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling. Default: 1.")] = None,
+    generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
+    resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     max_unscored: Annotated[
-        float | None, typer.Option(help="Share of unscored responses that is still fine.  [default: 0.05]")
+        float | None, typer.Option(help="Share of unscored responses that is still fine. Default: 0.05.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")

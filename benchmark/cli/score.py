@@ -85,8 +85,8 @@ def score(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Metrics, separated by commas; or one of throne, pope, amber, detection.  "
-            "[default: chair,objects]"
+            help="Metrics, separated by commas; or one of throne, pope, amber, detection. "
+            "Default: chair,objects."
         ),
     ] = None,
     answers: Annotated[
@@ -138,9 +138,13 @@ def score(
 ) -> int:
     """Score what exists already. The same command again resumes, or confirms what is there."""
 
+    from eidolon.scorers.bootstrap import MAX_RESAMPLES
+
     for flag, value, least in (("--limit", limit, 1), ("--seed", seed, 0), ("--resamples", resamples, 0)):
         if value is not None and value < least:
             raise UserError(f"{flag} {value}: must be at least {least}")
+    if resamples > MAX_RESAMPLES:
+        raise UserError(f"--resamples {resamples}: must be at most {MAX_RESAMPLES}")
     if not 0 <= max_unscored <= 1:
         raise UserError(f"--max-unscored {max_unscored:g}: must be between 0 and 1")
     if more_answers and not answers:

@@ -1,6 +1,6 @@
 """Training dialogues: what a user and a model say to each other about a scene."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -58,6 +58,8 @@ class Turn:
     answer: str
     is_closed: bool
     """Whether the answer is a bare Yes or No."""
+    about: str | None = None
+    """The category that it asks about, where the question is whether it is in the picture."""
 
 
 def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
@@ -98,9 +100,14 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
     questions = [ask(scene, rng) for _ in range(n)]
     if told:
         questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*told, rng))
-    closed = [Turn(question.text, question.answer, is_closed=True) for question in questions]
+    closed = [
+        Turn(
+            question.text, question.answer, True, question.category if question.kind == "existence" else None
+        )
+        for question in questions
+    ]
     if prefix and not turns:
-        closed[0] = Turn(prefix + closed[0].ask, closed[0].answer, is_closed=True)
+        closed[0] = replace(closed[0], ask=prefix + closed[0].ask)
     return turns + closed
 
 

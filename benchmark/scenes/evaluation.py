@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence
-from eidolon.models.base import Decoding, Model, Request
+from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Model, Request
 from eidolon.scorers.bootstrap import bootstrap, cluster_totals, percentiles, resample
 from eidolon.scorers.chair import Chair
 from eidolon.scorers.judge_lexicon import LexiconJudge
 from eidolon.scorers.metric import FloatArray, JudgedSample
+from eidolon.scorers.types import Response
 from eidolon.scorers.verdict import with_verdicts
 
 MAX_NEW_TOKENS = 400
@@ -61,6 +62,7 @@ class Evaluation(BaseModel):
     chair_s: Interval
     words: Interval
     """Mean words of a description."""
+    temperature: float
     truncated: int
     """Descriptions that did not end by themselves."""
     yes_no_accuracy: Interval
@@ -73,12 +75,15 @@ class Evaluation(BaseModel):
 
 
 def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000) -> Evaluation:
-    """Evaluate a model on `n` scenes of the given seed, greedily decoded and judged by the careful lexicon."""
+    """Evaluate a model on `n` scenes of the given seed: sampled as a run samples, judged by the careful lexicon.
+
+    Yes/no questions are answered greedily.
+    """
     scenes = [make_scene(seed, index, Dials()) for index in range(n)]
     pictures = [render(scene) for scene in scenes]
     shift = np.roll(np.arange(n), 1)
-    described, truncated = _describe(model, scenes, pictures)
-    shuffled, _ = _describe(model, scenes, [pictures[i] for i in shift])
+    described, truncated = _describe(model, scenes, pictures, seed)
+    shuffled, _ = _describe(model, scenes, [pictures[i] for i in shift], seed)
     ids = [scene.index for scene in scenes]
     chair = Chair()
     own = bootstrap(described, ids, chair.compute, seed=seed, resamples=resamples)
@@ -107,6 +112,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
         scenes=n,
         seed=seed,
         **estimates,
+        temperature=DEFAULT_TEMPERATURE,
         truncated=truncated,
         yes_no_accuracy=Interval.of(right.value, right.low, right.high),
         yes_rate=float(answers[:, 1].sum() / (2 * n)),
@@ -123,24 +129,26 @@ def evaluate_checkpoint(path: Path, *, n: int = 300, seed: int = 0) -> Evaluatio
 
 
 def _describe(
-    model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image]
+    model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image], seed: int
 ) -> tuple[FloatArray, int]:
     """Return the CHAIR statistics of the descriptions, and how many did not end by themselves."""
-    decoding = Decoding(max_new_tokens=MAX_NEW_TOKENS)
-    requests = [
-        Request(str(scene.index), scene.index, picture, DESCRIBE_PROMPTS[0], decoding=decoding)
-        for scene, picture in zip(scenes, pictures, strict=True)
+    responses: list[Response] = []
+    for start in range(0, len(scenes), BATCH_SIZE):
+        decoding = Decoding(MAX_NEW_TOKENS, DEFAULT_TEMPERATURE, seed=seed + start)
+        requests = [
+            Request(str(scene.index), scene.index, picture, DESCRIBE_PROMPTS[0], decoding=decoding)
+            for scene, picture in zip(scenes[start : start + BATCH_SIZE], pictures[start:], strict=False)
+        ]
+        responses += model.generate(requests)
+    # Gibberish of a model that has not learned to write names nothing.
+    judged = [
+        judgement.model_copy(update={"unscored": None})
+        for judgement in LexiconJudge(reading="careful").judge(responses)
     ]
-    responses = [r for start in range(0, len(requests), BATCH_SIZE)
-                 for r in model.generate(requests[start : start + BATCH_SIZE])]  # fmt: skip
-    judgements = LexiconJudge(reading="careful").judge(responses)
     samples = [
         JudgedSample(response, with_verdicts(judgement, scene.objects), frozenset(scene.objects))
-        for response, judgement, scene in zip(responses, judgements, scenes, strict=True)
-        if judgement.unscored is None
+        for response, judgement, scene in zip(responses, judged, scenes, strict=True)
     ]
-    if len(samples) < len(scenes):
-        raise RuntimeError(f"{len(scenes) - len(samples)} of {len(scenes)} descriptions could not be judged")
     return Chair().statistics(samples), sum(r.finish_reason == "length" for r in responses)
 
 

@@ -1,5 +1,6 @@
 """From a recipe to a checkpoint with its card; what `eidolon train` does."""
 
+from logging import ERROR, getLogger
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -47,6 +48,8 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
     from eidolon.models.training import train
 
     logging.set_verbosity_error()
+    # It reports at every save that tied weights are saved once.
+    getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
     console = Console(stderr=True)
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,7 @@ from eidolon.benchmark.scenes.scene import Dials, Scene, render
 from eidolon.benchmark.scenes.shapes import COLOURS
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
 from eidolon.models.idefics3 import Architecture
-from eidolon.models.training import Phase, TrainingConfig, TrainingSample, TrainingTurn
+from eidolon.models.training import Phase, Restart, TrainingConfig, TrainingSample, TrainingTurn
 
 CLOSED_WEIGHT = 4.0
 """Loss weight of a yes/no answer: one deciding token beside a hundred of description."""
@@ -49,24 +48,24 @@ class Recipe(BaseModel):
     """Seed of the training scenes; evaluation uses others (0 by default)."""
 
 
+_SHORT = Mixture(
+    description=1.0, caption=2.0, questions=4.0, filler=0.3, other=0.3, min_words=40, max_words=80
+)
 _FOCUS = Mixture(
     description=0.7, caption=5.0, questions=4.0, filler=0.15, other=0.15, min_words=40, max_words=80
 )
 """Names and answers close together: the quickest way to learn to look, and not to name a thing twice."""
+_ANSWER = Mixture(
+    description=1.5, caption=3.0, questions=5.0, filler=0.4, other=0.3, min_words=40, max_words=100
+)
+_FINISH = Mixture(description=6.0, caption=1.0, questions=1.5, filler=0.3, other=0.3, max_words=160)
+_FINISH_SMALL = Mixture(
+    description=3.0, caption=4.0, questions=2.0, filler=0.2, other=0.2, min_words=40, max_words=120
+)
 _DIALS = {
     # Drawn at the model's own size: as good for learning shapes, and twice as fast.
     "cells": Dials(image_size=96),
 }
-
-
-def _training(cells: int, focus: int, long: int, **settings: Any) -> TrainingConfig:
-    phases = (
-        Phase(name="cells", kind="cells", steps=cells, batch_size=32),
-        Phase(name="focus", kind="dialogue", steps=focus, batch_size=24),
-        Phase(name="long", kind="dialogue", steps=long, batch_size=16),
-    )
-    return TrainingConfig(phases=phases, precision="bf16", **settings)
-
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -74,10 +73,23 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="scenes-base",
             architecture=Architecture(text_inner=384, vocabulary=1344),
-            training=_training(1600, 1800, 2000, seed=1),
-            mixtures={"focus": _FOCUS},
+            training=TrainingConfig(
+                phases=(
+                    Phase(name="cells", kind="cells", steps=2000, batch_size=32),
+                    Phase(name="short", kind="dialogue", steps=800, batch_size=16),
+                    Phase(name="focus", kind="dialogue", steps=1200, batch_size=24),
+                    Phase(name="answer", kind="dialogue", steps=1400, batch_size=24, presence_weight=1.0),
+                    Phase(name="long", kind="dialogue", steps=1200, batch_size=16, presence_weight=0.5),
+                    Phase(name="finish", kind="dialogue", steps=600, batch_size=16, presence_weight=0.3),
+                ),
+                seed=1,
+                precision="bf16",
+                horizon=5500,
+                restart=Restart(step=4000, horizon=3200, learning_rate=1.2e-3),
+            ),
+            mixtures={"short": _SHORT, "focus": _FOCUS, "answer": _ANSWER, "finish": _FINISH},
             dials=_DIALS,
-            name_weight={"focus": 5.0, "long": 3.0},
+            name_weight={"focus": 5.0, "answer": 5.0, "long": 3.0, "finish": 6.0},
         ),
         Recipe(
             name="scenes-small",
@@ -89,18 +101,36 @@ RECIPES: dict[str, Recipe] = {
                 text_inner=256,
                 vocabulary=1344,
             ),
-            training=_training(1600, 1200, 1000, seed=2, learning_rate=2e-3),
-            mixtures={"focus": _FOCUS},
+            training=TrainingConfig(
+                phases=(
+                    Phase(name="cells", kind="cells", steps=1600, batch_size=32),
+                    Phase(name="answer", kind="dialogue", steps=1600, batch_size=24, presence_weight=1.0),
+                    Phase(name="long", kind="dialogue", steps=1400, batch_size=16, presence_weight=0.5),
+                    Phase(name="finish", kind="dialogue", steps=1500, batch_size=24, presence_weight=0.3),
+                ),
+                seed=2,
+                precision="bf16",
+                learning_rate=2e-3,
+                horizon=4600,
+                restart=Restart(step=4600, horizon=1500, learning_rate=1.5e-3),
+            ),
+            mixtures={"answer": _ANSWER, "finish": _FINISH_SMALL},
             dials=_DIALS,
-            name_weight={"focus": 5.0, "long": 3.0},
+            name_weight={"answer": 5.0, "long": 3.0, "finish": 6.0},
         ),
     )
 }
 
 
-def _weigh(turn: Turn, name_weight: float) -> TrainingTurn:
+def _learn(turn: Turn, name_weight: float) -> TrainingTurn:
+    """Say how much each part of a turn weighs, and what its question looks for."""
     if turn.is_closed:
-        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT)
+        looked_for = None
+        if turn.about is not None:
+            singular, plural = turn.about, CATEGORIES[turn.about].plural
+            name = plural if plural in turn.ask else singular
+            looked_for = (turn.ask.rindex(name) + len(name), turn.answer == "Yes")
+        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=looked_for)
     names = NAMES.finditer(turn.answer) if name_weight != 1.0 else ()
     return TrainingTurn(turn.ask, turn.answer, 1.0, [(*match.span(), name_weight) for match in names])
 
@@ -140,7 +170,7 @@ def training_samples(recipe: Recipe) -> Callable[[int, int], TrainingSample]:
         scene, turns = training_pair(recipe.data_seed, starts[phase] + index, dials, mixture)
         return TrainingSample(
             image=lambda: render(scene),
-            turns=[_weigh(turn, recipe.name_weight.get(name, 1.0)) for turn in turns],
+            turns=[_learn(turn, recipe.name_weight.get(name, 1.0)) for turn in turns],
             cells=cell_targets(scene, grid),
         )
 

@@ -89,7 +89,9 @@ THRONE_CASES: list[tuple[str, Break, tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "damage", "arguments", "expected"), THRONE_CASES, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("name", "damage", "arguments", "expected"), THRONE_CASES, ids=[case[0] for case in THRONE_CASES]
+)
 def test_mistakes_in_throne(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     name: str, damage: Break, arguments: tuple[str, ...], expected: tuple[str, ...],
@@ -161,7 +163,9 @@ POPE_CASES: list[tuple[str, Break, tuple[str, ...], tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "damage", "arguments", "expected"), POPE_CASES, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("name", "damage", "arguments", "expected"), POPE_CASES, ids=[case[0] for case in POPE_CASES]
+)
 def test_mistakes_in_pope(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     name: str, damage: Break, arguments: tuple[str, ...], expected: tuple[str, ...],
@@ -205,7 +209,9 @@ AMBER_CASES: list[tuple[str, Break, tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "damage", "arguments", "expected"), AMBER_CASES, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("name", "damage", "arguments", "expected"), AMBER_CASES, ids=[case[0] for case in AMBER_CASES]
+)
 def test_mistakes_in_amber(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     name: str, damage: Break, arguments: tuple[str, ...], expected: tuple[str, ...],
@@ -244,6 +250,15 @@ def test_mistakes_in_detection(
     check(
         cli("score", "--metric", "detection", "--responses", "r.jsonl", "--out", "out", *arguments), *expected
     )
+    assert not (tmp_path / "out").exists()
+
+
+def test_captions_of_other_images(cli: Cli, tmp_path: Path) -> None:
+    responses = write_lines(tmp_path / "r.jsonl", FLAGGED)
+    captions = tmp_path / "captions.json"
+    captions.write_text('{"annotations": [{"image_id": "1", "caption": "A cat."}]}', encoding="utf-8")
+    arguments = ("--responses", responses, "--captions", captions, "--out", tmp_path / "out")
+    check(cli("score", "--metric", "detection", *arguments), "r.jsonl:1", str(captions), "as a string")
     assert not (tmp_path / "out").exists()
 
 

@@ -109,9 +109,14 @@ def test_throne(cli: Cli, tmp_path: Path) -> None:
     assert cup["votes"] == {
         **{f"a/{m}": 1 for m in (1, 2, 3)}, "b/1": 1, "b/2": 0, "b/3": 0, **{f"c/{m}": 0 for m in (1, 2, 3)}
     }  # fmt: skip
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<td>throne.image_f1</td><td>0.667</td>" in page
+    assert "Scores with threshold=5" in page
+    assert "<h2>Responses</h2>" not in page
     before = (out / "scores.json").read_bytes()
     assert cli(*arguments).code == 0
     assert (out / "scores.json").read_bytes() == before
+    assert (out / "report.html").read_text(encoding="utf-8") == page
     assert json.loads((out / "run.json").read_text())["status"] == "success"
 
 
@@ -260,12 +265,18 @@ def test_detection(cli: Cli, tmp_path: Path) -> None:
     assert scores["counts"]["detection"]["response_tp"] == 1
     assert "judge=lexicon(reading=careful" in scores["signature"]
     assert len(read_lines(out / "judgements.jsonl")) == 3
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert '<mark class="hallucinated" title="dog">dog</mark>' in page
+    assert "Scores with word-overlap" in page
     again = tmp_path / "again"
     result = cli(
         "score", "--metric", "detection", "--judge", "word-overlap", "--responses", responses, "--out", again
     )
     assert result.code == 0, result.err
     assert scores_of(again)["metrics"] == variant["metrics"]
+    page = (again / "report.html").read_text(encoding="utf-8")
+    assert "detection.response_precision" in page
+    assert "<h2>Responses</h2>" not in page
 
 
 def test_detection_leaves_out_what_cannot_be_judged(cli: Cli, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from eidolon.benchmark.config import RunConfig
+from eidolon.benchmark.planning import default_out
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 TALKER = """
@@ -124,6 +126,7 @@ def test_unreadable_image_is_unscored(cli: Cli, picture_folder: Path, talker: st
     assert [row["sample_id"] for row in rows] == [str(index) for index in range(10)]
     assert rows[3]["response"] is None
     assert "image cannot be read" in rows[3]["error"]
+    assert " at 0x" not in rows[5]["error"] + rows[7]["error"]
     assert cli(*arguments, "--max-unscored", "0.3").code == 0
 
 
@@ -219,6 +222,11 @@ def test_default_out_is_the_same_for_the_same_command(
     for more in ((), (), ("--limit", 3)):
         assert cli(*arguments, *more).code == 0
     assert len(list((tmp_path / "results/runs").iterdir())) == 2
+
+
+def test_default_out_of_a_bare_run_is_the_demos() -> None:
+    assert default_out(RunConfig()) == Path("results/runs/demo")
+    assert default_out(RunConfig(limit=3)) != Path("results/runs/demo")
 
 
 def test_scenes(cli: Cli, talker: str, tmp_path: Path) -> None:

@@ -208,6 +208,21 @@ def test_limit(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     assert scores_of(tmp_path / "out")["n"]["samples"] == 2
 
 
+@pytest.mark.parametrize("reading", ["careful", "original"])
+def test_kinds_are_counted_whether_scored_or_not(cli: Cli, tmp_path: Path, reading: str) -> None:
+    texts = ["Ein Hund und eine Katze mit dem Ball auf der Wiese.", "I am sorry, I cannot see the image.", ""]
+    rows = [{"image_id": i, "response": text} for i, text in enumerate(texts, 1)]
+    rows.append({"image_id": 4, "response": None, "error": "out of memory"})
+    responses = write_lines(tmp_path / "r.jsonl", rows)
+    objects = write_lines(tmp_path / "o.jsonl", OBJECTS)
+    out = tmp_path / "out"
+    arguments = ("--responses", responses, "--objects", objects, "--out", out, "-J", f"reading={reading}")
+    assert cli("score", *arguments, "--max-unscored", 1).code == 0
+    scores = scores_of(out)
+    assert scores["responses"] == {"empty": 1, "refusals": 1, "non_english": 1, "truncated": 0}
+    assert scores["n"]["unscored"] == (2 if reading == "careful" else 1)
+
+
 def test_too_much_unscored(cli: Cli, tmp_path: Path) -> None:
     failed = {"image_id": 2, "response": None, "error": "out of memory"}
     responses = write_lines(tmp_path / "r.jsonl", [RESPONSES[0], failed])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -54,6 +55,29 @@ def test_upright_rgb(tmp_path: Path) -> None:
     assert (image.mode, image.size) == ("RGB", (2, 4))
 
 
+def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
+    levels = np.array([[0, 255, 32_768, 65_535]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    Image.fromarray(levels.astype(np.float32)).save(tmp_path / "b.tiff")
+    rows = [{"image_id": name, "image": name, "objects": []} for name in ("a.png", "b.tiff")]
+    write_lines(tmp_path / "objects.jsonl", rows)
+    source = load_folder(tmp_path)
+    image = source.image(source.samples[0])
+    assert [image.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 0, 128, 255)]
+    with pytest.raises(ValueError, match="floating-point"):
+        source.image(source.samples[1])
+
+
+def test_ids_and_objects_as_they_come(picture_folder: Path) -> None:
+    """A null sample id is none; half a surrogate pair, which no file can hold, is replaced."""
+    rows = read_lines(picture_folder / "objects.jsonl")
+    rows[0]["sample_id"], rows[1]["sample_id"], rows[1]["objects"] = None, "\ud800", ["\ud800"]
+    write_lines(picture_folder / "objects.jsonl", rows)
+    samples = load_folder(picture_folder).samples
+    assert [sample.sample_id for sample in samples[:3]] == ["0", "\ufffd", "2"]
+    assert samples[1].objects == ("\ufffd",)
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
@@ -69,6 +93,9 @@ def test_upright_rgb(tmp_path: Path) -> None:
         ({"image_id": None}, "image_id"),
         ({"image_id": 2**63}, "64 bits"),
         ({"sample_id": "0"}, "rows 0 and 1"),
+        ({"sample_id": [1]}, "'sample_id' must be"),
+        ({"image": 300 * "x"}, "no such image file"),
+        ({"image": "\ud800.png"}, "must lie in the folder"),
     ],
 )
 def test_mistakes_in_a_folder(picture_folder: Path, row: dict[str, Any], expected: str) -> None:

@@ -1,5 +1,6 @@
 """The user's mistakes: exit code 2, one line on stderr that says where, no traceback, no folder left."""
 
+import errno
 import json
 import os
 import subprocess
@@ -147,6 +148,27 @@ CASES = [
         ("objects.jsonl", "annotations[0]", "7"),
         objects='{"annotations": [{"image_id": 1, "category_id": 7}], "images": [], "categories": []}',
     ),
+    Case(
+        "COCO category whose id is a list",
+        ("objects.jsonl", "categories[0]", "'id'", "[1]"),
+        objects='{"annotations": [], "images": [], "categories": [{"id": [1], "name": "dog"}]}',
+    ),
+    Case(
+        "COCO id of two categories",
+        ("objects.jsonl", "categories[1]", "id 1", "'dog'"),
+        objects='{"annotations": [], "images": [], "categories": '
+        '[{"id": 1, "name": "dog"}, {"id": 1, "name": "cat"}]}',
+    ),
+    Case(
+        "null id", ("responses.jsonl:1", "'image_id' is null"), responses='{"image_id": null, "response": ""}'
+    ),
+    Case(
+        "field that no line has",
+        ("--field references=refs", "responses.jsonl", "'refs'"),
+        arguments=("--field", "references=refs"),
+    ),
+    Case("too many resamples", ("--resamples 1000000", "at most"), arguments=("--resamples", "1000000")),
+    Case("argument that is no UTF-8", ("\\udcff", "UTF-8"), arguments=("--judge", "\udcff")),
     Case("unknown judge", ("'lexikon'", "did you mean 'lexicon'"), arguments=("--judge", "lexikon")),
     Case("unknown reading", ("'orignal'", "did you mean 'original'"), arguments=("-J", "reading=orignal")),
     Case("unknown judge option", ("reding", "did you mean 'reading'"), arguments=("-J", "reding=original")),
@@ -188,6 +210,41 @@ def test_missing_files_and_folders_for_files(cli: Cli, inputs: list[str], tmp_pa
     assert not out.exists()
 
 
+@pytest.mark.parametrize(("image_id", "mend"), [("1", "as a string"), (99, "nor is any other")])
+def test_captions_of_other_images(
+    cli: Cli, inputs: list[str], tmp_path: Path, image_id: int | str, mend: str
+) -> None:
+    """Left unsaid, it would take their objects from the truth and make hallucinations of them."""
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({"annotations": [{"image_id": image_id, "caption": "A cat."}]}))
+    out = tmp_path / "out"
+    check(
+        cli("score", *inputs, "--captions", captions, "--out", out), "responses.jsonl:1", str(captions), mend
+    )
+    assert not out.exists()
+
+
+def test_a_line_of_objects_may_have_annotations(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    rows = [{**row, "annotations": []} for row in OBJECTS]
+    write_lines(tmp_path / "objects.jsonl", rows)
+    assert cli("score", *inputs, "--out", tmp_path / "out").code == 0
+
+
+def test_full_disk(cli: Cli, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, reference = tmp_path / "out", tmp_path / "reference"
+    assert cli("score", *inputs, "--out", reference).code == 0
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        check(cli("score", *inputs, "--out", out), str(out), "No space left", "same command")
+    assert not list(out.glob(".*.tmp"))
+    assert cli("score", *inputs, "--out", out).code == 0
+    assert (out / "scores.json").read_bytes() == (reference / "scores.json").read_bytes()
+
+
 def test_out_that_cannot_be(
     cli: Cli, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +272,16 @@ def test_folder_of_a_different_run(cli: Cli, inputs: list[str], tmp_path: Path) 
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (tmp_path / "responses.jsonl").write_text(GOOD)
     check(cli("score", *inputs, "--out", out), "different run", "responses")
+
+
+def test_run_into_the_folder_of_one_run(
+    cli: Cli, inputs: list[str], tmp_path: Path, replay_file: Path
+) -> None:
+    out = tmp_path / "out"
+    assert cli("score", *inputs, "--out", out).code == 0
+    before = sorted(out.iterdir())
+    check(cli("run", "--model", f"replay/{replay_file}", "--limit", 2, "--out", out), "one run", str(out))
+    assert sorted(out.iterdir()) == before
 
 
 def test_foreign_or_broken_run_record(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
@@ -245,11 +312,18 @@ RUN_CASES = [
     (("--model", "python/json"), ("MODULE:CLASS",)),
     (("--model", "replay/answers.jsonl", "--model", "replay/answers.jsonl"), ("label",)),
     (("-M", "speed=3"), ("no options", "speed")),
+    (("-M", "path=3"), ("no options", "path")),
+    (("--model", "replay/" + 300 * "x"), ("no such file",)),
+    (("--model", "transformers/" + 300 * "x"), ("does not exist",)),
+    (("--model", "replay/~nosuchuser/x"), ("~nosuchuser", "home")),
+    (("--dataset", "folder/~nosuchuser/x"), ("~nosuchuser", "home")),
+    (("--resamples", "1000000"), ("--resamples", "100000")),
     (("--judge", "lexikon"), ("did you mean 'lexicon'",)),
     (("--metric", "chiar"), ("did you mean 'chair'",)),
     (("--prompt", "decribe"), ("did you mean 'describe'",)),
     (("--prompt", " "), ("--prompt", "empty")),
-    (("--generations", "3"), ("--generations 3", "--temperature")),
+    (("--generations", "3", "--temperature", "0"), ("--generations 3", "--temperature")),
+    (("--out", 300 * "x"), ("--out", "too long")),
     (("--config", "nowhere.yaml"), ("nowhere.yaml", "no such file")),
 ]
 
@@ -280,6 +354,8 @@ CONFIG_CASES = [
     ("judge: {nam: x}", ("judge.nam", "did you mean 'name'")),
     ("models: [a: b: c", (":1", "YAML")),
     ("- a", ("expected fields",)),
+    ("limit: &a [*a]", ("field 'limit'", "[[...]]")),
+    (5000 * "[", ("YAML", "nested too deeply")),
     ("models:\n- {name: replay/answers.jsonl, label: ../x}", ("label",)),
 ]
 
@@ -292,9 +368,29 @@ def test_mistakes_in_a_config_file(content: str, expected: tuple[str, ...], cli:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("verb", "defaults"), [("run", ("scenes", "512", "2000")), ("score", ("chair,objects",))]
+)
+def test_help_says_the_defaults(cli: Cli, verb: str, defaults: tuple[str, ...]) -> None:
+    """The help is rich markup, in which square brackets vanish."""
+    text = " ".join(cli(verb, "--help").out.replace("\u2502", " ").split())
+    for value in defaults:
+        assert f"Default: {value}." in text
+
+
 def test_unknown_verb_and_kind(cli: Cli) -> None:
     check(cli("scores"), "'scores'", "did you mean 'score'")
     check(cli("list", "model"), "'model'", "did you mean 'models'")
+
+
+def test_a_terminal_without_unicode(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", "score", *inputs,
+         "--out", tmp_path / "out"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "F0.5 ?" in done.stdout
 
 
 def test_through_the_real_program(tmp_path: Path) -> None:

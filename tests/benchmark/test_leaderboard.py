@@ -51,6 +51,21 @@ def test_comparable_runs_are_not_flagged(cli: Cli, runs: Path) -> None:
     assert "CHAIR_i" in result.out
 
 
+def test_a_leaderboard_replaces_no_file_of_a_run(cli: Cli, runs: Path) -> None:
+    before = (runs / "good/scores.json").read_bytes()
+    result = cli("leaderboard", runs, "--out", runs / "good/scores.json")
+    assert (result.code, result.out) == (2, "")
+    assert "run folder" in result.err
+    assert (runs / "good/scores.json").read_bytes() == before
+
+
+def test_what_cannot_be_written_leaves_nothing(cli: Cli, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    assert cli("leaderboard", runs, "--out", tmp_path / "folder").code == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_json_fits_its_schema(cli: Cli, runs: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     printed = json.loads(cli("leaderboard", runs, "--json").out)

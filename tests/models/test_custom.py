@@ -99,6 +99,18 @@ def test_describe(tmp_path: Path) -> None:
         ),
         ("class Mine:\n    def generate(self, requests): return [None]\n", ("found NoneType as answer 1",)),
         ("class Mine:\n    def generate(self, requests): return ['a'] * 4\n", ("more answers than the 3",)),
+        ("class Mine:\n    def generate(self, requests): return 'abc'\n", ("list of answers", "found str")),
+        (
+            "class Mine:\n    def generate(self, requests): return {r.sample_id: 'a' for r in requests}\n",
+            ("list of answers", "found dict"),
+        ),
+        ("import sys\nclass Mine:\n    def generate(self, r): sys.exit(0)\n", ("SystemExit: 0", "line 3")),
+        ("exit()\n", ("cannot be imported", "SystemExit")),
+        (
+            "from eidolon.scorers.types import Response\nclass Mine:\n    def generate(self, r):\n"
+            "        return [Response.model_construct(sample_id='0', image_id=0, response=5)]\n",
+            ("not valid", "response"),
+        ),
     ],
 )
 def test_errors_are_the_plugins(tmp_path: Path, body: str, expected: tuple[str, ...]) -> None:
@@ -115,3 +127,42 @@ def test_errors_are_the_plugins(tmp_path: Path, body: str, expected: tuple[str, 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         load_model(f"python/{tmp_path}/nowhere.py:Mine")
+
+
+def test_a_file_does_not_take_the_place_of_a_module(tmp_path: Path) -> None:
+    before = sys.modules["json"]
+    (tmp_path / "json.py").write_text(
+        "class Mine:\n    def generate(self, requests): return ['x' for r in requests]\n"
+    )
+    assert len(generate(f"python/{tmp_path / 'json.py'}:Mine")) == 3
+    assert sys.modules["json"] is before
+
+
+@pytest.mark.parametrize("option", ["target", "self"])
+def test_an_option_named_like_ours_reaches_the_class(tmp_path: Path, option: str) -> None:
+    name = write(tmp_path, "class Mine:\n    def generate(self, requests): return []\n")
+    with pytest.raises(UserError, match="constructed: TypeError"):
+        load_model(name, {option: "1"})
+
+
+def test_a_description_can_be_written(tmp_path: Path) -> None:
+    body = "class Mine:\n    def generate(self, requests): return []\n    def describe(self): return %s\n"
+    name = write(tmp_path, body % "{'a': '\\ud800', 'path': __import__('pathlib').Path('x')}")
+    assert CustomModel(name.removeprefix("python/")).describe()["a"] == "\ufffd"
+    for facts in ("{(1, 2): 3}", "{'a': float('nan')}"):
+        name = write(tmp_path, body % facts)
+        with pytest.raises(UserError, match="JSON cannot hold"):
+            CustomModel(name.removeprefix("python/")).describe()
+
+
+def test_surrogates_in_a_response_are_replaced(tmp_path: Path) -> None:
+    name = write(
+        tmp_path,
+        "from eidolon.scorers.types import Response\n"
+        "class Mine:\n"
+        "    def generate(self, requests):\n"
+        "        for r in requests:\n"
+        "            yield Response(sample_id=r.sample_id, image_id=r.image_id, response=None,\n"
+        "                           error='a\\ud800b')\n",
+    )
+    assert generate(name)[0].error == "a\ufffdb"

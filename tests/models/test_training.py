@@ -50,7 +50,7 @@ def sample(phase: int, index: int) -> TrainingSample:
         image=lambda: Image.new("RGB", (16, 16), COLOURS[name]),
         turns=[
             TrainingTurn("Which colour?" + " Well?" * (index % 3), name),
-            TrainingTurn("Red?", "Yes" if name == "red" else "No", weight=2.0),
+            TrainingTurn("Red?", "Yes" if name == "red" else "No", 2.0, looked_for=(3, name == "red")),
         ],
         cells=cells,
     )
@@ -116,7 +116,7 @@ def test_it_learns_to_look(
     assert losses[-1] < 0.05
     batch = Batches(config, sample, Collator(processor)).batch(0)
     batch["pixel_values"] = batch["pixel_values"].flip(0)
-    blind = Trainee(model, [[1], [2]])(batch, 0.0)["language"]
+    blind = Trainee(model, [[1], [2]])(batch, 0.0, 0.0)["language"]
     assert blind.item() > 20 * losses[-1], "the answer must come from the picture"
 
 
@@ -142,7 +142,8 @@ def test_a_kill_while_saving_loses_nothing(
 
 def test_only_answers_are_learned(processor: Idefics3Processor) -> None:
     collator = Collator(processor)
-    ids, labels, weights_ = collator.encode(sample(0, 0))
+    encoded = collator.encode(sample(0, 0))
+    ids, labels, weights_ = encoded.ids, encoded.labels, encoded.weights
     learned = [token for token, label in zip(ids, labels, strict=True) if label != IGNORED]
     assert processor.tokenizer.decode(learned) == " red<end_of_utterance> Yes<end_of_utterance>"
     assert {w for w, label in zip(weights_, labels, strict=True) if label == IGNORED} == {0.0}
@@ -152,15 +153,24 @@ def test_only_answers_are_learned(processor: Idefics3Processor) -> None:
 def test_emphasis_weighs_the_words_it_spans(processor: Idefics3Processor) -> None:
     turn = TrainingTurn("Well?", "red and blue", weight=1.0, emphasis=[(8, 12, 5.0)])
     plain = sample(0, 0)
-    ids, _, weights_ = Collator(processor).encode(TrainingSample(plain.image, [turn], plain.cells))
-    heavy = [token for token, weight in zip(ids, weights_, strict=True) if weight == 5.0]
+    encoded = Collator(processor).encode(TrainingSample(plain.image, [turn], plain.cells))
+    weights_ = encoded.weights
+    heavy = [token for token, weight in zip(encoded.ids, weights_, strict=True) if weight == 5.0]
     assert processor.tokenizer.decode(heavy) == " blue"
     assert weights_[-1] == 1.0
 
 
+def test_presence_is_marked_at_the_last_token_of_the_name(processor: Idefics3Processor) -> None:
+    encoded = Collator(processor).encode(sample(0, 0))
+    (place,) = [i for i, target in enumerate(encoded.presence) if target != IGNORED]
+    assert encoded.presence[place] == 1
+    assert processor.tokenizer.decode(encoded.ids[: place + 1]).endswith("User: Red")
+
+
 def test_training_sees_the_prompt_of_generation(processor: Idefics3Processor) -> None:
     """The tokens before the first answer must be those that the chat template gives."""
-    ids, labels, _ = Collator(processor).encode(sample(0, 0))
+    encoded = Collator(processor).encode(sample(0, 0))
+    ids, labels = encoded.ids, encoded.labels
     first = next(i for i, label in enumerate(labels) if label != IGNORED)
     message = [
         {"role": "user", "content": [{"type": "image", "image": sample(0, 0).image()},

@@ -1,6 +1,7 @@
 """The lexicon file, what it refuses, and the judge around the readings."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_own_lexicon_file(tmp_path: Path) -> None:
     path = tmp_path / "shapes.json"
     path.write_text('{"name": "shapes", "categories": [{"name": "square", "terms": ["square", "box"]}]}')
     judge = LexiconJudge(lexicon=str(path))
-    assert judge.signature() == "lexicon(reading=careful,vocabulary=shapes)"
+    assert re.fullmatch(r"lexicon\(reading=careful,vocabulary=shapes#[0-9a-f]{12}\)", judge.signature())
     assert [mention.text for mention in judge_text(judge, "Two boxes and a square.").mentions] == [
         "boxes",
         "square",
@@ -112,6 +113,20 @@ def test_lexicon_without_file() -> None:
     assert [mention.category for mention in judge_text(judge, "Stars, and one star.").mentions] == [
         "star"
     ] * 2
+
+
+def test_signature_follows_the_content_of_a_lexicon_of_ones_own() -> None:
+    """Else a changed file would go on as the same run."""
+    one = Lexicon(name="coco80", categories=(Category(name="dog", terms=("dog",)),))
+    other = Lexicon(name="coco80", categories=(Category(name="dog", terms=("dog", "hound")),))
+    assert LexiconJudge(lexicon=one).signature() == LexiconJudge(lexicon=one).signature()
+    assert LexiconJudge(lexicon=one).signature() != LexiconJudge(lexicon=other).signature()
+
+
+def test_categories_as_text() -> None:
+    assert LexiconJudge("original", categories="dog, cat").vocabulary == ("cat", "dog")
+    with pytest.raises(UserError, match="no category 'dgo'; did you mean 'dog'"):
+        LexiconJudge("original", categories="dgo")
 
 
 def test_signature() -> None:

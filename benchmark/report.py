@@ -1,0 +1,129 @@
+"""`report.html`: a run on one page that opens from disk, with its pictures inside."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.neutral import neutral, one_line
+from eidolon.benchmark.run_folder import SampleRow
+from eidolon.scorers.scores import Family, Scores, Value
+from eidolon.scorers.types import Judgement, Response
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+SAMPLES = 24
+CATEGORIES = 12
+THUMBNAIL = 320
+"""Longest side of a picture, pixels."""
+
+Picture = Callable[[str], "Image.Image | None"]
+"""Gives the picture of a sample id, or None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a response; the verdict is set where it is a mention."""
+
+    text: str
+    verdict: str | None = None
+    category: str | None = None
+
+
+def render_report(
+    name: str,
+    scores: Scores,
+    rows: Sequence[SampleRow],
+    responses: Sequence[Response],
+    judgements: Sequence[Judgement],
+    picture: Picture,
+) -> str:
+    """Return the page, without responses the scores alone.
+
+    Text from models and files is escaped: nothing in it can run or hide.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    truth = {row.sample_id: row.objects for row in rows}
+    order = sorted(range(len(responses)), key=lambda i: -_hallucinations(judgements[i]))[:SAMPLES]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=one_line(name),
+        scores=scores,
+        metrics=list(_metrics(scores.metrics)),
+        variants=[
+            {"label": one_line(variant.label), "metrics": list(_metrics(variant.metrics))}
+            for variant in scores.variants
+        ],
+        categories=_categories(scores),
+        total=len(responses),
+        samples=[
+            {
+                "id": one_line(responses[i].sample_id),
+                "pieces": list(split(responses[i], judgements[i])),
+                "unscored": one_line(judgements[i].unscored or ""),
+                "objects": truth[responses[i].sample_id],
+                # A sample that failed may have failed for want of a readable picture.
+                "picture": _encode(picture(responses[i].sample_id)) if responses[i].error is None else None,
+            }
+            for i in order
+        ],
+    )
+
+
+def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
+    """Yield the response in pieces, each a mention or the text between two."""
+    source, position = response.response or "", 0
+    for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
+        if mention.start < position:  # two mentions in one span: the first shows
+            continue
+        yield Piece(neutral(source[position : mention.start]))
+        yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
+        position = mention.end
+    yield Piece(neutral(source[position:]))
+
+
+def _hallucinations(judgement: Judgement) -> int:
+    return sum(mention.verdict == "hallucinated" for mention in judgement.mentions)
+
+
+def _metrics(metrics: Mapping[str, Family]) -> Iterator[dict[str, str]]:
+    for family, values in metrics.items():
+        for name, value in (values.__pydantic_extra__ or {}).items():
+            better = {True: "higher is better", False: "lower is better", None: ""}[value.higher_is_better]
+            yield {
+                "name": f"{family}.{name}",
+                "value": "-" if value.value is None else f"{value.value:.3f}",
+                "interval": _interval(value),
+                "better": better,
+            }
+
+
+def _interval(value: Value) -> str:
+    if value.ci is None:
+        return value.reason or ""
+    return f"{value.ci[0]:.3f} to {value.ci[1]:.3f}"
+
+
+def _categories(scores: Scores) -> list[dict[str, str | int | float]]:
+    family = scores.metrics.get("objects")
+    if family is None or family.per_category is None:
+        return []
+    rows = [
+        {"name": name, **found.counts} for name, found in family.per_category.items() if found.counts["fp"]
+    ]
+    return sorted(rows, key=lambda row: (-float(row["fp"]), row["name"]))[:CATEGORIES]
+
+
+def _encode(image: "Image.Image | None") -> str | None:
+    if image is None:
+        return None
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    jpeg = io.BytesIO()
+    small.save(jpeg, format="JPEG", quality=85)
+    return base64.b64encode(jpeg.getvalue()).decode()
