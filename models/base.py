@@ -8,7 +8,7 @@ from PIL import Image
 
 from eidolon.scorers.types import ImageId, Response
 
-DEFAULT_TEMPERATURE = 0.5
+DEFAULT_TEMPERATURE = 0.6
 """Of a run that names none. Greedy decoding makes small models repeat the one thing they are surest of, and the
 original protocols sample too (THRONE at 0.2, without a seed; here the seed is part of the signature)."""
 

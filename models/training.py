@@ -76,14 +76,21 @@ class Phase(BaseModel):
 
 
 class Restart(BaseModel):
-    """A second cosine of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
+    """A further cosine of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
     horizon: int = Field(ge=1)
     """Steps over which it falls; training may end before."""
-    learning_rate: float = Field(gt=0)
+    since: int | None = Field(None, ge=0)
+    """The step at which it is at its peak; None: `step`. An earlier one stretches a cosine under way."""
+
+    def learning_rate_at(self, step: int) -> float:
+        return _cosine(
+            self.learning_rate, step - (self.step if self.since is None else self.since), self.horizon
+        )
 
 
 class TrainingConfig(BaseModel):
@@ -102,7 +109,7 @@ class TrainingConfig(BaseModel):
     """Weight of the cell loss beside the language loss."""
     horizon: int | None = Field(None, ge=1)
     """Steps over which the learning rate's cosine falls; None: all of them."""
-    restart: Restart | None = None
+    restarts: tuple[Restart, ...] = ()
     precision: Literal["no", "bf16"] = "no"
     """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
     save_every: int = Field(200, ge=1)
@@ -120,10 +127,9 @@ class TrainingConfig(BaseModel):
         raise IndexError(step)
 
     def learning_rate_at(self, step: int) -> float:
-        if self.restart is not None and step >= self.restart.step:
-            return _cosine(
-                self.restart.learning_rate, step - self.restart.step, self.steps - self.restart.step
-            )
+        for restart in reversed(self.restarts):
+            if step >= restart.step:
+                return restart.learning_rate_at(step)
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         return _cosine(self.learning_rate, step - self.warmup, (self.horizon or self.steps) - self.warmup)
@@ -163,10 +169,11 @@ class Trainee(nn.Module):
         super().__init__()
         self.model = model
         self.cells = CellClassifier(labels)
-        self.presence = nn.Linear(model.config.text_config.hidden_size, 1)
+        text_config: Any = model.config.text_config
+        self.presence = nn.Linear(text_config.hidden_size, 1)
         nn.init.zeros_(self.presence.weight)
         nn.init.zeros_(self.presence.bias)
-        self.presence_layer = model.config.text_config.num_hidden_layers // 2
+        self.presence_layer = text_config.num_hidden_layers // 2
 
     def forward(
         self, batch: dict[str, Tensor], cell_weight: float, presence_weight: float

@@ -27,6 +27,8 @@ NAMES = re.compile(
     re.IGNORECASE,
 )
 """A named object, with the colour before it."""
+OPENINGS = re.compile(r"(?:^|(?<=\. ))(?:There|I|You|Here|On|In|An?|Two|Three)\b")
+"""The first word of a sentence that names objects for the first time."""
 
 
 class Recipe(BaseModel):
@@ -44,6 +46,8 @@ class Recipe(BaseModel):
     name_weight: dict[str, float] = Field(default_factory=dict)
     """Loss weight of the words that name objects in descriptions, by phase; 1 where a phase has none. Which
     object comes next is decided in one word of a dozen, and the rest is phrasing."""
+    opening_weight: dict[str, float] = Field(default_factory=dict)
+    """Loss weight of the first word of a sentence that names objects, by phase: whether to go on naming."""
     data_seed: int = 1001
     """Seed of the training scenes; evaluation uses others (0 by default)."""
 
@@ -81,15 +85,28 @@ RECIPES: dict[str, Recipe] = {
                     Phase(name="answer", kind="dialogue", steps=1400, batch_size=24, presence_weight=1.0),
                     Phase(name="long", kind="dialogue", steps=1200, batch_size=16, presence_weight=0.5),
                     Phase(name="finish", kind="dialogue", steps=600, batch_size=16, presence_weight=0.3),
+                    Phase(name="last", kind="dialogue", steps=600, batch_size=24, presence_weight=0.3),
                 ),
                 seed=1,
                 precision="bf16",
                 horizon=5500,
-                restart=Restart(step=4000, horizon=3200, learning_rate=1.2e-3),
+                restarts=(
+                    Restart(step=4000, horizon=3200, learning_rate=1.2e-3),
+                    Restart(step=4200, horizon=2600, learning_rate=1.2e-3, since=4000),
+                    Restart(step=6600, horizon=3200, learning_rate=1.2e-3, since=4000),
+                    Restart(step=7200, horizon=600, learning_rate=5e-4),
+                ),
             ),
-            mixtures={"short": _SHORT, "focus": _FOCUS, "answer": _ANSWER, "finish": _FINISH},
+            mixtures={
+                "short": _SHORT,
+                "focus": _FOCUS,
+                "answer": _ANSWER,
+                "finish": _FINISH,
+                "last": _FINISH,
+            },
             dials=_DIALS,
-            name_weight={"focus": 5.0, "answer": 5.0, "long": 3.0, "finish": 6.0},
+            name_weight={"focus": 5.0, "answer": 5.0, "long": 3.0, "finish": 6.0, "last": 6.0},
+            opening_weight={"last": 3.0},
         ),
         Recipe(
             name="scenes-small",
@@ -112,7 +129,7 @@ RECIPES: dict[str, Recipe] = {
                 precision="bf16",
                 learning_rate=2e-3,
                 horizon=4600,
-                restart=Restart(step=4600, horizon=1500, learning_rate=1.5e-3),
+                restarts=(Restart(step=4600, horizon=1500, learning_rate=1.5e-3),),
             ),
             mixtures={"answer": _ANSWER, "finish": _FINISH_SMALL},
             dials=_DIALS,
@@ -122,7 +139,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def _learn(turn: Turn, name_weight: float) -> TrainingTurn:
+def _learn(turn: Turn, name_weight: float, opening_weight: float) -> TrainingTurn:
     """Say how much each part of a turn weighs, and what its question looks for."""
     if turn.is_closed:
         looked_for = None
@@ -131,8 +148,13 @@ def _learn(turn: Turn, name_weight: float) -> TrainingTurn:
             name = plural if plural in turn.ask else singular
             looked_for = (turn.ask.rindex(name) + len(name), turn.answer == "Yes")
         return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=looked_for)
-    names = NAMES.finditer(turn.answer) if name_weight != 1.0 else ()
-    return TrainingTurn(turn.ask, turn.answer, 1.0, [(*match.span(), name_weight) for match in names])
+    emphasis = [
+        (*match.span(), weight)
+        for pattern, weight in ((NAMES, name_weight), (OPENINGS, opening_weight))
+        if weight != 1.0
+        for match in pattern.finditer(turn.answer)
+    ]
+    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis)
 
 
 def cell_targets(scene: Scene, grid: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]:
@@ -170,7 +192,10 @@ def training_samples(recipe: Recipe) -> Callable[[int, int], TrainingSample]:
         scene, turns = training_pair(recipe.data_seed, starts[phase] + index, dials, mixture)
         return TrainingSample(
             image=lambda: render(scene),
-            turns=[_learn(turn, recipe.name_weight.get(name, 1.0)) for turn in turns],
+            turns=[
+                _learn(turn, recipe.name_weight.get(name, 1.0), recipe.opening_weight.get(name, 1.0))
+                for turn in turns
+            ],
             cells=cell_targets(scene, grid),
         )
 

@@ -15,6 +15,7 @@ from eidolon.models.training import (
     Batches,
     Collator,
     Phase,
+    Restart,
     Trainee,
     TrainingConfig,
     TrainingReport,
@@ -221,3 +222,26 @@ def test_the_cell_loss_reads_the_right_cell(processor: Idefics3Processor) -> Non
             moved = (features(changed) - features(picture)).abs().sum(-1)
             assert moved.argmax() == row * 2 + column
             assert (moved > 1e-4).sum() == 1
+
+
+def test_the_learning_rate_rises_falls_and_restarts() -> None:
+    config = CONFIG.model_copy(
+        update={
+            "phases": (Phase(name="talk", kind="dialogue", steps=100, batch_size=1),),
+            "warmup": 10,
+            "horizon": 50,
+            "learning_rate": 1.0,
+            "restarts": (
+                Restart(step=60, horizon=40, learning_rate=2.0),
+                Restart(step=70, horizon=20, learning_rate=2.0, since=60),
+            ),
+        }
+    )
+    rates = [config.learning_rate_at(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10] == 1.0
+    assert rates[30] == pytest.approx(0.05 + 0.95 / 2), "halfway down the cosine"
+    assert rates[50:60] == pytest.approx([0.05] * 10)
+    assert rates[60] == 2.0
+    assert rates[70] == pytest.approx(2 * (0.05 + 0.95 / 2)), "half of the shorter horizon has gone by"
+    assert rates[80:] == pytest.approx([0.1] * 20)
