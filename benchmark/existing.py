@@ -65,8 +65,9 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     metrics = make_metrics(request.metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    truth = _join_truth(request, lines, read_objects(request.objects, judge.vocabulary))
-    if captions := _captions(request, lines):
+    known = read_objects(request.objects, judge.vocabulary)
+    truth = join_truth(lines, known, request.responses, request.objects)
+    if captions := gather_captions(lines, request.responses, request.captions):
         for image_id, objects in objects_in(captions, judge).items():
             truth[image_id] |= objects
     responses = [line.response for line in lines]
@@ -82,7 +83,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
             raise UserError(
                 f"{request.responses}:{line.line}: sample id {row.sample_id!r} stood for another image before"
             )
-    dataset = hashed(request.objects.stem, _truth_text(truth))
+    dataset = hashed(request.objects.stem, truth_text(truth))
     run = Run(
         path=request.out,
         name=request.out.resolve().name,
@@ -103,7 +104,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
         judge=judge,
         metrics=metrics,
         dataset=dataset,
-        prompt=_prompt(responses),
+        prompt=common_prompt(responses),
         decoding=None,
         seed=request.seed,
         resamples=request.resamples,
@@ -111,27 +112,30 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     return run, Import(responses)
 
 
-def _join_truth(request: ScoreRequest, lines: Sequence[ResponseLine], known: Truth) -> Truth:
-    """Return the truth of the images that were responded to."""
+def join_truth(lines: Sequence[ResponseLine], known: Truth, responses: Path, objects: Path) -> Truth:
+    """Return the truth of the images that were responded to; the paths are for messages."""
     return {
-        line.response.image_id: find_truth(
-            known, line.response.image_id, f"{request.responses}:{line.line}", request.objects
-        )
+        line.response.image_id: find_truth(known, line.response.image_id, f"{responses}:{line.line}", objects)
         for line in lines
     }
 
 
-def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[ImageId, list[str]]:
-    """Return the reference captions of those images, from the captions file and the response lines."""
+def gather_captions(
+    lines: Sequence[ResponseLine], responses: Path, path: Path | None
+) -> dict[ImageId, list[str]]:
+    """Return the reference captions of those images, from the captions file and the response lines.
+
+    A captions file that knows none of the images is a UserError; the path of the responses is for its message.
+    """
     captions: dict[ImageId, list[str]] = {}
-    known = read_captions(request.captions) if request.captions is not None else {}
-    if request.captions is not None and not any(line.response.image_id in known for line in lines):
+    known = read_captions(path) if path is not None else {}
+    if path is not None and lines and not any(line.response.image_id in known for line in lines):
         first = lines[0]
         find_truth(
             known,
             first.response.image_id,
-            f"{request.responses}:{first.line}",
-            request.captions,
+            f"{responses}:{first.line}",
+            path,
             "nor is any other image that was responded to",
         )
     for line in lines:
@@ -142,12 +146,12 @@ def _captions(request: ScoreRequest, lines: Sequence[ResponseLine]) -> dict[Imag
     return {image_id: found for image_id, found in captions.items() if found}
 
 
-def _truth_text(truth: Truth) -> str:
+def truth_text(truth: Truth) -> str:
     """Return a text that is the same for the same images and objects, whatever they were read from."""
     return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
 
 
-def _prompt(responses: Sequence[Response]) -> str | None:
+def common_prompt(responses: Sequence[Response]) -> str | None:
     """Return the prompt's part of the signature where all responses name the same one."""
     prompts = {response.prompt for response in responses}
     if len(prompts) != 1 or (text := prompts.pop()) is None:

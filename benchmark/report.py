@@ -2,14 +2,14 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.neutral import neutral, one_line
 from eidolon.benchmark.run_folder import SampleRow
-from eidolon.scorers.scores import Scores, Value
+from eidolon.scorers.scores import Family, Scores, Value
 from eidolon.scorers.types import Judgement, Response
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def render_report(
     judgements: Sequence[Judgement],
     picture: Picture,
 ) -> str:
-    """Return the page. Text from models and files is escaped: nothing in it can run or hide."""
+    """Return the page, without responses the scores alone.
+
+    Text from models and files is escaped: nothing in it can run or hide.
+    """
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -51,7 +54,11 @@ def render_report(
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
-        metrics=list(_metrics(scores)),
+        metrics=list(_metrics(scores.metrics)),
+        variants=[
+            {"label": one_line(variant.label), "metrics": list(_metrics(variant.metrics))}
+            for variant in scores.variants
+        ],
         categories=_categories(scores),
         total=len(responses),
         samples=[
@@ -84,8 +91,8 @@ def _hallucinations(judgement: Judgement) -> int:
     return sum(mention.verdict == "hallucinated" for mention in judgement.mentions)
 
 
-def _metrics(scores: Scores) -> Iterator[dict[str, str]]:
-    for family, values in scores.metrics.items():
+def _metrics(metrics: Mapping[str, Family]) -> Iterator[dict[str, str]]:
+    for family, values in metrics.items():
         for name, value in (values.__pydantic_extra__ or {}).items():
             better = {True: "higher is better", False: "lower is better", None: ""}[value.higher_is_better]
             yield {

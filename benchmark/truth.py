@@ -29,7 +29,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
     A category outside the judge's vocabulary, and an image with two different lists, are UserErrors.
     """
     text = decode_text(read_bytes(path), path)
-    document = _read_document(text)
+    document = read_document(text)
     if document is not None:
         return _read_instances(document, path, vocabulary)
     truth: Truth = {}
@@ -55,11 +55,11 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
 
 def read_captions(path: Path) -> dict[ImageId, list[str]]:
     """Read the captions of every image from a COCO captions JSON."""
-    document = _read_document(decode_text(read_bytes(path), path))
+    document = read_document(decode_text(read_bytes(path), path))
     if document is None:
         raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
     captions: dict[ImageId, list[str]] = {}
-    for place, annotation in _records(document, "annotations", path):
+    for place, annotation in coco_records(document, "annotations", path):
         text = annotation.get("caption")
         if not isinstance(text, str):
             raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
@@ -99,7 +99,7 @@ def find_truth(
     raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {mend}")
 
 
-def _read_document(text: str) -> dict[str, Any] | None:
+def read_document(text: str) -> dict[str, Any] | None:
     """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
 
     A line of objects may have a field `annotations` too.
@@ -120,7 +120,7 @@ def _read_document(text: str) -> dict[str, Any] | None:
 
 def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str]) -> Truth:
     names: dict[int, str] = {}
-    for place, category in _records(document, "categories", path):
+    for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
@@ -131,9 +131,9 @@ def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequenc
         if names.setdefault(number, name) != name:
             raise UserError(f"{place}: id {number} is that of {names[number]!r} too")
     found: dict[ImageId, set[str]] = {}
-    for place, image in _records(document, "images", path):
+    for place, image in coco_records(document, "images", path):
         found[read_image_id(image.get("id"), place)] = set()
-    for place, annotation in _records(document, "annotations", path):
+    for place, annotation in coco_records(document, "annotations", path):
         category_id = annotation.get("category_id")
         if not isinstance(category_id, int) or category_id not in names:
             raise UserError(f"{place}: 'category_id' {excerpt(category_id)} is not among the categories")
@@ -143,7 +143,7 @@ def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequenc
     return {image_id: frozenset(objects) for image_id, objects in found.items()}
 
 
-def _records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     """Yield (place for messages, record) of one of a COCO file's lists."""
     records = document.get(key)
     if not isinstance(records, list):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -106,11 +106,18 @@ def read_responses(content: bytes, path: Path, fields: Mapping[str, str] | None 
     A line holds `response` and `image_id` and/or `sample_id`; the one not given is taken from the other.
     Several responses to one image need a `sample_id` each. A null response beside an `error` stays an error.
     """
+    return read_response_rows(iterate_objects(decode_text(content, path), path), path, fields)
+
+
+def read_response_rows(
+    rows: Iterable[tuple[int, dict[str, Any]]], path: Path, fields: Mapping[str, str] | None = None
+) -> list[ResponseLine]:
+    """Read responses from (line number, object) pairs of a file, as `read_responses` does."""
     names = {name: name for name in FIELDS} | dict(fields or {})
     unmet = dict(fields or {})
     lines: list[ResponseLine] = []
     seen: dict[tuple[str, int], int] = {}
-    for number, row in iterate_objects(decode_text(content, path), path):
+    for number, row in rows:
         line = _read_line(row, number, f"{path}:{number}", names)
         unmet = {ours: theirs for ours, theirs in unmet.items() if theirs not in row}
         key = (line.response.sample_id, line.response.generation)

@@ -68,9 +68,9 @@ def bootstrap(
     return {name: _estimate(value, drawn.get(name), level) for name, value in values.items()}
 
 
-def method(*, seed: int, resamples: int) -> str:
-    """Return the name of the method, as printed beside the intervals."""
-    return f"percentile bootstrap over images, B={resamples}, seed={seed}"
+def method(*, seed: int, resamples: int, over: str = "images") -> str:
+    """Return the name of the method, as printed beside the intervals; `over` says what a cluster is."""
+    return f"percentile bootstrap over {over}, B={resamples}, seed={seed}"
 
 
 def column_sums(statistics: FloatArray) -> FloatArray:

@@ -36,6 +36,24 @@ class JudgedSample:
     objects: frozenset[str]
 
 
+class Computation(Protocol):
+    """Named quantities as functions of summed statistics, whatever the samples were."""
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities, in the order in which they are reported."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each of the k statistics; their sums are the `counts` block of `scores.json`."""
+        ...
+
+    def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
+        """Map summed statistics (..., k) to one array (...) a quantity; NaN where it is undefined."""
+        ...
+
+
 class Metric(Protocol):
     """A family of numbers over judged samples."""
 

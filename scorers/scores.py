@@ -19,9 +19,10 @@ from eidolon.scorers.bootstrap import (
     column_sums,
     method,
 )
+from eidolon.scorers.calibration import Calibration
 from eidolon.scorers.kinds import count_kinds
-from eidolon.scorers.metric import CategoryMetric, FloatArray, JudgedSample, Metric, Quantity
-from eidolon.scorers.types import Record, Response
+from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, JudgedSample, Metric, Quantity
+from eidolon.scorers.types import ImageId, Record, Response
 
 SCHEMA: Literal["eidolon/scores/1"] = "eidolon/scores/1"
 
@@ -124,11 +125,13 @@ class Scores(Record):
     """By metric family, the sums of its statistics: the integers behind each ratio."""
     responses: Kinds | None = None
     intervals: Intervals | None = None
+    calibration: Calibration | None = None
+    """Agreement among the votes of several judges; absent where one judge decides."""
     variants: tuple[Variant, ...] = ()
 
     def to_json(self) -> str:
         """Return the file's text: fixed key order, each float's shortest exact decimal, a final newline."""
-        document = self.model_dump(mode="json", by_alias=True)
+        document = _drop(self.model_dump(mode="json", by_alias=True), {"calibration": None})
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -173,10 +176,7 @@ def score(
             m.family: score_family(samples, m, vocabulary=vocabulary, seed=seed, resamples=resamples)
             for m in metrics
         },
-        counts={
-            m.family: dict(zip(m.columns, _numbers(column_sums(m.statistics(samples))), strict=True))
-            for m in metrics
-        },
+        counts={m.family: named_counts(m.columns, column_sums(m.statistics(samples))) for m in metrics},
         responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
@@ -199,41 +199,107 @@ def score_family(
 ) -> Family:
     """Return the quantities of one metric with intervals: one entry of `metrics`, here or in a variant."""
     images = [s.response.image_id for s in samples]
-    clusters = len(set(images))
-    estimates = bootstrap(metric.statistics(samples), images, metric.compute, seed=seed, resamples=resamples)
-    values: dict[str, Any] = {
-        q.name: _value(q, estimates[q.name], (), len(samples), clusters, resamples) for q in metric.quantities
-    }
+    values: dict[str, Any] = values_of(
+        metric, metric.statistics(samples), images, seed=seed, resamples=resamples
+    )
     per_category = None
     if vocabulary is not None and isinstance(metric, CategoryMetric):
-        per_category = _per_category(
-            samples, metric.by_category(vocabulary), vocabulary, seed=seed, resamples=resamples
+        split = metric.by_category(vocabulary)
+        per_category = category_values(
+            split, split.statistics(samples), images, vocabulary, seed=seed, resamples=resamples
         )
     return Family(per_category=per_category, **values)
+
+
+def assemble(
+    metrics: dict[str, Family],
+    images: Sequence[ImageId],
+    *,
+    signature: str,
+    counts: dict[str, dict[str, int | float]],
+    unscored: int = 0,
+    requested: int | None = None,
+    calibration: Calibration | None = None,
+    variants: Sequence[Variant] = (),
+    over: str = "images",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Put together what was computed from the samples of these images, which do not include the unscored.
+
+    `over` says what `images` are where the inputs do not name the image of a sample.
+    """
+    present = len(images) + unscored
+    return Scores(
+        schema=SCHEMA,
+        signature=signature,
+        n=Samples(
+            requested=present if requested is None else requested,
+            samples=present,
+            scored=len(images),
+            unscored=unscored,
+        ),
+        metrics=metrics,
+        counts=counts,
+        intervals=Intervals(
+            method=method(seed=seed, resamples=resamples, over=over),
+            level=LEVEL,
+            resamples=resamples,
+            seed=seed,
+            clusters=len(set(images)),
+        ),
+        calibration=calibration,
+        variants=tuple(variants),
+    )
+
+
+def values_of(
+    metric: Computation,
+    statistics: FloatArray,
+    images: Sequence[ImageId],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, Value]:
+    """Return each quantity with its interval, from statistics (samples, k) and the image of each sample."""
+    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    clusters = len(set(images))
+    return {
+        q.name: _value(q, estimates[q.name], (), len(images), clusters, resamples) for q in metric.quantities
+    }
+
+
+def category_values(
+    metric: Computation,
+    statistics: FloatArray,
+    images: Sequence[ImageId],
+    vocabulary: Sequence[str],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, CategoryScores]:
+    """Return the same for each category, from category-major statistics (samples, categories · k)."""
+    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    clusters = len(set(images))
+    sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
+    scores = {}
+    for i, category in enumerate(vocabulary):
+        values: dict[str, Any] = {
+            q.name: _value(q, estimates[q.name], (i,), len(images), clusters, resamples)
+            for q in metric.quantities
+        }
+        scores[category] = CategoryScores(counts=named_counts(metric.columns, sums[i]), **values)
+    return scores
+
+
+def named_counts(columns: Sequence[str], sums: FloatArray) -> dict[str, int | float]:
+    """Return sums of statistics by name, whole numbers as integers."""
+    return dict(zip(columns, _numbers(sums), strict=True))
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of `scores.json`."""
     return Scores.model_json_schema(by_alias=True)
-
-
-def _per_category(
-    samples: Sequence[JudgedSample], metric: Metric, vocabulary: Sequence[str], *, seed: int, resamples: int
-) -> dict[str, CategoryScores]:
-    images = [s.response.image_id for s in samples]
-    clusters = len(set(images))
-    statistics = metric.statistics(samples)
-    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
-    sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
-    scores = {}
-    for i, category in enumerate(vocabulary):
-        values: dict[str, Any] = {
-            q.name: _value(q, estimates[q.name], (i,), len(samples), clusters, resamples)
-            for q in metric.quantities
-        }
-        counts = dict(zip(metric.columns, _numbers(sums[i]), strict=True))
-        scores[category] = CategoryScores(counts=counts, **values)
-    return scores
 
 
 def _value(

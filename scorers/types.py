@@ -47,7 +47,10 @@ class Response(Record):
 
 
 class Mention(Record):
-    """One object that a response names."""
+    """One object that a response names.
+
+    A judge that answers for the whole response, not saying where, gives the empty text at 0.
+    """
 
     category: str
     text: str
@@ -61,6 +64,7 @@ class Mention(Record):
     """Index of the generated token that holds the first character, where the backend says."""
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
+    """Of an ensemble: 1 or 0 by `judge/format`, formats counted from 1."""
 
 
 class Judgement(Record):

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# What a test may take depends on what else the machine does; nothing here is tested for speed by hypothesis.
+settings.register_profile("eidolon", deadline=None)
+settings.load_profile("eidolon")
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
 

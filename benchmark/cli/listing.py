@@ -36,4 +36,8 @@ def _lines(kind: str) -> list[str]:
         return list(registry.names())
     from eidolon.scorers.registry import judges, metrics
 
-    return list(judges.names() if kind == "judges" else metrics.names())
+    if kind == "judges":
+        return list(judges.names())
+    from eidolon.benchmark.plugins import ANSWER_METRICS
+
+    return sorted((*metrics.names(), *ANSWER_METRICS))

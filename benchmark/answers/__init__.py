@@ -1,0 +1,1 @@
+"""Scores of answers that exist already: THRONE, POPE, AMBER, and detection against people's flags."""

@@ -1,0 +1,38 @@
+"""The records of answered questions that a run folder keeps beside the responses."""
+
+from typing import Literal
+
+from eidolon.scorers.types import ImageId, Record
+
+YesNo = Literal["yes", "no"]
+
+
+class AnswerRow(Record):
+    """A line of `answers.jsonl`: what is true, and what each policy reads in the answer; null is unread."""
+
+    sample_id: str
+    image_id: ImageId
+    dimension: str | None = None
+    truth: YesNo
+    parsed: dict[str, YesNo | None]
+
+
+class FreeFormRow(Record):
+    """A line of `free_form.jsonl`: the listed nouns of a response, and the objects that they name."""
+
+    sample_id: str
+    image_id: ImageId
+    nouns: tuple[str, ...]
+    hallucinated: tuple[str, ...]
+    covered: tuple[str, ...]
+    feared: tuple[str, ...]
+
+
+def yes_no(value: bool) -> YesNo:
+    """Return the word for a truth."""
+    return "yes" if value else "no"
+
+
+def parsed(value: bool | None) -> YesNo | None:
+    """Return the word for what was read, if anything was."""
+    return None if value is None else yes_no(value)
