@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.verdict import with_verdicts
 
-REFERENCE = os.environ.get("EIDOLON_REFERENCE_DATA", "")
 CATEGORIES = ("dog", "cat", "car", "cup")
 
 
@@ -153,10 +151,9 @@ def test_computes_many_totals_at_once():
     np.testing.assert_array_equal(values["recall"], [1, 0, np.nan])
 
 
-@pytest.mark.skipif(not REFERENCE, reason="EIDOLON_REFERENCE_DATA is not set")
 @pytest.mark.parametrize("run", ["opera_llava-1.5_greedy", "pope_llava_instruction2"])
-def test_equals_the_reference_program_on_its_own_extracted_words(run):
-    root = Path(REFERENCE)
+def test_equals_the_reference_program_on_its_own_extracted_words(run, reference_data):
+    root = reference_data
     expected = json.loads((root / "expected" / "chair_runs.json").read_text())[run]
     truth = {line["image_id"]: line["objects"] for line in lines(root / "coco_gt" / "objects.jsonl")}
     responses = lines(root / "responses" / f"{run}.jsonl")
