@@ -7,7 +7,7 @@ import jinja2
 
 from eidolon.benchmark.scenes.evaluation import Evaluation
 from eidolon.benchmark.scenes.training import Recipe
-from eidolon.models.training import TrainingReport
+from eidolon.models.training_loop import TrainingReport
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
