@@ -40,13 +40,16 @@ def read_judged(run: Path) -> list[tuple[Response, Judgement]]:
 def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     """Return the response with hallucinated mentions red and underlined, or as `[!fridge!]` in plain text.
 
-    Whatever the model wrote is shown as text: escape sequences and markup in it have no effect.
+    Mentions whose judge does not say where they stand are named below it. Whatever the model wrote is shown as
+    text: escape sequences and markup in it have no effect.
     """
     source = (response.response or "")[:LENGTH]
     text = Text()
     position = 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
         if mention.verdict != "hallucinated" or mention.start < position or mention.end > len(source):
+            continue
+        if mention.start == mention.end:
             continue
         text.append(neutral(source[position : mention.start]))
         words = neutral(source[mention.start : mention.end])
@@ -55,6 +58,8 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     text.append(neutral(source[position:]))
     if len(response.response or "") > LENGTH:
         text.append(" …")
+    if unplaced := [m.category for m in judgement.mentions if m.verdict == "hallucinated" and not m.end]:
+        text.append(f"\nhallucinated: {one_line(', '.join(unplaced))}", style=None if plain else "bold red")
     return text
 
 

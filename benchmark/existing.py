@@ -62,7 +62,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
         if name not in FIELDS:
             raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
     judge = make_judge(request.judge, request.judge_options)
-    metrics = make_metrics(request.metrics)
+    metrics = make_metrics(request.metrics, judge)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
     known = read_objects(request.objects, judge.vocabulary)

@@ -24,6 +24,9 @@ LENGTH = "chair.words"
 COLUMNS = {
     "objects.f05": "F0.5 ↑",
     "objects.recall": "recall ↑",
+    "throne.classwise_f05": "THRONE F0.5 ↑",
+    "throne.classwise_precision": "THRONE P ↑",
+    "throne.classwise_recall": "THRONE R ↑",
     "chair.chair_i": "CHAIR_i ↓",
     "chair.chair_s": "CHAIR_s ↓",
     LENGTH: "words",

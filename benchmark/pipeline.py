@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,14 +42,16 @@ from eidolon.scorers.errors import UserError
 from eidolon.scorers.metric import JudgedSample, Metric
 from eidolon.scorers.scores import Scores, score
 from eidolon.scorers.signature import signature
-from eidolon.scorers.types import Judge, Judgement, Response
+from eidolon.scorers.throne_judged import calibrate_judge
+from eidolon.scorers.types import Judge, Judgement, Response, VotingJudge
 from eidolon.scorers.verdict import with_verdicts
 
 if TYPE_CHECKING:
     from PIL import Image
 
 JUDGE_BATCH = 256
-"""Responses that a judge is handed at once, and that are judged again after a kill."""
+"""Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
+its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -128,11 +131,19 @@ def execute(run: Run, producer: Producer) -> Scores:
 def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
     truth = {row.sample_id: row.objects for row in run.samples}
-    judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, JUDGE_BATCH)
-    for batch in judgements.batches:
-        folder.forget(SCORES)
-        judged = run.judge.judge(responses[judgements.span(batch)])
-        judgements.append([with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged])
+    slow: int | None = getattr(run.judge, "batch", None)
+    judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, slow or JUDGE_BATCH)
+    if not judgements.batches:
+        return judgements.records
+    folder.forget(SCORES)
+    shown = meter(f"{run.name}, judge {run.judge.name}", len(run.keys), len(judgements.records))
+    with shown if slow else nullcontext() as progress:
+        for batch in judgements.batches:
+            judged = run.judge.judge(responses[judgements.span(batch)])
+            found = [with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged]
+            judgements.append(found)
+            if progress is not None:
+                progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
     return judgements.records
 
 
@@ -151,6 +162,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
         vocabulary=run.judge.vocabulary,
+        calibration=calibrate_judge(run.judge, judged) if isinstance(run.judge, VotingJudge) else None,
         responses=responses,
         seed=run.seed,
         resamples=run.resamples,

@@ -38,7 +38,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     models = _models(config)
     prompt = find_prompt(config.prompt)
     judge = make_judge(config.judge.name, config.judge.options)
-    metrics = make_metrics(config.metrics)
+    metrics = make_metrics(config.metrics, judge)
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eidolon.benchmark import calibration_table
 from eidolon.benchmark.neutral import neutral, one_line
 from eidolon.benchmark.run_folder import SampleRow
 from eidolon.scorers.scores import Family, Scores, Value
@@ -60,12 +61,18 @@ def render_report(
             for variant in scores.variants
         ],
         categories=_categories(scores),
+        calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),
         samples=[
             {
                 "id": one_line(responses[i].sample_id),
                 "pieces": list(split(responses[i], judgements[i])),
                 "unscored": one_line(judgements[i].unscored or ""),
+                "unplaced": [
+                    Piece(one_line(m.category), m.verdict)
+                    for m in judgements[i].mentions
+                    if not m.end and m.verdict != "ignored"
+                ],
                 "objects": truth[responses[i].sample_id],
                 # A sample that failed may have failed for want of a readable picture.
                 "picture": _encode(picture(responses[i].sample_id)) if responses[i].error is None else None,
@@ -79,7 +86,8 @@ def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
     """Yield the response in pieces, each a mention or the text between two."""
     source, position = response.response or "", 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.start < position:  # two mentions in one span: the first shows
+        # Of two mentions in one span the first shows; one without a span stands below the text.
+        if mention.start < position or mention.start == mention.end:
             continue
         yield Piece(neutral(source[position : mention.start]))
         yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)

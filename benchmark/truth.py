@@ -15,7 +15,7 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import ImageId, Judge, Response
+from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
 
@@ -68,7 +68,12 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 
 
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
-    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none."""
+    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
+
+    Captions are short and there are many: a judge of several votes has its lexicon read them.
+    """
+    if isinstance(judge, VotingJudge):
+        judge = judge.reader() or judge
     texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
     responses = (
         Response(sample_id=str(index), image_id=image_id, response=caption)

@@ -7,8 +7,7 @@ from typing import Protocol
 
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.judgeability import classify
-from eidolon.scorers.lexicon import Lexicon, Named, load_lexicon
-from eidolon.scorers.signature import hashed
+from eidolon.scorers.lexicon import Lexicon, Named, describe_vocabulary, load_lexicon
 from eidolon.scorers.types import Judgement, Mention, Response
 
 READINGS = ("careful", "original")
@@ -56,12 +55,8 @@ class LexiconJudge:
         self.reading = _build_reading(reading, self.lexicon)
 
     def signature(self) -> str:
-        """Return the reading and the vocabulary; a narrowed one lists its categories, a user's own is hashed."""
-        vocabulary = self.lexicon.name
-        if not self._shipped:
-            vocabulary = hashed(vocabulary, self.lexicon.model_dump_json())
-        if self.vocabulary != self.lexicon.vocabulary:
-            vocabulary += ":" + "+".join(self.vocabulary)
+        """Return the reading and the vocabulary."""
+        vocabulary = describe_vocabulary(self.lexicon, self._shipped, self.vocabulary)
         return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import Record
 
 
@@ -128,6 +129,12 @@ class Lexicon(Record):
                 hint = did_you_mean(name, self.vocabulary)
                 raise UserError(f"lexicon {self.name} has no category {name!r}{hint}")
         return tuple(name for name in self.vocabulary if name in set(categories))
+
+
+def describe_vocabulary(lexicon: Lexicon, shipped: bool, vocabulary: tuple[str, ...]) -> str:
+    """Return a vocabulary as it stands in a signature: a narrowed one lists its categories, a user's is hashed."""
+    name = lexicon.name if shipped else hashed(lexicon.name, lexicon.model_dump_json())
+    return name if vocabulary == lexicon.vocabulary else f"{name}:{'+'.join(vocabulary)}"
 
 
 def _require(name: str, known: tuple[str, ...], kind: str) -> None:

@@ -89,10 +89,19 @@ def _package(entry: EntryPoint) -> str:
 
 
 judges: "Registry[Callable[..., Judge]]" = Registry(
-    "judge", "eidolon.judges", {"lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge"}
+    "judge",
+    "eidolon.judges",
+    {
+        "lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge",
+        "qa": "eidolon.scorers.judge_qa:QuestionJudge",
+    },
 )
 metrics: "Registry[Callable[..., Metric]]" = Registry(
     "metric",
     "eidolon.metrics",
-    {"chair": "eidolon.scorers.chair:Chair", "objects": "eidolon.scorers.objects:Objects"},
+    {
+        "chair": "eidolon.scorers.chair:Chair",
+        "objects": "eidolon.scorers.objects:Objects",
+        "throne": "eidolon.scorers.throne_judged:JudgedThrone",
+    },
 )

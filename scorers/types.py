@@ -1,9 +1,9 @@
 """The records that travel between the stages of a run; each is one line of a file in the run folder."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 ImageId: TypeAlias = int | str
 FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
@@ -64,7 +64,7 @@ class Mention(Record):
     """Index of the generated token that holds the first character, where the backend says."""
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
-    """Of an ensemble: 1 or 0 by `judge/format`, formats counted from 1."""
+    """Of an ensemble: 1 or 0 by `judge/format`; formats without a name are counted from 1."""
 
 
 class Judgement(Record):
@@ -75,6 +75,16 @@ class Judgement(Record):
     generation: int = 0
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
+    votes: dict[str, dict[str, int]] | None = None
+    """Of an ensemble: 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold
+    makes of it. Null, and absent from the file, where one judge decides."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_votes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.votes is None:
+            fields.pop("votes", None)
+        return fields
 
 
 class Judge(Protocol):
@@ -92,5 +102,22 @@ class Judge(Protocol):
         """Yield one judgement a response, in order, verdicts not yet set.
 
         A response with an error, or one that cannot be judged, is unscored with its reason.
+        """
+        ...
+
+
+@runtime_checkable
+class VotingJudge(Judge, Protocol):
+    """A judge of several votes on each category: `judges` times `formats`, stored in `Judgement.votes`."""
+
+    judges: tuple[str, ...]
+    formats: tuple[str, ...]
+    threshold: int
+    """Votes that make a category present."""
+
+    def reader(self) -> Judge | None:
+        """Return a judge of the same vocabulary that says where a category is named, if there is one.
+
+        Agreement among the votes is then also told by the position in the response.
         """
         ...

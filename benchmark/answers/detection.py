@@ -169,7 +169,12 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
 
 def _judge(asked: DetectionRequest) -> Judge | None:
     if asked.judge != BASELINE:
-        return make_judge(asked.judge, asked.judge_options)
+        judge = make_judge(asked.judge, asked.judge_options)
+        if not getattr(judge, "says_where", True):
+            raise UserError(
+                f"--judge {asked.judge}: does not say which words name an object, which --metric detection compares"
+            )
+        return judge
     for key, value in asked.judge_options.items():
         raise UserError(f"-J {key}={value}: {BASELINE} takes no options")
     return None

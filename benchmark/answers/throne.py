@@ -18,7 +18,15 @@ from eidolon.scorers.calibration import calibrate
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.scores import Family, Scores, Variant, assemble, category_values, values_of
 from eidolon.scorers.signature import hashed, signature
-from eidolon.scorers.throne import Cells, Throne, VotedImage, check_mode, check_threshold, is_yes
+from eidolon.scorers.throne import (
+    Cells,
+    Throne,
+    VotedImage,
+    cell_counts,
+    check_mode,
+    check_threshold,
+    is_yes,
+)
 from eidolon.scorers.types import ImageId, Judgement, Mention, Verdict
 
 
@@ -103,7 +111,7 @@ def prepare(
             {"throne": family(metrics[0])},
             images,
             signature=line,
-            counts={"throne": _cell_counts(main)},
+            counts={"throne": cell_counts(main)},
             calibration=calibrate(votes.yes, votes.judges, main.ignored, wanted[0]),
             variants=[
                 Variant(
@@ -284,17 +292,6 @@ def _judgements(
         )
 
     return text
-
-
-def _cell_counts(cells: Cells) -> dict[str, int | float]:
-    return {
-        "images": cells.truth.shape[0],
-        "categories": cells.truth.shape[1],
-        "predicted": int(cells.predicted.sum()),
-        "correct": int((cells.predicted & cells.truth).sum()),
-        "true": int(cells.truth.sum()),
-        "ignored": int(cells.ignored.sum()),
-    }
 
 
 def _names(annotated: Annotated, truth: NDArray[np.bool_]) -> list[str]:

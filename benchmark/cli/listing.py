@@ -40,4 +40,4 @@ def _lines(kind: str) -> list[str]:
         return list(judges.names())
     from eidolon.benchmark.plugins import ANSWER_METRICS
 
-    return sorted((*metrics.names(), *ANSWER_METRICS))
+    return sorted({*metrics.names(), *ANSWER_METRICS})

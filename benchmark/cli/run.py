@@ -40,7 +40,10 @@ def run(
         list[str] | None, typer.Option("-J", metavar="KEY=VALUE", help="An option of the judge; repeatable.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Metrics, separated by commas. Default: chair,objects.")
+        list[str] | None,
+        typer.Option(
+            help="Metrics, separated by commas. Default: chair,objects. With --judge qa: throne,objects."
+        ),
     ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="A preset's name or a text of your own. Default: describe.")
@@ -93,7 +96,7 @@ def run(
             typer.echo(f"{name}: {value}")
         return 0
 
-    from eidolon.benchmark import leaderboard
+    from eidolon.benchmark import calibration_table, leaderboard
     from eidolon.benchmark.examples import show_examples
     from eidolon.benchmark.pipeline import execute
 
@@ -107,6 +110,9 @@ def run(
     show_examples(best.path, best.name, console)
     console.print()
     leaderboard.show(board, console)
+    for run, _ in plan.runs:
+        if (calibration := scores[run.path].calibration) is not None:
+            calibration_table.show(calibration, run.name, console)
     for path in (*scores, plan.out / leaderboard.FILE):
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}

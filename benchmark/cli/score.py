@@ -86,7 +86,7 @@ def score(
         list[str] | None,
         typer.Option(
             help="Metrics, separated by commas; or one of throne, pope, amber, detection. "
-            "Default: chair,objects."
+            "Default: chair,objects. With --judge qa: throne,objects."
         ),
     ] = None,
     answers: Annotated[
@@ -171,7 +171,8 @@ def score(
         }
     )
     names = split_names(metric)
-    alone = _alone(names)
+    # Throne stands alone on files of answers; on responses it is one metric of a judge among others.
+    alone = _alone([name for name in names if name != "throne" or files or not responses])
     given.check(alone)
 
     from eidolon.models.options import parse_options
@@ -250,7 +251,7 @@ def score(
 
 
 def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
-    from eidolon.benchmark import leaderboard
+    from eidolon.benchmark import calibration_table, leaderboard
     from eidolon.benchmark.existing import prepare
     from eidolon.benchmark.pipeline import execute
 
@@ -258,17 +259,22 @@ def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
     scores = execute(run, existing)
     console = make_console()
     leaderboard.show(leaderboard.collect([request.out], relative_to=request.out.parent), console)
+    if scores.calibration is not None:
+        calibration_table.show(scores.calibration, run.name, console)
     console.print(f"written: {request.out}", markup=False, highlight=False, soft_wrap=True)
     return report_unscored({str(request.out): scores.n.unscored / scores.n.requested}, max_unscored)
 
 
 def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
+    from eidolon.benchmark import calibration_table
     from eidolon.benchmark.answers import table
     from eidolon.benchmark.answers.run import execute
 
     scores = execute(run)
     console = make_console()
     table.show(scores, run.path.resolve().name, run.main, console)
+    if scores.calibration is not None:
+        calibration_table.show(scores.calibration, run.path.resolve().name, console)
     console.print(f"written: {run.path}", markup=False, highlight=False, soft_wrap=True)
     if scores.n.samples < scores.n.requested:
         typer.echo(
