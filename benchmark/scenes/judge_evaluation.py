@@ -18,12 +18,18 @@ from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
 from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
 from eidolon.scorers.judge_lexicon import LexiconJudge
-from eidolon.scorers.judge_qa import windows
 from eidolon.scorers.language_model import LanguageModel
 from eidolon.scorers.metric import FloatArray, ratio
 from eidolon.scorers.throne import is_yes
-from eidolon.scorers.throne_questions import ANSWER_TOKENS, DEFAULT_FORMATS, prompt, question
+from eidolon.scorers.throne_questions import (
+    ANSWER_TOKENS,
+    DEFAULT_FORMATS,
+    RESPONSE_CHARACTERS,
+    prompt,
+    question,
+)
 from eidolon.scorers.types import Response
+from eidolon.scorers.windows import windows
 
 TRAPS: tuple[Kind, ...] = ("denied", "imagined")
 PASSAGE_WORDS = (15, 90)
@@ -115,7 +121,7 @@ def ask_model(
         (m, i, prompt(window, question(name, asked.category)))
         for m, name in enumerate(formats)
         for i, asked in enumerate(questions)
-        for window in windows(asked.text)
+        for window in windows(asked.text, RESPONSE_CHARACTERS)
     ]
     votes = np.zeros((len(formats), len(questions)), dtype=np.bool_)
     replies = model.reply([text for _, _, text in prompts], max_new_tokens=ANSWER_TOKENS)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import ERROR, getLogger
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, JudgeRecipe
 from eidolon.benchmark.scenes.training import RECIPES, Recipe
 from eidolon.scorers.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from eidolon.models.training_loop import TrainingReport
 
 CHECKPOINT = "checkpoint"
 
@@ -101,6 +105,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     from eidolon.benchmark.scenes.judge_evaluation import evaluate_judge
     from eidolon.benchmark.scenes.judges import batch_samples, tokenizer_texts
     from eidolon.models.t5 import Reader, collate, make_t5, make_tokenizer
+    from eidolon.models.text_models import language_models
     from eidolon.models.training_loop import train_loop
 
     console = Console(stderr=True)
@@ -124,7 +129,8 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     console.print(f"evaluating on {scenes} scenes")
-    evaluation = evaluate_judge(load_language_model(folder), n=scenes)
+    (judge,) = language_models(f"transformers/{folder.resolve()}", {})
+    evaluation = evaluate_judge(judge, n=scenes)
     write_judge_card(folder, recipe, report, evaluation, describe_machine())
     read = evaluation.descriptions
     console.print(f"{folder}: recall {read.recall}, specificity {read.specificity}")
@@ -144,7 +150,7 @@ def _progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
         yield show
 
 
-def _finished(report: TrainingReport, steps: int, console: Console) -> bool:
+def _finished(report: "TrainingReport", steps: int, console: Console) -> bool:
     """Tell whether it is time to write the checkpoint, and whether this process is to do it."""
     if report.steps < steps:
         console.print(f"stopped after {report.steps} of {steps} steps; the same command goes on")
