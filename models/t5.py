@@ -5,7 +5,7 @@ The result is an ordinary transformers checkpoint: `AutoTokenizer` and `AutoMode
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,6 +56,11 @@ def make_t5(
     from transformers import T5Config, T5ForConditionalGeneration, set_seed
 
     set_seed(seed)
+    # Fields of every configuration, which T5Config's own signature does not list.
+    inherited: dict[str, Any] = {
+        "tie_word_embeddings": True,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+    }
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=architecture.width,
@@ -66,14 +71,14 @@ def make_t5(
         num_decoder_layers=architecture.decoder_layers,
         feed_forward_proj="gated-gelu",
         dropout_rate=0.0,
-        tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
+        **inherited,
     )
     model = T5ForConditionalGeneration(config)
     with torch.no_grad():
-        for block in model.encoder.block:
+        blocks: Any = model.encoder.block
+        for block in blocks:
             attention = block.layer[0].SelfAttention
             # Like attends to like from the start: what a question names must find its namesakes in the text.
             attention.k.weight.copy_(attention.q.weight * config.d_kv**0.5)

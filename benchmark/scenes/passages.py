@@ -195,7 +195,7 @@ def make_passage(
     unclaimed: dict[str, Kind] = dict.fromkeys(denied, "denied")
     extra: list[Sentence] = []
     for _ in range(int(rng.integers(traps[0], traps[1] + 1))):
-        kind = kinds[rng.integers(len(kinds))]
+        kind = kinds[int(rng.integers(len(kinds)))]
         able = [c for c in free if kind != "look-alike" or c in LOOK_ALIKES]
         chosen = [str(c) for c in rng.permutation(able)[:2]]
         if kind != "look-alike" and len(others) > 1 and rng.random() < foreign:

@@ -63,8 +63,10 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
     # It reports at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
-    train = _train_judge if isinstance(recipe, JudgeRecipe) else _train_model
-    train(recipe, out, scenes, stop_at)  # type: ignore[operator]
+    if isinstance(recipe, JudgeRecipe):
+        _train_judge(recipe, out, scenes, stop_at)
+    else:
+        _train_model(recipe, out, scenes, stop_at)
 
 
 def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> None:
