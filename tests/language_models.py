@@ -87,6 +87,7 @@ def save_llama(folder: Path, *, chat: bool = True, seed: int = 0) -> Path:
     config = LlamaConfig(
         vocab_size=len(WORDS) + 3, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, max_position_embeddings=256, pad_token_id=0, bos_token_id=None, eos_token_id=1,
+        initializer_range=0.4,
     )  # fmt: skip
     LlamaForCausalLM(config).eval().save_pretrained(folder)
     return folder
@@ -97,6 +98,8 @@ def texts(n: int, seed: int) -> list[str]:
     rng = Random(seed)
     written = []
     for _ in range(n):
-        named = rng.sample(("dog", "cat", "cup", "car", "apple", "bench", "skis", "necktie"), rng.randint(1, 4))
+        named = rng.sample(
+            ("dog", "cat", "cup", "car", "apple", "bench", "skis", "necktie"), rng.randint(1, 4)
+        )
         written.append(" ".join(f"A {name} stands on the grass." for name in named))
     return written

@@ -38,7 +38,9 @@ class Scripted:
         assert max_new_tokens == 15
         found = []
         for prompt in prompts:
-            text, _, asked = prompt.removeprefix("Text: ").rpartition("\n\nRead the text and answer the question.\n\n")
+            text, _, asked = prompt.removeprefix("Text: ").rpartition(
+                "\n\nRead the text and answer the question.\n\n"
+            )
             answer = self._answer(text, asked)
             found.append(answer if isinstance(answer, Reply) else Reply(answer))
         return found
