@@ -158,6 +158,21 @@ def test_names_are_told_apart(tmp_path: Path, tiny_judges: dict[str, Path]) -> N
     assert len(first[2]) == 12
 
 
+def test_without_names_all_shipped_judges_are_asked(
+    tiny_judges: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, path in tiny_judges.items():
+        (tmp_path / name).symlink_to(path, target_is_directory=True)
+    save_llama(tmp_path / "no-judge")
+    monkeypatch.setattr("eidolon.models.shipped.CHECKPOINTS", tmp_path)
+    assert [model.name for model in language_models(None, {})] == ["tiny-one", "tiny-two"]
+    (one,) = language_models("tiny-two", {})
+    assert one.signature() == load(tiny_judges["tiny-two"]).signature()
+    monkeypatch.setattr("eidolon.models.shipped.CHECKPOINTS", tmp_path / "none")
+    with pytest.raises(UserError, match="no shipped judges"):
+        language_models(None, {})
+
+
 def test_the_signature_follows_the_weights(tiny_judges: dict[str, Path]) -> None:
     one, other = (load(path).signature() for path in tiny_judges.values())
     assert one.partition("#")[2] != other.partition("#")[2]
