@@ -85,7 +85,7 @@ class QuestionJudge:
 
     def reader(self) -> LexiconJudge:
         """Return the careful lexicon judge of the same categories."""
-        return LexiconJudge("careful", self.lexicon, self.vocabulary)
+        return LexiconJudge("careful", self._lexicon_name, self.vocabulary)
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement a response, in order; verdicts are set only where a category is ignored.
