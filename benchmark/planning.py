@@ -175,6 +175,8 @@ def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:
                 "policies": [*policies],
                 "pairs": config.pairs,
                 "min_objects": config.min_objects or config.pairs,
+                "images": built.images,
+                "left_out": built.left_out,
                 "questions": hashlib.sha256(probe.text().encode()).hexdigest(),
             },
             probe=probe,

@@ -123,7 +123,7 @@ def build(
             row
             for split in splits
             for row in _rows(
-                sample, split, present, _absent(rankings(split, sample, present), sample.objects)
+                sample, split, present, choose_absent(rankings(split, sample, present), sample.objects)
             )
         ]
         rows += asked
@@ -158,7 +158,7 @@ def _drawn(names: Iterable[str], seed: int, purpose: str, sample_id: str) -> lis
     return sorted(names, key=place)
 
 
-def _absent(rankings: Sequence[Sequence[str]], present: Collection[str]) -> list[str]:
+def choose_absent(rankings: Sequence[Sequence[str]], present: Collection[str]) -> list[str]:
     """Return the first category of each ranking that is neither present nor taken; fewer where they run out."""
     taken: list[str] = []
     for ranking in rankings:

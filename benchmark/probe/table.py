@@ -21,9 +21,16 @@ COLUMNS = {
 
 
 def show(runs: Sequence[tuple[str, Probe, Scores]], console: Console) -> None:
-    """Print the splits and policies of runs with the same questions; nothing where there is one of each."""
-    if not any(scores.variants for _, _, scores in runs):
-        return
+    """Print the splits and policies of runs, where there are several, and how many images were asked about."""
+    if any(scores.variants for _, _, scores in runs):
+        console.print(_table(runs))
+    for images, left_out in dict.fromkeys((probe.built.images, probe.built.left_out) for _, probe, _ in runs):
+        console.print(
+            f"asked about: {images} images, {left_out} left out (too few objects, or all there are)"
+        )
+
+
+def _table(runs: Sequence[tuple[str, Probe, Scores]]) -> Table:
     table = Table(title="By split and policy", title_justify="left")
     for heading in ("model", "split", "policy"):
         table.add_column(heading, overflow="fold")
@@ -42,7 +49,7 @@ def show(runs: Sequence[tuple[str, Probe, Scores]], console: Console) -> None:
                 "-" if unread.value is None else str(round(unread.value * unread.n)),
             )
         table.add_section()
-    console.print(table)
+    return table
 
 
 def _rows(probe: Probe, scores: Scores) -> Iterator[tuple[str, str, Family]]:
