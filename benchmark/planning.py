@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
 from eidolon.benchmark.pipeline import Asked, Generation, Run
 from eidolon.benchmark.plugins import make_judge, make_metrics
-from eidolon.benchmark.probe.answers import Probe, find_policies, find_splits
+from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
@@ -49,6 +50,7 @@ class _Task:
     settings: dict[str, Any]
     """What of the run's config this task alone has."""
     metrics: tuple[Metric, ...] = ()
+    generations: int = 1
     probe: Probe | None = None
 
     def rows(self) -> tuple[SampleRow, ...]:
@@ -103,7 +105,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
             samples=task.rows(),
-            keys=tuple((sample_id, g) for sample_id in task.asked for g in range(config.generations)),
+            keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
             batch_size=config.batch_size,
             judge=task.judge,
             metrics=task.metrics,
@@ -141,6 +143,7 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
                 "metrics": [metric.family for metric in metrics],
             },
             metrics=metrics,
+            generations=config.generations,
         )
 
     return ask

@@ -36,8 +36,7 @@ def prepare(
     fields: Mapping[str, str] | None = None,
 ) -> AnswerRun:
     """Read and check all inputs: every question has exactly one answer, by its id or by its place."""
-    if policy != ALL and policy not in POLICIES:
-        raise UserError(f"--policy {policy}: unknown policy{did_you_mean(policy, [*POLICIES, ALL])}")
+    policies = find_policies(policy)
     for name, value in (fields or {}).items():
         if name not in FIELDS:
             raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
@@ -51,8 +50,7 @@ def prepare(
         for question_id, (image_id, _, truth) in asked.items()
     ]
     images = [sample.image_id for sample in samples]
-    policies = [*POLICIES] if policy == ALL else [policy]
-    main = MAIN if policy == ALL else policy
+    main = policies[0]
 
     def scored(name: str) -> dict[str, Family]:
         return {"pope": family(samples, name, seed=request.seed, resamples=request.resamples)}
@@ -100,6 +98,15 @@ def prepare(
         scores=scores,
         main=f"policy={main}",
     )
+
+
+def find_policies(name: str) -> tuple[str, ...]:
+    """Return the policy of that name, or all, the main one first; an unknown one is a UserError."""
+    if name == ALL:
+        return (MAIN, *(policy for policy in POLICIES if policy != MAIN))
+    if name not in POLICIES:
+        raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICIES, ALL])}")
+    return (name,)
 
 
 def family(samples: Sequence[AnsweredQuestion], policy: str, *, seed: int, resamples: int) -> Family:

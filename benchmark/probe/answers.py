@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eidolon.benchmark.answers.pope import ALL, MAIN, family
+from eidolon.benchmark.answers.pope import ALL, family
 from eidolon.benchmark.answers.rows import AnswerRow, parsed
 from eidolon.benchmark.answers.run import lines
 from eidolon.benchmark.probe.questions import SPLITS, Built, Split
@@ -24,15 +24,6 @@ def find_splits(name: str) -> tuple[Split, ...]:
     if not found:
         raise UserError(f"--split {name}: unknown split{did_you_mean(name, [*SPLITS, ALL])}")
     return found
-
-
-def find_policies(name: str) -> tuple[str, ...]:
-    """Return the policy of that name, or all, the main one first; an unknown one is a UserError."""
-    if name == ALL:
-        return (MAIN, *(policy for policy in POLICIES if policy != MAIN))
-    if name not in POLICIES:
-        raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICIES, ALL])}")
-    return (name,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from eidolon.benchmark.answers.rows import YesNo
@@ -46,15 +47,13 @@ class Annotations:
 
     images: Counter[str]
     beside: dict[str, Counter[str]]
-
-    def popular(self) -> list[str]:
-        """Return the categories, those in most images first, by name where that is equal."""
-        return sorted(self.images, key=lambda name: (-self.images[name], name))
+    popular: list[str]
+    """The categories, those in most images first, by name where that is equal."""
 
     def beside_most(self, category: str) -> list[str]:
         """Return the categories, those most often beside this one first, by popularity where that is equal."""
         beside = self.beside[category]
-        return sorted(self.popular(), key=lambda name: -beside[name])
+        return sorted(self.popular, key=lambda name: -beside[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def count(objects: Iterable[Collection[str]]) -> Annotations:
         images.update(names)
         for name in names:
             beside[name].update(names - {name})
-    return Annotations(images, dict(beside))
+    return Annotations(images, dict(beside), sorted(images, key=lambda name: (-images[name], name)))
 
 
 def wording(category: str) -> str:
@@ -103,14 +102,15 @@ def build(
     images = _images(samples, name)
     least = pairs if min_objects is None else min_objects
     annotations = count(sample.objects for sample in images)
-    popular = annotations.popular()
-    beside = {category: annotations.beside_most(category) for category in popular}
+    beside_most = cache(annotations.beside_most)
 
     def rankings(split: Split, sample: Sample, present: Sequence[str]) -> list[list[str]]:
         """Return from which ranking the absent object beside each present one is taken."""
         if split == "random":
-            return [_drawn(popular, seed, "absent", sample.sample_id)] * len(present)
-        return [popular if split == "popular" else beside[category] for category in present]
+            return [_drawn(annotations.popular, seed, "absent", sample.sample_id)] * len(present)
+        if split == "popular":
+            return [annotations.popular] * len(present)
+        return [beside_most(category) for category in present]
 
     rows: list[QuestionRow] = []
     about: dict[str, Sample] = {}
