@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from eidolon.benchmark.neutral import neutral, one_line
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.run_folder import JUDGEMENTS, QUESTIONS, RESPONSES
 from eidolon.scorers.types import Judgement, Response
 
 COUNT = 3
@@ -21,8 +21,10 @@ def show_examples(run: Path, name: str, console: Console, count: int = COUNT) ->
     if not pairs:
         return
     console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
+    asked = (run / QUESTIONS).exists()
     for response, judgement in pairs[:count]:
-        heading = (f"\nsample {one_line(response.sample_id)}: ", "dim")
+        question = f", {one_line(response.prompt or '')}" if asked else ""
+        heading = (f"\nsample {one_line(response.sample_id)}{question}: ", "dim")
         text = marked(response, judgement, plain=not console.is_terminal)
         console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
 

@@ -28,9 +28,10 @@ from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "run.json",
     "samples.jsonl",
+    "questions.jsonl",
     "responses.jsonl",
     "judgements.jsonl",
     "scores.json",

@@ -26,10 +26,11 @@ def _lines(kind: str) -> list[str]:
 
         return [*shipped_models(), *(f"{backend}/…" for backend in backends.names())]
     if kind == "prompts":
-        from eidolon.benchmark.prompts import PRESETS
+        from eidolon.benchmark.prompts import PRESETS, QUESTION_PRESETS
 
-        width = max(map(len, PRESETS))
-        return [f"{name:{width}}  {text}" for name, text in PRESETS.items()]
+        presets = PRESETS | QUESTION_PRESETS
+        width = max(map(len, presets))
+        return [f"{name:{width}}  {' '.join(text.split())}" for name, text in presets.items()]
     if kind == "datasets":
         from eidolon.benchmark.datasets import registry
 

@@ -91,6 +91,6 @@ def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["leaderboard", "run", "samples"])
+@pytest.mark.parametrize("name", ["leaderboard", "questions", "run", "samples"])
 def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
     assert json_schemas.read(name) == json_schemas.schemas()[name]
