@@ -102,10 +102,12 @@ class Reader(nn.Module):
     def __init__(self, model: "T5ForConditionalGeneration") -> None:
         super().__init__()
         self.model = model
-        self.heads = nn.ModuleDict({name: nn.Linear(model.config.d_model, 1) for name in HEADS})
-        for head in self.heads.values():
+        self.heads = nn.ModuleDict()
+        for name in HEADS:
+            head = nn.Linear(model.config.d_model, 1)
             nn.init.zeros_(head.weight)
             nn.init.constant_(head.bias, -3.0)
+            self.heads[name] = head
         self.claims_layer = (model.config.num_layers + 1) // 2
 
     def forward(
