@@ -46,7 +46,7 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     text = Text()
     position = 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.verdict != "hallucinated" or mention.start < position or mention.end > len(source):
+        if mention.verdict != "hallucinated" or not position <= mention.start < mention.end <= len(source):
             continue
         text.append(neutral(source[position : mention.start]))
         words = neutral(source[mention.start : mention.end])

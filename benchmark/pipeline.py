@@ -38,11 +38,11 @@ from eidolon.benchmark.run_folder import (
 )
 from eidolon.models.base import Decoding, Model, Request
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import Evidence, decide
 from eidolon.scorers.metric import JudgedSample, Metric
 from eidolon.scorers.scores import Scores, score
 from eidolon.scorers.signature import signature
 from eidolon.scorers.types import Judge, Judgement, Response
-from eidolon.scorers.verdict import with_verdicts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -127,12 +127,13 @@ def execute(run: Run, producer: Producer) -> Scores:
 
 def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
-    truth = {row.sample_id: row.objects for row in run.samples}
+    known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in run.samples}
     judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, JUDGE_BATCH)
     for batch in judgements.batches:
         folder.forget(SCORES)
-        judged = run.judge.judge(responses[judgements.span(batch)])
-        judgements.append([with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged])
+        batched = responses[judgements.span(batch)]
+        evidence = [known[response.sample_id] for response in batched]
+        judgements.append(decide(run.judge, run.judge.judge(batched), evidence))
     return judgements.records
 
 
@@ -150,7 +151,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         signature=run.signature(),
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
-        vocabulary=run.judge.vocabulary,
+        vocabulary=run.judge.vocabulary or None,
         responses=responses,
         seed=run.seed,
         resamples=run.resamples,

@@ -13,7 +13,7 @@ from typing import Any
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
 from eidolon.benchmark.pipeline import Generation, Run
-from eidolon.benchmark.plugins import make_judge, make_metrics
+from eidolon.benchmark.plugins import check_fit, make_judge, make_metrics, needs_references
 from eidolon.benchmark.prompts import find_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.models.base import Decoding
@@ -39,6 +39,12 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     prompt = find_prompt(config.prompt)
     judge = make_judge(config.judge.name, config.judge.options)
     metrics = make_metrics(config.metrics)
+    check_fit(judge, metrics)
+    if needing := needs_references(judge, metrics):
+        raise UserError(
+            f"{needing}: needs reference captions, which --dataset {config.dataset} has not; "
+            "score the responses with eidolon score --captions"
+        )
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")

@@ -89,10 +89,22 @@ def _package(entry: EntryPoint) -> str:
 
 
 judges: "Registry[Callable[..., Judge]]" = Registry(
-    "judge", "eidolon.judges", {"lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge"}
+    "judge",
+    "eidolon.judges",
+    {
+        "extract": "eidolon.scorers.judge_extract:ExtractJudge",
+        "lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge",
+        "nouns": "eidolon.scorers.judge_nouns:NounsJudge",
+        "words": "eidolon.scorers.judge_words:WordsJudge",
+    },
 )
 metrics: "Registry[Callable[..., Metric]]" = Registry(
     "metric",
     "eidolon.metrics",
-    {"chair": "eidolon.scorers.chair:Chair", "objects": "eidolon.scorers.objects:Objects"},
+    {
+        "aloha": "eidolon.scorers.aloha:Aloha",
+        "chair": "eidolon.scorers.chair:Chair",
+        "objects": "eidolon.scorers.objects:Objects",
+        "openchair": "eidolon.scorers.openchair:OpenChair",
+    },
 )
