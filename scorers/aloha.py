@@ -1,5 +1,4 @@
-"""ALOHa: how alike each object of a response is to the true object it is paired with (Petryk et al., NAACL
-2024)."""
+"""ALOHa: how alike the objects of a response are to those they are paired with (Petryk et al., 2024)."""
 
 from collections.abc import Sequence
 

@@ -18,8 +18,8 @@ BATCH = 64
 """Responses that the model is asked about at once."""
 MAX_NEW_TOKENS = 512
 PROMPT = (
-    "Below is a description of an image. List the physical objects, animals and people that it says are in the "
-    "image.\n"
+    "Below is a description of an image. List the physical objects, animals and people that it says are in "
+    "the image.\n"
     "- Name each one once, as a short singular noun from the description, without colours, numbers or "
     "other adjectives.\n"
     "- Leave out what the description says is absent, and what cannot be seen, such as feelings or sounds.\n"
@@ -83,7 +83,8 @@ class ExtractJudge:
     def signature(self) -> str:
         """Return which model extracts, how objects are matched, and which of them count."""
         concrete = "all" if self._concreteness is None else self._concreteness.signature()
-        return f"extract(model={self._model.signature()},match={self.matcher.signature()},concreteness={concrete})"
+        model, match = self._model.signature(), self.matcher.signature()
+        return f"extract(model={model},match={match},concreteness={concrete})"
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement a response, in order, verdicts not yet set."""

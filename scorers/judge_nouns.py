@@ -191,8 +191,7 @@ class Phrases:
 
 
 def is_object_noun(word: str) -> bool:
-    """Tell whether a lower-cased noun may name an object: not "side" or "group", no number, no single
-    letter."""
+    """Tell whether a lower-cased noun may name an object: "side", "group", numbers, letters do not."""
     return len(word) > 1 and word[0].isalpha() and word not in LIGHT_NOUNS | FUNCTION_WORDS
 
 

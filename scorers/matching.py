@@ -21,7 +21,7 @@ from eidolon.scorers.types import Judge, Judgement, Mention
 from eidolon.scorers.verdict import with_verdicts
 
 SIMILARITY = 0.7
-"""Cosine from which two nouns are taken for one object unless the user says otherwise. Ours, from no paper."""
+"""Cosine from which two nouns are taken for one object unless the user says otherwise: our choice."""
 
 Kind: TypeAlias = Literal["objects", "references", "asked"]
 
@@ -63,8 +63,7 @@ class OpenJudge(Protocol):
 
 
 def decide(judge: Judge, judgements: Iterable[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
-    """Return the judgements with verdicts, by the judge's matcher or, for a closed vocabulary, by the
-    objects."""
+    """Return the judgements with verdicts, by the judge's matcher, for a closed vocabulary by the objects."""
     if isinstance(judge, OpenJudge):
         return judge.matcher.match(list(judgements), evidence)
     return [with_verdicts(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
@@ -110,8 +109,7 @@ class NameMatcher:
         return self._categories.get(name) or self._categories.get(one) or one
 
     def join(self, objects: Collection[str], named: Collection[str]) -> frozenset[str]:
-        """Return the objects, and those of the named that none of them stands for, by their canonical
-        names."""
+        """Return the objects, with those of the named that none of them stands for, canonical."""
         there = {self.canonical(name) for name in objects}
         return frozenset(objects) | frozenset({self.canonical(name) for name in named} - there)
 
@@ -120,8 +118,7 @@ class NameMatcher:
         return [self._match(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
 
     def pair(self, nouns: Collection[str], objects: Collection[str]) -> dict[str, tuple[str, float]]:
-        """Return for each noun that is paired the object and the similarity; the order of either changes
-        nothing."""
+        """Return noun → (object, similarity) for what is paired; no order changes it."""
         pairs: dict[str, tuple[str, float]] = {}
         for key in (plain, singular_name, self.canonical):
             # Of objects with one key the first by the alphabet stands for all.

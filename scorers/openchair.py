@@ -1,4 +1,4 @@
-"""OpenCHAIR: the share of a response's nouns that the references deny (Ben-Kish et al., EMNLP 2024)."""
+"""OpenCHAIR: the share of a response's nouns that the references deny (Ben-Kish et al., 2024)."""
 
 from collections.abc import Sequence
 

@@ -11,11 +11,9 @@ from eidolon.scorers.tagged import singular, stem, words_of
 from eidolon.scorers.types import Judgement, Mention
 
 GROUNDED = 0.5
-"""Support from which a word counts as grounded: half of the references that state a number must agree with
-it."""
+"""Support from which a word is grounded: half of the references that state a number must state this one."""
 MIN_SHARED = 4
-"""Letters of a stem that begins or ends another before the two are taken for relatives: `wood` and
-`wooden`."""
+"""Letters of a stem that begins or ends another before the two count as relatives: `wood`, `wooden`."""
 _CACHE = 200_000
 
 
@@ -97,8 +95,7 @@ def stated_numbers(words: Sequence[str]) -> frozenset[int]:
 
 @lru_cache(_CACHE)
 def related(one: str, other: str) -> bool:
-    """Tell whether two stems are the same, or one begins or ends with the other and is long enough to
-    tell."""
+    """Tell whether two stems are the same, or one that is long enough begins or ends the other."""
     short, long = sorted((one, other), key=len)
     return one == other or (len(short) >= MIN_SHARED and (long.startswith(short) or long.endswith(short)))
 
