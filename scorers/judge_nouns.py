@@ -128,8 +128,8 @@ class TaggedNouns:
                 position += length
                 continue
             position += 1
-            followed = position < len(tokens) and tokens[position].is_noun
-            # A phrase of the lexicon begins a noun of its own: "kitchen fire hydrant".
+            # A plural ends its run, since it seldom modifies: "dogs chase", whatever "chase" is taken for.
+            followed = token.tag != "NNS" and position < len(tokens) and tokens[position].is_noun
             if token.is_noun and not followed and is_object_noun(token.text):
                 found.append(Noun(token.start, token.end, singular(token.text)))
         return found
