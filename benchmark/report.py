@@ -79,7 +79,7 @@ def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
     """Yield the response in pieces, each a mention or the text between two."""
     source, position = response.response or "", 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.start < position:  # two mentions in one span: the first shows
+        if mention.start < position or not mention.text:  # two mentions in one span: the first shows
             continue
         yield Piece(neutral(source[position : mention.start]))
         yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)

@@ -20,6 +20,14 @@ LIGHT_NOUNS = words(
     """
 )
 """Nouns that say where, how many or what kind rather than what."""
+NO_OBJECTS = LIGHT_NOUNS | words(
+    """
+    air angle atmosphere beauty color colors colour colours condition design drawing frame height length
+    lighting look moment mood motion order pattern size sizes sense shape shapes style sunlight texture use
+    weather width
+    """
+)
+"""Nouns that name no object one could point at, in descriptions of images."""
 LIGHT_ADJECTIVES = words(
     """
     assorted big different giant huge large little long multiple old older open other own same several short

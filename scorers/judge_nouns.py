@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from eidolon.scorers.content_words import LIGHT_NOUNS
+from eidolon.scorers.content_words import NO_OBJECTS
 from eidolon.scorers.english import FUNCTION_WORDS
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.judgeability import classify
@@ -192,7 +192,7 @@ class Phrases:
 
 def is_object_noun(word: str) -> bool:
     """Tell whether a lower-cased noun may name an object: "side", "group", numbers, letters do not."""
-    return len(word) > 1 and word[0].isalpha() and word not in LIGHT_NOUNS | FUNCTION_WORDS
+    return len(word) > 1 and word[0].isalpha() and word not in NO_OBJECTS | FUNCTION_WORDS
 
 
 def _load_pipeline(name: str, lexicon: Lexicon) -> ParsedNouns:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import Record
 
 
@@ -159,6 +160,13 @@ def _load_shipped(name: str) -> Lexicon:
     if name not in known:
         raise UserError(f"unknown lexicon {name!r}{did_you_mean(name, known)} (or the path of a .json file)")
     return Lexicon.model_validate_json((files("eidolon.scorers") / "data" / f"{name}.json").read_bytes())
+
+
+def label(lexicon: Lexicon) -> str:
+    """Return its name for a signature, with a hash of its content unless it is the shipped one of that name."""
+    if lexicon.name in available_lexicons() and lexicon == load_lexicon(lexicon.name):
+        return lexicon.name
+    return hashed(lexicon.name, lexicon.model_dump_json())
 
 
 def _read_file(path: Path) -> Lexicon:

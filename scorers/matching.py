@@ -14,7 +14,7 @@ import numpy as np
 
 from eidolon.scorers.embeddings import Embedder
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.lexicon import Lexicon
+from eidolon.scorers.lexicon import Lexicon, label
 from eidolon.scorers.metric import FloatArray
 from eidolon.scorers.tagged import singular
 from eidolon.scorers.types import Judge, Judgement, Mention
@@ -97,7 +97,7 @@ class NameMatcher:
 
     def signature(self) -> str:
         """Return the synonyms' lexicon, and the embeddings with their threshold."""
-        stages = f"names+{self._lexicon.name}"
+        stages = f"names+{label(self._lexicon)}"
         if self.embedder is None:
             return stages
         return f"{stages}+{self.embedder.signature()}>={self._threshold:g}"

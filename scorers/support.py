@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from eidolon.scorers.content_words import NUMBERS, PAIRS, alike
 from eidolon.scorers.english import FUNCTION_WORDS
-from eidolon.scorers.lexicon import Lexicon
+from eidolon.scorers.lexicon import Lexicon, label
 from eidolon.scorers.matching import Evidence, Kind
 from eidolon.scorers.tagged import singular, stem, words_of
 from eidolon.scorers.types import Judgement, Mention
@@ -14,6 +14,8 @@ GROUNDED = 0.5
 """Support from which a word is grounded: half of the references that state a number must state this one."""
 MIN_SHARED = 4
 """Letters of a stem that begins or ends another before the two count as relatives: `wood`, `wooden`."""
+MAX_DIGITS = 9
+"""A longer run of digits is no count of anything."""
 _CACHE = 200_000
 
 
@@ -33,7 +35,7 @@ class SupportMatcher:
 
     def signature(self) -> str:
         """Return what supports, with the lexicon of the synonyms."""
-        return f"references+{self._lexicon.name}"
+        return f"references+{label(self._lexicon)}"
 
     def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
         """Return the judgements with the support of each word as its similarity."""
@@ -84,7 +86,7 @@ def number(word: str) -> int | None:
     """Return the number that a word states, None for any other word and for one."""
     if word in NUMBERS:
         return NUMBERS[word]
-    return int(word) if word.isdecimal() and int(word) != 1 else None
+    return int(word) if word.isdecimal() and len(word) <= MAX_DIGITS and int(word) != 1 else None
 
 
 def stated_numbers(words: Sequence[str]) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Nouns matched with true objects: the stages, and the assignment against all permutations."""
 
+import re
 from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
@@ -160,4 +161,6 @@ def test_thresholds() -> None:
 
 def test_signatures() -> None:
     assert NameMatcher(COCO).signature() == "names+coco80"
+    own = COCO.model_copy(update={"pairs": {}})
+    assert re.fullmatch("names[+]coco80#[0-9a-f]{12}", NameMatcher(own).signature())
     assert NameMatcher(COCO, Letters(), 0.5).signature() == "names+coco80+embeddings=letters>=0.5"
