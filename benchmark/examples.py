@@ -49,7 +49,7 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     text = Text()
     position = 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.verdict != "hallucinated" or mention.start < position or mention.end > len(source):
+        if mention.verdict != "hallucinated" or not position <= mention.start < mention.end <= len(source):
             continue
         if mention.start == mention.end:
             continue

@@ -42,12 +42,12 @@ from eidolon.benchmark.run_folder import (
 )
 from eidolon.models.base import Decoding, Model, Request
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import Evidence, decide
 from eidolon.scorers.metric import JudgedSample, Metric
 from eidolon.scorers.scores import Scores, score
 from eidolon.scorers.signature import signature
 from eidolon.scorers.throne_judged import calibrate_judge
 from eidolon.scorers.types import Judge, Judgement, Response, VotingJudge
-from eidolon.scorers.verdict import with_verdicts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -147,7 +147,7 @@ def execute(run: Run, producer: Producer) -> Scores:
 
 def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
-    truth = {row.sample_id: row.objects for row in run.samples}
+    known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in run.samples}
     slow: int | None = getattr(run.judge, "batch", None)
     judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, slow or JUDGE_BATCH)
     if not judgements.batches:
@@ -156,8 +156,9 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
     shown = meter(f"{run.name}, judge {run.judge.name}", len(run.keys), len(judgements.records))
     with shown if slow else nullcontext() as progress:
         for batch in judgements.batches:
-            judged = run.judge.judge(responses[judgements.span(batch)])
-            found = [with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged]
+            batched = responses[judgements.span(batch)]
+            evidence = [known[response.sample_id] for response in batched]
+            found = decide(run.judge, run.judge.judge(batched), evidence)
             judgements.append(found)
             if progress is not None:
                 progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
@@ -180,7 +181,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         signature=run.signature(),
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
-        vocabulary=run.judge.vocabulary,
+        vocabulary=run.judge.vocabulary or None,
         calibration=calibrate_judge(run.judge, judged) if isinstance(run.judge, VotingJudge) else None,
         responses=responses,
         seed=run.seed,

@@ -15,7 +15,7 @@ from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
 from eidolon.benchmark.pipeline import Asked, Generation, Run
-from eidolon.benchmark.plugins import make_judge, make_metrics
+from eidolon.benchmark.plugins import check_fit, make_judge, make_metrics, needs_references
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
@@ -127,6 +127,12 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
     prompt = find_prompt(config.prompt)
     judge = make_judge(config.judge.name, config.judge.options)
     metrics = make_metrics(config.metrics, judge)
+    check_fit(judge, metrics)
+    if needing := needs_references(judge, metrics):
+        raise UserError(
+            f"{needing}: needs reference captions, which --dataset {config.dataset} has not; "
+            "score the responses with eidolon score --captions"
+        )
 
     def ask(source: SampleSource) -> _Task:
         for sample in source.samples:

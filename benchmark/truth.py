@@ -15,6 +15,7 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import OpenJudge
 from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
@@ -70,17 +71,23 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
     """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
 
-    Captions are short and there are many: a judge of several votes has its lexicon read them.
+    Captions are short and there are many: a judge of several votes has its lexicon read them. One with an open
+    vocabulary has a reader for them, or none where captions join no truth.
     """
+    reader: Judge | None = judge
     if isinstance(judge, VotingJudge):
-        judge = judge.reader() or judge
+        reader = judge.reader() or judge
+    elif isinstance(judge, OpenJudge):
+        reader = judge.reader
+    if reader is None:
+        return {}
     texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
     responses = (
         Response(sample_id=str(index), image_id=image_id, response=caption)
         for index, (image_id, caption) in enumerate(texts)
     )
     named: dict[ImageId, set[str]] = {image_id: set() for image_id in captions}
-    for (image_id, _), judgement in zip(texts, judge.judge(responses), strict=True):
+    for (image_id, _), judgement in zip(texts, reader.judge(responses), strict=True):
         named[image_id].update(mention.category for mention in judgement.mentions)
     return {image_id: frozenset(names) for image_id, names in named.items()}
 

@@ -1,12 +1,10 @@
 """A judge of answers to questions of the kind "is there a …?": a yes names the object that was asked about."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
-from eidolon.scorers.types import Judgement, Mention, Response
+from eidolon.scorers.placing import Places, judged, why_missing
+from eidolon.scorers.types import Judgement, Response
 from eidolon.scorers.yes_no import find_policy
-
-NO_RESPONSE = "no response"
 
 
 class YesNoJudge:
@@ -31,23 +29,9 @@ class YesNoJudge:
 
     def _judge_one(self, response: Response) -> Judgement:
         answer = response.response
-        mentions: tuple[Mention, ...] = ()
-        if answer is not None and self._parse(answer):
-            mentions = (self._mention(response.sample_id, answer, response.token_ends),)
-        return Judgement(
-            sample_id=response.sample_id,
-            image_id=response.image_id,
-            generation=response.generation,
-            mentions=mentions,
-            unscored=(response.error or NO_RESPONSE) if answer is None else None,
-        )
-
-    def _mention(self, sample_id: str, answer: str, token_ends: tuple[int, ...] | None) -> Mention:
-        return Mention(
-            category=self._categories[sample_id],
-            text=answer,
-            start=0,
-            end=len(answer),
-            word=0,
-            token=bisect_right(token_ends, 0) if answer and token_ends else None,
-        )
+        if answer is None:
+            return judged(response, unscored=why_missing(response))
+        if not self._parse(answer):
+            return judged(response)
+        category = self._categories[response.sample_id]
+        return judged(response, [Places(response).mention(0, len(answer), category)])
