@@ -71,9 +71,9 @@ class Mention(Record):
     weight: float | None = None
     """How surely the mention is wrong if nothing supports it, 0 to 1, where the judge says."""
     match: str | None = None
-    """Of an open vocabulary: the true object, or the word of a reference, that it was paired with."""
+    """Of an open vocabulary: the true object that it was paired with."""
     similarity: float | None = None
-    """Of an open vocabulary: how well the two agree, 0 to 1; 0 where it was paired with nothing."""
+    """Of an open vocabulary, 0 to 1: how alike the two are, or how far the references support the word."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
