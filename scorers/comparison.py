@@ -117,7 +117,7 @@ class ComparedFamily(Record):
 
     def quantities(self) -> dict[str, Compared]:
         """Return the quantities by name."""
-        return dict(self.__pydantic_extra__)
+        return dict(self.__pydantic_extra__ or {})
 
     @model_serializer(mode="wrap")
     def _per_category_last(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -314,8 +314,15 @@ def decide(families: Mapping[str, Mapping[str, Compared]]) -> dict[str, dict[str
     return decided
 
 
-def _outcome(value: Compared, p: float) -> Outcome:
-    if p >= ALPHA or not value.difference:
+def _outcome(value: Compared, p: float) -> Outcome | None:
+    """Say who is better where test and interval both say that there is a difference.
+
+    Either alone may mislead: swapped labels mix the denominators of two runs of which one says much more, and
+    the interval is not adjusted for the number of quantities.
+    """
+    if value.ci is None:
+        return None
+    if p >= ALPHA or not value.difference or value.ci[0] <= 0 <= value.ci[1]:
         return "no_significant_difference"
     return "b_better" if (value.difference > 0) == value.higher_is_better else "a_better"
 
