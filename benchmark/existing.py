@@ -65,7 +65,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     metrics = make_metrics(request.metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    known = read_objects(request.objects, judge.vocabulary)
+    known = read_objects(request.objects, judge)
     truth = join_truth(lines, known, request.responses, request.objects)
     if captions := gather_captions(lines, request.responses, request.captions):
         for image_id, objects in objects_in(captions, judge).items():

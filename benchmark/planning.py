@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.config import ModelSpec, RunConfig
-from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
+from eidolon.benchmark.datasets import SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.pipeline import Generation, Run
 from eidolon.benchmark.plugins import make_judge, make_metrics
 from eidolon.benchmark.prompts import find_prompt
@@ -45,13 +45,14 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     source = load_dataset(
         config.dataset, limit=config.limit, seed=config.seed, options=config.dataset_options
     )
-    for sample in source.samples:
-        check_objects(
-            sample.objects, judge.vocabulary, f"--dataset {config.dataset}: sample {sample.sample_id!r}"
-        )
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
     samples = tuple(
-        SampleRow(sample_id=s.sample_id, image_id=s.image_id, objects=s.objects, image_sha256=s.image_sha256)
+        SampleRow(
+            sample_id=s.sample_id,
+            image_id=s.image_id,
+            objects=judged_objects(s.objects, judge, f"--dataset {config.dataset}: sample {s.sample_id!r}"),
+            image_sha256=s.image_sha256,
+        )
         for s in source.samples
     )
     runs = []

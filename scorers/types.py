@@ -1,7 +1,7 @@
 """The records that travel between the stages of a run; each is one line of a file in the run folder."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,6 +75,14 @@ class Judgement(Record):
     generation: int = 0
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
+
+
+@runtime_checkable
+class NarrowedJudge(Protocol):
+    """A judge that may report fewer categories than it knows; truth is cut to those it reports."""
+
+    known: tuple[str, ...]
+    """The categories before it was narrowed, `vocabulary` among them."""
 
 
 class Judge(Protocol):

@@ -244,7 +244,7 @@ def _truth(
     response_lines = [item.line for item in flagged]
     truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
     if asked.objects is not None:
-        known = read_objects(asked.objects, judge.vocabulary)
+        known = read_objects(asked.objects, judge)
         truth = join_truth(response_lines, known, asked.responses, asked.objects)
     for image_id, objects in objects_in(captions, judge).items():
         truth[image_id] |= objects
