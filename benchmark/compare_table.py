@@ -4,19 +4,20 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.compare import Comparison, Run
 from eidolon.benchmark.neutral import one_line
-from eidolon.scorers.comparison import Compared
+from eidolon.scorers.comparison import Compared, ComparedFamily
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
 BETTER = {"a_better": "A", "b_better": "B", "no_significant_difference": "neither", None: "-"}
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print the comparison; 80 columns are enough for the table."""
+    """Print the comparison; what is too narrow for the table gets three lines a quantity."""
 
     def say(line: str, style: str = "") -> None:
         console.print(Text(one_line(line), style=style), soft_wrap=True)
@@ -26,7 +27,13 @@ def show(comparison: Comparison, console: Console) -> None:
     for differing in comparison.differs:
         told = " (by --allow)" if differing.allowed_by == "flag" else ""
         say(f"differs: {differing.part}{told}: {differing.a} / {differing.b}")
-    console.print(_table(comparison))
+    compared = f"{comparison.a.compared} responses, {comparison.clusters} {comparison.unit}"
+    say(f"B - A on {compared}, 95 % intervals")
+    table = _table(comparison)
+    # Measured without a limit, which would count as met.
+    least = Measurement.get(console, console.options.update(max_width=1000), table).minimum
+    narrow = least > console.width
+    console.print(_stacked(comparison) if narrow else table)
     for family, values in comparison.metrics.items():
         for name, value in values.quantities().items():
             if value.mcnemar is not None:
@@ -44,33 +51,49 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _table(comparison: Comparison) -> Table:
-    compared = f"{comparison.a.compared} responses, {comparison.clusters} {comparison.unit}"
-    table = Table(
-        title=f"B - A on {compared}, 95 % intervals",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
-    )
-    table.add_column("", overflow="fold", min_width=10)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("", overflow="fold", min_width=12)
     for title in ("A", "B", "B - A", "p (Holm)", "MDE"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("better")
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("better", no_wrap=True)
     for family, values in comparison.metrics.items():
         table.add_row(Text(one_line(family), style="bold"))
-        for name, value in values.quantities().items():
-            if value.a is None and value.b is None:
-                continue
+        for name, value in _defined(values):
             table.add_row(
                 Text(f"  {one_line(name)}{ARROWS[value.higher_is_better]}"),
                 _figure(value.a),
                 _figure(value.b),
                 _difference(value),
-                "-" if value.p_holm is None else _p(value.p_holm),
+                _holm(value),
                 _figure(value.mde),
                 BETTER[value.outcome],
             )
     return table
+
+
+def _stacked(comparison: Comparison) -> Text:
+    """Return the same without columns."""
+    lines = []
+    for family, values in comparison.metrics.items():
+        for name, value in _defined(values):
+            lines += [
+                f"{one_line(family)}.{one_line(name)}{ARROWS[value.higher_is_better]}",
+                f"  {_figure(value.a)} / {_figure(value.b)}, " + _difference(value).replace("\n", "\n  "),
+                f"  p {_holm(value)}, MDE {_figure(value.mde)}, better {BETTER[value.outcome]}",
+            ]
+    return Text("\n".join(lines))
+
+
+def _defined(values: ComparedFamily) -> Iterator[tuple[str, Compared]]:
+    return (
+        (name, value)
+        for name, value in values.quantities().items()
+        if value.a is not None or value.b is not None
+    )
+
+
+def _holm(value: Compared) -> str:
+    return "-" if value.p_holm is None else _p(value.p_holm)
 
 
 def _findings(comparison: Comparison) -> Iterator[str]:

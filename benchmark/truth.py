@@ -1,6 +1,6 @@
 """Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 

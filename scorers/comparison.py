@@ -144,9 +144,7 @@ def paired_bootstrap(
     drawn: Mapping[str, FloatArray] = {}
     if len(totals) > 1 and resamples > 0:
         drawn = resample(totals, differences, seed=seed, resamples=resamples)
-    return {
-        name: _difference(first[name], second[name], drawn.get(name)) for name in first if name in second
-    }
+    return {name: _difference(first[name], second[name], drawn.get(name)) for name in first if name in second}
 
 
 def randomisation(
@@ -215,12 +213,15 @@ def mcnemar(right_a: Sequence[bool], right_b: Sequence[bool]) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down method (1979), in the same order."""
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests
+    """Return p-values adjusted by Holm's step-down method (1979), in the same order.
 
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    The i-th smallest of m becomes the largest of (m - j + 1) · p_j over j ≤ i, at most 1.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order]))
+    return [float(value) for value in adjusted]
 
 
 def minimum_detectable_effect(error: float) -> float:

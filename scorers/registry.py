@@ -99,14 +99,17 @@ def first_sentence(target: str) -> str:
     try:
         found = find_spec(module.strip())
         source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
-        node: ast.AST | None = ast.parse(source)
+        node: ast.AST = ast.parse(source)
     except Exception:  # a plug-in's package may be broken in any way; using it says how
         return ""
     for part in attribute.strip().split(".") if attribute else ():
-        node = next((n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part), None)
-        if node is None:
+        inner = next((n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part), None)
+        if inner is None:
             return ""
-    documented = ast.get_docstring(node) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else None
+        node = inner
+    documented = (
+        ast.get_docstring(node) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else None
+    )
     return _SENTENCE_END.split(" ".join((documented or "").partition("\n\n")[0].split()))[0].rstrip(".")
 
 
