@@ -36,6 +36,8 @@ JUDGED_BY = ("reading", "vocabulary")
 JUDGE_IS_COMPARED = ("detection",)
 """Families that measure the judge, so that another judge is what a comparison is about."""
 
+_QUESTIONS = re.compile(r",splits=[^,)]*,questions#[0-9a-f]+")
+"""Which questions a probe asked, in its policy: the shared ones are compared one by one."""
 _SETTING = re.compile(r"(?:^|,)(\w+)=")
 
 
@@ -127,7 +129,6 @@ def compare(path_a: Path, path_b: Path, wanted: Wanted) -> Comparison:
     differs = _check_alike(a, b, keys, shared_families, wanted.allow)
     images = _images(a, b, keys, shared_families[0])
     unit = "items" if "over items" in (a.scores.intervals.method if a.scores.intervals else "") else "images"
-    same_rules = a.signature["policy"] == b.signature["policy"]
     values: dict[str, dict[str, Compared]] = {}
     categories: dict[str, dict[str, dict[str, Compared]] | None] = {}
     equal = True
@@ -138,7 +139,7 @@ def compare(path_a: Path, path_b: Path, wanted: Wanted) -> Comparison:
             pair.a,
             pair.b,
             images,
-            test=same_rules,
+            test=a.families[family].rules == b.families[family].rules,
             answers=pair.answers,
             unit=unit,
             seed=wanted.seed,
@@ -296,7 +297,8 @@ def _check_alike(
         differs.append(Differing(part=part, a=here, b=there, allowed_by="nature" if nature else "flag"))
     if refused:
         parts = "; ".join(f"{part} ({here} / {there})" for part, here, there in refused)
-        names = ",".join(dict.fromkeys(part for part, _, _ in refused))
+        named = dict.fromkeys(part for part, _, _ in refused)
+        names = ",".join(part for part in named if part not in JUDGED_BY or "judge" not in named)
         raise UserError(
             f"{a.path} and {b.path}: differ in {parts}; compare runs that were scored alike, or give --allow {names}"
         )
@@ -315,8 +317,9 @@ def _differing_settings(a: Reread, b: Reread) -> list[tuple[str, str, str]]:
         if here != there:
             found.append((part, here, there))
     for part in ("prompt", "policy", "decoding", "eidolon"):
-        if a.signature[part] != b.signature[part]:
-            found.append((part, a.signature[part], b.signature[part]))
+        here, there = (_QUESTIONS.sub("", run.signature[part]) for run in (a, b))
+        if here != there:
+            found.append((part, here, there))
     return found
 
 
@@ -331,12 +334,12 @@ def _differing_truth(
     for family in families:
         for key in keys:
             here, there = (run.families[family].scored[key] for run in (a, b))
-            hashes = here.image_sha256, there.image_sha256
             if here.truth != there.truth:
                 where = f"sample {excerpt(key[0])}: "
                 return [("dataset", where + _cut(here.truth), _cut(there.truth))]
-            if None not in hashes and hashes[0] != hashes[1]:
-                return [("dataset", f"sample {excerpt(key[0])}: one picture", "another picture")]
+            for name in here.evidence.keys() & there.evidence.keys():
+                if here.evidence[name] != there.evidence[name]:
+                    return [("dataset", f"sample {excerpt(key[0])}: {name} of A", f"{name} of B")]
     return []
 
 

@@ -131,16 +131,16 @@ def load_dataset(name: str, *, limit: int | None, seed: int, options: Mapping[st
 
 
 def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str) -> None:
-    """Raise a UserError for a category that the judge does not know."""
+    """Raise a UserError for a category that the judge does not know; an open vocabulary, empty, knows all."""
     for name in objects:
-        if name not in vocabulary:
+        if vocabulary and name not in vocabulary:
             raise UserError(f"{where}: unknown category {name!r}{did_you_mean(name, list(vocabulary))}")
 
 
 def judged_objects(objects: Sequence[str], judge: Judge, where: str) -> tuple[str, ...]:
     """Return the objects that the judge reports; one that it does not even know is a UserError."""
     check_objects(objects, judge.known if isinstance(judge, NarrowedJudge) else judge.vocabulary, where)
-    return tuple(name for name in objects if name in judge.vocabulary)
+    return tuple(name for name in objects if not judge.vocabulary or name in judge.vocabulary)
 
 
 def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":

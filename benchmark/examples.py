@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from eidolon.benchmark.neutral import neutral, one_line
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.run_folder import JUDGEMENTS, QUESTIONS, RESPONSES
 from eidolon.scorers.types import Judgement, Response
 
 COUNT = 3
@@ -21,8 +21,10 @@ def show_examples(run: Path, name: str, console: Console, count: int = COUNT) ->
     if not pairs:
         return
     console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
+    asked = (run / QUESTIONS).exists()
     for response, judgement in pairs[:count]:
-        heading = (f"\nsample {one_line(response.sample_id)}: ", "dim")
+        question = f", {one_line(response.prompt or '')}" if asked else ""
+        heading = (f"\nsample {one_line(response.sample_id)}{question}: ", "dim")
         text = marked(response, judgement, plain=not console.is_terminal)
         console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
 
@@ -40,13 +42,16 @@ def read_judged(run: Path) -> list[tuple[Response, Judgement]]:
 def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     """Return the response with hallucinated mentions red and underlined, or as `[!fridge!]` in plain text.
 
-    Whatever the model wrote is shown as text: escape sequences and markup in it have no effect.
+    Mentions whose judge does not say where they stand are named below it. Whatever the model wrote is shown as
+    text: escape sequences and markup in it have no effect.
     """
     source = (response.response or "")[:LENGTH]
     text = Text()
     position = 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.verdict != "hallucinated" or mention.start < position or mention.end > len(source):
+        if mention.verdict != "hallucinated" or not position <= mention.start < mention.end <= len(source):
+            continue
+        if mention.start == mention.end:
             continue
         text.append(neutral(source[position : mention.start]))
         words = neutral(source[mention.start : mention.end])
@@ -55,6 +60,8 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     text.append(neutral(source[position:]))
     if len(response.response or "") > LENGTH:
         text.append(" …")
+    if unplaced := [m.category for m in judgement.mentions if m.verdict == "hallucinated" and not m.end]:
+        text.append(f"\nhallucinated: {one_line(', '.join(unplaced))}", style=None if plain else "bold red")
     return text
 
 

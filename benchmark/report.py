@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eidolon.benchmark import calibration_table
 from eidolon.benchmark.neutral import neutral, one_line
 from eidolon.benchmark.run_folder import SampleRow
 from eidolon.scorers.scores import Family, Scores, Value
@@ -14,6 +15,8 @@ from eidolon.scorers.types import Judgement, Response
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from eidolon.benchmark.probe.questions import QuestionRow
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SAMPLES = 24
@@ -41,8 +44,9 @@ def render_report(
     responses: Sequence[Response],
     judgements: Sequence[Judgement],
     picture: Picture,
+    questions: "Sequence[QuestionRow]" = (),
 ) -> str:
-    """Return the page, without responses the scores alone.
+    """Return the page, without responses the scores alone. `questions` are what the responses answer.
 
     Text from models and files is escaped: nothing in it can run or hide.
     """
@@ -50,7 +54,15 @@ def render_report(
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     truth = {row.sample_id: row.objects for row in rows}
-    order = sorted(range(len(responses)), key=lambda i: -_hallucinations(judgements[i]))[:SAMPLES]
+    asked = {question.question_id: question for question in questions}
+
+    def badness(judgement: Judgement) -> int:
+        question = asked.get(judgement.sample_id)
+        if question is None or judgement.unscored is not None:
+            return _hallucinations(judgement)
+        return int(bool(judgement.mentions) != (question.label == "yes"))
+
+    order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SAMPLES]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
@@ -60,12 +72,20 @@ def render_report(
             for variant in scores.variants
         ],
         categories=_categories(scores),
+        calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),
+        first="that are wrong" if questions else "that hallucinate most",
         samples=[
             {
                 "id": one_line(responses[i].sample_id),
+                "question": _question(asked.get(responses[i].sample_id)),
                 "pieces": list(split(responses[i], judgements[i])),
                 "unscored": one_line(judgements[i].unscored or ""),
+                "unplaced": [
+                    Piece(one_line(m.category), m.verdict)
+                    for m in judgements[i].mentions
+                    if not m.end and m.verdict != "ignored"
+                ],
                 "objects": truth[responses[i].sample_id],
                 # A sample that failed may have failed for want of a readable picture.
                 "picture": _encode(picture(responses[i].sample_id)) if responses[i].error is None else None,
@@ -79,12 +99,17 @@ def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
     """Yield the response in pieces, each a mention or the text between two."""
     source, position = response.response or "", 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.start < position:  # two mentions in one span: the first shows
+        # Of two mentions in one span the first shows; one without a span stands below the text.
+        if mention.start < position or mention.start == mention.end:
             continue
         yield Piece(neutral(source[position : mention.start]))
         yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
         position = mention.end
     yield Piece(neutral(source[position:]))
+
+
+def _question(row: "QuestionRow | None") -> str:
+    return "" if row is None else f"{one_line(row.text)} In truth: {row.label}."
 
 
 def _hallucinations(judgement: Judgement) -> int:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
+from eidolon.benchmark.plugins import takes_judge
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
     RESPONSES,
@@ -36,7 +37,7 @@ from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, Judg
 from eidolon.scorers.pope import AnsweredQuestion, Pope
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.signature import parse
-from eidolon.scorers.throne import Throne, VotedImage
+from eidolon.scorers.throne import MODES, Throne, VotedImage
 from eidolon.scorers.types import ImageId, Judgement, Response
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
@@ -65,7 +66,8 @@ class Scored:
     """What was asked and what is true, as a text: samples with another are not the same sample."""
     sample: Any
     """What the metric takes."""
-    image_sha256: str | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """What else is known of the sample, by name: only what both runs know can differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class FamilyReading:
     scored: dict[Key, Scored]
     metric: Callable[[Sequence[Any]], SampleMetric]
     """Constructed for all samples that it is to take."""
+    rules: str = ""
+    """How the metric was set: labels can be swapped only between runs that are computed by the same rules."""
     categories: Categories | None = None
     answers: tuple[str, ...] = ()
     """The quantities that are shares of right answers to yes/no questions."""
@@ -114,12 +118,14 @@ def reread(path: Path) -> Reread:
     families: dict[str, FamilyReading] = {}
     unread: dict[str, str] = {}
     for family in scores.metrics:
-        reader = READERS.get(family) or (
-            partial(_judged, family=family) if family in registry.metrics.names() else None
-        )
-        if reader is None:
+        reader = READERS.get(family)
+        if reader is None and family not in registry.metrics.names():
             unread[family] = "no metric of this name is installed"
             continue
+        if reader is None and takes_judge(registry.metrics.get(family)):
+            unread[family] = "its metric is made for a judge, which a folder does not hold"
+            continue
+        reader = reader or partial(_judged, family=family)
         try:
             families[family] = reader(folder)
         except KeyError as error:
@@ -186,12 +192,12 @@ class _Folder:
             return frozenset((r.sample_id, r.generation) for r in self.lines(RESPONSES, Response))
         return frozenset((sample_id, 0) for sample_id in self.record.sample_ids)
 
-    def policy(self, name: str) -> str:
-        """Return a setting from the policy of the signature, `pope(policy=original)`."""
-        found = re.search(rf"[(,]{name}=([^,)]*)", self.signature["policy"])
+    def setting(self, name: str, part: str = "policy") -> str:
+        """Return a setting from a part of the signature, `policy=pope(policy=original)`."""
+        found = re.search(rf"[(,]{name}=([^,)]*)", self.signature[part])
         if found is None:
             raise UserError(
-                f"{self.path / SCORES}: the signature's policy {self.signature['policy']!r} has no {name!r}; "
+                f"{self.path / SCORES}: the signature's {part} {self.signature[part]!r} has no {name!r}; "
                 "score the answers again"
             )
         return found[1]
@@ -218,7 +224,7 @@ def _judged(folder: _Folder, family: str) -> FamilyReading:
                 row.image_id,
                 _text(row.objects),
                 JudgedSample(response, judgement, frozenset(row.objects)),
-                row.image_sha256,
+                _evidence(row),
             )
     metric = registry.metrics.get(family)()
     categories = None
@@ -226,34 +232,43 @@ def _judged(folder: _Folder, family: str) -> FamilyReading:
     if vocabulary is not None and isinstance(metric, CategoryMetric):
         split = metric.by_category(vocabulary)
         categories = Categories(vocabulary, split, split.statistics)
-    return FamilyReading(scored, lambda _: metric, categories)
+    return FamilyReading(scored, lambda _: metric, categories=categories)
 
 
 def _throne(folder: _Folder) -> FamilyReading:
-    """Read the votes of judges. Cells without a mention are absent; how few votes they had changes nothing."""
-    threshold, _, voters = folder.policy("threshold").partition("of")
+    """Read the votes of judges, from files of answers or of a judge of ours.
+
+    Cells of which a judgement says nothing are absent; how few votes they had changes nothing.
+    """
+    own = "threshold=" not in folder.signature["policy"]
+    threshold, _, voters = folder.setting("threshold", "judge" if own else "policy").partition("of")
+    mode = MODES[0] if own else folder.setting("mode")
     categories = folder.vocabulary("throne")
     if categories is None:
         raise UserError(f"{folder.path / SCORES}: throne has no categories; score the answers again")
-    metric = Throne(folder.policy("mode"), int(threshold), int(voters), len(categories))
+    metric = Throne(mode, int(threshold), int(voters), len(categories))
     position = {name: i for i, name in enumerate(categories)}
-    judgements = {judgement.sample_id: judgement for judgement in folder.lines(JUDGEMENTS, Judgement)}
+    rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
     scored = {}
-    for row in folder.lines(SAMPLES, SampleRow):
+    for judgement in folder.lines(JUDGEMENTS, Judgement):
+        if judgement.unscored is not None:
+            continue
+        row = rows[judgement.sample_id]
         votes, truth = np.zeros(len(categories), dtype=np.int64), np.zeros(len(categories), dtype=bool)
-        for mention in judgements[row.sample_id].mentions:
-            votes[position[mention.category]] = sum((mention.votes or {}).values())
+        cells = judgement.votes or {m.category: m.votes or {} for m in judgement.mentions}
+        for category, cast in cells.items():
+            votes[position[category]] = sum(cast.values())
         truth[[position[name] for name in row.objects]] = True
-        scored[row.sample_id, 0] = Scored(
-            row.image_id, _text(row.objects), VotedImage(row.image_id, votes, truth), row.image_sha256
+        scored[judgement.sample_id, judgement.generation] = Scored(
+            row.image_id, _text(row.objects), VotedImage(row.image_id, votes, truth), _evidence(row)
         )
     split = Categories(categories, metric.by_category(), metric.category_statistics)
-    return FamilyReading(scored, lambda _: metric, split)
+    return FamilyReading(scored, lambda _: metric, f"{mode},{threshold}of{voters}", split)
 
 
 def _pope(folder: _Folder) -> FamilyReading:
     """Read questions with their answers; the policy reads them again."""
-    metric = Pope(folder.policy("policy"))
+    metric = Pope(folder.setting("policy"))
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     scored = {}
     for row in folder.lines(ANSWERS, AnswerRow):
@@ -262,7 +277,7 @@ def _pope(folder: _Folder) -> FamilyReading:
             question = AnsweredQuestion(row.sample_id, row.image_id, row.truth == "yes", response.response)
             text = _text([response.prompt, row.truth])
             scored[row.sample_id, response.generation] = Scored(row.image_id, text, question)
-    return FamilyReading(scored, lambda _: metric, answers=("accuracy",))
+    return FamilyReading(scored, lambda _: metric, metric.policy, answers=("accuracy",))
 
 
 class _AmberRows(AmberRates):
@@ -290,7 +305,7 @@ class _AmberRows(AmberRates):
 
 
 def _amber(folder: _Folder) -> FamilyReading:
-    metric = _AmberRows(folder.policy("mode"))
+    metric = _AmberRows(folder.setting("mode"))
     scored = {}
     for answer in folder.lines(ANSWERS, AnswerRow) if folder.has(ANSWERS) else []:
         text = _text([answer.dimension, answer.truth])
@@ -304,14 +319,14 @@ def _amber(folder: _Folder) -> FamilyReading:
         text = _text([free.true_objects, free.feared_objects])
         scored[free.sample_id, 0] = Scored(free.image_id, text, free)
     answers = tuple(q.name for q in metric.quantities if q.name.endswith("accuracy"))
-    return FamilyReading(scored, lambda _: metric, answers=answers)
+    return FamilyReading(scored, lambda _: metric, metric.mode, answers=answers)
 
 
 def _detection(folder: _Folder) -> FamilyReading:
     """Read people's flags beside the detector's scores; the distinct scores make the metric's columns."""
     if not folder.has(WORDS):
         raise UserError(f"{folder.path}: holds no {WORDS}; run its command again, which writes it")
-    threshold = folder.policy("threshold")
+    threshold = folder.setting("threshold")
     scored = {
         (row.sample_id, 0): Scored(
             row.image_id,
@@ -321,7 +336,7 @@ def _detection(folder: _Folder) -> FamilyReading:
         for row in folder.lines(WORDS, WordRow)
     }
     limit = None if threshold == "above0" else float(threshold)
-    return FamilyReading(scored, lambda samples: Detection(samples, limit))
+    return FamilyReading(scored, lambda samples: Detection(samples, limit), threshold)
 
 
 READERS: Mapping[str, Callable[[_Folder], FamilyReading]] = {
@@ -350,6 +365,11 @@ def _check(folder: _Folder, family: str, reading: FamilyReading) -> None:
                 f"{folder.path / SCORES}: {family}.{name} is {excerpt(stored.value)} there and {now} from the files "
                 "beside it; score the responses again with this version"
             )
+
+
+def _evidence(row: SampleRow) -> dict[str, str]:
+    found = {} if row.image_sha256 is None else {"picture": row.image_sha256}
+    return found | ({"references": _text(row.references)} if row.references else {})
 
 
 def _text(value: object) -> str:

@@ -20,7 +20,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
@@ -28,9 +35,10 @@ from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "run.json",
     "samples.jsonl",
+    "questions.jsonl",
     "responses.jsonl",
     "judgements.jsonl",
     "scores.json",
@@ -63,6 +71,13 @@ class SampleRow(Record):
     objects: tuple[str, ...]
     image_sha256: str | None = None
     """Of the image file's bytes; null where the run saw no images."""
+    references: tuple[str, ...] = ()
+    """What people wrote about the image, where the judge asks for it; else absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name != "references" or value}
 
 
 class Session(BaseModel):

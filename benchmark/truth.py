@@ -15,7 +15,8 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import ImageId, Judge, Response
+from eidolon.scorers.matching import OpenJudge
+from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
 
@@ -70,14 +71,25 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 
 
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
-    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none."""
+    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
+
+    Captions are short and there are many: a judge of several votes has its lexicon read them. One with an open
+    vocabulary has a reader for them, or none where captions join no truth.
+    """
+    reader: Judge | None = judge
+    if isinstance(judge, VotingJudge):
+        reader = judge.reader() or judge
+    elif isinstance(judge, OpenJudge):
+        reader = judge.reader
+    if reader is None:
+        return {}
     texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
     responses = (
         Response(sample_id=str(index), image_id=image_id, response=caption)
         for index, (image_id, caption) in enumerate(texts)
     )
     named: dict[ImageId, set[str]] = {image_id: set() for image_id in captions}
-    for (image_id, _), judgement in zip(texts, judge.judge(responses), strict=True):
+    for (image_id, _), judgement in zip(texts, reader.judge(responses), strict=True):
         named[image_id].update(mention.category for mention in judgement.mentions)
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
@@ -147,8 +159,10 @@ def _read_instances(document: Mapping[str, Any], path: Path, judge: Judge) -> Tr
         found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
     if not found:
         raise UserError(f"{path}: holds no images")
-    reported = frozenset(judge.vocabulary)
-    return {image_id: reported & objects for image_id, objects in found.items()}
+    return {
+        image_id: frozenset(judged_objects(sorted(objects), judge, str(path)))
+        for image_id, objects in found.items()
+    }
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from eidolon.models.tokenizer import train_bpe
+
 if TYPE_CHECKING:
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor, PreTrainedTokenizerFast
 
@@ -62,28 +64,9 @@ class Architecture(BaseModel):
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """Train a byte-level BPE tokenizer; any text can be encoded, Scenes text mostly a token a word."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PAD, END, IMAGE, FAKE_IMAGE, GLOBAL_IMAGE],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=[IMAGE, FAKE_IMAGE, GLOBAL_IMAGE],
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_max_length=10**9,
+    """Train a tokenizer with the special tokens of Idefics3, padding on the left as generation needs it."""
+    return train_bpe(
+        texts, vocabulary, pad=PAD, end=END, others=(IMAGE, FAKE_IMAGE, GLOBAL_IMAGE), padding_side="left"
     )
 
 

@@ -66,7 +66,7 @@ def resolve(text: str) -> ModelReference:
     if not target:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
     if backend == "transformers":
-        target = _resolve_checkpoint(text, target, shipped)
+        target = resolve_checkpoint(f"--model {text!r}", target, shipped)
     elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
     return ModelReference(text, backend, target)
@@ -116,20 +116,24 @@ def _counts(file: Path) -> bool:
     return file.is_file() and file.suffix != ".md" and not file.name.startswith(".")
 
 
-def _resolve_checkpoint(text: str, target: str, shipped: Mapping[str, Path]) -> str:
+def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> str:
+    """Return the folder, or the hub name, of a transformers checkpoint, having loaded nothing.
+
+    What is neither, or cannot be had offline, is a UserError that begins with what the user gave.
+    """
     path = user_path(target)
     if os.path.exists(path):  # unlike Path.exists, also where the name is too long for a file
         if not (path / "config.json").is_file():
-            raise UserError(f"--model {text!r}: {target} is not a model folder: it holds no config.json")
+            raise UserError(f"{given}: {target} is not a model folder: it holds no config.json")
         return str(path)
     if target in shipped:
         return str(shipped[target])
     first = Path(path.parts[0])
     if not _HUB_NAME.fullmatch(target) or os.path.exists(first):
-        raise UserError(f"--model {text!r}: the model path {target!r} does not exist")
+        raise UserError(f"{given}: the model path {target!r} does not exist")
     if _offline() and not _cached(target):
         raise UserError(
-            f"--model {text!r}: {target!r} is neither a folder here nor in the local Hub cache, "
+            f"{given}: {target!r} is neither a folder here nor in the local Hub cache, "
             "and HF_HUB_OFFLINE forbids to download it"
         )
     return target

@@ -1,5 +1,6 @@
 """The checkpoints that come with Eidolon: trained from scratch on Scenes, each with its model card."""
 
+import json
 from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -19,3 +20,12 @@ def describe(checkpoint: Path) -> str:
     _, _, body = card.partition("\n# ")
     paragraph = " ".join(body.partition("\n\n")[2].partition("\n\n")[0].split())
     return paragraph.partition(". ")[0].rstrip(".")
+
+
+def shipped_judges() -> dict[str, Path]:
+    """Return the shipped language models that answer a judge's questions by name, sorted."""
+    return {
+        path.parent.name: path.parent
+        for path in sorted(CHECKPOINTS.glob("*/config.json"))
+        if json.loads(path.read_text(encoding="utf-8")).get("model_type") == "t5"
+    }

@@ -1,31 +1,24 @@
-"""Trains a small VL model on samples that are handed to it: seeded, resumable, on a CPU, a GPU or several.
+"""Trains a small VL model on samples that are handed to it.
 
 Each phase either trains the picture side alone (every image token must tell what is drawn in its cell) or the
 whole model on dialogues, with the same cell loss beside the language loss. The cell classifier is scaffolding:
 it is not part of the checkpoint.
 """
 
-import json
 import math
-import os
-import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import jsonlines
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from eidolon.scorers.errors import UserError
+from eidolon.models.training_loop import Schedule, TrainingReport, train_loop
 
 if TYPE_CHECKING:
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
@@ -75,44 +68,12 @@ class Phase(BaseModel):
     """Weight of the presence loss beside the language loss."""
 
 
-class Restart(BaseModel):
-    """A further cosine of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    step: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    horizon: int = Field(ge=1)
-    """Steps over which it falls; training may end before."""
-    since: int | None = Field(None, ge=0)
-    """The step at which it is at its peak; None: `step`. An earlier one stretches a cosine under way."""
-
-    def learning_rate_at(self, step: int) -> float:
-        return _cosine(
-            self.learning_rate, step - (self.step if self.since is None else self.since), self.horizon
-        )
-
-
-class TrainingConfig(BaseModel):
+class TrainingConfig(Schedule):
     """Everything that determines the weights, beside the samples."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     phases: tuple[Phase, ...]
-    seed: int = 0
-    learning_rate: float = Field(1.5e-3, gt=0)
-    warmup: int = Field(100, ge=0)
-    """Steps of linear warm-up; then a cosine down to a twentieth."""
-    weight_decay: float = Field(0.02, ge=0)
-    gradient_clip: float = Field(1.0, gt=0)
     cell_weight: float = Field(0.5, ge=0)
     """Weight of the cell loss beside the language loss."""
-    horizon: int | None = Field(None, ge=1)
-    """Steps over which the learning rate's cosine falls; None: all of them."""
-    restarts: tuple[Restart, ...] = ()
-    precision: Literal["no", "bf16"] = "no"
-    """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
-    save_every: int = Field(200, ge=1)
 
     @property
     def steps(self) -> int:
@@ -125,19 +86,6 @@ class TrainingConfig(BaseModel):
                 return number, step
             step -= phase.steps
         raise IndexError(step)
-
-    def learning_rate_at(self, step: int) -> float:
-        for restart in reversed(self.restarts):
-            if step >= restart.step:
-                return restart.learning_rate_at(step)
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        return _cosine(self.learning_rate, step - self.warmup, (self.horizon or self.steps) - self.warmup)
-
-
-def _cosine(peak: float, step: int, steps: int) -> float:
-    """Fall from the peak to a twentieth of it."""
-    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
 
 
 class CellClassifier(nn.Module):
@@ -341,19 +289,6 @@ class Batches:
         self._chunk = (number, chunk)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """How a training went; it goes into the model card."""
-
-    steps: int
-    seconds: float
-    """Time spent training, over all sessions."""
-    loss: float
-    """Mean language loss of the last 100 steps, nats a token."""
-    parameters: int
-    is_main_process: bool
-
-
 def train(
     model: "Idefics3ForConditionalGeneration",
     processor: "Idefics3Processor",
@@ -365,121 +300,22 @@ def train(
     stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
 ) -> TrainingReport:
-    """Train `model` in place on `samples(phase, index)`, resuming from `folder` where an earlier run stopped.
+    """Train `model` in place on `samples(phase, index)`, as `train_loop` does.
 
     `labels` are the words that a sample's cells may be marked with, in the order of their last axis.
-    `folder/state` holds the state of the last save, `folder/log.jsonl` the losses. With `stop_at` it saves and
-    stops after so many steps, counted from the very first.
-
-    Raises:
-        UserError: the folder holds the training of another configuration.
     """
-    accelerator = Accelerator(
-        mixed_precision=config.precision,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
     names = [processor.tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in labels]
-    trainee = Trainee(model, names)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in trainee.parameters() if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in trainee.parameters() if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
+
+    def weights(step: int) -> tuple[float, float]:
+        return config.cell_weight, config.phases[config.locate(step)[0]].presence_weight
+
+    report = train_loop(
+        Trainee(model, names),
+        Batches(config, samples, Collator(processor)).batch,
+        config,
+        folder,
+        arguments=weights,
+        stop_at=stop_at,
+        on_step=on_step,
     )
-    wrapped, optimizer = accelerator.prepare(trainee, optimizer)
-    state = folder / "state"
-    step, seconds = _resume(accelerator, state, config)
-    log = folder / "log.jsonl"
-    if accelerator.is_main_process:
-        _trim_log(log, step)
-    batches = Batches(config, samples, Collator(processor))
-    wrapped.train()
-    began = time.monotonic()
-    last = min(config.steps, stop_at or config.steps)
-    while step < last:
-        batch = batches.batch(step, accelerator.process_index, accelerator.num_processes)
-        batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(step)
-        phase = config.phases[config.locate(step)[0]]
-        losses = wrapped(batch, config.cell_weight, phase.presence_weight)
-        accelerator.backward(losses["total"])
-        accelerator.clip_grad_norm_(wrapped.parameters(), config.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        told = {name: float(value.detach()) for name, value in losses.items()}
-        if accelerator.is_main_process:
-            _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **told})
-            on_step(step, told)
-        if step % config.save_every == 0 or step == last:
-            _save(accelerator, state, config, step, seconds + time.monotonic() - began)
-    total = seconds + time.monotonic() - began
-    accelerator.end_training()
-    return TrainingReport(
-        steps=step,
-        seconds=total,
-        loss=_last_loss(log),
-        parameters=sum(p.numel() for p in model.parameters()),
-        is_main_process=accelerator.is_main_process,
-    )
-
-
-def _log(path: Path, line: dict[str, float]) -> None:
-    with path.open("a") as file:
-        file.write(
-            json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}) + "\n"
-        )
-
-
-def _read_log(path: Path) -> list[dict[str, float]]:
-    """Return the lines of the log; one that a kill tore is left out."""
-    if not path.exists():
-        return []
-    with jsonlines.open(path) as file:
-        return list(file.iter(type=dict, skip_invalid=True))
-
-
-def _trim_log(path: Path, step: int) -> None:
-    """Drop the steps after the last save, which will be done again."""
-    kept = [line for line in _read_log(path) if line["step"] <= step]
-    with jsonlines.open(path, "w") as file:
-        file.write_all(kept)
-
-
-def _last_loss(path: Path) -> float:
-    told = [line["language"] for line in _read_log(path)[-100:] if "language" in line]
-    return sum(told) / len(told) if told else math.nan
-
-
-def _save(accelerator: Accelerator, state: Path, config: TrainingConfig, step: int, seconds: float) -> None:
-    """Write the state beside the last one and swap, so that a kill leaves one of them whole."""
-    fresh = state.with_name("state.new")
-    accelerator.save_state(str(fresh))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        progress = {"step": step, "seconds": seconds, "config": config.model_dump(mode="json")}
-        (fresh / "progress.json").write_text(json.dumps(progress))
-        old = state.with_name("state.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if state.exists():
-            os.replace(state, old)
-        os.replace(fresh, state)
-        shutil.rmtree(old, ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
-def _resume(accelerator: Accelerator, state: Path, config: TrainingConfig) -> tuple[int, float]:
-    if not state.exists() and state.with_name("state.old").exists():
-        os.replace(state.with_name("state.old"), state)
-    if not state.exists():
-        return 0, 0.0
-    progress = json.loads((state / "progress.json").read_text())
-    if progress["config"] != config.model_dump(mode="json"):
-        raise UserError(
-            f"{state}: holds the training of another configuration; name another --out, or remove it"
-        )
-    accelerator.load_state(str(state))
-    return int(progress["step"]), float(progress["seconds"])
+    return replace(report, parameters=sum(p.numel() for p in model.parameters()))

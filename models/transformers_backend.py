@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
+from eidolon.models.devices import choose_device, choose_dtype
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.types import FinishReason, Response
@@ -50,8 +51,8 @@ class TransformersModel:
         """
         self._name = name_or_path
         self.options = _parse_options(options)
-        self.device = _choose_device(self.options.device)
-        self.dtype = _choose_dtype(self.options.dtype, self.device)
+        self.device = choose_device(self.options.device, "-M")
+        self.dtype = choose_dtype(self.options.dtype, self.device)
         self.processor, self.model = self._load()
         self._tokenizer = getattr(self.processor, "tokenizer", self.processor)
         self._tokenizer.padding_side = "left"
@@ -250,25 +251,3 @@ def _parse_options(options: dict[str, str]) -> Options:
         field = str(problem["loc"][0])
         mend = did_you_mean(field, list(Options.model_fields)) if problem["type"] == "extra_forbidden" else ""
         raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error
-
-
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"-M device={name}: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    if name != "auto":
-        dtype: torch.dtype = getattr(torch, name)
-        return dtype
-    if device.type == "cpu":
-        return torch.float32
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        return torch.float16
-    return torch.bfloat16

@@ -1,13 +1,17 @@
 """How far the voters of an ensemble agree with each other: read it before the scores that rest on them."""
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from eidolon.scorers.types import Record
+from eidolon.scorers.types import Judge, Record, Response
+
+FIFTHS = 5
+"""Parts of a response, by characters, for which agreement is told apart."""
 
 
 class JudgeVotes(Record):
@@ -24,6 +28,33 @@ class JudgePair(Record):
 
     judges: tuple[str, str]
     agreement: float | None
+
+
+class PartVotes(Record):
+    """The votes on the categories that a response names first in one part of it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    cells: int
+    """(response, category) pairs; everything below is over them, and null where there are none."""
+    yes_rate: float | None
+    yes_rate_by_judge: dict[str, float | None]
+    pairwise_agreement: tuple[JudgePair, ...]
+    fleiss_kappa: float | None
+    ignored: float | None
+
+
+class PositionVotes(Record):
+    """The votes by where in the response a category is first named.
+
+    Judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253), and a judge that cuts the
+    response cannot know what comes late: then the yes rate falls from part to part.
+    """
+
+    reader: str
+    """The signature of the judge that says where."""
+    parts: tuple[PartVotes, ...]
+    """The fifths of the response, by characters."""
 
 
 class Calibration(Record):
@@ -45,6 +76,19 @@ class Calibration(Record):
     fleiss_kappa: float | None
     """Agreement of all votes beyond chance (Fleiss 1971); null with fewer than two voters, or where all
     votes are the same."""
+    formats: tuple[str, ...] | None = None
+    """The names of the formats, absent where they have none and are counted from 1."""
+    by_position: PositionVotes | None = None
+    """Absent where nobody says where the categories are named."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {
+            name: value
+            for name, value in fields.items()
+            if value is not None or name not in ("formats", "by_position")
+        }
 
 
 def calibrate(
@@ -53,7 +97,6 @@ def calibrate(
     """Summarise votes of shape (judges, formats, images, categories), `ignored` (images, categories)."""
     judge_count, formats, images, categories = votes.shape
     yes = votes.sum(axis=(0, 1))
-    pairs = combinations(range(judge_count), 2)
     return Calibration(
         voters=judge_count * formats,
         cells=images * categories,
@@ -64,10 +107,58 @@ def calibrate(
             for i, name in enumerate(judges)
         },
         yes_rate_by_format=tuple(_mean(votes[:, m]) for m in range(formats)),
-        pairwise_agreement=tuple(
-            JudgePair(judges=(judges[a], judges[b]), agreement=_mean(votes[a] == votes[b])) for a, b in pairs
-        ),
+        pairwise_agreement=_pairs(votes, judges),
         fleiss_kappa=fleiss_kappa(yes.ravel(), judge_count * formats),
+    )
+
+
+def first_parts(responses: Sequence[Response], reader: Judge, vocabulary: Sequence[str]) -> NDArray[np.int64]:
+    """Return the part of each response that first names each category, 0 to 4, and -1 where none does.
+
+    Shape (responses, categories). The part is by the character at which the first mention begins.
+    """
+    position: Mapping[str, int] = {category: i for i, category in enumerate(vocabulary)}
+    parts = np.full((len(responses), len(vocabulary)), -1, dtype=np.int64)
+    for row, response, judgement in zip(parts, responses, reader.judge(responses), strict=True):
+        length = len(response.response or "")
+        for mention in judgement.mentions:
+            column = position.get(mention.category)
+            if column is not None:
+                part = FIFTHS * mention.start // length
+                row[column] = part if row[column] < 0 else min(part, row[column])
+    return parts
+
+
+def by_position(
+    votes: NDArray[np.bool_],
+    judges: tuple[str, ...],
+    ignored: NDArray[np.bool_],
+    parts: NDArray[np.int64],
+    reader: str,
+) -> PositionVotes:
+    """Summarise votes of shape (judges, formats, responses, categories) by `parts` (responses, categories)."""
+    voters = votes.shape[0] * votes.shape[1]
+    found = []
+    for part in range(FIFTHS):
+        inside = parts == part
+        chosen = votes[:, :, inside]
+        found.append(
+            PartVotes(
+                cells=int(inside.sum()),
+                yes_rate=_mean(chosen),
+                yes_rate_by_judge={name: _mean(chosen[i]) for i, name in enumerate(judges)},
+                pairwise_agreement=_pairs(chosen, judges),
+                fleiss_kappa=fleiss_kappa(chosen.sum(axis=(0, 1)), voters),
+                ignored=_mean(ignored[inside]),
+            )
+        )
+    return PositionVotes(reader=reader, parts=tuple(found))
+
+
+def _pairs(votes: NDArray[np.bool_], judges: tuple[str, ...]) -> tuple[JudgePair, ...]:
+    return tuple(
+        JudgePair(judges=(judges[a], judges[b]), agreement=_mean(votes[a] == votes[b]))
+        for a, b in combinations(range(len(judges)), 2)
     )
 
 

@@ -5,7 +5,7 @@ The split makes every resample, subset and pooled score a matrix product away (t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,6 +81,33 @@ class CategoryMetric(Protocol):
         Its statistics are category-major, shape (samples, categories · k), where `columns` names the k
         statistics of one category.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """The same family read with other settings: an entry of `variants`."""
+
+    label: str
+    settings: dict[str, Any]
+    metric: Metric
+
+
+@runtime_checkable
+class AlternativesMetric(Protocol):
+    """A metric that is also reported with other settings."""
+
+    def alternatives(self) -> Sequence[Alternative]:
+        """Return the other settings, in the order in which they are reported."""
+        ...
+
+
+@runtime_checkable
+class CountingMetric(Protocol):
+    """A metric whose `counts` block is not the sums of its statistics."""
+
+    def counts(self, samples: Sequence[JudgedSample]) -> dict[str, int | float]:
+        """Return the numbers behind the quantities."""
         ...
 
 

@@ -126,10 +126,24 @@ def _package(entry: EntryPoint) -> str:
 
 
 judges: "Registry[Callable[..., Judge]]" = Registry(
-    "judge", "eidolon.judges", {"lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge"}
+    "judge",
+    "eidolon.judges",
+    {
+        "extract": "eidolon.scorers.judge_extract:ExtractJudge",
+        "lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge",
+        "nouns": "eidolon.scorers.judge_nouns:NounsJudge",
+        "qa": "eidolon.scorers.judge_qa:QuestionJudge",
+        "words": "eidolon.scorers.judge_words:WordsJudge",
+    },
 )
 metrics: "Registry[Callable[..., Metric]]" = Registry(
     "metric",
     "eidolon.metrics",
-    {"chair": "eidolon.scorers.chair:Chair", "objects": "eidolon.scorers.objects:Objects"},
+    {
+        "aloha": "eidolon.scorers.aloha:Aloha",
+        "chair": "eidolon.scorers.chair:Chair",
+        "objects": "eidolon.scorers.objects:Objects",
+        "openchair": "eidolon.scorers.openchair:OpenChair",
+        "throne": "eidolon.scorers.throne_judged:JudgedThrone",
+    },
 )

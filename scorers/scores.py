@@ -21,7 +21,16 @@ from eidolon.scorers.bootstrap import (
 )
 from eidolon.scorers.calibration import Calibration
 from eidolon.scorers.kinds import count_kinds
-from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, JudgedSample, Metric, Quantity
+from eidolon.scorers.metric import (
+    AlternativesMetric,
+    CategoryMetric,
+    Computation,
+    CountingMetric,
+    FloatArray,
+    JudgedSample,
+    Metric,
+    Quantity,
+)
 from eidolon.scorers.types import ImageId, Record, Response
 
 SCHEMA: Literal["eidolon/scores/1"] = "eidolon/scores/1"
@@ -153,6 +162,7 @@ def score(
     requested: int | None = None,
     vocabulary: Sequence[str] | None = None,
     variants: Sequence[Variant] = (),
+    calibration: Calibration | None = None,
     responses: Iterable[Response] | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -160,7 +170,8 @@ def score(
     """Score the judged samples, which do not include the `unscored` ones.
 
     `requested` is how many responses the run was to have, by default those that are there. With a judge's
-    closed `vocabulary`, metrics that can are also reported per category. `responses` are those whose kinds are
+    closed `vocabulary`, metrics that can are also reported per category; those with other settings add
+    variants of their own to `variants`. `responses` are those whose kinds are
     counted, by default the scored ones: a judge may leave some unscored for what they are. Raises
     `ValueError` for a response that occurs twice and for two metrics of one family.
     """
@@ -188,7 +199,7 @@ def score(
             )
             for m in metrics
         },
-        counts={m.family: named_counts(m.columns, column_sums(statistics[m.family])) for m in metrics},
+        counts={m.family: _counts(m, samples, statistics[m.family]) for m in metrics},
         responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
@@ -197,7 +208,8 @@ def score(
             seed=seed,
             clusters=len({s.response.image_id for s in samples}),
         ),
-        variants=tuple(variants),
+        calibration=calibration,
+        variants=(*variants, *_alternatives(samples, metrics, seed=seed, resamples=resamples)),
     )
 
 
@@ -225,6 +237,29 @@ def score_family(
             split, split.statistics(samples), images, vocabulary, seed=seed, resamples=resamples
         )
     return Family(per_category=per_category, **values)
+
+
+def _alternatives(
+    samples: Sequence[JudgedSample], metrics: Sequence[Metric], *, seed: int, resamples: int
+) -> list[Variant]:
+    return [
+        Variant(
+            label=other.label,
+            settings=other.settings,
+            metrics={m.family: score_family(samples, other.metric, seed=seed, resamples=resamples)},
+        )
+        for m in metrics
+        if isinstance(m, AlternativesMetric)
+        for other in m.alternatives()
+    ]
+
+
+def _counts(
+    metric: Metric, samples: Sequence[JudgedSample], statistics: FloatArray
+) -> dict[str, int | float]:
+    if isinstance(metric, CountingMetric):
+        return metric.counts(samples)
+    return named_counts(metric.columns, column_sums(statistics))
 
 
 def assemble(

@@ -51,14 +51,26 @@ def decide(yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, thr
     return Cells(predicted=yes >= threshold, ignored=ignored, truth=truth & ~ignored)
 
 
-def check_threshold(threshold: int, voters: int) -> int:
+def check_threshold(threshold: int, voters: int, flag: str = "--threshold ") -> int:
     """Return a threshold that is a majority of the votes and no more than all; others are UserErrors."""
     least = voters // 2 + 1
     if not least <= threshold <= voters:
         raise UserError(
-            f"--threshold {threshold}: of {voters} votes it must be from {least} (majority) to {voters} (all)"
+            f"{flag}{threshold}: of {voters} votes it must be from {least} (majority) to {voters} (all)"
         )
     return threshold
+
+
+def cell_counts(cells: Cells) -> dict[str, int | float]:
+    """Return the numbers behind the scores, over all cells: the `counts` block of `scores.json`."""
+    return {
+        "images": cells.truth.shape[0],
+        "categories": cells.truth.shape[1],
+        "predicted": int(cells.predicted.sum()),
+        "correct": int((cells.predicted & cells.truth).sum()),
+        "true": int(cells.truth.sum()),
+        "ignored": int(cells.ignored.sum()),
+    }
 
 
 def check_mode(mode: str) -> str:

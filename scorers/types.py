@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 ImageId: TypeAlias = int | str
 FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
+
+
+_SELDOM = ("weight", "match", "similarity")
 
 
 class Record(BaseModel):
@@ -64,7 +67,19 @@ class Mention(Record):
     """Index of the generated token that holds the first character, where the backend says."""
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
-    """Of an ensemble: 1 or 0 by `judge/format`, formats counted from 1."""
+    """Of an ensemble: 1 or 0 by `judge/format`; formats without a name are counted from 1."""
+    weight: float | None = None
+    """How surely the mention is wrong if nothing supports it, 0 to 1, where the judge says."""
+    match: str | None = None
+    """Of an open vocabulary: the true object that it was paired with."""
+    similarity: float | None = None
+    """Of an open vocabulary, 0 to 1: how alike the two are, or how far the references support the word."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only some judges say."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if value is not None or name not in _SELDOM}
 
 
 class Judgement(Record):
@@ -75,6 +90,16 @@ class Judgement(Record):
     generation: int = 0
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
+    votes: dict[str, dict[str, int]] | None = None
+    """Of an ensemble: 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold
+    makes of it. Null, and absent from the file, where one judge decides."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_votes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.votes is None:
+            fields.pop("votes", None)
+        return fields
 
 
 @runtime_checkable
@@ -100,5 +125,22 @@ class Judge(Protocol):
         """Yield one judgement a response, in order, verdicts not yet set.
 
         A response with an error, or one that cannot be judged, is unscored with its reason.
+        """
+        ...
+
+
+@runtime_checkable
+class VotingJudge(Judge, Protocol):
+    """A judge of several votes on each category: `judges` times `formats`, stored in `Judgement.votes`."""
+
+    judges: tuple[str, ...]
+    formats: tuple[str, ...]
+    threshold: int
+    """Votes that make a category present."""
+
+    def reader(self) -> Judge | None:
+        """Return a judge of the same vocabulary that says where a category is named, if there is one.
+
+        Agreement among the votes is then also told by the position in the response.
         """
         ...

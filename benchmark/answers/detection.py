@@ -9,8 +9,15 @@ from typing import Any
 
 from eidolon.benchmark.answers.rows import WordRow
 from eidolon.benchmark.answers.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
-from eidolon.benchmark.existing import common_prompt, gather_captions, join_truth, truth_text
-from eidolon.benchmark.plugins import make_judge
+from eidolon.benchmark.existing import (
+    common_prompt,
+    distinct,
+    gather_captions,
+    join_truth,
+    references_text,
+    truth_text,
+)
+from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SampleRow
 from eidolon.benchmark.truth import Truth, objects_in, read_objects
 from eidolon.models.response_lines import (
@@ -33,10 +40,10 @@ from eidolon.scorers.detection import (
     word_spans,
 )
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.matching import Evidence, decide, join
 from eidolon.scorers.scores import Family, Scores, Variant, assemble, named_counts, values_of
 from eidolon.scorers.signature import hashed, signature
 from eidolon.scorers.types import ImageId, Judge, Judgement
-from eidolon.scorers.verdict import with_verdicts
 
 FLAGS = ("words", "human_hallucinated")
 
@@ -58,12 +65,18 @@ class Judged:
     judge: Judge
     flagged: Sequence[Flagged]
     truth: Truth
+    references: Mapping[ImageId, tuple[str, ...]]
+    """Empty where the judge does not match with them."""
 
     @cached_property
     def judgements(self) -> list[Judgement]:
         """One a response, with verdicts."""
-        found = self.judge.judge(item.line.response for item in self.flagged)
-        return [with_verdicts(judgement, self.truth[judgement.image_id]) for judgement in found]
+        responses = [item.line.response for item in self.flagged]
+        evidence = [
+            Evidence(self.truth[response.image_id], self.references.get(response.image_id, ()))
+            for response in responses
+        ]
+        return decide(self.judge, self.judge.judge(responses), evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +107,14 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
     content = read_bytes(asked.responses)
     flagged = _read_flagged(content, asked)[: asked.limit]
     captions = gather_captions([item.line for item in flagged], asked.responses, asked.captions)
-    _check_sources(asked, flagged, captions)
-    judged = None if judge is None else Judged(judge, flagged, _truth(asked, judge, flagged, captions))
-    seen = truth_text(judged.truth) if judged else repr(sorted(map(str, captions.items())))
+    from_text = judge is None or matches_references(judge)
+    _check_sources(asked, flagged, captions, from_text)
+    judged = None
+    seen = repr(sorted(map(str, captions.items())))
+    if judge is not None:
+        references = distinct(captions) if from_text else {}
+        judged = Judged(judge, flagged, _truth(asked, judge, flagged, captions), references)
+        seen = truth_text(judged.truth) + references_text(references)
     baseline = [
         WordScores(*_identity(item), unreferenced_words(item.words, captions[item.line.response.image_id]))
         for item in flagged
@@ -174,7 +192,12 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
 
 def _judge(asked: DetectionRequest) -> Judge | None:
     if asked.judge != BASELINE:
-        return make_judge(asked.judge, asked.judge_options)
+        judge = make_judge(asked.judge, asked.judge_options)
+        if not getattr(judge, "says_where", True):
+            raise UserError(
+                f"--judge {asked.judge}: does not say which words name an object, which --metric detection compares"
+            )
+        return judge
     for key, value in asked.judge_options.items():
         raise UserError(f"-J {key}={value}: {BASELINE} takes no options")
     return None
@@ -222,13 +245,16 @@ def _check_flags(row: Mapping[str, Any], where: str) -> None:
 
 
 def _check_sources(
-    asked: DetectionRequest, flagged: Sequence[Flagged], captions: Mapping[ImageId, list[str]]
+    asked: DetectionRequest,
+    flagged: Sequence[Flagged],
+    captions: Mapping[ImageId, list[str]],
+    from_text: bool,
 ) -> None:
-    if asked.objects is not None and asked.judge != BASELINE:
+    if asked.objects is not None and not from_text:
         return
     for item in flagged:
         if item.line.response.image_id not in captions:
-            needs = "" if asked.judge == BASELINE else "--objects, "
+            needs = "" if from_text else "--objects, "
             raise UserError(
                 f"{asked.responses}:{item.line.line}: nothing says what is in image "
                 f"{excerpt(item.line.response.image_id)}; give {needs}--captions or 'references' in the line"
@@ -247,7 +273,7 @@ def _truth(
         known = read_objects(asked.objects, judge)
         truth = join_truth(response_lines, known, asked.responses, asked.objects)
     for image_id, objects in objects_in(captions, judge).items():
-        truth[image_id] |= objects
+        truth[image_id] = join(judge, truth[image_id], objects)
     return truth
 
 

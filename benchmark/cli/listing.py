@@ -24,7 +24,7 @@ def list_names(
         return
     width = max(map(len, described), default=0)
     for name, text in described.items():
-        typer.echo(f"{name:{width}}  {text}".rstrip())
+        typer.echo(f"{name:{width}}  {' '.join(text.split())}".rstrip())
 
 
 def _described(kind: str) -> dict[str, str]:
@@ -38,9 +38,9 @@ def _described(kind: str) -> dict[str, str]:
             **{f"{backend}/…": backends.describe(backend) for backend in backends.names()},
         }
     if kind == "prompts":
-        from eidolon.benchmark.prompts import PRESETS
+        from eidolon.benchmark.prompts import PRESETS, QUESTION_PRESETS
 
-        return dict(PRESETS)
+        return PRESETS | QUESTION_PRESETS
     if kind == "datasets":
         from eidolon.benchmark.datasets import registry
 

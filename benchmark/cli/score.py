@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 JUDGED = ("--responses", "--objects", "--captions", "--judge", "-J", "--field", "--limit")
 TAKES: dict[str, tuple[str, ...]] = {
-    "throne": ("--answers", "--annotations", "--threshold", "--mode"),
+    "throne": ("--answers", "--annotations", "--threshold", "--mode", "--responses", "--field"),
     "pope": ("--questions", "--answers", "--policy", "--field"),
     "amber": (
         "--annotations",
@@ -86,7 +86,7 @@ def score(
         list[str] | None,
         typer.Option(
             help="Metrics, separated by commas; or one of throne, pope, amber, detection. "
-            "Default: chair,objects."
+            "Default: chair,objects. With --judge qa: throne,objects."
         ),
     ] = None,
     answers: Annotated[
@@ -171,7 +171,7 @@ def score(
         }
     )
     names = split_names(metric)
-    alone = _alone(names)
+    alone = _alone(names, judged=responses is not None and not files)
     given.check(alone)
 
     from eidolon.models.options import parse_options
@@ -209,7 +209,13 @@ def score(
 
         assert annotations is not None
         run = throne.prepare(
-            request, files, annotations, mode=mode or "compat", thresholds=_whole_numbers(thresholds)
+            request,
+            files,
+            annotations,
+            mode=mode or "compat",
+            thresholds=_whole_numbers(thresholds),
+            responses=responses,
+            fields=fields,
         )
     elif alone == "pope":
         from eidolon.benchmark.answers import pope
@@ -250,7 +256,7 @@ def score(
 
 
 def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
-    from eidolon.benchmark import leaderboard
+    from eidolon.benchmark import calibration_table, leaderboard
     from eidolon.benchmark.existing import prepare
     from eidolon.benchmark.pipeline import execute
 
@@ -258,17 +264,22 @@ def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
     scores = execute(run, existing)
     console = make_console()
     leaderboard.show(leaderboard.collect([request.out], relative_to=request.out.parent), console)
+    if scores.calibration is not None:
+        calibration_table.show(scores.calibration, run.name, console)
     console.print(f"written: {request.out}", markup=False, highlight=False, soft_wrap=True)
     return report_unscored({str(request.out): scores.n.unscored / scores.n.requested}, max_unscored)
 
 
 def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
+    from eidolon.benchmark import calibration_table
     from eidolon.benchmark.answers import table
     from eidolon.benchmark.answers.run import execute
 
     scores = execute(run)
     console = make_console()
     table.show(scores, run.path.resolve().name, run.main, console)
+    if scores.calibration is not None:
+        calibration_table.show(scores.calibration, run.path.resolve().name, console)
     console.print(f"written: {run.path}", markup=False, highlight=False, soft_wrap=True)
     if scores.n.samples < scores.n.requested:
         typer.echo(
@@ -278,16 +289,19 @@ def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
     return report_unscored({str(run.path): scores.n.unscored / max(1, scores.n.samples)}, max_unscored)
 
 
-def _alone(names: Sequence[str]) -> str | None:
-    """Return the metric that stands alone, None where none of them is named."""
+def _alone(names: Sequence[str], *, judged: bool) -> str | None:
+    """Return the metric that stands alone, None where none of them is named.
+
+    `throne` does on files of answers; where responses are `judged` it is one metric among others.
+    """
     from eidolon.benchmark.plugins import ANSWER_METRICS
 
-    for name in names:
-        if name in ANSWER_METRICS and len(names) > 1:
-            raise UserError(
-                f"--metric {','.join(names)}: {name} stands alone; score it into a folder of its own"
-            )
-    return names[0] if names and names[0] in ANSWER_METRICS else None
+    standing = [name for name in names if name in ANSWER_METRICS and not (judged and name == "throne")]
+    if standing and len(names) > 1:
+        raise UserError(
+            f"--metric {','.join(names)}: {standing[0]} stands alone; score it into a folder of its own"
+        )
+    return standing[0] if standing else None
 
 
 def _one(files: Sequence[Path]) -> Path:

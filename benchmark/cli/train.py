@@ -1,4 +1,4 @@
-"""`eidolon train`: make a shipped model again, from nothing."""
+"""`eidolon train`: make a shipped model or judge again, from nothing."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +7,14 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped model's name, or a recipe.json.")],
+    recipe: Annotated[str, typer.Argument(help="The name of a shipped model or judge, or a recipe.json.")],
     out: Annotated[Path, typer.Option(help="Folder for the training's state and the checkpoint.")],
     scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate on.")] = 300,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many steps; the same command goes on.")
     ] = None,
 ) -> None:
-    """Train a VL model from scratch on Scenes, evaluate it on held-out scenes and write its model card.
+    """Train a VL model, or a judge, from scratch on Scenes, evaluate it on held-out scenes and write its card.
 
     The same command again resumes. Under `accelerate launch` it uses every process.
     """

@@ -1,46 +1,45 @@
-"""The model card of a checkpoint trained on Scenes."""
+"""The cards of checkpoints trained on Scenes."""
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from eidolon.benchmark.scenes.evaluation import Evaluation
+from eidolon.benchmark.scenes.judge_evaluation import JudgeEvaluation
+from eidolon.benchmark.scenes.judges import JudgeRecipe
 from eidolon.benchmark.scenes.training import Recipe
-from eidolon.models.training import TrainingReport
-
-TEMPLATE = Path(__file__).with_name("card.md.jinja")
+from eidolon.models.training_loop import TrainingReport
 
 
 def write_card(
     folder: Path, recipe: Recipe, report: TrainingReport, evaluation: Evaluation, device: str = ""
 ) -> None:
-    """Write `README.md`, `recipe.json` and `evaluation.json` into a checkpoint's folder."""
-    import torch
-    import transformers
-
+    """Write `README.md`, `recipe.json` and `evaluation.json` into a model's folder."""
     from eidolon.benchmark.scenes.dialogue import Mixture
     from eidolon.benchmark.scenes.evaluation import MAX_NEW_TOKENS
     from eidolon.benchmark.scenes.world import VOCABULARY
 
     mixtures = [recipe.mixtures.get(phase.name, Mixture()) for phase in recipe.training.phases]
-    template = jinja2.Template(
-        TEMPLATE.read_text(), keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
-    card = template.render(
-        recipe=recipe,
+    _write(
+        folder,
+        "model_card.md.jinja",
+        recipe,
+        evaluation,
         report=report,
-        evaluation=evaluation,
         device=device,
         categories=len(VOCABULARY),
         longest=max(mixture.max_words for mixture in mixtures),
         max_new_tokens=MAX_NEW_TOKENS,
-        torch=torch.__version__,
-        transformers=transformers.__version__,
     )
-    (folder / "README.md").write_text(card)
-    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
-    (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=2) + "\n")
+
+
+def write_judge_card(
+    folder: Path, recipe: JudgeRecipe, report: TrainingReport, evaluation: JudgeEvaluation, device: str = ""
+) -> None:
+    """Write the same files into a judge's folder."""
+    _write(folder, "judge_card.md.jinja", recipe, evaluation, report=report, device=device)
 
 
 def describe_machine() -> str:
@@ -50,3 +49,26 @@ def describe_machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU thread(s), {platform.machine()}"
+
+
+def _write(
+    folder: Path,
+    template: str,
+    recipe: Recipe | JudgeRecipe,
+    evaluation: Evaluation | JudgeEvaluation,
+    **told: Any,
+) -> None:
+    import torch
+    import transformers
+
+    text = Path(__file__).with_name(template).read_text()
+    card = jinja2.Template(text, keep_trailing_newline=True, undefined=jinja2.StrictUndefined).render(
+        recipe=recipe,
+        evaluation=evaluation,
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        **told,
+    )
+    (folder / "README.md").write_text(card)
+    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
+    (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=2) + "\n")

@@ -1,31 +1,48 @@
 """From a recipe to a checkpoint with its card; what `eidolon train` does."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from logging import ERROR, getLogger
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eidolon.benchmark.scenes.training import CELL_LABELS, RECIPES, Recipe, tokenizer_texts, training_samples
+from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, JudgeRecipe
+from eidolon.benchmark.scenes.training import RECIPES, Recipe
 from eidolon.scorers.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from eidolon.models.training_loop import TrainingReport
 
 CHECKPOINT = "checkpoint"
 
+OnStep = Callable[[int, dict[str, float]], None]
 
-def find_recipe(name: str) -> Recipe:
-    """Return a shipped recipe by name, or the one in a JSON file."""
-    if name in RECIPES:
-        return RECIPES[name]
+
+def find_recipe(name: str) -> Recipe | JudgeRecipe:
+    """Return the shipped recipe of a model or a judge by name, or the one in a JSON file."""
+    shipped: dict[str, Recipe | JudgeRecipe] = {**RECIPES, **JUDGE_RECIPES}
+    if name in shipped:
+        return shipped[name]
     path = Path(name)
     if path.suffix != ".json":
-        raise UserError(f"recipe {name!r}: not known{did_you_mean(name, list(RECIPES))}")
+        raise UserError(f"recipe {name!r}: not known{did_you_mean(name, list(shipped))}")
     try:
-        return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        fields = json.loads(text)
+        architecture = fields.get("architecture") if isinstance(fields, dict) else None
+        is_judge = isinstance(architecture, dict) and "encoder_layers" in architecture
+        return (JudgeRecipe if is_judge else Recipe).model_validate_json(text)
     except OSError as error:
         raise UserError(f"recipe {name}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"recipe {name}: is no text file") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"recipe {name}:{error.lineno}: is not valid JSON ({error.msg})") from error
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"])
@@ -42,27 +59,28 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
 
     from transformers.utils import logging
 
-    from eidolon.benchmark.scenes.card import describe_machine, write_card
-    from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
-    from eidolon.models.idefics3 import make_model, make_processor, train_tokenizer
-    from eidolon.models.training import train
-
     logging.set_verbosity_error()
     # It reports at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
+    if isinstance(recipe, JudgeRecipe):
+        _train_judge(recipe, out, scenes, stop_at)
+    else:
+        _train_model(recipe, out, scenes, stop_at)
+
+
+def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> None:
+    from eidolon.benchmark.scenes.card import describe_machine, write_card
+    from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
+    from eidolon.benchmark.scenes.training import CELL_LABELS, tokenizer_texts, training_samples
+    from eidolon.models.idefics3 import make_model, make_processor, train_tokenizer
+    from eidolon.models.training import train
+
     console = Console(stderr=True)
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     processor = make_processor(recipe.architecture, tokenizer)
     model = make_model(recipe.architecture, tokenizer, recipe.training.seed)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[losses]}"), console=console) as progress:
-        task = progress.add_task(f"train {recipe.name}", total=recipe.training.steps, losses="")
-
-        def show(step: int, losses: dict[str, float]) -> None:
-            told = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            progress.update(task, completed=step, losses=told)
-
+    with _progress(recipe.name, recipe.training.steps, console) as show:
         report = train(
             model,
             processor,
@@ -73,12 +91,7 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
             stop_at=stop_at,
             on_step=show,
         )
-    if report.steps < recipe.training.steps:
-        console.print(
-            f"stopped after {report.steps} of {recipe.training.steps} steps; the same command goes on"
-        )
-        return
-    if not report.is_main_process:
+    if not _finished(report, recipe.training.steps, console):
         return
     folder = out / CHECKPOINT
     model.save_pretrained(folder)
@@ -87,3 +100,60 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
     evaluation = evaluate_checkpoint(folder, n=scenes)
     write_card(folder, recipe, report, evaluation, describe_machine())
     console.print(f"{folder}: recall {evaluation.recall}, CHAIR_i {evaluation.chair_i}")
+
+
+def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None) -> None:
+    from eidolon.benchmark.scenes.card import describe_machine, write_judge_card
+    from eidolon.benchmark.scenes.judge_evaluation import evaluate_judge
+    from eidolon.benchmark.scenes.judges import batch_samples, tokenizer_texts
+    from eidolon.models.t5 import Reader, collate, make_t5, make_tokenizer
+    from eidolon.models.text_models import language_models
+    from eidolon.models.training_loop import train_loop
+
+    console = Console(stderr=True)
+    tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
+    model = make_t5(recipe.architecture, tokenizer, recipe.training.seed)
+    samples = batch_samples(recipe)
+    with _progress(recipe.name, recipe.training.steps, console) as show:
+        report = train_loop(
+            Reader(model),
+            lambda step, rank, world: collate(tokenizer, samples(step)[rank::world]),
+            recipe.training,
+            out,
+            arguments=lambda step: (recipe.training.claims_weight, recipe.training.evidence_weight),
+            reported="answer",
+            stop_at=stop_at,
+            on_step=show,
+        )
+    if not _finished(report, recipe.training.steps, console):
+        return
+    folder = out / CHECKPOINT
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    console.print(f"evaluating on {scenes} scenes")
+    (judge,) = language_models(f"transformers/{folder.resolve()}", {})
+    evaluation = evaluate_judge(judge, n=scenes)
+    write_judge_card(folder, recipe, report, evaluation, describe_machine())
+    read = evaluation.descriptions
+    console.print(f"{folder}: recall {read.recall}, specificity {read.specificity}")
+
+
+@contextmanager
+def _progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
+    """Show a bar with the losses; yields what is to be told after every step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[losses]}"), console=console) as progress:
+        task = progress.add_task(f"train {name}", total=steps, losses="")
+
+        def show(step: int, losses: dict[str, float]) -> None:
+            told = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            progress.update(task, completed=step, losses=told)
+
+        yield show
+
+
+def _finished(report: "TrainingReport", steps: int, console: Console) -> bool:
+    """Tell whether it is time to write the checkpoint, and whether this process is to do it."""
+    if report.steps < steps:
+        console.print(f"stopped after {report.steps} of {steps} steps; the same command goes on")
+    return report.steps >= steps and report.is_main_process

@@ -12,7 +12,8 @@ from eidolon.benchmark.scenes.scene import Dials, Scene, render
 from eidolon.benchmark.scenes.shapes import COLOURS
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
 from eidolon.models.idefics3 import Architecture
-from eidolon.models.training import Phase, Restart, TrainingConfig, TrainingSample, TrainingTurn
+from eidolon.models.training import Phase, TrainingConfig, TrainingSample, TrainingTurn
+from eidolon.models.training_loop import Restart
 
 CLOSED_WEIGHT = 4.0
 """Loss weight of a yes/no answer: one deciding token beside a hundred of description."""

@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.evaluation import Evaluation
+from eidolon.benchmark.scenes.judge_evaluation import JudgeEvaluation
+from eidolon.benchmark.scenes.judges import JudgeRecipe, JudgeTraining
 from eidolon.benchmark.scenes.training import Recipe
 from eidolon.models.idefics3 import Architecture
+from eidolon.models.t5 import T5Architecture
 from eidolon.models.training import Phase, TrainingConfig
 from eidolon.models.transformers_backend import TransformersModel
 
@@ -63,12 +68,38 @@ def test_it_trains_in_pieces_and_writes_a_card(recipe: Path, tmp_path: Path) -> 
     ]
 
 
+TINY_JUDGE = JudgeRecipe(
+    name="tiny-judge",
+    architecture=T5Architecture(width=32, inner=32, encoder_layers=1, vocabulary=300),
+    training=JudgeTraining(short_steps=2, long_steps=2, tokens_per_batch=300, save_every=2, warmup=1),
+)
+
+
+def test_a_judge_is_trained_in_pieces_too(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "judge.json", tmp_path / "out"
+    recipe.write_text(TINY_JUDGE.model_dump_json())
+    command = ["train", str(recipe), "--out", str(out), "--scenes", "2"]
+    assert invoke([*command, "--steps", "3"]) == 0
+    assert not (out / "checkpoint").exists()
+    assert invoke(command) == 0
+    checkpoint = out / "checkpoint"
+    assert JudgeRecipe.model_validate_json((checkpoint / "recipe.json").read_text()) == TINY_JUDGE
+    evaluation = JudgeEvaluation.model_validate_json((checkpoint / "evaluation.json").read_text())
+    assert set(evaluation.denied_or_imagined) == {"train", "test"}
+    assert "| descriptions of 40 to 250 words |" in (checkpoint / "README.md").read_text()
+    whole = tmp_path / "whole"
+    assert invoke(["train", str(recipe), "--out", str(whole), "--scenes", "2"]) == 0
+    weights = [load_file(folder / "checkpoint" / "model.safetensors") for folder in (out, whole)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         (None, "recipe.json: No such file"),
-        ("{", "recipe.json: file: Invalid JSON"),
+        ("{", "recipe.json:1: is not valid JSON"),
         ('{"name": "x"}', "recipe.json: training: Field required"),
+        ('{"architecture": {"encoder_layers": 0}}', "recipe.json: name: Field required"),
         (
             TINY.model_dump_json().replace('"min_words"', '"words"').replace('"warmup":1', '"warmup":-1'),
             "warmup",

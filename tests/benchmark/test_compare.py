@@ -468,3 +468,81 @@ def test_reference_pope_runs(cli: Cli, reference_data: Path, tmp_path: Path) -> 
 
 def reference_accuracy(expected: dict[str, Any], split: str) -> float:
     return float(expected[split]["accuracy"])
+
+
+PROBED = """
+class Model:
+    def generate(self, requests):
+        for request in requests:
+            yield "{answer}" if "cat" in request.prompt else "Yes"
+"""
+
+
+def test_probe_runs(cli: Cli, picture_folder: Path, tmp_path: Path) -> None:
+    rows = read_lines(picture_folder / "objects.jsonl")
+    rows[0]["objects"] = ["dog", "cat", "cup"]
+    write_lines(picture_folder / "objects.jsonl", rows)
+    for name, answer, options in (
+        ("a", "Yes", ()),
+        ("b", "No", ()),
+        ("one", "No", ("--split", "popular", "--policy", "all")),
+        ("strict", "No", ("--policy", "strict")),
+    ):
+        (tmp_path / f"{name}.py").write_text(PROBED.format(answer=answer))
+        result = cli(
+            "run", "--task", "probe", "--dataset", f"folder/{picture_folder}", "--pairs", 1, "--min-objects", 1,
+            "--model", f"python/{tmp_path}/{name}.py:Model", "--out", tmp_path / name, *options,
+        )  # fmt: skip
+        assert result.code == 0, result.err
+    a, b, one, strict = (
+        next((tmp_path / name).glob("*/run.json")).parent for name in ("a", "b", "one", "strict")
+    )
+    found = comparison_of(cli, a, b)
+    assert [difference["part"] for difference in found["differs"]] == ["model"]
+    rows = [(row["truth"], "cat" in r["prompt"]) for row, r in zip(
+        read_lines(a / "answers.jsonl"), read_lines(a / "responses.jsonl"), strict=True
+    )]  # fmt: skip
+    accuracy = found["metrics"]["pope"]["accuracy"]
+    assert accuracy["a"] == pytest.approx(sum(truth == "yes" for truth, _ in rows) / len(rows))
+    assert accuracy["mcnemar"]["only_a"] == sum(truth == "yes" and cat for truth, cat in rows)
+    assert accuracy["mcnemar"]["only_b"] == sum(truth == "no" and cat for truth, cat in rows)
+    # A run over one split has its questions in common with one over all.
+    popular = comparison_of(cli, a, one)
+    assert popular["b"]["missing_in_other"] == 0
+    assert 0 < popular["a"]["compared"] < popular["a"]["responses"]
+    assert "policy (pope(policy=original) / pope(policy=strict))" in refused(cli, b, strict)
+
+
+def test_votes_of_a_judge_of_ours(cli: Cli, tiny_judges: dict[str, Path], tmp_path: Path) -> None:
+    models = "models=" + ",".join(f"transformers/{path}" for path in tiny_judges.values())
+    options = ("--judge", "qa", "-J", models, "-J", "categories=dog,cat,car,pizza,fork")
+    a, b = (
+        judged(cli, tmp_path, name, {i: texts[i] for i in (1, 2, 3, 4)}, *options)
+        for name, texts in (("a", TEXTS_A), ("b", TEXTS_B))
+    )
+    found = comparison_of(cli, a, b)
+    for side, folder in (("a", a), ("b", b)):
+        metrics = json.loads((folder / "scores.json").read_text())["metrics"]
+        assert list(metrics) == ["throne", "objects"]
+        for family, values in metrics.items():
+            for name, value in values.items():
+                if name != "per_category":
+                    assert found["metrics"][family][name][side] == pytest.approx(value["value"]), name
+    few = judged(cli, tmp_path, "few", {1: TEXTS_B[1], 2: TEXTS_B[2]}, *options, "-J", "threshold=4")
+    assert "differ in judge (qa(models=" in refused(cli, a, few)
+    assert comparison_of(cli, a, few, "--allow", "judge")["metrics"]["throne"]["image_f1"]["p"] is None
+
+
+def test_nouns_of_an_open_vocabulary(cli: Cli, tmp_path: Path) -> None:
+    a, b = (
+        judged(cli, tmp_path, name, {i: texts[i] for i in (1, 2, 3, 4)}, "--judge", "nouns")
+        for name, texts in (("a", TEXTS_A), ("b", TEXTS_B))
+    )
+    found = comparison_of(cli, a, b)
+    for side, folder in (("a", a), ("b", b)):
+        value = json.loads((folder / "scores.json").read_text())["metrics"]["objects"]["f05"]["value"]
+        assert found["metrics"]["objects"]["f05"][side] == value
+    lexicon = judged(cli, tmp_path, "lexicon", {i: TEXTS_B[i] for i in (1, 2, 3, 4)})
+    message = refused(cli, a, lexicon)
+    assert "vocabulary (" in message
+    assert message.strip().endswith("--allow judge")

@@ -15,7 +15,6 @@ from eidolon.models.training import (
     Batches,
     Collator,
     Phase,
-    Restart,
     Trainee,
     TrainingConfig,
     TrainingReport,
@@ -23,6 +22,7 @@ from eidolon.models.training import (
     TrainingTurn,
     train,
 )
+from eidolon.models.training_loop import Restart
 from eidolon.scorers.errors import UserError
 
 TINY = Architecture(

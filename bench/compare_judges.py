@@ -1,0 +1,66 @@
+"""Write the tables of docs/judges.md: the shipped judges, alone and together, beside the lexicon's two readings.
+
+    python bench/compare_judges.py [--scenes 300] [--seed 20261]
+
+Every judge answers the same questions on held-out Scenes text (`eidolon.benchmark.scenes.judge_evaluation`). A judge
+alone is every one of its answers, in each question format; together, all votes must be yes (unanimous, as THRONE's
+default) or more than half.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from eidolon.benchmark.scenes.judge_evaluation import (
+    TRAPS,
+    Asked,
+    ask_lexicon,
+    ask_model,
+    description_questions,
+    measure,
+    passage_questions,
+)
+from eidolon.models.text_models import language_models
+from eidolon.scorers.language_model import LanguageModel
+
+
+def main() -> None:
+    """Print a table for each set of questions, in Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=20261)
+    arguments = parser.parse_args()
+    n, seed = arguments.scenes, arguments.seed
+    judges = language_models(None, {})
+    _table("Descriptions of 40 to 250 words", description_questions(n, seed), judges)
+    for split, told in (("train", "wordings seen in training"), ("test", "wordings never seen in training")):
+        _table(f"Denied or imagined objects, {told}", passage_questions(n, seed, TRAPS, split), judges)
+    for split, told in (("train", "words seen in training"), ("test", "words never seen in training")):
+        questions = passage_questions(n, seed, ("look-alike",), split)
+        _table(f"Words that look like names, {told}", questions, judges)
+
+
+def _table(title: str, questions: Sequence[Asked], judges: Sequence[LanguageModel]) -> None:
+    print(f"\n### {title}\n\n{len(questions)} questions, half of them on what the text claims.\n")
+    print("| reader | recall | specificity | precision | balanced accuracy |\n|---|---|---|---|---|")
+    votes = {judge.name: ask_model(judge, questions) for judge in judges}
+    every = np.concatenate(list(votes.values()))
+    rows = {
+        **votes,
+        f"all {len(every)} votes yes": every.all(axis=0, keepdims=True),
+        "more than half of the votes yes": every.mean(axis=0, keepdims=True) > 0.5,
+        "lexicon, reading `careful`": ask_lexicon("careful", questions),
+        "lexicon, reading `original`": ask_lexicon("original", questions),
+    }
+    for name, answers in rows.items():
+        read = measure(answers, questions)
+        print(
+            f"| {name} | {read.recall} | {read.specificity} | {read.precision} | {read.balanced_accuracy} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

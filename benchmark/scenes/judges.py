@@ -1,0 +1,156 @@
+"""Recipes of the judges that read Scenes text, and the samples they are trained on."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from eidolon.benchmark.scenes.passages import FOREIGN, Passage, make_passage
+from eidolon.benchmark.scenes.scene import Dials, make_scene
+from eidolon.benchmark.scenes.world import VOCABULARY
+from eidolon.models.t5 import ReadingSample, T5Architecture
+from eidolon.models.training_loop import Schedule
+from eidolon.scorers.throne_questions import FORMATS, RESPONSE_CHARACTERS, prompt, question
+
+TOKENS_PER_WORD = 1.4
+"""Of a passage, so that a batch's size can be fixed before it is written."""
+TOKENS_AROUND = 30
+"""Of the prompt around it."""
+UNCLAIMED_SHARE = 0.6
+"""Of the questions to be denied, where the passage names something without claiming it."""
+FOREIGN_SHARE = 0.25
+"""Of passages that claim a COCO category which no scene holds, and of questions about one that is not named."""
+_FORMATS = tuple(FORMATS)
+DIALS = Dials(min_objects=1, cooccurrence=0.5)
+"""Few objects too, and uncommon company: a judge must go by what a text says, not by what is likely."""
+
+
+class JudgeTraining(Schedule):
+    """How a judge is trained: short passages first, then ones of all lengths."""
+
+    short_steps: int = Field(ge=1)
+    long_steps: int = Field(ge=1)
+    short_words: tuple[int, int] = (8, 30)
+    long_words: tuple[int, int] = (8, 170)
+    """Bounds of a passage's length, drawn log-uniformly for each batch."""
+    tokens_per_batch: int = Field(4096, ge=64)
+    questions_each: int = Field(4, ge=2, multiple_of=2)
+    """Questions on a passage, half of them on what it claims."""
+    claims_weight: float = Field(0.1, ge=0)
+    evidence_weight: float = Field(0.3, ge=0)
+
+    @property
+    def steps(self) -> int:
+        return self.short_steps + self.long_steps
+
+
+class JudgeRecipe(BaseModel):
+    """All that makes a shipped judge: the same recipe on the same machine gives the same weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    architecture: T5Architecture
+    training: JudgeTraining
+    data_seed: int = 2001
+    """Seed of the training scenes; evaluation uses others (0 by default)."""
+
+
+JUDGE_RECIPES: dict[str, JudgeRecipe] = {
+    recipe.name: recipe
+    for recipe in (
+        JudgeRecipe(
+            name="judge-small",
+            architecture=T5Architecture(width=64, inner=160, encoder_layers=3),
+            training=JudgeTraining(
+                seed=11, learning_rate=3e-3, precision="bf16", short_steps=2000, long_steps=2500
+            ),
+        ),
+        JudgeRecipe(
+            name="judge-base",
+            architecture=T5Architecture(width=96, inner=256, encoder_layers=3),
+            training=JudgeTraining(
+                seed=12, learning_rate=2e-3, precision="bf16", short_steps=1800, long_steps=2200
+            ),
+        ),
+        JudgeRecipe(
+            name="judge-large",
+            architecture=T5Architecture(width=128, inner=320, encoder_layers=4),
+            training=JudgeTraining(
+                seed=13, learning_rate=1.5e-3, precision="bf16", short_steps=1600, long_steps=1900
+            ),
+        ),
+    )
+}
+
+
+def batch_samples(recipe: JudgeRecipe) -> Callable[[int], list[ReadingSample]]:
+    """Return the function from a step to its samples, which depend on the step alone."""
+    training = recipe.training
+
+    def samples(step: int) -> list[ReadingSample]:
+        rng = np.random.default_rng([recipe.data_seed, step])
+        low, high = training.short_words if step < training.short_steps else training.long_words
+        words = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        tokens = TOKENS_PER_WORD * words + TOKENS_AROUND
+        passages = max(1, round(training.tokens_per_batch / tokens / training.questions_each))
+        found: list[ReadingSample] = []
+        for _ in range(passages):
+            passage = draw_passage(recipe.data_seed, int(rng.integers(2**31)), words)
+            found += ask(passage, training.questions_each, rng)
+        return found
+
+    return samples
+
+
+def draw_passage(seed: int, index: int, words: float) -> Passage:
+    """Return training passage `index` of the stream with this seed, of about so many words."""
+    scene = make_scene(seed, index, DIALS)
+    rng = scene.rng("passage")
+    traps = 2 if words < 25 else 3
+    bounds = (round(0.85 * words), round(1.15 * words))
+    return make_passage(scene, rng, words=bounds, traps=(0, traps), foreign=FOREIGN_SHARE)
+
+
+def ask(passage: Passage, questions: int, rng: np.random.Generator) -> list[ReadingSample]:
+    """Ask about claimed categories and as many others, preferably such as the passage names without claiming.
+
+    What stands beyond the protocol's limit is not there for the judge: it is neither asked for as claimed
+    nor, where it begins before and ends after, at all.
+    """
+    text = passage.text[:RESPONSE_CHARACTERS]
+    claimed = [c for c, spans in passage.claims.items() if spans[0][1] <= len(text)]
+    torn = [c for c, spans in passage.claims.items() if spans[0][0] < len(text) < spans[0][1]]
+    named = [c for c in passage.unclaimed if c not in torn]
+    known = {*claimed, *torn, *named}
+    unnamed = [c for c in VOCABULARY if c not in known]
+    elsewhere = [c for c in FOREIGN if c not in known and c not in text.lower()]
+    samples = []
+    for number in range(questions):
+        if claimed and number % 2 == 0:
+            category, answer = claimed[rng.integers(len(claimed))], "yes"
+        else:
+            pool = elsewhere if rng.random() < FOREIGN_SHARE else unnamed
+            pool = named if named and rng.random() < UNCLAIMED_SHARE else pool
+            category, answer = pool[rng.integers(len(pool))], "no"
+        asked = prompt(text, question(_FORMATS[rng.integers(len(_FORMATS))], category))
+        offset = asked.index(text)
+        spans = {
+            c: [(offset + a, offset + b) for a, b in found if b <= len(text)]
+            for c, found in passage.claims.items()
+        }
+        claims = [span for found in spans.values() for span in found]
+        evidence = spans[category] if answer == "yes" else []
+        samples.append(ReadingSample(asked, answer, (offset, offset + len(text)), claims, evidence))
+    return samples
+
+
+@lru_cache(maxsize=1)
+def tokenizer_texts(n: int = 6000, data_seed: int = 2001) -> tuple[str, ...]:
+    """Return prompts to train a tokenizer on."""
+    texts = []
+    for index in range(n):
+        rng = np.random.default_rng([data_seed, index])
+        texts += [s.prompt for s in ask(draw_passage(data_seed, index, 60), 2, rng)]
+    return tuple(texts)

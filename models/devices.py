@@ -1,0 +1,32 @@
+"""Where a model runs, and in which precision, from what the user said."""
+
+import torch
+
+from eidolon.scorers.errors import UserError
+
+
+def choose_device(name: str, flag: str) -> torch.device:
+    """Return the named device; `auto` is the first CUDA device, else Apple's, else the CPU.
+
+    One that cannot be used is a UserError that names the flag (`-M`).
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"{flag} device={name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the named precision; `auto` is float32 on a CPU, else bfloat16, float16 where there is none."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16

@@ -1,0 +1,67 @@
+"""What the judges are trained on: questions whose answers the passages settle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, ask, batch_samples, draw_passage
+from eidolon.benchmark.scenes.passages import Passage
+from eidolon.scorers.throne_questions import RESPONSE_CHARACTERS
+
+RECIPE = JUDGE_RECIPES["judge-small"]
+
+
+def test_a_step_has_the_same_samples_every_time_and_no_two_steps_do() -> None:
+    samples, again = batch_samples(RECIPE), batch_samples(RECIPE)
+    assert samples(7) == again(7)
+    assert samples(7) != samples(8)
+
+
+def test_half_of_the_answers_are_yes() -> None:
+    samples = batch_samples(RECIPE)
+    answers = [s.answer for step in range(2995, 3005) for s in samples(step)]
+    assert set(answers) == {"yes", "no"}
+    assert answers.count("yes") == pytest.approx(len(answers) / 2, rel=0.02)
+
+
+def test_batches_hold_about_as_many_tokens_whatever_the_length() -> None:
+    samples = batch_samples(RECIPE)
+    for step in range(4000, 4020):
+        words = sum(len(s.prompt.split()) for s in samples(step))
+        assert 0.4 < 1.4 * words / RECIPE.training.tokens_per_batch < 2
+
+
+def test_evidence_stands_in_the_text_and_only_under_a_yes() -> None:
+    samples = batch_samples(RECIPE)
+    for sample in (s for step in (10, 4000) for s in samples(step)):
+        start, end = sample.text
+        assert sample.prompt[:start] == "Text: "
+        assert sample.prompt[end:].startswith("\n\nRead the text")
+        assert bool(sample.evidence) == (sample.answer == "yes")
+        assert all(start <= a < b <= end for a, b in sample.evidence)
+
+
+def test_what_stands_beyond_the_limit_is_not_claimed() -> None:
+    filler = "x" * (RESPONSE_CHARACTERS - 2)
+    passage = Passage(
+        f"{filler} a cat and a dog", {"cat": ((RESPONSE_CHARACTERS + 1, RESPONSE_CHARACTERS + 4),)}, {}
+    )
+    asked = ask(passage, 4, np.random.default_rng(0))
+    assert {s.answer for s in asked} == {"no"}
+    torn = replace(passage, claims={"cat": ((RESPONSE_CHARACTERS - 2, RESPONSE_CHARACTERS + 1),)})
+    for seed in range(20):
+        assert not any(" cat " in s.prompt[s.text[1] :] for s in ask(torn, 8, np.random.default_rng(seed)))
+
+
+def test_what_is_named_without_being_claimed_is_asked_about_often() -> None:
+    rng = np.random.default_rng(0)
+    denied = asked = 0
+    for index in range(200):
+        passage = draw_passage(5, index, 40)
+        for sample in ask(passage, 4, rng):
+            if passage.unclaimed and sample.answer == "no":
+                asked += 1
+                question = sample.prompt[sample.text[1] :]
+                denied += any(f" {category} " in question for category in passage.unclaimed)
+    assert 0.5 < denied / asked < 0.75
