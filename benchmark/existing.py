@@ -73,7 +73,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     check_fit(judge, metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    known = read_objects(request.objects, judge.vocabulary)
+    known = read_objects(request.objects, judge)
     truth = join_truth(lines, known, request.responses, request.objects)
     captions = gather_captions(lines, request.responses, request.captions)
     if needing := needs_references(judge, metrics):

@@ -1,6 +1,7 @@
 """The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +44,7 @@ COLUMNS = {
 }
 """By task, which has a table of its own, the quantities of the table where a run has them. The first is the
 headline; the length stands without its interval."""
-COMPARED = ("dataset", "prompt", "judge", "policy", "n", "eidolon")
+COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
 
@@ -92,8 +93,26 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def finished_runs(folder: Path) -> list[Path]:
-    """Return the folders in and below a folder that hold a run with its scores, sorted."""
-    return sorted(path.parent for path in folder.rglob(SCORES) if (path.parent / RUN).is_file())
+    """Return the folders in and below a folder that hold a run with its scores, sorted.
+
+    Links to folders are followed; a run that is reached in several ways is there once.
+    """
+    runs: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    # Real folders come first, so that a run has its own name wherever that is below the folder.
+    waiting = [folder]
+    links: list[Path] = []
+    while waiting or links:
+        place = (waiting or links).pop(0)
+        if (real := place.resolve()) in seen:
+            continue
+        seen.add(real)
+        if (place / SCORES).is_file() and (place / RUN).is_file():
+            runs[real] = place
+        with suppress(FileNotFoundError, PermissionError):
+            for inner in sorted(path for path in place.iterdir() if path.is_dir()):
+                (links if inner.is_symlink() else waiting).append(inner)
+    return sorted(runs.values())
 
 
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
@@ -132,6 +151,8 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
             parts = ", ".join(row.differs)
             note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
             console.print(Text(note, style="yellow"), soft_wrap=True)
+    for line in _groups(leaderboard):
+        console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
 
 
 def _table(rows: Sequence[Row], title: str) -> Table:
@@ -184,6 +205,19 @@ def _read_row(run: Path, relative_to: Path) -> Row:
 def _differing(row: Row, first: Row) -> tuple[str, ...]:
     own, other = parse(row.signature), parse(first.signature)
     return tuple(part for part in COMPARED if own[part] != other[part])
+
+
+def _groups(leaderboard: Leaderboard) -> Iterator[str]:
+    """Say for each part in which rows differ which of them are alike: not only the first row is compared."""
+    for task in dict.fromkeys(row.task for row in leaderboard.rows):
+        parts = [(row.name, parse(row.signature)) for row in leaderboard.rows if row.task == task]
+        for part in COMPARED:
+            named: dict[str, list[str]] = {}
+            for name, of_row in parts:
+                named.setdefault(of_row[part], []).append(name)
+            if len(named) > 1:
+                found = "; ".join(f"{value}: {', '.join(names)}" for value, names in named.items())
+                yield f"rows differ in {part}: {found}"
 
 
 def _value(row: Row, name: str) -> Value | None:

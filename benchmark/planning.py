@@ -6,14 +6,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.config import ModelSpec, RunConfig
-from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
+from eidolon.benchmark.datasets import SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.pipeline import Asked, Generation, Run
 from eidolon.benchmark.plugins import check_fit, make_judge, make_metrics, needs_references
 from eidolon.benchmark.probe.answers import Probe, find_splits
@@ -135,13 +135,14 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
         )
 
     def ask(source: SampleSource) -> _Task:
-        for sample in source.samples:
-            check_objects(
-                sample.objects, judge.vocabulary, f"--dataset {config.dataset}: sample {sample.sample_id!r}"
-            )
+        where = f"--dataset {config.dataset}: sample"
+        samples = [
+            replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
+            for s in source.samples
+        ]
         return _Task(
             prompt=prompt,
-            asked={sample.sample_id: Asked(sample, prompt.text) for sample in source.samples},
+            asked={sample.sample_id: Asked(sample, prompt.text) for sample in samples},
             judge=judge,
             settings={
                 "generations": config.generations,

@@ -104,8 +104,13 @@ def matches_references(judge: Judge) -> bool:
 
 
 def _make_metric(factory: Callable[..., Metric], judge: Judge) -> Metric:
-    given: dict[str, Any] = {"judge": judge} if "judge" in _parameters(factory) else {}
+    given: dict[str, Any] = {"judge": judge} if takes_judge(factory) else {}
     return factory(**given)
+
+
+def takes_judge(factory: Callable[..., Metric]) -> bool:
+    """Tell whether a metric is made for the judge whose reading it counts."""
+    return "judge" in _parameters(factory)
 
 
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, Parameter]:

@@ -95,6 +95,8 @@ class Session(BaseModel):
     command: str
     host: str
     pid: int
+    provenance: "Provenance | None" = None
+    """What this session ran on, where that is not what the run's record says."""
 
 
 class Provenance(BaseModel):
@@ -127,6 +129,7 @@ class RunRecord(BaseModel):
     model: dict[str, Any] | None = None
     """What the model says of itself, once it was loaded."""
     provenance: Provenance
+    """Of the first session."""
     sessions: list[Session]
 
 
@@ -294,9 +297,9 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         earlier = check_folder(path, fresh.config)
         record = fresh
         if earlier is not None:
-            record = earlier.model_copy(
-                update={"sessions": earlier.sessions + fresh.sessions, "provenance": fresh.provenance}
-            )
+            for session in fresh.sessions:
+                session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
+            record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
         record.status = "started"
         folder = RunFolder(path, record)
         try:

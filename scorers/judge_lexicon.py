@@ -46,6 +46,7 @@ class LexiconJudge:
         self.lexicon = load_lexicon(lexicon) if isinstance(lexicon, str) else lexicon
         if isinstance(categories, str):
             categories = [name.strip() for name in categories.split(",")]
+        self.known = self.lexicon.vocabulary
         self.vocabulary = self.lexicon.select(categories)
         self.reading = _build_reading(reading, self.lexicon)
 

@@ -1,13 +1,14 @@
 """Detection from files: responses whose words people have flagged, judged by one of our judges."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.answers.run import AnswerRequest, AnswerRun, Shown, lines
+from eidolon.benchmark.answers.rows import WordRow
+from eidolon.benchmark.answers.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
 from eidolon.benchmark.existing import (
     common_prompt,
     distinct,
@@ -129,8 +130,11 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
         )
         return Family(**values), named_counts(CONFUSION, column_sums(statistics)[: len(CONFUSION)])
 
+    def main_samples() -> Sequence[WordScores]:
+        return baseline if judged is None else _word_scores(flagged, judged.judgements)
+
     def scores() -> Scores:
-        samples = baseline if judged is None else _word_scores(flagged, judged.judgements)
+        samples = main_samples()
         main, counts = family(samples)
         with_baseline = judged is not None and len(baseline) > 0
         return assemble(
@@ -178,6 +182,7 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
         files={
             RESPONSES: lambda: lines(item.line.response for item in flagged),
             **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
+            WORDS: lambda: lines(_word_rows(flagged, main_samples())),
         },
         scores=scores,
         main=asked.judge,
@@ -265,7 +270,7 @@ def _truth(
     response_lines = [item.line for item in flagged]
     truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
     if asked.objects is not None:
-        known = read_objects(asked.objects, judge.vocabulary)
+        known = read_objects(asked.objects, judge)
         truth = join_truth(response_lines, known, asked.responses, asked.objects)
     for image_id, objects in objects_in(captions, judge).items():
         truth[image_id] = join(judge, truth[image_id], objects)
@@ -278,6 +283,20 @@ def _word_scores(flagged: Sequence[Flagged], judgements: Sequence[Judgement]) ->
         for item, judgement in zip(flagged, judgements, strict=True)
         if judgement.unscored is None
     ]
+
+
+def _word_rows(flagged: Sequence[Flagged], samples: Sequence[WordScores]) -> Iterator[WordRow]:
+    words = {item.line.response.sample_id: item.words for item in flagged}
+    return (
+        WordRow(
+            sample_id=sample.sample_id,
+            image_id=sample.image_id,
+            words=words[sample.sample_id],
+            human=sample.human,
+            scores=sample.scores,
+        )
+        for sample in samples
+    )
 
 
 def _shown(judged: Judged) -> Shown:

@@ -221,6 +221,7 @@ def test_amber(cli: Cli, tmp_path: Path, mode: str, f1: float) -> None:
     assert read_lines(out / "free_form.jsonl")[0] == {
         "sample_id": "1", "image_id": 1, "nouns": ["man", "dog", "sky"], "hallucinated": ["sky"],
         "covered": ["person", "dog"], "feared": [],
+        "true_objects": ["person", "dog"], "feared_objects": ["cat"],
     }  # fmt: skip
 
 
@@ -311,8 +312,9 @@ def test_files_follow_their_schemas(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_metrics_are_listed(cli: Cli) -> None:
-    listed = cli("list", "metrics").out.split()
-    assert {"amber", "chair", "detection", "objects", "pope", "throne"} <= set(listed)
+    lines = [line.split(maxsplit=1) for line in cli("list", "metrics").out.splitlines()]
+    assert {"amber", "chair", "detection", "objects", "pope", "throne"} <= {line[0] for line in lines}
+    assert all(len(line) == 2 for line in lines)
 
 
 def test_reference_throne(cli: Cli, reference_data: Path, tmp_path: Path) -> None:
