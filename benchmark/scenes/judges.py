@@ -62,23 +62,23 @@ JUDGE_RECIPES: dict[str, JudgeRecipe] = {
     for recipe in (
         JudgeRecipe(
             name="judge-small",
-            architecture=T5Architecture(width=64, inner=160, encoder_layers=3),
+            architecture=T5Architecture(width=64, inner=128, encoder_layers=2),
             training=JudgeTraining(
-                seed=11, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1600
+                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1400
             ),
         ),
         JudgeRecipe(
             name="judge-base",
-            architecture=T5Architecture(width=96, inner=256, encoder_layers=3),
+            architecture=T5Architecture(width=64, inner=160, encoder_layers=3),
             training=JudgeTraining(
-                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1400, long_steps=1400
+                seed=11, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1400
             ),
         ),
         JudgeRecipe(
             name="judge-large",
-            architecture=T5Architecture(width=128, inner=320, encoder_layers=4),
+            architecture=T5Architecture(width=64, inner=256, encoder_layers=4),
             training=JudgeTraining(
-                seed=13, learning_rate=2e-3, precision="bf16", short_steps=1300, long_steps=1300
+                seed=13, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1400
             ),
         ),
     )
