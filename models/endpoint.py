@@ -85,7 +85,7 @@ class Traffic:
 def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
     """Split `MODEL@URL`, having sent nothing; anything else is a UserError that never repeats a password.
 
-    `text` is what the user gave after the flag.
+    `text` is what the user gave after the flag, which ends in its blank or equals sign.
     """
     model, at, rest = target.partition("@http")
     url = f"http{rest}"
@@ -97,12 +97,12 @@ def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
         whole, secret, port = False, "", None
     if whole and secret:
         raise UserError(
-            f"{flag} openai/{model}@…: the URL must end with its path and hold no user, password or query; "
+            f"{flag}openai/{model}@…: the URL must end with its path and hold no user, password or query; "
             f"put the key into the environment's {KEY_VARIABLE}"
         )
     if not whole or port == 0:
         raise UserError(
-            f"{flag} {text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1"
+            f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1"
         )
     return model, url
 

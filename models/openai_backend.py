@@ -79,7 +79,7 @@ class OpenAIModel:
                 refuses the key.
         """
         given = f"openai/{target}"
-        model, url = parse_address("--model", given, target)
+        model, url = parse_address("--model ", given, target)
         for name in options:
             if "key" in name.lower():
                 raise UserError(f"-M {name}: keys are taken from the environment's {KEY_VARIABLE} alone")

@@ -76,7 +76,7 @@ def resolve(text: str) -> ModelReference:
     elif backend == "openai":
         from eidolon.models.endpoint import parse_address
 
-        parse_address("--model", text, target)
+        parse_address("--model ", text, target)
     return ModelReference(text, backend, target)
 
 

@@ -29,7 +29,7 @@ class EndpointText:
     ) -> None:
         """Check the address and the options: requests at once, seconds a request, further tries."""
         self.name = name
-        model, url = parse_address("-J models", reference.text, reference.target)
+        model, url = parse_address("-J models=", reference.text, reference.target)
         try:
             seconds = float(timeout)
         except ValueError:

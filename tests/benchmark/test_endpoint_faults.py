@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -29,16 +28,19 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.01)
 
 
+def arguments(server: ChatServer, pictures: Path, out: Path, *, retries: int) -> list[object]:
+    return [
+        "run", "--model", server.name, "--dataset", f"folder/{pictures}", "--out", out, "--batch-size", 4,
+        "--temperature", 0, "--resamples", 20, "-M", f"retries={retries}", "-M", "timeout=5",
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def run(cli: Cli, picture_folder: Path, tmp_path: Path) -> Run:
     """Run a server's model on the ten pictures, in batches of four."""
 
     def call(server: ChatServer, *more: object, out: str = "out", retries: int = 1) -> Result:
-        return cli(
-            "run", "--model", server.name, "--dataset", f"folder/{picture_folder}", "--out", tmp_path / out,
-            "--batch-size", 4, "--temperature", 0, "--resamples", 20, "-M", f"retries={retries}", "-M", "timeout=1",
-            *more,
-        )  # fmt: skip
+        return cli(*arguments(server, picture_folder, tmp_path / out, retries=retries), *more)
 
     return call
 
@@ -81,7 +83,7 @@ def on_three(answer: Answer) -> Behaviour:
 FAULTS = {
     "500": (Answer(500, b"out of memory"), "answers 500: out of memory"),
     "429": (Answer(429, b"slow down", {"Retry-After": "0.2"}), "answers 429: slow down"),
-    "hang": (Answer(hang_s=3), "no answer within 1 s"),
+    "hang": (Answer(hang_s=8), "no answer within 5 s"),
     "cut": (Answer(body=b"{" * 1000, cut=True), "cannot be reached"),
     "garbage": (
         Answer(body=b"<html>\x1b[31mbad gateway</html>"),
@@ -292,28 +294,23 @@ def test_the_key_is_written_nowhere(
     assert caplog.text, "something was logged"
 
 
-def test_killed_while_healing(picture_folder: Path, tmp_path: Path) -> None:
+def test_killed_while_healing(run: Run, picture_folder: Path, tmp_path: Path) -> None:
     """A kill between two healed batches leaves whole files; the next session goes on."""
     with chat_server() as server:
-        command = [
-            sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", "run", "--model", server.name,
-            "--dataset", f"folder/{picture_folder}", "--batch-size", "2", "--temperature", "0", "--resamples", "20",
-            "-M", "retries=0", "--out",
-        ]  # fmt: skip
-        subprocess.run([*command, tmp_path / "calm"], check=True, capture_output=True)
-        server.behave = lambda number, body: describe(body) if sample_of(body) == 0 else Answer(500)
-        subprocess.run([*command, tmp_path / "out"], check=False, capture_output=True)
+        assert run(server, out="calm").code == 0
+        server.behave = lambda _, body: describe(body) if sample_of(body) == 0 else Answer(500)
+        assert run(server, retries=0).code == 3
         folder = folder_of(tmp_path / "out")
         expect_whole(folder, failed=9)
 
-        server.behave = lambda _, body: Answer(hang_s=0.3, body=describe(body).body)
+        server.behave = lambda _, body: Answer(hang_s=1, body=describe(body).body)
+        command = arguments(server, picture_folder, tmp_path / "out", retries=0)
         process = subprocess.Popen(
-            [*command, tmp_path / "out"],
+            [sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", *map(str, command)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=dict(os.environ),
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while sum(bool(row["error"]) for row in read_lines(folder / "responses.jsonl")) > 6:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -324,10 +321,10 @@ def test_killed_while_healing(picture_folder: Path, tmp_path: Path) -> None:
         assert [row["sample_id"] for row in rows] == [str(index) for index in range(10)]
         assert not (folder / "scores.json").exists()
         healed = sum(row["response"] is not None for row in rows)
-        assert 3 < healed < 10
+        assert 4 <= healed < 10
 
         server.behave = lambda _, body: describe(body)
         before = len(server.bodies)
-        subprocess.run([*command, tmp_path / "out"], check=True, capture_output=True)
+        assert run(server).code == 0
         assert len(server.bodies) - before == 10 - healed
     assert contents(folder) == contents(folder_of(tmp_path / "calm"))

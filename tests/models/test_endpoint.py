@@ -289,6 +289,13 @@ def test_garbage_is_kept_in_part(body: bytes) -> None:
     assert len(server.bodies) == 1, "a server that sends nonsense is not asked again at once"
 
 
+def test_a_body_that_cannot_be_unpacked() -> None:
+    with chat_server(lambda *_: Answer(body=b"plain", headers={"Content-Encoding": "gzip"})) as server:
+        (found,) = ask(server, retries=0)
+    assert found.transient
+    assert found.text is None
+
+
 def text_model(server: ChatServer, **options: str) -> EndpointText:
     reference = ModelReference(server.name, "openai", server.name.removeprefix("openai/"))
     return EndpointText(reference, "tiny", **options)
