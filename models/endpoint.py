@@ -101,9 +101,7 @@ def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
             f"put the key into the environment's {KEY_VARIABLE}"
         )
     if not whole or port == 0:
-        raise UserError(
-            f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1"
-        )
+        raise UserError(f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1")
     return model, url
 
 
@@ -195,7 +193,11 @@ class Endpoint:
                 if self._lost:
                     self._down = found[0].error
             found += await asyncio.gather(*(ask(body) for body in bodies[len(found) :]))
-        if len(found) > 1 and not self.traffic.answers and all(one.error and not one.transient for one in found):
+        if (
+            len(found) > 1
+            and not self.traffic.answers
+            and all(one.error and not one.transient for one in found)
+        ):
             # One request may be at fault itself; all of them are asked in a way that the endpoint does not take.
             self._refusal = found[0].error
         if self._refusal is not None:
@@ -254,8 +256,11 @@ class Endpoint:
             self.traffic.unmetered += 1
         self.traffic.prompt_tokens += found.prompt_tokens or 0
         self.traffic.completion_tokens += found.completion_tokens or 0
-        texts = {"text": found.text, "reasoning": found.reasoning, "error": found.error}
-        return replace(found, **{name: self._without_key(text) for name, text in texts.items() if text})
+        return replace(
+            found,
+            text=found.text and self._without_key(found.text),
+            reasoning=found.reasoning and self._without_key(found.reasoning),
+        )
 
     def _refused(self, status: int, message: str) -> Completion:
         self._lost, self._down = 0, None
@@ -301,21 +306,22 @@ def read_completion(content: bytes) -> Completion:
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ValueError(content[:EXCERPT].decode(errors="replace")) from None
     usage = usage if isinstance(usage, dict) else {}
-    tokens = {name: _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")}
-    if finish == "content_filter":
-        return Completion(error="the endpoint's content filter withheld the answer", **tokens)
+    asked, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     reasoning = reasoning if isinstance(reasoning, str) else None
     if text is None:
         # Nothing but thoughts is an empty answer; a refusal is what the model says.
         text = "" if refusal is None and reasoning is not None else refusal
-    if not isinstance(text, str):
-        return Completion(error="the endpoint's answer holds no text", transient=True, **tokens)
-    return Completion(
-        clean(text),
-        None if reasoning is None else clean(reasoning),
-        FINISH.get(finish, "unknown") if isinstance(finish, str) else "unknown",
-        **tokens,
-    )
+    if finish == "content_filter":
+        found = Completion(error="the endpoint's content filter withheld the answer")
+    elif not isinstance(text, str):
+        found = _failed("the endpoint's answer holds no text")
+    else:
+        found = Completion(
+            clean(text),
+            None if reasoning is None else clean(reasoning),
+            FINISH.get(finish, "unknown") if isinstance(finish, str) else "unknown",
+        )
+    return replace(found, prompt_tokens=asked, completion_tokens=written)
 
 
 def retry_after(value: str | None) -> float:
