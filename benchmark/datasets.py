@@ -29,7 +29,7 @@ from eidolon.models.response_lines import (
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 from eidolon.scorers.signature import hashed
-from eidolon.scorers.types import ImageId
+from eidolon.scorers.types import ImageId, Judge, NarrowedJudge
 
 if TYPE_CHECKING:
     import datasets
@@ -131,10 +131,16 @@ def load_dataset(name: str, *, limit: int | None, seed: int, options: Mapping[st
 
 
 def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str) -> None:
-    """Raise a UserError for a category that the judge does not know."""
+    """Raise a UserError for a category that the judge does not know; an open vocabulary, empty, knows all."""
     for name in objects:
-        if name not in vocabulary:
+        if vocabulary and name not in vocabulary:
             raise UserError(f"{where}: unknown category {name!r}{did_you_mean(name, list(vocabulary))}")
+
+
+def judged_objects(objects: Sequence[str], judge: Judge, where: str) -> tuple[str, ...]:
+    """Return the objects that the judge reports; one that it does not even know is a UserError."""
+    check_objects(objects, judge.known if isinstance(judge, NarrowedJudge) else judge.vocabulary, where)
+    return tuple(name for name in objects if not judge.vocabulary or name in judge.vocabulary)
 
 
 def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
@@ -176,6 +182,7 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
     folder = user_path(where)
     table = folder / "objects.jsonl"
     columns: dict[str, list[Any]] = {"sample_id": [], "image_id": [], "image": [], "objects": []}
+    truth: dict[ImageId, tuple[set[str], int]] = {}
     for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
         if limit is not None and len(columns["image"]) == limit:
             break
@@ -199,6 +206,9 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         columns["image_id"].append(image_id)
         columns["image"].append(str(_image_path(folder, row["image"], place)))
         columns["objects"].append([clean(name) for name in row["objects"]])
+        found, first = truth.setdefault(image_id, (set(columns["objects"][-1]), number))
+        if found != set(columns["objects"][-1]):
+            raise UserError(f"{place}: image {excerpt(image_id)} has other objects on line {first}")
     features = datasets.Features(
         {
             "sample_id": datasets.Value("string"),

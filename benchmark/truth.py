@@ -1,10 +1,10 @@
 """Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from eidolon.benchmark.datasets import check_objects
+from eidolon.benchmark.datasets import judged_objects
 from eidolon.models.response_lines import (
     clean,
     decode_text,
@@ -15,6 +15,7 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import OpenJudge
 from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
@@ -22,16 +23,19 @@ T = TypeVar("T")
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
 """The true categories of every image."""
 
+_GOES_ON = ("{", "[", ",")
+"""How the first line of a JSON file ends that is written over several; a line of objects ends with `}`."""
 
-def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
-    """Read objects lines or a COCO instances JSON, told apart by their content.
 
-    A category outside the judge's vocabulary, and an image with two different lists, are UserErrors.
+def read_objects(path: Path, judge: Judge) -> Truth:
+    """Read objects lines or a COCO instances JSON, told apart by their content; keep what the judge reports.
+
+    A category that the judge does not know, and an image with two different lists, are UserErrors.
     """
     text = decode_text(read_bytes(path), path)
-    document = read_document(text)
+    document = read_document(text, path)
     if document is not None:
-        return _read_instances(document, path, vocabulary)
+        return _read_instances(document, path, judge)
     truth: Truth = {}
     lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
@@ -43,8 +47,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
         objects = row["objects"]
         if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
             raise UserError(f"{where}: field 'objects' must be a list of strings, found {excerpt(objects)}")
-        check_objects(objects, vocabulary, where)
-        found = frozenset(objects)
+        found = frozenset(judged_objects(objects, judge, where))
         if truth.setdefault(image_id, found) != found:
             raise UserError(f"{where}: image {excerpt(image_id)} has other objects on line {lines[image_id]}")
         lines.setdefault(image_id, number)
@@ -55,7 +58,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
 
 def read_captions(path: Path) -> dict[ImageId, list[str]]:
     """Read the captions of every image from a COCO captions JSON."""
-    document = read_document(decode_text(read_bytes(path), path))
+    document = read_document(decode_text(read_bytes(path), path), path)
     if document is None:
         raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
     captions: dict[ImageId, list[str]] = {}
@@ -70,17 +73,23 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
     """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
 
-    Captions are short and there are many: a judge of several votes has its lexicon read them.
+    Captions are short and there are many: a judge of several votes has its lexicon read them. One with an open
+    vocabulary has a reader for them, or none where captions join no truth.
     """
+    reader: Judge | None = judge
     if isinstance(judge, VotingJudge):
-        judge = judge.reader() or judge
+        reader = judge.reader() or judge
+    elif isinstance(judge, OpenJudge):
+        reader = judge.reader
+    if reader is None:
+        return {}
     texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
     responses = (
         Response(sample_id=str(index), image_id=image_id, response=caption)
         for index, (image_id, caption) in enumerate(texts)
     )
     named: dict[ImageId, set[str]] = {image_id: set() for image_id in captions}
-    for (image_id, _), judgement in zip(texts, judge.judge(responses), strict=True):
+    for (image_id, _), judgement in zip(texts, reader.judge(responses), strict=True):
         named[image_id].update(mention.category for mention in judgement.mentions)
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
@@ -104,10 +113,11 @@ def find_truth(
     raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {mend}")
 
 
-def read_document(text: str) -> dict[str, Any] | None:
+def read_document(text: str, path: Path) -> dict[str, Any] | None:
     """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
 
-    A line of objects may have a field `annotations` too.
+    A line of objects may have a field `annotations` too. An object that goes on over several lines and is no
+    valid JSON is a UserError.
     """
     first = text.lstrip().partition("\n")[0].strip()
     if not first.startswith("{"):
@@ -117,19 +127,23 @@ def read_document(text: str) -> dict[str, Any] | None:
     except ValueError:
         try:
             value = parse_json(text)
-        except ValueError:
-            return None
+        except ValueError as error:
+            if not first.endswith(_GOES_ON):
+                return None
+            raise UserError(
+                f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
+            ) from None
     found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
     return value if found else None
 
 
-def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str]) -> Truth:
+def _read_instances(document: Mapping[str, Any], path: Path, judge: Judge) -> Truth:
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
-        check_objects([name], vocabulary, place)
+        judged_objects([name], judge, place)
         number = category.get("id")
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
@@ -145,7 +159,10 @@ def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequenc
         found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
     if not found:
         raise UserError(f"{path}: holds no images")
-    return {image_id: frozenset(objects) for image_id, objects in found.items()}
+    return {
+        image_id: frozenset(judged_objects(sorted(objects), judge, str(path)))
+        for image_id, objects in found.items()
+    }
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
