@@ -4,7 +4,9 @@
 
 A stage does what its file lacks, batch by batch, and nothing if it is whole; so the same call begins a run,
 continues one that was killed, and does later stages again whose files were deleted. Batches are fixed by the
-position of their requests and carry their own seed, so a batch done again is the same batch.
+position of their requests and carry their own seed, so a batch done again is the same batch. A response that
+failed for a reason that passes (`Response.transient`: a server was down) counts as lacking: the next session asks
+for it again, with the seed of its batch, and puts the answer in its place.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.probe.answers import Probe
-from eidolon.benchmark.progress import meter
+from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
@@ -124,8 +126,10 @@ def execute(run: Run, producer: Producer) -> Scores:
         if run.probe:
             write_once(folder.path / QUESTIONS, run.probe.text)
         responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
-        if responses.batches:
-            folder.forget(SCORES, JUDGEMENTS)
+        if responses.batches or transient_failures(responses):
+            producer.prepare()
+            if responses.batches:
+                folder.forget(SCORES, JUDGEMENTS)
             producer.produce(folder, responses)
         judgements = judge_responses(run, folder, responses.records)
         if run.probe:
@@ -222,21 +226,30 @@ class Generation:
             self._model = self._load()
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
-        """Answer the missing batches, showing the progress; then let go of the model."""
+        """Answer what is missing, showing the progress; then let go of the model.
+
+        Failures that pass are asked for again first. An answer takes the failure's place; a failure that passes,
+        once more, does not, so that nothing changes where nothing was gained.
+        """
         self.prepare()
         model, self._model = self._model, None
         assert model is not None
         folder.describe_model(_description(model))
-        keys = responses.keys
-        with meter(self._name, len(keys), len(responses.records)) as progress:
+        keys, used = responses.keys, dict(folder.record.usage or {})
+        again = transient_failures(responses)
+        with meter(self._name, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
+            for batch, failed in again.items():
+                answers = self._answer(model, failed, batch)
+                if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
+                    folder.forget(SCORES, JUDGEMENTS)
+                    responses.replace(healed)
+                _count_usage(model, folder, used)
+                _show(progress, answers)
             for batch in responses.batches:
                 answers = self._answer(model, keys[responses.span(batch)], batch)
                 responses.append(answers)
-                progress.advance(
-                    len(answers),
-                    sum(answer.completion_tokens or 0 for answer in answers),
-                    sum(answer.error is not None for answer in answers),
-                )
+                _count_usage(model, folder, used)
+                _show(progress, answers)
 
     def _answer(self, model: Model, keys: Sequence[tuple[str, int]], batch: int) -> list[Response]:
         decoding = replace(self._decoding, seed=batch_seed(self._decoding.seed, batch))
@@ -267,6 +280,35 @@ class Generation:
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's picture."""
         return self._source.image(self._asked[sample_id].sample)
+
+
+def transient_failures(responses: BatchFile[Response]) -> dict[int, list[tuple[str, int]]]:
+    """Return, by batch, the keys of the responses that are there but failed for a reason that passes."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    for batch in range(responses.done):
+        if keys := [
+            (r.sample_id, r.generation) for r in responses.records[responses.span(batch)] if _passes(r)
+        ]:
+            found[batch] = keys
+    return found
+
+
+def _passes(response: Response) -> bool:
+    return response.transient and response.error is not None
+
+
+def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | float]) -> None:
+    usage = getattr(model, "usage", None)
+    if callable(usage):
+        folder.count_usage(before, usage())
+
+
+def _show(progress: Meter, answers: Sequence[Response]) -> None:
+    progress.advance(
+        len(answers),
+        sum(answer.completion_tokens or 0 for answer in answers),
+        sum(answer.error is not None for answer in answers),
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.models.base import Decoding
-from eidolon.models.registry import ModelReference, content_hash, load_model, resolve
+from eidolon.models.registry import ModelReference, content_hash, deciding_options, load_model, resolve
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.metric import Metric
@@ -84,7 +84,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             name=spec.label or spec.name,
             config={
                 "verb": "run",
-                "model": {"name": spec.name, "options": spec.options},
+                "model": {"name": spec.name, "options": deciding_options(reference, spec.options)},
                 "dataset": {"name": source.name, "settings": source.settings},
                 "task": config.task,
                 "limit": config.limit,

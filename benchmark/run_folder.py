@@ -54,6 +54,7 @@ PACKAGES = (
     "torch",
     "transformers",
     "accelerate",
+    "openai",
     "datasets",
     "pillow",
     "spacy",
@@ -128,6 +129,9 @@ class RunRecord(BaseModel):
     sample_ids: list[str]
     model: dict[str, Any] | None = None
     """What the model says of itself, once it was loaded."""
+    usage: dict[str, int | float] | None = None
+    """What the requests of all sessions came to, up to the last whole batch of each, where the model counts it:
+    `requests` sent and `retries` among them, `answers`, `prompt_tokens`, `completion_tokens`, `cost`, …"""
     provenance: Provenance
     """Of the first session."""
     sessions: list[Session]
@@ -175,6 +179,11 @@ class BatchFile(Generic[RecordT]):
             stream.flush()
             os.fsync(stream.fileno())
         self.records.extend(records)
+
+    def replace(self, changed: Mapping[tuple[str, int], RecordT]) -> None:
+        """Put other records in the place of some that are there: on the disk all of them, or after a kill none."""
+        self.records = [changed.get((r.sample_id, r.generation), r) for r in self.records]
+        write_atomically(self._path, "".join(record.model_dump_json() + "\n" for record in self.records))
 
     def _resume(self, record: type[RecordT]) -> None:
         if not self._path.exists():
@@ -227,6 +236,13 @@ class RunFolder:
                 f"{excerpt(there)}; give another --out"
             )
         self.record.model = description
+        self.save()
+
+    def count_usage(self, before: Mapping[str, int | float], session: Mapping[str, int | float]) -> None:
+        """Record what the requests of earlier sessions and of this one came to."""
+        self.record.usage = {
+            name: before.get(name, 0) + session.get(name, 0) for name in dict.fromkeys([*before, *session])
+        }
         self.save()
 
     def forget(self, *names: str) -> None:

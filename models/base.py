@@ -48,7 +48,8 @@ class Model(Protocol):
     """Anything that answers requests.
 
     `generate` is called with the fixed batches of a run and returns one response a request, in any order;
-    a request it cannot answer comes back as a response whose `error` says why.
+    a request it cannot answer comes back as a response whose `error` says why. Where that passes
+    (`Response.transient`), a later session asks for the same again, with fewer requests in the batch.
     """
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]: ...
@@ -59,4 +60,12 @@ class DescribedModel(Model, Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts: backend, versions, weights hash, device, dtype."""
+        ...
+
+
+class MeteredModel(Model, Protocol):
+    """A model whose requests are counted, for the run's provenance."""
+
+    def usage(self) -> dict[str, int | float]:
+        """Return what all requests so far came to, by name; sessions of a run are added up."""
         ...

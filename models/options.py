@@ -2,11 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from eidolon.scorers.errors import UserError, did_you_mean
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 T = TypeVar("T")
+OptionsT = TypeVar("OptionsT", bound="BaseModel")
 
 
 def construct(
@@ -37,3 +41,16 @@ def parse_options(pairs: list[str], flag: str) -> dict[str, str]:
             raise UserError(f"{flag} {pair}: {key!r} is given twice, as {options[key]!r} before")
         options[key] = value
     return options
+
+
+def validate_options(kind: type[OptionsT], options: Mapping[str, str]) -> OptionsT:
+    """Read `-M key=value` options into a pydantic model; an unknown or ill-typed one is a UserError."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = str(problem["loc"][0])
+        mend = did_you_mean(field, list(kind.model_fields)) if problem["type"] == "extra_forbidden" else ""
+        raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error

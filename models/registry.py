@@ -21,11 +21,15 @@ backends: "Registry[Callable[..., Model]]" = Registry(
     "eidolon.models",
     {
         "transformers": "eidolon.models.transformers_backend:TransformersModel",
+        "openai": "eidolon.models.openai_backend:OpenAIModel",
         "replay": "eidolon.models.replay:ReplayModel",
         "python": "eidolon.models.custom:CustomModel",
     },
 )
 """Each is called with what follows `name/` and the options, and returns a model."""
+
+TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
+"""Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
@@ -69,6 +73,10 @@ def resolve(text: str) -> ModelReference:
         target = resolve_checkpoint(f"--model {text!r}", target, shipped)
     elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
+    elif backend == "openai":
+        from eidolon.models.endpoint import parse_address
+
+        parse_address("--model ", text, target)
     return ModelReference(text, backend, target)
 
 
@@ -82,6 +90,12 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
         flag="-M",
         what=f"model backend {reference.backend!r}",
     )
+
+
+def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that can change what a model answers."""
+    transport = TRANSPORT_OPTIONS.get(reference.backend, ())
+    return {key: value for key, value in options.items() if key not in transport}
 
 
 def content_hash(reference: ModelReference) -> str | None:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.devices import choose_device, choose_dtype
 from eidolon.models.generated_text import split_reasoning, token_ends
-from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.models.options import validate_options
+from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import FinishReason, Response
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class TransformersModel:
             UserError: an unknown or ill-typed option, or a checkpoint that cannot be loaded as such a model.
         """
         self._name = name_or_path
-        self.options = _parse_options(options)
+        self.options = validate_options(Options, options)
         self.device = choose_device(self.options.device, "-M")
         self.dtype = choose_dtype(self.options.dtype, self.device)
         self.processor, self.model = self._load()
@@ -241,13 +242,3 @@ class TransformersModel:
             **sampling,
             **{name: value for name, value in self._ids.items() if value not in (None, [])},
         )
-
-
-def _parse_options(options: dict[str, str]) -> Options:
-    try:
-        return Options.model_validate(options)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = str(problem["loc"][0])
-        mend = did_you_mean(field, list(Options.model_fields)) if problem["type"] == "extra_forbidden" else ""
-        raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error

@@ -47,6 +47,16 @@ class Response(Record):
     token_ends: tuple[int, ...] | None = None
     """For each generated token, the character offset in `response` at which its text ends."""
     error: str | None = None
+    transient: bool = False
+    """Of an error: it passes, so that a resumed run asks again, for this response alone. Only what answers each
+    request by itself may say so. Absent from the file where it is false."""
+
+    @model_serializer(mode="wrap")
+    def _without_lasting(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if not self.transient:
+            fields.pop("transient", None)
+        return fields
 
 
 class Mention(Record):
