@@ -4,20 +4,23 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.config import ModelSpec, RunConfig
-from eidolon.benchmark.datasets import SampleSource, check_objects, load_dataset
+from eidolon.benchmark.datasets import Sample, SampleSource, check_objects, load_dataset
+from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Generation, Run
 from eidolon.benchmark.plugins import make_judge, make_metrics
 from eidolon.benchmark.prompts import find_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
+from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding
 from eidolon.models.registry import ModelReference, content_hash, load_model, resolve
+from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
 
@@ -43,16 +46,22 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")
     source = load_dataset(
-        config.dataset, limit=config.limit, seed=config.seed, options=config.dataset_options
+        config.dataset,
+        limit=config.limit,
+        seed=config.seed,
+        options=config.dataset_options,
+        sample_ids=config.sample_ids,
+        pick=config.pick,
     )
-    for sample in source.samples:
+    described = join_references(source.samples, judge)
+    for sample in described:
         check_objects(
             sample.objects, judge.vocabulary, f"--dataset {config.dataset}: sample {sample.sample_id!r}"
         )
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
     samples = tuple(
         SampleRow(sample_id=s.sample_id, image_id=s.image_id, objects=s.objects, image_sha256=s.image_sha256)
-        for s in source.samples
+        for s in described
     )
     runs = []
     for spec, reference in models:
@@ -134,18 +143,28 @@ def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:
     return resolved
 
 
-def summary(plan: Plan) -> Mapping[str, Any]:
-    """Return what `--dry-run` prints: what would be done, and how much of it."""
+def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
+    """Return what `--dry-run` prints: what would be done, how much of it, and how long it may take.
+
+    `rate` is in responses a second, of every model; without it earlier runs say, or nobody does.
+    """
     first, _ = plan.runs[0]
+    unreadable = [sample for sample in plan.source.samples if sample.image_sha256 is None]
     return {
         "out": str(plan.out),
         "models": {run.name: str(run.path) for run, _ in plan.runs},
         "dataset": first.dataset,
         "samples": len(first.samples),
+        **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
         "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         "judge": first.judge.signature(),
         "metrics": first.config["metrics"],
+        **estimate([run for run, _ in plan.runs], plan.out, rate),
     }
+
+
+def _count(unreadable: Sequence[Sample]) -> str:
+    return f"{len(unreadable)}, the first is of sample {excerpt(unreadable[0].sample_id)}; they stay unscored"

@@ -1,10 +1,11 @@
 """Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from eidolon.benchmark.datasets import check_objects
+from eidolon.benchmark.datasets import Sample, check_objects
 from eidolon.models.response_lines import (
     clean,
     decode_text,
@@ -31,7 +32,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
     text = decode_text(read_bytes(path), path)
     document = read_document(text)
     if document is not None:
-        return _read_instances(document, path, vocabulary)
+        return read_instances(document, path, vocabulary)
     truth: Truth = {}
     lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
@@ -85,6 +86,19 @@ def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
 
+def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ...]:
+    """Return the samples with the objects that the judge reads in their references joined to the truth.
+
+    That is CHAIR's truth (Rohrbach et al. 2018). Samples without references stay as they are.
+    """
+    captions: dict[ImageId, tuple[str, ...]] = {s.sample_id: s.references for s in samples if s.references}
+    named = objects_in(captions, judge) if captions else {}
+    return tuple(
+        replace(sample, objects=tuple(sorted({*sample.objects, *named.get(sample.sample_id, ())})))
+        for sample in samples
+    )
+
+
 def find_truth(
     truth: Mapping[ImageId, T],
     image_id: ImageId,
@@ -123,13 +137,18 @@ def read_document(text: str) -> dict[str, Any] | None:
     return value if found else None
 
 
-def _read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str]) -> Truth:
+def read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str] | None) -> Truth:
+    """Return the categories with any annotation, a crowd's included, of every image of a COCO instances JSON.
+
+    A category outside the vocabulary, unless that is None, is a UserError.
+    """
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
-        check_objects([name], vocabulary, place)
+        if vocabulary is not None:
+            check_objects([name], vocabulary, place)
         number = category.get("id")
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
