@@ -30,7 +30,7 @@ from eidolon.models.response_lines import (
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 from eidolon.scorers.signature import hashed
-from eidolon.scorers.types import ImageId
+from eidolon.scorers.types import ImageId, Judge, NarrowedJudge
 
 if TYPE_CHECKING:
     import datasets
@@ -171,6 +171,12 @@ def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str)
     for name in objects:
         if name not in vocabulary:
             raise UserError(f"{where}: unknown category {name!r}{did_you_mean(name, list(vocabulary))}")
+
+
+def judged_objects(objects: Sequence[str], judge: Judge, where: str) -> tuple[str, ...]:
+    """Return the objects that the judge reports; one that it does not even know is a UserError."""
+    check_objects(objects, judge.known if isinstance(judge, NarrowedJudge) else judge.vocabulary, where)
+    return tuple(name for name in objects if name in judge.vocabulary)
 
 
 def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.config import ModelSpec, RunConfig
-from eidolon.benchmark.datasets import Sample, SampleSource, check_objects, load_dataset
+from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Generation, Run
 from eidolon.benchmark.plugins import make_judge, make_metrics
@@ -53,15 +53,15 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         sample_ids=config.sample_ids,
         pick=config.pick,
     )
-    described = join_references(source.samples, judge)
-    for sample in described:
-        check_objects(
-            sample.objects, judge.vocabulary, f"--dataset {config.dataset}: sample {sample.sample_id!r}"
-        )
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
     samples = tuple(
-        SampleRow(sample_id=s.sample_id, image_id=s.image_id, objects=s.objects, image_sha256=s.image_sha256)
-        for s in described
+        SampleRow(
+            sample_id=s.sample_id,
+            image_id=s.image_id,
+            objects=judged_objects(s.objects, judge, f"--dataset {config.dataset}: sample {s.sample_id!r}"),
+            image_sha256=s.image_sha256,
+        )
+        for s in join_references(source.samples, judge)
     )
     runs = []
     for spec, reference in models:

@@ -51,6 +51,7 @@ class LexiconJudge:
         self._shipped = isinstance(lexicon, str) and not lexicon.endswith(".json")
         if isinstance(categories, str):
             categories = [name.strip() for name in categories.split(",")]
+        self.known = self.lexicon.vocabulary
         self.vocabulary = self.lexicon.select(categories)
         self.reading = _build_reading(reading, self.lexicon)
 

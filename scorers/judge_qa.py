@@ -68,6 +68,7 @@ class QuestionJudge:
         self._lexicon_name = vocabulary
         self.lexicon = load_lexicon(vocabulary)
         chosen = None if categories is None else [name.strip() for name in categories.split(",")]
+        self.known = self.lexicon.vocabulary
         self.vocabulary = self.lexicon.select(chosen)
         self._questions = tuple(
             (f, category, question(f, category)) for f in self.formats for category in self.vocabulary

@@ -87,6 +87,14 @@ class Judgement(Record):
         return fields
 
 
+@runtime_checkable
+class NarrowedJudge(Protocol):
+    """A judge that may report fewer categories than it knows; truth is cut to those it reports."""
+
+    known: tuple[str, ...]
+    """The categories before it was narrowed, `vocabulary` among them."""
+
+
 class Judge(Protocol):
     """Decides which objects a response names. Never sees the image or the ground truth."""
 

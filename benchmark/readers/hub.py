@@ -184,7 +184,9 @@ def _build(
         columns["references"] = [found for _, found in read("references")]
         features["references"] = datasets.List(text)
     image = (paths["image"] or ("image",))[0]
-    pictures = rows.select_columns([image]).rename_column(image, "image")
+    pictures = rows.select_columns([image])
+    if image != "image":
+        pictures = pictures.rename_column(image, "image")
     others = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
     joined: datasets.Dataset = datasets.concatenate_datasets([pictures, others], axis=1)
     return joined
