@@ -36,7 +36,7 @@ def read_categories(path: Path) -> list[tuple[str, int | None]]:
             found.setdefault(name, number)
         if not found:
             raise UserError(f"{path}: holds no categories")
-        return sorted(found.items(), key=lambda category: category[1])
+        return [(name, found[name]) for name in sorted(found, key=found.__getitem__)]
     named: set[str] = set()
     for place, row in read_rows(content, path, "annotations"):
         if text_field(row, "type", place) == GENERATIVE:
