@@ -5,14 +5,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from eidolon.benchmark.answers.pope import ALL, MAIN
+from eidolon.benchmark.probe.questions import PAIRS
 from eidolon.models.base import DEFAULT_TEMPERATURE
 from eidolon.models.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
-TASKS = ("describe",)
+TASKS = ("describe", "probe")
+OF_TASK: dict[str, tuple[str, ...]] = {
+    "describe": ("judge", "metrics", "generations"),
+    "probe": ("split", "policy", "pairs", "min_objects"),
+}
+"""The fields that one task has alone."""
+PROBE_DEFAULTS: dict[str, Any] = {"prompt": "question", "max_new_tokens": 32, "temperature": 0.0}
+"""Where the task `probe` starts from something else: answers are short, and POPE's are greedy."""
 
 
 def _as_text(value: object) -> object:
@@ -71,7 +80,7 @@ class RunConfig(Settings):
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the drawn dataset, of sampling, and of the bootstrap."""
     prompt: str = "describe"
-    """A preset's name or a text."""
+    """A preset's name or a text; of the task `probe` with the place of the question in it."""
     max_new_tokens: int = Field(default=512, ge=1)
     temperature: float = Field(default=DEFAULT_TEMPERATURE, ge=0, allow_inf_nan=False)
     """0 is greedy."""
@@ -82,10 +91,24 @@ class RunConfig(Settings):
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
+    split: str = ALL
+    """Of the task `probe`: how absent objects are chosen."""
+    policy: str = MAIN
+    """Of the task `probe`: how answers are read."""
+    pairs: int = Field(default=PAIRS, ge=1)
+    """Of the task `probe`: present objects, and absent ones, that are asked about for each image and split."""
+    min_objects: int | None = Field(default=None, ge=1)
+    """Of the task `probe`: images with fewer are left out; None means `pairs`."""
     resamples: int = Field(default=RESAMPLES, ge=0, le=MAX_RESAMPLES)
     """Of the bootstrap; 0 for no intervals."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_task(cls, fields: Any) -> Any:
+        probes = isinstance(fields, dict) and fields.get("task") == "probe"
+        return PROBE_DEFAULTS | fields if probes else fields
 
 
 FLAGS = {"models": "--model", "model_options": "-M", "dataset_options": "-D", "metrics": "--metric"}
@@ -103,19 +126,35 @@ def load_config(
 
     Another judge than the file's starts from no options.
     """
-    config = RunConfig() if path is None else _validate(_read_yaml(path), path)
+    content = {} if path is None else _read_yaml(path)
+    config = _validate(content, path)
     given = {name: value for name, value in flags.items() if value is not None}
-    kept = config.judge.options if judge in (None, config.judge.name) else {}
-    reader = {"name": judge or config.judge.name, "options": {**kept, **(judge_options or {})}}
-    config = _validate({**config.model_dump(), **given, "judge": reader}, None)
+    if judge is not None or judge_options:
+        kept = config.judge.options if judge in (None, config.judge.name) else {}
+        given["judge"] = {"name": judge or config.judge.name, "options": {**kept, **(judge_options or {})}}
+    config = _validate({**content, **given}, None)
     if config.task not in TASKS:
         raise UserError(f"--task {config.task!r}: unknown task{did_you_mean(config.task, TASKS)}")
+    _check_task(config.task, given, content, path)
     if config.generations > 1 and config.temperature == 0:
         raise UserError(
             f"--generations {config.generations}: greedy decoding gives the same response every time; "
             "give a --temperature above 0"
         )
     return config
+
+
+def _check_task(task: str, given: Mapping[str, Any], content: Mapping[str, Any], path: Path | None) -> None:
+    """Refuse what was said to another task alone."""
+    for other, names in OF_TASK.items():
+        for name in names if other != task else ():
+            if name in given or name in content:
+                place = _flag(name) if name in given else f"{path}: field {name!r}"
+                raise UserError(f"{place}: is of --task {other}, not of --task {task}; leave it out")
+
+
+def _flag(name: str) -> str:
+    return FLAGS.get(name, "--" + name.replace("_", "-"))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -142,8 +181,7 @@ def _validate(fields: Mapping[str, Any], file: Path | None) -> RunConfig:
     except ValidationError as error:
         problem = error.errors()[0]
         place = [str(part) for part in problem["loc"]]
-        flag = FLAGS.get(place[0], "--" + place[0].replace("_", "-"))
-        where = flag if file is None else f"{file}: field {'.'.join(place)!r}"
+        where = _flag(place[0]) if file is None else f"{file}: field {'.'.join(place)!r}"
         found = excerpt(problem["input"])
         if problem["type"] == "extra_forbidden":
             mend = did_you_mean(place[-1], [*_owner(place).model_fields])

@@ -167,16 +167,16 @@ def load_dataset(
 
 
 def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str) -> None:
-    """Raise a UserError for a category that the judge does not know."""
+    """Raise a UserError for a category that the judge does not know; an open vocabulary, empty, knows all."""
     for name in objects:
-        if name not in vocabulary:
+        if vocabulary and name not in vocabulary:
             raise UserError(f"{where}: unknown category {name!r}{did_you_mean(name, list(vocabulary))}")
 
 
 def judged_objects(objects: Sequence[str], judge: Judge, where: str) -> tuple[str, ...]:
     """Return the objects that the judge reports; one that it does not even know is a UserError."""
     check_objects(objects, judge.known if isinstance(judge, NarrowedJudge) else judge.vocabulary, where)
-    return tuple(name for name in objects if name in judge.vocabulary)
+    return tuple(name for name in objects if not judge.vocabulary or name in judge.vocabulary)
 
 
 def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
@@ -217,6 +217,7 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
     folder = user_path(where)
     table = folder / "objects.jsonl"
     rows = ImageRows()
+    truth: dict[ImageId, tuple[set[str], int]] = {}
     for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
         if limit is not None and len(rows) == limit:
             break
@@ -228,14 +229,19 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         path = image_path(folder, row["image"], place)
         if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
             raise UserError(f"{place}: no such image file: {excerpt(row['image'])}")
+        image_id = read_image_id(row["image_id"], place)
+        objects = read_strings(row["objects"], "objects", place)
         rows.add(
             place,
-            read_image_id(row["image_id"], place),
+            image_id,
             path,
-            read_strings(row["objects"], "objects", place),
+            objects,
             sample_id=read_sample_id(row.get("sample_id"), place),
             references=() if references is None else read_strings(references, "references", place),
         )
+        found, first = truth.setdefault(image_id, (set(objects), number))
+        if found != set(objects):
+            raise UserError(f"{place}: image {excerpt(image_id)} has other objects on line {first}")
     return rows.dataset()
 
 

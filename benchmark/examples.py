@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from eidolon.benchmark.neutral import neutral, one_line
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.run_folder import JUDGEMENTS, QUESTIONS, RESPONSES
 from eidolon.scorers.types import Judgement, Response
 
 COUNT = 3
@@ -21,8 +21,10 @@ def show_examples(run: Path, name: str, console: Console, count: int = COUNT) ->
     if not pairs:
         return
     console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
+    asked = (run / QUESTIONS).exists()
     for response, judgement in pairs[:count]:
-        heading = (f"\nsample {one_line(response.sample_id)}: ", "dim")
+        question = f", {one_line(response.prompt or '')}" if asked else ""
+        heading = (f"\nsample {one_line(response.sample_id)}{question}: ", "dim")
         text = marked(response, judgement, plain=not console.is_terminal)
         console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
 
@@ -47,7 +49,7 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     text = Text()
     position = 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
-        if mention.verdict != "hallucinated" or mention.start < position or mention.end > len(source):
+        if mention.verdict != "hallucinated" or not position <= mention.start < mention.end <= len(source):
             continue
         if mention.start == mention.end:
             continue

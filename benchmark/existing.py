@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eidolon.benchmark.pipeline import Run
-from eidolon.benchmark.plugins import make_judge, make_metrics
+from eidolon.benchmark.plugins import (
+    check_fit,
+    make_judge,
+    make_metrics,
+    matches_references,
+    needs_references,
+)
 from eidolon.benchmark.prompts import PRESETS, Prompt
 from eidolon.benchmark.run_folder import BatchFile, RunFolder, SampleRow
 from eidolon.benchmark.truth import Truth, find_truth, objects_in, read_captions, read_objects
-from eidolon.models.response_lines import FIELDS, ResponseLine, read_bytes, read_responses
+from eidolon.models.response_lines import FIELDS, ResponseLine, excerpt, read_bytes, read_responses
 from eidolon.scorers.bootstrap import RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.matching import join
 from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import ImageId, Response
 
@@ -63,13 +70,17 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
             raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
     judge = make_judge(request.judge, request.judge_options)
     metrics = make_metrics(request.metrics, judge)
+    check_fit(judge, metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    known = read_objects(request.objects, judge.vocabulary)
+    known = read_objects(request.objects, judge)
     truth = join_truth(lines, known, request.responses, request.objects)
-    if captions := gather_captions(lines, request.responses, request.captions):
-        for image_id, objects in objects_in(captions, judge).items():
-            truth[image_id] |= objects
+    captions = gather_captions(lines, request.responses, request.captions)
+    if needing := needs_references(judge, metrics):
+        check_references(lines, captions, request.responses, needing)
+    for image_id, objects in objects_in(captions, judge).items():
+        truth[image_id] = join(judge, truth[image_id], objects)
+    references = distinct(captions) if matches_references(judge) else {}
     responses = [line.response for line in lines]
     rows: dict[str, SampleRow] = {}
     for line in lines:
@@ -78,12 +89,13 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
             sample_id=response.sample_id,
             image_id=response.image_id,
             objects=tuple(sorted(truth[response.image_id])),
+            references=references.get(response.image_id, ()),
         )
         if rows.setdefault(row.sample_id, row) != row:
             raise UserError(
                 f"{request.responses}:{line.line}: sample id {row.sample_id!r} stood for another image before"
             )
-    dataset = hashed(request.objects.stem, truth_text(truth))
+    dataset = hashed(request.objects.stem, truth_text(truth) + references_text(references))
     run = Run(
         path=request.out,
         name=request.out.resolve().name,
@@ -144,6 +156,29 @@ def gather_captions(
             captions[image_id] = list(known.get(image_id, ()))
         captions[image_id].extend(line.references)
     return {image_id: found for image_id, found in captions.items() if found}
+
+
+def check_references(
+    lines: Sequence[ResponseLine], captions: Mapping[ImageId, Sequence[str]], responses: Path, needing: str
+) -> None:
+    """Raise a UserError for the first response to an image without the captions that `needing` needs."""
+    for line in lines:
+        image_id = line.response.image_id
+        if image_id not in captions:
+            raise UserError(
+                f"{responses}:{line.line}: image {excerpt(image_id)} has no reference captions; {needing} "
+                "needs them: give --captions or 'references' in the line"
+            )
+
+
+def distinct(captions: Mapping[ImageId, Sequence[str]]) -> dict[ImageId, tuple[str, ...]]:
+    """Return the captions of each image, each once: every response to an image may bring them along."""
+    return {image_id: tuple(dict.fromkeys(found)) for image_id, found in captions.items()}
+
+
+def references_text(references: Mapping[ImageId, Sequence[str]]) -> str:
+    """Return a text that is the same for the same references; empty without any."""
+    return "".join(sorted("\n" + json.dumps([image_id, *found]) for image_id, found in references.items()))
 
 
 def truth_text(truth: Truth) -> str:

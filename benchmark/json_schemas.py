@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow
+from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.leaderboard import Leaderboard
+from eidolon.benchmark.probe.questions import QuestionRow
 from eidolon.benchmark.run_folder import RunRecord, SampleRow
 from eidolon.scorers.json_schemas import DIALECT, text
 
@@ -16,13 +18,17 @@ DIRECTORY = Path(__file__).parent / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `answers`, `free_form` and `samples` describe one line."""
+    """Return the schemas by name. Those of `answers`, `free_form`, `questions`, `samples` and `words` describe
+    one line."""
     return {
         "answers": {"$schema": DIALECT, **AnswerRow.model_json_schema()},
+        "comparison": {"$schema": DIALECT, **Comparison.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
+        "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
         "run": {"$schema": DIALECT, **RunRecord.model_json_schema(by_alias=True)},
         "samples": {"$schema": DIALECT, **SampleRow.model_json_schema()},
+        "words": {"$schema": DIALECT, **WordRow.model_json_schema()},
     }
 
 

@@ -1,6 +1,7 @@
 """The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -22,17 +23,28 @@ FILE = "leaderboard.json"
 HEADLINE = "objects.f05"
 LENGTH = "chair.words"
 COLUMNS = {
-    "objects.f05": "F0.5 ↑",
-    "objects.recall": "recall ↑",
-    "throne.classwise_f05": "THRONE F0.5 ↑",
-    "throne.classwise_precision": "THRONE P ↑",
-    "throne.classwise_recall": "THRONE R ↑",
-    "chair.chair_i": "CHAIR_i ↓",
-    "chair.chair_s": "CHAIR_s ↓",
-    LENGTH: "words",
+    "describe": {
+        HEADLINE: "F0.5 ↑",
+        "objects.recall": "recall ↑",
+        "throne.classwise_f05": "THRONE F0.5 ↑",
+        "throne.classwise_precision": "THRONE P ↑",
+        "throne.classwise_recall": "THRONE R ↑",
+        "chair.chair_i": "CHAIR_i ↓",
+        "chair.chair_s": "CHAIR_s ↓",
+        LENGTH: "words",
+    },
+    "probe": {
+        "pope.accuracy": "accuracy ↑",
+        "pope.precision": "precision ↑",
+        "pope.recall": "recall ↑",
+        "pope.f1": "F1 ↑",
+        "pope.yes_rate": "yes rate",
+        "pope.unparsed": "unparsed ↓",
+    },
 }
-"""The quantities of the table, where a run has them; the length stands without its interval."""
-COMPARED = ("dataset", "prompt", "judge", "policy", "n", "eidolon")
+"""By task, which has a table of its own, the quantities of the table where a run has them. The first is the
+headline; the length stands without its interval."""
+COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
 
@@ -44,16 +56,23 @@ class Row(Record):
     """Its folder, relative to the leaderboard's where it lies inside."""
     signature: str
     differs: tuple[str, ...] = ()
-    """The parts of the signature in which it is not comparable with the first row."""
+    """The parts of the signature in which it is not comparable with the first row of its task."""
     n: Samples
     metrics: dict[str, dict[str, Value]]
+    task: str = "describe"
+    """What the models were asked; rows of different tasks are never compared."""
 
 
 class Leaderboard(Record):
-    """The content of `leaderboard.json`: rows sorted by the headline, undefined last."""
+    """The content of `leaderboard.json`: rows by task, within it sorted by the headline, undefined last."""
 
     schema_: Literal["eidolon/leaderboard/1"] = Field(alias="schema")
     sorted_by: str = HEADLINE
+    """The headline of the task `describe`."""
+    headlines: dict[str, str] = Field(
+        default_factory=lambda: {task: next(iter(names)) for task, names in COLUMNS.items()}
+    )
+    """The headline of each task."""
     rows: tuple[Row, ...]
 
     def to_json(self) -> str:
@@ -74,17 +93,39 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def finished_runs(folder: Path) -> list[Path]:
-    """Return the folders in and below a folder that hold a run with its scores, sorted."""
-    return sorted(path.parent for path in folder.rglob(SCORES) if (path.parent / RUN).is_file())
+    """Return the folders in and below a folder that hold a run with its scores, sorted.
+
+    Links to folders are followed; a run that is reached in several ways is there once.
+    """
+    runs: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    # Real folders come first, so that a run has its own name wherever that is below the folder.
+    waiting = [folder]
+    links: list[Path] = []
+    while waiting or links:
+        place = (waiting or links).pop(0)
+        if (real := place.resolve()) in seen:
+            continue
+        seen.add(real)
+        if (place / SCORES).is_file() and (place / RUN).is_file():
+            runs[real] = place
+        with suppress(FileNotFoundError, PermissionError):
+            for inner in sorted(path for path in place.iterdir() if path.is_dir()):
+                (links if inner.is_symlink() else waiting).append(inner)
+    return sorted(runs.values())
 
 
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
     """Read the runs' scores into a leaderboard."""
     rows = [_read_row(run, relative_to) for run in runs]
-    rows.sort(key=lambda row: (-_headline(row), row.name, row.run))
-    first = parse(rows[0].signature) if rows else {}
+    rows.sort(key=lambda row: ([*COLUMNS].index(row.task), -_headline(row), row.name, row.run))
+    first: dict[str, Row] = {}
     return Leaderboard(
-        schema=SCHEMA, rows=tuple(row.model_copy(update={"differs": _differing(row, first)}) for row in rows)
+        schema=SCHEMA,
+        rows=tuple(
+            row.model_copy(update={"differs": _differing(row, first.setdefault(row.task, row))})
+            for row in rows
+        ),
     )
 
 
@@ -97,23 +138,12 @@ def write(leaderboard: Leaderboard, path: Path) -> None:
 
 
 def show(leaderboard: Leaderboard, console: Console) -> None:
-    """Print the table, with 95 % intervals, and the signatures below it."""
-    columns = {
-        name: title for name, title in COLUMNS.items() if any(_value(row, name) for row in leaderboard.rows)
-    }
-    table = Table(title="Leaderboard, 95 % intervals", title_justify="left")
-    table.add_column("model", overflow="fold")
-    table.add_column("n", justify="right")
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    for row in leaderboard.rows:
-        mark = " *" if row.differs else ""
-        table.add_row(
-            Text(one_line(row.name) + mark),
-            _count(row.n),
-            *(Text(_cell(_value(row, name), name)) for name in columns),
-        )
-    console.print(table)
+    """Print a table for each task, with 95 % intervals, and the signatures below."""
+    tasks = dict.fromkeys(row.task for row in leaderboard.rows)
+    for task in tasks:
+        rows = [row for row in leaderboard.rows if row.task == task]
+        title = "Leaderboard, 95 % intervals" if len(tasks) == 1 else f"Leaderboard of {task}, 95 % intervals"
+        console.print(_table(rows, title))
     for line in dict.fromkeys(row.signature for row in leaderboard.rows):
         console.print(Text("signature: " + one_line(line)), soft_wrap=True)
     for row in leaderboard.rows:
@@ -121,6 +151,29 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
             parts = ", ".join(row.differs)
             note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
             console.print(Text(note, style="yellow"), soft_wrap=True)
+    for line in _groups(leaderboard):
+        console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
+
+
+def _table(rows: Sequence[Row], title: str) -> Table:
+    columns = {
+        name: heading
+        for name, heading in COLUMNS[rows[0].task].items()
+        if any(_value(row, name) for row in rows)
+    }
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("n", justify="right")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for row in rows:
+        mark = " *" if row.differs else ""
+        table.add_row(
+            Text(one_line(row.name) + mark),
+            _count(row.n),
+            *(Text(_cell(_value(row, name), name)) for name in columns),
+        )
+    return table
 
 
 def _read_row(run: Path, relative_to: Path) -> Row:
@@ -140,13 +193,31 @@ def _read_row(run: Path, relative_to: Path) -> Row:
     inside = run.resolve().is_relative_to(relative_to.resolve())
     place = run.resolve().relative_to(relative_to.resolve()) if inside else run
     return Row(
-        name=record.name, run=place.as_posix(), signature=scores.signature, n=scores.n, metrics=metrics
+        name=record.name,
+        run=place.as_posix(),
+        signature=scores.signature,
+        n=scores.n,
+        metrics=metrics,
+        task="probe" if "pope" in metrics else "describe",
     )
 
 
-def _differing(row: Row, first: dict[str, str]) -> tuple[str, ...]:
-    own = parse(row.signature)
-    return tuple(part for part in COMPARED if own[part] != first[part])
+def _differing(row: Row, first: Row) -> tuple[str, ...]:
+    own, other = parse(row.signature), parse(first.signature)
+    return tuple(part for part in COMPARED if own[part] != other[part])
+
+
+def _groups(leaderboard: Leaderboard) -> Iterator[str]:
+    """Say for each part in which rows differ which of them are alike: not only the first row is compared."""
+    for task in dict.fromkeys(row.task for row in leaderboard.rows):
+        parts = [(row.name, parse(row.signature)) for row in leaderboard.rows if row.task == task]
+        for part in COMPARED:
+            named: dict[str, list[str]] = {}
+            for name, of_row in parts:
+                named.setdefault(of_row[part], []).append(name)
+            if len(named) > 1:
+                found = "; ".join(f"{value}: {', '.join(names)}" for value, names in named.items())
+                yield f"rows differ in {part}: {found}"
 
 
 def _value(row: Row, name: str) -> Value | None:
@@ -155,7 +226,7 @@ def _value(row: Row, name: str) -> Value | None:
 
 
 def _headline(row: Row) -> float:
-    value = _value(row, HEADLINE)
+    value = _value(row, next(iter(COLUMNS[row.task])))
     return -1.0 if value is None or value.value is None else value.value
 
 

@@ -10,17 +10,20 @@ position of their requests and carry their own seed, so a batch done again is th
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import meter
 from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
+    QUESTIONS,
     REPORT,
     RESPONSES,
     SAMPLES,
@@ -39,12 +42,12 @@ from eidolon.benchmark.run_folder import (
 )
 from eidolon.models.base import Decoding, Model, Request
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import Evidence, decide
 from eidolon.scorers.metric import JudgedSample, Metric
 from eidolon.scorers.scores import Scores, score
 from eidolon.scorers.signature import signature
 from eidolon.scorers.throne_judged import calibrate_judge
 from eidolon.scorers.types import Judge, Judgement, Response, VotingJudge
-from eidolon.scorers.verdict import with_verdicts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,6 +80,8 @@ class Run:
     """The last three as they stand in the signature."""
     seed: int
     resamples: int
+    probe: Probe | None = None
+    """The questions, in the order of `keys`, where the responses are answers to some."""
 
     def signature(self) -> str:
         """Return the line that goes beside every score of this run."""
@@ -85,7 +90,7 @@ class Run:
             prompt=self.prompt,
             decoding=self.decoding,
             judge=self.judge.signature(),
-            policy=POLICY,
+            policy=self.probe.policy() if self.probe else POLICY,
             n=len(self.keys),
             resamples=self.resamples,
             seed=self.seed,
@@ -116,13 +121,25 @@ def execute(run: Run, producer: Producer) -> Scores:
         write_once(
             folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples)
         )
+        if run.probe:
+            write_once(folder.path / QUESTIONS, run.probe.text)
         responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
         if responses.batches:
             folder.forget(SCORES, JUDGEMENTS)
             producer.produce(folder, responses)
         judgements = judge_responses(run, folder, responses.records)
+        if run.probe:
+            write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
         scores = score_judgements(run, responses.records, judgements)
-        report = render_report(run.name, scores, run.samples, responses.records, judgements, producer.picture)
+        report = render_report(
+            run.name,
+            scores,
+            run.samples,
+            responses.records,
+            judgements,
+            producer.picture,
+            questions=run.probe.built.rows if run.probe else (),
+        )
         write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
     return scores
@@ -130,7 +147,7 @@ def execute(run: Run, producer: Producer) -> Scores:
 
 def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
-    truth = {row.sample_id: row.objects for row in run.samples}
+    known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in run.samples}
     slow: int | None = getattr(run.judge, "batch", None)
     judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, slow or JUDGE_BATCH)
     if not judgements.batches:
@@ -139,8 +156,9 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
     shown = meter(f"{run.name}, judge {run.judge.name}", len(run.keys), len(judgements.records))
     with shown if slow else nullcontext() as progress:
         for batch in judgements.batches:
-            judged = run.judge.judge(responses[judgements.span(batch)])
-            found = [with_verdicts(judgement, truth[judgement.sample_id]) for judgement in judged]
+            batched = responses[judgements.span(batch)]
+            evidence = [known[response.sample_id] for response in batched]
+            found = decide(run.judge, run.judge.judge(batched), evidence)
             judgements.append(found)
             if progress is not None:
                 progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
@@ -149,6 +167,8 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
 
 def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
     """Compute the metrics of all responses that could be judged."""
+    if run.probe:
+        return run.probe.score(responses, signature=run.signature(), seed=run.seed, resamples=run.resamples)
     truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
     judged = [
         JudgedSample(response, judgement, truth[response.sample_id])
@@ -161,7 +181,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         signature=run.signature(),
         unscored=len(judgements) - len(judged),
         requested=len(run.keys),
-        vocabulary=run.judge.vocabulary,
+        vocabulary=run.judge.vocabulary or None,
         calibration=calibrate_judge(run.judge, judged) if isinstance(run.judge, VotingJudge) else None,
         responses=responses,
         seed=run.seed,
@@ -169,17 +189,31 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked about a sample of the dataset."""
+
+    sample: Sample
+    prompt: str
+    is_question: bool = False
+    """One of several about its image."""
+
+
 class Generation:
-    """Responses from a model, for every generation of every sample."""
+    """Responses from a model, for every generation of all that it is asked."""
 
     def __init__(
-        self, name: str, load: Callable[[], Model], source: SampleSource, prompt: str, decoding: Decoding
+        self,
+        name: str,
+        load: Callable[[], Model],
+        source: SampleSource,
+        asked: Mapping[str, Asked],
+        decoding: Decoding,
     ) -> None:
         """Take the model's name, how to load it (done at most once, and only if something is missing), and
-        what to ask it."""
+        what to ask it, by sample id of the run."""
         self._name, self._load, self._source = name, load, source
-        self._prompt, self._decoding = prompt, decoding
-        self._samples = {sample.sample_id: sample for sample in source.samples}
+        self._asked, self._decoding = asked, decoding
         self._model: Model | None = None
 
     def prepare(self) -> None:
@@ -209,32 +243,30 @@ class Generation:
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
         for sample_id, generation in keys:
-            sample = self._samples[sample_id]
+            asked = self._asked[sample_id]
+            image_id = asked.sample.image_id
             try:
-                image = self._source.image(sample)
+                image = self._source.image(asked.sample)
             except Exception as error:  # a broken file makes Pillow raise almost anything; it is recorded
-                unreadable[sample_id, generation] = self._failed(sample, generation, error)
+                unreadable[sample_id, generation] = Response(
+                    sample_id=sample_id,
+                    image_id=image_id,
+                    response=None,
+                    generation=generation,
+                    prompt=asked.prompt,
+                    finish_reason="error",
+                    error=f"the image cannot be read: {_reason(error)}",
+                )
             else:
                 requests.append(
-                    Request(sample_id, sample.image_id, image, self._prompt, generation, decoding)
+                    Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
                 )
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's picture."""
-        return self._source.image(self._samples[sample_id])
-
-    def _failed(self, sample: Sample, generation: int, error: Exception) -> Response:
-        return Response(
-            sample_id=sample.sample_id,
-            image_id=sample.image_id,
-            response=None,
-            generation=generation,
-            prompt=self._prompt,
-            finish_reason="error",
-            error=f"the image cannot be read: {_reason(error)}",
-        )
+        return self._source.image(self._asked[sample_id].sample)
 
 
 def _reason(error: Exception) -> str:

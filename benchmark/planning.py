@@ -4,18 +4,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
-from eidolon.benchmark.pipeline import Generation, Run
-from eidolon.benchmark.plugins import make_judge, make_metrics
-from eidolon.benchmark.prompts import find_prompt
+from eidolon.benchmark.pipeline import Asked, Generation, Run
+from eidolon.benchmark.plugins import (
+    check_fit,
+    make_judge,
+    make_metrics,
+    matches_references,
+    needs_references,
+)
+from eidolon.benchmark.probe.answers import Probe, find_splits
+from eidolon.benchmark.probe.questions import build
+from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding
@@ -23,6 +33,8 @@ from eidolon.models.registry import ModelReference, content_hash, load_model, re
 from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.metric import Metric
+from eidolon.scorers.types import Judge
 
 RUNS = Path("results/runs")
 
@@ -36,12 +48,37 @@ class Plan:
     runs: tuple[tuple[Run, Generation], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is asked of every model, and what is made of the responses."""
+
+    prompt: Prompt
+    asked: dict[str, Asked]
+    """By sample id of the run, in order."""
+    judge: Judge
+    settings: dict[str, Any]
+    """What of the run's config this task alone has."""
+    metrics: tuple[Metric, ...] = ()
+    generations: int = 1
+    probe: Probe | None = None
+
+    def rows(self) -> tuple[SampleRow, ...]:
+        return tuple(
+            SampleRow(
+                sample_id=sample_id,
+                image_id=asked.sample.image_id,
+                objects=asked.sample.objects,
+                image_sha256=asked.sample.image_sha256,
+                references=asked.sample.references if matches_references(self.judge) else (),
+            )
+            for sample_id, asked in self.asked.items()
+        )
+
+
 def make_plan(config: RunConfig, out: Path | None) -> Plan:
     """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing."""
     models = _models(config)
-    prompt = find_prompt(config.prompt)
-    judge = make_judge(config.judge.name, config.judge.options)
-    metrics = make_metrics(config.metrics, judge)
+    ask = _prepare_probe(config) if config.task == "probe" else _prepare_description(config)
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")
@@ -53,16 +90,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         sample_ids=config.sample_ids,
         pick=config.pick,
     )
+    task = ask(source)
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
-    samples = tuple(
-        SampleRow(
-            sample_id=s.sample_id,
-            image_id=s.image_id,
-            objects=judged_objects(s.objects, judge, f"--dataset {config.dataset}: sample {s.sample_id!r}"),
-            image_sha256=s.image_sha256,
-        )
-        for s in join_references(source.samples, judge)
-    )
     runs = []
     for spec, reference in models:
         run = Run(
@@ -76,37 +105,110 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                 "limit": config.limit,
                 "seed": config.seed,
                 "prompt": {
-                    "name": prompt.name,
-                    "text": prompt.text,
-                    "hash": prompt.signature().partition("#")[2],
+                    "name": task.prompt.name,
+                    "text": task.prompt.text,
+                    "hash": task.prompt.signature().partition("#")[2],
                 },
                 "decoding": {
                     "max_new_tokens": decoding.max_new_tokens,
                     "temperature": decoding.temperature,
                     "top_p": decoding.top_p,
                 },
-                "generations": config.generations,
                 "batch_size": config.batch_size,
-                "judge": {"name": config.judge.name, "signature": judge.signature()},
-                "metrics": [metric.family for metric in metrics],
+                **task.settings,
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
-            samples=samples,
-            keys=tuple((s.sample_id, g) for s in source.samples for g in range(config.generations)),
+            samples=task.rows(),
+            keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
             batch_size=config.batch_size,
-            judge=judge,
-            metrics=metrics,
+            judge=task.judge,
+            metrics=task.metrics,
             dataset=source.signature(),
-            prompt=prompt.signature(),
+            prompt=task.prompt.signature(),
             decoding=decoding.signature(),
             seed=config.seed,
             resamples=config.resamples,
+            probe=task.probe,
         )
         check_folder(run.path, run.config)
         load = partial(load_model, reference, spec.options)
-        runs.append((run, Generation(spec.name, load, source, prompt.text, decoding)))
+        runs.append((run, Generation(spec.name, load, source, task.asked, decoding)))
     return Plan(out, source, tuple(runs))
+
+
+def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
+    """Check what is said of descriptions; return what makes the task of a dataset."""
+    prompt = find_prompt(config.prompt)
+    judge = make_judge(config.judge.name, config.judge.options)
+    metrics = make_metrics(config.metrics, judge)
+    check_fit(judge, metrics)
+    needing = needs_references(judge, metrics)
+
+    def ask(source: SampleSource) -> _Task:
+        where = f"--dataset {config.dataset}: sample"
+        if needing and (lacking := next((s for s in source.samples if not s.references), None)):
+            raise UserError(
+                f"{needing}: needs reference captions, which {where} {lacking.sample_id!r} has not; give a "
+                "dataset that has them, or score the responses with eidolon score --captions"
+            )
+        samples = [
+            replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
+            for s in join_references(source.samples, judge)
+        ]
+        return _Task(
+            prompt=prompt,
+            asked={sample.sample_id: Asked(sample, prompt.text) for sample in samples},
+            judge=judge,
+            settings={
+                "generations": config.generations,
+                "judge": {"name": config.judge.name, "signature": judge.signature()},
+                "metrics": [metric.family for metric in metrics],
+            },
+            metrics=metrics,
+            generations=config.generations,
+        )
+
+    return ask
+
+
+def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:
+    """Check what is said of questions; return what makes the task of a dataset."""
+    prompt = find_question_prompt(config.prompt)
+    splits, policies = find_splits(config.split), find_policies(config.policy)
+
+    def ask(source: SampleSource) -> _Task:
+        built = build(
+            source.samples,
+            splits=splits,
+            pairs=config.pairs,
+            min_objects=config.min_objects,
+            seed=config.seed,
+            name=config.dataset,
+        )
+        probe = Probe(built, splits, policies)
+        return _Task(
+            prompt=prompt,
+            asked={
+                row.question_id: Asked(
+                    built.samples[row.question_id], prompt.text.replace(QUESTION, row.text), is_question=True
+                )
+                for row in built.rows
+            },
+            judge=probe.judge(),
+            settings={
+                "splits": [*splits],
+                "policies": [*policies],
+                "pairs": config.pairs,
+                "min_objects": config.min_objects or config.pairs,
+                "images": built.images,
+                "left_out": built.left_out,
+                "questions": hashlib.sha256(probe.text().encode()).hexdigest(),
+            },
+            probe=probe,
+        )
+
+    return ask
 
 
 def default_out(config: RunConfig) -> Path:
@@ -150,7 +252,7 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
     """
     first, _ = plan.runs[0]
     unreadable = [sample for sample in plan.source.samples if sample.image_sha256 is None]
-    return {
+    size = {
         "out": str(plan.out),
         "models": {run.name: str(run.path) for run, _ in plan.runs},
         "dataset": first.dataset,
@@ -160,10 +262,17 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
-        "judge": first.judge.signature(),
-        "metrics": first.config["metrics"],
         **estimate([run for run, _ in plan.runs], plan.out, rate),
     }
+    if first.probe:
+        built = first.probe.built
+        return size | {
+            "images": f"{built.images}, {built.left_out} left out",
+            "questions": dict(Counter(row.split for row in built.rows)),
+            "policy": ", ".join(first.probe.policies),
+            "metrics": ["pope"],
+        }
+    return size | {"judge": first.judge.signature(), "metrics": first.config["metrics"]}
 
 
 def _count(unreadable: Sequence[Sample]) -> str:

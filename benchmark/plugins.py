@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 from eidolon.models.options import construct
 from eidolon.scorers import registry
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.matching import NameMatcher, OpenJudge
 from eidolon.scorers.metric import Metric
 from eidolon.scorers.types import Judge, VotingJudge
 
@@ -27,7 +28,13 @@ def make_judge(name: str, options: Mapping[str, str]) -> Judge:
     """
     factory = registry.judges.get(name)
     own = _parameters(factory)
-    if "LanguageModel" in str(own.get("models", "")):
+    wants = own.get("models")
+    # One that can do without is given none unless some are named.
+    if (
+        wants is not None
+        and "LanguageModel" in str(wants.annotation)
+        and ("models" in options or wants.default is Parameter.empty)
+    ):
         from eidolon.models.text_models import language_models
 
         foreign = {key: value for key, value in options.items() if key not in own}
@@ -56,14 +63,59 @@ def make_metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
     return tuple(_make_metric(registry.metrics.get(name), judge) for name in names or default)
 
 
+def check_fit(judge: Judge, metrics: Sequence[Metric]) -> None:
+    """Raise a UserError for a metric that needs other verdicts than the judge gives."""
+    matcher = judge.matcher if isinstance(judge, OpenJudge) else None
+    kind = "objects" if matcher is None else matcher.kind
+    alike = matcher is not None and kind == "objects"
+    if isinstance(matcher, NameMatcher):
+        alike = matcher.embedder is not None
+    for metric in metrics:
+        family = metric.family
+        if family == "openchair" and kind != "asked":
+            raise UserError(
+                "--metric openchair: asks a language model about the references; "
+                "give --judge nouns (or extract) with -J match=lm and -J models=…"
+            )
+        if family == "aloha" and not alike:
+            raise UserError(
+                "--metric aloha: needs similarities; give --judge nouns (or extract) with -J embeddings=MODEL"
+            )
+        if family in METRICS and kind == "asked":
+            raise UserError(f"--metric {family}: -J match=lm knows no objects; give --metric openchair")
+        if family in METRICS and kind == "references":
+            raise UserError(
+                f"--metric {family}: judge {judge.name} reads words of all kinds; give --metric detection"
+            )
+
+
+def needs_references(judge: Judge, metrics: Sequence[Metric]) -> str | None:
+    """Return what cannot do without reference captions, as the command line has it, or None."""
+    if any(metric.family == "aloha" for metric in metrics):
+        return "--metric aloha"
+    if isinstance(judge, OpenJudge) and judge.matcher.kind == "asked":
+        return "-J match=lm"
+    return f"--judge {judge.name}" if matches_references(judge) else None
+
+
+def matches_references(judge: Judge) -> bool:
+    """Tell whether verdicts come from the text of the references, not from true objects."""
+    return isinstance(judge, OpenJudge) and judge.matcher.kind != "objects"
+
+
 def _make_metric(factory: Callable[..., Metric], judge: Judge) -> Metric:
-    given: dict[str, Any] = {"judge": judge} if "judge" in _parameters(factory) else {}
+    given: dict[str, Any] = {"judge": judge} if takes_judge(factory) else {}
     return factory(**given)
 
 
-def _parameters(factory: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return annotations by the name of the parameter; nothing for what cannot be looked into."""
+def takes_judge(factory: Callable[..., Metric]) -> bool:
+    """Tell whether a metric is made for the judge whose reading it counts."""
+    return "judge" in _parameters(factory)
+
+
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, Parameter]:
+    """Return the parameters by name; nothing for what cannot be looked into."""
     try:
-        return {name: found.annotation for name, found in signature(factory).parameters.items()}
+        return signature(factory).parameters
     except (TypeError, ValueError):
         return {}

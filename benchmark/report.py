@@ -16,6 +16,8 @@ from eidolon.scorers.types import Judgement, Response
 if TYPE_CHECKING:
     from PIL import Image
 
+    from eidolon.benchmark.probe.questions import QuestionRow
+
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SAMPLES = 24
 CATEGORIES = 12
@@ -42,8 +44,9 @@ def render_report(
     responses: Sequence[Response],
     judgements: Sequence[Judgement],
     picture: Picture,
+    questions: "Sequence[QuestionRow]" = (),
 ) -> str:
-    """Return the page, without responses the scores alone.
+    """Return the page, without responses the scores alone. `questions` are what the responses answer.
 
     Text from models and files is escaped: nothing in it can run or hide.
     """
@@ -51,7 +54,15 @@ def render_report(
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     truth = {row.sample_id: row.objects for row in rows}
-    order = sorted(range(len(responses)), key=lambda i: -_hallucinations(judgements[i]))[:SAMPLES]
+    asked = {question.question_id: question for question in questions}
+
+    def badness(judgement: Judgement) -> int:
+        question = asked.get(judgement.sample_id)
+        if question is None or judgement.unscored is not None:
+            return _hallucinations(judgement)
+        return int(bool(judgement.mentions) != (question.label == "yes"))
+
+    order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SAMPLES]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
@@ -63,9 +74,11 @@ def render_report(
         categories=_categories(scores),
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),
+        first="that are wrong" if questions else "that hallucinate most",
         samples=[
             {
                 "id": one_line(responses[i].sample_id),
+                "question": _question(asked.get(responses[i].sample_id)),
                 "pieces": list(split(responses[i], judgements[i])),
                 "unscored": one_line(judgements[i].unscored or ""),
                 "unplaced": [
@@ -93,6 +106,10 @@ def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
         yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
         position = mention.end
     yield Piece(neutral(source[position:]))
+
+
+def _question(row: "QuestionRow | None") -> str:
+    return "" if row is None else f"{one_line(row.text)} In truth: {row.label}."
 
 
 def _hallucinations(judgement: Judgement) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from eidolon.benchmark.datasets import Sample, check_objects
+from eidolon.benchmark.datasets import Sample, judged_objects
 from eidolon.models.response_lines import (
     clean,
     decode_text,
@@ -16,6 +16,7 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.matching import OpenJudge, join
 from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
@@ -23,16 +24,19 @@ T = TypeVar("T")
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
 """The true categories of every image."""
 
+_GOES_ON = ("{", "[", ",")
+"""How the first line of a JSON file ends that is written over several; a line of objects ends with `}`."""
 
-def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
-    """Read objects lines or a COCO instances JSON, told apart by their content.
 
-    A category outside the judge's vocabulary, and an image with two different lists, are UserErrors.
+def read_objects(path: Path, judge: Judge) -> Truth:
+    """Read objects lines or a COCO instances JSON, told apart by their content; keep what the judge reports.
+
+    A category that the judge does not know, and an image with two different lists, are UserErrors.
     """
     text = decode_text(read_bytes(path), path)
-    document = read_document(text)
+    document = read_document(text, path)
     if document is not None:
-        return read_instances(document, path, vocabulary)
+        return read_instances(document, path, judge)
     truth: Truth = {}
     lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
@@ -44,8 +48,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
         objects = row["objects"]
         if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
             raise UserError(f"{where}: field 'objects' must be a list of strings, found {excerpt(objects)}")
-        check_objects(objects, vocabulary, where)
-        found = frozenset(objects)
+        found = frozenset(judged_objects(objects, judge, where))
         if truth.setdefault(image_id, found) != found:
             raise UserError(f"{where}: image {excerpt(image_id)} has other objects on line {lines[image_id]}")
         lines.setdefault(image_id, number)
@@ -56,7 +59,7 @@ def read_objects(path: Path, vocabulary: Sequence[str]) -> Truth:
 
 def read_captions(path: Path) -> dict[ImageId, list[str]]:
     """Read the captions of every image from a COCO captions JSON."""
-    document = read_document(decode_text(read_bytes(path), path))
+    document = read_document(decode_text(read_bytes(path), path), path)
     if document is None:
         raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
     captions: dict[ImageId, list[str]] = {}
@@ -71,17 +74,23 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
     """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
 
-    Captions are short and there are many: a judge of several votes has its lexicon read them.
+    Captions are short and there are many: a judge of several votes has its lexicon read them. One with an open
+    vocabulary has a reader for them, or none where captions join no truth.
     """
+    reader: Judge | None = judge
     if isinstance(judge, VotingJudge):
-        judge = judge.reader() or judge
+        reader = judge.reader() or judge
+    elif isinstance(judge, OpenJudge):
+        reader = judge.reader
+    if reader is None:
+        return {}
     texts = [(image_id, caption) for image_id, found in captions.items() for caption in found]
     responses = (
         Response(sample_id=str(index), image_id=image_id, response=caption)
         for index, (image_id, caption) in enumerate(texts)
     )
     named: dict[ImageId, set[str]] = {image_id: set() for image_id in captions}
-    for (image_id, _), judgement in zip(texts, judge.judge(responses), strict=True):
+    for (image_id, _), judgement in zip(texts, reader.judge(responses), strict=True):
         named[image_id].update(mention.category for mention in judgement.mentions)
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
@@ -94,7 +103,9 @@ def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ..
     captions: dict[ImageId, tuple[str, ...]] = {s.sample_id: s.references for s in samples if s.references}
     named = objects_in(captions, judge) if captions else {}
     return tuple(
-        replace(sample, objects=tuple(sorted({*sample.objects, *named.get(sample.sample_id, ())})))
+        replace(sample, objects=tuple(sorted(join(judge, sample.objects, named[sample.sample_id]))))
+        if sample.sample_id in named
+        else sample
         for sample in samples
     )
 
@@ -118,10 +129,11 @@ def find_truth(
     raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {mend}")
 
 
-def read_document(text: str) -> dict[str, Any] | None:
+def read_document(text: str, path: Path) -> dict[str, Any] | None:
     """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
 
-    A line of objects may have a field `annotations` too.
+    A line of objects may have a field `annotations` too. An object that goes on over several lines and is no
+    valid JSON is a UserError.
     """
     first = text.lstrip().partition("\n")[0].strip()
     if not first.startswith("{"):
@@ -131,24 +143,29 @@ def read_document(text: str) -> dict[str, Any] | None:
     except ValueError:
         try:
             value = parse_json(text)
-        except ValueError:
-            return None
+        except ValueError as error:
+            if not first.endswith(_GOES_ON):
+                return None
+            raise UserError(
+                f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
+            ) from None
     found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
     return value if found else None
 
 
-def read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence[str] | None) -> Truth:
+def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None) -> Truth:
     """Return the categories with any annotation, a crowd's included, of every image of a COCO instances JSON.
 
-    A category outside the vocabulary, unless that is None, is a UserError.
+    A category that the judge does not know is a UserError, and those it does not report are left out; without a
+    judge all stay.
     """
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
-        if vocabulary is not None:
-            check_objects([name], vocabulary, place)
+        if judge is not None:
+            judged_objects([name], judge, place)
         number = category.get("id")
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
@@ -164,7 +181,10 @@ def read_instances(document: Mapping[str, Any], path: Path, vocabulary: Sequence
         found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
     if not found:
         raise UserError(f"{path}: holds no images")
-    return {image_id: frozenset(objects) for image_id, objects in found.items()}
+    return {
+        image_id: frozenset(objects if judge is None else judged_objects(sorted(objects), judge, str(path)))
+        for image_id, objects in found.items()
+    }
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -26,7 +26,7 @@ def read_categories(path: Path) -> list[tuple[str, int | None]]:
     annotations the words of its free-form items, those that are feared included, sorted and without ids."""
     content = read_bytes(path)
     text = decode_text(content, path)
-    document = read_document(text)
+    document = read_document(text, path)
     if document is not None:
         found: dict[str, int] = {}
         for place, category in coco_records(document, "categories", path):

@@ -40,6 +40,8 @@ class Request:
     prompt: str
     generation: int = 0
     decoding: Decoding = field(default_factory=Decoding)
+    is_question: bool = False
+    """One of several questions about the image, so that a recorded response to another of them will not do."""
 
 
 class Model(Protocol):

@@ -11,7 +11,8 @@ from eidolon.scorers.types import ImageId, Response
 
 
 class ReplayModel:
-    """Answers each request with the file's response to the same sample (or, failing that, the same image).
+    """Answers each request with the file's response to the same sample (or, failing that, the same image, but
+    for questions, of which an image has several).
 
     The file has the format of `eidolon score --responses`. A request the file has no answer for comes back as
     an error, so that the sample is unscored rather than left out.
@@ -37,9 +38,9 @@ class ReplayModel:
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         """Yield the recorded response to each request, in order."""
         for request in requests:
-            recorded = self._by_sample.get((request.sample_id, request.generation)) or self._by_image.get(
-                (request.image_id, request.generation)
-            )
+            recorded = self._by_sample.get((request.sample_id, request.generation))
+            if recorded is None and not request.is_question:
+                recorded = self._by_image.get((request.image_id, request.generation))
             if recorded is None:
                 recorded = Response(
                     sample_id=request.sample_id,

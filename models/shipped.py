@@ -11,6 +11,17 @@ def shipped_models() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/processor_config.json"))}
 
 
+def describe(checkpoint: Path) -> str:
+    """Return the first sentence of a checkpoint's model card, empty where it has none."""
+    try:
+        card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    _, _, body = card.partition("\n# ")
+    paragraph = " ".join(body.partition("\n\n")[2].partition("\n\n")[0].split())
+    return paragraph.partition(". ")[0].rstrip(".")
+
+
 def shipped_judges() -> dict[str, Path]:
     """Return the shipped language models that answer a judge's questions by name, sorted."""
     return {

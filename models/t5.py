@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PAD, END = "<pad>", "</s>"
 IGNORED = -100
+HEADS = ("claims", "evidence")
+"""What the scaffolding tells of each token."""
 
 
 class T5Architecture(BaseModel):
@@ -35,13 +37,16 @@ class T5Architecture(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ReadingSample:
-    """A prompt, the answer to be learned, and which characters of the prompt the answer rests on."""
+    """A prompt, the answer to be learned, and what in the prompt it rests on; spans are characters (start, end)."""
 
     prompt: str
     answer: str
     text: tuple[int, int]
-    """Where in the prompt the text stands that is asked about (start, end)."""
+    """Where the text stands that is asked about."""
+    claims: Sequence[tuple[int, int]] = ()
+    """Where it names what it claims, asked about or not."""
     evidence: Sequence[tuple[int, int]] = ()
+    """Those of the claims that answer the question."""
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
@@ -86,36 +91,50 @@ def make_t5(
 
 
 class Reader(nn.Module):
-    """The model and its scaffolding: told, for each token of the text, whether the answer rests on it.
+    """The model and its scaffolding: told of each token of the text what it does for the answer.
 
-    An answer is two steps: find in the text what the question names, and carry what was found to the answer.
-    Learned together they take very long; this teaches the first by itself. It is not part of the checkpoint.
+    An answer takes three steps: tell what the text claims from what it only names, find in it what the question
+    names, and carry what was found to the answer. Learned together they take very long. Halfway up the encoder
+    a linear classifier must tell which tokens name something claimed, whatever is asked, and at its end another
+    which of them answer the question. Neither is part of the checkpoint.
     """
 
     def __init__(self, model: "T5ForConditionalGeneration") -> None:
         super().__init__()
         self.model = model
-        self.evidence = nn.Linear(model.config.d_model, 1)
-        nn.init.zeros_(self.evidence.weight)
-        nn.init.constant_(self.evidence.bias, -3.0)
+        self.heads = nn.ModuleDict()
+        for name in HEADS:
+            head = nn.Linear(model.config.d_model, 1)
+            nn.init.zeros_(head.weight)
+            nn.init.constant_(head.bias, -3.0)
+            self.heads[name] = head
+        self.claims_layer = (model.config.num_layers + 1) // 2
 
-    def forward(self, batch: dict[str, Tensor], evidence_weight: float) -> dict[str, Tensor]:
-        """Return the losses of one batch: `answer`, `evidence` and their weighted `total`."""
+    def forward(
+        self, batch: dict[str, Tensor], claims_weight: float, evidence_weight: float
+    ) -> dict[str, Tensor]:
+        """Return the losses of one batch: `answer`, `claims`, `evidence` and their weighted `total`."""
         outputs = self.model(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             labels=batch["labels"],
             use_cache=False,
+            output_hidden_states=True,
         )
-        told = batch["evidence"]
-        logits = self.evidence(outputs.encoder_last_hidden_state.float()).squeeze(-1)
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            logits, told.clamp(min=0).float(), reduction="none"
-        )
-        # Few tokens are evidence: the sum over a text keeps the gradient from vanishing in the zeros.
-        evidence = (losses * (told != IGNORED)).sum(-1).mean()
+        halfway = outputs.encoder_hidden_states[self.claims_layer]
+        claims = self._told("claims", halfway, batch["claims"])
+        evidence = self._told("evidence", outputs.encoder_last_hidden_state, batch["evidence"])
         answer = outputs.loss.float()
-        return {"answer": answer, "evidence": evidence, "total": answer + evidence_weight * evidence}
+        total = answer + claims_weight * claims + evidence_weight * evidence
+        return {"answer": answer, "claims": claims, "evidence": evidence, "total": total}
+
+    def _told(self, head: str, hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = self.heads[head](nn.functional.layer_norm(hidden.float(), hidden.shape[-1:])).squeeze(-1)
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            logits, targets.clamp(min=0).float(), reduction="none"
+        )
+        # Few tokens are what is looked for: the sum over a text keeps the gradient from vanishing in the zeros.
+        return (losses * (targets != IGNORED)).sum(-1).mean()
 
 
 def collate(tokenizer: "PreTrainedTokenizerFast", samples: Sequence[ReadingSample]) -> dict[str, Tensor]:
@@ -124,16 +143,17 @@ def collate(tokenizer: "PreTrainedTokenizerFast", samples: Sequence[ReadingSampl
         [s.prompt for s in samples], padding=True, return_offsets_mapping=True, return_tensors="pt"
     )
     starts, ends = asked["offset_mapping"].unbind(-1)
-    evidence = torch.full(starts.shape, IGNORED)
+    told = {name: torch.full(starts.shape, IGNORED) for name in HEADS}
     for row, sample in enumerate(samples):
-        for value, spans in ((0, [sample.text]), (1, sample.evidence)):
-            for start, end in spans:
-                # By overlap: a token may begin with the space before its word.
-                evidence[row, (starts[row] < end) & (ends[row] > start)] = value
+        for name, spans in (("claims", sample.claims), ("evidence", sample.evidence)):
+            for value, marked in ((0, [sample.text]), (1, spans)):
+                for start, end in marked:
+                    # By overlap: a token may begin with the space before its word.
+                    told[name][row, (starts[row] < end) & (ends[row] > start)] = value
     labels = tokenizer([s.answer for s in samples], padding=True, return_tensors="pt")
     return {
         "input_ids": asked["input_ids"],
         "attention_mask": asked["attention_mask"],
         "labels": labels["input_ids"].masked_fill(labels["attention_mask"] == 0, IGNORED),
-        "evidence": evidence,
+        **told,
     }

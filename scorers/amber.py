@@ -87,8 +87,8 @@ class Named:
     """Positions among the feared."""
 
 
-class Amber:
-    """All of AMBER's numbers, as fractions.
+class AmberRates:
+    """All of AMBER's numbers, as fractions, from counts.
 
     `compat` is the released program: only exactly "Yes" and "No" are answers, denominators start at 0.001,
     values are rounded to tenths of a percent, and F1 comes from the rounded precision and recall. `fixed`
@@ -97,57 +97,46 @@ class Amber:
 
     family: str = "amber"
 
-    def __init__(
-        self,
-        mode: str,
-        relations: Mapping[str, Sequence[str]],
-        matcher: WordMatcher,
-        safe_words: frozenset[str] = frozenset(),
-    ) -> None:
-        """Take the words associated with each object, and words that are never right or wrong."""
+    def __init__(self, mode: str) -> None:
         self.mode = check_mode(mode)
-        self.relations, self.matcher, self.safe_words = relations, matcher, safe_words
         self.quantities = _quantities()
         self.columns: tuple[str, ...] = (
             *(f"{dimension}_{name}" for dimension in DIMENSIONS for name in _CLOSED),
             *_FREE,
         )
 
-    def parse(self, answer: str) -> bool | None:
-        """Read an answer: True for yes, False for no, None for neither."""
-        return {"Yes": True, "No": False}.get(answer) if self.mode == "compat" else strict(answer)
+    def closed_counts(self, dimension: str, truth: bool, read: bool | None) -> FloatArray:
+        """Return the counts of one answered question, shape (38,), from what was read in the answer."""
+        row = np.zeros(len(self.columns))
+        start = DIMENSIONS.index(dimension) * len(_CLOSED)
+        row[start : start + len(_CLOSED)] = (
+            1,
+            read == truth,
+            not truth,
+            read is False and not truth,
+            read is False,
+            read is None,
+        )
+        return row
 
-    def named(self, sample: FreeAnswer) -> Named:
-        """Read a free-form response."""
-        nouns = tuple(self.matcher.nouns(sample.response))
-        covered: set[int] = set()
-        feared: set[int] = set()
-        wrong = []
-        for noun in nouns:
-            if noun in self.safe_words:
-                continue
-            if found := self._places(noun, sample.truth):
-                covered |= found
-                continue
-            feared |= self._places(noun, sample.feared)
-            feared |= self._alike(noun, sample.feared)
-            if found := self._alike(noun, sample.truth):
-                covered |= found
-                continue
-            wrong.append(noun)
-        return Named(nouns, tuple(wrong), frozenset(covered), frozenset(feared))
-
-    def statistics(self, samples: Sequence[ClosedAnswer | FreeAnswer]) -> FloatArray:
-        """Return the counts named by `columns`, shape (samples, 38)."""
-        counts = np.zeros((len(samples), len(self.columns)))
-        width = len(_CLOSED)
-        for row, sample in zip(counts, samples, strict=True):
-            if isinstance(sample, ClosedAnswer):
-                start = DIMENSIONS.index(sample.dimension) * width
-                row[start : start + width] = self._closed(sample)
-            else:
-                row[len(DIMENSIONS) * width :] = self._free(sample)
-        return counts
+    def free_counts(
+        self,
+        truth: Sequence[str],
+        feared: Sequence[str],
+        nouns: Sequence[str],
+        hallucinated: Sequence[str],
+        covered: Sequence[str],
+        named_feared: Sequence[str],
+    ) -> FloatArray:
+        """Return the counts of one free-form response, shape (38,): of the image's objects and the feared
+        ones, and of what the response names of each. Objects listed twice are one in `fixed`."""
+        sizes = [
+            len(words if self.mode == "compat" else set(words))
+            for words in (truth, covered, feared, named_feared)
+        ]
+        row = np.zeros(len(self.columns))
+        row[-len(_FREE) :] = (1, len(nouns), len(hallucinated), bool(hallucinated), *sizes)
+        return row
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
         """Map totals (..., 38) to the quantities, shape (...)."""
@@ -205,35 +194,61 @@ class Amber:
             return 1 - ratio(top, bottom)
         return _fraction(_rounded(100 - top / (bottom + START) * 100), bottom)
 
-    def _closed(self, sample: ClosedAnswer) -> tuple[int, ...]:
-        read = self.parse(sample.answer)
-        return (
-            1,
-            int(read == sample.truth),
-            int(not sample.truth),
-            int(read is False and not sample.truth),
-            int(read is False),
-            int(read is None),
-        )
 
-    def _free(self, sample: FreeAnswer) -> tuple[int, ...]:
+class Amber(AmberRates):
+    """AMBER's numbers from answers."""
+
+    def __init__(
+        self,
+        mode: str,
+        relations: Mapping[str, Sequence[str]],
+        matcher: WordMatcher,
+        safe_words: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take the words associated with each object, and words that are never right or wrong."""
+        super().__init__(mode)
+        self.relations, self.matcher, self.safe_words = relations, matcher, safe_words
+
+    def parse(self, answer: str) -> bool | None:
+        """Read an answer: True for yes, False for no, None for neither."""
+        return {"Yes": True, "No": False}.get(answer) if self.mode == "compat" else strict(answer)
+
+    def named(self, sample: FreeAnswer) -> Named:
+        """Read a free-form response."""
+        nouns = tuple(self.matcher.nouns(sample.response))
+        covered: set[int] = set()
+        feared: set[int] = set()
+        wrong = []
+        for noun in nouns:
+            if noun in self.safe_words:
+                continue
+            if found := self._places(noun, sample.truth):
+                covered |= found
+                continue
+            feared |= self._places(noun, sample.feared)
+            feared |= self._alike(noun, sample.feared)
+            if found := self._alike(noun, sample.truth):
+                covered |= found
+                continue
+            wrong.append(noun)
+        return Named(nouns, tuple(wrong), frozenset(covered), frozenset(feared))
+
+    def statistics(self, samples: Sequence[ClosedAnswer | FreeAnswer]) -> FloatArray:
+        """Return the counts named by `columns`, shape (samples, 38)."""
+        rows = [self._counts(sample) for sample in samples]
+        return np.array(rows).reshape(len(samples), len(self.columns))
+
+    def _counts(self, sample: ClosedAnswer | FreeAnswer) -> FloatArray:
+        if isinstance(sample, ClosedAnswer):
+            return self.closed_counts(sample.dimension, sample.truth, self.parse(sample.answer))
         named = self.named(sample)
-        if self.mode == "compat":
-            true, feared = len(sample.truth), len(sample.feared)
-            covered, named_feared = len(named.covered), len(named.feared)
-        else:
-            true, feared = len(set(sample.truth)), len(set(sample.feared))
-            covered = len({sample.truth[i] for i in named.covered})
-            named_feared = len({sample.feared[i] for i in named.feared})
-        return (
-            1,
-            len(named.nouns),
-            len(named.hallucinated),
-            int(bool(named.hallucinated)),
-            true,
-            covered,
-            feared,
-            named_feared,
+        return self.free_counts(
+            sample.truth,
+            sample.feared,
+            named.nouns,
+            named.hallucinated,
+            [sample.truth[i] for i in named.covered],
+            [sample.feared[i] for i in named.feared],
         )
 
     def _places(self, noun: str, objects: Sequence[str]) -> set[int]:

@@ -13,6 +13,7 @@ lie on a binary grid on which every sum is exact, so that the order of summation
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def bootstrap(
     totals = cluster_totals(statistics, clusters)
     enough = len(totals) > 1 and resamples > 0
     drawn = resample(totals, compute, seed=seed, resamples=resamples) if enough else {}
-    return {name: _estimate(value, drawn.get(name), level) for name, value in values.items()}
+    return {name: estimate(value, drawn.get(name), level) for name, value in values.items()}
 
 
 def method(*, seed: int, resamples: int, over: str = "images") -> str:
@@ -126,24 +127,54 @@ def resample(
     block_bytes: int = BLOCK_BYTES,
 ) -> dict[str, FloatArray]:
     """Return each quantity in each resample, shape (resamples, …), from `cluster_totals` (clusters, k)."""
+    counts = (
+        np.bincount(drawn, minlength=len(totals))
+        for drawn in draws(len(totals), seed=seed, resamples=resamples)
+    )
+    return combine(counts, totals, compute, resamples=resamples, block_bytes=block_bytes)
+
+
+def combine(
+    weights: Iterator[NDArray[np.integer[Any]]],
+    totals: FloatArray,
+    compute: Compute,
+    *,
+    resamples: int,
+    block_bytes: int = BLOCK_BYTES,
+) -> dict[str, FloatArray]:
+    """Return each quantity of `resamples` weighted sums of clusters, shape (resamples, …).
+
+    Each of the `weights`, shape (clusters,), holds whole numbers whose sum is at most the number of clusters;
+    so on `cluster_totals` every sum is exact.
+    """
     clusters = len(totals)
     # Integers below 2²⁴ are exact in float32 too, at half the cost.
     integers = np.array_equal(totals, np.rint(totals))
     dtype = np.float32 if integers and _largest_total(totals).max(initial=0) < 2**24 else np.float64
     totals = totals.astype(dtype)
     rows = max(1, min(resamples, block_bytes // (clusters * np.dtype(dtype).itemsize)))
-    counts = np.empty((rows, clusters), dtype=dtype)
-    indices = draws(clusters, seed=seed, resamples=resamples)
+    block_weights = np.empty((rows, clusters), dtype=dtype)
     values: dict[str, FloatArray] = {}
     for start in range(0, resamples, rows):
-        block = counts[: resamples - start]
+        block = block_weights[: resamples - start]
         for row in block:
-            row[:] = np.bincount(next(indices), minlength=clusters)
+            row[:] = next(weights)
         for name, value in compute((block @ totals).astype(np.float64)).items():
             if name not in values:
                 values[name] = np.empty((resamples, *value.shape[1:]))
             values[name][start : start + len(block)] = value
     return values
+
+
+def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) -> Estimate:
+    """Return a value with its interval from the resamples, shape (resamples, …); None means there are none."""
+    nothing = np.full(np.shape(value), np.nan)
+    if drawn is None:
+        return Estimate(np.asarray(value), nothing, nothing, np.zeros(np.shape(value), dtype=np.int64))
+    undefined = np.asarray(np.count_nonzero(np.isnan(drawn), axis=0), dtype=np.int64)
+    low, high = percentiles(drawn, level)
+    known = ~np.isnan(value) & (undefined <= MAX_UNDEFINED_SHARE * len(drawn))
+    return Estimate(np.asarray(value), np.where(known, low, np.nan), np.where(known, high, np.nan), undefined)
 
 
 def percentiles(values: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:
@@ -163,16 +194,6 @@ def percentiles(values: FloatArray, level: float = LEVEL) -> tuple[FloatArray, F
         return np.asarray(low + (high - low) * (place - below), dtype=float)
 
     return quantile((1 - level) / 2), quantile((1 + level) / 2)
-
-
-def _estimate(value: FloatArray, drawn: FloatArray | None, level: float) -> Estimate:
-    nothing = np.full(np.shape(value), np.nan)
-    if drawn is None:
-        return Estimate(np.asarray(value), nothing, nothing, np.zeros(np.shape(value), dtype=np.int64))
-    undefined = np.asarray(np.count_nonzero(np.isnan(drawn), axis=0), dtype=np.int64)
-    low, high = percentiles(drawn, level)
-    known = ~np.isnan(value) & (undefined <= MAX_UNDEFINED_SHARE * len(drawn))
-    return Estimate(np.asarray(value), np.where(known, low, np.nan), np.where(known, high, np.nan), undefined)
 
 
 def _sum_rows(statistics: FloatArray, rows: NDArray[np.intp]) -> FloatArray:

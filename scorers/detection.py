@@ -14,7 +14,7 @@ import numpy as np
 from eidolon.scorers.english import FUNCTION_WORDS
 from eidolon.scorers.metric import FloatArray, Quantity, ratio
 from eidolon.scorers.objects import f_beta
-from eidolon.scorers.types import ImageId, Judgement
+from eidolon.scorers.types import ImageId, Judgement, Mention
 
 STEPS = 1000
 """Scores are ranked to a thousandth, so that the number of distinct ones does not grow with the data."""
@@ -130,9 +130,19 @@ def word_spans(words: Sequence[str], response: str) -> list[tuple[int, int]]:
 
 
 def judged_words(judgement: Judgement, spans: Sequence[tuple[int, int]]) -> tuple[float, ...]:
-    """Return 1 for each word that a hallucinated mention touches, 0 for the others."""
-    wrong = [(m.start, m.end) for m in judgement.mentions if m.verdict == "hallucinated"]
-    return tuple(float(any(start < b and a < end for a, b in wrong)) for start, end in spans)
+    """Return for each word the largest `doubt` of the mentions that touch it, 0 where none does."""
+    doubts = [(m.start, m.end, doubt(m)) for m in judgement.mentions]
+    return tuple(max((d for a, b, d in doubts if start < b and a < end), default=0.0) for start, end in spans)
+
+
+def doubt(mention: Mention) -> float:
+    """Return how wrong a mention is held to be, 0 to 1: its weight as far as it is unsupported.
+
+    Where the judge gives no weight it is 1 for a hallucinated mention, else 0.
+    """
+    if mention.weight is None or mention.verdict == "ignored":
+        return float(mention.verdict == "hallucinated")
+    return mention.weight * (1 - (mention.similarity or 0.0))
 
 
 def unreferenced_words(words: Sequence[str], references: Iterable[str]) -> tuple[float, ...]:

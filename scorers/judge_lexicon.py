@@ -1,20 +1,16 @@
 """The lexicon judge: objects of a closed vocabulary, found by rules."""
 
-import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.judgeability import classify
-from eidolon.scorers.lexicon import Lexicon, Named, describe_vocabulary, load_lexicon
+from eidolon.scorers.lexicon import Lexicon, Named, label, load_lexicon
+from eidolon.scorers.placing import Places, judged, why_missing
 from eidolon.scorers.types import Judgement, Mention, Response
 
 READINGS = ("careful", "original")
 NOT_ENGLISH = "not English: the lexicon cannot read it"
-NO_RESPONSE = "no response"
-
-_WORD = re.compile(r"\S+")
 
 
 class Reading(Protocol):
@@ -48,7 +44,6 @@ class LexiconJudge:
         if reading not in READINGS:
             raise UserError(f"judge lexicon: unknown reading {reading!r}{did_you_mean(reading, READINGS)}")
         self.lexicon = load_lexicon(lexicon) if isinstance(lexicon, str) else lexicon
-        self._shipped = isinstance(lexicon, str) and not lexicon.endswith(".json")
         if isinstance(categories, str):
             categories = [name.strip() for name in categories.split(",")]
         self.known = self.lexicon.vocabulary
@@ -57,7 +52,7 @@ class LexiconJudge:
 
     def signature(self) -> str:
         """Return the reading and the vocabulary."""
-        vocabulary = describe_vocabulary(self.lexicon, self._shipped, self.vocabulary)
+        vocabulary = label(self.lexicon, self.vocabulary)
         return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
@@ -65,36 +60,18 @@ class LexiconJudge:
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
-        mentions: tuple[Mention, ...] = ()
-        unscored = None
-        if response.error is not None or response.response is None:
-            unscored = response.error or NO_RESPONSE
-        else:
-            kind = classify(response.response) if self.reading.name == "careful" else "ok"
-            if kind == "ok":
-                mentions = self._mentions(response.response, response.token_ends)
-            elif kind == "non_english":
-                unscored = NOT_ENGLISH
-        return Judgement(
-            sample_id=response.sample_id,
-            image_id=response.image_id,
-            generation=response.generation,
-            mentions=mentions,
-            unscored=unscored,
-        )
+        if response.response is None or response.error is not None:
+            return judged(response, unscored=why_missing(response))
+        kind = classify(response.response) if self.reading.name == "careful" else "ok"
+        if kind == "non_english":
+            return judged(response, unscored=NOT_ENGLISH)
+        return judged(response, self._mentions(response, response.response) if kind == "ok" else ())
 
-    def _mentions(self, text: str, token_ends: tuple[int, ...] | None) -> tuple[Mention, ...]:
+    def _mentions(self, response: Response, text: str) -> tuple[Mention, ...]:
         wanted = frozenset(self.vocabulary)
-        word_starts = [match.start() for match in _WORD.finditer(text)]
+        places = Places(response)
         return tuple(
-            Mention(
-                category=named.category,
-                text=text[named.start : named.end],
-                start=named.start,
-                end=named.end,
-                word=bisect_right(word_starts, named.start) - 1,
-                token=_token(token_ends, named.start),
-            )
+            places.mention(named.start, named.end, named.category)
             for named in self.reading.read(text)
             if named.category in wanted
         )
@@ -108,11 +85,3 @@ def _build_reading(name: str, lexicon: Lexicon) -> Reading:
     from eidolon.scorers.reading_careful import CarefulReading
 
     return CarefulReading(lexicon)
-
-
-def _token(token_ends: tuple[int, ...] | None, offset: int) -> int | None:
-    """Return the index of the token whose text holds the character at `offset`."""
-    if token_ends is None:
-        return None
-    index = bisect_right(token_ends, offset)
-    return index if index < len(token_ends) else None

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from eidolon.scorers.errors import UserError, did_you_mean
-from eidolon.scorers.judge_lexicon import NO_RESPONSE, LexiconJudge
+from eidolon.scorers.judge_lexicon import LexiconJudge
 from eidolon.scorers.language_model import LanguageModel
-from eidolon.scorers.lexicon import describe_vocabulary, load_lexicon
+from eidolon.scorers.lexicon import label, load_lexicon
+from eidolon.scorers.placing import why_missing
 from eidolon.scorers.throne import check_threshold, is_yes
 from eidolon.scorers.throne_questions import (
     ANSWER_TOKENS,
@@ -65,7 +66,6 @@ class QuestionJudge:
         self.voters = len(self.judges) * len(self.formats)
         self.threshold = _parse_threshold(threshold, self.voters)
         self.reading = reading
-        self._lexicon_name = vocabulary
         self.lexicon = load_lexicon(vocabulary)
         chosen = None if categories is None else [name.strip() for name in categories.split(",")]
         self.known = self.lexicon.vocabulary
@@ -77,8 +77,7 @@ class QuestionJudge:
     def signature(self) -> str:
         """Return the models with their hashes, and everything else that decides a vote."""
         models = "+".join(model.signature() for model in self.models)
-        shipped = not self._lexicon_name.endswith(".json")
-        vocabulary = describe_vocabulary(self.lexicon, shipped, self.vocabulary)
+        vocabulary = label(self.lexicon, self.vocabulary)
         return (
             f"qa(models={models},formats={'+'.join(self.formats)},threshold={self.threshold}of{self.voters},"
             f"reading={self.reading},vocabulary={vocabulary})"
@@ -103,7 +102,7 @@ class QuestionJudge:
         texts: dict[int, list[str]] = {}
         for i, response in enumerate(responses):
             if response.error is not None or response.response is None:
-                failed[i] = response.error or NO_RESPONSE
+                failed[i] = why_missing(response)
             else:
                 texts[i] = self._texts(response.response)
         yes: dict[int, dict[str, dict[str, int]]] = {i: {} for i in texts}

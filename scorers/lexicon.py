@@ -131,12 +131,6 @@ class Lexicon(Record):
         return tuple(name for name in self.vocabulary if name in set(categories))
 
 
-def describe_vocabulary(lexicon: Lexicon, shipped: bool, vocabulary: tuple[str, ...]) -> str:
-    """Return a vocabulary as it stands in a signature: a narrowed one lists its categories, a user's is hashed."""
-    name = lexicon.name if shipped else hashed(lexicon.name, lexicon.model_dump_json())
-    return name if vocabulary == lexicon.vocabulary else f"{name}:{'+'.join(vocabulary)}"
-
-
 def _require(name: str, known: tuple[str, ...], kind: str) -> None:
     if name not in known:
         raise ValueError(f"no such {kind}: {name!r}{did_you_mean(name, known)}")
@@ -166,6 +160,16 @@ def _load_shipped(name: str) -> Lexicon:
     if name not in known:
         raise UserError(f"unknown lexicon {name!r}{did_you_mean(name, known)} (or the path of a .json file)")
     return Lexicon.model_validate_json((files("eidolon.scorers") / "data" / f"{name}.json").read_bytes())
+
+
+def label(lexicon: Lexicon, vocabulary: tuple[str, ...] | None = None) -> str:
+    """Return it as it stands in a signature: its name, with a hash of its content unless it is the shipped one of
+    that name, and the categories of a `vocabulary` that is narrower."""
+    name = lexicon.name
+    if name not in available_lexicons() or lexicon != load_lexicon(name):
+        name = hashed(name, lexicon.model_dump_json())
+    narrowed = vocabulary is not None and vocabulary != lexicon.vocabulary
+    return f"{name}:{'+'.join(vocabulary or ())}" if narrowed else name
 
 
 def _read_file(path: Path) -> Lexicon:

@@ -6,10 +6,14 @@ A third-party package adds to a registry with an entry point, and nothing else:
     my_metric = "my_package.metric:MyMetric"
 """
 
+import ast
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eidolon.scorers.errors import UserError, did_you_mean
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from eidolon.scorers.types import Judge
 
 T = TypeVar("T")
+
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
 
 
 class Registry(Generic[T]):
@@ -48,6 +54,17 @@ class Registry(Generic[T]):
         found: T = _load(self._builtin[name])
         return found
 
+    def describe(self, name: str) -> str:
+        """Return the first sentence of the named object's docstring, empty where it has none.
+
+        It is read from the source and nothing is loaded, so that a list of names costs no torch. Raises
+        `UserError` for an unknown name.
+        """
+        plugin = self._plugins.get(name)
+        if plugin is None and name not in self._builtin:
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+        return first_sentence(plugin.value if plugin else self._builtin[name])
+
     def _load_plugin(self, plugin: EntryPoint) -> T:
         try:
             found: T = plugin.load()
@@ -76,6 +93,26 @@ class Registry(Generic[T]):
         return plugins
 
 
+def first_sentence(target: str) -> str:
+    """Return the first sentence that documents `module` or `module:attribute`, from the module's source."""
+    module, _, attribute = target.partition(":")
+    try:
+        found = find_spec(module.strip())
+        source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+        node: ast.AST = ast.parse(source)
+    except Exception:  # a plug-in's package may be broken in any way; using it says how
+        return ""
+    for part in attribute.strip().split(".") if attribute else ():
+        inner = next((n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part), None)
+        if inner is None:
+            return ""
+        node = inner
+    documented = (
+        ast.get_docstring(node) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else None
+    )
+    return _SENTENCE_END.split(" ".join((documented or "").partition("\n\n")[0].split()))[0].rstrip(".")
+
+
 def _load(target: str) -> Any:
     module, _, attribute = target.partition(":")
     found: Any = import_module(module)
@@ -92,16 +129,21 @@ judges: "Registry[Callable[..., Judge]]" = Registry(
     "judge",
     "eidolon.judges",
     {
+        "extract": "eidolon.scorers.judge_extract:ExtractJudge",
         "lexicon": "eidolon.scorers.judge_lexicon:LexiconJudge",
+        "nouns": "eidolon.scorers.judge_nouns:NounsJudge",
         "qa": "eidolon.scorers.judge_qa:QuestionJudge",
+        "words": "eidolon.scorers.judge_words:WordsJudge",
     },
 )
 metrics: "Registry[Callable[..., Metric]]" = Registry(
     "metric",
     "eidolon.metrics",
     {
+        "aloha": "eidolon.scorers.aloha:Aloha",
         "chair": "eidolon.scorers.chair:Chair",
         "objects": "eidolon.scorers.objects:Objects",
+        "openchair": "eidolon.scorers.openchair:OpenChair",
         "throne": "eidolon.scorers.throne_judged:JudgedThrone",
     },
 )

@@ -78,6 +78,10 @@ class Family(Record):
     def __getitem__(self, quantity: str) -> Value:
         return self.__pydantic_extra__[quantity]
 
+    def quantities(self) -> dict[str, Value]:
+        """Return the quantities by name."""
+        return dict(self.__pydantic_extra__ or {})
+
     @model_serializer(mode="wrap")
     def _per_category_last(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = handler(self)
@@ -174,6 +178,7 @@ def score(
     _check_distinct([(s.response.sample_id, s.response.generation) for s in samples], "response")
     _check_distinct([m.family for m in metrics], "metric family")
     present = len(samples) + unscored
+    statistics = {m.family: m.statistics(samples) for m in metrics}
     return Scores(
         schema=SCHEMA,
         signature=signature,
@@ -184,10 +189,17 @@ def score(
             unscored=unscored,
         ),
         metrics={
-            m.family: score_family(samples, m, vocabulary=vocabulary, seed=seed, resamples=resamples)
+            m.family: score_family(
+                samples,
+                m,
+                statistics=statistics[m.family],
+                vocabulary=vocabulary,
+                seed=seed,
+                resamples=resamples,
+            )
             for m in metrics
         },
-        counts={m.family: _counts(m, samples) for m in metrics},
+        counts={m.family: _counts(m, samples, statistics[m.family]) for m in metrics},
         responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
@@ -205,15 +217,19 @@ def score_family(
     samples: Sequence[JudgedSample],
     metric: Metric,
     *,
+    statistics: FloatArray | None = None,
     vocabulary: Sequence[str] | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Family:
-    """Return the quantities of one metric with intervals: one entry of `metrics`, here or in a variant."""
+    """Return the quantities of one metric with intervals: one entry of `metrics`, here or in a variant.
+
+    `statistics` are the metric's, where the caller has them already.
+    """
     images = [s.response.image_id for s in samples]
-    values: dict[str, Any] = values_of(
-        metric, metric.statistics(samples), images, seed=seed, resamples=resamples
-    )
+    if statistics is None:
+        statistics = metric.statistics(samples)
+    values: dict[str, Any] = values_of(metric, statistics, images, seed=seed, resamples=resamples)
     per_category = None
     if vocabulary is not None and isinstance(metric, CategoryMetric):
         split = metric.by_category(vocabulary)
@@ -238,10 +254,12 @@ def _alternatives(
     ]
 
 
-def _counts(metric: Metric, samples: Sequence[JudgedSample]) -> dict[str, int | float]:
+def _counts(
+    metric: Metric, samples: Sequence[JudgedSample], statistics: FloatArray
+) -> dict[str, int | float]:
     if isinstance(metric, CountingMetric):
         return metric.counts(samples)
-    return named_counts(metric.columns, column_sums(metric.statistics(samples)))
+    return named_counts(metric.columns, column_sums(statistics))
 
 
 def assemble(

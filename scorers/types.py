@@ -10,6 +10,9 @@ FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
 
 
+_SELDOM = ("weight", "match", "similarity")
+
+
 class Record(BaseModel):
     """Base of everything that is written to a file: unknown fields are errors, values do not change."""
 
@@ -65,6 +68,18 @@ class Mention(Record):
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
     """Of an ensemble: 1 or 0 by `judge/format`; formats without a name are counted from 1."""
+    weight: float | None = None
+    """How surely the mention is wrong if nothing supports it, 0 to 1, where the judge says."""
+    match: str | None = None
+    """Of an open vocabulary: the true object that it was paired with."""
+    similarity: float | None = None
+    """Of an open vocabulary, 0 to 1: how alike the two are, or how far the references support the word."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only some judges say."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if value is not None or name not in _SELDOM}
 
 
 class Judgement(Record):

@@ -23,3 +23,16 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"{REFERENCE_VARIABLE}={named} is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two tiny T5 checkpoints by name, that answer yes and no at random; nobody may write to them."""
+    from tests.language_models import save_t5
+
+    folder = tmp_path_factory.mktemp("judges")
+    sizes = {"tiny-one": 32, "tiny-two": 48}
+    for seed, (name, width) in enumerate(sizes.items()):
+        (folder / name).mkdir()
+        save_t5(folder / name, width=width, seed=seed)
+    return {name: folder / name for name in sizes}

@@ -244,4 +244,6 @@ def _free_row(sample: FreeAnswer, metric: Amber) -> FreeFormRow:
         hallucinated=named.hallucinated,
         covered=tuple(sample.truth[i] for i in sorted(named.covered)),
         feared=tuple(sample.feared[i] for i in sorted(named.feared)),
+        true_objects=sample.truth,
+        feared_objects=sample.feared,
     )

@@ -1,15 +1,23 @@
 """Detection from files: responses whose words people have flagged, judged by one of our judges."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.answers.run import AnswerRequest, AnswerRun, Shown, lines
-from eidolon.benchmark.existing import common_prompt, gather_captions, join_truth, truth_text
-from eidolon.benchmark.plugins import make_judge
+from eidolon.benchmark.answers.rows import WordRow
+from eidolon.benchmark.answers.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
+from eidolon.benchmark.existing import (
+    common_prompt,
+    distinct,
+    gather_captions,
+    join_truth,
+    references_text,
+    truth_text,
+)
+from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SampleRow
 from eidolon.benchmark.truth import Truth, objects_in, read_objects
 from eidolon.models.response_lines import (
@@ -32,10 +40,10 @@ from eidolon.scorers.detection import (
     word_spans,
 )
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.matching import Evidence, decide, join
 from eidolon.scorers.scores import Family, Scores, Variant, assemble, named_counts, values_of
 from eidolon.scorers.signature import hashed, signature
 from eidolon.scorers.types import ImageId, Judge, Judgement
-from eidolon.scorers.verdict import with_verdicts
 
 FLAGS = ("words", "human_hallucinated")
 
@@ -57,12 +65,18 @@ class Judged:
     judge: Judge
     flagged: Sequence[Flagged]
     truth: Truth
+    references: Mapping[ImageId, tuple[str, ...]]
+    """Empty where the judge does not match with them."""
 
     @cached_property
     def judgements(self) -> list[Judgement]:
         """One a response, with verdicts."""
-        found = self.judge.judge(item.line.response for item in self.flagged)
-        return [with_verdicts(judgement, self.truth[judgement.image_id]) for judgement in found]
+        responses = [item.line.response for item in self.flagged]
+        evidence = [
+            Evidence(self.truth[response.image_id], self.references.get(response.image_id, ()))
+            for response in responses
+        ]
+        return decide(self.judge, self.judge.judge(responses), evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +107,14 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
     content = read_bytes(asked.responses)
     flagged = _read_flagged(content, asked)[: asked.limit]
     captions = gather_captions([item.line for item in flagged], asked.responses, asked.captions)
-    _check_sources(asked, flagged, captions)
-    judged = None if judge is None else Judged(judge, flagged, _truth(asked, judge, flagged, captions))
-    seen = truth_text(judged.truth) if judged else repr(sorted(map(str, captions.items())))
+    from_text = judge is None or matches_references(judge)
+    _check_sources(asked, flagged, captions, from_text)
+    judged = None
+    seen = repr(sorted(map(str, captions.items())))
+    if judge is not None:
+        references = distinct(captions) if from_text else {}
+        judged = Judged(judge, flagged, _truth(asked, judge, flagged, captions), references)
+        seen = truth_text(judged.truth) + references_text(references)
     baseline = [
         WordScores(*_identity(item), unreferenced_words(item.words, captions[item.line.response.image_id]))
         for item in flagged
@@ -111,8 +130,11 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
         )
         return Family(**values), named_counts(CONFUSION, column_sums(statistics)[: len(CONFUSION)])
 
+    def main_samples() -> Sequence[WordScores]:
+        return baseline if judged is None else _word_scores(flagged, judged.judgements)
+
     def scores() -> Scores:
-        samples = baseline if judged is None else _word_scores(flagged, judged.judgements)
+        samples = main_samples()
         main, counts = family(samples)
         with_baseline = judged is not None and len(baseline) > 0
         return assemble(
@@ -160,6 +182,7 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
         files={
             RESPONSES: lambda: lines(item.line.response for item in flagged),
             **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
+            WORDS: lambda: lines(_word_rows(flagged, main_samples())),
         },
         scores=scores,
         main=asked.judge,
@@ -222,13 +245,16 @@ def _check_flags(row: Mapping[str, Any], where: str) -> None:
 
 
 def _check_sources(
-    asked: DetectionRequest, flagged: Sequence[Flagged], captions: Mapping[ImageId, list[str]]
+    asked: DetectionRequest,
+    flagged: Sequence[Flagged],
+    captions: Mapping[ImageId, list[str]],
+    from_text: bool,
 ) -> None:
-    if asked.objects is not None and asked.judge != BASELINE:
+    if asked.objects is not None and not from_text:
         return
     for item in flagged:
         if item.line.response.image_id not in captions:
-            needs = "" if asked.judge == BASELINE else "--objects, "
+            needs = "" if from_text else "--objects, "
             raise UserError(
                 f"{asked.responses}:{item.line.line}: nothing says what is in image "
                 f"{excerpt(item.line.response.image_id)}; give {needs}--captions or 'references' in the line"
@@ -244,10 +270,10 @@ def _truth(
     response_lines = [item.line for item in flagged]
     truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
     if asked.objects is not None:
-        known = read_objects(asked.objects, judge.vocabulary)
+        known = read_objects(asked.objects, judge)
         truth = join_truth(response_lines, known, asked.responses, asked.objects)
     for image_id, objects in objects_in(captions, judge).items():
-        truth[image_id] |= objects
+        truth[image_id] = join(judge, truth[image_id], objects)
     return truth
 
 
@@ -257,6 +283,20 @@ def _word_scores(flagged: Sequence[Flagged], judgements: Sequence[Judgement]) ->
         for item, judgement in zip(flagged, judgements, strict=True)
         if judgement.unscored is None
     ]
+
+
+def _word_rows(flagged: Sequence[Flagged], samples: Sequence[WordScores]) -> Iterator[WordRow]:
+    words = {item.line.response.sample_id: item.words for item in flagged}
+    return (
+        WordRow(
+            sample_id=sample.sample_id,
+            image_id=sample.image_id,
+            words=words[sample.sample_id],
+            human=sample.human,
+            scores=sample.scores,
+        )
+        for sample in samples
+    )
 
 
 def _shown(judged: Judged) -> Shown:

@@ -46,7 +46,7 @@ def read_json_object(content: bytes, path: Path) -> dict[str, Any]:
 def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
     """Read a COCO instances JSON, with its bytes."""
     content = read_bytes(path)
-    document = read_document(decode_text(content, path))
+    document = read_document(decode_text(content, path), path)
     if document is None:
         raise UserError(f"{path}: is not a COCO instances JSON (an object with 'annotations')")
     return content, document

@@ -21,6 +21,8 @@ from eidolon.scorers.yes_no import POLICIES
 ALL = "all"
 MAIN = "original"
 """The policy of `metrics` where all are asked for."""
+OF_A_RUN = {"question_id": "sample_id", "answer": "response"}
+"""What `responses.jsonl` of a run calls these fields; it is read as it is."""
 FIELDS = ("question_id", "image", "text", "label", "question", "answer")
 """The first four are the questions', the last two and the id the answers'."""
 
@@ -34,33 +36,29 @@ def prepare(
     fields: Mapping[str, str] | None = None,
 ) -> AnswerRun:
     """Read and check all inputs: every question has exactly one answer, by its id or by its place."""
-    if policy != ALL and policy not in POLICIES:
-        raise UserError(f"--policy {policy}: unknown policy{did_you_mean(policy, [*POLICIES, ALL])}")
+    policies = find_policies(policy)
     for name, value in (fields or {}).items():
         if name not in FIELDS:
             raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
     names = {name: name for name in FIELDS} | dict(fields or {})
     question_bytes, answer_bytes = read_bytes(questions), read_bytes(answers)
     asked = _read_questions(read_rows(question_bytes, questions, "questions"), names)
-    texts = _read_answers(read_rows(answer_bytes, answers, "answers"), answers, asked, questions, names)
+    rows = read_rows(answer_bytes, answers, "answers")
+    texts = _read_answers(rows, answers, asked, questions, _answer_names(rows, names))
     samples = [
         AnsweredQuestion(question_id, image_id, truth, texts[question_id])
         for question_id, (image_id, _, truth) in asked.items()
     ]
     images = [sample.image_id for sample in samples]
-    policies = [*POLICIES] if policy == ALL else [policy]
-    main = MAIN if policy == ALL else policy
+    main = policies[0]
 
-    def family(metric: Pope) -> Family:
-        values: dict[str, Any] = values_of(
-            metric, metric.statistics(samples), images, seed=request.seed, resamples=request.resamples
-        )
-        return Family(**values)
+    def scored(name: str) -> dict[str, Family]:
+        return {"pope": family(samples, name, seed=request.seed, resamples=request.resamples)}
 
     def scores() -> Scores:
         metric = Pope(main)
         return assemble(
-            {"pope": family(metric)},
+            scored(main),
             images,
             signature=signature(
                 dataset=hashed(questions.stem, question_bytes),
@@ -73,9 +71,7 @@ def prepare(
             ),
             counts={"pope": named_counts(metric.columns, column_sums(metric.statistics(samples)))},
             variants=[
-                Variant(
-                    label=f"policy={name}", settings={"policy": name}, metrics={"pope": family(Pope(name))}
-                )
+                Variant(label=f"policy={name}", settings={"policy": name}, metrics=scored(name))
                 for name in (policies if policy == ALL else ())
             ],
             seed=request.seed,
@@ -104,6 +100,25 @@ def prepare(
     )
 
 
+def find_policies(name: str) -> tuple[str, ...]:
+    """Return the policy of that name, or all, the main one first; an unknown one is a UserError."""
+    if name == ALL:
+        return (MAIN, *(policy for policy in POLICIES if policy != MAIN))
+    if name not in POLICIES:
+        raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICIES, ALL])}")
+    return (name,)
+
+
+def family(samples: Sequence[AnsweredQuestion], policy: str, *, seed: int, resamples: int) -> Family:
+    """Return the quantities under one policy, with intervals over images."""
+    metric = Pope(policy)
+    images = [sample.image_id for sample in samples]
+    values: dict[str, Any] = values_of(
+        metric, metric.statistics(samples), images, seed=seed, resamples=resamples
+    )
+    return Family(**values)
+
+
 Asked = dict[str, tuple[ImageId, str, bool]]
 """(image, text, truth) of each question by its id."""
 
@@ -124,6 +139,13 @@ def _read_questions(rows: Sequence[Row], names: Mapping[str, str]) -> Asked:
             yes_no_field(row, names["label"], place),
         )
     return asked
+
+
+def _answer_names(rows: Sequence[Row], names: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the answers' fields are called: in a run's own responses they are called otherwise."""
+    first = rows[0][1]
+    renamed = any(names[field] != field or field in first for field in OF_A_RUN)
+    return names if renamed or not first.keys() >= set(OF_A_RUN.values()) else {**names, **OF_A_RUN}
 
 
 def _read_answers(

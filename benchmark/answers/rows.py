@@ -1,4 +1,4 @@
-"""The records of answered questions that a run folder keeps beside the responses."""
+"""The records that runs over answers keep beside the responses: what was read, and what is true."""
 
 from typing import Literal
 
@@ -26,6 +26,21 @@ class FreeFormRow(Record):
     hallucinated: tuple[str, ...]
     covered: tuple[str, ...]
     feared: tuple[str, ...]
+    """Of the feared objects those that the response names."""
+    true_objects: tuple[str, ...] | None = None
+    """All that are in the image, …"""
+    feared_objects: tuple[str, ...] | None = None
+    """… and all that models like to add; null in folders written before these were kept."""
+
+
+class WordRow(Record):
+    """A line of `words.jsonl`: people's flags on the words of a response, and how wrong each was held."""
+
+    sample_id: str
+    image_id: ImageId
+    words: tuple[str, ...]
+    human: tuple[bool, ...]
+    scores: tuple[float, ...]
 
 
 def yes_no(value: bool) -> YesNo:

@@ -25,6 +25,7 @@ from eidolon.scorers.types import Judgement, Response
 
 ANSWERS = "answers.jsonl"
 FREE_FORM = "free_form.jsonl"
+WORDS = "words.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

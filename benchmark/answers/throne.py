@@ -1,7 +1,7 @@
 """THRONE from files: one of answers a judge, and the instances of the images."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from eidolon.benchmark.answers.files import read_coco, read_json_object
 from eidolon.benchmark.answers.run import AnswerRequest, AnswerRun, lines
 from eidolon.benchmark.run_folder import JUDGEMENTS, SAMPLES, SampleRow
 from eidolon.benchmark.truth import coco_records
-from eidolon.models.response_lines import excerpt, read_bytes, read_image_id
-from eidolon.scorers.calibration import calibrate
+from eidolon.models.response_lines import excerpt, read_bytes, read_image_id, read_responses
+from eidolon.scorers.calibration import Calibration, by_position, calibrate, first_parts
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.judge_lexicon import LexiconJudge
 from eidolon.scorers.scores import Family, Scores, Variant, assemble, category_values, values_of
 from eidolon.scorers.signature import hashed, signature
 from eidolon.scorers.throne import (
@@ -27,7 +28,7 @@ from eidolon.scorers.throne import (
     check_threshold,
     is_yes,
 )
-from eidolon.scorers.types import ImageId, Judgement, Mention, Verdict
+from eidolon.scorers.types import ImageId, Judgement, Mention, Response, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +65,13 @@ def prepare(
     *,
     mode: str = "compat",
     thresholds: Sequence[int] = (),
+    responses: Path | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> AnswerRun:
-    """Read and check all inputs. The first threshold is the main one; without any, all must agree."""
+    """Read and check all inputs. The first threshold is the main one; without any, all must agree.
+
+    With the `responses` that the answers are about, agreement is also told by position in them.
+    """
     check_mode(mode)
     content, document = read_coco(annotations)
     annotated = _read_annotated(document, annotations)
@@ -75,6 +81,7 @@ def prepare(
     if len(set(wanted)) != len(wanted):
         raise UserError(f"--threshold {','.join(map(str, wanted))}: names a threshold twice")
     images = tuple(annotated.image_ids[name] for name in votes.images)
+    said = None if responses is None else _read_said(responses, fields or {}, images, annotated.categories)
     counts = votes.yes.sum(axis=(0, 1))
     samples = [
         VotedImage(image_id, counts[i], annotated.truth[name])
@@ -112,7 +119,7 @@ def prepare(
             images,
             signature=line,
             counts={"throne": cell_counts(main)},
-            calibration=calibrate(votes.yes, votes.judges, main.ignored, wanted[0]),
+            calibration=_calibration(votes, main, wanted[0], said, annotated.categories),
             variants=[
                 Variant(
                     label=f"threshold={metric.threshold}",
@@ -142,6 +149,7 @@ def prepare(
             "metrics": ["throne"],
             "answers": {name: _digest(data) for name, data in zip(votes.judges, contents, strict=True)},
             "annotations": _digest(content),
+            **({} if responses is None else {"responses": _digest(read_bytes(responses))}),
             "thresholds": wanted,
             "mode": mode,
             "seed": request.seed,
@@ -244,6 +252,50 @@ def _vote(answer: str, known: dict[str, bool]) -> bool:
     if found is None:
         found = known[answer] = is_yes(answer)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the answers are about, and who says where in it a category is named."""
+
+    responses: Sequence[Response]
+    """In the order of the images."""
+    reader: LexiconJudge
+
+
+def _read_said(
+    path: Path, fields: Mapping[str, str], images: Sequence[ImageId], categories: tuple[str, ...]
+) -> Said:
+    """Read one response an image; the categories must be the lexicon's, which is to find them."""
+    reader = LexiconJudge()
+    for name in categories:
+        if name not in reader.vocabulary:
+            raise UserError(
+                f"--responses {path}: the lexicon {reader.lexicon.name} does not know the category {name!r}, so "
+                "agreement cannot be told by position; leave --responses out"
+            )
+    found: dict[ImageId, Response] = {}
+    for line in read_responses(read_bytes(path), path, fields):
+        if found.setdefault(line.response.image_id, line.response) is not line.response:
+            raise UserError(
+                f"{path}:{line.line}: image {excerpt(line.response.image_id)} has a response before; answers are "
+                "about one an image"
+            )
+    for image_id in images:
+        if image_id not in found:
+            raise UserError(f"--responses {path}: has no response to image {excerpt(image_id)}")
+    return Said([found[image_id] for image_id in images], reader)
+
+
+def _calibration(
+    votes: Votes, cells: Cells, threshold: int, said: Said | None, categories: tuple[str, ...]
+) -> Calibration:
+    found = calibrate(votes.yes, votes.judges, cells.ignored, threshold)
+    if said is None:
+        return found
+    parts = first_parts(said.responses, said.reader, categories)
+    positions = by_position(votes.yes, votes.judges, cells.ignored, parts, said.reader.signature())
+    return found.model_copy(update={"by_position": positions})
 
 
 def _judge_names(paths: Sequence[Path]) -> tuple[str, ...]:

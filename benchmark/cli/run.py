@@ -1,4 +1,4 @@
-"""`eidolon run`: models look at a dataset and describe it; a judge reads; metrics are printed."""
+"""`eidolon run`: models look at a dataset and describe it, or answer questions; metrics are printed."""
 
 from math import inf
 from pathlib import Path
@@ -24,8 +24,10 @@ def run(
         list[str] | None,
         typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="What is asked of the models. Default: describe.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What is asked of the models: describe or probe. Default: describe.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many samples of the dataset.")] = None,
     sample_ids: Annotated[
         Path | None, typer.Option(help="A file with the ids of the samples to take, one a line.")
     ] = None,
@@ -56,11 +58,37 @@ def run(
             help="Metrics, separated by commas. Default: chair,objects. With --judge qa: throne,objects."
         ),
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="A preset's name or a text of your own. Default: describe.")
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="probe: how absent objects are chosen: random, popular, adversarial or all. Default: all."
+        ),
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest response. Default: 512.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="probe: how answers are read: original, exact, lenient, strict, or all side by side. "
+            "Default: original."
+        ),
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(help="probe: present and absent objects asked about an image and split. Default: 3."),
+    ] = None,
+    min_objects: Annotated[
+        int | None, typer.Option(help="probe: leave out images with fewer objects. Default: as --pairs.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset's name or a text of your own, for probe with {question} in it. Default: describe. "
+            "probe: question."
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest response. Default: 512. probe: 32.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.6. probe: 0.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling. Default: 1.")] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
@@ -80,7 +108,10 @@ def run(
         ),
     ] = None,
 ) -> int:
-    """Let models describe images, and measure what they hallucinate. The same command again resumes."""
+    """Let models describe images, or answer what is in them, and measure what they hallucinate.
+
+    The same command again resumes.
+    """
     from eidolon.benchmark.config import load_config
     from eidolon.benchmark.planning import make_plan, summary
     from eidolon.models.options import parse_options
@@ -93,6 +124,10 @@ def run(
         "sample_ids": sample_ids,
         "pick": pick,
         "seed": seed,
+        "split": split,
+        "policy": policy,
+        "pairs": pairs,
+        "min_objects": min_objects,
         "prompt": prompt,
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -138,6 +173,10 @@ def run(
     for run, _ in plan.runs:
         if (calibration := scores[run.path].calibration) is not None:
             calibration_table.show(calibration, run.name, console)
+    if probed := [(run.name, run.probe, scores[run.path]) for run, _ in plan.runs if run.probe]:
+        from eidolon.benchmark.probe.table import show
+
+        show(probed, console)
     for path in (*scores, plan.out / leaderboard.FILE):
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}

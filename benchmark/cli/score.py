@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 JUDGED = ("--responses", "--objects", "--captions", "--judge", "-J", "--field", "--limit")
 TAKES: dict[str, tuple[str, ...]] = {
-    "throne": ("--answers", "--annotations", "--threshold", "--mode"),
+    "throne": ("--answers", "--annotations", "--threshold", "--mode", "--responses", "--field"),
     "pope": ("--questions", "--answers", "--policy", "--field"),
     "amber": (
         "--annotations",
@@ -171,8 +171,7 @@ def score(
         }
     )
     names = split_names(metric)
-    # Throne stands alone on files of answers; on responses it is one metric of a judge among others.
-    alone = _alone([name for name in names if name != "throne" or files or not responses])
+    alone = _alone(names, judged=responses is not None and not files)
     given.check(alone)
 
     from eidolon.models.options import parse_options
@@ -210,7 +209,13 @@ def score(
 
         assert annotations is not None
         run = throne.prepare(
-            request, files, annotations, mode=mode or "compat", thresholds=_whole_numbers(thresholds)
+            request,
+            files,
+            annotations,
+            mode=mode or "compat",
+            thresholds=_whole_numbers(thresholds),
+            responses=responses,
+            fields=fields,
         )
     elif alone == "pope":
         from eidolon.benchmark.answers import pope
@@ -284,16 +289,19 @@ def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
     return report_unscored({str(run.path): scores.n.unscored / max(1, scores.n.samples)}, max_unscored)
 
 
-def _alone(names: Sequence[str]) -> str | None:
-    """Return the metric that stands alone, None where none of them is named."""
+def _alone(names: Sequence[str], *, judged: bool) -> str | None:
+    """Return the metric that stands alone, None where none of them is named.
+
+    `throne` does on files of answers; where responses are `judged` it is one metric among others.
+    """
     from eidolon.benchmark.plugins import ANSWER_METRICS
 
-    for name in names:
-        if name in ANSWER_METRICS and len(names) > 1:
-            raise UserError(
-                f"--metric {','.join(names)}: {name} stands alone; score it into a folder of its own"
-            )
-    return names[0] if names and names[0] in ANSWER_METRICS else None
+    standing = [name for name in names if name in ANSWER_METRICS and not (judged and name == "throne")]
+    if standing and len(names) > 1:
+        raise UserError(
+            f"--metric {','.join(names)}: {standing[0]} stands alone; score it into a folder of its own"
+        )
+    return standing[0] if standing else None
 
 
 def _one(files: Sequence[Path]) -> Path:

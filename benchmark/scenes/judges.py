@@ -37,6 +37,7 @@ class JudgeTraining(Schedule):
     tokens_per_batch: int = Field(4096, ge=64)
     questions_each: int = Field(4, ge=2, multiple_of=2)
     """Questions on a passage, half of them on what it claims."""
+    claims_weight: float = Field(0.1, ge=0)
     evidence_weight: float = Field(0.3, ge=0)
 
     @property
@@ -63,21 +64,21 @@ JUDGE_RECIPES: dict[str, JudgeRecipe] = {
             name="judge-small",
             architecture=T5Architecture(width=64, inner=160, encoder_layers=3),
             training=JudgeTraining(
-                seed=11, learning_rate=3e-3, precision="bf16", short_steps=2500, long_steps=4000
+                seed=11, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1600
             ),
         ),
         JudgeRecipe(
             name="judge-base",
             architecture=T5Architecture(width=96, inner=256, encoder_layers=3),
             training=JudgeTraining(
-                seed=12, learning_rate=2e-3, precision="bf16", short_steps=2000, long_steps=3500
+                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1400, long_steps=1400
             ),
         ),
         JudgeRecipe(
             name="judge-large",
             architecture=T5Architecture(width=128, inner=320, encoder_layers=4),
             training=JudgeTraining(
-                seed=13, learning_rate=1.5e-3, precision="bf16", short_steps=1500, long_steps=3500
+                seed=13, learning_rate=2e-3, precision="bf16", short_steps=1300, long_steps=1300
             ),
         ),
     )
@@ -107,7 +108,7 @@ def draw_passage(seed: int, index: int, words: float) -> Passage:
     """Return training passage `index` of the stream with this seed, of about so many words."""
     scene = make_scene(seed, index, DIALS)
     rng = scene.rng("passage")
-    traps = 1 if words < 25 else 3
+    traps = 2 if words < 25 else 3
     bounds = (round(0.85 * words), round(1.15 * words))
     return make_passage(scene, rng, words=bounds, traps=(0, traps), foreign=FOREIGN_SHARE)
 
@@ -135,9 +136,13 @@ def ask(passage: Passage, questions: int, rng: np.random.Generator) -> list[Read
             category, answer = pool[rng.integers(len(pool))], "no"
         asked = prompt(text, question(_FORMATS[rng.integers(len(_FORMATS))], category))
         offset = asked.index(text)
-        spans = passage.claims[category] if answer == "yes" else ()
-        evidence = [(offset + a, offset + b) for a, b in spans if b <= len(text)]
-        samples.append(ReadingSample(asked, answer, (offset, offset + len(text)), evidence))
+        spans = {
+            c: [(offset + a, offset + b) for a, b in found if b <= len(text)]
+            for c, found in passage.claims.items()
+        }
+        claims = [span for found in spans.values() for span in found]
+        evidence = spans[category] if answer == "yes" else []
+        samples.append(ReadingSample(asked, answer, (offset, offset + len(text)), claims, evidence))
     return samples
 
 

@@ -189,7 +189,7 @@ def make_passage(
     about such a one.
     """
     body = _body(scene, rng, words)
-    denied = {c for sentence in body for c in sentence.unclaimed}
+    denied = sorted({c for sentence in body for c in sentence.unclaimed})
     free = [c for c in scene.absent if c not in denied]
     others = [str(c) for c in rng.permutation(FOREIGN)[:3]]
     unclaimed: dict[str, Kind] = dict.fromkeys(denied, "denied")
@@ -202,7 +202,7 @@ def make_passage(
             chosen[0] = others.pop()
         sentence = _trap(kind, chosen, rng, split)
         free = [c for c in free if c not in sentence.unclaimed]
-        unclaimed |= dict.fromkeys(sentence.unclaimed, kind)
+        unclaimed |= dict.fromkeys(sorted(sentence.unclaimed), kind)
         extra.append(sentence)
     if rng.random() < foreign:
         phrase = article(others[0])

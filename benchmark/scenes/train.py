@@ -120,7 +120,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
             lambda step, rank, world: collate(tokenizer, samples(step)[rank::world]),
             recipe.training,
             out,
-            arguments=lambda step: (recipe.training.evidence_weight,),
+            arguments=lambda step: (recipe.training.claims_weight, recipe.training.evidence_weight),
             reported="answer",
             stop_at=stop_at,
             on_step=show,

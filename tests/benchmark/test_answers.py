@@ -221,6 +221,7 @@ def test_amber(cli: Cli, tmp_path: Path, mode: str, f1: float) -> None:
     assert read_lines(out / "free_form.jsonl")[0] == {
         "sample_id": "1", "image_id": 1, "nouns": ["man", "dog", "sky"], "hallucinated": ["sky"],
         "covered": ["person", "dog"], "feared": [],
+        "true_objects": ["person", "dog"], "feared_objects": ["cat"],
     }  # fmt: skip
 
 
@@ -311,8 +312,9 @@ def test_files_follow_their_schemas(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_metrics_are_listed(cli: Cli) -> None:
-    listed = cli("list", "metrics").out.split()
-    assert {"amber", "chair", "detection", "objects", "pope", "throne"} <= set(listed)
+    lines = [line.split(maxsplit=1) for line in cli("list", "metrics").out.splitlines()]
+    assert {"amber", "chair", "detection", "objects", "pope", "throne"} <= {line[0] for line in lines}
+    assert all(len(line) == 2 for line in lines)
 
 
 def test_reference_throne(cli: Cli, reference_data: Path, tmp_path: Path) -> None:
@@ -344,3 +346,29 @@ def test_reference_detection(cli: Cli, reference_data: Path, tmp_path: Path) -> 
     assert {name: counts[f"response_{name}"] for name in expected} == expected
     overlap = values(scores_of(out)["variants"][0]["metrics"], "detection")
     assert overlap["response_average_precision"] == pytest.approx(0.54, abs=0.01)
+
+
+def test_throne_of_answers_tells_agreement_by_position_where_the_responses_are_given(
+    cli: Cli, tmp_path: Path
+) -> None:
+    texts = ["A dog runs on the grass by a cup.", "A long and empty road, then a dog.", "Nothing at all."]
+    rows = [{"image": i + 1, "response": text} for i, text in enumerate(texts)]
+    arguments = [
+        "score", "--metric", "throne", "--answers", *judge_files(tmp_path),
+        "--annotations", coco(tmp_path / "coco.json"), "--field", "image_id=image", "--responses",
+    ]  # fmt: skip
+    out = tmp_path / "out"
+    result = cli(*arguments, write_lines(tmp_path / "r.jsonl", rows), "--out", out)
+    assert result.code == 0, result.err
+    positions = scores_of(out)["calibration"]["by_position"]
+    assert positions["reader"] == "lexicon(reading=careful,vocabulary=coco80)"
+    assert [part["cells"] for part in positions["parts"]] == [1, 0, 0, 0, 2]
+    assert positions["parts"][0]["yes_rate"] == 1
+    assert "first named in fifth 5" in result.out
+    for wrong, told in (
+        (rows[:2], "has no response to image 3"),
+        ([*rows, {"image": 1, "sample_id": "x", "response": "A dog."}], "r.jsonl:4"),
+    ):
+        result = cli(*arguments, write_lines(tmp_path / "r.jsonl", wrong), "--out", tmp_path / "other")
+        assert result.code == 2
+        assert told in result.err

@@ -247,6 +247,9 @@ def test_list(cli: Cli, kind: str) -> None:
     result = cli("list", kind)
     assert result.code == 0
     assert expected[kind] in result.out
+    described = json.loads(cli("list", kind, "--json").out)
+    assert [line.split()[0] for line in result.out.splitlines()] == list(described)
+    assert all(described.values())
 
 
 def test_version_and_help(cli: Cli) -> None:

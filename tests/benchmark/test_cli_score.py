@@ -130,6 +130,45 @@ def test_several_responses_to_an_image(cli: Cli, tmp_path: Path) -> None:
     assert scores_of(out)["intervals"]["clusters"] == 1
 
 
+@pytest.mark.parametrize("coco", [False, True])
+def test_truth_is_cut_to_a_narrowed_judge(cli: Cli, tmp_path: Path, coco: bool) -> None:
+    rows = [{"image_id": 1, "response": "A dog and a cat."}, {"image_id": 2, "response": "A dog."}]
+    responses = write_lines(tmp_path / "r.jsonl", rows)
+    truth = tmp_path / "o.json"
+    if coco:
+        categories = [{"id": i, "name": name} for i, name in enumerate(("dog", "cat"))]
+        annotations = [{"image_id": 1, "category_id": 0}, {"image_id": 1, "category_id": 1}]
+        document = {"images": [{"id": 1}, {"id": 2}], "categories": categories, "annotations": annotations}
+        truth.write_text(json.dumps(document))
+    else:
+        write_lines(truth, [{"image_id": 1, "objects": ["cat", "dog"]}, {"image_id": 2, "objects": ["cat"]}])
+    out = tmp_path / "out"
+    arguments = ("score", "--responses", responses, "--objects", truth, "-J", "categories=dog", "--out", out)
+    result = cli(*arguments)
+    assert result.code == 0, result.err
+    assert scores_of(out)["counts"]["objects"] == {"tp": 1, "fp": 1, "fn": 0}
+    truth.write_text(truth.read_text().replace('"cat"', '"dgo"'))
+    result = cli(*arguments)
+    assert result.code == 2
+    assert "unknown category 'dgo'; did you mean 'dog'" in result.err
+
+
+def test_a_broken_coco_file_is_reported_where_it_breaks(cli: Cli, tmp_path: Path) -> None:
+    responses = write_lines(tmp_path / "r.jsonl", [{"image_id": 1, "response": "A dog."}])
+    document = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "dog"}], "annotations": []}
+    lines = json.dumps(document, indent=1).splitlines()
+    broken = tmp_path / "coco.json"
+    for text, line in (
+        ("\n".join([*lines[:4], "oops", *lines[4:]]), 5),
+        ("\n".join(lines[:-1]), len(lines) - 1),
+        ('{"image_id": 1, "objects": ["dog"\n{"image_id": 2, "objects": []}', 1),
+    ):
+        broken.write_text(text)
+        result = cli("score", "--responses", responses, "--objects", broken, "--out", tmp_path / "out")
+        assert result.code == 2
+        assert f"coco.json:{line}: is not valid JSON" in result.err
+
+
 def test_sample_id_alone_and_string_ids(cli: Cli, tmp_path: Path) -> None:
     responses = write_lines(tmp_path / "r.jsonl", [{"sample_id": "a.jpg", "response": "A dog."}])
     objects = write_lines(tmp_path / "o.jsonl", [{"image_id": "a.jpg", "objects": ["dog"]}])

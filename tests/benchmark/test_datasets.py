@@ -108,6 +108,16 @@ def test_mistakes_in_a_folder(picture_folder: Path, row: dict[str, Any], expecte
         load_folder(picture_folder)
 
 
+def test_one_image_has_one_truth(picture_folder: Path) -> None:
+    first = read_lines(picture_folder / "objects.jsonl")[0]
+    again = {**first, "sample_id": "again", "objects": first["objects"][::-1] * 2}
+    write_lines(picture_folder / "objects.jsonl", [first, again])
+    assert [sample.sample_id for sample in load_folder(picture_folder).samples] == ["0", "again"]
+    write_lines(picture_folder / "objects.jsonl", [first, again, {**again, "sample_id": "x", "objects": []}])
+    with pytest.raises(UserError, match=r"objects\.jsonl:3: image 0 has other objects on line 1"):
+        load_folder(picture_folder)
+
+
 def test_missing_field_and_empty_table(picture_folder: Path) -> None:
     (picture_folder / "objects.jsonl").write_text(json.dumps({"image_id": 1, "image": "0.png"}))
     with pytest.raises(UserError, match=r"objects\.jsonl:1.*'objects' is missing"):

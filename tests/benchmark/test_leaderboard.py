@@ -43,6 +43,30 @@ def test_order_and_flags(cli: Cli, runs: Path, tmp_path: Path) -> None:
     assert result.out.count("signature: ") == 2
 
 
+def test_it_says_which_rows_are_alike(cli: Cli, runs: Path) -> None:
+    out = cli("leaderboard", runs).out
+    assert "rows differ in judge: lexicon(reading=original,vocabulary=coco80): other; " in out
+    assert "lexicon(reading=careful,vocabulary=coco80): good, bad, silent" in out
+    scores = runs / "bad/scores.json"
+    scores.write_text(scores.read_text().replace("decoding=unknown", "decoding=greedy"))
+    result = cli("leaderboard", runs / "good", runs / "bad")
+    assert "bad is not comparable with the first row: another decoding" in result.out
+    assert "rows differ in decoding: unknown: good; greedy: bad" in result.out
+
+
+def test_links_to_runs_are_followed(cli: Cli, runs: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "good").symlink_to(runs / "good")
+    (links / "copy").symlink_to(runs / "good")
+    (links / "round").symlink_to(links)
+    (links / "broken").symlink_to(tmp_path / "nowhere")
+    (runs / "alias").symlink_to(runs / "silent")
+    assert leaderboard.finished_runs(links) == [links / "copy"]
+    assert leaderboard.finished_runs(runs) == [runs / n for n in ("bad", "good", "other", "silent")]
+    assert len(json.loads(cli("leaderboard", links, "--json").out)["rows"]) == 1
+
+
 def test_comparable_runs_are_not_flagged(cli: Cli, runs: Path) -> None:
     result = cli("leaderboard", runs / "good", runs / "bad", runs / "good")
     assert result.code == 0
@@ -91,6 +115,6 @@ def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["leaderboard", "run", "samples"])
+@pytest.mark.parametrize("name", ["comparison", "leaderboard", "questions", "run", "samples", "words"])
 def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
     assert json_schemas.read(name) == json_schemas.schemas()[name]

@@ -54,6 +54,16 @@ def page(name: str = "mine") -> str:
     )
 
 
+def test_counts_what_is_no_description() -> None:
+    german = "Ein Hund und eine Katze sitzen auf dem Sofa und schauen aus dem Fenster."
+    responses = [Response(sample_id="a", image_id="a", response=german)]
+    judgements = [Judgement(sample_id="a", image_id="a", unscored="not English")]
+    scores = score([], [Chair()], signature="x=y", unscored=1, responses=responses)
+    rows = [SampleRow(sample_id="a", image_id="a", objects=())]
+    html = render_report("mine", scores, rows, responses, judgements, lambda _: None)
+    assert "0 empty, 0 refusals, 1 not in English, 0 cut off" in " ".join(html.split())
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -130,6 +130,17 @@ def test_status_follows_what_happens(tmp_path: Path) -> None:
     assert found.sessions[1].error == "no such thing"
 
 
+def test_each_session_says_what_it_ran_on_where_that_changed(tmp_path: Path) -> None:
+    upgraded = Provenance(packages={"torch": "3"}, python="3.11", platform="test", git_commit=None)
+    for provenance in (None, None, upgraded):
+        fresh = record() if provenance is None else record().model_copy(update={"provenance": provenance})
+        with open_run(tmp_path, fresh):
+            pass
+    found = read_record(tmp_path)
+    assert found.provenance == record().provenance
+    assert [session.provenance for session in found.sessions] == [None, None, upgraded]
+
+
 def test_another_config_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     with open_run(tmp_path, record(a=1, b={"c": "x"})):
         pass

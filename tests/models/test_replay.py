@@ -1,6 +1,7 @@
 """The replay backend: recorded responses by sample, else by image."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def test_by_sample_then_by_image(tmp_path: Path) -> None:
     assert found[0].finish_reason == "unknown"
     assert found[3].error is not None
     assert "r.jsonl" in found[3].error
+
+
+def test_a_question_is_not_answered_by_what_was_said_of_its_image(tmp_path: Path) -> None:
+    name = replay(tmp_path / "r.jsonl", [{"sample_id": "a", "image_id": 1, "response": "yes"}])
+    asked = [replace(request(sample_id, 1), is_question=True) for sample_id in ("a", "b")]
+    assert [r.response for r in load_model(name).generate(asked)] == ["yes", None]
 
 
 def test_generations(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.judge_lexicon import NO_RESPONSE, NOT_ENGLISH, LexiconJudge
+from eidolon.scorers.judge_lexicon import NOT_ENGLISH, LexiconJudge
 from eidolon.scorers.lexicon import Category, Lexicon, available_lexicons, load_lexicon, plural_forms
+from eidolon.scorers.placing import NO_RESPONSE
 from eidolon.scorers.types import Judgement, Response
 
 

@@ -48,6 +48,21 @@ def test_a_failure_in_our_own_module_is_a_bug_not_the_users():
         things().get("broken")
 
 
+def test_describes_without_loading(site):
+    write_plugin(
+        site,
+        "plug_told",
+        {"told": "plug_told:Thing", "untold": "plug_told:other", "gone": "plug_none:x"},
+        module='1 / 0\n\nclass Thing:\n    """Does it all,\n    e.g. this. Then more."""\n\nother = 1\n',
+    )
+    registered = things()
+    assert registered.describe("told") == "Does it all, e.g. this"
+    assert [registered.describe(name) for name in ("untold", "gone", "broken", "pi")] == [""] * 4
+    with pytest.raises(UserError, match="unknown thing 'tld'"):
+        registered.describe("tld")
+    assert "plug_told" not in sys.modules
+
+
 def test_finds_plugins(site):
     write_plugin(site, "plug_found", {"extra": "plug_found:value"})
     assert things().names() == ("broken", "extra", "pi")

@@ -176,6 +176,22 @@ def test_a_metric_of_fractions_keeps_its_sums():
     assert scores.metrics["halves"]["mean"].value == 0.5
 
 
+def test_each_metric_reads_the_samples_once():
+    class Counting(Chair):
+        calls = 0
+
+        def statistics(self, samples):
+            Counting.calls += 1
+            return super().statistics(samples)
+
+    scored_by(Counting())
+    assert Counting.calls == 1
+
+
+def scored_by(metric):
+    return score(EXAMPLE, [metric], signature=signature())
+
+
 def test_nan_cannot_be_written():
     with pytest.raises(ValidationError, match="finite"):
         Value(value=float("nan"), ci=None, n=1, higher_is_better=None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eidolon.benchmark.datasets import load_dataset
-from eidolon.benchmark.planning import join_references
+from eidolon.benchmark.truth import join_references
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.judge_lexicon import LexiconJudge
 from tests.benchmark.conftest import Cli, read_lines, write_lines

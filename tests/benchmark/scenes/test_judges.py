@@ -1,5 +1,8 @@
 """What the judges are trained on: questions whose answers the passages settle."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -65,3 +68,22 @@ def test_what_is_named_without_being_claimed_is_asked_about_often() -> None:
                 question = sample.prompt[sample.text[1] :]
                 denied += any(f" {category} " in question for category in passage.unclaimed)
     assert 0.5 < denied / asked < 0.75
+
+
+def test_samples_do_not_depend_on_the_hash_seed() -> None:
+    """A set's order does, and with it every later draw; a training resumed by another process would go astray."""
+    code = (
+        "from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, batch_samples, tokenizer_texts\n"
+        "print(batch_samples(JUDGE_RECIPES['judge-base'])(2000), tokenizer_texts(n=50))"
+    )
+    written = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(written) == 1

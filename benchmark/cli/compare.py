@@ -1,0 +1,51 @@
+"""`eidolon compare`: is the difference between two runs more than chance?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eidolon.benchmark.cli.common import make_console, split_names
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, over the same samples.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metrics or single quantities (objects.f05), separated by commas. Default: all that both have."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the comparison to this JSON file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare in spite of another judge, reading, vocabulary, prompt, dataset or policy; "
+            "separated by commas."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap and of the test; 0 for neither.")] = 10_000,
+) -> None:
+    """Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect."""
+
+    from eidolon.benchmark import compare as comparing
+    from eidolon.benchmark.compare_table import show
+    from eidolon.scorers.bootstrap import MAX_RESAMPLES
+    from eidolon.scorers.errors import UserError
+
+    for flag, value in (("--seed", seed), ("--resamples", resamples)):
+        if value < 0:
+            raise UserError(f"{flag} {value}: must be at least 0")
+    if resamples > MAX_RESAMPLES:
+        raise UserError(f"--resamples {resamples}: must be at most {MAX_RESAMPLES}")
+    wanted = comparing.Wanted(split_names(metric), split_names(allow), seed, resamples)
+    comparison = comparing.compare(a, b, wanted)
+    if out is not None:
+        comparing.write(comparison, out)
+    if json:
+        typer.echo(comparison.to_json(), nl=False)
+    else:
+        show(comparison, make_console())
