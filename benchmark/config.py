@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -73,6 +73,10 @@ class RunConfig(Settings):
     task: str = "describe"
     limit: int | None = Field(default=None, ge=1)
     """At most so many samples."""
+    sample_ids: Path | None = None
+    """A file with the ids of the samples to take, one a line."""
+    pick: Literal["first", "random"] = "first"
+    """Which samples a limit keeps; random ones are drawn by the seed."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the drawn dataset, of sampling, and of the bootstrap."""
     prompt: str = "describe"

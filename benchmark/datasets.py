@@ -1,9 +1,9 @@
 """Datasets by name, and the one shape in which a run takes them: ordered samples, images decoded late.
 
 A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`,
-`image` (an `Image` feature) and `objects` (a list of category names), and `sample_id` where an image occurs
-more than once; further columns are ignored. Other packages add one with the entry-point group
-`eidolon.datasets`.
+`image` (an `Image` feature) and `objects` (a list of category names), `sample_id` where an image occurs more
+than once, and `references` (a list of captions) where people described it; further columns are ignored. Other
+packages add one with the entry-point group `eidolon.datasets`.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from eidolon.benchmark.choosing import choose, sample_ids_of
+from eidolon.benchmark.image_rows import ImageRows, image_path, read_sample_id, read_strings
 from eidolon.models.response_lines import (
-    clean,
     decode_text,
     excerpt,
     iterate_objects,
@@ -40,7 +41,14 @@ Loader = Callable[[str, int | None, int, Mapping[str, str]], "datasets.Dataset"]
 registry: "Registry[Loader]" = Registry(
     "dataset",
     "eidolon.datasets",
-    {"scenes": "eidolon.benchmark.datasets:load_scenes", "folder": "eidolon.benchmark.datasets:load_folder"},
+    {
+        "scenes": "eidolon.benchmark.datasets:load_scenes",
+        "folder": "eidolon.benchmark.datasets:load_folder",
+        "coco": "eidolon.benchmark.readers.coco:load_coco",
+        "objects365": "eidolon.benchmark.readers.coco:load_objects365",
+        "amber": "eidolon.benchmark.readers.amber:load_amber",
+        "hf": "eidolon.benchmark.readers.hub:load_hub",
+    },
 )
 
 SCENES_SAMPLES = 64
@@ -57,14 +65,18 @@ class Sample:
     objects: tuple[str, ...]
     image_sha256: str | None
     """Of the file's bytes; None where they cannot be read."""
+    references: tuple[str, ...] = ()
+    """What people wrote about the image, where the dataset says."""
 
 
 class SampleSource:
     """The samples of a dataset in the order of the run."""
 
     def __init__(self, name: str, settings: Mapping[str, Any], rows: "datasets.Dataset") -> None:
-        """Take over a dataset. Columns that are missing or ill-typed, no samples at all, and a sample id that
-        occurs twice are UserErrors."""
+        """Take over a dataset. Columns that are missing or ill-typed, no samples at all, a sample id that occurs
+        twice, and not a single readable image file are UserErrors.
+
+        Images are hashed here, one after the other in a stream; none stays in memory."""
         import datasets
 
         for column in ("image_id", "image", "objects"):
@@ -84,6 +96,12 @@ class SampleSource:
             if (first := seen.setdefault(sample.sample_id, sample.index)) != sample.index:
                 rows_of = f"rows {first} and {sample.index}"
                 raise UserError(f"--dataset {name}: sample id {sample.sample_id!r} stands in {rows_of}")
+        if all(sample.image_sha256 is None for sample in self.samples):
+            first = self._rows[0]["image"]
+            raise UserError(
+                f"--dataset {name}: none of its {len(self.samples)} images can be read; the first is "
+                f"{excerpt(_parts(first)[1]) if first else 'null'}; is it the right folder?"
+            )
         self.sha256 = self._hash()
 
     def image(self, sample: Sample) -> "Image.Image":
@@ -111,20 +129,38 @@ class SampleSource:
             image_id=image_id,
             objects=tuple(sorted(set(objects))),
             image_sha256=_image_hash(row["image"]),
+            references=tuple(row.get("references") or ()),
         )
 
     def _hash(self) -> str:
         digest = hashlib.sha256()
         for sample in self.samples:
             line = [sample.sample_id, sample.image_id, sample.objects, sample.image_sha256]
+            line += [sample.references] if sample.references else []
             digest.update(json.dumps(line).encode() + b"\n")
         return digest.hexdigest()
 
 
-def load_dataset(name: str, *, limit: int | None, seed: int, options: Mapping[str, str]) -> SampleSource:
-    """Load a dataset by its name, `NAME` or `NAME/WHERE`, at most `limit` samples of it."""
+def load_dataset(
+    name: str,
+    *,
+    limit: int | None,
+    seed: int,
+    options: Mapping[str, str],
+    sample_ids: Path | None = None,
+    pick: str = "first",
+) -> SampleSource:
+    """Load a dataset by its name, `NAME` or `NAME/WHERE`, at most `limit` samples of it.
+
+    `sample_ids` is a file that names the samples to take. `pick` says which a limit keeps: the `first`, or some
+    that the seed draws (`random`); they stay in the dataset's order. Images of others are not even hashed.
+    """
     base, _, where = name.partition("/")
-    rows = registry.get(base)(where, limit, seed, options)
+    chosen = sample_ids is not None or pick == "random"
+    # Of Scenes there are as many as are asked for, so what is chosen is chosen from those.
+    rows = registry.get(base)(where, None if chosen and base != "scenes" else limit, seed, options)
+    if chosen and "image_id" in rows.column_names:
+        rows = rows.select(choose(sample_ids_of(rows), name, limit, seed, sample_ids, pick))
     if limit is not None and len(rows) > limit:
         rows = rows.select(range(limit))
     return SampleSource(name, options, rows)
@@ -171,66 +207,42 @@ def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, 
 def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
     """Read a folder of images with an `objects.jsonl`: lines {"image_id", "image", "objects"}.
 
-    `image` is a file name relative to the folder, which it cannot leave; `sample_id` may be given too.
+    `image` is a file name relative to the folder, which it cannot leave; `sample_id`, and a list `references` of
+    captions by people, may be given too.
     """
-    import datasets
-
     if not where:
         raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
     if options:
         raise UserError(f"-D {next(iter(options))}: a folder dataset takes no options")
     folder = user_path(where)
     table = folder / "objects.jsonl"
-    columns: dict[str, list[Any]] = {"sample_id": [], "image_id": [], "image": [], "objects": []}
+    rows = ImageRows()
     truth: dict[ImageId, tuple[set[str], int]] = {}
     for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
-        if limit is not None and len(columns["image"]) == limit:
+        if limit is not None and len(rows) == limit:
             break
         place = f"{table}:{number}"
         for field in ("image_id", "image", "objects"):
             if field not in row:
                 raise UserError(f"{place}: field {field!r} is missing")
-        if not isinstance(row["objects"], list) or not all(isinstance(name, str) for name in row["objects"]):
-            raise UserError(f"{place}: 'objects' must be a list of strings, found {excerpt(row['objects'])}")
+        references = row.get("references")
+        path = image_path(folder, row["image"], place)
+        if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
+            raise UserError(f"{place}: no such image file: {excerpt(row['image'])}")
         image_id = read_image_id(row["image_id"], place)
-        if isinstance(image_id, int) and not -(2**63) <= image_id < 2**63:
-            raise UserError(f"{place}: 'image_id' does not fit into 64 bits: {image_id}")
-        if columns["image_id"] and type(image_id) is not type(columns["image_id"][0]):
-            raise UserError(
-                f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings"
-            )
-        sample_id = row.get("sample_id")
-        columns["sample_id"].append(
-            str(image_id if sample_id is None else read_image_id(sample_id, place, "sample_id"))
+        objects = read_strings(row["objects"], "objects", place)
+        rows.add(
+            place,
+            image_id,
+            path,
+            objects,
+            sample_id=read_sample_id(row.get("sample_id"), place),
+            references=() if references is None else read_strings(references, "references", place),
         )
-        columns["image_id"].append(image_id)
-        columns["image"].append(str(_image_path(folder, row["image"], place)))
-        columns["objects"].append([clean(name) for name in row["objects"]])
-        found, first = truth.setdefault(image_id, (set(columns["objects"][-1]), number))
-        if found != set(columns["objects"][-1]):
+        found, first = truth.setdefault(image_id, (set(objects), number))
+        if found != set(objects):
             raise UserError(f"{place}: image {excerpt(image_id)} has other objects on line {first}")
-    features = datasets.Features(
-        {
-            "sample_id": datasets.Value("string"),
-            "image_id": datasets.Value(
-                "int64" if isinstance((columns["image_id"] or [0])[0], int) else "string"
-            ),
-            "image": datasets.Image(decode=False),
-            "objects": datasets.List(datasets.Value("string")),
-        }
-    )
-    return datasets.Dataset.from_dict(columns, features=features)
-
-
-def _image_path(folder: Path, name: object, place: str) -> Path:
-    if not isinstance(name, str) or not name:
-        raise UserError(f"{place}: 'image' must be a file name, found {excerpt(name)}")
-    path = folder / name
-    if "\0" in name or name != clean(name) or not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{place}: 'image' must lie in the folder, found {excerpt(name)}")
-    if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
-        raise UserError(f"{place}: no such image file: {excerpt(name)}")
-    return path
+    return rows.dataset()
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":
@@ -249,13 +261,25 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return Image.fromarray((levels.clip(0, 0xFFFF) >> 8).astype(np.uint8))
 
 
-def _image_hash(cell: Mapping[str, Any]) -> str | None:
+def _image_hash(cell: Mapping[str, Any] | None) -> str | None:
+    """Return the hash of an image's bytes, read as a stream; None where they cannot be read, which is met
+    again, and recorded, when the image is to be decoded."""
+    content, path = _parts(cell)
+    if content is not None:
+        return hashlib.sha256(content).hexdigest()
     try:
-        return hashlib.sha256(_image_bytes(cell)).hexdigest()
-    except OSError:  # met again, and recorded, when the image is to be decoded
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
         return None
 
 
-def _image_bytes(cell: Mapping[str, Any]) -> bytes:
-    content = cell["bytes"]
-    return content if isinstance(content, bytes) else Path(cell["path"]).read_bytes()
+def _image_bytes(cell: Mapping[str, Any] | None) -> bytes:
+    content, path = _parts(cell)
+    return Path(path).read_bytes() if content is None else content
+
+
+def _parts(cell: Mapping[str, Any] | None) -> tuple[bytes | None, str]:
+    """Return the bytes of an image, or the path of its file; an empty path where the row holds neither."""
+    content, path = (cell["bytes"], cell["path"]) if cell else (None, None)
+    return (content if isinstance(content, bytes) else None), path or ""

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,24 @@ from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.config import ModelSpec, RunConfig
-from eidolon.benchmark.datasets import SampleSource, judged_objects, load_dataset
+from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
+from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Asked, Generation, Run
-from eidolon.benchmark.plugins import check_fit, make_judge, make_metrics, needs_references
+from eidolon.benchmark.plugins import (
+    check_fit,
+    make_judge,
+    make_metrics,
+    matches_references,
+    needs_references,
+)
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
+from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding
 from eidolon.models.registry import ModelReference, content_hash, deciding_options, load_model, resolve
+from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.metric import Metric
@@ -60,6 +69,7 @@ class _Task:
                 image_id=asked.sample.image_id,
                 objects=asked.sample.objects,
                 image_sha256=asked.sample.image_sha256,
+                references=asked.sample.references if matches_references(self.judge) else (),
             )
             for sample_id, asked in self.asked.items()
         )
@@ -73,7 +83,12 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")
     source = load_dataset(
-        config.dataset, limit=config.limit, seed=config.seed, options=config.dataset_options
+        config.dataset,
+        limit=config.limit,
+        seed=config.seed,
+        options=config.dataset_options,
+        sample_ids=config.sample_ids,
+        pick=config.pick,
     )
     task = ask(source)
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
@@ -128,17 +143,18 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
     judge = make_judge(config.judge.name, config.judge.options)
     metrics = make_metrics(config.metrics, judge)
     check_fit(judge, metrics)
-    if needing := needs_references(judge, metrics):
-        raise UserError(
-            f"{needing}: needs reference captions, which --dataset {config.dataset} has not; "
-            "score the responses with eidolon score --captions"
-        )
+    needing = needs_references(judge, metrics)
 
     def ask(source: SampleSource) -> _Task:
         where = f"--dataset {config.dataset}: sample"
+        if needing and (lacking := next((s for s in source.samples if not s.references), None)):
+            raise UserError(
+                f"{needing}: needs reference captions, which {where} {lacking.sample_id!r} has not; give a "
+                "dataset that has them, or score the responses with eidolon score --captions"
+            )
         samples = [
             replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
-            for s in source.samples
+            for s in join_references(source.samples, judge)
         ]
         return _Task(
             prompt=prompt,
@@ -229,18 +245,24 @@ def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:
     return resolved
 
 
-def summary(plan: Plan) -> Mapping[str, Any]:
-    """Return what `--dry-run` prints: what would be done, and how much of it."""
+def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
+    """Return what `--dry-run` prints: what would be done, how much of it, and how long it may take.
+
+    `rate` is in responses a second, of every model; without it earlier runs say, or nobody does.
+    """
     first, _ = plan.runs[0]
+    unreadable = [sample for sample in plan.source.samples if sample.image_sha256 is None]
     size = {
         "out": str(plan.out),
         "models": {run.name: str(run.path) for run, _ in plan.runs},
         "dataset": first.dataset,
         "samples": len(first.samples),
+        **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
         "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
+        **estimate([run for run, _ in plan.runs], plan.out, rate),
     }
     if first.probe:
         built = first.probe.built
@@ -251,3 +273,7 @@ def summary(plan: Plan) -> Mapping[str, Any]:
             "metrics": ["pope"],
         }
     return size | {"judge": first.judge.signature(), "metrics": first.config["metrics"]}
+
+
+def _count(unreadable: Sequence[Sample]) -> str:
+    return f"{len(unreadable)}, the first is of sample {excerpt(unreadable[0].sample_id)}; they stay unscored"

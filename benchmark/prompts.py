@@ -13,9 +13,11 @@ PRESETS = {
     "brief": "Provide a brief description of the given image.",
     "concise": "Provide a concise description of the given image.",
     "caption": "Generate a short caption of the image.",
+    "amber": "Describe this image.",
 }
-"""`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), the others are
-those of the CHAIR tables of POPE (Li et al. 2023)."""
+"""`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), `amber` that of AMBER's
+free-form part (Wang et al. 2023); the others are those of the CHAIR tables of POPE (Li et al. 2023), `caption` the
+short one."""
 
 QUESTION = "{question}"
 """Where the question goes in a prompt of the task `probe`."""

@@ -1,10 +1,11 @@
 """Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from eidolon.benchmark.datasets import judged_objects
+from eidolon.benchmark.datasets import Sample, judged_objects
 from eidolon.models.response_lines import (
     clean,
     decode_text,
@@ -15,7 +16,7 @@ from eidolon.models.response_lines import (
     read_image_id,
 )
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.matching import OpenJudge
+from eidolon.scorers.matching import OpenJudge, join
 from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def read_objects(path: Path, judge: Judge) -> Truth:
     text = decode_text(read_bytes(path), path)
     document = read_document(text, path)
     if document is not None:
-        return _read_instances(document, path, judge)
+        return read_instances(document, path, judge)
     truth: Truth = {}
     lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
@@ -94,6 +95,21 @@ def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
 
+def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ...]:
+    """Return the samples with the objects that the judge reads in their references joined to the truth.
+
+    That is CHAIR's truth (Rohrbach et al. 2018). Samples without references stay as they are.
+    """
+    captions: dict[ImageId, tuple[str, ...]] = {s.sample_id: s.references for s in samples if s.references}
+    named = objects_in(captions, judge) if captions else {}
+    return tuple(
+        replace(sample, objects=tuple(sorted(join(judge, sample.objects, named[sample.sample_id]))))
+        if sample.sample_id in named
+        else sample
+        for sample in samples
+    )
+
+
 def find_truth(
     truth: Mapping[ImageId, T],
     image_id: ImageId,
@@ -137,13 +153,19 @@ def read_document(text: str, path: Path) -> dict[str, Any] | None:
     return value if found else None
 
 
-def _read_instances(document: Mapping[str, Any], path: Path, judge: Judge) -> Truth:
+def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None) -> Truth:
+    """Return the categories with any annotation, a crowd's included, of every image of a COCO instances JSON.
+
+    A category that the judge does not know is a UserError, and those it does not report are left out; without a
+    judge all stay.
+    """
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
-        judged_objects([name], judge, place)
+        if judge is not None:
+            judged_objects([name], judge, place)
         number = category.get("id")
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
@@ -160,7 +182,7 @@ def _read_instances(document: Mapping[str, Any], path: Path, judge: Judge) -> Tr
     if not found:
         raise UserError(f"{path}: holds no images")
     return {
-        image_id: frozenset(judged_objects(sorted(objects), judge, str(path)))
+        image_id: frozenset(objects if judge is None else judged_objects(sorted(objects), judge, str(path)))
         for image_id, objects in found.items()
     }
 

@@ -25,6 +25,7 @@ VERBS = {
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
+    "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
 }
 """Each verb's function. The modules import nothing heavy before it is called."""
 

@@ -1,5 +1,6 @@
 """`eidolon run`: models look at a dataset and describe it, or answer questions; metrics are printed."""
 
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,10 @@ def run(
             help="backend/name, or a shipped model's name; repeatable. Default: the shipped models."
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="scenes, folder/PATH, … Default: scenes.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="scenes, coco, objects365, amber, folder/PATH, hf/NAME, … Default: scenes."),
+    ] = None,
     dataset_option: Annotated[
         list[str] | None,
         typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
@@ -24,6 +28,13 @@ def run(
         str | None, typer.Option(help="What is asked of the models: describe or probe. Default: describe.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many samples of the dataset.")] = None,
+    sample_ids: Annotated[
+        Path | None, typer.Option(help="A file with the ids of the samples to take, one a line.")
+    ] = None,
+    pick: Annotated[
+        str | None,
+        typer.Option(help="Which samples --limit keeps: first, or random by the seed. Default: first."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of drawn data, sampling and bootstrap. Default: 0.")
     ] = None,
@@ -88,6 +99,14 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")
     ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="With --dry-run: responses a second, for its estimate of the time. "
+            "Default: that of an earlier run like this one, if there is one.",
+        ),
+    ] = None,
 ) -> int:
     """Let models describe images, or answer what is in them, and measure what they hallucinate.
 
@@ -96,11 +115,14 @@ def run(
     from eidolon.benchmark.config import load_config
     from eidolon.benchmark.planning import make_plan, summary
     from eidolon.models.options import parse_options
+    from eidolon.scorers.errors import UserError
 
     flags = {
         "dataset": dataset,
         "task": task,
         "limit": limit,
+        "sample_ids": sample_ids,
+        "pick": pick,
         "seed": seed,
         "split": split,
         "policy": policy,
@@ -125,9 +147,12 @@ def run(
         judge=judge,
         judge_options=parse_options(judge_option or [], "-J"),
     )
+    if rate is not None and not (dry_run and 0 < rate < inf):
+        mend = "must be above 0" if dry_run else "is for --dry-run only; leave it out"
+        raise UserError(f"--rate {rate:g}: {mend}")
     plan = make_plan(settings, out)
     if dry_run:
-        for name, value in summary(plan).items():
+        for name, value in summary(plan, rate).items():
             typer.echo(f"{name}: {value}")
         return 0
 

@@ -1,5 +1,6 @@
 """Datasets: samples in order, images late, mistakes in a folder dataset."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -156,3 +157,46 @@ def test_scenes() -> None:
 def test_unknown_category() -> None:
     with pytest.raises(UserError, match="row 3: unknown category 'dogs'; did you mean 'dog'"):
         check_objects(["cat", "dogs"], ("cat", "dog"), "row 3")
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """200 photographs of 0.9 MB each, decoded: were they kept, the process would grow by 180 MB."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)).save(
+        tmp_path / "first.jpg", quality=50
+    )
+    content = (tmp_path / "first.jpg").read_bytes()
+    for index in range(200):
+        (tmp_path / f"{index}.jpg").write_bytes(content + index.to_bytes(2, "big"))
+    rows = [{"image_id": index, "image": f"{index}.jpg", "objects": []} for index in range(200)]
+    write_lines(tmp_path / "objects.jsonl", rows)
+
+    def resident_mb() -> float:
+        line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1e3
+
+    load_folder(tmp_path, limit=2)
+    before = resident_mb()
+    source = load_folder(tmp_path)
+    assert len({sample.image_sha256 for sample in source.samples}) == 200
+    most = before
+    for sample in source.samples:
+        assert source.image(sample).size == (640, 480)
+        most = max(most, resident_mb())
+    assert most - before < 60
+
+
+def test_hash_in_a_stream_is_that_of_the_bytes(picture_folder: Path) -> None:
+    for sample in load_folder(picture_folder).samples:
+        content = (picture_folder / f"{sample.image_id}.png").read_bytes()
+        assert sample.image_sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_references_of_a_folder(picture_folder: Path) -> None:
+    rows = read_lines(picture_folder / "objects.jsonl")
+    write_lines(picture_folder / "objects.jsonl", [rows[0], {**rows[1], "references": ["A dog.", "Grass."]}])
+    plain, told = load_folder(picture_folder).samples
+    assert (plain.references, told.references) == ((), ("A dog.", "Grass."))
+    write_lines(picture_folder / "objects.jsonl", [{**rows[0], "references": "A dog."}])
+    with pytest.raises(UserError, match=r"objects\.jsonl:1: 'references' must be a list of strings"):
+        load_folder(picture_folder)

@@ -182,7 +182,7 @@ def test_a_run_on_scenes(cli: Cli, tmp_path: Path, picture_folder: Path, replay_
     assert not (tmp_path / "no").exists()
 
 
-def test_a_run_has_no_references(
+def test_a_run_needs_a_dataset_with_references(
     cli: Cli, tmp_path: Path, picture_folder: Path, replay_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eidolon.benchmark import planning
@@ -192,6 +192,16 @@ def test_a_run_has_no_references(
     result = cli(*arguments, "--judge", "nouns", "--metric", "openchair", "--out", tmp_path / "runs")
     assert result.code == 2
     assert "-J match=lm: needs reference captions, which --dataset folder/" in result.err
+
+    # As soon as every sample has some they are handed on, and stand in the run folder.
+    rows = read_lines(picture_folder / "objects.jsonl")
+    write_lines(
+        picture_folder / "objects.jsonl", [row | {"references": ["A dog on a lawn."]} for row in rows]
+    )
+    result = cli(*arguments, "--judge", "nouns", "--metric", "openchair", "--out", tmp_path / "runs")
+    assert result.code == 0, result.err
+    (samples,) = (tmp_path / "runs").glob("*/samples.jsonl")
+    assert {tuple(row["references"]) for row in read_lines(samples)} == {("A dog on a lawn.",)}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""`eidolon vocabulary`: a vocabulary file for the judges, made from a dataset's annotations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def vocabulary(
+    annotations: Annotated[
+        Path, typer.Option(help="An instances JSON as COCO's or Objects365's, or AMBER's annotations.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .json.")],
+) -> None:
+    """Make a vocabulary file of a dataset's categories, for -J lexicon=FILE (judge qa: -J vocabulary=FILE).
+
+    Each category is named by its own words. Look it over: add synonyms, mend odd names.
+    """
+    import os
+
+    from eidolon.benchmark.run_folder import write_atomically
+    from eidolon.benchmark.vocabulary import make_lexicon, read_categories
+    from eidolon.scorers.errors import UserError
+
+    if out.suffix != ".json":
+        raise UserError(f"--out {out}: must end in .json, by which judges know a file from a name")
+    if os.path.exists(out):
+        raise UserError(f"--out {out}: is there already, and may have been edited; give another name")
+    lexicon, notes = make_lexicon(read_categories(annotations), out.stem)
+    try:
+        write_atomically(out, lexicon.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
+    for note in notes:
+        typer.echo(f"look at: {note}")
+    typer.echo(f"written: {out}, {len(lexicon.vocabulary)} categories")
