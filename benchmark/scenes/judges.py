@@ -62,9 +62,9 @@ JUDGE_RECIPES: dict[str, JudgeRecipe] = {
     for recipe in (
         JudgeRecipe(
             name="judge-small",
-            architecture=T5Architecture(width=64, inner=128, encoder_layers=2),
+            architecture=T5Architecture(width=64, inner=128, encoder_layers=3),
             training=JudgeTraining(
-                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1600, long_steps=1400
+                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1500, long_steps=1200
             ),
         ),
         JudgeRecipe(
