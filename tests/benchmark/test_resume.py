@@ -71,7 +71,7 @@ def test_killed_run_ends_like_an_uninterrupted_one(picture_folder: Path, tmp_pat
 def test_second_run_of_one_folder_is_refused(picture_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     first = subprocess.Popen(
-        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "0.5"},
+        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "10"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
