@@ -10,7 +10,7 @@ from eidolon.benchmark.scenes.passages import FOREIGN, Passage, make_passage
 from eidolon.benchmark.scenes.scene import Dials, make_scene
 from eidolon.benchmark.scenes.world import VOCABULARY
 from eidolon.models.t5 import ReadingSample, T5Architecture
-from eidolon.models.training_loop import Schedule
+from eidolon.models.training_loop import Restart, Schedule
 from eidolon.scorers.throne_questions import FORMATS, RESPONSE_CHARACTERS, prompt, question
 
 TOKENS_PER_WORD = 1.4
@@ -64,7 +64,13 @@ JUDGE_RECIPES: dict[str, JudgeRecipe] = {
             name="judge-small",
             architecture=T5Architecture(width=64, inner=128, encoder_layers=3),
             training=JudgeTraining(
-                seed=12, learning_rate=3e-3, precision="bf16", short_steps=1500, long_steps=1200
+                seed=12,
+                learning_rate=3e-3,
+                precision="bf16",
+                short_steps=1500,
+                long_steps=2700,
+                horizon=2700,
+                restarts=(Restart(step=2700, learning_rate=2.5e-3, horizon=1500),),
             ),
         ),
         JudgeRecipe(

@@ -94,7 +94,7 @@ def test_second_run_of_one_folder_is_refused(picture_folder: Path, tmp_path: Pat
 def test_interrupted_run_is_cancelled(picture_folder: Path, tmp_path: Path, signum: signal.Signals) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     process = subprocess.Popen(
-        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "0.2"},
+        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     folder = tmp_path / "out/python-slow.py-Slow"
