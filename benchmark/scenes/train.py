@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,6 +134,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     console.print(f"evaluating on {scenes} scenes")
     (judge,) = language_models(f"transformers/{folder.resolve()}", {})
     evaluation = evaluate_judge(judge, n=scenes)
+    report = replace(report, parameters=sum(p.numel() for p in model.parameters()))
     write_judge_card(folder, recipe, report, evaluation, describe_machine())
     read = evaluation.descriptions
     console.print(f"{folder}: recall {read.recall}, specificity {read.specificity}")
