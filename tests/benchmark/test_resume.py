@@ -24,9 +24,18 @@ class Slow:
 """
 
 
+START = """
+import signal
+# What runs in the background of a shell starts with interrupts ignored, and so does all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from eidolon.benchmark.cli import main
+main()
+"""
+
+
 def command(folder: Path, out: str) -> list[str]:
     return [
-        sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", "run",
+        sys.executable, "-c", START, "run",
         "--model", "python/slow.py:Slow", "--dataset", f"folder/{folder}", "--out", out,
         "--batch-size", "4", "--generations", "3", "--temperature", "1",
     ]  # fmt: skip
@@ -94,7 +103,7 @@ def test_second_run_of_one_folder_is_refused(picture_folder: Path, tmp_path: Pat
 def test_interrupted_run_is_cancelled(picture_folder: Path, tmp_path: Path, signum: signal.Signals) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     process = subprocess.Popen(
-        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "1"},
+        command(picture_folder, "out"), cwd=tmp_path, env={**os.environ, "SLOW_SECONDS": "0.5"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     folder = tmp_path / "out/python-slow.py-Slow"
