@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Restart(BaseModel):
         )
 
 
-class Schedule(BaseModel):
+class Schedule(BaseModel, ABC):
     """How long and how fast a training goes, whatever it trains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,9 +58,9 @@ class Schedule(BaseModel):
     save_every: int = Field(200, ge=1)
 
     @property
+    @abstractmethod
     def steps(self) -> int:
         """Steps from the start of training to its end."""
-        raise NotImplementedError
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from eidolon.scorers.content_words import NO_OBJECTS
 from eidolon.scorers.english import FUNCTION_WORDS
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.judgeability import classify
 from eidolon.scorers.language_model import LanguageModel
 from eidolon.scorers.lexicon import Lexicon, load_lexicon, plural_forms
 from eidolon.scorers.open_options import Concreteness, make_matcher
-from eidolon.scorers.placing import NOT_ENGLISH, Places, judged, why_missing
+from eidolon.scorers.placing import Places, judged_in_english
 from eidolon.scorers.tagged import singular, tag
 from eidolon.scorers.types import Judge, Judgement, Mention, Response
 
@@ -90,12 +89,7 @@ class NounsJudge:
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
-        if response.response is None or response.error is not None:
-            return judged(response, unscored=why_missing(response))
-        kind = classify(response.response)
-        if kind == "non_english":
-            return judged(response, unscored=NOT_ENGLISH)
-        return judged(response, self._mentions(response, response.response) if kind == "ok" else ())
+        return judged_in_english(response, lambda text: self._mentions(response, text))
 
     def _mentions(self, response: Response, text: str) -> Iterator[Mention]:
         places = Places(response)

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from eidolon.scorers.content_words import HEDGES, LIGHT
 from eidolon.scorers.english import FUNCTION_WORDS
-from eidolon.scorers.judgeability import classify
 from eidolon.scorers.lexicon import load_lexicon
 from eidolon.scorers.matching import Matcher
-from eidolon.scorers.placing import NOT_ENGLISH, Places, judged, why_missing
+from eidolon.scorers.placing import Places, judged_in_english
 from eidolon.scorers.support import SupportMatcher, number
 from eidolon.scorers.tagged import Token, tag
 from eidolon.scorers.types import Judge, Judgement, Mention, Response
@@ -48,12 +47,7 @@ class WordsJudge:
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
-        if response.response is None or response.error is not None:
-            return judged(response, unscored=why_missing(response))
-        kind = classify(response.response)
-        if kind == "non_english":
-            return judged(response, unscored=NOT_ENGLISH)
-        return judged(response, weighed(response) if kind == "ok" else ())
+        return judged_in_english(response, lambda _: weighed(response))
 
 
 def weighed(response: Response) -> Iterator[Mention]:

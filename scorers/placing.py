@@ -2,8 +2,9 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from eidolon.scorers.judgeability import classify
 from eidolon.scorers.types import Judgement, Mention, Response
 
 NO_RESPONSE = "no response"
@@ -49,6 +50,19 @@ def judged(response: Response, mentions: Iterable[Mention] = (), *, unscored: st
         mentions=tuple(mentions),
         unscored=unscored,
     )
+
+
+def judged_in_english(response: Response, find: Callable[[str], Iterable[Mention]]) -> Judgement:
+    """Return the judgement of a response by rules of English, which `find` what its text mentions.
+
+    An empty response and a refusal mention nothing; no response, and another language, are unscored.
+    """
+    if response.response is None or response.error is not None:
+        return judged(response, unscored=why_missing(response))
+    kind = classify(response.response)
+    if kind == "non_english":
+        return judged(response, unscored=NOT_ENGLISH)
+    return judged(response, find(response.response) if kind == "ok" else ())
 
 
 def why_missing(response: Response) -> str:

@@ -75,7 +75,6 @@ def _open(where: str, options: Mapping[str, str]) -> tuple["datasets.Dataset", l
         OSError,
         ValueError,
         RuntimeError,
-        NotImplementedError,
     ) as error:
         reason = " ".join(str(error).split())
         raise UserError(
