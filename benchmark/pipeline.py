@@ -4,12 +4,11 @@
 
 A stage does what its file lacks, batch by batch, and nothing if it is whole; so the same call begins a run,
 continues one that was killed, and does later stages again whose files were deleted. Batches are fixed by the
-position of their requests and carry their own seed, so a batch done again is the same batch. A response that
-failed for a reason that passes (`Response.transient`: a server was down) counts as lacking: the next session asks
-for it again, with the seed of its batch, and puts the answer in its place.
+position of their requests, and every request carries a seed of its own, so a batch done again is the same batch. A
+response that failed for a reason that passes (`Response.transient`: a server was down) counts as lacking: the next
+session asks for it again, with the seed it had, and puts the answer in its place.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +41,7 @@ from eidolon.benchmark.run_folder import (
     write_atomically,
     write_once,
 )
-from eidolon.models.base import Decoding, Model, Request
+from eidolon.models.base import Decoding, Model, Request, request_seed
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.matching import Evidence, decide
 from eidolon.scorers.metric import JudgedSample, Metric
@@ -238,21 +237,20 @@ class Generation:
         keys, used = responses.keys, dict(folder.record.usage or {})
         again = transient_failures(responses)
         with meter(self._name, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
-            for batch, failed in again.items():
-                answers = self._answer(model, failed, batch)
+            for failed in again.values():
+                answers = self._answer(model, failed)
                 if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
                 _count_usage(model, folder, used)
                 _show(progress, answers)
             for batch in responses.batches:
-                answers = self._answer(model, keys[responses.span(batch)], batch)
+                answers = self._answer(model, keys[responses.span(batch)])
                 responses.append(answers)
                 _count_usage(model, folder, used)
                 _show(progress, answers)
 
-    def _answer(self, model: Model, keys: Sequence[tuple[str, int]], batch: int) -> list[Response]:
-        decoding = replace(self._decoding, seed=batch_seed(self._decoding.seed, batch))
+    def _answer(self, model: Model, keys: Sequence[tuple[str, int]]) -> list[Response]:
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
         for sample_id, generation in keys:
@@ -271,6 +269,8 @@ class Generation:
                     error=f"the image cannot be read: {_reason(error)}",
                 )
             else:
+                seed = request_seed(self._decoding.seed, sample_id, generation)
+                decoding = replace(self._decoding, seed=seed)
                 requests.append(
                     Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
                 )
@@ -314,11 +314,6 @@ def _show(progress: Meter, answers: Sequence[Response]) -> None:
 def _reason(error: Exception) -> str:
     """Return what went wrong, without the address of the object it went wrong with: runs must be equal."""
     return f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}"
-
-
-def batch_seed(seed: int, batch: int) -> int:
-    """Return the sampling seed of a batch, below 2³²: sampled batches differ, and one done again does not."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{batch}".encode()).digest()[:4], "big")
 
 
 def collect(

@@ -1,5 +1,6 @@
 """The one interface behind which every vision-language model stands."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,12 +23,27 @@ class Decoding:
     """0 is greedy."""
     top_p: float = 1.0
     seed: int = 0
+    """Of a run; in a request, of that request alone (`request_seed`)."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether chance decides anything."""
+        return self.temperature > 0
 
     def signature(self) -> str:
         """Return the decoding as it stands in a score's signature."""
-        if self.temperature == 0:
+        if not self.sampled:
             return f"greedy(max={self.max_new_tokens})"
         return f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed})"
+
+
+def request_seed(seed: int, sample_id: str, generation: int) -> int:
+    """Return the sampling seed of one request, below 2³¹, from the run's seed.
+
+    It does not depend on the batch, so that a response is the same whatever it was generated together with.
+    """
+    text = f"{seed}:{generation}:{sample_id}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,7 @@ class Request:
     prompt: str
     generation: int = 0
     decoding: Decoding = field(default_factory=Decoding)
+    """Its `seed` is the request's own."""
     is_question: bool = False
     """One of several questions about the image, so that a recorded response to another of them will not do."""
 
@@ -47,9 +64,10 @@ class Request:
 class Model(Protocol):
     """Anything that answers requests.
 
-    `generate` is called with the fixed batches of a run and returns one response a request, in any order;
-    a request it cannot answer comes back as a response whose `error` says why. Where that passes
-    (`Response.transient`), a later session asks for the same again, with fewer requests in the batch.
+    `generate` is called with the fixed batches of a run, whose requests share one decoding but for the seed, and
+    returns one response a request, in any order; a request it cannot answer comes back as a response whose `error`
+    says why. Where that passes (`Response.transient`), a later session asks for the same again, with fewer requests
+    in the batch.
     """
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]: ...

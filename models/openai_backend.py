@@ -1,7 +1,6 @@
 """A VL model behind an OpenAI-compatible chat endpoint: each picture a data URI, every setting in the request."""
 
 import base64
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -138,7 +137,7 @@ class OpenAIModel:
             "temperature": request.decoding.temperature,
             "top_p": request.decoding.top_p,
             self.options.limit_field: request.decoding.max_new_tokens,
-            "seed": request_seed(request),
+            "seed": request.decoding.seed,
             **self.options.extra,
         }
 
@@ -153,12 +152,6 @@ def data_uri(image: Image.Image, image_format: Literal["png", "jpeg"]) -> str:
     else:
         plain.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return f"data:image/{image_format};base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def request_seed(request: Request) -> int:
-    """Return the seed of one request, below 2³¹: all of a batch share one, but are drawn apart."""
-    text = f"{request.decoding.seed}:{request.generation}:{request.sample_id}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def _response(request: Request, completion: Completion) -> Response:

@@ -1,6 +1,7 @@
 """Any image-text-to-text model of transformers, batched, with every generation setting explicit."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from eidolon.models.base import Decoding, Request
 from eidolon.models.devices import choose_device, choose_dtype
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.options import validate_options
+from eidolon.models.sampling import RowwiseSampling
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import FinishReason, Response
 
@@ -61,7 +63,7 @@ class TransformersModel:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._ids = self._generation_ids()
         # Whatever else the checkpoint's own generation_config says must not reach a result.
-        self.model.generation_config = self._generation_config(Decoding())
+        self.model.generation_config = self._generation_config(Decoding().max_new_tokens)
         template = getattr(self.processor, "chat_template", None)
         self._has_template = bool(template)
         # Only a template that knows the switch may be given it; the others pass it on to the tokenizer.
@@ -135,16 +137,20 @@ class TransformersModel:
         }
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
-        """Answer one batch; all requests of a batch share one decoding."""
+        """Answer one batch; the requests of a batch share one decoding, but for the seed."""
         decoding = requests[0].decoding
-        if any(request.decoding != decoding for request in requests):
-            raise ValueError("the requests of a batch must share one decoding")
+        seeds = [request.decoding.seed for request in requests]
+        if any(replace(request.decoding, seed=decoding.seed) != decoding for request in requests):
+            raise ValueError("the requests of a batch must share one decoding, but for the seed")
         inputs = self._inputs(requests)
         width = inputs["input_ids"].shape[1]
-        if decoding.temperature > 0:
-            torch.manual_seed(decoding.seed)
+        sampling = [RowwiseSampling(seeds, decoding.temperature, decoding.top_p)] if decoding.sampled else []
         with torch.inference_mode():
-            sequences = self.model.generate(**inputs, generation_config=self._generation_config(decoding))
+            sequences = self.model.generate(
+                **inputs,
+                generation_config=self._generation_config(decoding.max_new_tokens),
+                logits_processor=sampling,
+            )
         # Encoder-decoder models return the answer alone, after a start token.
         skip = 1 if getattr(self.model.config, "is_encoder_decoder", False) else width
         prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
@@ -226,19 +232,15 @@ class TransformersModel:
             ids["pad_token_id"] = self._tokenizer.pad_token_id
         return ids
 
-    def _generation_config(self, decoding: Decoding) -> "GenerationConfig":
+    def _generation_config(self, max_new_tokens: int) -> "GenerationConfig":
+        """Return settings of greedy search: where a run samples, `RowwiseSampling` leaves it one token a row."""
         from transformers import GenerationConfig
 
-        sampled = decoding.temperature > 0
-        sampling = (
-            {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
-        )
         return GenerationConfig(
-            max_new_tokens=decoding.max_new_tokens,
-            do_sample=sampled,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,
             use_cache=True,
-            **sampling,
             **{name: value for name, value in self._ids.items() if value not in (None, [])},
         )

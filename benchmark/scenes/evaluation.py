@@ -6,6 +6,7 @@ wrong samples. A model that writes from its prior alone would score the same.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import SupportsFloat
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence
-from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Model, Request
+from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Model, Request, request_seed
 from eidolon.scorers.bootstrap import bootstrap, cluster_totals, percentiles, resample
 from eidolon.scorers.chair import Chair
 from eidolon.scorers.judge_lexicon import LexiconJudge
@@ -132,11 +133,17 @@ def _describe(
     model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image], seed: int
 ) -> tuple[FloatArray, int]:
     """Return the CHAIR statistics of the descriptions, and how many did not end by themselves."""
+    decoding = Decoding(MAX_NEW_TOKENS, DEFAULT_TEMPERATURE)
     responses: list[Response] = []
     for start in range(0, len(scenes), BATCH_SIZE):
-        decoding = Decoding(MAX_NEW_TOKENS, DEFAULT_TEMPERATURE, seed=seed + start)
         requests = [
-            Request(str(scene.index), scene.index, picture, DESCRIBE_PROMPTS[0], decoding=decoding)
+            Request(
+                str(scene.index),
+                scene.index,
+                picture,
+                DESCRIBE_PROMPTS[0],
+                decoding=replace(decoding, seed=request_seed(seed, str(scene.index), 0)),
+            )
             for scene, picture in zip(scenes[start : start + BATCH_SIZE], pictures[start:], strict=False)
         ]
         responses += model.generate(requests)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from eidolon.models.base import Decoding, Request
-from eidolon.models.openai_backend import data_uri, request_seed
+from eidolon.models.openai_backend import data_uri
 from eidolon.models.registry import deciding_options, load_model, resolve
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
@@ -36,7 +36,7 @@ def test_every_setting_is_in_the_request() -> None:
         "temperature": decoding.temperature,
         "top_p": decoding.top_p,
         "max_tokens": decoding.max_new_tokens,
-        "seed": request_seed(request),
+        "seed": decoding.seed,
         "top_k": -1,
     }
     assert messages[0] == {"role": "system", "content": "Be brief."}
@@ -65,15 +65,6 @@ def test_a_picture_arrives_as_it_is_and_with_nothing_else() -> None:
     assert not jpeg.getexif()
     assert "icc_profile" not in jpeg.info
     assert data_uri(turned, "png") == data_uri(image, "png")
-
-
-def test_seeds_of_a_batch_differ_and_stay() -> None:
-    asked = [replace(request, generation=g) for request in requests(20, seed=7) for g in range(3)]
-    seeds = [request_seed(request) for request in asked]
-    assert len(set(seeds)) == 60
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert [request_seed(request) for request in asked[10:12]] == seeds[10:12], "whatever else is asked"
-    assert request_seed(requests(seed=8)[0]) != seeds[0]
 
 
 def test_an_answer_becomes_a_response() -> None:

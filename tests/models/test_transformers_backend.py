@@ -1,12 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Decoding, Request
+from eidolon.models.base import Decoding, Request, request_seed
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
@@ -69,6 +70,18 @@ def test_sampling_is_seeded(model: TransformersModel) -> None:
 
     assert sampled(1) == sampled(1)
     assert sampled(1) != sampled(2)
+
+
+def test_a_sampled_response_does_not_depend_on_its_batch(model: TransformersModel) -> None:
+    decoding = Decoding(max_new_tokens=40, temperature=1.0, top_p=0.9)
+    asked = [
+        replace(request, decoding=replace(decoding, seed=request_seed(3, request.sample_id, 0)))
+        for request in requests(18, decoding)
+    ]
+    together, alone = answer(model, asked, 9), answer(model, asked, 1)
+    assert sum(a.response == b.response for a, b in zip(alone, together, strict=True)) >= 17
+    backwards = answer(model, asked[::-1], 9)[::-1]
+    assert sum(a.response == b.response for a, b in zip(backwards, together, strict=True)) >= 17
 
 
 def test_a_models_own_generation_config_changes_nothing(model: TransformersModel, tmp_path: Path) -> None:
