@@ -7,7 +7,7 @@ import torch
 from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 
-class RowwiseSampling(LogitsProcessor):  # type: ignore[misc]
+class RowwiseSampling(LogitsProcessor):
     """Draws the next token of each row from the row's own seed; used with greedy search, it is the sampler.
 
     `generate(do_sample=True)` draws a whole batch from one stream, so that a response depends on what else was
@@ -18,13 +18,13 @@ class RowwiseSampling(LogitsProcessor):  # type: ignore[misc]
     def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
         """Take one seed a row (0 or above), the temperature (above 0) and the nucleus (0 < top_p ≤ 1)."""
         self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-        self._warpers = [TemperatureLogitsWarper(temperature)]
+        self._warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(temperature)]
         if top_p < 1:
             self._warpers.append(TopPLogitsWarper(top_p))
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return scores (rows, vocabulary) that are finite at each row's drawn token alone."""
-        warped = scores.float()
+        warped: torch.Tensor = scores.float()
         for warper in self._warpers:
             warped = warper(input_ids, warped)
         # Sums over 10⁵ tokens in float32 lose the rare ones; Apple's devices have nothing wider.
@@ -33,5 +33,4 @@ class RowwiseSampling(LogitsProcessor):  # type: ignore[misc]
         uniform = torch.tensor([[stream.random()] for stream in self._streams], dtype=wide)
         wanted = uniform.to(scores.device) * cumulative[:, -1:]
         drawn = torch.searchsorted(cumulative, wanted, right=True).clamp_(max=scores.shape[-1] - 1)
-        alone: torch.FloatTensor = torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
-        return alone
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
