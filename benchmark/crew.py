@@ -10,6 +10,7 @@ collective, so that an interrupt and a process that died are noticed at once.
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Literal, NoReturn, Protocol, TypeAlias
 
@@ -91,7 +92,7 @@ class Alone:
 class Store(Protocol):
     """What of a `torch.distributed.Store` is used here."""
 
-    def set(self, key: str, value: str) -> None: ...
+    def set(self, key: str, value: str | bytes) -> None: ...
     def get(self, key: str) -> bytes: ...
     def check(self, keys: list[str]) -> bool: ...
     def add(self, key: str, amount: int) -> int: ...
@@ -101,41 +102,46 @@ class Store(Protocol):
 class Mail:
     """Messages of any length under keys, each taken once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, prefix: str = "") -> None:
+        """Take the store, and what all keys in it are to begin with."""
+        self._store, self._prefix = store, prefix
 
     def post(self, key: str, text: str) -> None:
         """Leave a message. It is there once all of it is."""
         content = text.encode()
-        starts = range(0, len(content), PART)
-        for number, start in enumerate(starts):
-            # Bytes are welcome to the store too, but its stubs say str; latin-1 would double what is not ASCII.
-            self._store.set(f"{key}/{number}", content[start : start + PART])  # type: ignore[arg-type]
-        self._store.set(key, str(len(starts)))
+        parts = range(0, len(content), PART)
+        for number, start in enumerate(parts):
+            self._store.set(f"{self._prefix}{key}/{number}", content[start : start + PART])
+        self._store.set(self._prefix + key, str(len(parts)))
 
     def has(self, key: str) -> bool:
         """Tell whether a message is there."""
-        return self._store.check([key])
+        return self._store.check([self._prefix + key])
+
+    def lacks(self, key: str) -> bool:
+        """Tell whether no message is there, or it was taken."""
+        return not self.has(key)
 
     def take(self, key: str) -> str:
         """Take a message that is there."""
-        parts = [f"{key}/{number}" for number in range(int(self._store.get(key)))]
+        name = self._prefix + key
+        parts = [f"{name}/{number}" for number in range(int(self._store.get(name)))]
         text = b"".join(self._store.get(part) for part in parts).decode()
-        for name in (key, *parts):
-            self._store.delete_key(name)
+        for one in (name, *parts):
+            self._store.delete_key(one)
         return text
 
     def number(self, name: str) -> int:
         """Return 1 to the first process that asks, 2 to the second, …"""
-        return self._store.add(name, 1)
+        return self._store.add(self._prefix + name, 1)
 
     def beat(self, rank: int) -> None:
         """Give a sign of life."""
-        self._store.add(f"beats/{rank}", 1)
+        self._store.add(f"{self._prefix}beats/{rank}", 1)
 
     def beats(self, rank: int) -> int:
         """Return how many signs of life a process gave."""
-        return self._store.add(f"beats/{rank}", 0)
+        return self._store.add(f"{self._prefix}beats/{rank}", 0)
 
 
 class _Order(Record):
@@ -264,8 +270,9 @@ class Follow:
         """Answer what the leader hands out, until it lets this process go."""
         self._mail.post(f"ready/{self._rank}", plan)
         for number in count():
-            self._wait(lambda key=f"order/{self._rank}/{number}": self._mail.has(key))
-            order = _Order.model_validate_json(self._mail.take(f"order/{self._rank}/{number}"))
+            key = f"order/{self._rank}/{number}"
+            self._wait(partial(self._mail.has, key))
+            order = _Order.model_validate_json(self._mail.take(key))
             if order.do == "leave":
                 self._mail.post(f"left/{number}/{self._rank}", "")
                 return
@@ -291,7 +298,7 @@ class Follow:
     def _answer(self, worker: Worker, order: _Order, number: int) -> None:
         for position in range(self._rank, len(order.batches), self._size):
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
-            self._wait(lambda key=earlier: not self._mail.has(key))
+            self._wait(partial(self._mail.lacks, earlier))
             responses = worker.answer(order.batches[position])
             answers = _Answers(responses=tuple(responses), usage=worker.usage())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())

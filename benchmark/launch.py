@@ -144,7 +144,7 @@ def join(world: World) -> Iterator[Alone | Lead | Follow]:
     if world.size == 1:
         yield Alone()
         return
-    mail = Mail(_open_store())
+    mail = _open_mail()
     with _pulse(mail, world.rank):
         if world.rank == 0:
             with _told_to_end():
@@ -214,8 +214,8 @@ def _pulse(mail: Mail, rank: int) -> Iterator[None]:
         thread.join()
 
 
-def _open_store():  # type: ignore[no-untyped-def]
-    from torch.distributed import DistError, PrefixStore
+def _open_mail() -> Mail:
+    from torch.distributed import DistError
     from torch.distributed.rendezvous import rendezvous
 
     try:
@@ -225,7 +225,7 @@ def _open_store():  # type: ignore[no-untyped-def]
             f"--processes: the processes cannot find each other: {str(error).splitlines()[0]}"
         ) from error
     # A launcher that starts everything once more keeps its store, with the messages of the last time.
-    return PrefixStore(f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return Mail(store, f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
 
 
 def _await_end() -> NoReturn:

@@ -171,14 +171,14 @@ def run(
         return 0
     with join(world) as crew:
         plan = make_plan(settings, out)
-        generations = [generation for _, generation in plan.runs]
+        workers = [worker for _, worker in plan.runs]
         if isinstance(crew, Follow):
-            crew.serve(plan.sha256(), generations)
+            crew.serve(plan.sha256(), workers)
             return 0
         if isinstance(crew, Lead):
-            crew.gather(plan.sha256(), generations)
-        for generation in generations:
-            generation.crew = crew
+            crew.gather(plan.sha256(), workers)
+        for worker in workers:
+            worker.crew = crew
         return _answer_and_show(plan, settings.max_unscored)
 
 

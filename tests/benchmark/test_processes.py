@@ -103,7 +103,7 @@ class Started:
     def end(self) -> tuple[int, str]:
         """Wait for the launcher, and for every process to be gone; return the exit code and what was said."""
         _, told = self.launcher.communicate(timeout=PATIENCE_S)
-        gone, left = psutil.wait_procs([*self.ranks.values()], timeout=30)
+        _, left = psutil.wait_procs([*self.ranks.values()], timeout=30)
         assert not left
         return self.launcher.returncode, told
 
