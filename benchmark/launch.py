@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from eidolon.benchmark.crew import Alone, Follow, Lead, Mail
 from eidolon.scorers.errors import UserError
@@ -90,6 +90,8 @@ def start(size: int, arguments: Sequence[str]) -> int:
 
     _silence("torch.distributed.elastic", "torch.distributed.launcher")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // size)))
+    # Should the launcher be killed, torch would tell at length of connections lost.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with TemporaryDirectory(prefix="eidolon-") as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -166,7 +168,25 @@ def join(world: World) -> Iterator[Alone | Lead | Follow]:
 
 
 class Ended(KeyboardInterrupt):
-    """The launcher told this process to end: another one failed, or it was told so itself."""
+    """The launcher told this process to end, because another one failed or it was told so itself; or it is gone."""
+
+
+class _LaunchersStore:
+    """The launcher's store, whose failure means that the launcher is gone."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._store, name)
+
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except (RuntimeError, OSError):
+                raise Ended("the launcher of the processes is gone") from None
+
+        return guarded
 
 
 @contextmanager
@@ -198,8 +218,8 @@ def _pulse(mail: Mail, rank: int) -> Iterator[None]:
         while not done.wait(BEAT_S):
             try:
                 mail.beat(rank)
-            except Exception:
-                gone = True  # the store is gone, and its holder with it: the launcher, or the first process
+            except Ended:
+                gone = True
             else:
                 gone = parent is not None and os.getppid() != parent
             if gone and not done.is_set():
@@ -225,7 +245,7 @@ def _open_mail() -> Mail:
             f"--processes: the processes cannot find each other: {str(error).splitlines()[0]}"
         ) from error
     # A launcher that starts everything once more keeps its store, with the messages of the last time.
-    return Mail(store, f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
+    return Mail(_LaunchersStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
 
 
 def _await_end() -> NoReturn:

@@ -208,7 +208,11 @@ def test_the_death_of_one_process_ends_the_run(here: Path, start: Callable[..., 
 def test_no_process_outlives_its_launcher(start: Callable[..., Started]) -> None:
     run = start("out", "--processes", "2")
     run.launcher.kill()
-    run.end()
+    code, told = run.end()
+    assert code == -signal.SIGKILL
+    assert without_progress(told) == []
+    status = json.loads(Path("out/python-dice.py-Dice/run.json").read_text())["status"]
+    assert status in ("started", "cancelled")  # whether they were answering or waiting for each other
 
 
 def test_an_interrupt_ends_all_processes(start: Callable[..., Started]) -> None:
