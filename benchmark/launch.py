@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -92,28 +91,27 @@ def start(size: int, arguments: Sequence[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // size)))
     # Should the launcher be killed, torch would tell at length of connections lost.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    with TemporaryDirectory(prefix="eidolon-") as folder:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=size,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",
-            rdzv_configs={"is_host": True},
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            monitor_interval=0.1,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
-        )
-        # The working folder is no place to import from (-P), as it is none for the program itself.
-        command = ["-P", "-m", "eidolon.benchmark", *arguments]
-        try:
-            elastic_launch(config, sys.executable)(*command)
-        except ChildFailedError as error:
-            return end({rank: failure.exitcode for rank, failure in error.failures.items()}, size)
-        except SignalException as error:
-            return 128 + int(error.sigval)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=size,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        rdzv_configs={"is_host": True},
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )
+    # The working folder is no place to import from (-P), as it is none for the program itself.
+    command = ["-P", "-m", "eidolon.benchmark", *arguments]
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        return end({rank: failure.exitcode for rank, failure in error.failures.items()}, size)
+    except SignalException as error:
+        return 128 + int(error.sigval)
     return 0
 
 
