@@ -71,6 +71,32 @@ class TransformersModel:
             {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
+        self.token_log: dict[tuple[str, int], tuple[int, ...]] | None = None
+        """Where somebody puts a dict: the generated tokens by (sample id, generation), without what ended them."""
+
+    @property
+    def name(self) -> str:
+        """The path or hub id it was loaded by."""
+        return self._name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._ids["eos_token_id"])
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; what it is does not matter."""
+        return self._ids["pad_token_id"] or 0
+
+    def prepare(self, requests: Sequence[Request]) -> Any:
+        """Return what the model is called with for a batch, on its device, padded on the left."""
+        return self._inputs(requests)
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -162,6 +188,8 @@ class TransformersModel:
         length = next((i for i, token in enumerate(row) if token in stops), None)
         finish: FinishReason = "length" if length is None else "stop"
         tokens = row[:length]
+        if self.token_log is not None:
+            self.token_log[request.sample_id, request.generation] = tuple(tokens)
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         ends = token_ends(self._tokenizer, tokens, text)
         answer = split_reasoning(text)
