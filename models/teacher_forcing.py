@@ -163,7 +163,9 @@ class _Reader:
             self._ids, is_first_iteration=True, **self._kwargs, **keep
         )
         outputs = self._model(**prepared, return_dict=True)
-        self._kwargs = self._model._update_model_kwargs_for_generation(outputs, self._kwargs, num_new_tokens=0)
+        self._kwargs = self._model._update_model_kwargs_for_generation(
+            outputs, self._kwargs, num_new_tokens=0
+        )
         # A recurrent layer sums several tokens at once in another order than one after the other, as generation does.
         self.one_by_one = bool(getattr(self._model, "_is_stateful", False)) or any(
             hasattr(layer, "recurrent_states") for layer in getattr(self.cache, "layers", ())
@@ -180,12 +182,12 @@ class _Reader:
             tokens, next_sequence_length=count, is_first_iteration=False, **self._kwargs
         )
         outputs = self._model(**prepared, return_dict=True)
-        self._kwargs = self._model._update_model_kwargs_for_generation(outputs, self._kwargs, num_new_tokens=0)
+        self._kwargs = self._model._update_model_kwargs_for_generation(
+            outputs, self._kwargs, num_new_tokens=0
+        )
         logits: torch.Tensor = outputs.logits.float()
         return logits
 
     def _extend(self, count: int) -> None:
         """Make mask and positions as long as the tokens will be."""
-        self._kwargs = self._model._update_model_kwargs_for_generation(
-            {}, self._kwargs, num_new_tokens=count
-        )
+        self._kwargs = self._model._update_model_kwargs_for_generation({}, self._kwargs, num_new_tokens=count)

@@ -3,7 +3,7 @@
 import typer
 from rich.console import Console
 
-TOO_MUCH_UNSCORED = 3
+TOO_MUCH_UNSCORED = CHECK_FAILED = 3
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 

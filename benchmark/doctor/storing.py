@@ -1,0 +1,47 @@
+"""Where verdicts are kept: in the provenance of the run whose model was examined."""
+
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.doctor.records import Diagnosis
+from eidolon.benchmark.run_folder import first_difference, held_record, read_record, write_atomically
+from eidolon.models.response_lines import excerpt
+from eidolon.scorers.errors import UserError
+
+
+def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
+    """Return name and options of a run's model; a run without one is a UserError."""
+    config = read_record(path).config
+    if config.get("verb") != "run":
+        raise UserError(f"--run {path}: scores responses that exist already; it has no model to examine")
+    return config["model"]["name"], dict(config["model"]["options"])
+
+
+def store(path: Path, diagnosis: Diagnosis) -> None:
+    """Put verdicts into a run's `run.json`; those of another model than the run's are a UserError."""
+    with held_record(path) as record:
+        here = {
+            "name": diagnosis.model,
+            "options": diagnosis.options,
+            "files": diagnosis.model_files,
+            "described": diagnosis.described,
+        }
+        there: dict[str, Any] = {
+            **record.config["model"],
+            "files": record.config["sha256"]["model_files"],
+            "described": diagnosis.described if record.model is None else record.model,
+        }
+        if difference := first_difference(here, there):
+            field, now, then = difference
+            raise UserError(
+                f"--run {path}: its model is another by now: {field} is {excerpt(now)} and was {excerpt(then)}"
+            )
+        record.provenance.doctor = diagnosis
+
+
+def write(diagnosis: Diagnosis, path: Path) -> None:
+    """Write a diagnosis to a file."""
+    try:
+        write_atomically(path, diagnosis.to_json())
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
