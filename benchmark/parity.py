@@ -19,6 +19,8 @@ from eidolon.models.generated_text import token_ends
 from eidolon.scorers.types import Record, Response
 
 if TYPE_CHECKING:
+    import torch
+
     from eidolon.models.transformers_backend import TransformersModel
 
 NEAR_TIE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.2}
@@ -278,6 +280,17 @@ def _log_probabilities(
         last = chunk
     values = last.logits[0, -1].double().log_softmax(-1)
     return np.asarray(values.cpu().numpy())
+
+
+def forced(model: "TransformersModel", answers: Sequence[Answered]) -> "torch.Tensor":
+    """Return what a model thinks of answers whose tokens are known: (answers, longest) log-probabilities, in one batch,
+    0 beyond the end of each."""
+    import torch
+
+    from eidolon.models.teacher_forcing import teacher_force
+
+    chunks = teacher_force(model, [a.request for a in answers], [a.tokens or () for a in answers])
+    return torch.cat([chunk.log_probabilities().cpu() for chunk in chunks], dim=1)
 
 
 def common(one: Sequence[Any], other: Sequence[Any]) -> int:

@@ -2,7 +2,7 @@
 
 The prompt, with its picture, is read once; the continuations are then fed in chunks of positions through the cache
 that generation itself uses, and each chunk is handed out before the next is computed. So memory holds the logits of
-one chunk, batch × width × vocabulary, however long the texts are.
+one chunk, batch x width x vocabulary, however long the texts are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -135,7 +135,7 @@ def prompt_cache(model: TransformersModel, requests: Sequence[Request]) -> Any:
 def _pieces(tokens: torch.Tensor, one_by_one: bool) -> Sequence[torch.Tensor]:
     if not tokens.shape[1]:
         return ()
-    return tokens.split(1 if one_by_one else tokens.shape[1], dim=1)
+    return torch.split(tokens, 1 if one_by_one else tokens.shape[1], dim=1)
 
 
 class _Reader:

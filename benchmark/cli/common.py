@@ -1,5 +1,7 @@
 """What several verbs share."""
 
+from collections.abc import Mapping, Sequence
+
 import typer
 from rich.console import Console
 
@@ -29,3 +31,13 @@ def report_unscored(shares: dict[str, float], allowed: float) -> int:
             err=True,
         )
     return TOO_MUCH_UNSCORED if beyond else 0
+
+
+def report_failed(checks: Mapping[str, Sequence[str]]) -> int:
+    """Return the exit code, having said on stderr of which runs the doctor's checks found something."""
+    for path, names in checks.items():
+        if names:
+            typer.echo(
+                f"warning: {path}: the doctor's checks failed: {', '.join(names)}; see run.json", err=True
+            )
+    return CHECK_FAILED if any(checks.values()) else 0

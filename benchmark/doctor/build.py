@@ -5,13 +5,16 @@ from dataclasses import replace
 from eidolon.benchmark.doctor.records import Check
 from eidolon.benchmark.doctor.subject import Subject
 from eidolon.benchmark.doctor.verdicts import judge, not_applicable
-from eidolon.benchmark.parity import as_reference, ask, compare
+from eidolon.benchmark.parity import as_reference, ask, compare, forced
 
 PREFIX_CACHE_OPTION = {"vllm": "prefix_caching"}
 """By backend that can keep the state of a prompt's beginning for other prompts: the option that lets it."""
 PRECISION_OPTION = {"transformers": "dtype", "vllm": "dtype"}
 """By backend that can be told the precision of its weights: the option."""
 FULL = "float32"
+PRECISION_NOISE = {"float16": 0.06, "bfloat16": 0.4}
+"""By precision, how much the log-probability of a token may differ from float32's, in nats: four times what rounding
+alone does to the shipped models (0.015 and 0.1 at the most in 500 tokens)."""
 
 
 def weights(subject: Subject) -> Check:
@@ -51,6 +54,14 @@ def precision(subject: Subject) -> Check:
     # The gap is the full model's, the tolerance that of the coarser one.
     tolerance = subject.reference.near_tie if subject.reference else 0.0
     finer = as_reference(full)
+    if finer and subject.own and (told := [a for a in answers if a.tokens]):
+        figures["noise"] = moved = float(
+            (forced(finer.model, told) - forced(subject.own.model, told)).abs().max()
+        )
+        if not moved <= (most := PRECISION_NOISE[str(subject.described["dtype"])]):
+            problems.append(
+                f"log-probabilities of the same text move by {moved:.3g} nats, more than {most:g}: more than rounding"
+            )
     finer = finer and replace(finer, tolerance=tolerance)
     return judge("precision", [compare(answers, subject.together, finer)], problems, figures)
 

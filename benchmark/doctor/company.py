@@ -1,16 +1,11 @@
 """Checks of what an answer must not depend on: what was asked before, and what else is in the batch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from eidolon.benchmark.doctor.records import Check
 from eidolon.benchmark.doctor.subject import Subject
 from eidolon.benchmark.doctor.verdicts import Figures, judge
-from eidolon.benchmark.parity import Answered, Parity, Reference, compare
-from eidolon.models.base import Request
-
-if TYPE_CHECKING:
-    import torch
+from eidolon.benchmark.parity import Answered, Parity, Reference, compare, forced
 
 
 def determinism(subject: Subject) -> Check:
@@ -46,20 +41,11 @@ def order(subject: Subject) -> Check:
 
 def noise(reference: Reference, answers: Sequence[Answered]) -> float:
     """Return the largest change of any answer's log-probabilities from alone to one padded batch, in nats."""
-    import torch
-
-    from eidolon.models.teacher_forcing import teacher_force
-
     told = [a for a in answers if a.tokens]
-
-    def forced(requests: Sequence[Request], tokens: Sequence[Sequence[int]]) -> "torch.Tensor":
-        chunks = teacher_force(reference.model, requests, tokens)
-        return torch.cat([chunk.log_probabilities() for chunk in chunks], dim=1)
-
-    together = forced([a.request for a in told], [a.tokens or () for a in told])
+    together = forced(reference.model, told)
     largest = 0.0
     for row, one in enumerate(told):
-        alone = forced([one.request], [one.tokens or ()])[0]
+        alone = forced(reference.model, [one])[0]
         largest = max(largest, float((together[row, : len(alone)] - alone).abs().max()))
     return largest
 

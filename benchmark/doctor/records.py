@@ -2,12 +2,11 @@
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.types import Record
 
 SCHEMA: Literal["eidolon/doctor/1"] = "eidolon/doctor/1"
-NOT_RUN, PASSED, FAILED = "not run", "passed", "failed"
 Verdict: TypeAlias = Literal["ok", "differs", "not applicable"]
 
 
@@ -52,6 +51,8 @@ class Check(Record):
 class Diagnosis(Record):
     """All checks of one model, with what they were made on."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+
     schema_: Literal["eidolon/doctor/1"] = Field(alias="schema", default=SCHEMA)
     model: str
     options: dict[str, str]
@@ -80,4 +81,4 @@ class Diagnosis(Record):
 
     def to_json(self) -> str:
         """Return a file's text."""
-        return self.model_dump_json(indent=2, by_alias=True) + "\n"
+        return self.model_dump_json(indent=2) + "\n"

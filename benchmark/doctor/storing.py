@@ -1,10 +1,21 @@
 """Where verdicts are kept: in the provenance of the run whose model was examined."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.datasets import SampleSource
+from eidolon.benchmark.doctor.examine import Examination, check_examinable, examine
 from eidolon.benchmark.doctor.records import Diagnosis
-from eidolon.benchmark.run_folder import first_difference, held_record, read_record, write_atomically
+from eidolon.benchmark.pipeline import Generation, Run
+from eidolon.benchmark.run_folder import (
+    check_folder,
+    first_difference,
+    held_record,
+    read_record,
+    write_atomically,
+)
+from eidolon.models.registry import resolve
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 
@@ -45,3 +56,19 @@ def write(diagnosis: Diagnosis, path: Path) -> None:
         write_atomically(path, diagnosis.to_json())
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+def examine_run(run: Run, generation: Generation, source: SampleSource) -> Diagnosis:
+    """Return the verdicts on a run's model: those that its folder has, or new ones, from images of its own."""
+    earlier = check_folder(run.path, run.config)
+    if earlier is not None and earlier.provenance.doctor is not None:
+        return earlier.provenance.doctor
+    model = run.config["model"]
+    what = Examination(source, seed=run.seed)
+    return examine(resolve(model["name"]), model["options"], what, generation.loaded())
+
+
+def check_all_examinable(runs: Iterable[Run]) -> None:
+    """Raise a UserError if the model of a run cannot be examined, before the first is."""
+    for run in runs:
+        check_examinable(resolve(run.config["model"]["name"]))
