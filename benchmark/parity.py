@@ -15,7 +15,7 @@ import numpy as np
 from eidolon.benchmark.doctor.records import Difference
 from eidolon.benchmark.pipeline import collect
 from eidolon.models.base import Model, Request
-from eidolon.models.generated_text import token_ends
+from eidolon.models.generated_text import token_ends, token_log
 from eidolon.scorers.types import Record, Response
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Reference:
 
 def as_reference(model: Model) -> Reference | None:
     """Return the model as one that tells log-probabilities, None where it can't."""
-    if not hasattr(model, "token_log") or not hasattr(model, "prepare"):
+    if not hasattr(model, "tokenizer"):  # spares those that need no torch its import
         return None
     from eidolon.models.teacher_forcing import check
     from eidolon.models.transformers_backend import TransformersModel
@@ -99,19 +99,12 @@ def as_reference(model: Model) -> Reference | None:
 
 
 def ask(model: Model, requests: Sequence[Request], *, batch: int, name: str = "model") -> list[Answered]:
-    """Have requests answered in batches, in their order; with tokens where the model keeps them (`token_log`)."""
+    """Have requests answered in batches, in their order; with tokens where the backend notes them."""
     answered: list[Answered] = []
     for start in range(0, len(requests), batch):
         asked = requests[start : start + batch]
-        tokens: dict[tuple[str, int], Tokens] = {}
-        logs = hasattr(model, "token_log")
-        if logs:
-            model.token_log = tokens  # type: ignore[attr-defined]
-        try:
+        with token_log() as tokens:
             found = collect(name, asked, model.generate(asked))
-        finally:
-            if logs:
-                model.token_log = None  # type: ignore[attr-defined]
         for request in asked:
             key = request.sample_id, request.generation
             answered.append(Answered(request, found[key], tokens.get(key)))

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.devices import choose_device, choose_dtype
-from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.models.generated_text import log_tokens, split_reasoning, token_ends
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
 from eidolon.scorers.errors import UserError
@@ -71,8 +71,6 @@ class TransformersModel:
             {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
-        self.token_log: dict[tuple[str, int], tuple[int, ...]] | None = None
-        """Where somebody puts a dict: the generated tokens by (sample id, generation), without what ended them."""
 
     @property
     def name(self) -> str:
@@ -188,8 +186,7 @@ class TransformersModel:
         length = next((i for i, token in enumerate(row) if token in stops), None)
         finish: FinishReason = "length" if length is None else "stop"
         tokens = row[:length]
-        if self.token_log is not None:
-            self.token_log[request.sample_id, request.generation] = tuple(tokens)
+        log_tokens(request, tokens)
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         ends = token_ends(self._tokenizer, tokens, text)
         answer = split_reasoning(text)
