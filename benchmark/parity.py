@@ -30,7 +30,7 @@ Measured on the shipped models, the log-probability of the same token alone and 
 3e-6 in float32, 0.006 in float16 and 0.05 in bfloat16. A gap has two such errors; the rest is room for larger
 models, of which float32, whose errors are far below any real fault, is given most."""
 EXCERPT = 24
-"""Characters of each text that are shown at a difference."""
+"""Characters of each text that are shown, from the word on that differs."""
 
 Tokens = tuple[int, ...]
 
@@ -294,7 +294,8 @@ def common(one: Sequence[Any], other: Sequence[Any]) -> int:
 def _shown(response: Response, character: int) -> str:
     if response.response is None:
         return f"(failed: {response.error})"
-    rest = response.response[character : character + EXCERPT]
+    start = response.response.rfind(" ", 0, character) + 1
+    rest = response.response[start : start + EXCERPT] if character < len(response.response) else ""
     return rest or f"(ends: {response.finish_reason})"
 
 

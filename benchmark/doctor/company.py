@@ -35,8 +35,12 @@ def padding(subject: Subject) -> Check:
 
 def order(subject: Subject) -> Check:
     """The batch in another order: the answers must come in that order too, each with its own picture."""
-    turned = subject.ask(subject.requests[::-1])[::-1]
-    return judge("image order", [compare(subject.together, turned, subject.reference)])
+    places = range(subject.n)
+    # Neither turned round nor rotated: pictures that are would stay with the same wrong prompts.
+    shuffled = [*places[1::2], *places[::2][::-1]]
+    answers = subject.ask([subject.requests[i] for i in shuffled])
+    expected = [subject.together[i] for i in shuffled]
+    return judge("image order", [compare(expected, answers, subject.reference)])
 
 
 def noise(reference: Reference, answers: Sequence[Answered]) -> float:
