@@ -62,6 +62,8 @@ def doctor(
     ):
         if value < least:
             raise UserError(f"{flag} {value}: must be at least {least}")
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out {out}: cannot be written (no such folder)")
     options = parse_options(model_option or [], "-M")
     against_options = parse_options(against_option or [], "-A")
     if against is None and against_options:

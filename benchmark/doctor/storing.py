@@ -15,17 +15,20 @@ from eidolon.benchmark.run_folder import (
     read_record,
     write_atomically,
 )
-from eidolon.models.registry import resolve
+from eidolon.models.registry import content_hash, resolve
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 
 
 def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
-    """Return name and options of a run's model; a run without one is a UserError."""
+    """Return name and options of a run's model; a run without one, or whose model has changed, is a UserError."""
     config = read_record(path).config
     if config.get("verb") != "run":
         raise UserError(f"--run {path}: scores responses that exist already; it has no model to examine")
-    return config["model"]["name"], dict(config["model"]["options"])
+    name = config["model"]["name"]
+    if (files := content_hash(resolve(name))) != config["sha256"]["model_files"]:
+        raise _changed(path, "files", files, config["sha256"]["model_files"])
+    return name, dict(config["model"]["options"])
 
 
 def store(path: Path, diagnosis: Diagnosis) -> None:
@@ -43,11 +46,14 @@ def store(path: Path, diagnosis: Diagnosis) -> None:
             "described": diagnosis.described if record.model is None else record.model,
         }
         if difference := first_difference(here, there):
-            field, now, then = difference
-            raise UserError(
-                f"--run {path}: its model is another by now: {field} is {excerpt(now)} and was {excerpt(then)}"
-            )
+            raise _changed(path, *difference)
         record.provenance.doctor = diagnosis
+
+
+def _changed(path: Path, field: str, now: object, then: object) -> UserError:
+    return UserError(
+        f"--run {path}: its model is another by now: {field} is {excerpt(now)} and was {excerpt(then)}"
+    )
 
 
 def write(diagnosis: Diagnosis, path: Path) -> None:
