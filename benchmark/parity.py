@@ -6,7 +6,7 @@ say log-probabilities tells whether it is a near-tie there. What isn't one has a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ class Reference:
     """A model in this process that tells how likely tokens are, and which gap counts as a tie."""
 
     model: "TransformersModel"
-    tolerance: float = field(default=0.0)
+    tolerance: float = 0.0
     """Nats; 0 for that of the model's precision."""
 
     @property

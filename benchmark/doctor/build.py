@@ -1,11 +1,15 @@
 """Checks of what was loaded: its weights, its precision, its cache, and whether another program answers alike."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from eidolon.benchmark.doctor.records import Check
 from eidolon.benchmark.doctor.subject import Subject
 from eidolon.benchmark.doctor.verdicts import judge, not_applicable
-from eidolon.benchmark.parity import as_reference, ask, compare, forced
+from eidolon.benchmark.parity import NEAR_TIE, Answered, as_reference, ask, compare, forced
+from eidolon.models.base import Model
+from eidolon.scorers.errors import UserError
 
 PREFIX_CACHE_OPTION = {"vllm": "prefix_caching"}
 """By backend that can keep the state of a prompt's beginning for other prompts: the option that lets it."""
@@ -46,24 +50,54 @@ def precision(subject: Subject) -> Check:
         return not_applicable("precision", "all of it is float32", figures)
     import torch
 
+    answered = subject.together
     try:
-        full = subject.twin({option: FULL})
-        answers = ask(full, subject.requests, batch=subject.n, name=subject.name)
-    except torch.OutOfMemoryError:
-        return not_applicable("precision", "there is no memory for the same model in float32", figures)
+        with _twin(subject, {option: FULL}) as full:
+            return _against_full(subject, full, answered, problems, figures)
+    except (UserError, torch.OutOfMemoryError) as error:
+        return not_applicable("precision", f"the same model in float32 cannot be had: {error}", figures)
+
+
+def _against_full(
+    subject: Subject,
+    full: Model,
+    coarse: Sequence[Answered],
+    problems: list[str],
+    figures: dict[str, int | float | str],
+) -> Check:
+    answers = ask(full, subject.requests, batch=subject.n, name=subject.name)
+    dtype = str(subject.described.get("dtype"))
     # The gap is the full model's, the tolerance that of the coarser one.
-    tolerance = subject.reference.near_tie if subject.reference else 0.0
-    finer = as_reference(full)
-    if finer and subject.own and (told := [a for a in answers if a.tokens]):
-        figures["noise"] = moved = float(
-            (forced(finer.model, told) - forced(subject.own.model, told)).abs().max()
-        )
-        if not moved <= (most := PRECISION_NOISE[str(subject.described["dtype"])]):
+    finer = as_reference(full) or subject.reference
+    finer = finer and replace(finer, tolerance=NEAR_TIE.get(dtype, 0.0))
+    told = [a for a in answers if a.tokens]
+    if finer and finer.model is full and subject.own and told:
+        moved = float((forced(finer.model, told) - forced(subject.own.model, told)).abs().max())
+        figures["noise"] = moved
+        if not moved <= PRECISION_NOISE[dtype]:
             problems.append(
-                f"log-probabilities of the same text move by {moved:.3g} nats, more than {most:g}: more than rounding"
+                f"log-probabilities of the same text move by {moved:.3g} nats, more than {PRECISION_NOISE[dtype]:g}: "
+                "more than rounding"
             )
-    finer = finer and replace(finer, tolerance=tolerance)
-    return judge("precision", [compare(answers, subject.together, finer)], problems, figures)
+    return judge("precision", [compare(answers, coarse, finer)], problems, figures)
+
+
+@contextmanager
+def _twin(subject: Subject, options: Mapping[str, str]) -> Iterator[Model]:
+    """Load the model with other options. Engines that take a device for themselves are let go of before and after."""
+    assert subject.twin is not None
+    _close(subject.model)
+    twin = subject.twin(options)
+    try:
+        yield twin
+    finally:
+        _close(twin)
+
+
+def _close(model: Model) -> None:
+    close = getattr(model, "close", None)
+    if callable(close):
+        close()
 
 
 def _state_types(subject: Subject) -> list[str]:
@@ -88,10 +122,10 @@ def prefix_cache(subject: Subject) -> Check:
     option = PREFIX_CACHE_OPTION.get(subject.backend)
     if option is None or subject.twin is None:
         return not_applicable("prefix cache", "the backend keeps none between requests")
-    with_cache, without = (subject.twin({option: value}) for value in ("true", "false"))
-    plain = ask(without, subject.requests, batch=subject.n, name=subject.name)
-    cold = ask(with_cache, subject.requests, batch=subject.n, name=subject.name)
-    warm = ask(with_cache, subject.requests, batch=subject.n, name=subject.name)
+    with _twin(subject, {option: "false"}) as without:
+        plain = ask(without, subject.requests, batch=subject.n, name=subject.name)
+    with _twin(subject, {option: "true"}) as cache:
+        cold, warm = (ask(cache, subject.requests, batch=subject.n, name=subject.name) for _ in range(2))
     return judge("prefix cache", [compare(plain, found, subject.reference) for found in (cold, warm)])
 
 

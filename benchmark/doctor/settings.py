@@ -17,26 +17,26 @@ TEMPERATURE = 1.0
 
 def length(subject: Subject) -> Check:
     """A low limit on new tokens: it must be kept, and the answer be the beginning of the longer one."""
-    asked = [_with(r, max_new_tokens=SHORT) for r in subject.requests]
-    short = subject.ask(asked)
-    beyond = [a for a in short if _too_long(a)]
-    problems = [f"{len(beyond)} answers are longer than {SHORT} tokens"] if beyond else []
-    begun = [_beginning(long, s) for long, s in zip(subject.together, short, strict=True)]
+    limit = min(SHORT, subject.requests[0].decoding.max_new_tokens)
+    short = subject.ask([_with(r, max_new_tokens=limit) for r in subject.requests])
+    beyond = [a for a in short if _too_long(a, limit)]
+    problems = [f"{len(beyond)} answers are longer than {limit} tokens"] if beyond else []
+    begun = [_beginning(long, s, limit) for long, s in zip(subject.together, short, strict=True)]
     unsaid = sum(a.response.completion_tokens is None for a in short)
-    figures = {"limit": SHORT, **({"answers without a count of tokens": unsaid} if unsaid else {})}
+    figures = {"limit": limit, **({"answers without a count of tokens": unsaid} if unsaid else {})}
     return judge("length", [compare(begun, short, subject.reference)], problems, figures)
 
 
-def _too_long(answer: Answered) -> bool:
+def _too_long(answer: Answered, limit: int) -> bool:
     told = answer.response.completion_tokens
     # A token holds no more than a word: a rough bound, where the model does not count.
-    return (len((answer.response.response or "").split()) if told is None else told) > SHORT
+    return (len((answer.response.response or "").split()) if told is None else told) > limit
 
 
-def _beginning(long: Answered, short: Answered) -> Answered:
+def _beginning(long: Answered, short: Answered, limit: int) -> Answered:
     """Return the long answer cut where the short one should have been."""
     text, shown = long.response.response or "", short.response.response or ""
-    tokens = None if long.tokens is None else long.tokens[:SHORT]
+    tokens = None if long.tokens is None else long.tokens[:limit]
     if tokens is not None and short.tokens is not None:
         same = tokens == short.tokens
     else:

@@ -163,14 +163,16 @@ def test_precision_of_a_backend_that_does_not_say(asked: list[Request], sound: T
 
 
 def test_no_memory_for_float32(asked: list[Request]) -> None:
-    def too_large(options: Mapping[str, str]) -> Model:
-        raise torch.OutOfMemoryError("40 GiB")
+    """Told in either way; the check says so rather than ending the examination."""
+    coarse = TransformersModel(SMALL, dtype="bfloat16")
+    for error in (torch.OutOfMemoryError("40 GiB wanted"), UserError("40 GiB wanted")):
 
-    found = build.precision(subject(TransformersModel(SMALL, dtype="bfloat16"), asked, twin=too_large))
-    assert (found.verdict, found.detail) == (
-        "not applicable",
-        "there is no memory for the same model in float32",
-    )
+        def too_large(options: Mapping[str, str], error: Exception = error) -> Model:
+            raise error
+
+        found = build.precision(subject(coarse, asked, twin=too_large))
+        assert found.verdict == "not applicable"
+        assert found.detail == "the same model in float32 cannot be had: 40 GiB wanted"
 
 
 class Cached:
@@ -179,6 +181,10 @@ class Cached:
     def __init__(self, model: TransformersModel, leaky: bool) -> None:
         self._model, self._leaky = model, leaky
         self._met: set[str] = set()
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         for request in requests:
@@ -190,17 +196,20 @@ class Cached:
 
 @pytest.mark.parametrize("leaky", [False, True])
 def test_prefix_cache(asked: list[Request], sound: TransformersModel, leaky: bool) -> None:
-    given: list[Mapping[str, str]] = []
+    loaded: list[tuple[Mapping[str, str], Cached]] = []
+    own = Cached(sound, False)
 
     def twin(options: Mapping[str, str]) -> Model:
-        given.append(options)
-        return Cached(sound, leaky and options["prefix_caching"] == "true")
+        assert all(model.closed for model in (own, *(model for _, model in loaded))), (
+            "a device holds one engine"
+        )
+        loaded.append((options, Cached(sound, leaky and options["prefix_caching"] == "true")))
+        return loaded[-1][1]
 
-    found = build.prefix_cache(
-        subject(Cached(sound, False), asked, "vllm", twin=twin, reference=as_reference(sound))
-    )
+    found = build.prefix_cache(subject(own, asked, "vllm", twin=twin, reference=as_reference(sound)))
     assert found.verdict == ("differs" if leaky else "ok")
-    assert given == [{"prefix_caching": "true"}, {"prefix_caching": "false"}]
+    assert [options for options, _ in loaded] == [{"prefix_caching": "false"}, {"prefix_caching": "true"}]
+    assert all(model.closed for _, model in loaded)
     if leaky:
         assert (found.equal, found.near_ties) == (0, False)
 
@@ -298,3 +307,9 @@ def test_requests_need_two_pictures() -> None:
     source = scenes(1)
     with pytest.raises(UserError, match="has 1 readable images"):
         make_requests(source, 8, max_new_tokens=8, seed=0)
+
+
+def test_a_limit_below_the_short_one(sound: TransformersModel, asked: list[Request]) -> None:
+    few = [replace(r, decoding=replace(r.decoding, max_new_tokens=3)) for r in asked]
+    found = settings.length(subject(sound, few))
+    assert (found.verdict, found.figures) == ("ok", {"limit": 3})
