@@ -15,7 +15,8 @@ import numpy as np
 from eidolon.benchmark.doctor.records import Difference
 from eidolon.benchmark.pipeline import collect
 from eidolon.models.base import Model, Request
-from eidolon.models.generated_text import token_ends, token_log
+from eidolon.models.generated_text import token_ends
+from eidolon.models.token_log import token_log
 from eidolon.scorers.types import Record, Response
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.devices import choose_device, choose_dtype
-from eidolon.models.generated_text import log_tokens, split_reasoning, token_ends
+from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
+from eidolon.models.token_log import log_tokens
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import FinishReason, Response
 

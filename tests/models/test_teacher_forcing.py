@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.base import Decoding, Request
-from eidolon.models.generated_text import token_log
 from eidolon.models.shipped import shipped_models
 from eidolon.models.teacher_forcing import Chunk, prompt_cache, recurrent_states, teacher_force
+from eidolon.models.token_log import token_log
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
 from tests.models.hybrid import HybridModel, picture
