@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
@@ -84,6 +85,8 @@ class Run:
     resamples: int
     probe: Probe | None = None
     """The questions, in the order of `keys`, where the responses are answers to some."""
+    doctor: Diagnosis | None = None
+    """What was found of the model before the run, where somebody asked."""
 
     def signature(self) -> str:
         """Return the line that goes beside every score of this run."""
@@ -227,6 +230,12 @@ class Generation:
         if self._model is None:
             self.crew.prepare(self)
 
+    def loaded(self) -> Model:
+        """Return the model, for a look at it before the run."""
+        self.prepare()
+        assert self._model is not None
+        return self._model
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
 
@@ -234,7 +243,7 @@ class Generation:
         once more, does not, so that nothing changes where nothing was gained.
         """
         self.prepare()
-        description = _description(self._loaded())
+        description = describe_model(self._loaded())
         # Sessions may differ in these two, as they may in how long they took.
         folder.describe_session(self.crew.size, description.pop("threads", None))
         folder.describe_model(description)
@@ -364,7 +373,8 @@ def collect(
     return found
 
 
-def _description(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> dict[str, Any]:
+    """Return what a model says of itself, as it comes back from a file; nothing of one that says nothing."""
     describe = getattr(model, "describe", None)
     described: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
     return described
@@ -377,6 +387,6 @@ def _record(run: Run) -> RunRecord:
         config=run.config,
         batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},
         sample_ids=[row.sample_id for row in run.samples],
-        provenance=provenance(),
+        provenance=provenance().model_copy(update={"doctor": run.doctor}),
         sessions=[new_session()],
     )

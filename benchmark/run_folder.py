@@ -29,6 +29,7 @@ from pydantic import (
     model_serializer,
 )
 
+from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -114,6 +115,8 @@ class Provenance(BaseModel):
     platform: str
     git_commit: str | None
     """Of the checkout Eidolon runs from, `+dirty` with uncommitted changes; null when it is installed."""
+    doctor: Diagnosis | None = None
+    """What `eidolon doctor` found of the run's model; null where nobody asked it."""
 
 
 class RunRecord(BaseModel):
@@ -311,6 +314,19 @@ def read_record(path: Path) -> RunRecord:
 
 
 @contextmanager
+def held_record(path: Path) -> Iterator[RunRecord]:
+    """Hold a run folder for a change to its record, which is written when the block ends."""
+    read_record(path)
+    with _locked(path):
+        record = read_record(path)
+        yield record
+        try:
+            RunFolder(path, record).save()
+        except OSError as error:
+            raise UserError(f"{path / RUN}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
 def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
     """Hold a run folder: locked, checked, its status kept true whatever happens inside.
 
@@ -322,6 +338,9 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         earlier = check_folder(path, fresh.config)
         record = fresh
         if earlier is not None:
+            # The verdicts on the model are kept in one place, and those of this session are the newer ones.
+            verdicts = fresh.provenance.doctor or earlier.provenance.doctor
+            earlier.provenance.doctor = fresh.provenance.doctor = verdicts
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})

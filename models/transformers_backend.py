@@ -14,6 +14,7 @@ from eidolon.models.devices import choose_device, choose_dtype
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
+from eidolon.models.token_log import log_tokens
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import FinishReason, Response
 
@@ -71,6 +72,30 @@ class TransformersModel:
             {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
+
+    @property
+    def name(self) -> str:
+        """The path or hub id it was loaded by."""
+        return self._name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._ids["eos_token_id"])
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; what it is does not matter."""
+        return self._ids["pad_token_id"] or 0
+
+    def prepare(self, requests: Sequence[Request]) -> Any:
+        """Return what the model is called with for a batch, on its device, padded on the left."""
+        return self._inputs(requests)
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -163,6 +188,7 @@ class TransformersModel:
         length = next((i for i, token in enumerate(row) if token in stops), None)
         finish: FinishReason = "length" if length is None else "stop"
         tokens = row[:length]
+        log_tokens(request, tokens)
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         ends = token_ends(self._tokenizer, tokens, text)
         answer = split_reasoning(text)

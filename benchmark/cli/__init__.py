@@ -1,7 +1,7 @@
 """The command line: one file a verb, imported when it is asked for.
 
-Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored; 130 interrupted; 1 a bug, with
-its traceback.
+Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored, or the doctor found something; 130
+interrupted; 1 a bug, with its traceback.
 """
 
 import io
@@ -23,6 +23,7 @@ VERBS = {
     "score": "eidolon.benchmark.cli.score:score",
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
+    "doctor": "eidolon.benchmark.cli.doctor:doctor",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
     "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
