@@ -10,6 +10,7 @@ session asks for it again, with the seed it had, and puts the answer in its plac
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
@@ -58,6 +60,7 @@ JUDGE_BATCH = 256
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
 
+_log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -133,7 +136,8 @@ def execute(run: Run, producer: Producer) -> Scores:
         judgements = judge_responses(run, folder, responses.records)
         if run.probe:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
-        scores = score_judgements(run, responses.records, judgements)
+        with timed("scored", responses=len(run.keys)):
+            scores = score_judgements(run, responses.records, judgements)
         report = render_report(
             run.name,
             scores,
@@ -161,8 +165,10 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
         for batch in judgements.batches:
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
-            found = decide(run.judge, run.judge.judge(batched), evidence)
-            judgements.append(found)
+            with timed("batch judged", batch=batch, responses=len(batched)) as counted:
+                found = decide(run.judge, run.judge.judge(batched), evidence)
+                judgements.append(found)
+                counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             if progress is not None:
                 progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
     return judgements.records
@@ -222,7 +228,8 @@ class Generation:
     def prepare(self) -> None:
         """Load the model."""
         if self._model is None:
-            self._model = self._load()
+            with timed("model loaded", model=self._name):
+                self._model = self._load()
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
@@ -304,11 +311,14 @@ def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | flo
 
 
 def _show(progress: Meter, answers: Sequence[Response]) -> None:
-    progress.advance(
-        len(answers),
-        sum(answer.completion_tokens or 0 for answer in answers),
-        sum(answer.error is not None for answer in answers),
-    )
+    tokens = sum(answer.completion_tokens or 0 for answer in answers)
+    failed = [answer for answer in answers if answer.error is not None]
+    progress.advance(len(answers), tokens, len(failed))
+    counted = {"responses": len(answers), "tokens": tokens, "failed": len(failed), "done": progress.done}
+    _log.info("batch answered", extra={"fields": counted})
+    for answer in failed:
+        what = {"sample": answer.sample_id, "generation": answer.generation, "reason": answer.error}
+        _log.warning("response failed", extra={"fields": what})
 
 
 def _reason(error: Exception) -> str:

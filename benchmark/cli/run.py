@@ -178,6 +178,6 @@ def run(
 
         show(probed, console)
     for path in (*scores, plan.out / leaderboard.FILE):
-        console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
     return report_unscored(shares, settings.max_unscored)
