@@ -37,7 +37,7 @@ def tally(folder: Path, keys: Iterable[tuple[str, int]]) -> Tally:
     doubled = 0
     reasons: dict[tuple[str, int], str | None] = {}
     for name in FILES:
-        lines = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in (folder / name).read_bytes().splitlines()]
         found = Counter((line["sample_id"], line["generation"]) for line in lines)
         assert not found.keys() - set(wanted), "a sample that nobody asked for"
         lost |= {key for key in wanted if key not in found}

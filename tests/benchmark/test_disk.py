@@ -161,7 +161,7 @@ def test_a_disk_that_is_really_full(
             assert small_disk is not None
             narrow = only(small_disk, 3 * step)
         else:
-            narrow = no_larger_than(1 + 1_500 * step)
+            narrow = no_larger_than(1 + step * max(map(len, calm.values())) // 10)
         with narrow:
             result = cli(*command, out)
         if result.code == 0:

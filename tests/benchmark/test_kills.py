@@ -137,7 +137,7 @@ def kill_at_random(
         assert hit.total() < most, hit
         out = killer.folder / f"life-{life}"
         code, _ = killer.run(
-            *command, "--out", out.name, slow=True, after_s=dice.uniform(0.02, 1.02) * seconds
+            *command, "--out", out.name, slow=True, after_s=dice.triangular(0.05, 1.1, 0.9) * seconds
         )
         assert code in (0, KILLED), killer.log()
         if code == KILLED:
