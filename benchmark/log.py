@@ -81,9 +81,10 @@ def to_file(path: Path) -> Iterator[None]:
     """
     shown = [h.level for h in logging.getLogger().handlers if isinstance(h, _StderrHandler)]
     level = min([logging.INFO, *shown])
-    try:
+    handler = None
+    with suppress(OSError):
         handler = _FileHandler(path, level)
-    except OSError:
+    if handler is None:
         yield
         return
     try:

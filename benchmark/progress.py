@@ -89,7 +89,7 @@ class Meter:
 
 
 class _Words(ProgressColumn):
-    def render(self, task: Task) -> Meter:  # type: ignore[override]
+    def render(self, task: Task) -> Meter:
         meter: Meter = task.fields["meter"]
         return meter
 

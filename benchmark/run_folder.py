@@ -30,7 +30,7 @@ from pydantic import (
     model_serializer,
 )
 
-from eidolon.benchmark.log import to_file
+from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -360,7 +360,8 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
 
 def new_session() -> Session:
     """Describe this process, for the run's record."""
-    return Session(started=_now(), command=shlex.join(sys.argv), host=socket.gethostname(), pid=os.getpid())
+    command = without_secrets(shlex.join(sys.argv))
+    return Session(started=_now(), command=command, host=socket.gethostname(), pid=os.getpid())
 
 
 def provenance() -> Provenance:
@@ -444,8 +445,8 @@ def _end(folder: RunFolder, status: Status, error: str | None) -> None:
     fields = {"status": status, **({"error": error} if error else {})}
     # The command line says the error in its own words.
     level = logging.INFO if status == "success" else logging.ERROR
-    _log.log(level, "session ended", extra={"fields": fields, "told": True})
     folder.save()
+    _log.log(level, "session ended", extra={"fields": fields, "told": True})
 
 
 def _now() -> str:

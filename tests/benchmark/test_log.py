@@ -144,6 +144,7 @@ def test_keys_are_in_no_file_and_no_line(
     other = 'hf_"quoted\\secret-42'
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", other)
+    monkeypatch.setattr(sys, "argv", ["eidolon", "run", f"--typed-by-mistake={KEY}"])
     caplog.set_level(logging.DEBUG)
     with chat_server(lambda number, _: Answer(500, f"key {KEY} and {other}".encode())) as server:
         result = cli(
