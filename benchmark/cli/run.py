@@ -227,6 +227,6 @@ def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
 
         show(probed, console)
     for path in (*scores, plan.out / leaderboard.FILE):
-        console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
     return max(report_unscored(shares, max_unscored), report_failed(failed))
