@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.cached_model import CachedModel
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
@@ -242,11 +243,13 @@ class Generation:
                 if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
+                _keep(model, folder)
                 _count_usage(model, folder, used)
                 _show(progress, answers)
             for batch in responses.batches:
                 answers = self._answer(model, keys[responses.span(batch)])
                 responses.append(answers)
+                _keep(model, folder)
                 _count_usage(model, folder, used)
                 _show(progress, answers)
 
@@ -295,6 +298,12 @@ def transient_failures(responses: BatchFile[Response]) -> dict[int, list[tuple[s
 
 def _passes(response: Response) -> bool:
     return response.transient and response.error is not None
+
+
+def _keep(model: Model, folder: RunFolder) -> None:
+    """Let a model keep for other runs what is in this one's folder now."""
+    if isinstance(model, CachedModel):
+        folder.record.sessions[-1].cache = model.keep()
 
 
 def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | float]) -> None:

@@ -98,6 +98,9 @@ class Session(BaseModel):
     pid: int
     provenance: "Provenance | None" = None
     """What this session ran on, where that is not what the run's record says."""
+    cache: dict[str, int] | None = None
+    """`hits`: responses that an earlier run's cache gave; `misses`: those that the model was asked for. Null where
+    there was no cache, or nothing to answer."""
 
 
 class Provenance(BaseModel):

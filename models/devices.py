@@ -1,5 +1,7 @@
 """Where a model runs, and in which precision, from what the user said."""
 
+from typing import Any
+
 import torch
 
 from eidolon.scorers.errors import UserError
@@ -30,3 +32,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16
     return torch.bfloat16
+
+
+def device_identity(device: torch.device) -> dict[str, Any]:
+    """Return what of a device decides how sums are rounded: its kind, not its number."""
+    found: dict[str, Any] = {"device": device.type, "matmul": torch.get_float32_matmul_precision()}
+    if device.type == "cpu":
+        found |= {"cpu": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+    elif device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found

@@ -1,7 +1,9 @@
 """Fixtures that any test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -9,6 +11,23 @@ from hypothesis import settings
 # What a test may take depends on what else the machine does; nothing here is tested for speed by hypothesis.
 settings.register_profile("eidolon", deadline=None)
 settings.load_profile("eidolon")
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the user's response cache out of the tests; what no single test runs has one of its own."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EIDOLON_CACHE", str(folder / "shared"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(_own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a response cache that is empty when the test begins, so that models are really asked."""
+    folder = _own_cache / uuid4().hex
+    monkeypatch.setenv("EIDOLON_CACHE", str(folder))
+    return folder
+
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
 
