@@ -29,6 +29,7 @@ from pydantic import (
     model_serializer,
 )
 
+from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -138,6 +139,8 @@ class RunRecord(BaseModel):
     provenance: Provenance
     """Of the first session."""
     sessions: list[Session]
+    files: dict[str, str] | None = None
+    """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
 RecordT = TypeVar("RecordT", Response, Judgement)
@@ -319,7 +322,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
-        record.status = "started"
+        record.status, record.files = "started", None
         folder = RunFolder(path, record)
         try:
             folder.save()
@@ -343,7 +346,15 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         except BaseException:
             _end(folder, "error", traceback.format_exc())
             raise
+        folder.record.files = file_hashes(path)
         _end(folder, "success", None)
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
+    files = (file for file in path.iterdir() if file.is_file())
+    names = (file.name for file in files if file.suffix == ".jsonl" or file.name in (SCORES, REPORT))
+    return {name: file_sha256(path / name) for name in sorted(names)}
 
 
 def new_session() -> Session:

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eidolon.models.base import FileDigest
 from eidolon.models.response_lines import user_path
+
+if TYPE_CHECKING:
+    from eidolon.models.base import FileDigest
 
 LIBRARIES = (
     "torch",
@@ -43,7 +45,7 @@ CLOCK = b"strftime_now"
 _TEMPLATES = ("*.jinja", "chat_template.json", "tokenizer_config.json", "processor_config.json")
 
 
-def checkpoint_identity(target: str, revision: str, digest: FileDigest) -> dict[str, Any] | None:
+def checkpoint_identity(target: str, revision: str, digest: "FileDigest") -> dict[str, Any] | None:
     """Return what names the content of a checkpoint: its files' hashes, or the commit of a Hub repository.
 
     None for an adapter and for a template that asks for the date.
