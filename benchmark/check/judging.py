@@ -6,6 +6,7 @@ Only judges that read by rules are made from what a folder says: others would lo
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eidolon.benchmark.check.findings import CannotTell, Differs
 from eidolon.benchmark.check.folder import Folder
@@ -75,7 +76,7 @@ def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
     if options is None:
         options = _from_signature(recorded.name, recorded.signature)
     try:
-        judge = make_judge(recorded.name, options)
+        judge = _made(recorded.name, tuple(sorted(options.items())))
     except UserError as error:
         raise CannotTell(f"judge {excerpt(recorded.name)} cannot be made here: {error}") from error
     if judge.signature() != recorded.signature:
@@ -122,6 +123,12 @@ def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
     here = decide(judge, judge.judge(responses), [known[r.sample_id] for r in responses])
     _compare(here, there)
     return f"{judge.signature()} says the same of all {len(here)} responses"
+
+
+@lru_cache(maxsize=4)
+def _made(name: str, options: tuple[tuple[str, str], ...]) -> Judge:
+    """Make a judge once for all checks and runs: they keep nothing of what they have read."""
+    return make_judge(name, dict(options))
 
 
 def _from_signature(name: str, signature: str) -> dict[str, str]:

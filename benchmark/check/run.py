@@ -102,10 +102,12 @@ def _look(check: str, act: Callable[[], str]) -> Finding:
 
 def _scores(folder: Folder, how: How) -> list[Finding]:
     """Compute the scores again once, for all checks that stand on them."""
-    found: list[Recomputed] = []
+    found: list[tuple[Recomputed, dict[str, list[str]]]] = []
 
     def compute() -> str:
-        found.append(recompute(folder, how.judge_options))
+        there = folder.scores()
+        here = recompute(folder, how.judge_options)
+        found.append((here, differences(here, there)))
         return ""
 
     checks = (*PARTS_OF_SCORES, "signature")
@@ -115,13 +117,8 @@ def _scores(folder: Folder, how: How) -> list[Finding]:
             Finding.make(check, failed.verdict if check == failed.check else "not checkable", failed.detail)
             for check in checks
         ]
-    here = found[0]
-    differing = _differing(here, folder)
+    here, differing = found[0]
     return [_look(check, lambda check=check: _told(check, here, folder, differing)) for check in checks]  # type: ignore[misc]
-
-
-def _differing(here: Recomputed, folder: Folder) -> dict[str, list[str]]:
-    return differences(here, folder.scores())
 
 
 def _told(check: str, here: Recomputed, folder: Folder, differing: Mapping[str, Sequence[str]]) -> str:
@@ -164,7 +161,7 @@ def _check_versions(folder: Folder) -> str:
         name: (there.packages.get(name, "none"), here.packages.get(name, "none"))
         for name in dict.fromkeys([*there.packages, *here.packages])
     }
-    other = [f"{excerpt(name)} {excerpt(old)} (here {new})" for name, (old, new) in named.items() if old != new]
+    other = [f"{name} {old} (here {new})" for name, (old, new) in named.items() if old != new]
     if other:
         raise CannotTell(f"made with {', '.join(other)}")
     return "the same as here"

@@ -160,4 +160,4 @@ def _pillow(folder: Folder) -> str | None:
     from eidolon.models.identity import versions
 
     there, here = folder.record.provenance.packages.get("pillow"), versions(("pillow",)).get("pillow")
-    return None if there == here else f"pictures take Pillow {excerpt(there)}, here is {here}"
+    return None if there == here else f"the pictures' files take Pillow {there}, here is {here}"
