@@ -1,5 +1,6 @@
 """A model in front of which earlier answers stand: it is loaded when something is asked for the first time."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,10 @@ class CachedModel:
     def keep(self) -> dict[str, int]:
         """Keep the answers since the last call, which are safe in a run folder now; return hits and misses so far."""
         if self._keeps and (self._new or self._used):
-            fields = {key: response.model_dump(exclude={*IDS}) for key, response in self._new.items()}
+            fields = {
+                key: json.loads(response.model_dump_json(exclude={*IDS}))  # what a file would hold of it
+                for key, response in self._new.items()
+            }
             self._cache.store(self._id, fields, self._used)
         self._new, self._used = {}, []
         return {"hits": self._hits, "misses": self._misses}
@@ -110,7 +114,9 @@ class CachedModel:
     def _mistrust(self) -> None:
         """Do without the cache: what was loaded is not what was looked up."""
         if self._hits:
-            raise UserError(f"--model {self._called.name}: was changed while the run went on; run the command again")
+            raise UserError(
+                f"--model {self._called.name}: was changed while the run went on; run the command again"
+            )
         self._keeps = False
         self._described = None
 

@@ -113,7 +113,13 @@ class RunConfig(Settings):
         return PROBE_DEFAULTS | fields if probes else fields
 
 
-FLAGS = {"cache": "--no-cache", "models": "--model", "model_options": "-M", "dataset_options": "-D", "metrics": "--metric"}
+FLAGS = {
+    "cache": "--no-cache",
+    "models": "--model",
+    "model_options": "-M",
+    "dataset_options": "-D",
+    "metrics": "--metric",
+}
 """The flags that are not their field's name with dashes."""
 
 

@@ -345,7 +345,9 @@ class ResponseCache:
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what is stored is no JSON
             self.works = False
             logger.warning(
-                "the response cache %s cannot be used (%s); the run goes on without it", self._file.path, error
+                "the response cache %s cannot be used (%s); the run goes on without it",
+                self._file.path,
+                error,
             )
             return otherwise
 
@@ -358,7 +360,9 @@ def remove(name: str | None) -> tuple[Path | None, int]:
     with _for_the_user(file):
         names = [kept.name for kept in file.kept()]
         if name is not None and name not in names:
-            raise UserError(f"--clear {name!r}: the cache has no model of this name{did_you_mean(name, names)}")
+            raise UserError(
+                f"--clear {name!r}: the cache has no model of this name{did_you_mean(name, names)}"
+            )
         return file.path, file.clear(name)
 
 

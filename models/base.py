@@ -101,9 +101,7 @@ class IdentifiedModel(Model, Protocol):
     """
 
     @classmethod
-    def identity(
-        cls, target: str, options: Mapping[str, str], digest: FileDigest
-    ) -> dict[str, Any] | None:
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
         """Return everything beside a request that can change its answer, JSON-ready; None: it cannot be known.
 
         Two models that could answer differently must differ here: weights, template, processor, every option,

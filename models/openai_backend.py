@@ -101,9 +101,7 @@ class OpenAIModel:
         self._endpoint.check()
 
     @classmethod
-    def identity(
-        cls, target: str, options: Mapping[str, str], digest: FileDigest
-    ) -> dict[str, Any] | None:
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
         """Return what is asked of whom; None unless the user names the model's state, which no server tells."""
         read = validate_options(Options, options)
         if read.revision is None:

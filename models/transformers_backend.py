@@ -74,9 +74,7 @@ class TransformersModel:
         self._image_marker = "" if self._has_template else self._find_image_marker()
 
     @classmethod
-    def identity(
-        cls, target: str, options: Mapping[str, str], digest: FileDigest
-    ) -> dict[str, Any] | None:
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
         """Return what decides the answers beside the requests; None where foreign code takes part."""
         read = validate_options(Options, options)
         if read.trust_remote_code:

@@ -12,6 +12,7 @@ from hypothesis import settings
 settings.register_profile("eidolon", deadline=None)
 settings.load_profile("eidolon")
 
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the user's response cache out of the tests; what no single test runs has one of its own."""

@@ -1,10 +1,11 @@
 """Whether the files of a folder are about the same samples, each once, and what they say of them agrees."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow, parsed, yes_no
 from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
-from eidolon.benchmark.check.findings import CannotTell, Differs
+from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder
 from eidolon.benchmark.existing import IMPORT_BATCH
 from eidolon.benchmark.probe.questions import QuestionRow
@@ -17,13 +18,14 @@ from eidolon.scorers.types import ImageId, Judgement, Response
 from eidolon.scorers.yes_no import POLICIES, strict
 
 Key = tuple[str, int]
+RowT = TypeVar("RowT", AnswerRow, WordRow)
 
 
 def check_samples(folder: Folder) -> str:
     """`run.json` and `samples.jsonl` list the same samples in the same order, each once, in batches that add up."""
     ids = folder.record.sample_ids
     if (twice := _first_twice(ids)) is not None:
-        raise Differs(f"run.json lists sample {excerpt(twice)} twice")
+        raise DifferenceError(f"run.json lists sample {excerpt(twice)} twice")
     if folder.kind in ("describe", "probe", "throne"):
         rows = folder.lines(SAMPLES, SampleRow)
         there = [row.sample_id for row in rows]
@@ -32,7 +34,9 @@ def check_samples(folder: Folder) -> str:
         images: dict[ImageId, tuple[str, ...]] = {}
         for number, row in enumerate(rows, 1):
             if images.setdefault(row.image_id, row.objects) != row.objects:
-                raise Differs(f"{SAMPLES}:{number}: image {excerpt(row.image_id)} has other objects before")
+                raise DifferenceError(
+                    f"{SAMPLES}:{number}: image {excerpt(row.image_id)} has other objects before"
+                )
     if folder.kind == "probe":
         asked = folder.lines(QUESTIONS, QuestionRow)
         _check_order([row.question_id for row in asked], ids, QUESTIONS)
@@ -41,7 +45,9 @@ def check_samples(folder: Folder) -> str:
     if folder.kind == "describe" and folder.settings.verb == "score":
         size = size if size == IMPORT_BATCH else 0
     if size < 1 or count != -(-keys // size):
-        raise Differs(f"run.json: {excerpt(count)} batches of {excerpt(size)} do not make {keys} responses")
+        raise DifferenceError(
+            f"run.json: {excerpt(count)} batches of {excerpt(size)} do not make {keys} responses"
+        )
     return f"{len(ids)} samples, each once"
 
 
@@ -57,28 +63,32 @@ def expected_keys(folder: Folder) -> list[Key]:
 def check_responses(folder: Folder) -> str:
     """Every sample has each of its responses once, in order; images and prompts are those of the run."""
     if folder.kind == "throne":
-        raise CannotTell("the run holds no responses, but answers of judges about them")
+        raise UncheckableError("the run holds no responses, but answers of judges about them")
     responses = folder.lines(RESPONSES, Response)
     keys = [(r.sample_id, r.generation) for r in responses]
     if (twice := _first_twice(keys)) is not None:
-        raise Differs(f"{RESPONSES}: sample {excerpt(twice[0])}, generation {twice[1]}, is there twice")
+        raise DifferenceError(
+            f"{RESPONSES}: sample {excerpt(twice[0])}, generation {twice[1]}, is there twice"
+        )
     _check_order(keys, expected_keys(folder), RESPONSES)
     if lacking := set(folder.record.sample_ids) - {sample_id for sample_id, _ in keys}:
-        raise Differs(f"{RESPONSES}: has no response to sample {excerpt(min(lacking))}")
-    known = {sample_id for sample_id in folder.record.sample_ids}
+        raise DifferenceError(f"{RESPONSES}: has no response to sample {excerpt(min(lacking))}")
+    known = set(folder.record.sample_ids)
     images = _images(folder)
     asked = dict(_prompts(folder))
     for number, response in enumerate(responses, 1):
         place = f"{RESPONSES}:{number}"
         if response.sample_id not in known:
-            raise Differs(f"{place}: sample {excerpt(response.sample_id)} is not one of the run")
+            raise DifferenceError(f"{place}: sample {excerpt(response.sample_id)} is not one of the run")
         if images.get(response.sample_id, response.image_id) != response.image_id:
-            raise Differs(f"{place}: image {excerpt(response.image_id)} is not that of the sample")
+            raise DifferenceError(f"{place}: image {excerpt(response.image_id)} is not that of the sample")
         if (response.response is None) == (response.error is None):
-            raise Differs(f"{place}: must have either a response or an error")
+            raise DifferenceError(f"{place}: must have either a response or an error")
         prompt = asked.get(response.sample_id, response.prompt)
         if response.prompt not in (None, prompt):
-            raise Differs(f"{place}: answers {excerpt(response.prompt)}, which is not what the run asked")
+            raise DifferenceError(
+                f"{place}: answers {excerpt(response.prompt)}, which is not what the run asked"
+            )
     failed = sum(response.error is not None for response in responses)
     return f"{len(responses)} responses to {len(known)} samples, {failed} of them errors"
 
@@ -86,7 +96,7 @@ def check_responses(folder: Folder) -> str:
 def check_judgements(folder: Folder) -> str:
     """Each response has one judgement, whose mentions are words of it; verdicts follow the truth."""
     if folder.kind in ("pope", "amber") or (folder.kind == "detection" and not folder.has(JUDGEMENTS)):
-        raise CannotTell("runs of this kind hold no judgements")
+        raise UncheckableError("runs of this kind hold no judgements")
     judgements = folder.lines(JUDGEMENTS, Judgement)
     keys = [(j.sample_id, j.generation) for j in judgements]
     if folder.kind == "throne":
@@ -99,16 +109,20 @@ def check_judgements(folder: Folder) -> str:
     for number, (judgement, response) in enumerate(zip(judgements, responses, strict=False), 1):
         place = f"{JUDGEMENTS}:{number}"
         if judgement.image_id != response.image_id:
-            raise Differs(f"{place}: image {excerpt(judgement.image_id)} is not that of the response")
+            raise DifferenceError(f"{place}: image {excerpt(judgement.image_id)} is not that of the response")
         if response.response is None and (judgement.unscored is None or judgement.mentions):
-            raise Differs(f"{place}: there is no response, and it is scored")
+            raise DifferenceError(f"{place}: there is no response, and it is scored")
         for mention in judgement.mentions:
             said = (response.response or "")[max(0, mention.start) : max(0, mention.end)]
             if said != mention.text:
-                raise Differs(f"{place}: {excerpt(mention.text)} does not stand at {mention.start} to {mention.end}")
+                raise DifferenceError(
+                    f"{place}: {excerpt(mention.text)} does not stand at {mention.start} to {mention.end}"
+                )
     for number, judgement in enumerate(judgements, 1):
         if images.get(judgement.sample_id, judgement.image_id) != judgement.image_id:
-            raise Differs(f"{JUDGEMENTS}:{number}: image {excerpt(judgement.image_id)} is not that of the sample")
+            raise DifferenceError(
+                f"{JUDGEMENTS}:{number}: image {excerpt(judgement.image_id)} is not that of the sample"
+            )
     told = _check_verdicts(folder, judgements)
     mentions = sum(len(judgement.mentions) for judgement in judgements)
     return f"{len(judgements)} judgements, {mentions} mentions{told}"
@@ -116,10 +130,15 @@ def check_judgements(folder: Folder) -> str:
 
 def check_answers(folder: Folder) -> str:
     """What was read in each answer, and in each word, is what is read there now."""
-    readers = {"probe": _questioned, "pope": _answered, "amber": _closed, "detection": _words}
+    readers: Mapping[str, Callable[[Folder], str]] = {
+        "probe": _questioned,
+        "pope": _answered,
+        "amber": _closed,
+        "detection": _words,
+    }
     reader = readers.get(folder.kind)
     if reader is None:
-        raise CannotTell("runs of this kind hold no answers to questions")
+        raise UncheckableError("runs of this kind hold no answers to questions")
     return reader(folder)
 
 
@@ -133,9 +152,11 @@ def _questioned(folder: Folder) -> str:
     for number, (question, sample, response) in enumerate(zip(questions, samples, responses, strict=True), 1):
         place = f"{QUESTIONS}:{number}"
         if question.image != sample.image_id:
-            raise Differs(f"{place}: image {excerpt(question.image)} is not that of the sample")
+            raise DifferenceError(f"{place}: image {excerpt(question.image)} is not that of the sample")
         if yes_no(question.category in sample.objects) != question.label:
-            raise Differs(f"{place}: the label is {question.label}, and the objects of the image say otherwise")
+            raise DifferenceError(
+                f"{place}: the label is {question.label}, and the objects of the image say otherwise"
+            )
         if response.response is None:
             continue
         expected = AnswerRow(
@@ -164,11 +185,12 @@ def _closed(folder: Folder) -> str:
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     rows = folder.lines(ANSWERS, AnswerRow) if folder.has(ANSWERS) else []
     free = folder.lines(FREE_FORM, FreeFormRow) if folder.has(FREE_FORM) else []
-    if {row.sample_id for row in (*rows, *free)} != responses.keys() or len(rows) + len(free) != len(responses):
-        raise Differs(f"{ANSWERS} and {FREE_FORM} do not hold the responses, each once")
+    ids = [*(row.sample_id for row in rows), *(row.sample_id for row in free)]
+    if sorted(ids) != sorted(responses):
+        raise DifferenceError(f"{ANSWERS} and {FREE_FORM} do not hold the responses, each once")
     for row in rows:
         if row.dimension not in DIMENSIONS:
-            raise Differs(f"{ANSWERS}: unknown dimension {excerpt(row.dimension)}")
+            raise DifferenceError(f"{ANSWERS}: unknown dimension {excerpt(row.dimension)}")
         answer = responses[row.sample_id].response or ""
         exact = {"Yes": True, "No": False}.get(answer)
         read = {mode: parsed(exact if mode == "compat" else strict(answer)) for mode in row.parsed}
@@ -180,14 +202,16 @@ def _closed(folder: Folder) -> str:
 def _words(folder: Folder) -> str:
     rows = folder.lines(WORDS, WordRow)
     if not folder.has(JUDGEMENTS):
-        raise CannotTell("the words were held against the references, which the folder does not hold")
+        raise UncheckableError("the words were held against the references, which the folder does not hold")
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     judgements = {j.sample_id: j for j in folder.lines(JUDGEMENTS, Judgement) if j.unscored is None}
     _check_order([row.sample_id for row in rows], [*judgements], WORDS)
     for row in rows:
         spans = word_spans(row.words, responses[row.sample_id].response or " ".join(row.words))
         if len(row.human) != len(row.words):
-            raise Differs(f"{WORDS}: sample {excerpt(row.sample_id)} has {len(row.human)} flags on {len(spans)} words")
+            raise DifferenceError(
+                f"{WORDS}: sample {excerpt(row.sample_id)} has {len(row.human)} flags on {len(spans)} words"
+            )
         scores = judged_words(judgements[row.sample_id], spans)
         _check_row(row, row.model_copy(update={"scores": scores}), WORDS)
     return f"the words of {len(rows)} responses scored again"
@@ -206,7 +230,7 @@ def _check_verdicts(folder: Folder, judgements: Sequence[Judgement]) -> str:
                 continue
             right = "grounded" if mention.category in objects[judgement.sample_id] else "hallucinated"
             if mention.verdict != right:
-                raise Differs(
+                raise DifferenceError(
                     f"{JUDGEMENTS}:{number}: {excerpt(mention.category)} is called {mention.verdict}, and is {right}"
                 )
     return ", all verdicts as the truth has them"
@@ -234,16 +258,16 @@ def _prompts(folder: Folder) -> Iterator[tuple[str, str]]:
 def _check_order(found: Sequence[object], wanted: Sequence[object], name: str) -> None:
     for number, (here, there) in enumerate(zip(found, wanted, strict=False), 1):
         if here != there:
-            raise Differs(f"{name}:{number}: holds {_told(here)} where the run has {_told(there)}")
+            raise DifferenceError(f"{name}:{number}: holds {_told(here)} where the run has {_told(there)}")
     if len(found) != len(wanted):
-        raise Differs(f"{name}: holds {len(found)} lines where the run has {len(wanted)}")
+        raise DifferenceError(f"{name}: holds {len(found)} lines where the run has {len(wanted)}")
 
 
-def _check_row(there: AnswerRow | WordRow, here: AnswerRow | WordRow, name: str) -> None:
+def _check_row(there: RowT, here: RowT, name: str) -> None:
     if there != here:
         fields = (field for field in type(here).model_fields if getattr(here, field) != getattr(there, field))
         field = next(fields)
-        raise Differs(
+        raise DifferenceError(
             f"{name}: sample {excerpt(there.sample_id)}: {field} is {excerpt(getattr(there, field))} there and "
             f"{excerpt(getattr(here, field))} from the response"
         )

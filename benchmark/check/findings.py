@@ -13,11 +13,11 @@ LONGEST = 400
 """Characters of a detail: what a folder says of itself may be long."""
 
 
-class Differs(Exception):
+class DifferenceError(Exception):
     """Something is not as the folder says, in words."""
 
 
-class CannotTell(Exception):
+class UncheckableError(Exception):
     """Something cannot be checked here, and why."""
 
 

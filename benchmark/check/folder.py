@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
-from eidolon.benchmark.check.findings import CannotTell, Differs
+from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.probe.questions import QuestionRow, Split
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
@@ -152,9 +152,9 @@ class Folder:
 
     @property
     def settings(self) -> Settings:
-        """The run's configuration; CannotTell where it is not one of ours."""
+        """The run's configuration; UncheckableError where it is not one of ours."""
         if isinstance(self._settings, str):
-            raise CannotTell(f"the config cannot be read: {self._settings}")
+            raise UncheckableError(f"the config cannot be read: {self._settings}")
         return self._settings
 
     @property
@@ -165,7 +165,7 @@ class Folder:
             return settings.task
         for alone in ("pope", "amber", "detection"):
             if settings.metrics == (alone,):
-                return alone  # type: ignore[return-value]
+                return alone
         return "throne" if isinstance(settings.answers, dict) else "describe"
 
     def has(self, name: str) -> bool:
@@ -175,12 +175,12 @@ class Folder:
     def check_files(self) -> str:
         """All files of such a run are there, and none is anything else than a file."""
         if isinstance(self._settings, str):
-            raise Differs(f"{RUN}: config: {self._settings}")
+            raise DifferenceError(f"{RUN}: config: {self._settings}")
         for name, problem in self.unreadable.items():
-            raise Differs(f"{name}: {problem}")
+            raise DifferenceError(f"{name}: {problem}")
         needed = (*NEEDED[self.kind], SCORES)
         if missing := [name for name in needed if not self.has(name)]:
-            raise Differs(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
+            raise DifferenceError(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
         known = {*LINES, SCORES, REPORT, RUN}
         others = sorted(name for name in os.listdir(self.path) if name not in known and name[0] != ".")
         more = f"; not looked at: {', '.join(others[:5])}" if others else ""
@@ -193,45 +193,45 @@ class Folder:
             if not self.has(name):
                 continue
             if isinstance(found := self._read(name), str):
-                raise Differs(found)
+                raise DifferenceError(found)
             checked.append(f"{name} {len(found)}")
         if isinstance(scores := self._read_scores(), str):
-            raise Differs(scores)
+            raise DifferenceError(scores)
         return f"lines of {', '.join(checked)}"
 
     def check_hashes(self) -> str:
         """The files are those that were there when the run ended."""
         if self.record.status != "success":
-            raise Differs(f"the run did not end well: its status is {excerpt(self.record.status)}")
+            raise DifferenceError(f"the run did not end well: its status is {excerpt(self.record.status)}")
         recorded = self.record.files
         if recorded is None:
-            raise CannotTell(f"{RUN} holds no hashes of the files, as an earlier version wrote it")
+            raise UncheckableError(f"{RUN} holds no hashes of the files, as an earlier version wrote it")
         if self.unreadable:
-            raise CannotTell("some files cannot be read")
+            raise UncheckableError("some files cannot be read")
         found = file_hashes(self.path)
         for name in sorted(recorded.keys() | found.keys()):
             if name not in found:
-                raise Differs(f"{excerpt(name)} was there when the run ended and is gone")
+                raise DifferenceError(f"{excerpt(name)} was there when the run ended and is gone")
             if name not in recorded:
-                raise Differs(f"{excerpt(name)} was not there when the run ended")
+                raise DifferenceError(f"{excerpt(name)} was not there when the run ended")
             if recorded[name] != found[name]:
-                raise Differs(f"{excerpt(name)} was changed after the run ended")
+                raise DifferenceError(f"{excerpt(name)} was changed after the run ended")
         return f"{len(found)} files as they were when the run ended"
 
     def lines(self, name: str, record: type[LineT]) -> list[LineT]:
-        """Return the lines of a file; CannotTell where it is not there or cannot be read."""
+        """Return the lines of a file; UncheckableError where it is not there or cannot be read."""
         if name in self.unreadable or not self.has(name):
-            raise CannotTell(f"{name} is not there, or is no file")
+            raise UncheckableError(f"{name} is not there, or is no file")
         found = self._read(name)
         if isinstance(found, str):
-            raise CannotTell(f"{name} cannot be read as it should be")
+            raise UncheckableError(f"{name} cannot be read as it should be")
         return found
 
     def scores(self) -> Scores:
-        """Return the scores; CannotTell where they cannot be read."""
+        """Return the scores; UncheckableError where they cannot be read."""
         found = self._read_scores()
         if isinstance(found, str):
-            raise CannotTell(f"{SCORES} is not there or cannot be read as it should be")
+            raise UncheckableError(f"{SCORES} is not there or cannot be read as it should be")
         return found
 
     def _problem(self, name: str) -> str | None:
@@ -241,7 +241,7 @@ class Folder:
         if name not in self._lines:
             try:
                 self._lines[name] = _read_lines(self.path / name, LINES[name])
-            except Differs as problem:
+            except DifferenceError as problem:
                 self._lines[name] = str(problem)
         return self._lines[name]
 
@@ -305,13 +305,13 @@ def _read_lines(path: Path, record: type[BaseModel]) -> list[Any]:
             number += 1
             place = f"{path.name}:{number}"
             if len(line) > MAX_LINE:
-                raise Differs(f"{place}: is longer than {MAX_LINE >> 20} MiB")
+                raise DifferenceError(f"{place}: is longer than {MAX_LINE >> 20} MiB")
             if not line.endswith(b"\n"):
-                raise Differs(f"{place}: has no end: it was torn")
+                raise DifferenceError(f"{place}: has no end: it was torn")
             try:
                 found.append(record.model_validate_json(line))
             except ValidationError as error:
-                raise Differs(f"{place}: {_first(error)}") from None
+                raise DifferenceError(f"{place}: {_first(error)}") from None
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from eidolon.benchmark.check.findings import CannotTell, Differs
+from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder
 from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.probe.answers import Probe
@@ -26,7 +26,7 @@ BY_RULES = ("lexicon", "nouns", "words")
 _LEXICON = re.compile(r"lexicon\(reading=(\w+),vocabulary=([\w.-]+)(?::([^:()]+))?\)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordedJudge:
     """What a folder tells of a judge: enough for metrics over judgements that exist."""
 
@@ -43,7 +43,7 @@ class RecordedJudge:
         raise NotImplementedError(f"{self.name} is only recorded")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordedVoter(RecordedJudge):
     """The same of one with several votes."""
 
@@ -66,21 +66,21 @@ def probe_of(folder: Folder) -> Probe:
 def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
     """Return the run's judge, made here from the user's `-J` options, or from what its signature says.
 
-    CannotTell where that gives no judge with the recorded signature.
+    UncheckableError where that gives no judge with the recorded signature.
     """
     if folder.kind == "probe":
         return probe_of(folder).judge()
     recorded = folder.settings.judge
     if recorded is None:
-        raise CannotTell("runs of this kind have no judge")
+        raise UncheckableError("runs of this kind have no judge")
     if options is None:
         options = _from_signature(recorded.name, recorded.signature)
     try:
         judge = _made(recorded.name, tuple(sorted(options.items())))
     except UserError as error:
-        raise CannotTell(f"judge {excerpt(recorded.name)} cannot be made here: {error}") from error
+        raise UncheckableError(f"judge {excerpt(recorded.name)} cannot be made here: {error}") from error
     if judge.signature() != recorded.signature:
-        raise CannotTell(
+        raise UncheckableError(
             f"the judge made here is {judge.signature()}, the run's {excerpt(recorded.signature, 200)}; give its "
             "options with -J"
         )
@@ -91,7 +91,7 @@ def recorded_judge(folder: Folder) -> RecordedJudge:
     """Return what stands for the run's judge where it cannot be made."""
     recorded = folder.settings.judge
     if recorded is None:
-        raise CannotTell("runs of this kind have no judge")
+        raise UncheckableError("runs of this kind have no judge")
     scores = folder.scores()
     families = [*scores.metrics.values()]
     vocabulary = next((tuple(f.per_category) for f in families if f.per_category is not None), ())
@@ -106,19 +106,19 @@ def recorded_judge(folder: Folder) -> RecordedJudge:
 def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
     """Judge the responses again, and compare mention by mention."""
     if folder.kind in ("throne", "pope", "amber"):
-        raise CannotTell("runs of this kind hold answers that were read, not judged")
+        raise UncheckableError("runs of this kind hold answers that were read, not judged")
     judge = make_again(folder, options)
     responses = folder.lines(RESPONSES, Response)
     there = folder.lines(JUDGEMENTS, Judgement)
     if folder.kind == "detection":
         if isinstance(judge, OpenJudge):
-            raise CannotTell("verdicts stand on references, which the folder does not hold")
+            raise UncheckableError("verdicts stand on references, which the folder does not hold")
         here = list(judge.judge(responses))
         _compare(here, [_without_verdicts(judgement) for judgement in there])
         return f"{judge.signature()} finds the same in all {len(here)} responses; verdicts take the objects"
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
     if matches_references(judge) and not any(row.references for row in rows.values()):
-        raise CannotTell("verdicts stand on references, which the folder does not hold")
+        raise UncheckableError("verdicts stand on references, which the folder does not hold")
     known = {key: Evidence(frozenset(row.objects), row.references) for key, row in rows.items()}
     here = decide(judge, judge.judge(responses), [known[r.sample_id] for r in responses])
     _compare(here, there)
@@ -133,12 +133,14 @@ def _made(name: str, options: tuple[tuple[str, str], ...]) -> Judge:
 
 def _from_signature(name: str, signature: str) -> dict[str, str]:
     if name not in BY_RULES:
-        raise CannotTell(f"judge {excerpt(name)} asks models or is a plug-in; -J, or --rejudge, makes it here")
+        raise UncheckableError(
+            f"judge {excerpt(name)} asks models or is a plug-in; -J, or --rejudge, makes it here"
+        )
     if name != "lexicon":
         return {}
     found = _LEXICON.fullmatch(signature)
     if found is None or found[2] not in available_lexicons():
-        raise CannotTell(
+        raise UncheckableError(
             f"the vocabulary of {excerpt(signature, 200)} is not one that ships; give its file with -J lexicon=FILE"
         )
     options = {"reading": found[1], "lexicon": found[2]}
@@ -148,7 +150,7 @@ def _from_signature(name: str, signature: str) -> dict[str, str]:
 def _compare(here: Sequence[Judgement], there: Sequence[Judgement]) -> None:
     for number, (new, old) in enumerate(zip(here, there, strict=True), 1):
         if new != old:
-            raise Differs(f"{JUDGEMENTS}:{number}: {_difference(new, old)}")
+            raise DifferenceError(f"{JUDGEMENTS}:{number}: {_difference(new, old)}")
 
 
 def _difference(new: Judgement, old: Judgement) -> str:

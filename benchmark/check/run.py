@@ -12,11 +12,11 @@ from eidolon.benchmark.check.consistency import (
 )
 from eidolon.benchmark.check.findings import (
     SCHEMA,
-    CannotTell,
-    Differs,
+    DifferenceError,
     Finding,
     Report,
     RunFindings,
+    UncheckableError,
 )
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import check_judge
@@ -91,13 +91,13 @@ def _check(folder: Folder, how: How) -> RunFindings:
 def _look(check: str, act: Callable[[], str]) -> Finding:
     try:
         return Finding.make(check, "ok", act())
-    except CannotTell as reason:
+    except UncheckableError as reason:
         return Finding.make(check, "not checkable", str(reason))
-    except (Differs, UserError) as problem:
+    except (DifferenceError, UserError) as problem:
         return Finding.make(check, "differs", str(problem))
     except FOREIGN as error:
-        problem = f"its files do not fit together: {type(error).__name__}: {error}"
-        return Finding.make(check, "differs", problem)
+        said = f"its files do not fit together: {type(error).__name__}: {error}"
+        return Finding.make(check, "differs", said)
 
 
 def _scores(folder: Folder, how: How) -> list[Finding]:
@@ -125,10 +125,10 @@ def _told(check: str, here: Recomputed, folder: Folder, differing: Mapping[str, 
     if check == "signature":
         return check_signature(here, folder.scores())
     if check in here.unknown:
-        raise CannotTell(here.unknown[check])
+        raise UncheckableError(here.unknown[check])
     if found := differing[check]:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise Differs(found[0] + more)
+        raise DifferenceError(found[0] + more)
     n = here.scores.n
     return {
         "totals": f"{n.requested} asked for, {n.samples} there, {n.scored} scored, {n.unscored} unscored",
@@ -146,11 +146,13 @@ def _check_comparability(folder: Folder) -> str:
     if settings.prompt is not None:
         expected = Prompt(settings.prompt.name, settings.prompt.text).signature().partition("#")[2]
         if settings.prompt.hash != expected:
-            raise Differs(f"the prompt's hash is {excerpt(settings.prompt.hash)} there and {expected} here")
+            raise DifferenceError(
+                f"the prompt's hash is {excerpt(settings.prompt.hash)} there and {expected} here"
+            )
     if settings.dataset is not None and not is_hash(settings.sha256.get("dataset")):
-        raise Differs("run.json: config.sha256.dataset is no SHA-256")
+        raise DifferenceError("run.json: config.sha256.dataset is no SHA-256")
     if lacking := [part for part in COMPARED if parts[part] == UNKNOWN]:
-        raise CannotTell(f"nobody can tell: the signature does not know {', '.join(lacking)}")
+        raise UncheckableError(f"nobody can tell: the signature does not know {', '.join(lacking)}")
     return f"{', '.join(COMPARED)} are all named"
 
 
@@ -163,5 +165,5 @@ def _check_versions(folder: Folder) -> str:
     }
     other = [f"{name} {old} (here {new})" for name, (old, new) in named.items() if old != new]
     if other:
-        raise CannotTell(f"made with {', '.join(other)}")
+        raise UncheckableError(f"made with {', '.join(other)}")
     return "the same as here"

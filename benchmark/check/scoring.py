@@ -6,7 +6,7 @@ from typing import Any
 
 from eidolon.benchmark.answers.pope import MAIN
 from eidolon.benchmark.check.consistency import expected_keys
-from eidolon.benchmark.check.findings import CannotTell, Differs
+from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.existing import common_prompt
@@ -50,7 +50,7 @@ class Recomputed:
 
 
 def recompute(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
-    """Compute the scores again. UserErrors and CannotTell say what is missing."""
+    """Compute the scores again. UserErrors and UncheckableError say what is missing."""
     if folder.kind in ("describe", "probe"):
         return _rescore(folder, options)
     return _reassemble(folder)
@@ -64,7 +64,9 @@ def differences(here: Recomputed, there: Scores) -> dict[str, list[str]]:
     for place, new, old in _walk(mine, theirs):
         check = _check_of(place)
         if check is not None and check not in here.unknown:
-            found[check].append(f"{'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the files")
+            found[check].append(
+                f"{'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the files"
+            )
     return found
 
 
@@ -73,7 +75,9 @@ def check_signature(here: Recomputed, there: Scores) -> str:
     parts = parse(there.signature)
     for part in PARTS:
         if part in here.rebuilt and parts[part] != here.rebuilt[part]:
-            raise Differs(f"{part} is {excerpt(parts[part], 120)} there and {excerpt(here.rebuilt[part], 120)} here")
+            raise DifferenceError(
+                f"{part} is {excerpt(parts[part], 120)} there and {excerpt(here.rebuilt[part], 120)} here"
+            )
     left = [part for part in PARTS if part not in here.rebuilt]
     return f"rebuilt{', but for ' + ', '.join(left) + ', which take the input files' if left else ''}"
 
@@ -84,11 +88,11 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
     judgements = folder.lines(JUDGEMENTS, Judgement)
     keys = expected_keys(folder)
     if [(r.sample_id, r.generation) for r in responses] != keys or len(judgements) != len(keys):
-        raise CannotTell("there is not one response and one judgement to each sample")
+        raise UncheckableError("there is not one response and one judgement to each sample")
     judge: Judge
     try:
         judge = make_again(folder, options)
-    except CannotTell:
+    except UncheckableError:
         judge = recorded_judge(folder)
     dataset, prompt, decoding = settings.truth, common_prompt(responses), None
     if settings.dataset and settings.prompt and settings.decoding:
@@ -122,7 +126,7 @@ def _dataset(folder: Folder) -> str:
     assert settings.dataset is not None
     digest = settings.sha256.get("dataset")
     if not is_hash(digest):
-        raise Differs("run.json: config.sha256.dataset is no SHA-256")
+        raise DifferenceError("run.json: config.sha256.dataset is no SHA-256")
     return hashed(settings.dataset.name, digest or "")
 
 
@@ -132,7 +136,7 @@ def _reassemble(folder: Folder) -> Recomputed:
     again = reread(folder.path)
     family = folder.kind
     if family not in again.families:
-        raise CannotTell(again.unread.get(family, f"{family} is not among the scores"))
+        raise UncheckableError(again.unread.get(family, f"{family} is not among the scores"))
     reading = again.families[family]
     samples = [scored.sample for scored in reading.scored.values()]
     images = [scored.image_id for scored in reading.scored.values()]

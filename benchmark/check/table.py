@@ -23,6 +23,6 @@ def show(report: Report, console: Console) -> None:
             verdict = Text(finding.verdict, style=STYLES[finding.verdict])
             table.add_row(finding.check, verdict, Text(finding.detail))
         console.print(table)
-        counts = Counter(finding.verdict for finding in run.checks)
+        counts: Counter[str] = Counter(finding.verdict for finding in run.checks)
         line = ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])
         console.print(Text(f"{one_line(run.run)}: {run.verdict}: {line}"), soft_wrap=True)

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
-from eidolon.benchmark.check.findings import CannotTell, Differs
+from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import make_again
 from eidolon.benchmark.existing import references_text, truth_text
@@ -35,7 +35,7 @@ def check_truth(folder: Folder, given: Given | None) -> str:
     if folder.kind == "probe":
         _check_questions(folder)
     if folder.kind not in ("describe", "probe"):
-        raise CannotTell("the truth came from files that the folder does not hold")
+        raise UncheckableError("the truth came from files that the folder does not hold")
     if settings.dataset is None:
         return _check_file_hash(folder)
     if given is not None:
@@ -45,7 +45,7 @@ def check_truth(folder: Folder, given: Given | None) -> str:
     rows = [(row.sample_id, row) for row in folder.lines(SAMPLES, SampleRow)]
     if folder.kind == "describe" and _dataset_hash(row for _, row in rows) == settings.sha256.get("dataset"):
         return f"{SAMPLES} has the hash of {excerpt(settings.dataset.name)}; --dataset compares with one you have"
-    raise CannotTell(
+    raise UncheckableError(
         f"{excerpt(settings.dataset.name)} is not drawn by a program; name it here with --dataset, and -D"
     )
 
@@ -54,7 +54,7 @@ def _check_questions(folder: Folder) -> None:
     wanted = folder.settings.questions
     content = (folder.path / QUESTIONS).read_bytes() if folder.has(QUESTIONS) else b""
     if hashlib.sha256(content).hexdigest() != wanted:
-        raise Differs(f"{QUESTIONS} does not have the hash in run.json: config.questions")
+        raise DifferenceError(f"{QUESTIONS} does not have the hash in run.json: config.questions")
 
 
 def _check_file_hash(folder: Folder) -> str:
@@ -67,7 +67,9 @@ def _check_file_hash(folder: Folder) -> str:
     recorded = folder.settings.truth or ""
     found = hashed(recorded.rpartition("#")[0], truth_text(truth) + references_text(references))
     if found != recorded:
-        raise Differs(f"{SAMPLES} has the hash {found}, run.json: config.truth is {excerpt(recorded)}")
+        raise DifferenceError(
+            f"{SAMPLES} has the hash {found}, run.json: config.truth is {excerpt(recorded)}"
+        )
     return f"{SAMPLES} has the hash of {excerpt(recorded)}; whether that is true takes the file"
 
 
@@ -81,7 +83,7 @@ def _draw_again(folder: Folder) -> str:
     try:
         dials = Dials.model_validate(settings.dataset.settings)
     except ValidationError as error:
-        raise Differs(f"run.json: config.dataset.settings: {error.errors()[0]['msg']}") from error
+        raise DifferenceError(f"run.json: config.dataset.settings: {error.errors()[0]['msg']}") from error
     same_pillow = _pillow(folder) is None
     hashes: list[tuple[SampleRow, str]] = []
     images = 0
@@ -90,22 +92,26 @@ def _draw_again(folder: Folder) -> str:
         first = rows[0]
         named = _SCENE.fullmatch(str(first.image_id))
         if named is None or int(named[1]) != settings.seed:
-            raise Differs(f"image {excerpt(first.image_id)} is none of Scenes with seed {settings.seed}")
+            raise DifferenceError(
+                f"image {excerpt(first.image_id)} is none of Scenes with seed {settings.seed}"
+            )
         scene = make_scene(int(named[1]), int(named[2]), dials)
         for row in rows:
             if row.objects != scene.objects:
-                raise Differs(
+                raise DifferenceError(
                     f"{SAMPLES}: sample {excerpt(row.sample_id)} has the objects {excerpt(row.objects)}, the scene "
                     f"{excerpt(scene.objects)}"
                 )
         if same_pillow:
             digest = hashlib.sha256(draw(scene)["image"]["bytes"]).hexdigest()
             if any(row.image_sha256 != digest for row in rows):
-                raise Differs(f"{SAMPLES}: sample {excerpt(first.sample_id)} has another picture than the scene")
+                raise DifferenceError(
+                    f"{SAMPLES}: sample {excerpt(first.sample_id)} has another picture than the scene"
+                )
             hashes.append((first, digest))
         images += 1
     if same_pillow and folder.kind == "describe" and _dataset_hash(r for r, _ in hashes) != _recorded(folder):
-        raise Differs("the scenes drawn here are others than config.sha256.dataset says")
+        raise DifferenceError("the scenes drawn here are others than config.sha256.dataset says")
     what = "objects and pictures" if same_pillow else f"objects ({_pillow(folder)})"
     return f"{what} of {images} scenes, drawn again"
 
@@ -120,7 +126,7 @@ def _compare_with(folder: Folder, given: Given) -> str:
     source = load_dataset(given.name, limit=limit, seed=settings.seed, options=given.options)
     try:
         judge = make_again(folder, None) if folder.kind == "describe" else None
-    except CannotTell:
+    except UncheckableError:
         judge = None
     samples = source.samples if judge is None else join_references(source.samples, judge)
     known = {str(s.image_id) if folder.kind == "probe" else s.sample_id: s for s in samples}
@@ -128,12 +134,14 @@ def _compare_with(folder: Folder, given: Given) -> str:
     for row in folder.lines(SAMPLES, SampleRow):
         sample = known.get(str(row.image_id) if folder.kind == "probe" else row.sample_id)
         if sample is None:
-            raise Differs(f"--dataset {given.name} has no sample {excerpt(row.sample_id)}")
+            raise DifferenceError(f"--dataset {given.name} has no sample {excerpt(row.sample_id)}")
         if row.image_sha256 != sample.image_sha256:
-            raise Differs(f"{SAMPLES}: sample {excerpt(row.sample_id)} has another picture in {given.name}")
+            raise DifferenceError(
+                f"{SAMPLES}: sample {excerpt(row.sample_id)} has another picture in {given.name}"
+            )
         objects = sample.objects if judge is None else judged_objects(sample.objects, judge, given.name)
         if plain and row.objects != objects:
-            raise Differs(
+            raise DifferenceError(
                 f"{SAMPLES}: sample {excerpt(row.sample_id)} has the objects {excerpt(row.objects)}, {given.name} "
                 f"{excerpt(objects)}"
             )

@@ -26,7 +26,9 @@ def check(
     ] = None,
     rejudge: Annotated[
         bool,
-        typer.Option("--rejudge", help="Make judges that ask language models, and plug-ins, and let them judge."),
+        typer.Option(
+            "--rejudge", help="Make judges that ask language models, and plug-ins, and let them judge."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
 ) -> int:

@@ -88,5 +88,7 @@ def _cache(clear: str | None, *, plain: bool) -> dict[str, Any]:
     for model in kept:
         used = datetime.fromtimestamp(model.used, UTC).date().isoformat() if model.used else "never"
         states = f", {model.states} states of it" if model.states > 1 else ""
-        found[model.name] = f"{model.responses} responses, {model.size / 1e6:.1f} MB, last used {used}{states}"
+        found[model.name] = (
+            f"{model.responses} responses, {model.size / 1e6:.1f} MB, last used {used}{states}"
+        )
     return found

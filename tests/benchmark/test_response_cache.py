@@ -579,7 +579,9 @@ def test_a_larger_run_asks_for_the_rest(cli: Cli, tmp_path: Path, loads: list[st
     ],
     ids=" ".join,
 )
-def test_a_run_that_asks_for_something_else_shares_nothing(cli: Cli, tmp_path: Path, other: list[str]) -> None:
+def test_a_run_that_asks_for_something_else_shares_nothing(
+    cli: Cli, tmp_path: Path, other: list[str]
+) -> None:
     assert cli(*RUN, "--limit", 2, "--out", tmp_path / "one").code == 0
     assert cli(*RUN, "--limit", 2, "--out", tmp_path / "two", *other).code == 0
     assert sessions(tmp_path / "two/scenes-small") == [{"hits": 0, "misses": 2}]
@@ -741,7 +743,10 @@ def test_another_library_device_or_precision_is_another_model(monkeypatch: pytes
         found.append(registry.identity(reference, {}, file_sha256))
     texts = [canonical(one) for one in found]
     assert len(set(texts)) == len(texts)
-    assert canonical(registry.identity(reference, {"dtype": "float32", "device": "cpu"}, file_sha256)) == texts[0]
+    assert (
+        canonical(registry.identity(reference, {"dtype": "float32", "device": "cpu"}, file_sha256))
+        == texts[0]
+    )
 
 
 def test_what_cannot_be_identified_has_no_identity(tmp_path: Path, replay_file: Path) -> None:
