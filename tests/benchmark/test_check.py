@@ -415,6 +415,37 @@ def test_other_judges_by_rules(cli: Cli, inputs: list[str], tmp_path: Path, judg
     assert verdicts(check_runs([out], How()))["judge"] == ("ok" if judge == "nouns" else "not checkable")
 
 
+def test_a_judge_that_asks_models(
+    cli: Cli, inputs: list[str], tmp_path: Path, tiny_judges: dict[str, Path]
+) -> None:
+    """Its models are not loaded on a folder's word; scores and agreement come from the votes that are there."""
+    models = "models=" + ",".join(f"transformers/{path}" for path in tiny_judges.values())
+    out = tmp_path / "out"
+    options = ["-J", models, "-J", "categories=dog,cat,pizza,fork"]
+    assert cli("score", *inputs, "--judge", "qa", *options, "--out", out, "--resamples", 20).code == 0
+    assert found(out) == {}
+    report = verdicts(check_runs([out], How()))
+    assert report["judge"] == "not checkable"
+    assert {report[name] for name in ("scores", "intervals", "counts", "variants", "signature")} == {"ok"}
+    again = json.loads(cli("check", "--json", out, *options).out)["runs"][0]
+    assert {c["check"]: c["verdict"] for c in again["checks"]}["judge"] == "ok"
+    for change, check in (
+        (in_json(SC, "calibration.fleiss_kappa", 0.9), "counts"),
+        (in_json(SC, "variants.0.metrics.throne.image_f05.value", 0.99), "variants"),
+        (lambda run: edit_line(run / J, 0, _flip_a_vote), "counts"),
+    ):
+        changed = copy(out, tmp_path / f"changed-{check}-{id(change)}")
+        change(changed)
+        hide(changed)
+        assert check in found(changed)
+
+
+def _flip_a_vote(row: dict[str, Any]) -> None:
+    votes = next(iter(row["votes"].values()))
+    voter = next(iter(votes))
+    votes[voter] = 1 - votes[voter]
+
+
 def test_throne(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["score", "--metric", "throne", "--answers", *judge_files(tmp_path)]

@@ -39,6 +39,7 @@ from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 from tests.benchmark.conftest import Cli, read_lines
+from tests.chat_server import Answer, chat_server, describe, picture_of
 
 RED = Image.new("RGB", (6, 4), (200, 10, 10))
 REQUEST = Request("s1", 1, RED, "What is here?", 0, Decoding(64, 0.0, 1.0, 7))
@@ -809,3 +810,30 @@ def test_an_endpoint_is_kept_only_under_the_users_name_for_its_state() -> None:
 
 def test_ids_are_what_a_response_has_beside_its_answer() -> None:
     assert set(cached_model.IDS) == {"sample_id", "image_id", "generation"} <= set(Response.model_fields)
+
+
+def test_a_served_model_is_asked_again_unless_its_state_has_a_name(
+    cli: Cli, tmp_path: Path, picture_folder: Path
+) -> None:
+    with chat_server(fail_on_three) as server:
+        run = ["run", "--model", server.name, "--dataset", f"folder/{picture_folder}", "--resamples", 0]
+        run += ["-M", "retries=0", "--batch-size", 5]
+        for out, options, asked in (
+            ("one", [], (None, 10)),
+            ("two", ["-M", "revision=first"], ({"hits": 0, "misses": 10}, 10)),
+            ("three", ["-M", "revision=first", "-M", "concurrency=2"], ({"hits": 9, "misses": 1}, 1)),
+            ("four", ["-M", "revision=second"], ({"hits": 0, "misses": 10}, 10)),
+        ):
+            before = len(server.bodies)
+            assert cli(*run, *options, "--out", tmp_path / out).code == 3
+            (folder,) = (path.parent for path in (tmp_path / out).glob("*/run.json"))
+            assert (sessions(folder)[-1], len(server.bodies) - before) == asked
+            failed = [row["sample_id"] for row in read_lines(folder / "responses.jsonl") if row["error"]]
+            assert failed == ["3"]
+
+
+def fail_on_three(_: int, body: dict[str, Any]) -> Answer:
+    """A server that is down for one picture: that passes, and is nothing to keep."""
+    red = picture_of(body).getpixel((0, 0))
+    assert isinstance(red, tuple)
+    return Answer(500, b"down") if red[0] == 60 else describe(body)
