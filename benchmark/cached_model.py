@@ -32,6 +32,11 @@ def cached(
     return CachedModel(called, cache, identity, identify, load)
 
 
+def uncached(model: Model) -> Model:
+    """Return the model itself, loaded: for whoever wants to know how it answers now."""
+    return model.loaded() if isinstance(model, CachedModel) else model
+
+
 class CachedModel:
     """Answers what it can from the cache, and asks the model for the rest."""
 
@@ -53,12 +58,12 @@ class CachedModel:
         self._used: list[bytes] = []
         self._described = cache.description(self._id, called)
         if self._described is None:
-            self._model()
+            self.loaded()
 
     def describe(self) -> dict[str, Any]:
         """Return what the model says of itself, or said when it was loaded to give the answers that are kept."""
         if self._described is None:
-            describe = getattr(self._model(), "describe", None)
+            describe = getattr(self.loaded(), "describe", None)
             self._described = dict(describe()) if callable(describe) else {}
         return self._described
 
@@ -85,7 +90,7 @@ class CachedModel:
         if not left:
             return
         self._misses += len(left)
-        for response in self._model().generate(left):
+        for response in self.loaded().generate(left):
             asked = missing.get((response.sample_id, response.generation))
             if asked and response.error is None and response.response is not None:
                 self._new[asked] = response
@@ -102,7 +107,8 @@ class CachedModel:
         self._new, self._used = {}, []
         return {"hits": self._hits, "misses": self._misses}
 
-    def _model(self) -> Model:
+    def loaded(self) -> Model:
+        """Return the model itself, which is loaded at the first call."""
         if self._inner is None:
             self._inner = self._load()
             if self._identify() != self._identity:

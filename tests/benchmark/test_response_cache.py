@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eidolon.benchmark import cached_model, response_cache
-from eidolon.benchmark.cached_model import CachedModel, cached
+from eidolon.benchmark.cached_model import CachedModel, cached, uncached
 from eidolon.benchmark.response_cache import (
     FILE,
     LOCK_WAIT_S,
@@ -438,6 +438,7 @@ def test_a_model_is_loaded_when_it_is_first_asked(cache: ResponseCache) -> None:
     assert second.describe() == {"backend": "counting"}
     assert second.usage() == {}
     assert len(loads) == 1
+    assert uncached(first) is uncached(loads[0]) is loads[0]
     answer(second, replace(REQUEST, prompt="And now?"))
     assert len(loads) == 2
     cached(Called("one", "moved/here"), cache, lambda: {"weights": 1}, load)
