@@ -105,6 +105,8 @@ class RunConfig(Settings):
     """Processes that answer together; None means one, or those that a launcher has started."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
+    cache: bool = True
+    """Whether responses of earlier runs may be given again, and those of this one kept."""
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +115,13 @@ class RunConfig(Settings):
         return PROBE_DEFAULTS | fields if probes else fields
 
 
-FLAGS = {"models": "--model", "model_options": "-M", "dataset_options": "-D", "metrics": "--metric"}
+FLAGS = {
+    "cache": "--no-cache",
+    "models": "--model",
+    "model_options": "-M",
+    "dataset_options": "-D",
+    "metrics": "--metric",
+}
 """The flags that are not their field's name with dashes."""
 
 
