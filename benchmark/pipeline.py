@@ -220,9 +220,12 @@ class Generation:
         self._model: Model | None = None
 
     def prepare(self) -> None:
-        """Load the model."""
+        """Load the model; one that cannot decode as the run asks says so here."""
         if self._model is None:
             self._model = self._load()
+            check_decoding = getattr(self._model, "check_decoding", None)
+            if callable(check_decoding):
+                check_decoding(self._decoding)
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.

@@ -43,8 +43,8 @@ def parse_options(pairs: list[str], flag: str) -> dict[str, str]:
     return options
 
 
-def validate_options(kind: type[OptionsT], options: Mapping[str, str]) -> OptionsT:
-    """Read `-M key=value` options into a pydantic model; an unknown or ill-typed one is a UserError."""
+def validate_options(kind: type[OptionsT], options: Mapping[str, str], *, flag: str = "-M") -> OptionsT:
+    """Read `key=value` options into a pydantic model; an unknown or ill-typed one is a UserError."""
     from pydantic import ValidationError
 
     try:
@@ -52,5 +52,6 @@ def validate_options(kind: type[OptionsT], options: Mapping[str, str]) -> Option
     except ValidationError as error:
         problem = error.errors()[0]
         field = str(problem["loc"][0])
-        mend = did_you_mean(field, list(kind.model_fields)) if problem["type"] == "extra_forbidden" else ""
-        raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error
+        known = [info.alias or name for name, info in kind.model_fields.items()]
+        mend = did_you_mean(field, known) if problem["type"] == "extra_forbidden" else ""
+        raise UserError(f"{flag} {field}={options.get(field)}: {problem['msg']}{mend}") from error
