@@ -38,7 +38,9 @@ class Decoding:
         steered = f"+{self.contrast.signature()}" if self.contrast else ""
         if not self.sampled:
             return f"greedy(max={self.max_new_tokens}){steered}"
-        return f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){steered}"
+        return (
+            f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){steered}"
+        )
 
 
 def request_seed(seed: int, sample_id: str, generation: int) -> int:

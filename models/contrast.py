@@ -2,7 +2,7 @@
 
 Both make of l_c, the log-probabilities with the picture, and l_u, those without it,
 
-    l̂ = l_c + w(t)·(l_c − l_u)        at new token t = 0, 1, …
+    l̂ = l_c + w(t)·(l_c - l_u)        at new token t = 0, 1, …
 
 and differ in the weight w and in where it applies. What computes this is `eidolon.models.m3id`.
 """
@@ -17,16 +17,16 @@ from eidolon.models.options import validate_options
 from eidolon.scorers.errors import UserError
 
 M3ID_RATE = 0.02
-"""λ, a token: Favero et al., CVPR 2024 (arXiv 2403.14003)."""
+"""`lambda`, a token: Favero et al., CVPR 2024 (arXiv 2403.14003)."""
 M3ID_CONFIDENCE = 0.3
-"""α, the probability from which the model is left alone: the same paper."""
+"""`alpha`, the probability from which the model is left alone: the same paper."""
 M3ID_CAP = 5.0
-"""Largest weight, as later work has it. The paper sets none: e^{λt} − 1 is 6.4 at token 100 and 53.6 at 200."""
+"""Largest weight, as later work has it. The paper sets none: e^{λt} - 1 is 6.4 at token 100 and 53.6 at 200."""
 PLAUSIBLE = 0.1
 """Share of the likeliest token's probability below which a token is cut off (Li et al., ACL 2023; β of VCD, Leng
 et al., CVPR 2024; and of the variant of M3ID without the gate)."""
 CONTRAST_WEIGHT = 1.0
-"""Constant weight of contrastive decoding, α in the formula of VCD: 0 changes nothing. The value is our choice."""
+"""Weight of contrastive decoding, called alpha in VCD's formula; 0 changes nothing. The value is our choice."""
 
 Without = Literal["dropped", "zeroed", "neutral"]
 """How the second branch lacks the picture (`eidolon.models.image_ablation`). `shuffled` is not among them: a
@@ -61,7 +61,7 @@ class Contrast(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """Return the name and what decides the result, JSON-ready."""
-        used = self.model_dump(mode="json", by_alias=True, exclude=set(self._idle()))
+        used = self.model_dump(mode="json", by_alias=True, exclude=set(self.idle()))
         return {"name": self.name, **used}
 
     def signature(self) -> str:
@@ -70,7 +70,7 @@ class Contrast(BaseModel):
         inner = ",".join(f"{key}={str(value).lower()}" for key, value in values.items())
         return f"{self.name}({inner})"
 
-    def _idle(self) -> tuple[str, ...]:
+    def idle(self) -> tuple[str, ...]:
         """Return the fields that decide nothing beside the others."""
         return ()
 
@@ -78,7 +78,7 @@ class Contrast(BaseModel):
 class M3ID(Contrast):
     """Multi-modal mutual information decoding (Favero et al. 2024): the weight grows as the picture fades.
 
-    w(t) = min(e^{λt} − 1, cap). With the gate it applies where no token reaches probability α, and everywhere
+    w(t) = min(e^{λt} - 1, cap). With the gate it applies where no token reaches probability `alpha`, and everywhere
     without; there tokens that the model itself finds implausible are cut off.
     """
 
@@ -94,7 +94,7 @@ class M3ID(Contrast):
     """None, or `none`, leaves the weight alone."""
 
     def weight(self, step: int) -> float:
-        """Return min(e^{λt} − 1, cap)."""
+        """Return min(e^{λt} - 1, cap)."""
         try:
             grown = math.expm1(self.rate * step)
         except OverflowError:
@@ -104,7 +104,7 @@ class M3ID(Contrast):
 
     @property
     def confident(self) -> float:
-        """α, or infinite without the gate."""
+        """`alpha`, or infinite without the gate."""
         return self.alpha if self.gate else math.inf
 
     @property
@@ -112,7 +112,7 @@ class M3ID(Contrast):
         """The cut, or 0 with the gate."""
         return 0.0 if self.gate else self.cut
 
-    def _idle(self) -> tuple[str, ...]:
+    def idle(self) -> tuple[str, ...]:
         return ("cut",) if self.gate else ("alpha",)
 
 
@@ -153,7 +153,7 @@ def make_contrast(name: str, options: Mapping[str, str]) -> Contrast | None:
             )
         return None
     contrast = validate_options(KINDS[name], options, flag=FLAG)
-    for key in contrast._idle():
+    for key in contrast.idle():
         if key in options:
             gate = "gate=false" if key == "cut" else "gate=true"
             raise UserError(f"{FLAG} {key}={options[key]}: works with {gate} only; leave one of the two out")

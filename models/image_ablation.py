@@ -14,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from PIL import Image
@@ -40,10 +40,9 @@ def ablate(
 ) -> dict[str, torch.Tensor]:
     """Return the model's inputs for a batch without its pictures, in the order of the requests.
 
-    `input_ids` and `attention_mask` are (batch, prompt), padded on the left; `zeroed` adds `inputs_embeds`, which the
-    first forward pass takes in place of the ids. They go wherever the inputs with the picture go: `prepare_inputs_for_generation`
-    and `_prepare_position_ids_for_generation` of the model, then its `forward`. `seed` deals the pictures of
-    `shuffled`.
+    `input_ids` and `attention_mask` are (batch, prompt), padded on the left; `zeroed` adds `inputs_embeds`, (batch,
+    prompt, width), which the first forward pass takes in place of the ids. They go wherever the inputs with the
+    picture go, for example to `forward_prompt`. `seed` deals the pictures of `shuffled`.
 
     Raises:
         UserError: `shuffled`, where all requests are about one image.
@@ -56,8 +55,7 @@ def ablate(
         return dict(model.prepare([_greyed(model, request) for request in requests]))
     donors = deal_pictures([request.image_id for request in requests], seed)
     dealt = [
-        replace(request, image=requests[donor].image)
-        for request, donor in zip(requests, donors, strict=True)
+        replace(request, image=requests[donor].image) for request, donor in zip(requests, donors, strict=True)
     ]
     return dict(model.prepare(dealt))
 
@@ -67,7 +65,10 @@ def check_form(model: "TransformersModel", form: Form) -> None:
     network = model.model
     name = type(network).__name__
     if getattr(network.config, "is_encoder_decoder", False):
-        raise UserError(f"{name} is an encoder-decoder model; a prompt without the picture needs a decoder-only one")
+        raise UserError(
+            f"without={form}: {name} is an encoder-decoder model; prompts without their picture are for "
+            "decoder-only ones"
+        )
     picture = Image.effect_noise((64, 64), 60).convert("RGB")
     request = Request("check", "check", picture, "Is there a cup?")
     if form == "zeroed":
@@ -80,13 +81,13 @@ def check_form(model: "TransformersModel", form: Form) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"without=“{form}”: {name} cannot read a prompt so ({type(error).__name__}: {reason}); give another form"
+            f"without={form}: {name} cannot read a prompt so ({type(error).__name__}: {reason}); give another form"
         ) from error
 
 
 def forward_prompt(network: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[Any, dict[str, Any]]:
     """Read a batch of prompts; return the outputs and the keyword arguments of the step after it."""
-    given = {name: value for name, value in inputs.items() if name != "input_ids"}
+    given: dict[str, Any] = {name: value for name, value in inputs.items() if name != "input_ids"}
     ids = inputs["input_ids"]
     # Some models keep the positions of the last prompt they read in themselves; two branches must not share them.
     given["position_ids"] = network._prepare_position_ids_for_generation(ids, given)
@@ -94,7 +95,7 @@ def forward_prompt(network: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[An
     keep = {"logits_to_keep": 1} if network._supports_logits_to_keep() else {}
     prepared = network.prepare_inputs_for_generation(ids, is_first_iteration=True, **given, **keep)
     outputs = network(**prepared, return_dict=True)
-    after = network._update_model_kwargs_for_generation(outputs, given)
+    after = network._update_model_kwargs_for_generation(outputs, given, is_encoder_decoder=False)
     after.pop("inputs_embeds", None)
     return outputs, after
 
@@ -106,7 +107,7 @@ def deal_pictures(image_ids: Sequence[ImageId], seed: int) -> list[int]:
     """
     if len(set(image_ids)) < 2:
         raise UserError(
-            f"without=“shuffled”: all {len(image_ids)} requests of the batch are about image {image_ids[0]!r}; "
+            f"without=shuffled: all {len(image_ids)} requests of the batch are about image {image_ids[0]!r}; "
             "give a larger batch or another form"
         )
     by_image: dict[ImageId, list[int]] = {}
@@ -155,7 +156,7 @@ def image_places(network: Any, ids: torch.Tensor) -> torch.Tensor:
     return ids == image_id if image_id is not None else torch.zeros_like(ids, dtype=torch.bool)
 
 
-class _Entered(Exception):
+class _EnteredError(Exception):
     """Carries what the language model was called with out of the forward pass."""
 
     def __init__(self, embeddings: torch.Tensor | None) -> None:
@@ -180,7 +181,7 @@ def _check_entrance(network: Any, name: str, inputs: Mapping[str, torch.Tensor])
         if text_kept and not bare:
             return
     raise UserError(
-        f"without=“zeroed”: pictures do not enter the language model of {name} in the places of image tokens; "
+        f"without=zeroed: pictures do not enter the language model of {name} in the places of image tokens; "
         "give another form"
     )
 
@@ -189,14 +190,14 @@ def _entering(network: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor 
     """Return the embeddings (batch, length, width) that the language model is called with, picture included."""
 
     def stop(_: Any, positional: Any, named: Mapping[str, Any]) -> None:
-        raise _Entered(named.get("inputs_embeds"))
+        raise _EnteredError(named.get("inputs_embeds"))
 
     handle = network.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
         with torch.inference_mode():
             forward_prompt(network, inputs)
-    except _Entered as entered:
-        return cast("torch.Tensor | None", entered.embeddings)
+    except _EnteredError as entered:
+        return entered.embeddings
     finally:
         handle.remove()
     return None

@@ -68,7 +68,9 @@ class Branch:
             tokens, next_sequence_length=1, is_first_iteration=False, **self._given
         )
         outputs = self._network(**prepared, return_dict=True)
-        self._given = self._network._update_model_kwargs_for_generation(outputs, self._given)
+        self._given = self._network._update_model_kwargs_for_generation(
+            outputs, self._given, is_encoder_decoder=False
+        )
         logits: torch.Tensor = outputs.logits[:, -1]
         return logits
 
