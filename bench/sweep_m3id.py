@@ -64,11 +64,7 @@ def contrastive(kind: str, **options: object) -> Setting:
 
 NO_CONTRAST = (Setting("plain"), contrastive("cut alone", weight=0))
 """What the others are compared with: the second leaves out implausible tokens as they do, and nothing else."""
-PAPERS = (
-    m3id("m3id", rate=0.02, alpha=0.3),
-    m3id("m3id, no gate", rate=0.02, gate=False),
-    contrastive("contrastive", weight=1.0),
-)
+PAPERS = (m3id("m3id", rate=0.02, alpha=0.3), m3id("m3id, no gate", rate=0.02, gate=False))
 """Tested whether they are chosen or not."""
 
 
@@ -92,12 +88,10 @@ def settings() -> Iterator[Setting]:
     yield Setting("plain, cooler", temperature=0.3)
     yield Setting("plain, greedy", temperature=0.0)
     # Added when the settings above had shown that small weights do best.
-    yield m3id("m3id", rate=0.005, alpha=1.0)
     yield m3id("m3id", rate=0.02, alpha=0.8, cap=0.3)
     yield m3id("m3id, no gate", rate=0.02, gate=False, cap=0.3)
     yield contrastive("contrastive", weight=0.1)
-    for form in ("zeroed", "neutral"):
-        yield contrastive("contrastive", weight=0.25, without=form)
+    yield contrastive("contrastive", weight=0.25, without="zeroed")
 
 
 def run(setting: Setting, model: str, seed: int) -> Path:
@@ -161,10 +155,8 @@ def print_choosing() -> None:
 def print_test() -> None:
     """Run the chosen settings and the papers' on the testing scenes; print what they change."""
     for model in MODELS:
-        chosen = choose(model).values()
+        chosen = [setting for kind, setting in choose(model).items() if kind != "plain, greedy"]
         tested = list(dict.fromkeys((*NO_CONTRAST, *chosen, *PAPERS)))
-        for setting in tested:
-            run(setting, model, TESTING)
         for base in NO_CONTRAST:
             absolute = ", ".join(f"{k} {_cell(k, v)}" for k, v in scores(run(base, model, TESTING)).items())
             print(f"\n{model}, against {base.label}: {absolute}\n")

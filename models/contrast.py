@@ -9,9 +9,10 @@ and differ in the weight w and in where it applies. What computes this is `eidol
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from eidolon.models.options import validate_options
 from eidolon.scorers.errors import UserError
@@ -37,10 +38,15 @@ def _as_number_or_none(value: object) -> object:
     return None if value == "none" else value
 
 
-class Contrast(BaseModel):
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Value = str | float | bool | None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Contrast:
     """What the decodings have in common."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     name: ClassVar[str]
 
     without: Without = "dropped"
@@ -59,10 +65,9 @@ class Contrast(BaseModel):
         """Share of the likeliest token's probability, with the picture, that a token must have; 0 for none."""
         return 0.0
 
-    def settings(self) -> dict[str, Any]:
-        """Return the name and what decides the result, JSON-ready."""
-        used = self.model_dump(mode="json", by_alias=True, exclude=set(self.idle()))
-        return {"name": self.name, **used}
+    def settings(self) -> dict[str, Value]:
+        """Return the name and the options that decide the result, JSON-ready."""
+        raise NotImplementedError
 
     def signature(self) -> str:
         """Return it as it stands in a score's signature."""
@@ -70,11 +75,8 @@ class Contrast(BaseModel):
         inner = ",".join(f"{key}={str(value).lower()}" for key, value in values.items())
         return f"{self.name}({inner})"
 
-    def idle(self) -> tuple[str, ...]:
-        """Return the fields that decide nothing beside the others."""
-        return ()
 
-
+@dataclass(frozen=True, config=CHECKED)
 class M3ID(Contrast):
     """Multi-modal mutual information decoding (Favero et al. 2024): the weight grows as the picture fades.
 
@@ -112,10 +114,14 @@ class M3ID(Contrast):
         """The cut, or 0 with the gate."""
         return 0.0 if self.gate else self.cut
 
-    def idle(self) -> tuple[str, ...]:
-        return ("cut",) if self.gate else ("alpha",)
+    def settings(self) -> dict[str, Value]:
+        """Return the options but for the one that is of the other variant."""
+        values: dict[str, Value] = {"name": self.name, "without": self.without, "lambda": self.rate}
+        applies: dict[str, Value] = {"alpha": self.alpha} if self.gate else {"cut": self.cut}
+        return values | {"gate": self.gate} | applies | {"cap": self.cap}
 
 
+@dataclass(frozen=True, config=CHECKED)
 class Contrastive(Contrast):
     """Contrastive decoding as VCD has it (Leng et al. 2024): one weight throughout, implausible tokens cut off.
 
@@ -136,6 +142,10 @@ class Contrastive(Contrast):
         """The cut."""
         return self.cut
 
+    def settings(self) -> dict[str, Value]:
+        """Return the options."""
+        return {"name": self.name, "without": self.without, "weight": self.constant, "cut": self.cut}
+
 
 PLAIN = "plain"
 KINDS: Mapping[str, type[Contrast]] = {kind.name: kind for kind in (M3ID, Contrastive)}
@@ -153,8 +163,8 @@ def make_contrast(name: str, options: Mapping[str, str]) -> Contrast | None:
             )
         return None
     contrast = validate_options(KINDS[name], options, flag=FLAG)
-    for key in contrast.idle():
-        if key in options:
+    for key in options:
+        if key not in contrast.settings():
             gate = "gate=false" if key == "cut" else "gate=true"
             raise UserError(f"{FLAG} {key}={options[key]}: works with {gate} only; leave one of the two out")
     return contrast

@@ -1,7 +1,8 @@
 """M3ID and contrastive decoding: the formula by hand, and generation against a twin without caches or batches."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> TransformersModel:
 
 def m3id(**options: Any) -> M3ID:
     """Return M3ID; `rate` is λ."""
-    return M3ID.model_validate({"lambda" if key == "rate" else key: value for key, value in options.items()})
+    return M3ID(**{"lambda" if key == "rate" else key: value for key, value in options.items()})
 
 
 def requests(n: int, contrast: Contrast | None, tokens: int = 30, **decoding: Any) -> list[Request]:
@@ -132,7 +133,7 @@ def test_worked_example() -> None:
     contrast = m3id(rate=math.log(2) / 10, alpha=0.7, cap=None)
     probable = contrast_scores(seen, blind, contrast, 10).softmax(dim=-1)[0]
     np.testing.assert_allclose(probable, np.array([0.08, 0.16, 1.44]) / 1.68, atol=1e-12)
-    shut = contrast.model_copy(update={"alpha": 0.5})
+    shut = m3id(rate=contrast.rate, alpha=0.5, cap=None)
     assert torch.equal(contrast_scores(seen, blind, shut, 10), seen)
     cut = m3id(rate=math.log(2) / 10, gate=False, cut=0.4, cap=None)
     probable = contrast_scores(seen, blind, cut, 10).softmax(dim=-1)[0]
@@ -378,6 +379,13 @@ def test_settings_stand_in_the_signature() -> None:
 def test_wrong_options_are_the_users(name: str, options: dict[str, str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         make_contrast(name, options)
+
+
+def test_settings_are_plain_data() -> None:
+    """What is made of a decoding as data, a key for example, tells all decodings apart."""
+    kinds = (None, M3ID(), m3id(gate=False), m3id(rate=0.1), Contrastive(), Contrastive(weight=0.5))
+    texts = {json.dumps(asdict(Decoding(contrast=contrast))) for contrast in kinds}
+    assert len(texts) == len(kinds)
 
 
 def test_options_are_read_from_text() -> None:
