@@ -103,7 +103,8 @@ def forward_prompt(network: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[An
 def deal_pictures(image_ids: Sequence[ImageId], seed: int) -> list[int]:
     """Return for each row the row whose picture it is dealt: never one of its own image, drawn by the seed.
 
-    Rows are dealt pictures in a circle that is drawn anew for each seed, over the neighbours of the same image.
+    The rows stand in a circle that is drawn by the seed, those of one image together; each is dealt the picture of a
+    row so far ahead that all of its own image are passed.
     """
     if len(set(image_ids)) < 2:
         raise UserError(
