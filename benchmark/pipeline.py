@@ -10,6 +10,7 @@ session asks for it again, with the seed it had, and puts the answer in its plac
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.doctor.records import Diagnosis
+from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
@@ -58,6 +62,7 @@ JUDGE_BATCH = 256
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
 
+_log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -83,6 +88,8 @@ class Run:
     resamples: int
     probe: Probe | None = None
     """The questions, in the order of `keys`, where the responses are answers to some."""
+    doctor: Diagnosis | None = None
+    """What was found of the model before the run, where somebody asked."""
 
     def signature(self) -> str:
         """Return the line that goes beside every score of this run."""
@@ -133,7 +140,8 @@ def execute(run: Run, producer: Producer) -> Scores:
         judgements = judge_responses(run, folder, responses.records)
         if run.probe:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
-        scores = score_judgements(run, responses.records, judgements)
+        with timed("scored", responses=len(run.keys)):
+            scores = score_judgements(run, responses.records, judgements)
         report = render_report(
             run.name,
             scores,
@@ -161,8 +169,10 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
         for batch in judgements.batches:
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
-            found = decide(run.judge, run.judge.judge(batched), evidence)
-            judgements.append(found)
+            with timed("batch judged", batch=batch, responses=len(batched)) as counted:
+                found = decide(run.judge, run.judge.judge(batched), evidence)
+                judgements.append(found)
+                counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             if progress is not None:
                 progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
     return judgements.records
@@ -218,14 +228,19 @@ class Generation:
         self._name, self._load, self._source = name, load, source
         self._asked, self._decoding = asked, decoding
         self._model: Model | None = None
+        self.crew: Crew = Alone()
+        """Who answers: this process, or several."""
 
     def prepare(self) -> None:
-        """Load the model; one that cannot decode as the run asks says so here."""
+        """Load the model, wherever it is to answer."""
         if self._model is None:
-            self._model = self._load()
-            check_decoding = getattr(self._model, "check_decoding", None)
-            if callable(check_decoding):
-                check_decoding(self._decoding)
+            self.crew.prepare(self)
+
+    def loaded(self) -> Model:
+        """Return the model, for a look at it before the run."""
+        self.prepare()
+        assert self._model is not None
+        return self._model
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
@@ -234,26 +249,44 @@ class Generation:
         once more, does not, so that nothing changes where nothing was gained.
         """
         self.prepare()
-        model, self._model = self._model, None
-        assert model is not None
-        folder.describe_model(_description(model))
+        model = self._loaded()
+        folder.describe_session(self.crew.size, _said(model).get("threads"))
+        folder.describe_model(describe_model(model))
         keys, used = responses.keys, dict(folder.record.usage or {})
-        again = transient_failures(responses)
-        with meter(self._name, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
-            for failed in again.values():
-                answers = self._answer(model, failed)
-                if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
+        again = [*transient_failures(responses).values()]
+        batches = [*again, *(keys[responses.span(batch)] for batch in responses.batches)]
+        with meter(self._name, len(keys), len(responses.records) - sum(map(len, again))) as progress:
+            for number, answers in enumerate(self.crew.answers(self, batches)):
+                if number >= len(again):
+                    responses.append(answers)
+                elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
-                _count_usage(model, folder, used)
-                _show(progress, answers)
-            for batch in responses.batches:
-                answers = self._answer(model, keys[responses.span(batch)])
-                responses.append(answers)
-                _count_usage(model, folder, used)
+                if (usage := self.crew.usage(self)) is not None:
+                    folder.count_usage(used, usage)
                 _show(progress, answers)
 
-    def _answer(self, model: Model, keys: Sequence[tuple[str, int]]) -> list[Response]:
+    def load(self) -> None:
+        """Load the model in this process; one that cannot decode as the run asks says so here."""
+        if self._model is None:
+            with timed("model loaded", model=self._name):
+                self._model = self._load()
+            check_decoding = getattr(self._model, "check_decoding", None)
+            if callable(check_decoding):
+                check_decoding(self._decoding)
+
+    def release(self) -> None:
+        """Let go of the model in this process."""
+        self._model = None
+
+    def usage(self) -> dict[str, int | float] | None:
+        """Return what the requests of this process came to, None where the model does not count."""
+        usage = getattr(self._model, "usage", None)
+        return usage() if callable(usage) else None
+
+    def answer(self, keys: Keys) -> list[Response]:
+        """Answer one batch in this process."""
+        model = self._loaded()
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
         for sample_id, generation in keys:
@@ -280,6 +313,10 @@ class Generation:
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
+    def _loaded(self) -> Model:
+        assert self._model is not None
+        return self._model
+
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's picture."""
         return self._source.image(self._asked[sample_id].sample)
@@ -300,18 +337,15 @@ def _passes(response: Response) -> bool:
     return response.transient and response.error is not None
 
 
-def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | float]) -> None:
-    usage = getattr(model, "usage", None)
-    if callable(usage):
-        folder.count_usage(before, usage())
-
-
 def _show(progress: Meter, answers: Sequence[Response]) -> None:
-    progress.advance(
-        len(answers),
-        sum(answer.completion_tokens or 0 for answer in answers),
-        sum(answer.error is not None for answer in answers),
-    )
+    tokens = sum(answer.completion_tokens or 0 for answer in answers)
+    failed = [answer for answer in answers if answer.error is not None]
+    progress.advance(len(answers), tokens, len(failed))
+    counted = {"responses": len(answers), "tokens": tokens, "failed": len(failed), "done": progress.done}
+    _log.info("batch answered", extra={"fields": counted})
+    for answer in failed:
+        what = {"sample": answer.sample_id, "generation": answer.generation, "reason": answer.error}
+        _log.warning("response failed", extra={"fields": what})
 
 
 def _reason(error: Exception) -> str:
@@ -351,10 +385,15 @@ def collect(
     return found
 
 
-def _description(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> dict[str, Any]:
+    """Return what a model says of itself, but for the number of threads: sessions may differ in it."""
+    return {name: value for name, value in _said(model).items() if name != "threads"}
+
+
+def _said(model: Model) -> dict[str, Any]:
     describe = getattr(model, "describe", None)
-    described: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
-    return described
+    said: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
+    return said
 
 
 def _record(run: Run) -> RunRecord:
@@ -364,6 +403,6 @@ def _record(run: Run) -> RunRecord:
         config=run.config,
         batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},
         sample_ids=[row.sample_id for row in run.samples],
-        provenance=provenance(),
+        provenance=provenance().model_copy(update={"doctor": run.doctor}),
         sessions=[new_session()],
     )

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from eidolon.models.base import Request
+from eidolon.models.reader import Reader
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId
 
@@ -42,7 +43,7 @@ def ablate(
 
     `input_ids` and `attention_mask` are (batch, prompt), padded on the left; `zeroed` adds `inputs_embeds`, (batch,
     prompt, width), which the first forward pass takes in place of the ids. They go wherever the inputs with the
-    picture go, for example to `forward_prompt`. `seed` deals the pictures of `shuffled`.
+    picture go, for example to a `Reader` or to `teacher_forcing.force`. `seed` deals the pictures of `shuffled`.
 
     Raises:
         UserError: `shuffled`, where all requests are about one image.
@@ -76,28 +77,12 @@ def check_form(model: "TransformersModel", form: Form) -> None:
     other = replace(request, sample_id="other", image_id="other", image=picture.rotate(90))
     try:
         # What a model makes of inputs that it was not made for shows only when it reads them.
-        with torch.inference_mode():
-            forward_prompt(network, ablate(model, [request, other], form))
+        Reader(network, ablate(model, [request, other], form)).read_prompt()
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"without={form}: {name} cannot read a prompt so ({type(error).__name__}: {reason}); give another form"
         ) from error
-
-
-def forward_prompt(network: Any, inputs: Mapping[str, torch.Tensor]) -> tuple[Any, dict[str, Any]]:
-    """Read a batch of prompts; return the outputs and the keyword arguments of the step after it."""
-    given: dict[str, Any] = {name: value for name, value in inputs.items() if name != "input_ids"}
-    ids = inputs["input_ids"]
-    # Some models keep the positions of the last prompt they read in themselves; two branches must not share them.
-    given["position_ids"] = network._prepare_position_ids_for_generation(ids, given)
-    given["use_cache"] = True
-    keep = {"logits_to_keep": 1} if network._supports_logits_to_keep() else {}
-    prepared = network.prepare_inputs_for_generation(ids, is_first_iteration=True, **given, **keep)
-    outputs = network(**prepared, return_dict=True)
-    after = network._update_model_kwargs_for_generation(outputs, given, is_encoder_decoder=False)
-    after.pop("inputs_embeds", None)
-    return outputs, after
 
 
 def deal_pictures(image_ids: Sequence[ImageId], seed: int) -> list[int]:
@@ -195,8 +180,7 @@ def _entering(network: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor 
 
     handle = network.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        with torch.inference_mode():
-            forward_prompt(network, inputs)
+        Reader(network, inputs).read_prompt()
     except _EnteredError as entered:
         return entered.embeddings
     finally:

@@ -5,15 +5,16 @@ forward pass of one token a row, as the first; and it reads only when asked, so 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import GenerationMixin, LogitsProcessor
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.contrast import Contrast
-from eidolon.models.image_ablation import ablate, check_form, forward_prompt
+from eidolon.models.image_ablation import ablate, check_form
+from eidolon.models.reader import Reader
 from eidolon.scorers.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,44 +42,14 @@ def contrasting(model: "TransformersModel", requests: Sequence[Request]) -> list
     contrast = requests[0].decoding.contrast
     if contrast is None:
         return []
-    branch = Branch(model.model, ablate(model, requests, contrast.without))
+    branch = Reader(model.model, ablate(model, requests, contrast.without))
     return [Contrasting(branch, contrast)]
-
-
-class Branch:
-    """A batch of prompts and what follows them, read token by token with a cache."""
-
-    def __init__(self, network: Any, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Take the model and its inputs: `input_ids` and `attention_mask` padded on the left, and the like."""
-        self._network, self._inputs = network, inputs
-        self._given: dict[str, Any] = {}
-
-    @torch.inference_mode()
-    def read_prompt(self) -> torch.Tensor:
-        """Return the logits (batch, vocabulary) after the prompts; called once, first."""
-        outputs, self._given = forward_prompt(self._network, self._inputs)
-        self._inputs = {}
-        logits: torch.Tensor = outputs.logits[:, -1]
-        return logits
-
-    @torch.inference_mode()
-    def read(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the logits (batch, vocabulary) after one more token a row, (batch, 1)."""
-        prepared = self._network.prepare_inputs_for_generation(
-            tokens, next_sequence_length=1, is_first_iteration=False, **self._given
-        )
-        outputs = self._network(**prepared, return_dict=True)
-        self._given = self._network._update_model_kwargs_for_generation(
-            outputs, self._given, is_encoder_decoder=False
-        )
-        logits: torch.Tensor = outputs.logits[:, -1]
-        return logits
 
 
 class Contrasting(LogitsProcessor):
     """Adds to every token's score w(t) times how much likelier the picture makes it."""
 
-    def __init__(self, branch: Branch, contrast: Contrast) -> None:
+    def __init__(self, branch: Reader, contrast: Contrast) -> None:
         """Take the branch without the picture, which has read nothing yet."""
         self._branch, self._contrast = branch, contrast
         self._step = 0
@@ -86,7 +57,7 @@ class Contrasting(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return scores (rows, vocabulary), normalised no more than those given; -∞ for a token that is cut."""
         blind = self._branch.read(input_ids[:, -1:]) if self._step else self._branch.read_prompt()
-        combined = contrast_scores(scores, blind.to(scores), self._contrast, self._step)
+        combined = contrast_scores(scores, blind[:, -1].to(scores), self._contrast, self._step)
         self._step += 1
         return combined
 

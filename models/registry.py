@@ -31,8 +31,16 @@ backends: "Registry[Callable[..., Model]]" = Registry(
 TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
 """Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
 
+ONE_PROCESS = {
+    "openai": "its server does the work, and -M concurrency=N asks it for more at once",
+    "replay": "it only reads a file",
+}
+"""Backends that several processes would not make faster, and what to say to who wants them."""
+
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""What PyTorch writes as pickles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,7 @@ def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> 
     if os.path.exists(path):  # unlike Path.exists, also where the name is too long for a file
         if not (path / "config.json").is_file():
             raise UserError(f"{given}: {target} is not a model folder: it holds no config.json")
+        _refuse_pickles(given, path)
         return str(path)
     if target in shipped:
         return str(shipped[target])
@@ -151,6 +160,17 @@ def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> 
             "and HF_HUB_OFFLINE forbids to download it"
         )
     return target
+
+
+def _refuse_pickles(given: str, folder: Path) -> None:
+    """Raise a UserError where weights are there as pickles alone, which run code when they are read."""
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles:
+        raise UserError(
+            f"{given}: its weights are a pickle ({pickles[0]}), which can run any code; convert them to safetensors"
+        )
 
 
 def _offline() -> bool:

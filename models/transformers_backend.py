@@ -15,6 +15,7 @@ from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
+from eidolon.models.token_log import log_tokens
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import FinishReason, Response
 
@@ -73,9 +74,25 @@ class TransformersModel:
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
 
-    def check_decoding(self, decoding: Decoding) -> None:
-        """Raise a UserError for a decoding that the model's architecture cannot have."""
-        check_contrast(self, decoding)
+    @property
+    def name(self) -> str:
+        """The path or hub id it was loaded by."""
+        return self._name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._ids["eos_token_id"])
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; what it is does not matter."""
+        return self._ids["pad_token_id"] or 0
 
     def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
         """Return what the model is called with for a batch, on its device, padded on the left.
@@ -83,6 +100,10 @@ class TransformersModel:
         Without `pictures` the same is rendered as if the requests had none.
         """
         return self._inputs(requests, pictures)
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Raise a UserError for a decoding that the model's architecture cannot have."""
+        check_contrast(self, decoding)
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -139,7 +160,8 @@ class TransformersModel:
             "revision": getattr(config, "_commit_hash", None) or self.options.revision,
             "unused_weights": self.unused_weights,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "device": str(self.device),
+            # Which of several GPUs it was is nothing that a run with another number of processes could repeat.
+            "device": self.device.type if self.options.device == "auto" else str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
             "attention": getattr(config, "_attn_implementation", None),
             "chat_template": self._has_template,
@@ -174,6 +196,7 @@ class TransformersModel:
         length = next((i for i, token in enumerate(row) if token in stops), None)
         finish: FinishReason = "length" if length is None else "stop"
         tokens = row[:length]
+        log_tokens(request, tokens)
         text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         ends = token_ends(self._tokenizer, tokens, text)
         answer = split_reasoning(text)

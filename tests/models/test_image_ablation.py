@@ -19,10 +19,11 @@ from eidolon.models.image_ablation import (
     ablate,
     check_form,
     deal_pictures,
-    forward_prompt,
     image_places,
 )
+from eidolon.models.reader import Reader
 from eidolon.models.shipped import shipped_models
+from eidolon.models.teacher_forcing import force
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
 from tests.models.tiny_vl import TinyMllama, TinyQwen35, save_llava
@@ -60,11 +61,8 @@ def batch(first: int = 0) -> list[Request]:
     ]
 
 
-@torch.inference_mode()
 def logits(model: Any, inputs: Any) -> torch.Tensor:
-    outputs, _ = forward_prompt(model.model, inputs)
-    last: torch.Tensor = outputs.logits[:, -1]
-    return last
+    return Reader(model.model, inputs).read_prompt()[:, -1]
 
 
 @contextmanager
@@ -147,6 +145,22 @@ def test_of_a_blind_model_every_form_in_place_is_the_same(model: Any, models: di
         full = logits(model, model.prepare(batch()))
         for form in ("zeroed", "neutral", "shuffled"):
             assert (logits(model, ablate(model, batch(), form)) - full).abs().max() < 1e-5
+
+
+def test_a_continuation_can_be_forced_on_every_form(model: Any, models: dict[str, Any]) -> None:
+    """What prompt dependency is measured with; `zeroed` again against the connector that says zero."""
+    continuations = [[20, 21, 22, 23], [30, 31], [40, 41, 42]]
+
+    def forced(inputs: Any) -> torch.Tensor:
+        chunks = [*force(model.model, inputs, continuations, width=3)]
+        alive = torch.cat([chunk.alive for chunk in chunks], dim=1)
+        return torch.cat([chunk.logits for chunk in chunks], dim=1)[alive]
+
+    found = {form: forced(ablate(model, batch(), form)) for form in FORMS}
+    seen = forced(model.prepare(batch()))
+    assert all((one - seen).abs().max() > 1e-3 for one in found.values())
+    with blind(model, models):
+        assert (found["zeroed"] - forced(model.prepare(batch()))).abs().max() < 1e-5
 
 
 def test_shuffled_is_another_requests_picture(model: Any) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.base import Decoding, Request, request_seed
 from eidolon.models.contrast import M3ID, Contrast, Contrastive, make_contrast
-from eidolon.models.m3id import Branch, Contrasting, contrast_scores
+from eidolon.models.m3id import Contrasting, contrast_scores
+from eidolon.models.reader import Reader
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
@@ -174,17 +175,17 @@ def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
     """A branch whose every word is known: it gets each new token once, and none before the first."""
     read: list[Any] = []
 
-    class Known(Branch):
+    class Known(Reader):
         def __init__(self) -> None:
             pass
 
         def read_prompt(self) -> torch.Tensor:
             read.append("prompt")
-            return torch.tensor([[0.0, 1.0]])
+            return torch.tensor([[[0.0, 1.0]]])
 
         def read(self, tokens: torch.Tensor) -> torch.Tensor:
             read.append(tokens.tolist())
-            return torch.tensor([[1.0, 0.0]])
+            return torch.tensor([[[1.0, 0.0]]])
 
     process = Contrasting(Known(), m3id(rate=math.log(2), alpha=1, cap=None))
     seen, ids = torch.tensor([[3.0, 1.0]]), torch.tensor([[7, 8]])
@@ -285,7 +286,7 @@ def test_two_branches_of_a_hybrid_do_not_share_state() -> None:
     tiny, twin_branch = TinyQwen35(), TinyQwen35()
     asked = requests(2, None)
     seen, blind = tiny.prepare(asked), tiny.prepare(asked, pictures=False)
-    branch, network = Branch(tiny.model, blind), tiny.model
+    branch, network = Reader(tiny.model, blind), tiny.model
     ids = blind["input_ids"]
     read = {}
 
@@ -294,8 +295,7 @@ def test_two_branches_of_a_hybrid_do_not_share_state() -> None:
         got = branch.read(new[:, -1:]) if new.shape[1] else branch.read_prompt()
         whole = torch.cat([ids, new], dim=1)
         mask = torch.cat([blind["attention_mask"], torch.ones_like(new)], dim=1)
-        with torch.inference_mode():
-            fresh = Branch(twin_branch.model, {"input_ids": whole, "attention_mask": mask}).read_prompt()
+        fresh = Reader(twin_branch.model, {"input_ids": whole, "attention_mask": mask}).read_prompt()
         read[new.shape[1]] = float((got - fresh).abs().max())
         return scores
 
