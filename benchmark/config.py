@@ -85,6 +85,9 @@ class RunConfig(Settings):
     temperature: float = Field(default=DEFAULT_TEMPERATURE, ge=0, allow_inf_nan=False)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    decoding: Literal["plain", "m3id", "contrastive"] = "plain"
+    """Whether every token is weighed against what the model would say without the picture."""
+    decoding_options: Options = {}
     generations: int = Field(default=1, ge=1)
     """Responses a sample."""
     batch_size: int = Field(default=16, ge=1)
@@ -120,6 +123,7 @@ FLAGS = {
     "models": "--model",
     "model_options": "-M",
     "dataset_options": "-D",
+    "decoding_options": "--decoding-option",
     "metrics": "--metric",
 }
 """The flags that are not their field's name with dashes."""
@@ -134,7 +138,7 @@ def load_config(
 ) -> RunConfig:
     """Merge a YAML file with what the flags say (None: not given), which wins.
 
-    Another judge than the file's starts from no options.
+    Another judge than the file's starts from no options, and so does another decoding.
     """
     content = {} if path is None else _read_yaml(path)
     config = _validate(content, path)
@@ -142,6 +146,8 @@ def load_config(
     if judge is not None or judge_options:
         kept = config.judge.options if judge in (None, config.judge.name) else {}
         given["judge"] = {"name": judge or config.judge.name, "options": {**kept, **(judge_options or {})}}
+    if given.get("decoding", config.decoding) != config.decoding:
+        given.setdefault("decoding_options", {})
     config = _validate({**content, **given}, None)
     if config.task not in TASKS:
         raise UserError(f"--task {config.task!r}: unknown task{did_you_mean(config.task, TASKS)}")

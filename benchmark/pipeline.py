@@ -269,10 +269,13 @@ class Generation:
                 _show(progress, answers)
 
     def load(self) -> None:
-        """Load the model in this process."""
+        """Load the model in this process; one that cannot decode as the run asks says so here."""
         if self._model is None:
             with timed("model loaded", model=self._name):
                 self._model = self._load()
+            check_decoding = getattr(self._model, "check_decoding", None)
+            if callable(check_decoding):
+                check_decoding(self._decoding)
 
     def release(self) -> None:
         """Let go of the model in this process."""

@@ -31,6 +31,7 @@ from eidolon.benchmark.response_cache import Called, open_cache
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding, Model
+from eidolon.models.contrast import check_backend, make_contrast
 from eidolon.models.registry import (
     ONE_PROCESS,
     ModelReference,
@@ -93,6 +94,9 @@ class _Task:
 def make_plan(config: RunConfig, out: Path | None) -> Plan:
     """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing."""
     models = _models(config)
+    contrast = make_contrast(config.decoding, config.decoding_options)
+    for spec, reference in models:
+        check_backend(contrast, spec.name, reference.backend)
     ask = _prepare_probe(config) if config.task == "probe" else _prepare_description(config)
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
@@ -106,7 +110,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         pick=config.pick,
     )
     task = ask(source)
-    decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
+    decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed, contrast)
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
@@ -129,6 +133,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                     "max_new_tokens": decoding.max_new_tokens,
                     "temperature": decoding.temperature,
                     "top_p": decoding.top_p,
+                    **({"contrast": contrast.settings()} if contrast else {}),
                 },
                 "batch_size": config.batch_size,
                 **task.settings,

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from PIL import Image
 
+from eidolon.models.contrast import Contrast
 from eidolon.scorers.types import ImageId, Response
 
 DEFAULT_TEMPERATURE = 0.6
@@ -25,6 +26,8 @@ class Decoding:
     top_p: float = 1.0
     seed: int = 0
     """Of a run; in a request, of that request alone (`request_seed`)."""
+    contrast: Contrast | None = None
+    """What the picture's absence is held against; None decodes plainly."""
 
     @property
     def sampled(self) -> bool:
@@ -33,9 +36,12 @@ class Decoding:
 
     def signature(self) -> str:
         """Return the decoding as it stands in a score's signature."""
+        steered = f"+{self.contrast.signature()}" if self.contrast else ""
         if not self.sampled:
-            return f"greedy(max={self.max_new_tokens})"
-        return f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed})"
+            return f"greedy(max={self.max_new_tokens}){steered}"
+        return (
+            f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){steered}"
+        )
 
 
 def request_seed(seed: int, sample_id: str, generation: int) -> int:

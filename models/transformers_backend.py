@@ -13,6 +13,7 @@ from eidolon.models.base import Decoding, FileDigest, Request
 from eidolon.models.devices import choose_device, choose_dtype, device_identity
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.identity import checkpoint_identity, versions
+from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
 from eidolon.models.token_log import log_tokens
@@ -94,9 +95,16 @@ class TransformersModel:
         """The token that fills rows up; what it is does not matter."""
         return self._ids["pad_token_id"] or 0
 
-    def prepare(self, requests: Sequence[Request]) -> Any:
-        """Return what the model is called with for a batch, on its device, padded on the left."""
-        return self._inputs(requests)
+    def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
+        """Return what the model is called with for a batch, on its device, padded on the left.
+
+        Without `pictures` the same is rendered as if the requests had none.
+        """
+        return self._inputs(requests, pictures)
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Raise a UserError for a decoding that the model's architecture cannot have."""
+        check_contrast(self, decoding)
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
@@ -194,7 +202,7 @@ class TransformersModel:
             sequences = self.model.generate(
                 **inputs,
                 generation_config=self._generation_config(decoding.max_new_tokens),
-                logits_processor=sampling,
+                logits_processor=[*contrasting(self, requests), *sampling],
             )
         # Encoder-decoder models return the answer alone, after a start token.
         skip = 1 if getattr(self.model.config, "is_encoder_decoder", False) else width
@@ -224,11 +232,11 @@ class TransformersModel:
             token_ends=None if ends is None else answer.shift(ends),
         )
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        images = [request.image for request in requests]
+    def _inputs(self, requests: Sequence[Request], pictures: bool = True) -> Any:
+        prompts = [request.prompt for request in requests]
         if self._has_template:
             inputs = self.processor.apply_chat_template(
-                [self._messages(request) for request in requests],
+                [self._messages(request, pictures) for request in requests],
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
@@ -236,9 +244,12 @@ class TransformersModel:
                 processor_kwargs={"padding": True},
                 **self._template_options,
             )
+        elif pictures:
+            inputs = self._plain_inputs(prompts, [request.image for request in requests])
         else:
-            inputs = self._plain_inputs([request.prompt for request in requests], images)
-        return inputs.to(self.device, self.dtype)
+            inputs = self._tokenizer(prompts, padding=True, return_tensors="pt")
+        # A tokenizer's own output has no dtype to change.
+        return inputs.to(self.device, self.dtype) if pictures else inputs.to(self.device)
 
     def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
         texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
@@ -246,8 +257,9 @@ class TransformersModel:
             text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
         )
 
-    def _messages(self, request: Request) -> list[dict[str, Any]]:
-        content = [{"type": "image", "image": request.image}, {"type": "text", "text": request.prompt}]
+    def _messages(self, request: Request, picture: bool = True) -> list[dict[str, Any]]:
+        image = [{"type": "image", "image": request.image}] if picture else []
+        content = [*image, {"type": "text", "text": request.prompt}]
         system = [{"role": "system", "content": [{"type": "text", "text": self.options.system}]}]
         return [*(system if self.options.system else []), {"role": "user", "content": content}]
 

@@ -96,6 +96,17 @@ def run(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.6. probe: 0.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling. Default: 1.")] = None,
+    decoding: Annotated[
+        str | None,
+        typer.Option(
+            help="plain, or m3id or contrastive: weigh every token against what the model would say without "
+            "the picture. Default: plain."
+        ),
+    ] = None,
+    decoding_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the decoding; repeatable."),
+    ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
@@ -158,6 +169,8 @@ def run(
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
+        "decoding": decoding,
+        "decoding_options": parse_options(decoding_option or [], "--decoding-option") or None,
         "generations": generations,
         "batch_size": batch_size,
         "resamples": resamples,
