@@ -21,7 +21,9 @@ from scipy.special import expit, log_expit
 from eidolon.scorers.metric import FloatArray
 
 NODES = 31
-"""Of the quadrature: estimates move in the fourth digit only up to sigma = 3 (test)."""
+"""Of the quadrature, …"""
+WIDE_NODES, WIDE = 121, 1.2
+"""… and where clusters differ by more than this standard deviation."""
 GRADIENT_TOLERANCE = 1e-4
 """Of the standardised problem, in log-likelihood a unit; a standard error is thousands of times larger."""
 RANK_TOLERANCE = 1e-7
@@ -65,31 +67,28 @@ def fit_mixed_logistic(
     clusters: NDArray[np.intp],
     *,
     inference_clusters: NDArray[np.intp] | None = None,
-    nodes: int = NODES,
+    nodes: int | None = None,
 ) -> MixedLogisticFit:
     """Fit the model by an intercept and the given columns, each of shape (observations,).
 
     `clusters` says whose intercept an observation has; `inference_clusters` groups what is not independent beyond
-    that (all responses to one image), for the robust covariance, and must be constant within a cluster. A column that
-    is a linear combination of those before it is left out. Raises `NotEstimableError` where all outcomes are alike, or
-    separated by the columns, or the likelihood has no interior maximum.
+    that (all responses to one image), for the robust covariance, and must be constant within a cluster. `nodes` of
+    the quadrature are as many as it takes unless given. A column that is a linear combination of those before it is
+    left out. Raises `NotEstimableError` where all outcomes are alike, or separated by the columns, or the likelihood
+    has no interior maximum.
     """
     y = np.asarray(outcomes, dtype=float)
     if not len(y) or y.min() == y.max():
         raise NotEstimableError("all outcomes are the same" if len(y) else "there are no observations")
     order = np.argsort(clusters, kind="stable")
     names, design, scale, shift = _standardise(columns, order, len(y))
-    problem = _Likelihood(design, y[order], np.asarray(clusters)[order], nodes)
     start = np.zeros(len(names) + 1)
     start[0], start[-1] = np.log(y.mean() / (1 - y.mean())), 0.5
-    found: Any = minimize(
-        problem.value,
-        start,
-        jac=problem.gradient,
-        hess=problem.hessian,
-        method="trust-exact",
-        options={"gtol": GRADIENT_TOLERANCE, "maxiter": 500},
-    )
+    problem = _Likelihood(design, y[order], np.asarray(clusters)[order], nodes or NODES)
+    found = problem.minimise(start)
+    if nodes is None and abs(found.x[-1]) > WIDE:
+        problem = _Likelihood(design, y[order], np.asarray(clusters)[order], WIDE_NODES)
+        found = problem.minimise(found.x)
     scores, hessian = problem.scores(found.x), problem.hessian(found.x)
     if np.abs(found.x[:-1]).max() > MAX_LOG_ODDS or not np.isfinite(found.x).all():
         raise NotEstimableError("the outcomes are separated by the covariates")
@@ -123,6 +122,17 @@ class _Likelihood:
         self.starts = np.flatnonzero(np.r_[True, clusters[1:] != clusters[:-1]])
         self._row = np.repeat(np.arange(len(self.starts)), np.diff(np.r_[self.starts, len(y)]))
         self._at: FloatArray | None = None
+
+    def minimise(self, start: FloatArray) -> Any:
+        """Return scipy's result of the search from there."""
+        return minimize(
+            self.value,
+            start,
+            jac=self.gradient,
+            hess=self.hessian,
+            method="trust-exact",
+            options={"gtol": GRADIENT_TOLERANCE, "maxiter": 500},
+        )
 
     def value(self, theta: FloatArray) -> float:
         self._evaluate(theta)

@@ -29,6 +29,8 @@ from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, 
 POSITION = "position"
 PER = 100
 """Words (or tokens) that the odds ratio is for."""
+MAX_LOG_ODDS = 20.0
+"""An estimate with its standard error beyond this says nothing: odds of half a billion."""
 POWER = 0.8
 """Of the minimum detectable effect, at the level of the intervals."""
 
@@ -42,7 +44,7 @@ class AdjustedOddsRatio:
     high: float
     log_odds_ratio: float
     standard_error: float
-    """Of the log odds ratio, robust over images."""
+    """Of the log odds ratio: the larger of the likelihood's and the one robust over images."""
     minimum_detectable: float
     """The odds ratio above 1 that data with this standard error would show in 80 % of repetitions."""
     intercept_sd: float
@@ -103,7 +105,13 @@ def fit_position(
 def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> AdjustedOddsRatio:
     if POSITION not in fit.names:
         raise NotEstimableError("all mentions stand at the same position")
-    estimate, error = fit[POSITION]
+    estimate, robust = fit[POSITION]
+    at = fit.names.index(POSITION)
+    error = max(robust, float(fit.model_covariance[at, at] ** 0.5))
+    if abs(estimate) + error > MAX_LOG_ODDS:
+        raise NotEstimableError(
+            f"{fit.observations} mentions hardly constrain it (standard error {error:.3g})"
+        )
     reach = float(norm.ppf((1 + LEVEL) / 2))
     return AdjustedOddsRatio(
         odds_ratio=exp(estimate),

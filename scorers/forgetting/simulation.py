@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from eidolon.scorers.forgetting.events import Events, Mentions, Responses
+from eidolon.scorers.forgetting.events import Events, IntArray, Mentions, Responses
+from eidolon.scorers.metric import FloatArray
 
 Exhaustion: TypeAlias = Literal["none", "competing", "linear", "share"]
 
@@ -92,21 +93,19 @@ def simulate(hazard: Hazard, responses: int, *, seed: int) -> Events:
     )
 
 
-def _own_log_odds(
-    hazard: Hazard, n: int, rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _own_log_odds(hazard: Hazard, n: int, rng: np.random.Generator) -> FloatArray:
     if hazard.bimodal:
         share = 0.2
-        bad = rng.random(n) < share
-        return hazard.spread * (bad - share) / (share * (1 - share)) ** 0.5
+        bad = (rng.random(n) < share).astype(float)
+        return np.asarray(hazard.spread * (bad - share) / (share * (1 - share)) ** 0.5)
     return hazard.spread * rng.standard_normal(n)
 
 
 def _exhaustion(
     kind: Exhaustion,
-    unnamed: np.ndarray[tuple[int], np.dtype[np.int64]],
-    true: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    unnamed: IntArray,
+    true: IntArray,
+) -> FloatArray:
     left = np.maximum(unnamed, 1)
     if kind == "competing":
         return log(MEAN_TRUE) - np.log(left)
