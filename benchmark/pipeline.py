@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.details import write_details
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
@@ -134,6 +135,8 @@ def execute(run: Run, producer: Producer) -> Scores:
         if run.probe:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
         scores = score_judgements(run, responses.records, judgements)
+        judged = [] if run.probe else judged_samples(run, responses.records, judgements)
+        plots = write_details(run.path, run.name, run.metrics, judged, scores)
         report = render_report(
             run.name,
             scores,
@@ -142,6 +145,7 @@ def execute(run: Run, producer: Producer) -> Scores:
             judgements,
             producer.picture,
             questions=run.probe.built.rows if run.probe else (),
+            plots=plots,
         )
         write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
@@ -172,12 +176,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
     """Compute the metrics of all responses that could be judged."""
     if run.probe:
         return run.probe.score(responses, signature=run.signature(), seed=run.seed, resamples=run.resamples)
-    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
-    judged = [
-        JudgedSample(response, judgement, truth[response.sample_id])
-        for response, judgement in zip(responses, judgements, strict=True)
-        if judgement.unscored is None
-    ]
+    judged = judged_samples(run, responses, judgements)
     return score(
         judged,
         run.metrics,
@@ -190,6 +189,18 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         seed=run.seed,
         resamples=run.resamples,
     )
+
+
+def judged_samples(
+    run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]
+) -> list[JudgedSample]:
+    """Return the responses that could be judged, with their truth."""
+    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
+    return [
+        JudgedSample(response, judgement, truth[response.sample_id])
+        for response, judgement in zip(responses, judgements, strict=True)
+        if judgement.unscored is None
+    ]
 
 
 @dataclass(frozen=True, slots=True)

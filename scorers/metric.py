@@ -131,6 +131,25 @@ class FittedMetric(Protocol):
         ...
 
 
+@runtime_checkable
+class DetailedMetric(Protocol):
+    """A metric with more to tell than numbers: `<family>.json` of the run folder."""
+
+    def detail(
+        self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
+    ) -> "Detail":
+        """Return what stands in the file."""
+        ...
+
+
+class Detail(Protocol):
+    """The content of a metric's file."""
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        ...
+
+
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
     """Return `numerator / denominator` elementwise, NaN where the denominator is zero."""
     top, bottom = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))

@@ -190,6 +190,8 @@ def _standardise(
     """Return the names kept, the design (n, columns) with the intercept first, and its scale and shift."""
     names, kept, scale, shift = ["intercept"], [np.ones(n)], [1.0], [0.0]
     for name, column in columns.items():
+        if len(kept) >= n:
+            break
         values = np.asarray(column, dtype=float)[order]
         spread = float(values.std())
         if spread <= RANK_TOLERANCE * max(1.0, float(np.abs(values).max())):

@@ -72,6 +72,7 @@ def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray
     return {
         "log unnamed": np.log(np.maximum(unnamed, 1)),
         "unnamed": unnamed,
+        "unnamed share": unnamed / np.maximum(true, 1),
         "log true objects": np.log(np.maximum(true, 1)),
         "true objects": true,
         "log words": np.log(np.maximum(length, 1)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
+from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
 from eidolon.scorers.forgetting.subsets import (
     FIRST,
@@ -132,6 +133,12 @@ class Forgetting:
             ratio_name: Fitted(found.odds_ratio, (found.low, found.high)),
             least_name: Fitted(found.minimum_detectable, None),
         }
+
+    def detail(
+        self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
+    ) -> ForgettingDetail:
+        """Return the curves, the controls and the other fits."""
+        return forgetting_detail(samples, signature=signature, seed=seed, resamples=resamples)
 
 
 def windows(subset: Subset) -> tuple[tuple[float, float], tuple[float, float]]:
