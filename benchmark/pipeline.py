@@ -22,6 +22,7 @@ from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.cached_model import CachedModel, uncached
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.details import write_details
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
@@ -143,6 +144,8 @@ def execute(run: Run, producer: Producer) -> Scores:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
         with timed("scored", responses=len(run.keys)):
             scores = score_judgements(run, responses.records, judgements)
+        judged = [] if run.probe else judged_samples(run, responses.records, judgements)
+        plots = write_details(run.path, run.name, run.metrics, judged, scores)
         report = render_report(
             run.name,
             scores,
@@ -151,6 +154,7 @@ def execute(run: Run, producer: Producer) -> Scores:
             judgements,
             producer.picture,
             questions=run.probe.built.rows if run.probe else (),
+            plots=plots,
         )
         write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
@@ -183,12 +187,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
     """Compute the metrics of all responses that could be judged."""
     if run.probe:
         return run.probe.score(responses, signature=run.signature(), seed=run.seed, resamples=run.resamples)
-    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
-    judged = [
-        JudgedSample(response, judgement, truth[response.sample_id])
-        for response, judgement in zip(responses, judgements, strict=True)
-        if judgement.unscored is None
-    ]
+    judged = judged_samples(run, responses, judgements)
     return score(
         judged,
         run.metrics,
@@ -201,6 +200,18 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         seed=run.seed,
         resamples=run.resamples,
     )
+
+
+def judged_samples(
+    run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]
+) -> list[JudgedSample]:
+    """Return the responses that could be judged, with their truth."""
+    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
+    return [
+        JudgedSample(response, judgement, truth[response.sample_id])
+        for response, judgement in zip(responses, judgements, strict=True)
+        if judgement.unscored is None
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -426,12 +426,12 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
     return None if new == old else (at, new, old)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(text.encode())
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -61,7 +61,7 @@ def run(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Metrics, separated by commas. Default: chair,objects. With --judge qa: throne,objects."
+            help="Metrics, separated by commas. Default: chair,objects,forgetting. With --judge qa: throne,objects."
         ),
     ] = None,
     split: Annotated[
