@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from PIL import Image
 
@@ -68,6 +68,30 @@ class Request:
     """One of several questions about the image, so that a recorded response to another of them will not do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interview:
+    """A request that the model has begun to answer, and yes/no questions, each put to it then as if it were the
+    only one."""
+
+    request: Request
+    given: tuple[int, ...]
+    """Tokens that stand in the model's own turn. Without any the question follows the prompt in the same turn."""
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """Log-probabilities, in nats, that an answer begins with yes and with no, in any usual spelling."""
+
+    yes: float
+    no: float
+
+    @property
+    def margin(self) -> float:
+        """How much likelier yes is, in nats."""
+        return self.yes - self.no
+
+
 class Model(Protocol):
     """Anything that answers requests.
 
@@ -93,6 +117,32 @@ class MeteredModel(Model, Protocol):
 
     def usage(self) -> dict[str, int | float]:
         """Return what all requests so far came to, by name; sessions of a run are added up."""
+        ...
+
+
+@runtime_checkable
+class ScoringModel(Protocol):
+    """A model that can be handed a text as its own and says how likely yes and no would be after it."""
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that it can read, pictures included; None where it does not say."""
+        ...
+
+    def check_interview(self) -> None:
+        """Raise a UserError where it cannot be interviewed after all."""
+        ...
+
+    def encode_reply(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a text as they stand in the model's own turn."""
+        ...
+
+    def decode_reply(self, tokens: Sequence[int]) -> str:
+        """Return the text of such tokens."""
+        ...
+
+    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
+        """Return the odds of each question of each interview."""
         ...
 
 

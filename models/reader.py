@@ -1,5 +1,6 @@
 """Reading token after token with a decoder-only model of transformers, as its own `generate` would."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,22 @@ class Reader:
     def cache(self) -> Any:
         """The cache of all that was read so far."""
         return getattr(self._outputs, "past_key_values", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tokens are."""
+        return self._ids.device
+
+    @torch.inference_mode()
+    def branch(self) -> "Reader":
+        """Return a reader that has read the same and goes on by itself."""
+        other = copy.copy(self)
+        other._kwargs = {
+            name: value for name, value in self._kwargs.items() if name != "past_key_values"
+        }
+        other._outputs = copy.copy(self._outputs)
+        other._outputs.past_key_values = copy.deepcopy(self.cache)
+        return other
 
     @torch.inference_mode()
     def read_prompt(self) -> torch.Tensor:

@@ -9,7 +9,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
-from eidolon.models.base import Decoding, FileDigest, Request
+from eidolon.models import interview
+from eidolon.models.base import Decoding, FileDigest, Interview, Odds, Request
 from eidolon.models.devices import choose_device, choose_dtype, device_identity
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.models.identity import checkpoint_identity, versions
@@ -105,6 +106,42 @@ class TransformersModel:
     def check_decoding(self, decoding: Decoding) -> None:
         """Raise a UserError for a decoding that the model's architecture cannot have."""
         check_contrast(self, decoding)
+
+    @property
+    def has_template(self) -> bool:
+        """Whether dialogues are rendered by a chat template."""
+        return self._has_template
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """What the template is told beside the messages."""
+        return self._template_options
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that the language model has positions for; None where its config does not say."""
+        config = self.model.config.get_text_config(decoder=True)
+        found: int | None = getattr(config, "max_position_embeddings", None)
+        return found
+
+    def check_interview(self) -> None:
+        """Raise a UserError for a model whose text cannot be forced."""
+        interview.check(self)
+
+    def encode_reply(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a text as they stand in the model's own turn."""
+        return tuple(interview.encode(self, interview.lead(self) + text.lstrip()))
+
+    def decode_reply(self, tokens: Sequence[int]) -> str:
+        """Return the text of such tokens."""
+        text: str = self._tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.lstrip()
+
+    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
+        """Return the odds of yes and no for each question of each interview; they make one batch."""
+        return interview.hold(self, interviews)
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
