@@ -9,17 +9,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from eidolon.benchmark.answers.pope import ALL, MAIN
 from eidolon.benchmark.probe.questions import PAIRS
+from eidolon.benchmark.retention.lengths import LENGTHS
 from eidolon.models.base import DEFAULT_TEMPERATURE
 from eidolon.models.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
-TASKS = ("describe", "probe")
+TASKS = ("describe", "probe", "forget")
 OF_TASK: dict[str, tuple[str, ...]] = {
     "describe": ("judge", "metrics", "generations"),
     "probe": ("split", "policy", "pairs", "min_objects"),
+    "forget": ("judge", "metrics", "generations", "lengths", "trained_length"),
 }
-"""The fields that one task has alone."""
+"""The fields that not every task has."""
 PROBE_DEFAULTS: dict[str, Any] = {"prompt": "question", "max_new_tokens": 32, "temperature": 0.0}
 """Where the task `probe` starts from something else: answers are short, and POPE's are greedy."""
 
@@ -102,6 +104,10 @@ class RunConfig(Settings):
     """Of the task `probe`: present objects, and absent ones, that are asked about for each image and split."""
     min_objects: int | None = Field(default=None, ge=1)
     """Of the task `probe`: images with fewer are left out; None means `pairs`."""
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = LENGTHS
+    """Of the task `forget`: tokens of text before the questions."""
+    trained_length: int | None = Field(default=None, ge=1)
+    """Of the task `forget`: tokens of the longest text of the models' training."""
     resamples: int = Field(default=RESAMPLES, ge=0, le=MAX_RESAMPLES)
     """Of the bootstrap; 0 for no intervals."""
     processes: int | None = Field(default=None, ge=1)
@@ -163,8 +169,8 @@ def load_config(
 def _check_task(task: str, given: Mapping[str, Any], content: Mapping[str, Any], path: Path | None) -> None:
     """Refuse what was said to another task alone."""
     for other, names in OF_TASK.items():
-        for name in names if other != task else ():
-            if name in given or name in content:
+        for name in names:
+            if name not in OF_TASK[task] and (name in given or name in content):
                 place = _flag(name) if name in given else f"{path}: field {name!r}"
                 raise UserError(f"{place}: is of --task {other}, not of --task {task}; leave it out")
 

@@ -24,15 +24,18 @@ from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.details import write_details
 from eidolon.benchmark.doctor.records import Diagnosis
+from eidolon.benchmark.forget import Forget, measure_forgetting
 from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
+    HELD,
     JUDGEMENTS,
     QUESTIONS,
     REPORT,
     RESPONSES,
+    RETENTION,
     SAMPLES,
     SCHEMA,
     SCORES,
@@ -47,7 +50,7 @@ from eidolon.benchmark.run_folder import (
     write_atomically,
     write_once,
 )
-from eidolon.models.base import Decoding, Model, Request, request_seed
+from eidolon.models.base import Decoding, Model, Request, ScoringModel, request_seed
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.matching import Evidence, decide
 from eidolon.scorers.metric import JudgedSample, Metric
@@ -63,6 +66,8 @@ JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD)
+"""What is made from the responses, and is worth nothing once they change."""
 
 _log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -90,6 +95,8 @@ class Run:
     resamples: int
     probe: Probe | None = None
     """The questions, in the order of `keys`, where the responses are answers to some."""
+    forget: Forget | None = None
+    """What is measured of forgetting beside the responses, where the task is that."""
     doctor: Diagnosis | None = None
     """What was found of the model before the run, where somebody asked."""
 
@@ -137,7 +144,7 @@ def execute(run: Run, producer: Producer) -> Scores:
         if responses.batches or transient_failures(responses):
             producer.prepare()
             if responses.batches:
-                folder.forget(SCORES, JUDGEMENTS)
+                folder.forget(*AFTER_RESPONSES)
             producer.produce(folder, responses)
         judgements = judge_responses(run, folder, responses.records)
         if run.probe:
@@ -146,6 +153,12 @@ def execute(run: Run, producer: Producer) -> Scores:
             scores = score_judgements(run, responses.records, judgements)
         judged = [] if run.probe else judged_samples(run, responses.records, judgements)
         plots = write_details(run.path, run.name, run.metrics, judged, scores)
+        if run.forget:
+            assert isinstance(producer, Generation)
+            scores, drawn = measure_forgetting(
+                run.forget, folder, run.name, run.samples, responses.records, scores, producer
+            )
+            plots += drawn
         report = render_report(
             run.name,
             scores,
@@ -240,6 +253,8 @@ class Generation:
         self._name, self._load, self._source = name, load, source
         self._asked, self._decoding = asked, decoding
         self._model: Model | None = None
+        self.interviews = False
+        """Whether the model will be asked in the midst of a text too, so that one that cannot is told at once."""
         self.crew: Crew = Alone()
         """Who answers: this process, or several."""
 
@@ -271,7 +286,7 @@ class Generation:
                 if number >= len(again):
                     responses.append(answers)
                 elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
-                    folder.forget(SCORES, JUDGEMENTS)
+                    folder.forget(*AFTER_RESPONSES)
                     responses.replace(healed)
                 if (kept := self.crew.keep(self)) is not None:
                     folder.record.sessions[-1].cache = kept
@@ -287,6 +302,24 @@ class Generation:
             check_decoding = getattr(self._model, "check_decoding", None)
             if callable(check_decoding):
                 check_decoding(self._decoding)
+            if self.interviews:
+                self.interviewee()
+
+    def interviewee(self) -> ScoringModel:
+        """Return the model, loaded in this process, to be asked in the midst of a text.
+
+        Raises:
+            UserError: it cannot be.
+        """
+        self.load()
+        model = uncached(self._loaded())
+        if not isinstance(model, ScoringModel):
+            raise UserError(
+                f"--task forget: model {self._name!r} gives no probabilities of answers after a given text; "
+                "give a transformers/… model, or --task describe"
+            )
+        model.check_interview()
+        return model
 
     def release(self) -> None:
         """Let go of the model in this process."""

@@ -16,6 +16,7 @@ from eidolon.benchmark.cached_model import cached
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
+from eidolon.benchmark.forget import Forget
 from eidolon.benchmark.pipeline import Asked, Generation, Run
 from eidolon.benchmark.plugins import (
     check_fit,
@@ -27,6 +28,8 @@ from eidolon.benchmark.plugins import (
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
+from eidolon.benchmark.retention.lengths import trained_words
+from eidolon.benchmark.retention.stage import RetentionSettings
 from eidolon.benchmark.response_cache import Called, open_cache
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
@@ -44,6 +47,7 @@ from eidolon.models.registry import (
 from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.judge_lexicon import READINGS, LexiconJudge
 from eidolon.scorers.metric import Metric
 from eidolon.scorers.types import Judge
 
@@ -77,6 +81,8 @@ class _Task:
     metrics: tuple[Metric, ...] = ()
     generations: int = 1
     probe: Probe | None = None
+    namers: tuple[Judge, ...] = ()
+    """Of the task `forget`: readings of text, by which it is told what a text has named."""
 
     def rows(self) -> tuple[SampleRow, ...]:
         return tuple(
@@ -114,6 +120,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
+        forget = _forget(config, task, reference)
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -137,6 +144,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                 },
                 "batch_size": config.batch_size,
                 **task.settings,
+                **({"retention": forget.retention.config()} if forget else {}),
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
@@ -151,13 +159,16 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             seed=config.seed,
             resamples=config.resamples,
             probe=task.probe,
+            forget=forget,
         )
         check_folder(run.path, run.config)
         load: Callable[[], Model] = partial(load_model, reference, spec.options)
         if cache is not None:
             identify = partial(identity, reference, spec.options, cache.file_digest)
             load = partial(cached, Called(spec.name, reference.target), cache, identify, load)
-        runs.append((run, Generation(spec.name, load, source, task.asked, decoding)))
+        generation = Generation(spec.name, load, source, task.asked, decoding)
+        generation.interviews = forget is not None
+        runs.append((run, generation))
     return Plan(out, source, tuple(runs))
 
 
@@ -168,6 +179,7 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
     metrics = make_metrics(config.metrics, judge)
     check_fit(judge, metrics)
     needing = needs_references(judge, metrics)
+    namers = _namers(config, judge) if config.task == "forget" else ()
 
     def ask(source: SampleSource) -> _Task:
         where = f"--dataset {config.dataset}: sample"
@@ -191,9 +203,36 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
             },
             metrics=metrics,
             generations=config.generations,
+            namers=namers,
         )
 
     return ask
+
+
+def _namers(config: RunConfig, judge: Judge) -> tuple[Judge, ...]:
+    """Return both readings of the judge's lexicon: the careful one leaves out what a text denies."""
+    if not isinstance(judge, LexiconJudge):
+        raise UserError(
+            f"--judge {config.judge.name}: --task forget asks about what a text has not named, which the lexicon "
+            "tells; leave --judge out"
+        )
+    return tuple(LexiconJudge(reading, judge.lexicon, list(judge.vocabulary)) for reading in READINGS)
+
+
+def _forget(config: RunConfig, task: _Task, reference: ModelReference) -> Forget | None:
+    if config.task != "forget":
+        return None
+    words = trained_words(Path(reference.target)) if config.trained_length is None else None
+    retention = RetentionSettings(
+        prompt=task.prompt.text,
+        lengths=tuple(sorted(set(config.lengths))),
+        trained_tokens=config.trained_length,
+        trained_words=words,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        resamples=config.resamples,
+    )
+    return Forget(retention, task.namers)
 
 
 def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:

@@ -35,11 +35,12 @@ from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.retention.records import Held
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION = (
     "run.json",
     "samples.jsonl",
     "questions.jsonl",
@@ -47,6 +48,8 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "judgements.jsonl",
     "scores.json",
     "report.html",
+    "retention.jsonl",
+    "retention.json",
 )
 LOCK = ".lock"
 TORN = ".tmp"
@@ -158,7 +161,7 @@ class RunRecord(BaseModel):
     """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
-RecordT = TypeVar("RecordT", Response, Judgement)
+RecordT = TypeVar("RecordT", Response, Judgement, Held)
 
 
 class BatchFile(Generic[RecordT]):

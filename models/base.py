@@ -129,6 +129,11 @@ class ScoringModel(Protocol):
         """Tokens that it can read, pictures included; None where it does not say."""
         ...
 
+    @property
+    def layout(self) -> str:
+        """Where the given text of an interview stands, in words."""
+        ...
+
     def check_interview(self) -> None:
         """Raise a UserError where it cannot be interviewed after all."""
         ...

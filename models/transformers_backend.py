@@ -124,6 +124,13 @@ class TransformersModel:
         found: int | None = getattr(config, "max_position_embeddings", None)
         return found
 
+    @property
+    def layout(self) -> str:
+        """Where the given text of an interview stands."""
+        if self._has_template:
+            return "the text in the assistant's turn, the question in a new turn of the user"
+        return "no chat template: prompt, text and question in one line after the other"
+
     def check_interview(self) -> None:
         """Raise a UserError for a model whose text cannot be forced."""
         interview.check(self)

@@ -31,7 +31,7 @@ def run(
         typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="What is asked of the models: describe or probe. Default: describe.")
+        str | None, typer.Option(help="What is asked of the models: describe, probe or forget. Default: describe.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many samples of the dataset.")] = None,
     sample_ids: Annotated[
@@ -83,6 +83,20 @@ def run(
     ] = None,
     min_objects: Annotated[
         int | None, typer.Option(help="probe: leave out images with fewer objects. Default: as --pairs.")
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…",
+            help="forget: tokens of text before the questions. Default: 16,32,64,128,256,512,1024,2048.",
+        ),
+    ] = None,
+    trained_length: Annotated[
+        int | None,
+        typer.Option(
+            help="forget: tokens of the longest text of the models' training; longer ones are marked. "
+            "Default: known of the shipped models."
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -165,6 +179,8 @@ def run(
         "policy": policy,
         "pairs": pairs,
         "min_objects": min_objects,
+        "lengths": None if lengths is None else lengths.split(","),
+        "trained_length": trained_length,
         "prompt": prompt,
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,

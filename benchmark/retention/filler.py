@@ -1,0 +1,38 @@
+"""Text about nothing that could be in a picture, as much as is wanted, the same for the same name.
+
+Its words are ordinary ones, and the shipped models have read them all: what a model makes of it should be due to its
+length and not to its strangeness.
+"""
+
+import hashlib
+
+LEADS = (
+    "Overall,", "Altogether,", "In general,", "As a whole,", "To be fair,", "For some reason,", "Without a doubt,",
+    "Even so,", "Still,", "Besides,", "Moreover,", "Then again,", "After all,", "Of course,", "By the way,",
+    "Strangely,", "Perhaps", "Somehow", "Naturally,", "Honestly,", "Surely", "Once more,", "Quite simply,",
+    "Meanwhile,", "Happily,", "Indeed,", "Maybe", "Now", "Well,", "Finally,", "Likewise,",
+)  # fmt: skip
+SUBJECTS = ("the mood", "the moment", "the day", "the feeling")
+PREDICATES = (
+    "seems calm and pleasant", "feels warm and a little sleepy", "has a quiet charm", "is neither dull nor loud",
+    "reminds me of a slow afternoon", "gives a sense of order", "stays gentle and friendly",
+    "could hardly be more peaceful", "leaves room for imagination", "tells a small story of its own",
+    "is hard to put into words",
+)  # fmt: skip
+ASIDES = ("", " at this hour", " in its own way", " as if time had stopped for a while")
+
+
+def filler(name: str, words: int) -> str:
+    """Return whole sentences of at least so many words, each combination drawn by a hash of the name."""
+    sentences: list[str] = []
+    count = 0
+    while count < words:
+        place = int.from_bytes(hashlib.sha256(f"{name}:{len(sentences)}".encode()).digest()[:8], "big")
+        parts: list[str] = []
+        for choices in (LEADS, SUBJECTS, PREDICATES, ASIDES):
+            place, chosen = divmod(place, len(choices))
+            parts.append(choices[chosen])
+        lead, subject, predicate, aside = parts
+        sentences.append(f"{lead} {subject} {predicate}{aside}.")
+        count += len(sentences[-1].split())
+    return " ".join(sentences)

@@ -1,0 +1,215 @@
+"""The retention probe of a run: `retention.jsonl` as the answers come, then `retention.json`."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+from pydantic import ValidationError
+
+from eidolon.benchmark.log import timed
+from eidolon.benchmark.progress import meter
+from eidolon.benchmark.retention.design import ABSENT, Context, Design, Namer, make_design
+from eidolon.benchmark.retention.detail import SCHEMA, Missing, RetentionDetail
+from eidolon.benchmark.retention.filler import filler
+from eidolon.benchmark.retention.lengths import LENGTHS
+from eidolon.benchmark.run_folder import HELD, RETENTION, BatchFile, RunFolder, SampleRow, write_atomically
+from eidolon.models.base import Interview, Odds, Request, ScoringModel
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.retention.measure import measure
+from eidolon.scorers.retention.records import Answer, Condition, Held
+from eidolon.scorers.types import Response
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How the probe is made."""
+
+    prompt: str
+    """What the model was asked before the text that is put into its turn."""
+    lengths: tuple[int, ...] = LENGTHS
+    trained_tokens: int | None = None
+    """Longest text of the model's training, as the user says, …"""
+    trained_words: int | None = None
+    """… or as its recipe says, in words."""
+    batch_size: int = 16
+    seed: int = 0
+    resamples: int = 2000
+
+    def config(self) -> dict[str, Any]:
+        """Return what of it stands in the run's config beside what is there already."""
+        return {
+            "lengths": [*self.lengths],
+            "absent": ABSENT,
+            "trained_tokens": self.trained_tokens,
+            "trained_words": self.trained_words,
+        }
+
+
+class Interviewer(Protocol):
+    """Who is asked, and about which pictures."""
+
+    def interviewee(self) -> ScoringModel:
+        """Return the model, loaded."""
+        ...
+
+    def picture(self, sample_id: str) -> "Image.Image | None":
+        """Return a sample's picture; raises whatever an unreadable one makes of it."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+def probe_retention(
+    settings: RetentionSettings,
+    folder: RunFolder,
+    name: str,
+    rows: Sequence[SampleRow],
+    responses: Sequence[Response],
+    signature: str,
+    interviewer: Interviewer,
+    namer: Callable[[], Namer],
+) -> RetentionDetail:
+    """Bring both files to their end, from wherever they are, and return the content of the second."""
+    done = _read_done(folder)
+    if done is not None and done.signature == signature:
+        return done
+    folder.forget(RETENTION)
+    model = interviewer.interviewee()
+    pictures = _readable(rows, interviewer)
+    with timed("retention designed"):
+        design = make_design(
+            [row for row in rows if row.sample_id in pictures],
+            responses,
+            model,
+            namer(),
+            lengths=settings.lengths,
+            seed=settings.seed,
+        )
+    held = ask(settings, folder, name, design, model, pictures)
+    interviewer.release()
+    with timed("retention measured", contexts=len(held)):
+        found = measure(held, seed=settings.seed, resamples=settings.resamples)
+    detail = RetentionDetail(
+        schema=SCHEMA,
+        signature=signature,
+        layout=model.layout,
+        absent=ABSENT,
+        lengths=settings.lengths,
+        trained_tokens=_trained_tokens(settings, model),
+        max_positions=model.max_positions,
+        images=len({context.image_id for context in design.contexts}),
+        findings=found.findings,
+        points=found.points,
+        missing=_missing(design.missing),
+    )
+    write_atomically(folder.path / RETENTION, detail.to_json())
+    return detail
+
+
+def ask(
+    settings: RetentionSettings,
+    folder: RunFolder,
+    name: str,
+    design: Design,
+    model: ScoringModel,
+    pictures: Mapping[str, Callable[[], Image.Image]],
+) -> Sequence[Held]:
+    """Ask what `retention.jsonl` lacks, batch by batch; return all that was answered."""
+    contexts = design.contexts
+    keys = [(context.sample_id, context.number) for context in contexts]
+    held = BatchFile(folder.path / HELD, Held, keys, settings.batch_size)
+    with meter(f"{name}, retention", len(keys), len(held.records)) as progress:
+        for batch in held.batches:
+            now = contexts[held.span(batch)]
+            with timed("retention asked", batch=batch, contexts=len(now)):
+                odds = model.interview([_interview(context, settings.prompt, pictures) for context in now])
+                held.append([_held(context, found) for context, found in zip(now, odds, strict=True)])
+            progress.advance(len(now), sum(context.n for context in now), 0)
+    return held.records
+
+
+def _interview(
+    context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]
+) -> Interview:
+    told = f"{context.told} {prompt}" if context.given else context.told
+    picture = pictures[context.sample_id]()
+    return Interview(
+        Request(context.sample_id, context.image_id, picture, told, is_question=True),
+        context.given,
+        tuple(query.text for query in context.queries),
+    )
+
+
+def _held(context: Context, found: Sequence[Odds]) -> Held:
+    return Held(
+        sample_id=context.sample_id,
+        generation=context.number,
+        image_id=context.image_id,
+        condition=context.condition,
+        n=context.n,
+        donor=context.donor,
+        answers=tuple(
+            Answer(
+                kind=query.kind,
+                about=query.about,
+                truth=query.truth,
+                named=query.named,
+                log_yes=odds.yes,
+                log_no=odds.no,
+            )
+            for query, odds in zip(context.queries, found, strict=True)
+        ),
+    )
+
+
+def _readable(
+    rows: Sequence[SampleRow], interviewer: Interviewer
+) -> dict[str, Callable[[], Image.Image]]:
+    """Return how to get the picture of every sample that has one; pictures stay undecoded until they are used."""
+
+    def decode(sample_id: str) -> Image.Image:
+        picture = interviewer.picture(sample_id)
+        assert picture is not None
+        return picture
+
+    found: dict[str, Callable[[], Image.Image]] = {}
+    for row in rows:
+        try:
+            decode(row.sample_id)
+        except Exception:  # a broken file makes Pillow raise almost anything; its response says so already
+            continue
+        found[row.sample_id] = lambda sample_id=row.sample_id: decode(sample_id)  # type: ignore[misc]
+    return found
+
+
+def _trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
+    """Return the training length in the model's own tokens: those of so many words of filler."""
+    if settings.trained_tokens is not None or settings.trained_words is None:
+        return settings.trained_tokens
+    words = filler("trained", settings.trained_words).split()[: settings.trained_words]
+    return len(model.encode_reply(" ".join(words)))
+
+
+def _missing(counted: Mapping[tuple[Condition, int], Counter[str]]) -> tuple[Missing, ...]:
+    return tuple(
+        Missing(condition=condition, n=n, images=images, reason=reason)
+        for (condition, n), reasons in sorted(counted.items())
+        for reason, images in sorted(reasons.items())
+    )
+
+
+def _read_done(folder: RunFolder) -> RetentionDetail | None:
+    """Return what an earlier session brought to its end, None where both files are not there."""
+    path = folder.path / RETENTION
+    if not (path.exists() and (folder.path / HELD).exists()):
+        return None
+    try:
+        return RetentionDetail.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
+        ) from error

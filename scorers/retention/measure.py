@@ -1,0 +1,294 @@
+"""Retention: how far from chance the answers are after n tokens, as a share of what they are at n = 0.
+
+    R = 2·accuracy − 1 (or the mean margin, in nats)      retention = R(n) / R(0)
+
+Both are of the same questions about the same images, half of which are to be answered with yes. What a model knows
+without looking adds nothing to R where it answers alike about what is there and what is not.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import ConfigDict
+
+from eidolon.scorers.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.metric import FloatArray, ratio
+from eidolon.scorers.retention.records import CONDITIONS, Answer, Condition, Held, Kind
+from eidolon.scorers.types import ImageId, Record
+
+USABLE = 0.2
+"""R(0) must be surely above this for retention to be told: what was hardly there cannot be seen to go."""
+LEAST_IMAGES = 8
+"""Fewer images have no retention: their intervals would say more than they know."""
+
+Series = Literal["unnamed", "named", "text"]
+"""Objects that the text before does not name, those that it does, and the fact that was told."""
+SERIES: dict[Series, tuple[Kind, bool]] = {
+    "unnamed": ("object", False),
+    "named": ("object", True),
+    "text": ("text", False),
+}
+Verdict = Literal["no fall seen", "forgot the image", "cannot answer at this length", "fell, cause open", "not measured"]
+
+COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes", "yes_0")
+
+
+class Number(Record):
+    """A value with its interval; null where it is undefined."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    value: float | None
+    ci: tuple[float, float] | None = None
+
+
+class Point(Record):
+    """What a series came to after n tokens."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    condition: Condition
+    series: Series
+    n: int
+    images: int
+    questions: int
+    accuracy: Number
+    accuracy_at_0: Number
+    margin: Number
+    """Mean log-probability ratio of the true answer to the false one, nats."""
+    margin_at_0: Number
+    yes_rate: Number
+    retention: Number
+    """By accuracy above chance; above 1 where answers got better."""
+    retention_margin: Number
+    reason: str | None = None
+    """Why there is no retention."""
+
+
+class Finding(Record):
+    """What a condition says at a length, with the control beside it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    condition: Condition
+    n: int
+    verdict: Verdict
+    image_minus_text: Number
+    """Retention of the unnamed objects minus that of the told fact, on the images that have both."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One question of an image, answered after n tokens and at n = 0."""
+
+    image_id: ImageId
+    late: Answer
+    first: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All that the answers say."""
+
+    points: tuple[Point, ...]
+    findings: tuple[Finding, ...]
+
+
+def measure(held: Sequence[Held], *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
+    """Return retention by condition, series and length; intervals are percentile bootstraps over images.
+
+    Raises:
+        ValueError: a question that was not asked at n = 0 of its image.
+    """
+    paired = pair(held)
+    points = tuple(
+        _point(condition, series, n, pairs, seed=seed, resamples=resamples)
+        for (condition, series, n), pairs in sorted(paired.items(), key=lambda item: _place(item[0]))
+    )
+    findings = tuple(
+        _finding(
+            point, _find(points, point.condition, "text", point.n), paired, seed=seed, resamples=resamples
+        )
+        for point in points
+        if point.series == "unnamed"
+    )
+    return Measured(points, findings)
+
+
+Cell = tuple[Condition, Series, int]
+
+
+def pair(held: Iterable[Held]) -> dict[Cell, list[Pair]]:
+    """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n."""
+    held = list(held)
+    first = {
+        (context.image_id, answer.kind, answer.about): answer
+        for context in held
+        if context.condition is None
+        for answer in context.answers
+    }
+    found: dict[Cell, list[Pair]] = defaultdict(list)
+    for context in held:
+        if context.condition is None:
+            continue
+        for answer in context.answers:
+            key = (context.image_id, answer.kind, answer.about)
+            if key not in first:
+                raise ValueError(f"image {key[0]!r}: nobody asked about {answer.about!r} at n = 0")
+            found[context.condition, series_of(answer), context.n].append(
+                Pair(context.image_id, answer, first[key])
+            )
+    return dict(found)
+
+
+def series_of(answer: Answer) -> Series:
+    """Return which series an answer belongs to."""
+    return next(name for name, key in SERIES.items() if key == (answer.kind, answer.named))
+
+
+def statistics(pairs: Sequence[Pair]) -> FloatArray:
+    """Return the counts named by `COLUMNS`, shape (pairs, 7)."""
+    rows = [
+        (
+            1.0,
+            p.late.correct,
+            p.first.correct,
+            p.late.margin,
+            p.first.margin,
+            float(p.late.log_yes > p.late.log_no),
+            float(p.first.log_yes > p.first.log_no),
+        )
+        for p in pairs
+    ]
+    return np.array(rows, dtype=float).reshape(-1, len(COLUMNS))
+
+
+def compute(totals: FloatArray) -> dict[str, FloatArray]:
+    """Map totals (..., 7) to accuracy, margin, R and retention, each at n and at 0, shape (...)."""
+    asked, correct, correct_0, margin, margin_0, yes, yes_0 = (totals[..., i] for i in range(len(COLUMNS)))
+    above, above_0 = 2 * ratio(correct, asked) - 1, 2 * ratio(correct_0, asked) - 1
+    return {
+        "accuracy": ratio(correct, asked),
+        "accuracy_at_0": ratio(correct_0, asked),
+        "above_at_0": above_0,
+        "margin": ratio(margin, asked),
+        "margin_at_0": ratio(margin_0, asked),
+        "yes_rate": ratio(yes, asked),
+        "retention": _share(above, above_0),
+        "retention_margin": _share(ratio(margin, asked), ratio(margin_0, asked)),
+    }
+
+
+def _share(late: FloatArray, first: FloatArray) -> FloatArray:
+    # A resample that began at or below chance has nothing to keep.
+    return ratio(late, np.where(first > 0, first, 0))
+
+
+def _point(
+    condition: Condition, series: Series, n: int, pairs: Sequence[Pair], *, seed: int, resamples: int
+) -> Point:
+    images = [p.image_id for p in pairs]
+    found = bootstrap(statistics(pairs), images, compute, seed=seed, resamples=resamples)
+    reason = unusable(found["above_at_0"], len(set(images)))
+    nothing = Number(value=None)
+    return Point(
+        condition=condition,
+        series=series,
+        n=n,
+        images=len(set(images)),
+        questions=len(pairs),
+        **{
+            name: number(found[name])
+            for name in ("accuracy", "accuracy_at_0", "margin", "margin_at_0", "yes_rate")
+        },
+        retention=nothing if reason else number(found["retention"]),
+        retention_margin=nothing if reason else number(found["retention_margin"]),
+        reason=reason,
+    )
+
+
+def unusable(above_at_0: Estimate, images: int) -> str | None:
+    """Return why retention cannot be told from what the answers are at n = 0, None where it can."""
+    if images < LEAST_IMAGES:
+        return f"asked about {images} images, fewer than {LEAST_IMAGES}"
+    low = float(above_at_0.low)
+    surely = float(above_at_0.value) if np.isnan(low) else low
+    if surely <= USABLE:
+        return (
+            f"2·accuracy − 1 at n = 0 is {float(above_at_0.value):.2f}, not surely above {USABLE}: "
+            "there is too little to forget"
+        )
+    return None
+
+
+def number(estimate: Estimate) -> Number:
+    """Return an estimate as it stands in the file."""
+    value, low, high = (float(x) for x in (estimate.value, estimate.low, estimate.high))
+    return Number(value=None if np.isnan(value) else value, ci=None if np.isnan(low) else (low, high))
+
+
+def _finding(
+    image: Point, text: Point | None, paired: Mapping[Cell, Sequence[Pair]], *, seed: int, resamples: int
+) -> Finding:
+    def said(verdict: Verdict, reason: str, difference: Number | None = None) -> Finding:
+        return Finding(
+            condition=image.condition,
+            n=image.n,
+            verdict=verdict,
+            image_minus_text=difference or Number(value=None),
+            reason=reason,
+        )
+
+    kept = image.retention
+    if image.reason is not None or kept.value is None:
+        return said("not measured", image.reason or "R(0) is not above chance")
+    if kept.ci is None:
+        return said("not measured", "there is no interval")
+    if kept.ci[1] >= 1:
+        return said("no fall seen", "the interval of retention reaches 1")
+    if text is None or text.reason is not None:
+        why = "was not asked" if text is None else f"is not usable: {text.reason}"
+        return said("fell, cause open", f"the text-fact control {why}")
+    difference = _difference(
+        paired[image.condition, "unnamed", image.n],
+        paired[image.condition, "text", image.n],
+        seed=seed,
+        resamples=resamples,
+    )
+    if difference.ci is None:
+        return said("fell, cause open", "the difference from the control has no interval", difference)
+    if difference.ci[1] < 0:
+        return said("forgot the image", "it keeps less of the picture than of the told fact", difference)
+    if text.retention.ci is not None and text.retention.ci[1] < 1:
+        return said("cannot answer at this length", "the told fact is lost as the picture is", difference)
+    return said(
+        "fell, cause open", "neither the control nor its difference from the picture is surely below", difference
+    )
+
+
+def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resamples: int) -> Number:
+    """Return retention of the one minus that of the other, resampled together."""
+    width = len(COLUMNS)
+    rows = np.zeros((len(image) + len(text), 2 * width))
+    rows[: len(image), :width], rows[len(image) :, width:] = statistics(image), statistics(text)
+
+    def both(totals: FloatArray) -> dict[str, FloatArray]:
+        one, other = (compute(totals[..., part])["retention"] for part in (slice(width), slice(width, None)))
+        return {"difference": one - other}
+
+    images = [p.image_id for p in (*image, *text)]
+    return number(bootstrap(rows, images, both, seed=seed, resamples=resamples)["difference"])
+
+
+def _find(points: Iterable[Point], condition: Condition, series: Series, n: int) -> Point | None:
+    return next((p for p in points if (p.condition, p.series, p.n) == (condition, series, n)), None)
+
+
+def _place(cell: Cell) -> tuple[int, int, int]:
+    condition, series, n = cell
+    return CONDITIONS.index(condition), [*SERIES].index(series), n
+
