@@ -393,10 +393,14 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             raise
 
 
+HASHED = (".html", ".json", ".jsonl", ".png")
+"""What a run's files are; its log is none of them."""
+
+
 def file_hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
-    files = (file for file in path.iterdir() if file.is_file())
-    names = (file.name for file in files if file.suffix == ".jsonl" or file.name in (SCORES, REPORT))
+    files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
     return {name: file_sha256(path / name) for name in sorted(names)}
 
 
