@@ -29,7 +29,14 @@ from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_questi
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding
-from eidolon.models.registry import ModelReference, content_hash, deciding_options, load_model, resolve
+from eidolon.models.registry import (
+    ModelReference,
+    content_hash,
+    deciding_options,
+    load_model,
+    preferred_batch,
+    resolve,
+)
 from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
@@ -94,6 +101,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
     runs = []
     for spec, reference in models:
+        batch_size = config.batch_size or preferred_batch(reference)
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -114,14 +122,14 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                     "temperature": decoding.temperature,
                     "top_p": decoding.top_p,
                 },
-                "batch_size": config.batch_size,
+                "batch_size": batch_size,
                 **task.settings,
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=config.batch_size,
+            batch_size=batch_size,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -259,7 +267,7 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "samples": len(first.samples),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
-        "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

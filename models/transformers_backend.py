@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, Request
 from eidolon.models.devices import choose_device, choose_dtype
-from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.models.generated_text import to_response
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import FinishReason, Response
+from eidolon.scorers.types import Response
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -159,23 +159,8 @@ class TransformersModel:
 
     def _response(self, request: Request, row: list[int], prompt_tokens: int) -> Response:
         stops = self._ids["eos_token_id"]
-        length = next((i for i, token in enumerate(row) if token in stops), None)
-        finish: FinishReason = "length" if length is None else "stop"
-        tokens = row[:length]
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        ends = token_ends(self._tokenizer, tokens, text)
-        answer = split_reasoning(text)
-        return Response(
-            sample_id=request.sample_id,
-            image_id=request.image_id,
-            response=answer.text,
-            generation=request.generation,
-            prompt=request.prompt,
-            reasoning=answer.reasoning,
-            finish_reason=finish,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=len(tokens) + (finish == "stop"),
-            token_ends=None if ends is None else answer.shift(ends),
+        return to_response(
+            request, row, stops=stops, tokenizer=self._tokenizer, prompt_tokens=prompt_tokens
         )
 
     def _inputs(self, requests: Sequence[Request]) -> Any:
