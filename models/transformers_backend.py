@@ -14,6 +14,7 @@ from eidolon.models.devices import choose_device, choose_dtype
 from eidolon.models.generated_text import to_response
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
+from eidolon.models.weights import refuse_misfits
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -101,16 +102,7 @@ class TransformersModel:
         finally:
             logging.set_verbosity(verbosity)
         model, info = loaded
-        misfits = {
-            "lacks weights": info["missing_keys"],
-            "holds weights of another shape": info["mismatched_keys"],
-        }
-        for what, keys in misfits.items():
-            if keys:
-                raise UserError(
-                    f"--model transformers/{self._name}: {what} that {type(model).__name__} wants: "
-                    f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
-                )
+        refuse_misfits(f"--model transformers/{self._name}", model, info)
         self.unused_weights = len(info["unexpected_keys"])
         return processor, model.to(self.device).eval()
 
@@ -159,9 +151,7 @@ class TransformersModel:
 
     def _response(self, request: Request, row: list[int], prompt_tokens: int) -> Response:
         stops = self._ids["eos_token_id"]
-        return to_response(
-            request, row, stops=stops, tokenizer=self._tokenizer, prompt_tokens=prompt_tokens
-        )
+        return to_response(request, row, stops=stops, tokenizer=self._tokenizer, prompt_tokens=prompt_tokens)
 
     def _inputs(self, requests: Sequence[Request]) -> Any:
         images = [request.image for request in requests]

@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from eidolon.models.base import Decoding, Request
 from eidolon.models.generated_text import to_response
 from eidolon.models.options import validate_options
-from eidolon.models.vllm_engine import CPU_CACHE_VARIABLE, Engine, on_cpu, reason
+from eidolon.models.vllm_engine import CPU_CACHE_VARIABLE, Engine, import_vllm, on_cpu, quiet, reason
+from eidolon.models.weights import check_weights
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -130,10 +131,18 @@ class VllmModel:
         self.options = validate_options(Options, options)
         self._deaths = 0  # in a row, without an answer in between
         self._proven = False  # whether it ever took a request
+        import_vllm(self._given)
+        with quiet():
+            # vLLM itself does not notice that weights are missing where they are quantised, or linear layers'.
+            self._weights_checked = self.options.quantization is None and check_weights(
+                self._given, name_or_path, revision=self.options.revision
+            )
         self._engine: Engine | None = self._start()
         llm = self._engine.llm
         self._tokenizer: Any = llm.get_tokenizer()
-        self._stops = self._stop_ids(llm)
+        self._stops = stop_ids(
+            name_or_path, self.options.revision, llm.model_config.hf_config, self._tokenizer
+        )
         self._description = self._describe(llm)
 
     def describe(self) -> dict[str, Any]:
@@ -171,7 +180,7 @@ class VllmModel:
 
     def _submit(self, llm: "LLM", request: Request) -> Sequence[str]:
         return llm.enqueue_chat(
-            self._messages(request),  # type: ignore[arg-type] # a plain message like those of its own examples
+            self._messages(request),
             self._sampling(request.decoding),
             use_tqdm=False,
             # vLLM passes it on to templates that know the switch.
@@ -191,7 +200,7 @@ class VllmModel:
                 for output in outputs:
                     if output.finished:
                         self._deaths = 0
-                        yield self._response(waiting.pop(output.request_id), output)  # type: ignore[arg-type]
+                        yield self._response(waiting.pop(output.request_id), output)
         finally:
             if waiting and died is None:  # nobody listens any more
                 llm.llm_engine.abort_request([*waiting])
@@ -223,7 +232,10 @@ class VllmModel:
         )
 
     def _messages(self, request: Request) -> list[dict[str, Any]]:
-        content = [{"type": "image_pil", "image_pil": request.image}, {"type": "text", "text": request.prompt}]
+        content = [
+            {"type": "image_pil", "image_pil": request.image},
+            {"type": "text", "text": request.prompt},
+        ]
         system = [{"role": "system", "content": [{"type": "text", "text": self.options.system}]}]
         return [*(system if self.options.system else []), {"role": "user", "content": content}]
 
@@ -294,19 +306,11 @@ class VllmModel:
         for name in options.engine:
             if name in own or name in given:
                 raise UserError(f"-M engine: the argument {name!r} is set by other options")
-        return {**own, **{name: value for name, value in given.items() if value is not None}, **options.engine}
-
-    def _stop_ids(self, llm: "LLM") -> list[int]:
-        """Return the tokens that end an answer: all that is taken over from the checkpoint's generation_config."""
-        from transformers import GenerationConfig
-
-        config = llm.model_config.hf_config
-        try:
-            own = GenerationConfig.from_pretrained(self._name, revision=self.options.revision)
-        except OSError:
-            own = GenerationConfig.from_model_config(config)
-        eos = own.eos_token_id if own.eos_token_id is not None else self._tokenizer.eos_token_id
-        return [] if eos is None else list(eos) if isinstance(eos, list | tuple) else [eos]
+        return {
+            **own,
+            **{name: value for name, value in given.items() if value is not None},
+            **options.engine,
+        }
 
     def _describe(self, llm: "LLM") -> dict[str, Any]:
         import torch
@@ -336,6 +340,7 @@ class VllmModel:
             "state_dtype": str(config.cache_config.mamba_ssm_cache_dtype) if hybrid else None,
             "batch_invariant": bool(getattr(envs, "VLLM_BATCH_INVARIANT", False)),
             "stop_ids": self._stops,
+            "weights_checked": self._weights_checked,
             "mm_processor_kwargs": self.options.mm_processor_kwargs,
             "engine": self.options.engine,
             "threads": torch.get_num_threads() if on_cpu() else None,
@@ -357,9 +362,23 @@ def _dtype(name: str) -> str:
     return "bfloat16" if torch.bfloat16 in current_platform.supported_dtypes else "float16"
 
 
+def stop_ids(name_or_path: str, revision: str, config: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens that end an answer: all that is taken over from a checkpoint's own generation_config."""
+    from transformers import GenerationConfig
+
+    try:
+        own = GenerationConfig.from_pretrained(name_or_path, revision=revision)
+    except OSError:
+        own = GenerationConfig.from_model_config(config)
+    eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+    return [] if eos is None else list(eos) if isinstance(eos, list | tuple) else [eos]
+
+
 def _attention(layers: Mapping[str, Any]) -> list[str]:
     """Return the backends of a model's layers by name; none where other processes hold them."""
-    names = {layer.get_attn_backend().get_name() for layer in layers.values() if hasattr(layer, "get_attn_backend")}
+    names = {
+        layer.get_attn_backend().get_name() for layer in layers.values() if hasattr(layer, "get_attn_backend")
+    }
     return sorted(names)
 
 

@@ -48,12 +48,14 @@ class Engine:
         restore = _restorer(torch)
         _open += 1
         try:
-            with _quiet():
+            with quiet():
                 self.llm: LLM = LLM(**arguments())
         except UserError:
             _release(None, restore)
             raise
-        except Exception as error:  # vLLM reports a wrong checkpoint, or one too large, in any of a dozen classes
+        except (
+            Exception
+        ) as error:  # vLLM reports a wrong checkpoint, or one too large, in any of a dozen classes
             _release(None, restore)
             raise UserError(f"{given}: vLLM cannot load it: {reason(error)}") from error
         # Engines hold memory of the device, and worker processes where there are several: neither may outlive this.
@@ -71,7 +73,7 @@ def import_vllm(given: str) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        with _quiet():
+        with quiet():
             import vllm  # noqa: F401
     except (ImportError, OSError) as error:
         raise UserError(
@@ -116,18 +118,19 @@ def _release(llm: "LLM | None", restore: Callable[[], None]) -> None:
     if _open:
         return
     try:
+        if not _closed:  # one that could not be loaded has left things half done
+            cleanup_dist_env_and_memory()
         while _closed:
             going = _closed.pop()
             going.renderer.shutdown()
             going.llm_engine.engine_core.shutdown()
             del going
     finally:
-        cleanup_dist_env_and_memory()
         restore()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep what libraries say on loading from the terminal; what matters of it is an exception."""
     from transformers.utils.logging import disable_progress_bar
 

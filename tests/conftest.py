@@ -1,6 +1,7 @@
 """Fixtures that any test may use."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ settings.register_profile("eidolon", deadline=None)
 settings.load_profile("eidolon")
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
+VLLM_VARIABLE = "EIDOLON_WITH_VLLM"
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,12 @@ def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (folder / name).mkdir()
         save_t5(folder / name, width=width, seed=seed)
     return {name: folder / name for name in sizes}
+
+
+@pytest.fixture(scope="session")
+def with_vllm() -> None:
+    """Skip where vLLM is not installed; fail where the environment says that it is to be tested."""
+    if find_spec("vllm") is None:
+        if os.environ.get(VLLM_VARIABLE):
+            pytest.fail(f"{VLLM_VARIABLE} is set, but vllm is not installed")
+        pytest.skip(f"vllm is not installed, and {VLLM_VARIABLE} is not set")
