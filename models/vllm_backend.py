@@ -178,14 +178,15 @@ class VllmModel:
         yield from refused
         yield from self._finish(llm, waiting)
 
-    def _submit(self, llm: "LLM", request: Request) -> Sequence[str]:
-        return llm.enqueue_chat(
+    def _submit(self, llm: "LLM", request: Request) -> list[str]:
+        names: list[str] = llm.enqueue_chat(
             self._messages(request),
             self._sampling(request.decoding),
             use_tqdm=False,
             # vLLM passes it on to templates that know the switch.
             chat_template_kwargs={"enable_thinking": self.options.thinking},
         )
+        return names
 
     def _finish(self, llm: "LLM", waiting: dict[str, Request]) -> Iterator[Response]:
         """Yield the answers as they come; an engine that dies leaves the others to a later session."""
