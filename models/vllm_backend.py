@@ -300,6 +300,8 @@ class VllmModel:
             "gpu_memory_utilization": options.gpu_memory_utilization,
             "kv_cache_memory_bytes": None if cache_gib is None else int(cache_gib * 2**30),
             "max_num_seqs": options.max_num_seqs,
+            # A prompt computed in two parts takes its random stream back by a step, which no CPU's generator can.
+            "enable_chunked_prefill": False if on_cpu() else None,
             "quantization": options.quantization,
             "attention_config": {"backend": options.attention} if options.attention else None,
             "mm_processor_kwargs": options.mm_processor_kwargs or None,

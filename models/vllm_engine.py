@@ -75,6 +75,8 @@ def import_vllm(given: str) -> None:
     try:
         with quiet():
             import vllm  # noqa: F401
+        # An engine that dies would show all that it had in hand, in thousands of lines.
+        logging.getLogger("vllm.logging_utils.dump_input").setLevel(logging.CRITICAL)
     except (ImportError, OSError) as error:
         raise UserError(
             f"{given}: the installed vllm cannot be imported ({reason(error)}); install the build for this "

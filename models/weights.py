@@ -28,16 +28,15 @@ def check_weights(given: str, name_or_path: str, *, revision: str) -> bool:
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    # Said, for else transformers asks at the terminal.
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+
     try:
-        config: Any = AutoConfig.from_pretrained(name_or_path, revision=revision)
+        config: Any = AutoConfig.from_pretrained(name_or_path, **common)
         if getattr(config, "quantization_config", None) is not None:
             return False
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            name_or_path,
-            revision=revision,
-            use_safetensors=True,
-            device_map="meta",
-            output_loading_info=True,
+            name_or_path, use_safetensors=True, device_map="meta", output_loading_info=True, **common
         )
     except Exception:  # whatever is wrong with it, the one that is to run it will say
         return False

@@ -169,16 +169,18 @@ def test_each_response_says_how_it_ended_and_where_its_tokens_are(model: VllmMod
 
 
 def test_a_sampled_response_depends_on_its_own_request_alone(model: VllmModel) -> None:
-    asked = seeded(12, Decoding(max_new_tokens=40, temperature=1.0, top_p=0.9))
+    """A hundred prompts are more tokens than are computed at once, so that some wait for others."""
+    asked = seeded(100, Decoding(max_new_tokens=25, temperature=1.0, top_p=0.9))
     together = texts(answers(model, asked))
+    assert None not in together
     assert texts(answers(model, asked)) == together
     backwards = texts(answers(model, asked[::-1]))[::-1]
-    alone = [answers(model, [request])[0].response for request in asked]
+    alone = [answers(model, [request])[0].response for request in asked[-20:]]
     # Another batch rounds sums otherwise, which may move a draw that falls between two tokens.
-    for other in (backwards, alone):
-        assert sum(a == b for a, b in zip(together, other, strict=True)) >= 11
-    others = texts(answers(model, seeded(12, asked[0].decoding, run_seed=6)))
-    assert sum(a == b for a, b in zip(together, others, strict=True)) <= 4, "yes and no may agree by chance"
+    assert sum(a == b for a, b in zip(together, backwards, strict=True)) >= 98
+    assert sum(a == b for a, b in zip(together[-20:], alone, strict=True)) >= 19
+    others = texts(answers(model, seeded(100, asked[0].decoding, run_seed=6)))
+    assert sum(a == b for a, b in zip(together, others, strict=True)) < 50, "yes and no agree by chance"
 
 
 def test_temperature_and_nucleus_are_the_requests(model: VllmModel) -> None:
