@@ -97,7 +97,8 @@ def vllm_serve(with_vllm: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     command = [
         sys.executable, "-c", "from vllm.entrypoints.launchers.api_server.entry import main; main()",
         "--host", "127.0.0.1", "--port", "PORT", "--model", CHECKPOINT.name, "--dtype", "float32",
-        "--enforce-eager", "--no-enable-prefix-caching", "--no-enable-chunked-prefill", "--limit-mm-per-prompt", '{"image": 1}',
+        "--enforce-eager", "--no-enable-prefix-caching", "--no-enable-chunked-prefill",
+        "--limit-mm-per-prompt", '{"image": 1}',
     ]  # fmt: skip
     server = Server(command, tmp_path_factory.mktemp("vllm"))
     try:
