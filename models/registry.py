@@ -32,6 +32,14 @@ backends: "Registry[Callable[..., Model]]" = Registry(
 TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
 """Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
 
+ONE_PROCESS = {
+    "openai": "its server does the work, and -M concurrency=N asks it for more at once",
+    "replay": "it only reads a file",
+    "vllm": "-M tensor_parallel_size=N lets N GPUs share it",
+}
+"""Backends that several processes would not make faster, or could not hold (vLLM makes process groups of its own), and
+what to say to who wants them."""
+
 DEFAULT_BATCH = 16
 BATCHES = {"vllm": 256}
 """Requests that a backend is best handed at once, where that is not `DEFAULT_BATCH`: vLLM makes batches of its own
