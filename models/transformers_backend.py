@@ -73,6 +73,30 @@ class TransformersModel:
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
 
+    @property
+    def name(self) -> str:
+        """The path or hub id it was loaded by."""
+        return self._name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._ids["eos_token_id"])
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; what it is does not matter."""
+        return self._ids["pad_token_id"] or 0
+
+    def prepare(self, requests: Sequence[Request]) -> Any:
+        """Return what the model is called with for a batch, on its device, padded on the left."""
+        return self._inputs(requests)
+
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils import logging

@@ -134,8 +134,10 @@ class VllmModel:
         import_vllm(self._given)
         with quiet():
             # vLLM itself does not notice that weights are missing where they are quantised, or linear layers'.
-            self._weights_checked = self.options.quantization is None and check_weights(
-                self._given, name_or_path, revision=self.options.revision
+            self._unused_weights = (
+                check_weights(self._given, name_or_path, revision=self.options.revision)
+                if self.options.quantization is None
+                else None
             )
         self._engine: Engine | None = self._start()
         llm = self._engine.llm
@@ -343,7 +345,7 @@ class VllmModel:
             "state_dtype": str(config.cache_config.mamba_ssm_cache_dtype) if hybrid else None,
             "batch_invariant": bool(getattr(envs, "VLLM_BATCH_INVARIANT", False)),
             "stop_ids": self._stops,
-            "weights_checked": self._weights_checked,
+            "unused_weights": self._unused_weights,
             "mm_processor_kwargs": self.options.mm_processor_kwargs,
             "engine": self.options.engine,
             "threads": torch.get_num_threads() if on_cpu() else None,

@@ -332,7 +332,7 @@ def test_what_it_says_of_itself_is_json(model: VllmModel) -> None:
     assert (described["device"], described["dtype"], described["hybrid"]) == ("cpu", "float32", False)
     assert described["attention"] == ["CPU_ATTN"]
     assert described["max_model_len"] == 4096
-    assert described["weights_checked"] is True
+    assert described["unused_weights"] == 0
 
 
 def test_processor_settings_reach_the_processor(model: VllmModel, load: Load) -> None:
