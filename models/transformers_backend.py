@@ -11,14 +11,14 @@ from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, FileDigest, Request
 from eidolon.models.devices import choose_device, choose_dtype, device_identity
-from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.models.generated_text import to_response
 from eidolon.models.identity import checkpoint_identity, versions
 from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
-from eidolon.models.token_log import log_tokens
+from eidolon.models.weights import refuse_misfits
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import FinishReason, Response
+from eidolon.scorers.types import Response
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -153,16 +153,7 @@ class TransformersModel:
         finally:
             logging.set_verbosity(verbosity)
         model, info = loaded
-        misfits = {
-            "lacks weights": info["missing_keys"],
-            "holds weights of another shape": info["mismatched_keys"],
-        }
-        for what, keys in misfits.items():
-            if keys:
-                raise UserError(
-                    f"--model transformers/{self._name}: {what} that {type(model).__name__} wants: "
-                    f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
-                )
+        refuse_misfits(f"--model transformers/{self._name}", model, info)
         self.unused_weights = len(info["unexpected_keys"])
         return processor, model.to(self.device).eval()
 
@@ -212,25 +203,7 @@ class TransformersModel:
 
     def _response(self, request: Request, row: list[int], prompt_tokens: int) -> Response:
         stops = self._ids["eos_token_id"]
-        length = next((i for i, token in enumerate(row) if token in stops), None)
-        finish: FinishReason = "length" if length is None else "stop"
-        tokens = row[:length]
-        log_tokens(request, tokens)
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        ends = token_ends(self._tokenizer, tokens, text)
-        answer = split_reasoning(text)
-        return Response(
-            sample_id=request.sample_id,
-            image_id=request.image_id,
-            response=answer.text,
-            generation=request.generation,
-            prompt=request.prompt,
-            reasoning=answer.reasoning,
-            finish_reason=finish,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=len(tokens) + (finish == "stop"),
-            token_ends=None if ends is None else answer.shift(ends),
-        )
+        return to_response(request, row, stops=stops, tokenizer=self._tokenizer, prompt_tokens=prompt_tokens)
 
     def _inputs(self, requests: Sequence[Request], pictures: bool = True) -> Any:
         prompts = [request.prompt for request in requests]

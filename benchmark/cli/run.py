@@ -108,7 +108,9 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="An option of the decoding; repeatable."),
     ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Requests a batch. Default: 16, with vLLM 256.")
+    ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     processes: Annotated[
         int | None,
