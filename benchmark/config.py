@@ -108,6 +108,8 @@ class RunConfig(Settings):
     """Processes that answer together; None means one, or those that a launcher has started."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
+    cache: bool = True
+    """Whether responses of earlier runs may be given again, and those of this one kept."""
 
     @model_validator(mode="before")
     @classmethod
@@ -117,6 +119,7 @@ class RunConfig(Settings):
 
 
 FLAGS = {
+    "cache": "--no-cache",
     "models": "--model",
     "model_options": "-M",
     "dataset_options": "-D",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.cached_model import CachedModel, uncached
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.doctor.records import Diagnosis
@@ -239,8 +240,7 @@ class Generation:
     def loaded(self) -> Model:
         """Return the model, for a look at it before the run."""
         self.prepare()
-        assert self._model is not None
-        return self._model
+        return uncached(self._loaded())
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
@@ -262,6 +262,8 @@ class Generation:
                 elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
+                if (kept := self.crew.keep(self)) is not None:
+                    folder.record.sessions[-1].cache = kept
                 if (usage := self.crew.usage(self)) is not None:
                     folder.count_usage(used, usage)
                 _show(progress, answers)
@@ -282,7 +284,11 @@ class Generation:
     def usage(self) -> dict[str, int | float] | None:
         """Return what the requests of this process came to, None where the model does not count."""
         usage = getattr(self._model, "usage", None)
-        return usage() if callable(usage) else None
+        return (usage() or None) if callable(usage) else None
+
+    def keep(self) -> dict[str, int] | None:
+        """Let the cache keep the answers of this process; return its hits and misses, None without a cache."""
+        return self._model.keep() if isinstance(self._model, CachedModel) else None
 
     def answer(self, keys: Keys) -> list[Response]:
         """Answer one batch in this process."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
+from eidolon.benchmark.cached_model import cached
 from eidolon.benchmark.config import ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
@@ -26,15 +27,17 @@ from eidolon.benchmark.plugins import (
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
+from eidolon.benchmark.response_cache import Called, open_cache
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
-from eidolon.models.base import Decoding
+from eidolon.models.base import Decoding, Model
 from eidolon.models.contrast import check_backend, make_contrast
 from eidolon.models.registry import (
     ONE_PROCESS,
     ModelReference,
     content_hash,
     deciding_options,
+    identity,
     load_model,
     resolve,
 )
@@ -108,6 +111,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     )
     task = ask(source)
     decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed, contrast)
+    cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
         run = Run(
@@ -149,7 +153,10 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             probe=task.probe,
         )
         check_folder(run.path, run.config)
-        load = partial(load_model, reference, spec.options)
+        load: Callable[[], Model] = partial(load_model, reference, spec.options)
+        if cache is not None:
+            identify = partial(identity, reference, spec.options, cache.file_digest)
+            load = partial(cached, Called(spec.name, reference.target), cache, identify, load)
         runs.append((run, Generation(spec.name, load, source, task.asked, decoding)))
     return Plan(out, source, tuple(runs))
 
@@ -234,7 +241,7 @@ def default_out(config: RunConfig) -> Path:
     With nothing set at all that is the demo's.
     """
     settings, unset = (
-        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes"})
+        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes", "cache"})
         for one in (config, RunConfig())
     )
     if settings == unset and not config.models:

@@ -32,6 +32,7 @@ from pydantic import (
 
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.log import to_file, without_secrets
+from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -111,6 +112,9 @@ class Session(BaseModel):
     """Of each process, where its model computes there."""
     provenance: "Provenance | None" = None
     """What this session ran on, where that is not what the run's record says."""
+    cache: dict[str, int] | None = None
+    """`hits`: responses that an earlier run's cache gave; `misses`: those that the model was asked for. Null where
+    there was no cache, or nothing to answer."""
 
 
 class Provenance(BaseModel):
@@ -150,6 +154,8 @@ class RunRecord(BaseModel):
     provenance: Provenance
     """Of the first session."""
     sessions: list[Session]
+    files: dict[str, str] | None = None
+    """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
 RecordT = TypeVar("RecordT", Response, Judgement)
@@ -354,7 +360,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
-        record.status = "started"
+        record.status, record.files = "started", None
         folder = RunFolder(path, record)
         session = record.sessions[-1]
         begun = {"session": len(record.sessions), "command": session.command, "host": session.host}
@@ -364,6 +370,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             _remove_torn(path)
             folder.save()
             yield folder
+            folder.record.files = file_hashes(path)
             _end(folder, "success", None)
         except KeyboardInterrupt as error:
             _end(folder, "cancelled", str(error) or "interrupted")
@@ -384,6 +391,13 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         except BaseException:
             _end(folder, "error", traceback.format_exc())
             raise
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
+    files = (file for file in path.iterdir() if file.is_file())
+    names = (file.name for file in files if file.suffix == ".jsonl" or file.name in (SCORES, REPORT))
+    return {name: file_sha256(path / name) for name in sorted(names)}
 
 
 def new_session() -> Session:

@@ -1,9 +1,10 @@
 """The one interface behind which every vision-language model stands."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from PIL import Image
 
@@ -92,4 +93,24 @@ class MeteredModel(Model, Protocol):
 
     def usage(self) -> dict[str, int | float]:
         """Return what all requests so far came to, by name; sessions of a run are added up."""
+        ...
+
+
+FileDigest: TypeAlias = Callable[[Path], str]
+"""Returns the SHA-256 of a file's content; it may know that of a file which has not changed."""
+
+
+class IdentifiedModel(Model, Protocol):
+    """A model that can say, before it is loaded, what its answers come from, so that they may be given again.
+
+    It must answer alike whatever a request's ids are: only picture, prompt and decoding are looked at.
+    """
+
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return everything beside a request that can change its answer, JSON-ready; None: it cannot be known.
+
+        Two models that could answer differently must differ here: weights, template, processor, every option,
+        versions, precision, the kind of device.
+        """
         ...

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eidolon.models.options import construct
 from eidolon.models.response_lines import user_path
@@ -14,7 +14,7 @@ from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 
 if TYPE_CHECKING:
-    from eidolon.models.base import Model
+    from eidolon.models.base import FileDigest, Model
 
 backends: "Registry[Callable[..., Model]]" = Registry(
     "model backend",
@@ -104,6 +104,20 @@ def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> d
     """Return the options that can change what a model answers."""
     transport = TRANSPORT_OPTIONS.get(reference.backend, ())
     return {key: value for key, value in options.items() if key not in transport}
+
+
+def identity(
+    reference: ModelReference, options: Mapping[str, str], digest: "FileDigest"
+) -> dict[str, Any] | None:
+    """Return what decides a model's answers beside the requests, without loading it (`IdentifiedModel`).
+
+    None where its backend cannot tell: then no answer of it may stand for another.
+    """
+    from eidolon.models.identity import own_code
+
+    identify = getattr(backends.get(reference.backend), "identity", None)
+    found = identify(reference.target, options, digest) if callable(identify) else None
+    return None if found is None else {"backend": reference.backend, "eidolon": own_code(), **found}
 
 
 def content_hash(reference: ModelReference) -> str | None:

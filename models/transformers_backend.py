@@ -1,6 +1,6 @@
 """Any image-text-to-text model of transformers, batched, with every generation setting explicit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,9 +9,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
-from eidolon.models.base import Decoding, Request
-from eidolon.models.devices import choose_device, choose_dtype
+from eidolon.models.base import Decoding, FileDigest, Request
+from eidolon.models.devices import choose_device, choose_dtype, device_identity
 from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.models.identity import checkpoint_identity, versions
 from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
 from eidolon.models.sampling import RowwiseSampling
@@ -104,6 +105,24 @@ class TransformersModel:
     def check_decoding(self, decoding: Decoding) -> None:
         """Raise a UserError for a decoding that the model's architecture cannot have."""
         check_contrast(self, decoding)
+
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return what decides the answers beside the requests; None where foreign code takes part."""
+        read = validate_options(Options, options)
+        if read.trust_remote_code:
+            return None
+        checkpoint = checkpoint_identity(target, read.revision, digest)
+        if checkpoint is None:
+            return None
+        device = choose_device(read.device, "-M")
+        return {
+            "checkpoint": checkpoint,
+            "options": read.model_dump(mode="json", exclude={"device", "dtype", "revision"}),
+            "dtype": str(choose_dtype(read.dtype, device)).removeprefix("torch."),
+            **device_identity(device),
+            "versions": versions(),
+        }
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -1,7 +1,9 @@
 """Fixtures that any test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -20,6 +22,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     fault_table.show(terminalreporter, config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the user's response cache out of the tests; what no single test runs has one of its own."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EIDOLON_CACHE", str(folder / "shared"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(_own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a response cache that is empty when the test begins, so that models are really asked."""
+    folder = _own_cache / uuid4().hex
+    monkeypatch.setenv("EIDOLON_CACHE", str(folder))
+    return folder
 
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"

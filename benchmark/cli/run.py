@@ -117,6 +117,12 @@ def run(
     max_unscored: Annotated[
         float | None, typer.Option(help="Share of unscored responses that is still fine. Default: 0.05.")
     ] = None,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache", help="Ask the model everything anew; without it, earlier responses are given again."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")
     ] = False,
@@ -170,6 +176,7 @@ def run(
         "resamples": resamples,
         "processes": processes,
         "max_unscored": max_unscored,
+        "cache": False if no_cache else None,
         "models": model or None,
         "dataset_options": parse_options(dataset_option or [], "-D") or None,
         "model_options": parse_options(model_option or [], "-M") or None,
