@@ -100,7 +100,7 @@ class TransformersModel:
 
         Without `pictures` the same is rendered as if the requests had none.
         """
-        return self._inputs(requests, pictures)
+        return self._inputs(requests) if pictures else self._text_inputs(requests)
 
     def check_decoding(self, decoding: Decoding) -> None:
         """Raise a UserError for a decoding that the model's architecture cannot have."""
@@ -205,24 +205,32 @@ class TransformersModel:
         stops = self._ids["eos_token_id"]
         return to_response(request, row, stops=stops, tokenizer=self._tokenizer, prompt_tokens=prompt_tokens)
 
-    def _inputs(self, requests: Sequence[Request], pictures: bool = True) -> Any:
-        prompts = [request.prompt for request in requests]
+    def _inputs(self, requests: Sequence[Request]) -> Any:
         if self._has_template:
-            inputs = self.processor.apply_chat_template(
-                [self._messages(request, pictures) for request in requests],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True},
-                **self._template_options,
-            )
-        elif pictures:
-            inputs = self._plain_inputs(prompts, [request.image for request in requests])
+            inputs = self._render([self._messages(request) for request in requests])
         else:
+            prompts = [request.prompt for request in requests]
+            inputs = self._plain_inputs(prompts, [request.image for request in requests])
+        return inputs.to(self.device, self.dtype)
+
+    def _text_inputs(self, requests: Sequence[Request]) -> Any:
+        if self._has_template:
+            inputs = self._render([self._messages(request, picture=False) for request in requests])
+        else:
+            prompts = [request.prompt for request in requests]
             inputs = self._tokenizer(prompts, padding=True, return_tensors="pt")
-        # A tokenizer's own output has no dtype to change.
-        return inputs.to(self.device, self.dtype) if pictures else inputs.to(self.device)
+        return inputs.to(self.device)
+
+    def _render(self, conversations: list[list[dict[str, Any]]]) -> Any:
+        return self.processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **self._template_options,
+        )
 
     def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
         texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
