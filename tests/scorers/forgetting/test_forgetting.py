@@ -225,7 +225,10 @@ def test_scores_carry_the_fitted_numbers_or_their_reason() -> None:
         "forgetting"
     ]
     assert one["adjusted_odds_ratio_per_100_words"].value is None
-    assert one["adjusted_odds_ratio_per_100_words"].reason == "all outcomes are the same"
+    assert (
+        one["adjusted_odds_ratio_per_100_words"].reason
+        == "0 of 1 first mentions are hallucinated; it takes 20 of either kind"
+    )
     none = score([], [Forgetting()], signature="s", resamples=10).metrics["forgetting"]
     assert {value.reason for value in none.quantities().values()} == {"no scored responses"}
 
