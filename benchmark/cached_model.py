@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from eidolon.benchmark.response_cache import Called, ResponseCache, model_id, request_key
-from eidolon.models.base import Model, Request
+from eidolon.models.base import Decoding, Model, Request
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -66,6 +66,12 @@ class CachedModel:
             describe = getattr(self.loaded(), "describe", None)
             self._described = dict(describe()) if callable(describe) else {}
         return self._described
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Let the model itself say whether it can decode so; all can plainly, so that one need not be loaded."""
+        check = None if decoding.contrast is None else getattr(self.loaded(), "check_decoding", None)
+        if callable(check):
+            check(decoding)
 
     def usage(self) -> dict[str, int | float]:
         """Return what the requests to the model itself came to."""

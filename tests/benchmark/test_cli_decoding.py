@@ -47,7 +47,11 @@ def test_a_run_records_its_decoding_and_compares_with_another(cli: Cli, tmp_path
 
 @pytest.mark.parametrize(
     ("model", "backend"),
-    [("openai/some@http://127.0.0.1:9/v1", "openai"), ("python/json:JSONDecoder", "python")],
+    [
+        ("openai/some@http://127.0.0.1:9/v1", "openai"),
+        ("python/json:JSONDecoder", "python"),
+        ("vllm/scenes-small", "vllm"),
+    ],
 )
 def test_other_backends_refuse(cli: Cli, model: str, backend: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
