@@ -112,6 +112,16 @@ class SampleSource:
             upright = ImageOps.exif_transpose(image)
             return _eight_bits(upright).convert("RGB")
 
+    def pixels(self, sample: Sample) -> int:
+        """Return how many pixels a sample's image says it has, without decoding it; 0 where it says nothing."""
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(_image_bytes(self._rows[sample.index]["image"]))) as image:
+                return image.width * image.height
+        except Exception:  # whatever Pillow makes of it; the run will record it
+            return 0
+
     def signature(self) -> str:
         """Return name and hash as they stand in a score's signature."""
         return hashed(self.name, self.sha256)

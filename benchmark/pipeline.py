@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,7 +58,11 @@ JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
+LARGEST_BATCH = 64
+"""Requests that a model which tries what fits is given to try."""
+UNREADABLE = "the image cannot be read"
 
+_NUMBER = re.compile(r"\d+")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -73,6 +78,7 @@ class Run:
     keys: tuple[tuple[str, int], ...]
     """(sample id, generation) of every response, in order."""
     batch_size: int
+    """Of a new run; one that was begun keeps its own, whatever is found now."""
     judge: Judge
     metrics: tuple[Metric, ...]
     dataset: str
@@ -83,6 +89,8 @@ class Run:
     resamples: int
     probe: Probe | None = None
     """The questions, in the order of `keys`, where the responses are answers to some."""
+    finds_batch_size: bool = False
+    """Whether `batch_size` is only what to do where the producer has nothing better."""
 
     def signature(self) -> str:
         """Return the line that goes beside every score of this run."""
@@ -105,6 +113,10 @@ class Producer(Protocol):
         """Do whatever can fail by the user's mistake; called before a new folder is made."""
         ...
 
+    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
+        """Return how many of these responses a batch should have, None where it matters little. Once prepared."""
+        ...
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Append the batches that are missing."""
         ...
@@ -118,13 +130,16 @@ def execute(run: Run, producer: Producer) -> Scores:
     """Bring a run to its end, from wherever it is. UserErrors before the folder exists leave none behind."""
     if check_folder(run.path, run.config) is None:
         producer.prepare()
+        if run.finds_batch_size:
+            run = replace(run, batch_size=producer.find_batch_size(run.keys) or run.batch_size)
     with open_run(run.path, _record(run)) as folder:
         write_once(
             folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples)
         )
         if run.probe:
             write_once(folder.path / QUESTIONS, run.probe.text)
-        responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
+        batch_size = folder.record.batches["size"]
+        responses = BatchFile(folder.path / RESPONSES, Response, run.keys, batch_size)
         if responses.batches or transient_failures(responses):
             producer.prepare()
             if responses.batches:
@@ -224,6 +239,23 @@ class Generation:
         if self._model is None:
             self._model = self._load()
 
+    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
+        """Ask the model, if it can tell; it may ask for the largest requests to try."""
+        find = getattr(self._model, "find_batch_size", None)
+        return find(lambda: self._largest(keys)) if callable(find) else None
+
+    def _largest(self, keys: Sequence[tuple[str, int]]) -> list[Request]:
+        """Return the requests with the largest pictures, and with the longest prompts among equals, largest first."""
+        sizes = {
+            sample_id: (
+                self._source.pixels(self._asked[sample_id].sample),
+                len(self._asked[sample_id].prompt),
+            )
+            for sample_id, _ in keys
+        }
+        largest = nlargest(LARGEST_BATCH, keys, key=lambda key: sizes[key[0]])
+        return self._requests(largest)[0]
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
 
@@ -235,8 +267,9 @@ class Generation:
         assert model is not None
         folder.describe_model(_description(model))
         keys, used = responses.keys, dict(folder.record.usage or {})
+        what = f"{self._name}, batches of {responses.batch_size}"
         again = transient_failures(responses)
-        with meter(self._name, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
+        with meter(what, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
             for failed in again.values():
                 answers = self._answer(model, failed)
                 if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
@@ -246,11 +279,21 @@ class Generation:
                 _show(progress, answers)
             for batch in responses.batches:
                 answers = self._answer(model, keys[responses.span(batch)])
+                if not responses.records:
+                    _check_first(self._name, answers)
                 responses.append(answers)
                 _count_usage(model, folder, used)
                 _show(progress, answers)
 
     def _answer(self, model: Model, keys: Sequence[tuple[str, int]]) -> list[Response]:
+        requests, unreadable = self._requests(keys)
+        found = collect(self._name, requests, model.generate(requests)) if requests else {}
+        return [unreadable[key] if key in unreadable else found[key] for key in keys]
+
+    def _requests(
+        self, keys: Sequence[tuple[str, int]]
+    ) -> tuple[list[Request], dict[tuple[str, int], Response]]:
+        """Return the requests of a batch, and what becomes of those whose pictures cannot be read."""
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
         for sample_id, generation in keys:
@@ -266,7 +309,7 @@ class Generation:
                     generation=generation,
                     prompt=asked.prompt,
                     finish_reason="error",
-                    error=f"the image cannot be read: {_reason(error)}",
+                    error=f"{UNREADABLE}: {_reason(error)}",
                 )
             else:
                 seed = request_seed(self._decoding.seed, sample_id, generation)
@@ -274,8 +317,7 @@ class Generation:
                 requests.append(
                     Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
                 )
-        found = collect(self._name, requests, model.generate(requests)) if requests else {}
-        return [unreadable[key] if key in unreadable else found[key] for key in keys]
+        return requests, unreadable
 
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's picture."""
@@ -297,10 +339,24 @@ def _passes(response: Response) -> bool:
     return response.transient and response.error is not None
 
 
+def _check_first(name: str, answers: Sequence[Response]) -> None:
+    """Refuse a model that fails at every request of the first batch for one reason: it would at all the others.
+
+    Numbers in the reasons may differ (shapes, ids), and failures that pass are for later sessions.
+    """
+    asked = [answer for answer in answers if not (answer.error or "").startswith(UNREADABLE)]
+    reasons = {_NUMBER.sub("#", answer.error or "") for answer in asked}
+    if len(asked) > 1 and len(reasons) == 1 and all(a.error is not None and not a.transient for a in asked):
+        raise UserError(
+            f"model {name!r}: fails at every request of the first batch ({len(asked)}): {asked[0].error}"
+        )
+
+
 def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | float]) -> None:
     usage = getattr(model, "usage", None)
-    if callable(usage):
-        folder.count_usage(before, usage())
+    counted = usage() if callable(usage) else {}
+    if counted:
+        folder.count_usage(before, counted)
 
 
 def _show(progress: Meter, answers: Sequence[Response]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
-from eidolon.benchmark.config import ModelSpec, RunConfig
+from eidolon.benchmark.config import AUTO, BATCH_SIZE, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Asked, Generation, Run
@@ -121,7 +121,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=config.batch_size,
+            batch_size=BATCH_SIZE if config.batch_size == AUTO else config.batch_size,
+            finds_batch_size=config.batch_size == AUTO,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -131,7 +132,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             resamples=config.resamples,
             probe=task.probe,
         )
-        check_folder(run.path, run.config)
+        if (record := check_folder(run.path, run.config)) is not None:
+            run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
         load = partial(load_model, reference, spec.options)
         runs.append((run, Generation(spec.name, load, source, task.asked, decoding)))
     return Plan(out, source, tuple(runs))
@@ -260,6 +262,11 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
         "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        **(
+            {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
+            if first.finds_batch_size
+            else {}
+        ),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

@@ -1,7 +1,7 @@
 """The one interface behind which every vision-language model stands."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -71,6 +71,14 @@ class Model(Protocol):
     """
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]: ...
+
+
+class SizingModel(Model, Protocol):
+    """A model that can tell how many requests a batch should have, for runs whose batch size is `auto`."""
+
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Return it, or None where any will do; `largest` gives the run's largest requests, the largest first."""
+        ...
 
 
 class DescribedModel(Model, Protocol):

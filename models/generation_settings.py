@@ -19,7 +19,7 @@ NEUTRAL: Mapping[str, Any] = {
     # How long: `max_new_tokens` alone says.
     "max_length": None,
     "min_length": 0,
-    "min_new_tokens": 0,
+    "min_new_tokens": None,
     "early_stopping": False,
     "max_time": None,
     "stop_strings": None,

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,8 @@ def _from_json(value: object) -> object:
         raise ValueError(f"is not JSON: {error}") from error
 
 
+UNTRIED_DEVICES = ("cpu",)
+"""Where no batch size is tried out."""
 Place = int | str
 
 
@@ -84,7 +87,10 @@ class TransformersModel:
         self.dtype = choose_dtype(self.options.dtype, self.device)
         self.processor, self.model = self._load()
         self._tokenizer = getattr(self.processor, "tokenizer", self.processor)
-        self._tokenizer.padding_side = "left"
+        # A decoder goes on after the last column, so padding stands before the prompt; an encoder counts positions
+        # from the first, so that there it stands behind. (A decoder's are counted from the attention mask.)
+        self._encodes = any(getattr(config, "is_encoder_decoder", False) for config in self._configs())
+        self._tokenizer.padding_side = "right" if self._encodes else "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._ids = self._generation_ids()
@@ -104,24 +110,22 @@ class TransformersModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        verbosity = logging.get_verbosity()
-        # What it would warn of, weights that do not fit, is an error below.
-        logging.set_verbosity_error()
         common = {"revision": self.options.revision, "trust_remote_code": self.options.trust_remote_code}
         extra: dict[str, Any] = (
             {"attn_implementation": self.options.attention} if self.options.attention else {}
         )
         extra |= self._placing()
         try:
-            processor = AutoProcessor.from_pretrained(self._name, **common)
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                self._name,
-                dtype=self.dtype,
-                use_safetensors=True,
-                output_loading_info=True,
-                **common,
-                **extra,
-            )
+            with _quiet():  # what it would warn of, weights that do not fit, is an error below
+                processor = AutoProcessor.from_pretrained(self._name, **common)
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                    self._name,
+                    dtype=self.dtype,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **common,
+                    **extra,
+                )
         except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
@@ -130,8 +134,6 @@ class TransformersModel:
                 f"--model transformers/{self._name}: cannot be loaded as an image-text-to-text model: "
                 f"{' '.join(str(error).split())[:400]}"
             ) from error
-        finally:
-            logging.set_verbosity(verbosity)
         model, info = loaded
         misfits = {
             "lacks weights": info["missing_keys"],
@@ -158,6 +160,9 @@ class TransformersModel:
                 f"--model transformers/{self._name}: does not fit into the memory of {self.device} as "
                 f"{self.dtype}; give -M device_map=auto, or a narrower -M dtype"
             ) from error
+
+    def _configs(self) -> tuple[Any, Any]:
+        return self.model.config, self.model.config.get_text_config()
 
     def _placing(self) -> dict[str, Any]:
         """Return what `from_pretrained` is told of places; torch's devices have numbers, JSON's names are text."""
@@ -203,21 +208,21 @@ class TransformersModel:
         """Return how often a batch had to be taken apart, and why; nothing where none had to be."""
         return dict(self._counts)
 
-    def find_batch_size(self, largest: Sequence[Request]) -> int | None:
-        """Return how many requests go into the device's memory at once: len(largest), or half, a quarter, … of it.
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Return how many requests fit the device's memory at once: all of `largest`, or half, a quarter, … of them.
 
-        Takes the largest requests of the run, the largest first. Each size is tried with answers as long as the run
-        allows, since the cache grows with them. None on a CPU, where memory seldom is what bounds a batch, and
-        where it does, trying would end in swapping or in the kernel's killing the process.
+        Each size is tried with the largest requests, and with answers as long as the run allows, since the cache
+        grows with them. None on a CPU, where memory seldom is what bounds a batch, and where it does, trying would
+        end in swapping or in the kernel's killing the process.
         """
-        if self.device.type == "cpu" or not largest:
+        if self.device.type in UNTRIED_DEVICES or not (requests := largest()):
             return None
 
         def attempt(size: int) -> None:
-            self._run(largest[:size], min_new_tokens=largest[0].decoding.max_new_tokens)
+            self._run(requests[:size], min_new_tokens=requests[0].decoding.max_new_tokens)
 
         try:
-            return largest_fitting(attempt, len(largest))
+            return largest_fitting(attempt, len(requests))
         except Exception as error:
             if isinstance(error, UserError) or is_device_lost(error):
                 raise
@@ -278,11 +283,7 @@ class TransformersModel:
         width = prompts.shape[1]
         if torch.equal(sequences[:, :width], prompts.to(sequences.device)):
             return width
-        encoder_decoder = any(
-            getattr(config, "is_encoder_decoder", False)
-            for config in (self.model.config, self.model.config.get_text_config(decoder=True))
-        )
-        return int(encoder_decoder)
+        return int(self._encodes)
 
     def _inputs(self, requests: Sequence[Request]) -> Any:
         images = [fit_pixels(request.image, self.options.max_pixels) for request in requests]
@@ -305,9 +306,10 @@ class TransformersModel:
 
     def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
         texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
-        return self.processor(
-            text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
-        )
+        with _quiet():  # PaliGemma's processor says at each call that it puts the image tokens in itself
+            return self.processor(
+                text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
+            )
 
     def _messages(self, prompt: str, image: Image.Image) -> list[dict[str, Any]]:
         content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
@@ -349,3 +351,16 @@ def _check_placing(options: Options) -> None:
     for name in ("max_memory", "offload_folder"):
         if getattr(options, name) is not None and not options.device_map:
             raise UserError(f"-M {name}={getattr(options, name)}: goes with -M device_map only")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let transformers say nothing but errors."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

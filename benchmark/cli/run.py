@@ -91,7 +91,14 @@ def run(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.6. probe: 0.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling. Default: 1.")] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter. "
+            "Default: auto.",
+        ),
+    ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     max_unscored: Annotated[
         float | None, typer.Option(help="Share of unscored responses that is still fine. Default: 0.05.")
