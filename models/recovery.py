@@ -44,7 +44,8 @@ def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter
     if no_room:
         clear_device_cache(garbage_collection=True)
     if len(requests) == 1:
-        counts[OOM_ALONE] += no_room
+        if no_room:
+            counts[OOM_ALONE] += 1
         yield _unanswered(requests[0], NO_ROOM if no_room else reason, transient=no_room)
         return
     counts[OOM_SPLITS if no_room else TAKEN_APART] += 1

@@ -148,6 +148,8 @@ class TransformersModel:
         self.unused_weights = len(info["unexpected_keys"])
         if not self.options.device_map:
             model = self._move(model)
+        elif model.device.type != "meta":  # which the weights on the disk are
+            self.device = model.device
         return processor, model.eval()
 
     def _move(self, model: Any) -> Any:

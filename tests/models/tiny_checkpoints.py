@@ -153,6 +153,15 @@ def make_llava(folder: Path) -> None:
     save(folder, "LlavaForConditionalGeneration", config, processor)
 
 
+IDEFICS_TOKENS = (
+    "<image>",
+    "<fake_token_around_image>",
+    "<global-img>",
+    "<end_of_utterance>",
+    *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)),
+)
+
+
 def make_idefics3(folder: Path) -> None:
     """With tiles: a large picture takes more tokens than a small one."""
     from transformers import Idefics3Config, Idefics3Processor
@@ -179,10 +188,7 @@ def make_idefics3(folder: Path) -> None:
 def make_smolvlm(folder: Path) -> None:
     from transformers import SmolVLMConfig, SmolVLMProcessor, SmolVLMVideoProcessor
 
-    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
-    tokenizer = make_tokenizer(
-        "<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<video>", *tiles
-    )
+    tokenizer = make_tokenizer(*IDEFICS_TOKENS, "<video>")
     size = {"size": {"longest_edge": 2 * SIDE}, "max_image_size": {"longest_edge": SIDE}}
     processor = SmolVLMProcessor(
         image_processor("SmolVLMImageProcessor", **size),
@@ -287,7 +293,8 @@ def make_qwen3_5(folder: Path) -> None:
         },
         text_config={
             **TEXT, **HEADS, **ids(tokenizer), "head_dim": 8, "num_hidden_layers": 4,
-            "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+            "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+            "linear_num_key_heads": 2, "linear_num_value_heads": 4,
             "rope_parameters": {
                 "rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0,
                 "partial_rotary_factor": 1.0, "mrope_interleaved": True,
