@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LogitsProcessorList
 
 from eidolon.models.base import Request
 from eidolon.models.registry import load_model
@@ -60,4 +59,3 @@ def test_they_are_left_out_unless_asked_for(model: Any) -> None:
 
 def test_nothing_generated_has_none() -> None:
     assert TokenLogprobs().finish(torch.zeros(2, 3, dtype=torch.long)) == [[], []]
-    assert LogitsProcessorList([TokenLogprobs()]) is not None
