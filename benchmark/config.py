@@ -113,6 +113,8 @@ class RunConfig(Settings):
     """Of the task `probe`: images with fewer are left out; None means `pairs`."""
     resamples: int = Field(default=RESAMPLES, ge=0, le=MAX_RESAMPLES)
     """Of the bootstrap; 0 for no intervals."""
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that answer together; None means one, or those that a launcher has started."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
 

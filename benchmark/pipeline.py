@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
@@ -233,11 +234,13 @@ class Generation:
         self._name, self._load, self._source = name, load, source
         self._asked, self._decoding = asked, decoding
         self._model: Model | None = None
+        self.crew: Crew = Alone()
+        """Who answers: this process, or several."""
 
     def prepare(self) -> None:
-        """Load the model."""
+        """Load the model, wherever it is to answer."""
         if self._model is None:
-            self._model = self._load()
+            self.crew.prepare(self)
 
     def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
         """Ask the model, if it can tell; it may ask for the largest requests to try."""
@@ -263,36 +266,49 @@ class Generation:
         once more, does not, so that nothing changes where nothing was gained.
         """
         self.prepare()
-        model, self._model = self._model, None
-        assert model is not None
-        folder.describe_model(_description(model))
+        description = _description(self._loaded())
+        # Sessions may differ in these two, as they may in how long they took.
+        folder.describe_session(self.crew.size, description.pop("threads", None))
+        folder.describe_model(description)
         keys, used = responses.keys, dict(folder.record.usage or {})
         what = f"{self._name}, batches of {responses.batch_size}"
-        again = transient_failures(responses)
-        with meter(what, len(keys), len(responses.records) - sum(map(len, again.values()))) as progress:
-            for failed in again.values():
-                answers = self._answer(model, failed)
-                if healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
+        again = [*transient_failures(responses).values()]
+        batches = [*again, *(keys[responses.span(batch)] for batch in responses.batches)]
+        with meter(what, len(keys), len(responses.records) - sum(map(len, again))) as progress:
+            for number, answers in enumerate(self.crew.answers(self, batches)):
+                if number >= len(again):
+                    if not responses.records:
+                        _check_first(self._name, answers)
+                    responses.append(answers)
+                elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
-                _count_usage(model, folder, used)
-                _show(progress, answers)
-            for batch in responses.batches:
-                answers = self._answer(model, keys[responses.span(batch)])
-                if not responses.records:
-                    _check_first(self._name, answers)
-                responses.append(answers)
-                _count_usage(model, folder, used)
+                if (usage := self.crew.usage(self)) is not None:
+                    folder.count_usage(used, usage)
                 _show(progress, answers)
 
-    def _answer(self, model: Model, keys: Sequence[tuple[str, int]]) -> list[Response]:
+    def load(self) -> None:
+        """Load the model in this process."""
+        if self._model is None:
+            self._model = self._load()
+
+    def release(self) -> None:
+        """Let go of the model in this process."""
+        self._model = None
+
+    def usage(self) -> dict[str, int | float] | None:
+        """Return what the requests of this process came to, None where the model does not count."""
+        usage = getattr(self._model, "usage", None)
+        return (usage() or None) if callable(usage) else None
+
+    def answer(self, keys: Keys) -> list[Response]:
+        """Answer one batch in this process."""
+        model = self._loaded()
         requests, unreadable = self._requests(keys)
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
-    def _requests(
-        self, keys: Sequence[tuple[str, int]]
-    ) -> tuple[list[Request], dict[tuple[str, int], Response]]:
+    def _requests(self, keys: Keys) -> tuple[list[Request], dict[tuple[str, int], Response]]:
         """Return the requests of a batch, and what becomes of those whose pictures cannot be read."""
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
@@ -318,6 +334,10 @@ class Generation:
                     Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
                 )
         return requests, unreadable
+
+    def _loaded(self) -> Model:
+        assert self._model is not None
+        return self._model
 
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's picture."""
@@ -350,13 +370,6 @@ def _check_first(name: str, answers: Sequence[Response]) -> None:
         raise UserError(
             f"model {name!r}: fails at every request of the first batch ({len(asked)}): {asked[0].error}"
         )
-
-
-def _count_usage(model: Model, folder: RunFolder, before: Mapping[str, int | float]) -> None:
-    usage = getattr(model, "usage", None)
-    counted = usage() if callable(usage) else {}
-    if counted:
-        folder.count_usage(before, counted)
 
 
 def _show(progress: Meter, answers: Sequence[Response]) -> None:

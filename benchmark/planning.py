@@ -29,7 +29,14 @@ from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_questi
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding
-from eidolon.models.registry import ModelReference, content_hash, deciding_options, load_model, resolve
+from eidolon.models.registry import (
+    ONE_PROCESS,
+    ModelReference,
+    content_hash,
+    deciding_options,
+    load_model,
+    resolve,
+)
 from eidolon.models.response_lines import excerpt
 from eidolon.models.shipped import shipped_models
 from eidolon.scorers.errors import UserError
@@ -46,6 +53,11 @@ class Plan:
     out: Path
     source: SampleSource
     runs: tuple[tuple[Run, Generation], ...]
+
+    def sha256(self) -> str:
+        """Return a hash of all that the runs will ask: processes that answer together must plan alike."""
+        runs = [[run.config, run.keys] for run, _ in self.runs]
+        return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +231,7 @@ def default_out(config: RunConfig) -> Path:
     With nothing set at all that is the demo's.
     """
     settings, unset = (
-        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored"})
+        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes"})
         for one in (config, RunConfig())
     )
     if settings == unset and not config.models:
@@ -227,6 +239,15 @@ def default_out(config: RunConfig) -> Path:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     dataset = re.sub(r"[^A-Za-z0-9._]+", "-", config.dataset).strip("-.")[-60:]
     return RUNS / f"{dataset}-{config.task}-{digest[:8]}"
+
+
+def check_processes(config: RunConfig, size: int) -> None:
+    """Refuse several processes for a model that they would not make faster."""
+    for _, reference in _models(config) if size > 1 else ():
+        if (reason := ONE_PROCESS.get(reference.backend)) is not None:
+            raise UserError(
+                f"--processes {size}: --model {reference.text} wants one ({reason}); run it by a command of its own"
+            )
 
 
 def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:

@@ -96,6 +96,10 @@ class Session(BaseModel):
     command: str
     host: str
     pid: int
+    processes: int | None = None
+    """How many answered requests together; null where none were asked, as for the next."""
+    threads: int | None = None
+    """Of each process, where its model computes there."""
     provenance: "Provenance | None" = None
     """What this session ran on, where that is not what the run's record says."""
 
@@ -240,6 +244,11 @@ class RunFolder:
         self.record.model = description
         self.save()
 
+    def describe_session(self, processes: int, threads: int | None) -> None:
+        """Record how many processes of how many threads answer in this session."""
+        session = self.record.sessions[-1]
+        session.processes, session.threads = processes, threads
+
     def count_usage(self, before: Mapping[str, int | float], session: Mapping[str, int | float]) -> None:
         """Record what the requests of earlier sessions and of this one came to."""
         self.record.usage = {
@@ -323,8 +332,8 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         try:
             folder.save()
             yield folder
-        except KeyboardInterrupt:
-            _end(folder, "cancelled", "interrupted")
+        except KeyboardInterrupt as error:
+            _end(folder, "cancelled", str(error) or "interrupted")
             raise
         except UserError as error:
             _end(folder, "error", str(error))

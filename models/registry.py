@@ -31,6 +31,12 @@ backends: "Registry[Callable[..., Model]]" = Registry(
 TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
 """Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
 
+ONE_PROCESS = {
+    "openai": "its server does the work, and -M concurrency=N asks it for more at once",
+    "replay": "it only reads a file",
+}
+"""Backends that several processes would not make faster, and what to say to who wants them."""
+
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
 

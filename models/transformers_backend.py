@@ -193,7 +193,8 @@ class TransformersModel:
             "revision": getattr(config, "_commit_hash", None) or self.options.revision,
             "unused_weights": self.unused_weights,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "device": str(self.device),
+            # Which of several GPUs it was is nothing that a run with another number of processes could repeat.
+            "device": self.device.type if self.options.device == "auto" else str(self.device),
             "device_map": self.options.device_map,
             "dtype": str(self.dtype).removeprefix("torch."),
             "attention": getattr(config, "_attn_implementation", None),

@@ -84,7 +84,7 @@ def invoke(arguments: Sequence[str]) -> int:
         if not argument.isascii() and argument != argument.encode(errors="replace").decode():
             return _complain(f"{argument}: is not UTF-8 text, which all that a run records must be")
     try:
-        code = app([*arguments] or ["--help"], prog_name="eidolon", standalone_mode=False)
+        code = app([*arguments] or ["--help"], prog_name="eidolon", standalone_mode=False, obj=[*arguments])
     except UserError as error:
         return _complain(str(error))
     except typer.TyperException as error:
@@ -106,7 +106,10 @@ def main() -> None:
 
 
 def _complain(message: str) -> int:
+    from eidolon.benchmark.launch import follows, let_the_first_speak
     from eidolon.benchmark.neutral import one_line
 
+    if follows():
+        let_the_first_speak()
     print(f"error: {one_line(message)}", file=sys.stderr)
     return USER_ERROR

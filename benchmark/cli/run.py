@@ -2,14 +2,18 @@
 
 from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eidolon.benchmark.cli.common import make_console, report_unscored, split_names
 
+if TYPE_CHECKING:
+    from eidolon.benchmark.planning import Plan
+
 
 def run(
+    context: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,6 +104,10 @@ def run(
         ),
     ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that answer together, one a GPU where there are GPUs. Default: 1."),
+    ] = None,
     max_unscored: Annotated[
         float | None, typer.Option(help="Share of unscored responses that is still fine. Default: 0.05.")
     ] = None,
@@ -120,7 +128,9 @@ def run(
     The same command again resumes.
     """
     from eidolon.benchmark.config import load_config
-    from eidolon.benchmark.planning import make_plan, summary
+    from eidolon.benchmark.crew import Follow, Lead
+    from eidolon.benchmark.launch import find_world, join, start
+    from eidolon.benchmark.planning import check_processes, make_plan, summary
     from eidolon.models.options import parse_options
     from eidolon.scorers.errors import UserError
 
@@ -142,6 +152,7 @@ def run(
         "generations": generations,
         "batch_size": batch_size,
         "resamples": resamples,
+        "processes": processes,
         "max_unscored": max_unscored,
         "models": model or None,
         "dataset_options": parse_options(dataset_option or [], "-D") or None,
@@ -157,12 +168,29 @@ def run(
     if rate is not None and not (dry_run and 0 < rate < inf):
         mend = "must be above 0" if dry_run else "is for --dry-run only; leave it out"
         raise UserError(f"--rate {rate:g}: {mend}")
-    plan = make_plan(settings, out)
+    world = find_world(settings.processes)
+    check_processes(settings, world.size)
+    if world.size > 1 and not world.launched and not dry_run:
+        return start(world.size, context.obj)
     if dry_run:
-        for name, value in summary(plan, rate).items():
+        for name, value in summary(make_plan(settings, out), rate).items() if world.rank == 0 else ():
             typer.echo(f"{name}: {value}")
         return 0
+    with join(world) as crew:
+        plan = make_plan(settings, out)
+        workers = [worker for _, worker in plan.runs]
+        if isinstance(crew, Follow):
+            crew.serve(plan.sha256(), workers)
+            return 0
+        if isinstance(crew, Lead):
+            crew.gather(plan.sha256(), workers)
+        for worker in workers:
+            worker.crew = crew
+        return _answer_and_show(plan, settings.max_unscored)
 
+
+def _answer_and_show(plan: "Plan", max_unscored: float) -> int:
+    """Bring all runs to their ends, print what came out, and return the exit code."""
     from eidolon.benchmark import calibration_table, leaderboard
     from eidolon.benchmark.examples import show_examples
     from eidolon.benchmark.pipeline import execute
@@ -187,4 +215,4 @@ def run(
     for path in (*scores, plan.out / leaderboard.FILE):
         console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
-    return report_unscored(shares, settings.max_unscored)
+    return report_unscored(shares, max_unscored)

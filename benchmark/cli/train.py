@@ -18,6 +18,8 @@ def train(
 
     The same command again resumes. Under `accelerate launch` it uses every process.
     """
+    from eidolon.benchmark.launch import find_world
     from eidolon.benchmark.scenes.train import train_recipe
 
+    find_world()  # says so where a launcher that was told several processes started one
     train_recipe(recipe, out, scenes=scenes, stop_at=steps)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eidolon.benchmark.launch import follows
 from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, JudgeRecipe
 from eidolon.benchmark.scenes.training import RECIPES, Recipe
 from eidolon.scorers.errors import UserError, did_you_mean
@@ -77,7 +78,7 @@ def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) ->
     from eidolon.models.idefics3 import make_model, make_processor, train_tokenizer
     from eidolon.models.training import train
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=follows())
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     processor = make_processor(recipe.architecture, tokenizer)
     model = make_model(recipe.architecture, tokenizer, recipe.training.seed)
@@ -111,7 +112,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     from eidolon.models.text_models import language_models
     from eidolon.models.training_loop import train_loop
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=follows())
     tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     model = make_t5(recipe.architecture, tokenizer, recipe.training.seed)
     samples = batch_samples(recipe)

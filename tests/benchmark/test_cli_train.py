@@ -1,6 +1,9 @@
 """`eidolon train` on a recipe so small that it takes seconds: pieces, resume, checkpoint, card, mistakes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,34 @@ def test_it_trains_in_pieces_and_writes_a_card(recipe: Path, tmp_path: Path) -> 
         5,
         6,
     ]
+
+
+def test_two_processes_of_a_launcher_train_together(tmp_path: Path) -> None:
+    recipe = TINY.model_copy(
+        update={"training": TINY.training.model_copy(update={"phases": TINY.training.phases[:1]})}
+    )
+    path = tmp_path / "tiny.json"
+    path.write_text(recipe.model_dump_json())
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert invoke(["train", str(path), "--out", str(alone), "--scenes", "2", "--steps", "2"]) == 0
+    launched = subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+            *("--main_process_port", "0", "-m", "eidolon.benchmark"),
+            *("train", str(path), "--out", str(together), "--scenes", "2", "--steps", "2"),
+        ],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stderr
+    assert launched.stderr.count("stopped after 2 of 3 steps; the same command goes on") == 1
+    assert [json.loads(line)["step"] for line in (together / "log.jsonl").read_text().splitlines()] == [1, 2]
+    # Of this phase every sample weighs alike, so that the mean over two halves of a batch is that of the batch.
+    weights = [load_file(folder / "state" / "model.safetensors") for folder in (alone, together)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
 
 
 TINY_JUDGE = JudgeRecipe(

@@ -1,0 +1,5 @@
+"""`python -m eidolon.benchmark`, for launchers that start modules."""
+
+from eidolon.benchmark.cli import main
+
+main()
