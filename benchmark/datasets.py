@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from eidolon.benchmark import pictures
 from eidolon.benchmark.choosing import choose, sample_ids_of
 from eidolon.benchmark.image_rows import ImageRows, image_path, read_sample_id, read_strings
 from eidolon.models.response_lines import (
@@ -105,19 +106,18 @@ class SampleSource:
         self.sha256 = self._hash()
 
     def image(self, sample: Sample) -> "Image.Image":
-        """Decode a sample's image, upright and in RGB. Raises whatever Pillow makes of an unreadable one."""
-        from PIL import Image, ImageOps
-
-        with Image.open(io.BytesIO(_image_bytes(self._rows[sample.index]["image"]))) as image:
-            upright = ImageOps.exif_transpose(image)
-            return _eight_bits(upright).convert("RGB")
+        """Decode a sample's image, upright and in RGB, as `eidolon.benchmark.pictures` says. Raises whatever an
+        unreadable one makes of it."""
+        content, path = _parts(self._rows[sample.index]["image"])
+        return pictures.read(path) if content is None else pictures.decode(content)
 
     def pixels(self, sample: Sample) -> int:
         """Return how many pixels a sample's image says it has, without decoding it; 0 where it says nothing."""
         from PIL import Image
 
+        content, path = _parts(self._rows[sample.index]["image"])
         try:
-            with Image.open(io.BytesIO(_image_bytes(self._rows[sample.index]["image"]))) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 return image.width * image.height
         except Exception:  # whatever Pillow makes of it; the run will record it
             return 0
@@ -255,38 +255,19 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
     return rows.dataset()
 
 
-def _eight_bits(image: "Image.Image") -> "Image.Image":
-    """Scale 16-bit grey levels to 8 bits: Pillow's own conversion cuts them off at 255, nearly all to white.
-
-    Floating-point pixels have no scale that a file says; they are refused rather than shown black.
-    """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range; save the image with 8 bits a channel")
-    if image.mode != "I" and not image.mode.startswith("I;16"):
-        return image
-    import numpy as np
-    from PIL import Image
-
-    levels = np.asarray(image).astype(np.int64)
-    return Image.fromarray((levels.clip(0, 0xFFFF) >> 8).astype(np.uint8))
-
-
 def _image_hash(cell: Mapping[str, Any] | None) -> str | None:
     """Return the hash of an image's bytes, read as a stream; None where they cannot be read, which is met
     again, and recorded, when the image is to be decoded."""
     content, path = _parts(cell)
     if content is not None:
         return hashlib.sha256(content).hexdigest()
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return None
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _image_bytes(cell: Mapping[str, Any] | None) -> bytes:
-    content, path = _parts(cell)
-    return Path(path).read_bytes() if content is None else content
 
 
 def _parts(cell: Mapping[str, Any] | None) -> tuple[bytes | None, str]:

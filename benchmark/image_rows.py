@@ -1,6 +1,6 @@
 """Rows of a dataset whose images are files in a folder: collected one by one, checked as they come."""
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from eidolon.models.response_lines import clean, excerpt, read_image_id
@@ -82,10 +82,20 @@ def image_path(folder: Path, name: object, place: str, field: str = "image") -> 
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"{place}: {field!r} must be a file name, found {excerpt(name)}")
-    path = folder / name
-    if "\0" in name or name != clean(name) or not path.resolve().is_relative_to(folder.resolve()):
+    path, windows = folder / name, PureWindowsPath(name)
+    # What would lead out on Windows is refused everywhere, so that a dataset means the same on all systems.
+    astray = windows.drive or windows.root or ("\\" in name and ".." in windows.parts)
+    if "\0" in name or name != clean(name) or astray or not lies_in(path, folder):
         raise UserError(f"{place}: {field!r} must lie in the folder, found {excerpt(name)}")
     return path
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, leads to a place inside of a folder."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # links that lead in a circle, a NUL byte
+        return False
 
 
 def read_strings(value: object, field: str, place: str) -> list[str]:

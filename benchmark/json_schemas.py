@@ -9,6 +9,7 @@ from typing import Any
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.compare import Comparison
+from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
 from eidolon.benchmark.probe.questions import QuestionRow
 from eidolon.benchmark.run_folder import RunRecord, SampleRow
@@ -23,6 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "answers": {"$schema": DIALECT, **AnswerRow.model_json_schema()},
         "comparison": {"$schema": DIALECT, **Comparison.model_json_schema(by_alias=True)},
+        "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
         "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},

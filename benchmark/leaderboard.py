@@ -61,6 +61,10 @@ class Row(Record):
     metrics: dict[str, dict[str, Value]]
     task: str = "describe"
     """What the models were asked; rows of different tasks are never compared."""
+    doctor: Literal["passed", "failed", "not run"] = "not run"
+    """What `eidolon doctor` said of the model, …"""
+    doctor_failed: tuple[str, ...] = ()
+    """… and the checks that found something."""
 
 
 class Leaderboard(Record):
@@ -166,12 +170,14 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("n", justify="right")
     for heading in columns.values():
         table.add_column(heading, justify="right")
+    table.add_column("doctor", overflow="fold")
     for row in rows:
         mark = " *" if row.differs else ""
         table.add_row(
             Text(one_line(row.name) + mark),
             _count(row.n),
             *(Text(_cell(_value(row, name), name)) for name in columns),
+            Text(_verdict(row)),
         )
     return table
 
@@ -190,6 +196,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
     metrics = {
         family: dict(scores_of.__pydantic_extra__ or {}) for family, scores_of in scores.metrics.items()
     }
+    diagnosis = record.provenance.doctor
     inside = run.resolve().is_relative_to(relative_to.resolve())
     place = run.resolve().relative_to(relative_to.resolve()) if inside else run
     return Row(
@@ -199,6 +206,8 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         n=scores.n,
         metrics=metrics,
         task="probe" if "pope" in metrics else "describe",
+        doctor="not run" if diagnosis is None else "failed" if diagnosis.failed else "passed",
+        doctor_failed=() if diagnosis is None else diagnosis.failed,
     )
 
 
@@ -232,6 +241,11 @@ def _headline(row: Row) -> float:
 
 def _count(n: Samples) -> str:
     return str(n.scored) if n.scored == n.requested else f"{n.scored} of {n.requested}"
+
+
+def _verdict(row: Row) -> str:
+    names = ", ".join(one_line(name) for name in row.doctor_failed)
+    return f"{row.doctor}: {names}" if names else row.doctor
 
 
 def _cell(value: Value | None, name: str) -> str:

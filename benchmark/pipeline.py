@@ -10,6 +10,7 @@ session asks for it again, with the seed it had, and puts the answer in its plac
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.config import AUTO
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.doctor.records import Diagnosis
+from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
@@ -63,6 +67,7 @@ LARGEST_BATCH = 64
 """Requests that a model which tries what fits is given to try."""
 UNREADABLE = "the image cannot be read"
 
+_log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"\d+")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -92,6 +97,8 @@ class Run:
     """The questions, in the order of `keys`, where the responses are answers to some."""
     finds_batch_size: bool = False
     """Whether `batch_size` is only what to do where the producer has nothing better."""
+    doctor: Diagnosis | None = None
+    """What was found of the model before the run, where somebody asked."""
 
     def signature(self) -> str:
         """Return the line that goes beside every score of this run."""
@@ -149,7 +156,8 @@ def execute(run: Run, producer: Producer) -> Scores:
         judgements = judge_responses(run, folder, responses.records)
         if run.probe:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
-        scores = score_judgements(run, responses.records, judgements)
+        with timed("scored", responses=len(run.keys)):
+            scores = score_judgements(run, responses.records, judgements)
         report = render_report(
             run.name,
             scores,
@@ -177,8 +185,10 @@ def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) 
         for batch in judgements.batches:
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
-            found = decide(run.judge, run.judge.judge(batched), evidence)
-            judgements.append(found)
+            with timed("batch judged", batch=batch, responses=len(batched)) as counted:
+                found = decide(run.judge, run.judge.judge(batched), evidence)
+                judgements.append(found)
+                counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             if progress is not None:
                 progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
     return judgements.records
@@ -259,6 +269,12 @@ class Generation:
         largest = nlargest(LARGEST_BATCH, keys, key=lambda key: sizes[key[0]])
         return self._requests(largest)[0]
 
+    def loaded(self) -> Model:
+        """Return the model, for a look at it before the run."""
+        self.prepare()
+        assert self._model is not None
+        return self._model
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
 
@@ -266,12 +282,12 @@ class Generation:
         once more, does not, so that nothing changes where nothing was gained.
         """
         self.prepare()
-        description = _description(self._loaded())
-        # Sessions may differ in these two, as they may in how long they took.
-        folder.describe_session(self.crew.size, description.pop("threads", None))
-        folder.describe_model(description)
+        model = self._loaded()
+        folder.describe_session(self.crew.size, _said(model).get("threads"))
+        folder.describe_model(describe_model(model))
         keys, used = responses.keys, dict(folder.record.usage or {})
-        what = f"{self._name}, batches of {responses.batch_size}"
+        found = folder.record.config.get("batch_size") == AUTO
+        what = f"{self._name}, batches of {responses.batch_size}" if found else self._name
         again = [*transient_failures(responses).values()]
         batches = [*again, *(keys[responses.span(batch)] for batch in responses.batches)]
         with meter(what, len(keys), len(responses.records) - sum(map(len, again))) as progress:
@@ -290,7 +306,8 @@ class Generation:
     def load(self) -> None:
         """Load the model in this process."""
         if self._model is None:
-            self._model = self._load()
+            with timed("model loaded", model=self._name):
+                self._model = self._load()
 
     def release(self) -> None:
         """Let go of the model in this process."""
@@ -373,11 +390,14 @@ def _check_first(name: str, answers: Sequence[Response]) -> None:
 
 
 def _show(progress: Meter, answers: Sequence[Response]) -> None:
-    progress.advance(
-        len(answers),
-        sum(answer.completion_tokens or 0 for answer in answers),
-        sum(answer.error is not None for answer in answers),
-    )
+    tokens = sum(answer.completion_tokens or 0 for answer in answers)
+    failed = [answer for answer in answers if answer.error is not None]
+    progress.advance(len(answers), tokens, len(failed))
+    counted = {"responses": len(answers), "tokens": tokens, "failed": len(failed), "done": progress.done}
+    _log.info("batch answered", extra={"fields": counted})
+    for answer in failed:
+        what = {"sample": answer.sample_id, "generation": answer.generation, "reason": answer.error}
+        _log.warning("response failed", extra={"fields": what})
 
 
 def _reason(error: Exception) -> str:
@@ -417,10 +437,15 @@ def collect(
     return found
 
 
-def _description(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> dict[str, Any]:
+    """Return what a model says of itself, but for the number of threads: sessions may differ in it."""
+    return {name: value for name, value in _said(model).items() if name != "threads"}
+
+
+def _said(model: Model) -> dict[str, Any]:
     describe = getattr(model, "describe", None)
-    described: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
-    return described
+    said: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
+    return said
 
 
 def _record(run: Run) -> RunRecord:
@@ -430,6 +455,6 @@ def _record(run: Run) -> RunRecord:
         config=run.config,
         batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},
         sample_ids=[row.sample_id for row in run.samples],
-        provenance=provenance(),
+        provenance=provenance().model_copy(update={"doctor": run.doctor}),
         sessions=[new_session()],
     )

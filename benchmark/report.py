@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SAMPLES = 24
 CATEGORIES = 12
+LENGTH = 10_000
+"""Characters of a response that are shown."""
 THUMBNAIL = 320
 """Longest side of a picture, pixels."""
 
@@ -96,16 +98,19 @@ def render_report(
 
 
 def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
-    """Yield the response in pieces, each a mention or the text between two."""
-    source, position = response.response or "", 0
+    """Yield the response in pieces, each a mention or the text between two; of a very long one the beginning."""
+    whole = response.response or ""
+    source, position = whole[:LENGTH], 0
     for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
         # Of two mentions in one span the first shows; one without a span stands below the text.
-        if mention.start < position or mention.start == mention.end:
+        if mention.start < position or mention.start == mention.end or mention.end > len(source):
             continue
         yield Piece(neutral(source[position : mention.start]))
         yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
         position = mention.end
     yield Piece(neutral(source[position:]))
+    if len(whole) > LENGTH:
+        yield Piece(f" … ({len(whole) - LENGTH:,} more characters)")
 
 
 def _question(row: "QuestionRow | None") -> str:

@@ -6,6 +6,7 @@ batches; what a kill tears is dropped and the batch done again. `scores.json` co
 
 import errno
 import fcntl
+import logging
 import os
 import platform
 import shlex
@@ -29,6 +30,8 @@ from pydantic import (
     model_serializer,
 )
 
+from eidolon.benchmark.doctor.records import Diagnosis
+from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -45,8 +48,14 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT = (
     "report.html",
 )
 LOCK = ".lock"
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+TORN = ".tmp"
+"""Ends the name of a file that is being written anew; what a kill leaves of one is worth nothing."""
+LOG = "run.log"
+"""What happened when. Nothing reads it: it is no part of the result, and no hash covers it."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """What the user can mend: a run that met one goes on from its last whole batch."""
+
+_log = logging.getLogger(__name__)
 
 Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
 PACKAGES = (
@@ -114,6 +123,8 @@ class Provenance(BaseModel):
     platform: str
     git_commit: str | None
     """Of the checkout Eidolon runs from, `+dirty` with uncommitted changes; null when it is installed."""
+    doctor: Diagnosis | None = None
+    """What `eidolon doctor` found of the run's model; null where nobody asked it."""
 
 
 class RunRecord(BaseModel):
@@ -218,6 +229,8 @@ class BatchFile(Generic[RecordT]):
         )
         self.records = found[:whole]
         if (length := ends[whole - 1] if whole else 0) < len(content):
+            dropped = {"file": self._path.name, "bytes": len(content) - length, "records": len(found) - whole}
+            _log.info("torn batch dropped", extra={"fields": dropped})
             with self._path.open("r+b") as stream:
                 stream.truncate(length)
 
@@ -281,7 +294,7 @@ def check_folder(path: Path, config: Mapping[str, Any]) -> RunRecord | None:
         if not os.access(path, os.W_OK | os.X_OK):
             raise UserError(f"--out {path}: no permission to write in it")
         if not (path / RUN).exists():
-            if others := sorted(file.name for file in path.iterdir() if file.name != LOCK):
+            if others := sorted(file.name for file in path.iterdir() if not _is_beginning(file.name)):
                 raise UserError(
                     f"--out {path}: holds files of something else ({others[0]}); give another folder"
                 )
@@ -313,6 +326,19 @@ def read_record(path: Path) -> RunRecord:
 
 
 @contextmanager
+def held_record(path: Path) -> Iterator[RunRecord]:
+    """Hold a run folder for a change to its record, which is written when the block ends."""
+    read_record(path)
+    with _locked(path):
+        record = read_record(path)
+        yield record
+        try:
+            RunFolder(path, record).save()
+        except OSError as error:
+            raise UserError(f"{path / RUN}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
 def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
     """Hold a run folder: locked, checked, its status kept true whatever happens inside.
 
@@ -320,18 +346,27 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
     `error`, an interrupt with `cancelled`.
     """
     check_folder(path, fresh.config)
-    with _locked(path):
+    with _locked(path), to_file(path / LOG):
         earlier = check_folder(path, fresh.config)
         record = fresh
         if earlier is not None:
+            # The verdicts on the model are kept in one place, and those of this session are the newer ones.
+            verdicts = fresh.provenance.doctor or earlier.provenance.doctor
+            earlier.provenance.doctor = fresh.provenance.doctor = verdicts
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
         record.status = "started"
         folder = RunFolder(path, record)
+        session = record.sessions[-1]
+        begun = {"session": len(record.sessions), "command": session.command, "host": session.host}
+        begun |= {"pid": session.pid, "versions": fresh.provenance.packages}
+        _log.info("session started", extra={"fields": begun})
         try:
+            _remove_torn(path)
             folder.save()
             yield folder
+            _end(folder, "success", None)
         except KeyboardInterrupt as error:
             _end(folder, "cancelled", str(error) or "interrupted")
             raise
@@ -351,12 +386,12 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         except BaseException:
             _end(folder, "error", traceback.format_exc())
             raise
-        _end(folder, "success", None)
 
 
 def new_session() -> Session:
     """Describe this process, for the run's record."""
-    return Session(started=_now(), command=shlex.join(sys.argv), host=socket.gethostname(), pid=os.getpid())
+    command = without_secrets(shlex.join(sys.argv))
+    return Session(started=_now(), command=command, host=socket.gethostname(), pid=os.getpid())
 
 
 def provenance() -> Provenance:
@@ -381,7 +416,7 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
             stream.write(text.encode())
@@ -392,6 +427,16 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _is_beginning(name: str) -> bool:
+    """Whether a kill can leave a file of this name before there is a `run.json`."""
+    return name in (LOCK, LOG, f".{RUN}{TORN}")
+
+
+def _remove_torn(path: Path) -> None:
+    for file in path.glob(f".*{TORN}"):
+        file.unlink(missing_ok=True)
 
 
 def write_once(path: Path, write: Callable[[], str]) -> None:
@@ -417,9 +462,9 @@ def _locked(path: Path) -> Iterator[None]:
             raise UserError(
                 f"--out {path}: is being written by {holder}; wait for it or give another folder"
             ) from None
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-        stream.flush()
+        with suppress(OSError):  # the lock is held; on a full disk nobody can read by whom
+            os.truncate(stream.fileno(), 0)
+            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 
@@ -427,7 +472,11 @@ def _end(folder: RunFolder, status: Status, error: str | None) -> None:
     folder.record.status = status
     session = folder.record.sessions[-1]
     session.status, session.error, session.ended = status, error, _now()
+    fields = {"status": status, **({"error": error} if error else {})}
+    # The command line says the error in its own words.
+    level = logging.INFO if status == "success" else logging.ERROR
     folder.save()
+    _log.log(level, "session ended", extra={"fields": fields, "told": True})
 
 
 def _now() -> str:

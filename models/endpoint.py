@@ -5,6 +5,7 @@ requests and get back one `Completion` each.
 """
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -47,6 +48,8 @@ NOT_OURS = (401, 403, 404)
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,9 @@ class Endpoint:
                 message = f"the endpoint cannot be reached: {self._excerpt(error.__cause__ or error)}"
             else:
                 return self._answered(answer.content)
+            _log.info(
+                "try failed", extra={"fields": {"try": tried + 1, "of": retries + 1, "reason": message}}
+            )
         self._lost += 1
         if self._lost >= self._concurrency:
             self._down = message

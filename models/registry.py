@@ -39,6 +39,8 @@ ONE_PROCESS = {
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""What PyTorch writes as pickles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> 
     if os.path.exists(path):  # unlike Path.exists, also where the name is too long for a file
         if not (path / "config.json").is_file():
             raise UserError(f"{given}: {target} is not a model folder: it holds no config.json")
+        _refuse_pickles(given, path)
         return str(path)
     if target in shipped:
         return str(shipped[target])
@@ -157,6 +160,17 @@ def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> 
             "and HF_HUB_OFFLINE forbids to download it"
         )
     return target
+
+
+def _refuse_pickles(given: str, folder: Path) -> None:
+    """Raise a UserError where weights are there as pickles alone, which run code when they are read."""
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles:
+        raise UserError(
+            f"{given}: its weights are a pickle ({pickles[0]}), which can run any code; convert them to safetensors"
+        )
 
 
 def _offline() -> bool:

@@ -189,11 +189,12 @@ def _load(target: str, given: str, dtype: "torch.dtype") -> tuple[Any, Any]:
     # What it would warn of, weights that do not fit, is an error below.
     logging.set_verbosity_error()
     try:
-        config = AutoConfig.from_pretrained(target)
+        # Said outright, or transformers asks on a terminal.
+        config = AutoConfig.from_pretrained(target, trust_remote_code=False)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(target)
+        tokenizer = AutoTokenizer.from_pretrained(target, trust_remote_code=False)
         loaded: Any = kind.from_pretrained(
-            target, dtype=dtype, use_safetensors=True, output_loading_info=True
+            target, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         # transformers reports a wrong checkpoint in any of these; its words say which file or package.

@@ -20,6 +20,7 @@ from eidolon.models.options import validate_options
 from eidolon.models.picture_size import fit_pixels
 from eidolon.models.recovery import answer_in_parts, is_device_lost, is_out_of_memory, largest_fitting
 from eidolon.models.sampling import RowwiseSampling
+from eidolon.models.token_log import log_tokens
 from eidolon.models.token_logprobs import TokenLogprobs
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
@@ -104,6 +105,30 @@ class TransformersModel:
             {"enable_thinking": self.options.thinking} if "enable_thinking" in str(template) else {}
         )
         self._image_marker = "" if self._has_template else self._find_image_marker()
+
+    @property
+    def name(self) -> str:
+        """The path or hub id it was loaded by."""
+        return self._name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._ids["eos_token_id"])
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; what it is does not matter."""
+        return self._ids["pad_token_id"] or 0
+
+    def prepare(self, requests: Sequence[Request]) -> Any:
+        """Return what the model is called with for a batch, on its device, padded (on the left, for a decoder)."""
+        return self._inputs(requests)
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -243,6 +268,9 @@ class TransformersModel:
 
     def _answer(self, requests: Sequence[Request]) -> list[Response]:
         rows, prompt_tokens, logprobs = self._run(requests)
+        for request, row in zip(requests, rows, strict=True):
+            end = next((i for i, token in enumerate(row) if token in self.end_ids), None)
+            log_tokens(request, row[:end])
         return [
             to_response(
                 request,

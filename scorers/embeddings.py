@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from eidolon.scorers.metric import FloatArray
 from eidolon.scorers.signature import HASH_DIGITS
 
 PACKAGE = "sentence_transformers"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+"""What PyTorch writes as pickles."""
 
 
 class Embedder(Protocol):
@@ -70,9 +73,41 @@ class SentenceEmbedder:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
+            _check_folder(Path(self._name), self._name)
             try:
-                self._model = SentenceTransformer(self._name, device="cpu")
+                self._model = SentenceTransformer(
+                    self._name,
+                    device="cpu",
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
             except (OSError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(f"-J embeddings={self._name}: cannot be loaded ({reason})") from error
         return self._model
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder whose model is code of its own, or a pickle: not every version of the package does."""
+    if not folder.is_dir():
+        return
+    try:
+        modules = json.loads((folder / "modules.json").read_bytes())
+        kinds = [str(module["type"]) for module in modules]
+    except FileNotFoundError:
+        kinds = []  # a plain checkpoint of transformers
+    except (OSError, ValueError, TypeError, LookupError):
+        raise UserError(f"-J embeddings={name}: its modules.json cannot be read") from None
+    for kind in kinds:
+        if not kind.startswith(PACKAGE + "."):
+            raise UserError(
+                f"-J embeddings={name}: its module {kind!r} is code of its own, which is never run; "
+                "give a model without"
+            )
+    pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
+    for path in pickles:
+        if not any(path.parent.glob("*.safetensors")):
+            raise UserError(
+                f"-J embeddings={name}: its weights are a pickle ({path.relative_to(folder)}), which can run any "
+                "code; convert them to safetensors"
+            )

@@ -6,9 +6,21 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import fault_table
+from tests.fault_table import faults as faults  # a fixture for every test
+
 # What a test may take depends on what else the machine does; nothing here is tested for speed by hypothesis.
 settings.register_profile("eidolon", deadline=None)
 settings.load_profile("eidolon")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fault_table.add_option(parser)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    fault_table.show(terminalreporter, config)
+
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
 

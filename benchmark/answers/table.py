@@ -16,15 +16,17 @@ def show(scores: Scores, title: str, main: str, console: Console) -> None:
     n, clusters = scores.n, scores.intervals.clusters if scores.intervals else 0
     count = f"{n.scored}" if n.scored == n.requested else f"{n.scored} of {n.requested}"
     table = Table(
-        title=f"{one_line(title)}, n = {count}, {clusters} clusters, 95 % intervals", title_justify="left"
+        title=Text(f"{one_line(title)}, n = {count}, {clusters} clusters, 95 % intervals", "table.title"),
+        title_justify="left",
     )
     table.add_column("", overflow="fold")
     for label in columns:
-        table.add_column(one_line(label), justify="right")
+        table.add_column(Text(one_line(label)), justify="right")
     for family, name in _names(scores.metrics):
         cells = [_cell(metrics, family, name) for metrics in columns.values()]
         if any(cell != "-" for cell in cells):
-            table.add_row(f"{family}.{name} {_arrow(_find(scores.metrics, family, name))}".strip(), *cells)
+            heading = one_line(f"{family}.{name} {_arrow(_find(scores.metrics, family, name))}")
+            table.add_row(Text(heading), *cells)
     console.print(table)
     console.print(Text("signature: " + one_line(scores.signature)), soft_wrap=True)
 

@@ -1,7 +1,7 @@
 """The command line: one file a verb, imported when it is asked for.
 
-Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored; 130 interrupted; 1 a bug, with
-its traceback.
+Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored, or the doctor found something; 130
+interrupted; 1 a bug, with its traceback.
 """
 
 import io
@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
+from eidolon.benchmark.log import tame_libraries
 from eidolon.scorers.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ VERBS = {
     "score": "eidolon.benchmark.cli.score:score",
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
+    "doctor": "eidolon.benchmark.cli.doctor:doctor",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
     "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
@@ -44,12 +46,40 @@ class _Verbs(TyperGroup):
         module, _, function = VERBS[cmd_name].partition(":")
         verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         verb.command(cmd_name)(getattr(import_module(module), function))
-        return typer.main.get_command(verb)
+        command = typer.main.get_command(verb)
+        command.params.append(_log_level())
+        return command
 
     def resolve_command(self, ctx: "Context", args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             raise UserError(f"unknown command {args[0]!r}{did_you_mean(args[0], [*VERBS])}")
         return super().resolve_command(ctx, args)
+
+
+def _log_level() -> TyperOption:
+    """Return the option that every verb has, which shows the log while the verb runs."""
+    template = typer.Typer(add_completion=False)
+
+    def show(context: typer.Context, level: str | None) -> None:
+        from eidolon.benchmark.log import find_level, to_stderr
+
+        context.with_resource(to_stderr(find_level(level)))
+
+    @template.command()
+    def _(
+        log_level: str | None = typer.Option(
+            None,
+            metavar="LEVEL",
+            help="What of the log goes to stderr too: debug, info, warning or error. Default: warning, or "
+            "what EIDOLON_LOG says.",
+            callback=show,
+            expose_value=False,
+        ),
+    ) -> None: ...
+
+    (option,) = typer.main.get_command(template).params
+    assert isinstance(option, TyperOption)
+    return option
 
 
 app = typer.Typer(
@@ -102,6 +132,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+    tame_libraries()
     sys.exit(invoke(sys.argv[1:]))
 
 

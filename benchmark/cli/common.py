@@ -1,9 +1,11 @@
 """What several verbs share."""
 
+from collections.abc import Mapping, Sequence
+
 import typer
 from rich.console import Console
 
-TOO_MUCH_UNSCORED = 3
+TOO_MUCH_UNSCORED = CHECK_FAILED = 3
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -29,3 +31,13 @@ def report_unscored(shares: dict[str, float], allowed: float) -> int:
             err=True,
         )
     return TOO_MUCH_UNSCORED if beyond else 0
+
+
+def report_failed(checks: Mapping[str, Sequence[str]]) -> int:
+    """Return the exit code, having said on stderr of which runs the doctor's checks found something."""
+    for path, names in checks.items():
+        if names:
+            typer.echo(
+                f"warning: {path}: the doctor's checks failed: {', '.join(names)}; see run.json", err=True
+            )
+    return CHECK_FAILED if any(checks.values()) else 0

@@ -1,15 +1,17 @@
 """`eidolon run`: models look at a dataset and describe it, or answer questions; metrics are printed."""
 
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console, report_unscored, split_names
+from eidolon.benchmark.cli.common import make_console, report_failed, report_unscored, split_names
 
 if TYPE_CHECKING:
     from eidolon.benchmark.planning import Plan
+    from eidolon.scorers.scores import Scores
 
 
 def run(
@@ -114,6 +116,14 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")
     ] = False,
+    doctor: Annotated[
+        bool,
+        typer.Option(
+            "--doctor",
+            help="Examine each model first (eidolon doctor) and keep the verdicts in its run.json; "
+            "exit code 3 if a check failed.",
+        ),
+    ] = False,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -186,10 +196,10 @@ def run(
             crew.gather(plan.sha256(), workers)
         for worker in workers:
             worker.crew = crew
-        return _answer_and_show(plan, settings.max_unscored)
+        return _answer_and_show(plan, settings.max_unscored, doctor=doctor)
 
 
-def _answer_and_show(plan: "Plan", max_unscored: float) -> int:
+def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
     """Bring all runs to their ends, print what came out, and return the exit code."""
     from eidolon.benchmark import calibration_table, leaderboard
     from eidolon.benchmark.examples import show_examples
@@ -198,7 +208,18 @@ def _answer_and_show(plan: "Plan", max_unscored: float) -> int:
     console = make_console()
     # An old folder beside the new ones that cannot be read is better known before the work than after it.
     leaderboard.collect(leaderboard.finished_runs(plan.out), relative_to=plan.out)
-    scores = {run.path: execute(run, generation) for run, generation in plan.runs}
+    if doctor:
+        from eidolon.benchmark.doctor import storing, table
+
+        storing.check_all_examinable(run for run, _ in plan.runs)
+    scores: dict[Path, Scores] = {}
+    failed: dict[str, tuple[str, ...]] = {}
+    for run, generation in plan.runs:
+        if doctor:
+            found = storing.examine_run(run, generation, plan.source)
+            table.show(found, console)
+            run, failed[str(run.path)] = replace(run, doctor=found), found.failed
+        scores[run.path] = execute(run, generation)
     board = leaderboard.collect(leaderboard.find_runs([plan.out]), relative_to=plan.out)
     leaderboard.write(board, plan.out / leaderboard.FILE)
     best = next(run for row in board.rows for run, _ in plan.runs if run.path == plan.out / row.run)
@@ -213,6 +234,6 @@ def _answer_and_show(plan: "Plan", max_unscored: float) -> int:
 
         show(probed, console)
     for path in (*scores, plan.out / leaderboard.FILE):
-        console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
-    return report_unscored(shares, max_unscored)
+    return max(report_unscored(shares, max_unscored), report_failed(failed))

@@ -266,7 +266,7 @@ def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
     leaderboard.show(leaderboard.collect([request.out], relative_to=request.out.parent), console)
     if scores.calibration is not None:
         calibration_table.show(scores.calibration, run.name, console)
-    console.print(f"written: {request.out}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"written: {request.out}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     return report_unscored({str(request.out): scores.n.unscored / scores.n.requested}, max_unscored)
 
 
@@ -280,7 +280,7 @@ def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
     table.show(scores, run.path.resolve().name, run.main, console)
     if scores.calibration is not None:
         calibration_table.show(scores.calibration, run.path.resolve().name, console)
-    console.print(f"written: {run.path}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"written: {run.path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     if scores.n.samples < scores.n.requested:
         typer.echo(
             f"warning: {run.path}: {scores.n.samples} answers to {scores.n.requested} items of the same kinds",

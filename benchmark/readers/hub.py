@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eidolon.benchmark.image_rows import check_image_id, id_type
+from eidolon.benchmark.image_rows import check_image_id, id_type, lies_in
 from eidolon.benchmark.readers.options import Names, check_options
 from eidolon.models.response_lines import clean, excerpt, read_image_id, user_path
 from eidolon.scorers.errors import UserError, did_you_mean
@@ -132,18 +132,16 @@ def _path(
 
 def _check_images(rows: "datasets.Dataset", image: Sequence[str], roots: Sequence[Path], where: str) -> None:
     """Raise a UserError for an image that is a file outside the dataset's folders. Decodes and copies none."""
-    resolved = [root.resolve() for root in roots]
     number = 0
     for table in rows.select_columns([image[0]]).with_format("arrow").iter(batch_size=64):
         for chunk in table[image[0]].chunks:
             inside = chunk.field("bytes").is_valid().to_pylist()
             for has_bytes, path in zip(inside, chunk.field("path").to_pylist(), strict=True):
-                if not has_bytes and path is not None:
-                    place = Path(path).resolve()
-                    if not any(place.is_relative_to(root) for root in resolved):
-                        raise UserError(
-                            f"{where}: row {number}: the image must lie in the dataset's folder, found {excerpt(path)}"
-                        )
+                is_file = not has_bytes and path is not None
+                if is_file and not any(lies_in(Path(path), root) for root in roots):
+                    raise UserError(
+                        f"{where}: row {number}: the image must lie in the dataset's folder, found {excerpt(path)}"
+                    )
                 number += 1
 
 

@@ -16,7 +16,11 @@ import pytest
 from eidolon.models import endpoint
 from tests.benchmark.conftest import Cli, Result, read_lines
 from tests.chat_server import Answer, Behaviour, ChatServer, chat_server, completion, describe, picture_of
+from tests.fault_table import FaultRecorder, tally
 
+pytestmark = pytest.mark.faults
+
+KEYS = [(str(index), 0) for index in range(10)]
 KEY = "sk-very-secret-0123456789"
 FILES = ("responses.jsonl", "judgements.jsonl", "scores.json", "samples.jsonl")
 
@@ -98,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str) -> None:
+def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str, faults: FaultRecorder) -> None:
     answer, reason = FAULTS[fault]
     with chat_server() as server:
         assert run(server, out="calm").code == 0
@@ -116,11 +120,16 @@ def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str) ->
         before = len(server.bodies)
         assert run(server).code == 0
         assert sorted(map(sample_of, server.bodies[before:])) == [2, 3, 9], "only what failed is asked again"
-        expect_whole(folder, failed=0)
+        healed = expect_whole(folder, failed=0)
         assert contents(folder) == calm
         before = len(server.bodies)
         assert run(server).code == 0
         assert len(server.bodies) == before, "a whole run asks nothing"
+    failed = [index for index, row in enumerate(rows) if row["error"]]
+    faults.after(
+        f"endpoint: {fault}", folder, KEYS, injected=len(failed),
+        healed=sum(healed[index]["response"] is not None for index in failed),
+    )  # fmt: skip
 
 
 def test_the_same_request_heals(run: Run, tmp_path: Path) -> None:
@@ -150,7 +159,7 @@ def test_what_does_not_pass_is_not_asked_again(run: Run, tmp_path: Path) -> None
         assert len(server.bodies) == before
 
 
-def test_a_server_that_dies_and_comes_back(run: Run, tmp_path: Path) -> None:
+def test_a_server_that_dies_and_comes_back(run: Run, tmp_path: Path, faults: FaultRecorder) -> None:
     with chat_server() as server:
         answered = Counter[int]()
 
@@ -180,10 +189,11 @@ def test_a_server_that_dies_and_comes_back(run: Run, tmp_path: Path) -> None:
         assert run(server).code == 0
         assert sorted(map(sample_of, server.bodies[before:])) == [5, 6, 7, 8, 9]
         expect_whole(folder, failed=0)
+    faults.after("endpoint: dies and comes back", folder, KEYS, healed=int(not tally(folder, KEYS).unscored))
 
 
 def test_a_server_that_is_back_within_the_run(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: FaultRecorder
 ) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.5)
     with chat_server() as server:
@@ -196,7 +206,9 @@ def test_a_server_that_is_back_within_the_run(
 
         server.behave = behave
         assert run(server, retries=3).code == 0
-        expect_whole(folder_of(tmp_path / "out"), failed=0)
+        folder = folder_of(tmp_path / "out")
+        expect_whole(folder, failed=0)
+    faults.after("endpoint: back within the run", folder, KEYS, healed=int(not tally(folder, KEYS).unscored))
 
 
 def test_an_endpoint_that_is_not_there(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The shipped checkpoint behind a real server answers as it does in this process."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from eidolon.benchmark.datasets import load_dataset
+from eidolon.benchmark.doctor.subject import make_requests
+from eidolon.benchmark.parity import as_reference, ask, compare
+from eidolon.models.registry import load_model
 from eidolon.models.shipped import shipped_models
 from tests.benchmark.conftest import Cli, read_lines
 
@@ -79,3 +84,32 @@ def test_transformers_serve_answers_as_the_transformers_backend(
     # 80 tokens end some descriptions in time and cut others off.
     assert {row["finish_reason"] for row in here} == {"stop", "length"}
     assert served == here
+
+
+def test_a_served_model_keeps_parity(transformers_serve: str) -> None:
+    """Of 40 greedy answers at least 95 % are equal, several at once or not, and the others part at near-ties."""
+    reference = load_model(CHECKPOINT.name)
+    asked = make_requests(load_dataset("scenes", limit=40, seed=7, options={}), 40, max_new_tokens=64, seed=0)
+    expected = ask(reference, asked, batch=1)
+    found = ask(load_model(transformers_serve, {"concurrency": "2"}), asked, batch=8)
+    assert all(answer.tokens is None for answer in found)
+    parity = compare(expected, found, as_reference(reference))
+    print(f"transformers serve: {parity.equal} of {parity.n} equal, largest gap {parity.largest_gap}")
+    assert parity.equal >= 0.95 * parity.n
+    assert parity.same, parity.differences
+
+
+def test_the_doctor_examines_a_served_model(cli: Cli, transformers_serve: str) -> None:
+    """Against the checkpoint in this process. That the server's seed is the whole process's is found."""
+    result = cli(
+        "doctor", "--model", transformers_serve, "--against", CHECKPOINT.name, "--samples", 4,
+        "--max-new-tokens", 40, "--json",
+    )  # fmt: skip
+    found = {check["name"]: check for check in json.loads(result.out)["checks"]}
+    verdicts = {name: check["verdict"] for name, check in found.items()}
+    assert verdicts.pop("seeds") == "differs"
+    assert (result.code, {*verdicts.values()}) == (3, {"ok", "not applicable"}), verdicts
+    assert [name for name, verdict in verdicts.items() if verdict == "not applicable"] == [
+        "weights", "precision", "prefix cache",
+    ]  # fmt: skip
+    assert found["against"]["equal"] == 4

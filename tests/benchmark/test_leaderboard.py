@@ -115,6 +115,8 @@ def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["comparison", "leaderboard", "questions", "run", "samples", "words"])
+@pytest.mark.parametrize(
+    "name", ["comparison", "doctor", "leaderboard", "questions", "run", "samples", "words"]
+)
 def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
     assert json_schemas.read(name) == json_schemas.schemas()[name]
