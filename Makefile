@@ -38,10 +38,16 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
 	@touch $@ $(VENV)/.installed
 
+# Only the tests of the vLLM backend need it.
+$(VENV)/.installed-vllm: constraints-vllm.txt | $(VENV)/.installed-dev
+	$(PIP) install -q --no-deps -r constraints-vllm.txt
+	@touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/eidolon run
 
-test: $(VENV)/.installed-dev $(VISION)
+test: export EIDOLON_WITH_VLLM = 1
+test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev

@@ -15,8 +15,6 @@ from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
 AUTO: Literal["auto"] = "auto"
-BATCH_SIZE = 16
-"""Requests a batch where nobody says otherwise."""
 TASKS = ("describe", "probe")
 OF_TASK: dict[str, tuple[str, ...]] = {
     "describe": ("judge", "metrics", "generations"),
@@ -96,10 +94,13 @@ class RunConfig(Settings):
     temperature: float = Field(default=DEFAULT_TEMPERATURE, ge=0, allow_inf_nan=False)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    decoding: Literal["plain", "m3id", "contrastive"] = "plain"
+    """Whether every token is weighed against what the model would say without the picture."""
+    decoding_options: Options = {}
     generations: int = Field(default=1, ge=1)
     """Responses a sample."""
     batch_size: Annotated[int | Literal["auto"], BeforeValidator(_as_batch_size)] = AUTO
-    """Requests a batch; `auto`: as many as the model says it can take, else `BATCH_SIZE`."""
+    """Requests that a model is handed at once; `auto`: as many as it says it can take, else what suits its backend."""
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
@@ -117,6 +118,8 @@ class RunConfig(Settings):
     """Processes that answer together; None means one, or those that a launcher has started."""
     max_unscored: float = Field(default=0.05, ge=0, le=1)
     """Share of unscored responses beyond which the run ends with exit code 3."""
+    cache: bool = True
+    """Whether responses of earlier runs may be given again, and those of this one kept."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +128,14 @@ class RunConfig(Settings):
         return PROBE_DEFAULTS | fields if probes else fields
 
 
-FLAGS = {"models": "--model", "model_options": "-M", "dataset_options": "-D", "metrics": "--metric"}
+FLAGS = {
+    "cache": "--no-cache",
+    "models": "--model",
+    "model_options": "-M",
+    "dataset_options": "-D",
+    "decoding_options": "--decoding-option",
+    "metrics": "--metric",
+}
 """The flags that are not their field's name with dashes."""
 
 
@@ -138,7 +148,7 @@ def load_config(
 ) -> RunConfig:
     """Merge a YAML file with what the flags say (None: not given), which wins.
 
-    Another judge than the file's starts from no options.
+    Another judge than the file's starts from no options, and so does another decoding.
     """
     content = {} if path is None else _read_yaml(path)
     config = _validate(content, path)
@@ -146,6 +156,8 @@ def load_config(
     if judge is not None or judge_options:
         kept = config.judge.options if judge in (None, config.judge.name) else {}
         given["judge"] = {"name": judge or config.judge.name, "options": {**kept, **(judge_options or {})}}
+    if given.get("decoding", config.decoding) != config.decoding:
+        given.setdefault("decoding_options", {})
     config = _validate({**content, **given}, None)
     if config.task not in TASKS:
         raise UserError(f"--task {config.task!r}: unknown task{did_you_mean(config.task, TASKS)}")

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Literal, NoReturn, Protocol, TypeAlias
+from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Record, Response
@@ -47,6 +47,10 @@ class Worker(Protocol):
         """Return what all requests of this process so far came to, None where the model does not count."""
         ...
 
+    def keep(self) -> dict[str, int] | None:
+        """Keep for other runs what was answered; return the hits and misses so far, None without a cache."""
+        ...
+
     def release(self) -> None:
         """Let go of the model."""
         ...
@@ -72,6 +76,10 @@ class Crew(Protocol):
         """Return what the requests of all processes came to, as far as their answers were yielded."""
         ...
 
+    def keep(self, worker: Worker) -> dict[str, int] | None:
+        """Keep what was yielded for other runs; return the hits and misses of all processes."""
+        ...
+
 
 class Alone:
     """This process answers everything itself."""
@@ -87,6 +95,9 @@ class Alone:
 
     def usage(self, worker: Worker) -> Usage | None:
         return worker.usage()
+
+    def keep(self, worker: Worker) -> dict[str, int] | None:
+        return worker.keep()
 
 
 class Store(Protocol):
@@ -157,6 +168,7 @@ class _Answers(Record):
 
     responses: tuple[Response, ...]
     usage: Usage | None
+    kept: dict[str, int] | None
 
 
 class _Failure(Record):
@@ -185,6 +197,7 @@ class Lead:
         self._orders = count()
         self._workers: list[Worker] = []
         self._usage: dict[int, Usage | None] = {}
+        self._kept: dict[int, dict[str, int] | None] = {}
 
     def gather(self, plan: str, workers: Sequence[Worker]) -> None:
         """Wait until all processes are ready to do the same plan, which a hash stands for.
@@ -208,19 +221,22 @@ class Lead:
 
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
         number = self._order("answer", worker, batches)
-        self._usage = {}
+        self._usage, self._kept = {}, {}
         for position, keys in enumerate(batches):
             rank = position % self.size
             if rank == 0:
                 yield worker.answer(keys)
             else:
                 answered = _Answers.model_validate_json(self._wait(f"answers/{number}/{position}", rank))
-                self._usage[rank] = answered.usage
+                self._usage[rank], self._kept[rank] = answered.usage, answered.kept
                 yield [*answered.responses]
         worker.release()
 
     def usage(self, worker: Worker) -> Usage | None:
         return add_usages(worker.usage(), *self._usage.values())
+
+    def keep(self, worker: Worker) -> dict[str, int] | None:
+        return add_usages(worker.keep(), *self._kept.values())
 
     def dismiss(self) -> None:
         """Let the others end."""
@@ -300,7 +316,7 @@ class Follow:
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
             self._wait(partial(self._mail.lacks, earlier))
             responses = worker.answer(order.batches[position])
-            answers = _Answers(responses=tuple(responses), usage=worker.usage())
+            answers = _Answers(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())
         worker.release()
 
@@ -338,7 +354,10 @@ def raise_failure(failure: _Failure, size: int) -> NoReturn:
     )
 
 
-def add_usages(*usages: Mapping[str, int | float] | None) -> Usage | None:
+Number = TypeVar("Number", int, int | float)
+
+
+def add_usages(*usages: Mapping[str, Number] | None) -> dict[str, Number] | None:
     """Add up what was counted, None where nothing was."""
     counted = [usage for usage in usages if usage is not None]
     names = dict.fromkeys(name for usage in counted for name in usage)

@@ -62,6 +62,8 @@ def find_pace(run: Run, out: Path) -> Pace | None:
             record = read_record(folder)
         except (UserError, OSError):  # another version's, or nobody's: it says nothing
             continue
+        if any((session.cache or {}).get("hits") for session in record.sessions):
+            continue  # what a cache gave says nothing of the model
         if record.status != "success" or any(record.config.get(key) != run.config.get(key) for key in ALIKE):
             continue
         seconds, ended = _duration(record)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.check.findings import Report
 from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
@@ -23,6 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     one line."""
     return {
         "answers": {"$schema": DIALECT, **AnswerRow.model_json_schema()},
+        "check": {"$schema": DIALECT, **Report.model_json_schema(by_alias=True)},
         "comparison": {"$schema": DIALECT, **Comparison.model_json_schema(by_alias=True)},
         "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},

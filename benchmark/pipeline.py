@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
+from eidolon.benchmark.cached_model import CachedModel, uncached
 from eidolon.benchmark.config import AUTO
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
+from eidolon.benchmark.details import write_details
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.log import timed
 from eidolon.benchmark.probe.answers import Probe
@@ -158,6 +160,8 @@ def execute(run: Run, producer: Producer) -> Scores:
             write_atomically(folder.path / ANSWERS, run.probe.answers(responses.records))
         with timed("scored", responses=len(run.keys)):
             scores = score_judgements(run, responses.records, judgements)
+        judged = [] if run.probe else judged_samples(run, responses.records, judgements)
+        plots = write_details(run.path, run.name, run.metrics, judged, scores)
         report = render_report(
             run.name,
             scores,
@@ -166,6 +170,7 @@ def execute(run: Run, producer: Producer) -> Scores:
             judgements,
             producer.picture,
             questions=run.probe.built.rows if run.probe else (),
+            plots=plots,
         )
         write_atomically(folder.path / REPORT, report)
         write_atomically(folder.path / SCORES, scores.to_json())
@@ -198,12 +203,7 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
     """Compute the metrics of all responses that could be judged."""
     if run.probe:
         return run.probe.score(responses, signature=run.signature(), seed=run.seed, resamples=run.resamples)
-    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
-    judged = [
-        JudgedSample(response, judgement, truth[response.sample_id])
-        for response, judgement in zip(responses, judgements, strict=True)
-        if judgement.unscored is None
-    ]
+    judged = judged_samples(run, responses, judgements)
     return score(
         judged,
         run.metrics,
@@ -216,6 +216,18 @@ def score_judgements(run: Run, responses: Sequence[Response], judgements: Sequen
         seed=run.seed,
         resamples=run.resamples,
     )
+
+
+def judged_samples(
+    run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]
+) -> list[JudgedSample]:
+    """Return the responses that could be judged, with their truth."""
+    truth = {row.sample_id: frozenset(row.objects) for row in run.samples}
+    return [
+        JudgedSample(response, judgement, truth[response.sample_id])
+        for response, judgement in zip(responses, judgements, strict=True)
+        if judgement.unscored is None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +284,7 @@ class Generation:
     def loaded(self) -> Model:
         """Return the model, for a look at it before the run."""
         self.prepare()
-        assert self._model is not None
-        return self._model
+        return uncached(self._loaded())
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Answer what is missing, showing the progress; then let go of the model.
@@ -299,15 +310,20 @@ class Generation:
                 elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
                     responses.replace(healed)
+                if (kept := self.crew.keep(self)) is not None:
+                    folder.record.sessions[-1].cache = kept
                 if (usage := self.crew.usage(self)) is not None:
                     folder.count_usage(used, usage)
                 _show(progress, answers)
 
     def load(self) -> None:
-        """Load the model in this process."""
+        """Load the model in this process; one that cannot decode as the run asks says so here."""
         if self._model is None:
             with timed("model loaded", model=self._name):
                 self._model = self._load()
+            check_decoding = getattr(self._model, "check_decoding", None)
+            if callable(check_decoding):
+                check_decoding(self._decoding)
 
     def release(self) -> None:
         """Let go of the model in this process."""
@@ -317,6 +333,10 @@ class Generation:
         """Return what the requests of this process came to, None where the model does not count."""
         usage = getattr(self._model, "usage", None)
         return (usage() or None) if callable(usage) else None
+
+    def keep(self) -> dict[str, int] | None:
+        """Let the cache keep the answers of this process; return its hits and misses, None without a cache."""
+        return self._model.keep() if isinstance(self._model, CachedModel) else None
 
     def answer(self, keys: Keys) -> list[Response]:
         """Answer one batch in this process."""

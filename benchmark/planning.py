@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
-from eidolon.benchmark.config import AUTO, BATCH_SIZE, ModelSpec, RunConfig
+from eidolon.benchmark.cached_model import cached
+from eidolon.benchmark.config import AUTO, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Asked, Generation, Run
@@ -26,15 +27,19 @@ from eidolon.benchmark.plugins import (
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
+from eidolon.benchmark.response_cache import Called, open_cache
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
-from eidolon.models.base import Decoding
+from eidolon.models.base import Decoding, Model
+from eidolon.models.contrast import check_backend, make_contrast
 from eidolon.models.registry import (
     ONE_PROCESS,
     ModelReference,
     content_hash,
     deciding_options,
+    identity,
     load_model,
+    preferred_batch,
     resolve,
 )
 from eidolon.models.response_lines import excerpt
@@ -90,6 +95,9 @@ class _Task:
 def make_plan(config: RunConfig, out: Path | None) -> Plan:
     """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing."""
     models = _models(config)
+    contrast = make_contrast(config.decoding, config.decoding_options)
+    for spec, reference in models:
+        check_backend(contrast, spec.name, reference.backend)
     ask = _prepare_probe(config) if config.task == "probe" else _prepare_description(config)
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
@@ -103,9 +111,11 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         pick=config.pick,
     )
     task = ask(source)
-    decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed)
+    decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed, contrast)
+    cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
+        batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -125,6 +135,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                     "max_new_tokens": decoding.max_new_tokens,
                     "temperature": decoding.temperature,
                     "top_p": decoding.top_p,
+                    **({"contrast": contrast.settings()} if contrast else {}),
                 },
                 "batch_size": config.batch_size,
                 **task.settings,
@@ -133,7 +144,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=BATCH_SIZE if config.batch_size == AUTO else config.batch_size,
+            batch_size=batch_size,
             finds_batch_size=config.batch_size == AUTO,
             judge=task.judge,
             metrics=task.metrics,
@@ -146,7 +157,10 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         )
         if (record := check_folder(run.path, run.config)) is not None:
             run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
-        load = partial(load_model, reference, spec.options)
+        load: Callable[[], Model] = partial(load_model, reference, spec.options)
+        if cache is not None:
+            identify = partial(identity, reference, spec.options, cache.file_digest)
+            load = partial(cached, Called(spec.name, reference.target), cache, identify, load)
         runs.append((run, Generation(spec.name, load, source, task.asked, decoding)))
     return Plan(out, source, tuple(runs))
 
@@ -231,7 +245,7 @@ def default_out(config: RunConfig) -> Path:
     With nothing set at all that is the demo's.
     """
     settings, unset = (
-        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes"})
+        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes", "cache"})
         for one in (config, RunConfig())
     )
     if settings == unset and not config.models:
@@ -282,7 +296,7 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "samples": len(first.samples),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
-        "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
         **(
             {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
             if first.finds_batch_size

@@ -12,7 +12,7 @@ from eidolon.scorers.matching import NameMatcher, OpenJudge
 from eidolon.scorers.metric import Metric
 from eidolon.scorers.types import Judge, VotingJudge
 
-METRICS = ("chair", "objects")
+METRICS = ("chair", "objects", "forgetting")
 """What free-form descriptions are scored with unless the user says otherwise, …"""
 VOTED_METRICS = ("throne", "objects")
 """… and where the judge has several votes: it does not count mentions, as `chair` does."""
@@ -83,6 +83,8 @@ def check_fit(judge: Judge, metrics: Sequence[Metric]) -> None:
             )
         if family in METRICS and kind == "asked":
             raise UserError(f"--metric {family}: -J match=lm knows no objects; give --metric openchair")
+        if family == "forgetting" and isinstance(judge, VotingJudge):
+            raise UserError(f"--metric forgetting: judge {judge.name} does not say where an object is named")
         if family in METRICS and kind == "references":
             raise UserError(
                 f"--metric {family}: judge {judge.name} reads words of all kinds; give --metric detection"

@@ -47,8 +47,9 @@ def render_report(
     judgements: Sequence[Judgement],
     picture: Picture,
     questions: "Sequence[QuestionRow]" = (),
+    plots: Sequence[bytes] = (),
 ) -> str:
-    """Return the page, without responses the scores alone. `questions` are what the responses answer.
+    """Return the page, without responses the scores alone. `questions` are what the responses answer, `plots` PNGs.
 
     Text from models and files is escaped: nothing in it can run or hide.
     """
@@ -74,6 +75,7 @@ def render_report(
             for variant in scores.variants
         ],
         categories=_categories(scores),
+        plots=[base64.b64encode(plot).decode() for plot in plots],
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),
         first="that are wrong" if questions else "that hallucinate most",

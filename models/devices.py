@@ -1,6 +1,7 @@
 """Where a model runs, and in which precision, from what the user said."""
 
 import os
+from typing import Any
 
 import torch
 
@@ -51,3 +52,13 @@ def _own_cuda_device(flag: str) -> str:
         )
     torch.cuda.set_device(number)  # some kernels start on the current device, wherever their tensors are
     return f"cuda:{number}"
+
+
+def device_identity(device: torch.device) -> dict[str, Any]:
+    """Return what of a device decides how sums are rounded: its kind, not its number."""
+    found: dict[str, Any] = {"device": device.type, "matmul": torch.get_float32_matmul_precision()}
+    if device.type == "cpu":
+        found |= {"cpu": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+    elif device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found

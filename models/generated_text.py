@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eidolon.models.base import Request
+from eidolon.models.token_log import log_tokens
 from eidolon.scorers.types import FinishReason, Response
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -87,6 +88,7 @@ def to_response(
     length = next((i for i, token in enumerate(row) if token in stops), None)
     finish: FinishReason = "length" if length is None else "stop"
     tokens = list(row[:length])
+    log_tokens(request, tokens)
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     ends = token_ends(tokenizer, tokens, text)
     answer = split_reasoning(text)

@@ -3,16 +3,18 @@
 import base64
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from eidolon.models.base import Decoding, Request
+from eidolon.models.base import Decoding, FileDigest, Request
 from eidolon.models.endpoint import KEY_VARIABLE, Completion, Endpoint, parse_address
 from eidolon.models.generated_text import split_reasoning
+from eidolon.models.identity import versions
 from eidolon.models.options import validate_options
+from eidolon.models.registry import TRANSPORT_OPTIONS
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -51,6 +53,8 @@ class Options(BaseModel):
     """How closely a service looks, where it knows that."""
     system: str | None = None
     """A system message."""
+    revision: str | None = Field(default=None, min_length=1)
+    """Your name for the state of the model that is served; with it, answers are kept and given again."""
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """The field for the limit on new tokens; some services only know the longer name."""
     extra: Annotated[dict[str, Any], BeforeValidator(_parse_extra)] = {}
@@ -96,6 +100,17 @@ class OpenAIModel:
         )
         self._endpoint.check()
 
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return what is asked of whom; None unless the user names the model's state, which no server tells."""
+        read = validate_options(Options, options)
+        if read.revision is None:
+            return None
+        model, url = parse_address("--model ", f"openai/{target}", target)
+        asked = read.model_dump(mode="json", exclude={*TRANSPORT_OPTIONS["openai"]})
+        # Pillow makes the bytes of a JPEG.
+        return {"model": model, "url": url, "options": asked, "versions": versions(("pillow",))}
+
     def describe(self) -> dict[str, Any]:
         """Return what determines the responses beside the requests, as far as it can be known from here."""
         jpeg = self.options.image_format == "jpeg"
@@ -106,6 +121,7 @@ class OpenAIModel:
             "image_encoding": f"jpeg(quality={JPEG_QUALITY},4:4:4)" if jpeg else "png",
             "detail": self.options.detail,
             "system": self.options.system,
+            **({} if self.options.revision is None else {"revision": self.options.revision}),
             "limit_field": self.options.limit_field,
             "extra": self.options.extra,
         }

@@ -2,15 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from eidolon.scorers.errors import UserError, did_you_mean
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
 T = TypeVar("T")
-OptionsT = TypeVar("OptionsT", bound="BaseModel")
 
 
 def construct(
@@ -43,14 +39,17 @@ def parse_options(pairs: list[str], flag: str) -> dict[str, str]:
     return options
 
 
-def validate_options(kind: type[OptionsT], options: Mapping[str, str]) -> OptionsT:
-    """Read `-M key=value` options into a pydantic model; an unknown or ill-typed one is a UserError."""
-    from pydantic import ValidationError
+def validate_options(kind: type[T], options: Mapping[str, str], *, flag: str = "-M") -> T:
+    """Read `key=value` options into a pydantic model or dataclass; an unknown or ill-typed one is a UserError."""
+    from pydantic import TypeAdapter, ValidationError
 
     try:
-        return kind.model_validate(options)
+        return TypeAdapter(kind).validate_python(dict(options))
     except ValidationError as error:
         problem = error.errors()[0]
         field = str(problem["loc"][0])
-        mend = did_you_mean(field, list(kind.model_fields)) if problem["type"] == "extra_forbidden" else ""
-        raise UserError(f"-M {field}={options.get(field)}: {problem['msg']}{mend}") from error
+        fields: Mapping[str, Any] = kind.__pydantic_fields__  # type: ignore[attr-defined]
+        known = [info.alias or name for name, info in fields.items()]
+        unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        mend = did_you_mean(field, known) if unknown else ""
+        raise UserError(f"{flag} {field}={options.get(field)}: {problem['msg']}{mend}") from error

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eidolon.models.options import construct
 from eidolon.models.response_lines import user_path
@@ -14,13 +14,14 @@ from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.registry import Registry
 
 if TYPE_CHECKING:
-    from eidolon.models.base import Model
+    from eidolon.models.base import FileDigest, Model
 
 backends: "Registry[Callable[..., Model]]" = Registry(
     "model backend",
     "eidolon.models",
     {
         "transformers": "eidolon.models.transformers_backend:TransformersModel",
+        "vllm": "eidolon.models.vllm_backend:VllmModel",
         "openai": "eidolon.models.openai_backend:OpenAIModel",
         "replay": "eidolon.models.replay:ReplayModel",
         "python": "eidolon.models.custom:CustomModel",
@@ -34,8 +35,15 @@ TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in",
 ONE_PROCESS = {
     "openai": "its server does the work, and -M concurrency=N asks it for more at once",
     "replay": "it only reads a file",
+    "vllm": "-M tensor_parallel_size=N lets N GPUs share it",
 }
-"""Backends that several processes would not make faster, and what to say to who wants them."""
+"""Backends that several processes would not make faster, or could not hold (vLLM makes process groups of its own), and
+what to say to who wants them."""
+
+DEFAULT_BATCH = 16
+BATCHES = {"vllm": 256}
+"""Requests that a backend is best handed at once, where that is not `DEFAULT_BATCH`: vLLM makes batches of its own
+of all that it has."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
@@ -77,7 +85,7 @@ def resolve(text: str) -> ModelReference:
         )
     if not target:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
-    if backend == "transformers":
+    if backend in ("transformers", "vllm"):
         target = resolve_checkpoint(f"--model {text!r}", target, shipped)
     elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
@@ -100,10 +108,29 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
     )
 
 
+def preferred_batch(reference: ModelReference) -> int:
+    """Return how many requests to hand a model at once, where the user does not say."""
+    return BATCHES.get(reference.backend, DEFAULT_BATCH)
+
+
 def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> dict[str, str]:
     """Return the options that can change what a model answers."""
     transport = TRANSPORT_OPTIONS.get(reference.backend, ())
     return {key: value for key, value in options.items() if key not in transport}
+
+
+def identity(
+    reference: ModelReference, options: Mapping[str, str], digest: "FileDigest"
+) -> dict[str, Any] | None:
+    """Return what decides a model's answers beside the requests, without loading it (`IdentifiedModel`).
+
+    None where its backend cannot tell: then no answer of it may stand for another.
+    """
+    from eidolon.models.identity import own_code
+
+    identify = getattr(backends.get(reference.backend), "identity", None)
+    found = identify(reference.target, options, digest) if callable(identify) else None
+    return None if found is None else {"backend": reference.backend, "eidolon": own_code(), **found}
 
 
 def content_hash(reference: ModelReference) -> str | None:

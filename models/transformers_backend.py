@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -12,16 +12,18 @@ from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from safetensors import SafetensorError
 
-from eidolon.models.base import Decoding, Request
-from eidolon.models.devices import choose_device, choose_dtype
+from eidolon.models.base import Decoding, FileDigest, Request
+from eidolon.models.devices import choose_device, choose_dtype, device_identity
 from eidolon.models.generated_text import to_response
 from eidolon.models.generation_settings import neutral_settings, own_ids, replace_settings, set_aside
+from eidolon.models.identity import checkpoint_identity, versions
+from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
 from eidolon.models.picture_size import fit_pixels
 from eidolon.models.recovery import answer_in_parts, is_device_lost, is_out_of_memory, largest_fitting
 from eidolon.models.sampling import RowwiseSampling
-from eidolon.models.token_log import log_tokens
 from eidolon.models.token_logprobs import TokenLogprobs
+from eidolon.models.weights import refuse_misfits
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -126,9 +128,34 @@ class TransformersModel:
         """The token that fills rows up; what it is does not matter."""
         return self._ids["pad_token_id"] or 0
 
-    def prepare(self, requests: Sequence[Request]) -> Any:
-        """Return what the model is called with for a batch, on its device, padded (on the left, for a decoder)."""
-        return self._inputs(requests)
+    def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
+        """Return what the model is called with for a batch, on its device, padded (a decoder's on the left).
+
+        Without `pictures` the same is rendered as if the requests had none.
+        """
+        return self._inputs(requests) if pictures else self._text_inputs(requests)
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Raise a UserError for a decoding that the model's architecture cannot have."""
+        check_contrast(self, decoding)
+
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return what decides the answers beside the requests; None where foreign code takes part."""
+        read = validate_options(Options, options)
+        if read.trust_remote_code:
+            return None
+        checkpoint = checkpoint_identity(target, read.revision, digest)
+        if checkpoint is None:
+            return None
+        device = choose_device(read.device, "-M")
+        return {
+            "checkpoint": checkpoint,
+            "options": read.model_dump(mode="json", exclude={"device", "dtype", "revision"}),
+            "dtype": str(choose_dtype(read.dtype, device)).removeprefix("torch."),
+            **device_identity(device),
+            "versions": versions(),
+        }
 
     def _load(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -160,16 +187,7 @@ class TransformersModel:
                 f"{' '.join(str(error).split())[:400]}"
             ) from error
         model, info = loaded
-        misfits = {
-            "lacks weights": info["missing_keys"],
-            "holds weights of another shape": info["mismatched_keys"],
-        }
-        for what, keys in misfits.items():
-            if keys:
-                raise UserError(
-                    f"--model transformers/{self._name}: {what} that {type(model).__name__} wants: "
-                    f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
-                )
+        refuse_misfits(f"--model transformers/{self._name}", model, info)
         self.unused_weights = len(info["unexpected_keys"])
         if not self.options.device_map:
             model = self._move(model)
@@ -268,9 +286,6 @@ class TransformersModel:
 
     def _answer(self, requests: Sequence[Request]) -> list[Response]:
         rows, prompt_tokens, logprobs = self._run(requests)
-        for request, row in zip(requests, rows, strict=True):
-            end = next((i for i, token in enumerate(row) if token in self.end_ids), None)
-            log_tokens(request, row[:end])
         return [
             to_response(
                 request,
@@ -293,6 +308,7 @@ class TransformersModel:
         gathered = TokenLogprobs() if self.options.logprobs else None
         if gathered is not None:
             processors.append(gathered)
+        processors += contrasting(self, requests)
         if decoding.sampled:
             seeds = [request.decoding.seed for request in requests]
             processors.append(RowwiseSampling(seeds, decoding.temperature, decoding.top_p))
@@ -317,23 +333,32 @@ class TransformersModel:
         return int(self._encodes)
 
     def _inputs(self, requests: Sequence[Request]) -> Any:
-        images = [fit_pixels(request.image, self.options.max_pixels) for request in requests]
+        requests = [replace(r, image=fit_pixels(r.image, self.options.max_pixels)) for r in requests]
         if self._has_template:
-            inputs = self.processor.apply_chat_template(
-                [
-                    self._messages(request.prompt, image)
-                    for request, image in zip(requests, images, strict=True)
-                ],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True},
-                **self._template_options,
-            )
+            inputs = self._render([self._messages(request) for request in requests])
         else:
-            inputs = self._plain_inputs([request.prompt for request in requests], images)
+            prompts = [request.prompt for request in requests]
+            inputs = self._plain_inputs(prompts, [request.image for request in requests])
         return inputs.to(self.device, self.dtype)
+
+    def _text_inputs(self, requests: Sequence[Request]) -> Any:
+        if self._has_template:
+            inputs = self._render([self._messages(request, picture=False) for request in requests])
+        else:
+            prompts = [request.prompt for request in requests]
+            inputs = self._tokenizer(prompts, padding=True, return_tensors="pt")
+        return inputs.to(self.device)
+
+    def _render(self, conversations: list[list[dict[str, Any]]]) -> Any:
+        return self.processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **self._template_options,
+        )
 
     def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
         texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
@@ -342,8 +367,9 @@ class TransformersModel:
                 text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
             )
 
-    def _messages(self, prompt: str, image: Image.Image) -> list[dict[str, Any]]:
-        content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
+    def _messages(self, request: Request, picture: bool = True) -> list[dict[str, Any]]:
+        image = [{"type": "image", "image": request.image}] if picture else []
+        content = [*image, {"type": "text", "text": request.prompt}]
         system = [{"role": "system", "content": [{"type": "text", "text": self.options.system}]}]
         return [*(system if self.options.system else []), {"role": "user", "content": content}]
 

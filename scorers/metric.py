@@ -111,6 +111,45 @@ class CountingMetric(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A quantity that a model was fitted for; without a value it has a reason."""
+
+    value: float | None
+    ci: tuple[float, float] | None
+    reason: str | None = None
+
+
+@runtime_checkable
+class FittedMetric(Protocol):
+    """A metric with quantities that are no function of summed statistics, and bring their own intervals."""
+
+    fitted_quantities: tuple[Quantity, ...]
+
+    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Fitted]:
+        """Return each of `fitted_quantities`; intervals have the level of all others."""
+        ...
+
+
+@runtime_checkable
+class DetailedMetric(Protocol):
+    """A metric with more to tell than numbers: `<family>.json` of the run folder."""
+
+    def detail(
+        self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
+    ) -> "Detail":
+        """Return what stands in the file."""
+        ...
+
+
+class Detail(Protocol):
+    """The content of a metric's file."""
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        ...
+
+
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
     """Return `numerator / denominator` elementwise, NaN where the denominator is zero."""
     top, bottom = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))

@@ -142,6 +142,7 @@ metrics: "Registry[Callable[..., Metric]]" = Registry(
     {
         "aloha": "eidolon.scorers.aloha:Aloha",
         "chair": "eidolon.scorers.chair:Chair",
+        "forgetting": "eidolon.scorers.forgetting.metric:Forgetting",
         "objects": "eidolon.scorers.objects:Objects",
         "openchair": "eidolon.scorers.openchair:OpenChair",
         "throne": "eidolon.scorers.throne_judged:JudgedThrone",

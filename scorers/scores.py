@@ -26,6 +26,7 @@ from eidolon.scorers.metric import (
     CategoryMetric,
     Computation,
     CountingMetric,
+    FittedMetric,
     FloatArray,
     JudgedSample,
     Metric,
@@ -230,6 +231,8 @@ def score_family(
     if statistics is None:
         statistics = metric.statistics(samples)
     values: dict[str, Any] = values_of(metric, statistics, images, seed=seed, resamples=resamples)
+    if isinstance(metric, FittedMetric):
+        values |= _fitted_values(metric, samples)
     per_category = None
     if vocabulary is not None and isinstance(metric, CategoryMetric):
         split = metric.by_category(vocabulary)
@@ -237,6 +240,20 @@ def score_family(
             split, split.statistics(samples), images, vocabulary, seed=seed, resamples=resamples
         )
     return Family(per_category=per_category, **values)
+
+
+def _fitted_values(metric: FittedMetric, samples: Sequence[JudgedSample]) -> dict[str, Value]:
+    found = metric.fit(samples)
+    return {
+        q.name: Value(
+            value=found[q.name].value,
+            ci=found[q.name].ci,
+            n=len(samples),
+            higher_is_better=q.higher_is_better,
+            reason="no scored responses" if not samples else found[q.name].reason,
+        )
+        for q in metric.fitted_quantities
+    }
 
 
 def _alternatives(

@@ -1,7 +1,10 @@
 """Fixtures that any test may use."""
 
 import os
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -22,7 +25,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     fault_table.show(terminalreporter, config)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the user's response cache out of the tests; what no single test runs has one of its own."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EIDOLON_CACHE", str(folder / "shared"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(_own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a response cache that is empty when the test begins, so that models are really asked."""
+    folder = _own_cache / uuid4().hex
+    monkeypatch.setenv("EIDOLON_CACHE", str(folder))
+    return folder
+
+
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
+VLLM_VARIABLE = "EIDOLON_WITH_VLLM"
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +69,12 @@ def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (folder / name).mkdir()
         save_t5(folder / name, width=width, seed=seed)
     return {name: folder / name for name in sizes}
+
+
+@pytest.fixture(scope="session")
+def with_vllm() -> None:
+    """Skip where vLLM is not installed; fail where the environment says that it is to be tested."""
+    if find_spec("vllm") is None:
+        if os.environ.get(VLLM_VARIABLE):
+            pytest.fail(f"{VLLM_VARIABLE} is set, but vllm is not installed")
+        pytest.skip(f"vllm is not installed, and {VLLM_VARIABLE} is not set")

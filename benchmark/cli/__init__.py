@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERBS = {
     "run": "eidolon.benchmark.cli.run:run",
     "score": "eidolon.benchmark.cli.score:score",
+    "check": "eidolon.benchmark.cli.check:check",
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "doctor": "eidolon.benchmark.cli.doctor:doctor",

@@ -1,22 +1,31 @@
-"""`eidolon list`: the names that the other verbs take, with a line on each."""
+"""`eidolon list`: the names that the other verbs take, with a line on each; and what the response cache holds."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-KINDS = ("models", "datasets", "judges", "metrics", "prompts")
+KINDS = ("models", "datasets", "judges", "metrics", "prompts", "cache")
 
 
 def list_names(
     kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object, name to description.")] = False,
+    clear: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL|all", help="With cache: delete the responses of a model, or all."),
+    ] = None,
 ) -> None:
-    """List the models, datasets, judges, metrics or prompts there are: the name, then what it is."""
+    """List the models, datasets, judges, metrics or prompts there are: the name, then what it is.
+
+    `cache` lists the responses that are kept for other runs: where, how many, and of which models.
+    """
     from eidolon.scorers.errors import UserError, did_you_mean
 
     if kind not in KINDS:
         raise UserError(f"list {kind!r}: unknown kind{did_you_mean(kind, KINDS)}")
-    described = _described(kind)
+    if clear is not None and kind != "cache":
+        raise UserError(f"--clear {clear}: is for list cache only; leave it out")
+    described: dict[str, Any] = _described(kind) if kind != "cache" else _cache(clear, plain=not json)
     if json:
         from json import dumps
 
@@ -54,3 +63,32 @@ def _described(kind: str) -> dict[str, str]:
     found = {name: metrics.describe(name) for name in metrics.names()}
     found |= {name: first_sentence(f"eidolon.benchmark.answers.{name}") for name in ANSWER_METRICS}
     return dict(sorted(found.items()))
+
+
+def _cache(clear: str | None, *, plain: bool) -> dict[str, Any]:
+    """Return what the response cache holds, after deleting what is to go; `plain` as text."""
+    from datetime import UTC, datetime
+
+    from eidolon.benchmark.response_cache import look, remove
+
+    removed = {}
+    if clear is not None:
+        _, count = remove(None if clear == "all" else clear)
+        removed = {"removed": f"{count} responses" if plain else count}
+    path, size, kept = look()
+    total = sum(model.responses for model in kept)
+    if not plain:
+        models = {
+            model.name: {"responses": model.responses, "bytes": model.size, "states": model.states}
+            for model in kept
+        }
+        return {**removed, "path": str(path), "bytes": size, "responses": total, "models": models}
+    found = {**removed, "path": str(path or "none: there is no home folder; set EIDOLON_CACHE")}
+    found["size"] = f"{total} responses, {size / 1e6:.1f} MB"
+    for model in kept:
+        used = datetime.fromtimestamp(model.used, UTC).date().isoformat() if model.used else "never"
+        states = f", {model.states} states of it" if model.states > 1 else ""
+        found[model.name] = (
+            f"{model.responses} responses, {model.size / 1e6:.1f} MB, last used {used}{states}"
+        )
+    return found

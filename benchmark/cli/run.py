@@ -61,7 +61,7 @@ def run(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Metrics, separated by commas. Default: chair,objects. With --judge qa: throne,objects."
+            help="Metrics, separated by commas. Default: chair,objects,forgetting. With --judge qa: throne,objects."
         ),
     ] = None,
     split: Annotated[
@@ -96,13 +96,24 @@ def run(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: 0.6. probe: 0.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling. Default: 1.")] = None,
+    decoding: Annotated[
+        str | None,
+        typer.Option(
+            help="plain, or m3id or contrastive: weigh every token against what the model would say without "
+            "the picture. Default: plain."
+        ),
+    ] = None,
+    decoding_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the decoding; repeatable."),
+    ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
     batch_size: Annotated[
         str | None,
         typer.Option(
             metavar="N",
-            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter. "
-            "Default: auto.",
+            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter, "
+            "with vLLM 256. Default: auto.",
         ),
     ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
@@ -113,6 +124,12 @@ def run(
     max_unscored: Annotated[
         float | None, typer.Option(help="Share of unscored responses that is still fine. Default: 0.05.")
     ] = None,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache", help="Ask the model everything anew; without it, earlier responses are given again."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")
     ] = False,
@@ -159,11 +176,14 @@ def run(
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
+        "decoding": decoding,
+        "decoding_options": parse_options(decoding_option or [], "--decoding-option") or None,
         "generations": generations,
         "batch_size": batch_size,
         "resamples": resamples,
         "processes": processes,
         "max_unscored": max_unscored,
+        "cache": False if no_cache else None,
         "models": model or None,
         "dataset_options": parse_options(dataset_option or [], "-D") or None,
         "model_options": parse_options(model_option or [], "-M") or None,

@@ -86,7 +86,7 @@ def score(
         list[str] | None,
         typer.Option(
             help="Metrics, separated by commas; or one of throne, pope, amber, detection. "
-            "Default: chair,objects. With --judge qa: throne,objects."
+            "Default: chair,objects,forgetting. With --judge qa: throne,objects."
         ),
     ] = None,
     answers: Annotated[

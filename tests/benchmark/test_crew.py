@@ -42,6 +42,9 @@ class Echo:
     def usage(self) -> dict[str, int | float] | None:
         return {"requests": sum(map(len, self.answered))}
 
+    def keep(self) -> dict[str, int] | None:
+        return {"hits": 0, "misses": sum(map(len, self.answered))}
+
     def release(self) -> None:
         self.released += 1
 
@@ -96,6 +99,7 @@ def test_the_answers_of_several_are_those_of_one(runs: list[list[Keys]], size: i
         lead.prepare(workers[0][number])
         assert [*lead.answers(workers[0][number], batches)] == alone[number]
         assert lead.usage(workers[0][number]) == {"requests": sum(map(len, batches))}
+        assert lead.keep(workers[0][number]) == {"hits": 0, "misses": sum(map(len, batches))}
     lead.dismiss()
     for thread in threads:
         thread.join(30)

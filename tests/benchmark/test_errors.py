@@ -369,7 +369,7 @@ def test_mistakes_in_a_config_file(content: str, expected: tuple[str, ...], cli:
 
 
 @pytest.mark.parametrize(
-    ("verb", "defaults"), [("run", ("scenes", "512", "2000")), ("score", ("chair,objects",))]
+    ("verb", "defaults"), [("run", ("scenes", "512", "2000")), ("score", ("chair,objects,forgetting",))]
 )
 def test_help_says_the_defaults(cli: Cli, verb: str, defaults: tuple[str, ...]) -> None:
     """The help is rich markup, in which square brackets vanish."""

@@ -1,0 +1,56 @@
+"""`eidolon check`: is somebody's run folder what it says it is?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eidolon.benchmark.cli.common import make_console
+
+DIFFERS = 3
+
+
+def check(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The dataset of the runs as you have it: its objects and pictures are compared."),
+    ] = None,
+    dataset_option: Annotated[
+        list[str] | None,
+        typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
+    ] = None,
+    judge_option: Annotated[
+        list[str] | None,
+        typer.Option("-J", metavar="KEY=VALUE", help="An option of the runs' judge; repeatable."),
+    ] = None,
+    rejudge: Annotated[
+        bool,
+        typer.Option(
+            "--rejudge", help="Make judges that ask language models, and plug-ins, and let them judge."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+) -> int:
+    """Verify run folders before they enter a leaderboard: files, ids, totals, judgements, scores, signature, truth.
+
+    Exit code 0: nothing differs; 3: something does; 2: no run folder.
+    """
+    from eidolon.benchmark.check.run import How, check_runs
+    from eidolon.benchmark.check.truth import Given
+    from eidolon.models.options import parse_options
+    from eidolon.scorers.errors import UserError
+
+    options = parse_options(dataset_option or [], "-D")
+    if options and dataset is None:
+        raise UserError(f"-D {next(iter(options))}: is of --dataset, which is not given")
+    judge_options = parse_options(judge_option or [], "-J") or ({} if rejudge else None)
+    how = How(judge_options, None if dataset is None else Given(dataset, options))
+    report = check_runs(runs, how)
+    if json:
+        typer.echo(report.to_json(), nl=False)
+    else:
+        from eidolon.benchmark.check.table import show
+
+        show(report, make_console())
+    return 0 if report.fine else DIFFERS

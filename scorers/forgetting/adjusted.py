@@ -1,0 +1,135 @@
+"""How the odds of hallucinating change with position, everything else held fixed: the adjusted odds ratio.
+
+A raw rate rises with position also where position does nothing: late words come from long responses, which may be
+the bad ones (survivorship); the true objects have been named by then (exhaustion); and responses differ. The model is
+a logistic regression over the first mentions of every response,
+
+    logit P(hallucinated) = b_response + β·(words before it)/100
+                            + true objects still unnamed + true objects in the picture + length of the response
+
+with a normal random intercept b a response. exp(β) is reported. First mentions made when every true object has been
+named are left out: they cannot be right. Each covariate enters as it is and as its logarithm. A model that picks the
+next object among those it sees and those it imagines has odds of imagining that go with 1/(objects still unnamed); one
+that is merely less sure has log odds that go with their number; and where bad responses are longer, in whatever way,
+the length has to tell what the intercept is likely to be (Mundlak 1978).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, log
+
+import numpy as np
+from scipy.stats import norm
+
+from eidolon.scorers.bootstrap import LEVEL
+from eidolon.scorers.forgetting.events import Events, Mentions, Responses
+from eidolon.scorers.metric import FloatArray
+from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, fit_mixed_logistic
+
+POSITION = "position"
+PER = 100
+"""Words (or tokens) that the odds ratio is for."""
+MAX_LOG_ODDS = 20.0
+"""An estimate with its standard error beyond this says nothing: odds of half a billion."""
+POWER = 0.8
+"""Of the minimum detectable effect, at the level of the intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustedOddsRatio:
+    """The odds ratio of hallucination per `PER` words of position, for first mentions."""
+
+    odds_ratio: float
+    low: float
+    high: float
+    log_odds_ratio: float
+    standard_error: float
+    """Of the log odds ratio: the larger of the likelihood's and the one robust over images."""
+    minimum_detectable: float
+    """The odds ratio above 1 that data with this standard error would show in 80 % of repetitions."""
+    intercept_sd: float
+    """How far responses differ, in log odds."""
+    mentions: int
+    hallucinated: int
+    forced: int
+    """First mentions left out because no true object was unnamed."""
+    responses: int
+    covariates: tuple[str, ...]
+    """Those that vary and can be told apart."""
+
+
+def adjusted_odds_ratio(events: Events) -> AdjustedOddsRatio:
+    """Fit the model by words. Raises `NotEstimableError` where the data do not determine it."""
+    first = events.mentions.select(events.mentions.first)
+    return fit_position(events.responses, first, covariates(events.responses, first))
+
+
+def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray]:
+    """Return the covariates beside position, each of shape (mentions,)."""
+    of = mentions.response
+    unnamed, true = mentions.unnamed.astype(float), responses.true_objects[of].astype(float)
+    length = responses.words[of].astype(float)
+    return {
+        "log unnamed": np.log(np.maximum(unnamed, 1)),
+        "unnamed": unnamed,
+        "unnamed share": unnamed / np.maximum(true, 1),
+        "log true objects": np.log(np.maximum(true, 1)),
+        "true objects": true,
+        "log words": np.log(np.maximum(length, 1)),
+        "words": length,
+    }
+
+
+def fit_position(
+    responses: Responses, mentions: Mentions, columns: Mapping[str, FloatArray], *, unit: str = "word"
+) -> AdjustedOddsRatio:
+    """Fit position, in the given unit (`word` or `token`), beside the columns over the mentions not forced.
+
+    Raises `NotEstimableError` with the reason.
+    """
+    free = mentions.unnamed > 0
+    kept = mentions.select(free)
+    position = np.asarray(getattr(kept, unit), dtype=float) / PER
+    if not len(kept):
+        raise NotEstimableError("there are no first mentions with a true object still unnamed")
+    if np.isnan(position).any():
+        raise NotEstimableError(f"not every mention has a position in {unit}s")
+    fit = fit_mixed_logistic(
+        {POSITION: position, **{name: column[free] for name, column in columns.items()}},
+        kept.hallucinated,
+        kept.response,
+        inference_clusters=responses.image[kept.response],
+    )
+    return _summary(fit, mentions, int((~free).sum()))
+
+
+def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> AdjustedOddsRatio:
+    if POSITION not in fit.names:
+        raise NotEstimableError("all mentions stand at the same position")
+    estimate, robust = fit[POSITION]
+    at = fit.names.index(POSITION)
+    error = max(robust, float(fit.model_covariance[at, at] ** 0.5))
+    if abs(estimate) + error > MAX_LOG_ODDS:
+        raise NotEstimableError(
+            f"{fit.observations} mentions hardly constrain it (standard error {error:.3g})"
+        )
+    reach = float(norm.ppf((1 + LEVEL) / 2))
+    return AdjustedOddsRatio(
+        odds_ratio=exp(estimate),
+        low=exp(estimate - reach * error),
+        high=exp(estimate + reach * error),
+        log_odds_ratio=estimate,
+        standard_error=error,
+        minimum_detectable=exp((reach + float(norm.ppf(POWER))) * error),
+        intercept_sd=fit.intercept_sd,
+        mentions=fit.observations,
+        hallucinated=int(mentions.hallucinated[mentions.unnamed > 0].sum()),
+        forced=forced,
+        responses=fit.clusters,
+        covariates=tuple(name for name in fit.names if name not in ("intercept", POSITION)),
+    )
+
+
+def minimum_responses(found: AdjustedOddsRatio, odds_ratio: float) -> float:
+    """Return how many responses like these would show an odds ratio with 80 % power: errors go with 1/√n."""
+    return found.responses * (log(found.minimum_detectable) / log(odds_ratio)) ** 2

@@ -1,0 +1,181 @@
+"""`forgetting.json`: the curves, the controls and the adjusted fits behind the numbers in `scores.json`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.forgetting.adjusted import PER, AdjustedOddsRatio, covariates, fit_position
+from eidolon.scorers.forgetting.curves import Curve, curves
+from eidolon.scorers.forgetting.events import Events, Mentions, read_events
+from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
+from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.mixed_logistic import NotEstimableError
+from eidolon.scorers.types import Record
+
+SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
+FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)
+"""Words that responses must reach to be in a fixed set, of which the first and the last 20 are compared."""
+PART = 20
+AFTER = 20
+"""Words left out by one of the sensitivity analyses: the first sentence names what is large and sure."""
+
+Rows = Callable[[Mentions], FloatArray]
+
+
+class FixedSet(Record):
+    """First mentions of the responses that reach a length, early and late in the same responses."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    words: int
+    responses: int
+    early: float | None
+    """Hallucinated share of words 0 to 19, …"""
+    late: float | None
+    """… and of the last 20 words before the length."""
+    change: float | None
+    change_ci: tuple[float, float] | None
+
+
+class Fit(Record):
+    """An odds ratio of hallucination per 100 words (or tokens) under one specification."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    label: str
+    odds_ratio: float | None = None
+    ci: tuple[float, float] | None = None
+    log_odds_ratio: float | None = None
+    standard_error: float | None = None
+    minimum_detectable: float | None = None
+    intercept_sd: float | None = None
+    mentions: int = 0
+    hallucinated: int = 0
+    forced: int = 0
+    responses: int = 0
+    covariates: tuple[str, ...] = ()
+    reason: str | None = None
+    """Why there is none."""
+
+
+class ForgettingDetail(Record):
+    """The content of `forgetting.json`."""
+
+    schema_: Literal["eidolon/forgetting/1"] = Field(alias="schema")
+    signature: str
+    curves: tuple[Curve, ...]
+    fixed_sets: tuple[FixedSet, ...]
+    adjusted: Fit
+    """The one in `scores.json`."""
+    sensitivity: tuple[Fit, ...]
+    """The same question asked otherwise; which of them are biased, and how, `docs/forgetting.md` says."""
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def forgetting_detail(
+    samples: Sequence[JudgedSample], *, signature: str, seed: int = 0, resamples: int = RESAMPLES
+) -> ForgettingDetail:
+    """Compute everything from judged samples; intervals are cluster bootstraps, those of fits robust over images."""
+    events = read_events(samples)
+    first = events.mentions.select(events.mentions.first)
+    main = covariates(events.responses, first)
+    without_exhaustion = {name: column for name, column in main.items() if "unnamed" not in name}
+    prior = np.clip(first.prior, 1e-6, 1 - 1e-6)
+    specifications: list[tuple[str, np.ndarray[Any, Any], Mapping[str, FloatArray], str]] = [
+        (
+            "without the objects still unnamed (biased by exhaustion)",
+            first.word >= 0,
+            without_exhaustion,
+            "word",
+        ),
+        (f"mentions from word {AFTER} on", first.word >= AFTER, main, "word"),
+        (f"{UNEXHAUSTED} or more true objects still unnamed", first.unnamed >= UNEXHAUSTED, main, "word"),
+        (
+            "what a guesser by prevalence would be wrong added",
+            ~np.isnan(first.prior),
+            {**main, "guess": np.log(prior / (1 - prior))},
+            "word",
+        ),
+        (
+            "categories named before added (a mediator, collinear with position)",
+            first.word >= 0,
+            {**main, "earlier": first.earlier.astype(float)},
+            "word",
+        ),
+        (f"per {PER} tokens", first.word >= 0, main, "token"),
+    ]
+    return ForgettingDetail(
+        schema=SCHEMA,
+        signature=signature,
+        curves=curves(events, seed=seed, resamples=resamples),
+        fixed_sets=tuple(
+            _fixed_set(events, words, seed=seed, resamples=resamples)
+            for words in FIXED_LENGTHS
+            if (events.responses.words >= words).any()
+        ),
+        adjusted=_fit("adjusted", events, first, main, "word"),
+        sensitivity=tuple(
+            _fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)
+            for label, rows, columns, unit in specifications
+        ),
+    )
+
+
+def _fit(label: str, events: Events, mentions: Mentions, columns: Mapping[str, FloatArray], unit: str) -> Fit:
+    try:
+        found: AdjustedOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
+    except NotEstimableError as error:
+        return Fit(label=label, reason=str(error))
+    return Fit(
+        label=label,
+        odds_ratio=found.odds_ratio,
+        ci=(found.low, found.high),
+        log_odds_ratio=found.log_odds_ratio,
+        standard_error=found.standard_error,
+        minimum_detectable=found.minimum_detectable,
+        intercept_sd=found.intercept_sd,
+        mentions=found.mentions,
+        hallucinated=found.hallucinated,
+        forced=found.forced,
+        responses=found.responses,
+        covariates=found.covariates,
+    )
+
+
+def _fixed_set(events: Events, words: int, *, seed: int, resamples: int) -> FixedSet:
+    alive = events.responses.words >= words
+    mentions = events.mentions
+    chosen = mentions.first & alive[mentions.response]
+    parts = [mentions.word < PART, (mentions.word >= words - PART) & (mentions.word < words)]
+    counts = np.stack(
+        [
+            np.bincount(mentions.response[chosen & part & right], minlength=len(alive))
+            for part in parts
+            for right in (True, mentions.hallucinated)
+        ],
+        axis=1,
+    ).astype(float)
+
+    def compute(totals: FloatArray) -> dict[str, FloatArray]:
+        early, late = (ratio(totals[..., i + 1], totals[..., i]) for i in (0, 2))
+        return {"early": early, "late": late, "change": late - early}
+
+    found = bootstrap(
+        counts[alive], events.responses.image[alive].tolist(), compute, seed=seed, resamples=resamples
+    )
+    early, late, change = (float(found[name].value) for name in ("early", "late", "change"))
+    low, high = float(found["change"].low), float(found["change"].high)
+    return FixedSet(
+        words=words,
+        responses=int(alive.sum()),
+        early=None if np.isnan(early) else early,
+        late=None if np.isnan(late) else late,
+        change=None if np.isnan(change) else change,
+        change_ci=None if np.isnan(low) else (low, high),
+    )

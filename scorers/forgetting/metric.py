@@ -1,0 +1,158 @@
+"""`forgetting`: how much more a model hallucinates late in its responses, raw and under each control."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
+from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
+from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
+from eidolon.scorers.forgetting.subsets import (
+    FIRST,
+    REPEATED,
+    SURVIVAL,
+    SURVIVORS_FIRST,
+    UNEXHAUSTED,
+    UNEXHAUSTED_FIRST,
+    Subset,
+)
+from eidolon.scorers.metric import Fitted, FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.mixed_logistic import NotEstimableError
+
+EARLY = (0, 20)
+LATE = (60, math.inf)
+"""Words before a mention, from and up to."""
+CONTRASTED = (FIRST, UNEXHAUSTED_FIRST, SURVIVORS_FIRST, REPEATED)
+_FEW = f"no such mentions among the first {EARLY[1]} words, or none from word {LATE[0]} on"
+
+
+class Forgetting:
+    """Hallucination early and late in the responses, and its odds ratio per 100 words with all else held fixed.
+
+    `rate_*` are shares of first mentions that are not in the picture. Changes are late minus early: of all first
+    mentions; of those with enough true objects still unnamed (exhaustion); within the responses that reach a fixed
+    length, the late part ending there (survivorship); of re-mentions (repetition). `prior_*` are what a model that
+    names categories by their prevalence would be wrong. `docs/forgetting.md` says what each rules out.
+    """
+
+    family: str = "forgetting"
+    quantities: tuple[Quantity, ...] = (
+        Quantity(
+            "rate_early", False, (0, 1), f"first mentions in words 0 to {EARLY[1] - 1} that are wrong", _FEW
+        ),
+        Quantity("rate_late", False, (0, 1), f"first mentions from word {LATE[0]} on that are wrong", _FEW),
+        Quantity("rate_change", False, (-1, 1), "rate_late minus rate_early", _FEW),
+        Quantity(
+            "unexhausted_change",
+            False,
+            (-1, 1),
+            f"the same of mentions with at least {UNEXHAUSTED} true objects still unnamed",
+            _FEW,
+        ),
+        Quantity(
+            "survivors_change",
+            False,
+            (-1, 1),
+            f"the same within the responses of {SURVIVAL} words or more, words {LATE[0]} to {SURVIVAL - 1} being late",
+            _FEW,
+        ),
+        Quantity("repeated_change", False, (-1, 1), "the same of re-mentions", _FEW),
+        Quantity("prior_early", None, (0, 1), "rate_early of a model that guesses by prevalence", _FEW),
+        Quantity("prior_late", None, (0, 1), "rate_late of a model that guesses by prevalence", _FEW),
+    )
+    fitted_quantities: tuple[Quantity, ...] = (
+        Quantity(
+            "adjusted_odds_ratio_per_100_words",
+            False,
+            (0, math.inf),
+            "odds ratio of hallucination per 100 words of position, first mentions, adjusted",
+        ),
+        Quantity(
+            "minimum_detectable_odds_ratio",
+            None,
+            (1, math.inf),
+            "what the adjusted odds ratio must be to be seen with 80 % power in data like these",
+        ),
+    )
+    columns: tuple[str, ...] = (
+        *(f"{subset.name}_{part}" for subset in CONTRASTED for part in
+          ("early", "early_hallucinated", "late", "late_hallucinated")),
+        "prior_early",
+        "prior_late",
+    )  # fmt: skip
+
+    def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
+        """Return the counts named by `columns`, shape (samples, 18)."""
+        events = read_events(samples)
+        mentions = events.mentions
+        first = FIRST.mentions(events)
+        prior = np.nan_to_num(mentions.prior, nan=0.0)
+        parts: list[FloatArray] = []
+        for subset in CONTRASTED:
+            for window in windows(subset):
+                rows = (
+                    subset.mentions(events)
+                    & subset.responses(events)[mentions.response]
+                    & _within(events, window)
+                )
+                parts += [_per_response(events, rows), _per_response(events, rows & mentions.hallucinated)]
+        for window in windows(FIRST):
+            parts.append(_per_response(events, first & _within(events, window), prior))
+        return np.stack(parts, axis=1) if samples else np.zeros((0, len(self.columns)))
+
+    def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
+        """Map totals (..., 18) to the quantities, shape (...)."""
+        column = {name: totals[..., i] for i, name in enumerate(self.columns)}
+
+        def rate(subset: Subset, part: str) -> FloatArray:
+            return ratio(column[f"{subset.name}_{part}_hallucinated"], column[f"{subset.name}_{part}"])
+
+        def change(subset: Subset) -> FloatArray:
+            return rate(subset, "late") - rate(subset, "early")
+
+        return {
+            "rate_early": rate(FIRST, "early"),
+            "rate_late": rate(FIRST, "late"),
+            "rate_change": change(FIRST),
+            "unexhausted_change": change(UNEXHAUSTED_FIRST),
+            "survivors_change": change(SURVIVORS_FIRST),
+            "repeated_change": change(REPEATED),
+            "prior_early": ratio(column["prior_early"], column["first_early"]),
+            "prior_late": ratio(column["prior_late"], column["first_late"]),
+        }
+
+    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Fitted]:
+        """Return the adjusted odds ratio with its interval, and the least one that could have been seen."""
+        ratio_name, least_name = (quantity.name for quantity in self.fitted_quantities)
+        try:
+            found = adjusted_odds_ratio(read_events(samples))
+        except NotEstimableError as error:
+            return {name: Fitted(None, None, str(error)) for name in (ratio_name, least_name)}
+        return {
+            ratio_name: Fitted(found.odds_ratio, (found.low, found.high)),
+            least_name: Fitted(found.minimum_detectable, None),
+        }
+
+    def detail(
+        self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
+    ) -> ForgettingDetail:
+        """Return the curves, the controls and the other fits."""
+        return forgetting_detail(samples, signature=signature, seed=seed, resamples=resamples)
+
+
+def windows(subset: Subset) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the early and the late words of a subset; of survivors the late ones end where all are still alive."""
+    return EARLY, (LATE[0], SURVIVAL) if subset is SURVIVORS_FIRST else LATE
+
+
+def _within(events: Events, window: tuple[float, float]) -> BoolArray:
+    word = events.mentions.word
+    return np.asarray((word >= window[0]) & (word < window[1]))
+
+
+def _per_response(events: Events, rows: BoolArray, weights: FloatArray | None = None) -> FloatArray:
+    given = None if weights is None else weights[rows]
+    return np.bincount(events.mentions.response[rows], weights=given, minlength=len(events.responses)).astype(
+        float
+    )

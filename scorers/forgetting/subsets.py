@@ -1,0 +1,44 @@
+"""The sets of mentions whose rate is followed: all that is named, and what each control leaves of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from eidolon.scorers.forgetting.events import BoolArray, Events
+
+UNEXHAUSTED = 3
+"""True objects still unnamed at a mention, so that a new object can well be a true one."""
+SURVIVAL = 80
+"""Words that a response must reach to be in the fixed set."""
+
+
+def _every_response(events: Events) -> BoolArray:
+    return np.ones(len(events.responses), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Some of the mentions, of some of the responses."""
+
+    name: str
+    label: str
+    mentions: Callable[[Events], BoolArray]
+    responses: Callable[[Events], BoolArray] = _every_response
+
+
+FIRST = Subset("first", "first mentions", lambda events: events.mentions.first)
+ALL = Subset("all", "all mentions", lambda events: np.ones(len(events.mentions), dtype=bool))
+REPEATED = Subset("repeated", "re-mentions", lambda events: ~events.mentions.first)
+UNEXHAUSTED_FIRST = Subset(
+    "unexhausted",
+    f"first mentions, {UNEXHAUSTED} or more true objects still unnamed",
+    lambda events: events.mentions.first & (events.mentions.unnamed >= UNEXHAUSTED),
+)
+SURVIVORS_FIRST = Subset(
+    "survivors",
+    f"first mentions, responses of {SURVIVAL} words or more",
+    lambda events: events.mentions.first,
+    lambda events: events.responses.words >= SURVIVAL,
+)
+SUBSETS = (FIRST, ALL, REPEATED, UNEXHAUSTED_FIRST, SURVIVORS_FIRST)
