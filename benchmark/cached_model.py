@@ -78,6 +78,11 @@ class CachedModel:
         usage = getattr(self._inner, "usage", None)
         return usage() if callable(usage) else {}
 
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Ask the model, if it is loaded; to load it for that alone would cost more than it could save."""
+        find = getattr(self._inner, "find_batch_size", None)
+        return find(largest) if callable(find) else None
+
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Yield one response a request: those that are kept, with the ids of now, then the model's."""
         keys = [request_key(self._id, request) for request in requests] if self._keeps else []

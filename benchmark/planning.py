@@ -13,7 +13,7 @@ from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.cached_model import cached
-from eidolon.benchmark.config import ModelSpec, RunConfig
+from eidolon.benchmark.config import AUTO, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Asked, Generation, Run
@@ -115,7 +115,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
-        batch_size = config.batch_size or preferred_batch(reference)
+        batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -137,7 +137,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                     "top_p": decoding.top_p,
                     **({"contrast": contrast.settings()} if contrast else {}),
                 },
-                "batch_size": batch_size,
+                "batch_size": config.batch_size,
                 **task.settings,
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
@@ -145,6 +145,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
             batch_size=batch_size,
+            finds_batch_size=config.batch_size == AUTO,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -154,7 +155,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             resamples=config.resamples,
             probe=task.probe,
         )
-        check_folder(run.path, run.config)
+        if (record := check_folder(run.path, run.config)) is not None:
+            run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
         load: Callable[[], Model] = partial(load_model, reference, spec.options)
         if cache is not None:
             identify = partial(identity, reference, spec.options, cache.file_digest)
@@ -295,6 +297,11 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
         "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
+        **(
+            {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
+            if first.finds_batch_size
+            else {}
+        ),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

@@ -173,23 +173,23 @@ class BatchFile(Generic[RecordT]):
         after the last whole batch; records that are not the expected ones are a UserError."""
         self._path = path
         self.keys = keys
-        self._size = batch_size
+        self.batch_size = batch_size
         self.records: list[RecordT] = []
         self._resume(record)
 
     @property
     def done(self) -> int:
         """Number of whole batches that are there."""
-        return -(-len(self.records) // self._size)
+        return -(-len(self.records) // self.batch_size)
 
     @property
     def batches(self) -> range:
         """The batches that are still to do."""
-        return range(self.done, -(-len(self.keys) // self._size))
+        return range(self.done, -(-len(self.keys) // self.batch_size))
 
     def span(self, batch: int) -> slice:
         """Return which of the keys belong to a batch."""
-        return slice(batch * self._size, min((batch + 1) * self._size, len(self.keys)))
+        return slice(batch * self.batch_size, min((batch + 1) * self.batch_size, len(self.keys)))
 
     def append(self, records: Sequence[RecordT]) -> None:
         """Write the next batch to the disk before returning."""
@@ -232,7 +232,9 @@ class BatchFile(Generic[RecordT]):
             found.append(line)
             position = end + 1
             ends.append(position)
-        whole = len(found) if len(found) == len(self.keys) else len(found) // self._size * self._size
+        whole = (
+            len(found) if len(found) == len(self.keys) else len(found) // self.batch_size * self.batch_size
+        )
         self.records = found[:whole]
         if (length := ends[whole - 1] if whole else 0) < len(content):
             dropped = {"file": self._path.name, "bytes": len(content) - length, "records": len(found) - whole}

@@ -109,7 +109,12 @@ def run(
     ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Requests a batch. Default: 16, with vLLM 256.")
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter, "
+            "with vLLM 256. Default: auto.",
+        ),
     ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     processes: Annotated[
