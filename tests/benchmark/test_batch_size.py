@@ -70,7 +70,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def arguments(pictures: Path, out: Path, *others: object) -> list[object]:
     return [
         "run", "--model", "scenes-small", "--dataset", f"folder/{pictures}", "--out", out,
-        "--max-new-tokens", 3, "--resamples", 0, "--max-unscored", 1, *others,
+        "--max-new-tokens", 3, "--resamples", 0, "--max-unscored", 1, "--no-cache", *others,
     ]  # fmt: skip
 
 
@@ -111,6 +111,25 @@ def test_the_size_is_found_with_the_largest_first_and_kept(
     assert device.trials == []
     assert device.batches == [["4", "5"], ["6", "7"], ["8", "9"]]
     assert files(out) == whole
+
+
+@pytest.mark.usefixtures("as_on_a_gpu", "cache_folder")
+def test_answers_from_the_cache_need_no_size(
+    cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
+) -> None:
+    """A model that is loaded is asked; to find a size it is not loaded."""
+    device.room = 3
+    new, kept = (
+        [one for one in arguments(many_sizes, tmp_path / out) if one != "--no-cache"]
+        for out in ("new", "kept")
+    )
+    assert cli(*new).code == 0
+    assert run_record(tmp_path / "new")["batches"]["size"] == 2
+    device.trials, device.batches = [], []
+    assert cli(*kept).code == 0
+    assert device.trials == device.batches == []
+    assert run_record(tmp_path / "kept")["batches"]["size"] == 16
+    assert files(tmp_path / "kept")[0] == files(tmp_path / "new")[0]
 
 
 def test_on_a_cpu_nothing_is_tried(cli: Cli, many_sizes: Path, tmp_path: Path, device: Device) -> None:
