@@ -30,7 +30,9 @@ class Forget:
 
         def name(text: str) -> Collection[str]:
             response = Response(sample_id="text", image_id="text", response=text)
-            return {m.category for judge in self.namers for one in judge.judge([response]) for m in one.mentions}
+            return {
+                m.category for judge in self.namers for one in judge.judge([response]) for m in one.mentions
+            }
 
         return name
 

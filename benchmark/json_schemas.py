@@ -13,6 +13,7 @@ from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
 from eidolon.benchmark.probe.questions import QuestionRow
+from eidolon.benchmark.retention.detail import RetentionDetail
 from eidolon.benchmark.run_folder import RunRecord, SampleRow
 from eidolon.scorers.json_schemas import DIALECT, text
 
@@ -30,6 +31,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
         "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
+        "retention": {"$schema": DIALECT, **RetentionDetail.model_json_schema(by_alias=True)},
         "run": {"$schema": DIALECT, **RunRecord.model_json_schema(by_alias=True)},
         "samples": {"$schema": DIALECT, **SampleRow.model_json_schema()},
         "words": {"$schema": DIALECT, **WordRow.model_json_schema()},

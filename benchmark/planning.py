@@ -13,7 +13,7 @@ from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.cached_model import cached
-from eidolon.benchmark.config import ModelSpec, RunConfig
+from eidolon.benchmark.config import AUTO, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.forget import Forget
@@ -28,9 +28,9 @@ from eidolon.benchmark.plugins import (
 from eidolon.benchmark.probe.answers import Probe, find_splits
 from eidolon.benchmark.probe.questions import build
 from eidolon.benchmark.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
-from eidolon.benchmark.retention.lengths import trained_words
-from eidolon.benchmark.retention.stage import RetentionSettings
 from eidolon.benchmark.response_cache import Called, open_cache
+from eidolon.benchmark.retention.lengths import trained_words
+from eidolon.benchmark.retention.stage import INTERVIEWS, RetentionSettings
 from eidolon.benchmark.run_folder import RUN, SampleRow, check_folder
 from eidolon.benchmark.truth import join_references
 from eidolon.models.base import Decoding, Model
@@ -42,6 +42,7 @@ from eidolon.models.registry import (
     deciding_options,
     identity,
     load_model,
+    preferred_batch,
     resolve,
 )
 from eidolon.models.response_lines import excerpt
@@ -121,6 +122,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     runs = []
     for spec, reference in models:
         forget = _forget(config, task, reference)
+        batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -150,7 +152,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=config.batch_size,
+            batch_size=batch_size,
+            finds_batch_size=config.batch_size == AUTO,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -161,7 +164,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             probe=task.probe,
             forget=forget,
         )
-        check_folder(run.path, run.config)
+        if (record := check_folder(run.path, run.config)) is not None:
+            run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
         load: Callable[[], Model] = partial(load_model, reference, spec.options)
         if cache is not None:
             identify = partial(identity, reference, spec.options, cache.file_digest)
@@ -228,7 +232,7 @@ def _forget(config: RunConfig, task: _Task, reference: ModelReference) -> Forget
         lengths=tuple(sorted(set(config.lengths))),
         trained_tokens=config.trained_length,
         trained_words=words,
-        batch_size=config.batch_size,
+        batch_size=INTERVIEWS if config.batch_size == AUTO else config.batch_size,
         seed=config.seed,
         resamples=config.resamples,
     )
@@ -331,7 +335,12 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "samples": len(first.samples),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
-        "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
+        **(
+            {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
+            if first.finds_batch_size
+            else {}
+        ),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

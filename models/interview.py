@@ -76,7 +76,9 @@ def answer_ids(model: "TransformersModel") -> tuple[list[int], list[int]]:
     shared = set(found[True]) & set(found[False])
     yes, no = (sorted(set(found[answer]) - shared) for answer in (True, False))
     if not yes or not no:
-        raise UserError(f"model {model.name!r}: its tokenizer begins yes and no alike, so that they cannot be told")
+        raise UserError(
+            f"model {model.name!r}: its tokenizer begins yes and no alike, so that they cannot be told"
+        )
     return yes, no
 
 
@@ -126,7 +128,9 @@ def lengthen(inputs: Mapping[str, torch.Tensor], given: Sequence[Sequence[int]],
     ]
     width = max(map(len, rows))
     found: dict[str, Any] = dict(inputs)
-    found["input_ids"] = torch.stack([torch.nn.functional.pad(ids, (width - len(ids), 0), value=pad) for ids in rows])
+    found["input_ids"] = torch.stack(
+        [torch.nn.functional.pad(ids, (width - len(ids), 0), value=pad) for ids in rows]
+    )
     for name in _BY_TOKEN:
         if name not in inputs:
             continue
@@ -182,4 +186,3 @@ def _odds(logits: torch.Tensor, yes: list[int], no: list[int]) -> list[Odds]:
     log_probabilities = logits.double().log_softmax(dim=-1)
     sides = [log_probabilities[:, ids].logsumexp(dim=-1).tolist() for ids in (yes, no)]
     return [Odds(a, b) for a, b in zip(*sides, strict=True)]
-

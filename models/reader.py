@@ -40,9 +40,7 @@ class Reader:
     def branch(self) -> "Reader":
         """Return a reader that has read the same and goes on by itself."""
         other = copy.copy(self)
-        other._kwargs = {
-            name: value for name, value in self._kwargs.items() if name != "past_key_values"
-        }
+        other._kwargs = {name: value for name, value in self._kwargs.items() if name != "past_key_values"}
         other._outputs = copy.copy(self._outputs)
         other._outputs.past_key_values = copy.deepcopy(self.cache)
         return other

@@ -15,6 +15,7 @@ from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.probe.questions import QuestionRow, Split
 from eidolon.benchmark.run_folder import (
+    HELD,
     JUDGEMENTS,
     QUESTIONS,
     REPORT,
@@ -30,6 +31,7 @@ from eidolon.benchmark.run_folder import (
 from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judgement, Response
 from eidolon.scorers.yes_no import POLICIES
@@ -46,6 +48,7 @@ LINES: Mapping[str, type[BaseModel]] = {
     ANSWERS: AnswerRow,
     FREE_FORM: FreeFormRow,
     WORDS: WordRow,
+    HELD: Held,
 }
 """What stands on the lines of each file."""
 
@@ -105,7 +108,7 @@ class Settings(_Part):
     seed: int = Field(ge=0, lt=2**63)
     resamples: int = Field(ge=0, le=MAX_RESAMPLES)
     metrics: tuple[str, ...] = ()
-    task: Literal["describe", "probe"] = "describe"
+    task: Literal["describe", "probe", "forget"] = "describe"
     generations: int = Field(default=1, ge=1, le=MAX_GENERATIONS)
     limit: int | None = None
     prompt: PromptSettings | None = None
@@ -162,7 +165,7 @@ class Folder:
         """How the run came about."""
         settings = self.settings
         if settings.verb == "run":
-            return settings.task
+            return "describe" if settings.task == "forget" else settings.task
         for alone in ("pope", "amber", "detection"):
             if settings.metrics == (alone,):
                 return alone

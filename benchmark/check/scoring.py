@@ -14,12 +14,15 @@ from eidolon.benchmark.pipeline import Run, score_judgements
 from eidolon.benchmark.plugins import make_metrics
 from eidolon.benchmark.prompts import Prompt
 from eidolon.benchmark.reread import AGREEMENT, FamilyReading, reread
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.retention.detail import with_retention
+from eidolon.benchmark.run_folder import HELD, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
 from eidolon.models.base import Decoding
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import CONFUSION
 from eidolon.scorers.pope import Pope
+from eidolon.scorers.retention.measure import measure
+from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import (
     Family,
     Scores,
@@ -116,6 +119,10 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         probe=probe_of(folder) if folder.kind == "probe" else None,
     )
     scores = score_judgements(run, responses, judgements)
+    if settings.task == "forget":
+        held = folder.lines(HELD, Held)
+        found = measure(held, seed=settings.seed, resamples=settings.resamples)
+        scores = with_retention(scores, found.points)
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 

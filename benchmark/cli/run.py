@@ -31,7 +31,8 @@ def run(
         typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="What is asked of the models: describe, probe or forget. Default: describe.")
+        str | None,
+        typer.Option(help="What is asked of the models: describe, probe or forget. Default: describe."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many samples of the dataset.")] = None,
     sample_ids: Annotated[
@@ -122,7 +123,14 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="An option of the decoding; repeatable."),
     ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter, "
+            "with vLLM 256. Default: auto.",
+        ),
+    ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     processes: Annotated[
         int | None,
@@ -262,6 +270,10 @@ def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
         from eidolon.benchmark.probe.table import show
 
         show(probed, console)
+    if forgotten := [(run.name, run.path) for run, _ in plan.runs if run.forget]:
+        from eidolon.benchmark.retention import table as retention_table
+
+        retention_table.show(forgotten, console)
     for path in (*scores, plan.out / leaderboard.FILE):
         console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}

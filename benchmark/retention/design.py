@@ -126,7 +126,8 @@ class _Texts:
     def __init__(self, model: ScoringModel, own: Mapping[str, str | None], name: Namer) -> None:
         self._model, self._name = model, name
         self._own = {
-            sample_id: _Text(model.encode_reply(text), {}) if text else None for sample_id, text in own.items()
+            sample_id: _Text(model.encode_reply(text), {}) if text else None
+            for sample_id, text in own.items()
         }
         self._filler: dict[str, _Text] = {}
 
@@ -138,9 +139,7 @@ class _Texts:
         # unless a tokenizer has tokens of several words, which none has.
         found = self._filler.get(sample_id)
         if found is None or len(found.tokens) < n:
-            found = self._filler[sample_id] = _Text(
-                self._model.encode_reply(filler(sample_id, n + 1)), {}
-            )
+            found = self._filler[sample_id] = _Text(self._model.encode_reply(filler(sample_id, n + 1)), {})
         return found
 
     def named(self, text: _Text, n: int) -> frozenset[str]:
@@ -214,7 +213,9 @@ def drawn(names: Iterable[str], seed: int, purpose: str, sample_id: str) -> list
     """Return the names in an order by hash, the same for the same four whatever order they came in."""
     return sorted(
         names,
-        key=lambda name: hashlib.sha256(f"{seed}\0retention {purpose}\0{sample_id}\0{name}".encode()).digest(),
+        key=lambda name: hashlib.sha256(
+            f"{seed}\0retention {purpose}\0{sample_id}\0{name}".encode()
+        ).digest(),
     )
 
 

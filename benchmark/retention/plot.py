@@ -22,7 +22,7 @@ LINES: dict[tuple[Condition, Series], tuple[str, str, str]] = {
 }
 LEAST_IMAGES = 8
 """Points of fewer images are left out of the plot; `retention.json` has them."""
-LOWEST, HIGHEST = -0.6, 1.6
+LOWEST, HIGHEST = -0.3, 1.5
 """Of the retention that is drawn; intervals may go further."""
 DPI = 110
 
@@ -68,21 +68,35 @@ def _draw(axes: "Axes", detail: RetentionDetail, what: str, label: str) -> None:
         if not shown:
             continue
         x = [point.n for point, _ in shown]
-        axes.plot(x, [number.value or 0.0 for _, number in shown], color=colour, ls=style, marker="o", ms=3.5, lw=1.6, label=told)
+        axes.plot(
+            x,
+            [number.value or 0.0 for _, number in shown],
+            color=colour,
+            ls=style,
+            marker="o",
+            ms=3.5,
+            lw=1.6,
+            label=told,
+        )
         _band(axes, x, [number for _, number in shown], colour)
     if detail.lengths:
-        axes.set_xscale("log", base=2)
-        axes.set_xlim(min(detail.lengths) / 1.3, max(detail.lengths) * 1.3)
-        axes.set_xticks(detail.lengths, [str(n) for n in detail.lengths], fontsize=8)
-        axes.minorticks_off()
-        if detail.trained_tokens is not None and detail.trained_tokens < max(detail.lengths):
-            axes.axvspan(detail.trained_tokens, max(detail.lengths) * 1.3, color="#000", alpha=0.06, lw=0)
-            axes.text(
-                detail.trained_tokens * 1.05, 0.02, "longer than any training text", fontsize=7, color="#555",
-                transform=axes.get_xaxis_transform(),
-            )  # fmt: skip
+        _lengths(axes, detail)
     axes.set(xlabel="tokens between picture and question", ylabel=label)
     axes.grid(alpha=0.2)
+
+
+def _lengths(axes: "Axes", detail: RetentionDetail) -> None:
+    """Set the lengths out, those beyond the training on grey ground."""
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(min(detail.lengths) / 1.3, max(detail.lengths) * 1.3)
+    axes.set_xticks(detail.lengths, [str(n) for n in detail.lengths], fontsize=8)
+    axes.minorticks_off()
+    if detail.trained_tokens is not None and detail.trained_tokens < max(detail.lengths):
+        axes.axvspan(detail.trained_tokens, max(detail.lengths) * 1.3, color="#000", alpha=0.06, lw=0)
+        axes.text(
+            detail.trained_tokens * 1.05, 0.95, "longer than any training text", fontsize=7, color="#555",
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
 
 
 def _number(point: Point, what: str) -> Number:

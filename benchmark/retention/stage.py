@@ -21,6 +21,9 @@ from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import Answer, Condition, Held
 from eidolon.scorers.types import Response
 
+INTERVIEWS = 16
+"""Contexts that are read together unless the user says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
@@ -33,7 +36,7 @@ class RetentionSettings:
     """Longest text of the model's training, as the user says, …"""
     trained_words: int | None = None
     """… or as its recipe says, in words."""
-    batch_size: int = 16
+    batch_size: int = INTERVIEWS
     seed: int = 0
     resamples: int = 2000
 
@@ -132,9 +135,7 @@ def ask(
     return held.records
 
 
-def _interview(
-    context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]
-) -> Interview:
+def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]) -> Interview:
     told = f"{context.told} {prompt}" if context.given else context.told
     picture = pictures[context.sample_id]()
     return Interview(
@@ -166,9 +167,7 @@ def _held(context: Context, found: Sequence[Odds]) -> Held:
     )
 
 
-def _readable(
-    rows: Sequence[SampleRow], interviewer: Interviewer
-) -> dict[str, Callable[[], Image.Image]]:
+def _readable(rows: Sequence[SampleRow], interviewer: Interviewer) -> dict[str, Callable[[], Image.Image]]:
     """Return how to get the picture of every sample that has one; pictures stay undecoded until they are used."""
 
     def decode(sample_id: str) -> Image.Image:

@@ -31,7 +31,9 @@ SERIES: dict[Series, tuple[Kind, bool]] = {
     "named": ("object", True),
     "text": ("text", False),
 }
-Verdict = Literal["no fall seen", "forgot the image", "cannot answer at this length", "fell, cause open", "not measured"]
+Verdict = Literal[
+    "no fall seen", "forgot the image", "cannot answer at this length", "fell, cause open", "not measured"
+]
 
 COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes", "yes_0")
 
@@ -266,7 +268,9 @@ def _finding(
     if text.retention.ci is not None and text.retention.ci[1] < 1:
         return said("cannot answer at this length", "the told fact is lost as the picture is", difference)
     return said(
-        "fell, cause open", "neither the control nor its difference from the picture is surely below", difference
+        "fell, cause open",
+        "neither the control nor its difference from the picture is surely below",
+        difference,
     )
 
 
@@ -291,4 +295,3 @@ def _find(points: Iterable[Point], condition: Condition, series: Series, n: int)
 def _place(cell: Cell) -> tuple[int, int, int]:
     condition, series, n = cell
     return CONDITIONS.index(condition), [*SERIES].index(series), n
-
