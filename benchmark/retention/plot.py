@@ -35,7 +35,7 @@ def draw_retention(detail: RetentionDetail, name: str) -> bytes:
     grid = figure.subplot_mosaic([["kept", "accuracy"], ["margin", "yes"]], height_ratios=[1.25, 1])
     figure.suptitle(f"{one_line(name)}: what is left of the picture after n tokens of text", fontsize=13)
     kept, accuracy, margin, yes = (grid[key] for key in ("kept", "accuracy", "margin", "yes"))
-    _draw(kept, detail, "retention", "R(n) / R(0), R = 2·accuracy − 1")
+    _draw(kept, detail, "retention", "R(n) / R(0), R = 2·accuracy - 1")
     kept.axhline(1, color="#333", lw=0.8, ls="--")
     kept.axhline(0, color="#333", lw=0.8)
     kept.set(ylim=(LOWEST, HIGHEST), title="Retention")

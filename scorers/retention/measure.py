@@ -1,6 +1,6 @@
 """Retention: how far from chance the answers are after n tokens, as a share of what they are at n = 0.
 
-    R = 2·accuracy − 1 (or the mean margin, in nats)      retention = R(n) / R(0)
+    R = 2·accuracy - 1 (or the mean margin, in nats)      retention = R(n) / R(0)
 
 Both are of the same questions about the same images, half of which are to be answered with yes. What a model knows
 without looking adds nothing to R where it answers alike about what is there and what is not.
@@ -35,7 +35,7 @@ Verdict = Literal[
     "no fall seen", "forgot the image", "cannot answer at this length", "fell, cause open", "not measured"
 ]
 
-COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes", "yes_0")
+COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes")
 
 
 class Number(Record):
@@ -153,7 +153,7 @@ def series_of(answer: Answer) -> Series:
 
 
 def statistics(pairs: Sequence[Pair]) -> FloatArray:
-    """Return the counts named by `COLUMNS`, shape (pairs, 7)."""
+    """Return the counts named by `COLUMNS`, shape (pairs, 6)."""
     rows = [
         (
             1.0,
@@ -162,7 +162,6 @@ def statistics(pairs: Sequence[Pair]) -> FloatArray:
             p.late.margin,
             p.first.margin,
             float(p.late.log_yes > p.late.log_no),
-            float(p.first.log_yes > p.first.log_no),
         )
         for p in pairs
     ]
@@ -170,8 +169,8 @@ def statistics(pairs: Sequence[Pair]) -> FloatArray:
 
 
 def compute(totals: FloatArray) -> dict[str, FloatArray]:
-    """Map totals (..., 7) to accuracy, margin, R and retention, each at n and at 0, shape (...)."""
-    asked, correct, correct_0, margin, margin_0, yes, yes_0 = (totals[..., i] for i in range(len(COLUMNS)))
+    """Map totals (..., 6) to accuracy, margin, R and retention, each at n and at 0, shape (...)."""
+    asked, correct, correct_0, margin, margin_0, yes = (totals[..., i] for i in range(len(COLUMNS)))
     above, above_0 = 2 * ratio(correct, asked) - 1, 2 * ratio(correct_0, asked) - 1
     return {
         "accuracy": ratio(correct, asked),
@@ -221,7 +220,7 @@ def unusable(above_at_0: Estimate, images: int) -> str | None:
     surely = float(above_at_0.value) if np.isnan(low) else low
     if surely <= USABLE:
         return (
-            f"2·accuracy − 1 at n = 0 is {float(above_at_0.value):.2f}, not surely above {USABLE}: "
+            f"2·accuracy - 1 at n = 0 is {float(above_at_0.value):.2f}, not surely above {USABLE}: "
             "there is too little to forget"
         )
     return None
