@@ -51,7 +51,8 @@ datasets = st.lists(st.tuples(subsets, st.one_of(st.none(), sentences)), min_siz
 
 def design_of(images: Sequence[tuple[list[str], str | None]], model: Words, seed: int = 0) -> list[Context]:
     rows = [
-        SampleRow(sample_id=f"s{i}", image_id=i, objects=tuple(objects)) for i, (objects, _) in enumerate(images)
+        SampleRow(sample_id=f"s{i}", image_id=i, objects=tuple(objects))
+        for i, (objects, _) in enumerate(images)
     ]
     responses = [
         Response(sample_id=f"s{i}", image_id=i, response=text, error=None if text is not None else "failed")
@@ -86,7 +87,9 @@ def test_every_context_is_balanced_and_true(images: list[tuple[list[str], str | 
                 assert query.truth == (query.about in objects)
                 assert query.named == (query.about in text)
         if context.condition == "own":
-            assert model.decode_reply(context.given) in " ".join((images[int(context.image_id)][1] or "").split())
+            assert model.decode_reply(context.given) in " ".join(
+                (images[int(context.image_id)][1] or "").split()
+            )
         if context.condition == "other":
             assert context.donor not in (None, context.sample_id)
 

@@ -1,0 +1,139 @@
+"""Questions after a given text, against a naive twin: each alone, all of it read anew, without cache or padding."""
+
+import math
+
+import pytest
+import torch
+
+from eidolon.benchmark.scenes.scene import Dials, make_scene, render
+from eidolon.models.base import Interview, Request, ScoringModel
+from eidolon.models.interview import answer_ids, encode, lengthen
+from eidolon.models.reader import Reader
+from eidolon.models.shipped import shipped_models
+from eidolon.models.transformers_backend import TransformersModel
+from eidolon.scorers.errors import UserError
+from tests.models.hybrid import HybridModel, picture
+
+TEXT = "This is a drawing of a kitchen scene. There is a red cup on the left side and a dog below it."
+QUESTIONS = ("Is there a cup in the image?", "Are there any elephants in the image?", "Is the day Monday?")
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformersModel:
+    return TransformersModel(str(shipped_models()["scenes-small"]))
+
+
+def request(index: int, prompt: str = "Describe the image.") -> Request:
+    return Request(str(index), index, render(make_scene(77, index, Dials())), prompt)
+
+
+def naive(
+    model: TransformersModel, asked: Request, given: tuple[int, ...], question: str
+) -> tuple[float, float]:
+    """Log-probabilities of yes and no after the dialogue written out by hand in the shipped models' template."""
+    if given:
+        before = f"User:<image> {asked.prompt}<end_of_utterance>\nAssistant:"
+        after = f"<end_of_utterance>\nUser: {question}<end_of_utterance>\nAssistant:"
+    else:
+        before, after = f"User:<image> {asked.prompt} {question}<end_of_utterance>\nAssistant:", ""
+    inputs = dict(model.processor(text=[before], images=[[asked.image]], return_tensors="pt"))
+    more = torch.tensor([[*given, *model.tokenizer(after)["input_ids"]]], dtype=torch.int64)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], more], dim=1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    with torch.no_grad():
+        logits = model.model(**inputs, use_cache=False).logits[0, -1].double()
+    share = logits.exp() / logits.exp().sum()
+    words = {token: model.tokenizer.decode([token]).strip().lower() for token in range(len(share))}
+    sums = [sum(float(share[t]) for t, word in words.items() if word == answer) for answer in ("yes", "no")]
+    return math.log(sums[0]), math.log(sums[1])
+
+
+def test_the_odds_are_those_of_each_question_alone(model: TransformersModel) -> None:
+    tokens = model.encode_reply(TEXT)
+    interviews = [
+        Interview(request(0), tokens[:5], QUESTIONS),
+        Interview(request(1, "What do you see in this picture?"), tokens, QUESTIONS[:1]),
+        Interview(request(2, "Remember that the day is Monday."), (), QUESTIONS),
+        Interview(request(3), tokens[:17], QUESTIONS[1:]),
+    ]
+    found = model.interview(interviews)
+    assert [len(odds) for odds in found] == [3, 1, 3, 2]
+    for interview, odds in zip(interviews, found, strict=True):
+        for question, one in zip(interview.questions, odds, strict=True):
+            yes, no = naive(model, interview.request, interview.given, question)
+            assert one.yes == pytest.approx(yes, abs=2e-4)
+            assert one.no == pytest.approx(no, abs=2e-4)
+            assert one.margin == pytest.approx(yes - no, abs=4e-4)
+
+
+def test_the_picture_decides(model: TransformersModel) -> None:
+    tokens = model.encode_reply("In general, the day seems calm and pleasant.")
+    scene = make_scene(77, 5, Dials())
+    category = scene.objects[0]
+    asked = Request("s", "s", render(scene), "Describe the image.")
+    (here,) = model.interview([Interview(asked, tokens, (f"Is there a {category} in the image?",))])
+    other = next(i for i in range(6, 60) if category not in make_scene(77, i, Dials()).objects)
+    (there,) = model.interview([Interview(request(other), tokens, (f"Is there a {category} in the image?",))])
+    assert here[0].margin > 0 > there[0].margin
+
+
+def test_a_reply_is_tokenised_as_it_is_generated(model: TransformersModel) -> None:
+    assert isinstance(model, ScoringModel)
+    tokens = model.encode_reply(TEXT)
+    assert model.decode_reply(tokens) == TEXT
+    assert model.encode_reply("  " + TEXT) == tokens
+    (response,) = model.generate([request(0)])
+    assert response.response is not None
+    assert response.completion_tokens is not None
+    ended = response.finish_reason == "stop"
+    assert len(model.encode_reply(response.response)) == response.completion_tokens - ended
+
+
+def test_lengthened_rows_end_together() -> None:
+    inputs = {
+        "input_ids": torch.tensor([[0, 0, 5, 6], [1, 2, 3, 4]]),
+        "attention_mask": torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]),
+        "mm_token_type_ids": torch.tensor([[0, 0, 1, 0], [1, 1, 0, 0]]),
+        "pixel_values": torch.zeros(2, 3),
+    }
+    found = lengthen(inputs, [(7, 8, 9), (7,)], pad=0)
+    assert found["input_ids"].tolist() == [[5, 6, 7, 8, 9], [1, 2, 3, 4, 7]]
+    assert found["attention_mask"].tolist() == [[1] * 5, [1] * 5]
+    assert found["mm_token_type_ids"].tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
+    assert found["pixel_values"] is inputs["pixel_values"]
+
+
+@pytest.mark.parametrize("kind", ["shipped", "hybrid"])
+def test_a_branch_leaves_its_origin_as_it_was(kind: str, model: TransformersModel) -> None:
+    if kind == "shipped":
+        network, inputs = model.model, model.prepare([request(0), request(1)])
+    else:
+        hybrid = HybridModel("hybrid")
+        asked = [Request(str(i), i, picture(i), "Is there a cup?") for i in range(2)]
+        network, inputs = hybrid.model, hybrid.prepare(asked)
+    first, second = torch.tensor([[11], [12]]), torch.tensor([[13], [14]])
+    straight = Reader(network, inputs)
+    straight.read_prompt()
+    wanted = [straight.read(first), straight.read(second)]
+    reader = Reader(network, inputs)
+    reader.read_prompt()
+    branch = reader.branch()
+    branch.read(second)
+    branch.read(second)
+    for tokens, logits in zip((first, second), wanted, strict=True):
+        torch.testing.assert_close(reader.read(tokens), logits)
+
+
+def test_answers_begin_with_whole_words_where_there_are_some(model: TransformersModel) -> None:
+    yes, no = answer_ids(model)
+    assert {model.tokenizer.decode([token]).strip() for token in yes} <= {"Yes", "yes", "YES"}
+    assert {model.tokenizer.decode([token]).strip() for token in no} <= {"No", "no", "NO"}
+    assert encode(model, " Yes")[0] in yes
+
+
+def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eidolon.models.interview.encode", lambda model, text: [9, len(text)])
+    with pytest.raises(UserError, match="begins yes and no alike"):
+        model.check_interview()
