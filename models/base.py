@@ -77,6 +77,8 @@ class Interview:
     given: tuple[int, ...]
     """Tokens that stand in the model's own turn. Without any the question follows the prompt in the same turn."""
     questions: tuple[str, ...]
+    before_picture: bool = False
+    """The tokens stand before the picture instead, and the question follows the prompt in the same turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,19 @@
 
     user: picture, prompt · assistant: the given tokens · user: a question · assistant: yes or no?
 
-All that comes before the question is read once; every question of an interview then goes on from a copy of the cache.
-Without given tokens the question follows the prompt in the same turn. A model without a chat template is given one
-line after the other.
+All that the dialogues of an interview have in common is read once; each question then goes on from a copy of the
+cache. Without given tokens, and where they stand before the picture, the question follows the prompt in the same turn.
+A model without a chat template is given one line after the other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from eidolon.models.base import Interview, Odds
+from eidolon.models.image_ablation import image_places
 from eidolon.models.reader import Reader
 from eidolon.scorers.errors import UserError
 
@@ -26,8 +27,6 @@ SPELLINGS = {
 }
 """How an answer may begin; what the model gives to all of one kind counts together."""
 _MARK = "QQMARKQQ"
-_BY_TOKEN = ("attention_mask", "token_type_ids", "mm_token_type_ids")
-"""What a processor returns beside `input_ids` for every token of the prompt; what is given here is text."""
 
 
 def hold(model: "TransformersModel", interviews: Sequence[Interview]) -> list[list[Odds]]:
@@ -36,26 +35,16 @@ def hold(model: "TransformersModel", interviews: Sequence[Interview]) -> list[li
     Raises:
         UserError: the model cannot be asked so.
     """
-    yes, no = answer_ids(model)
-    found: list[list[Odds]] = [[] for _ in interviews]
-    after = [row for row, interview in enumerate(interviews) if interview.given]
-    for slot in range(max((len(interview.questions) for interview in interviews), default=0)):
-        rows = [i for i, one in enumerate(interviews) if not one.given and slot < len(one.questions)]
+    found: dict[int, list[Odds]] = {}
+    for ask in (_in_the_same_turn, _in_a_new_turn):
+        rows = [i for i, one in enumerate(interviews) if _has_turn(one) == (ask is _in_a_new_turn)]
         if rows:
-            asked = [
-                replace(
-                    interviews[i].request,
-                    prompt=f"{interviews[i].request.prompt} {interviews[i].questions[slot]}".strip(),
-                )
-                for i in rows
-            ]
-            last = Reader(model.model, model.prepare(asked)).read_prompt()[:, -1]
-            for i, odds in zip(rows, _odds(last, yes, no), strict=True):
-                found[i].append(odds)
-    if after:
-        for i, answers in zip(after, _after([interviews[i] for i in after], model, yes, no), strict=True):
-            found[i] = answers
-    return found
+            found |= dict(zip(rows, ask(model, [interviews[i] for i in rows]), strict=True))
+    return [found[i] for i in range(len(interviews))]
+
+
+def _has_turn(interview: Interview) -> bool:
+    return bool(interview.given) and not interview.before_picture
 
 
 def check(model: "TransformersModel") -> None:
@@ -99,47 +88,117 @@ def lead(model: "TransformersModel") -> str:
     return between if not between.strip() else ""
 
 
-def _after(
-    interviews: Sequence[Interview], model: "TransformersModel", yes: list[int], no: list[int]
-) -> list[list[Odds]]:
+def _in_a_new_turn(model: "TransformersModel", interviews: Sequence[Interview]) -> list[list[Odds]]:
     inputs = model.prepare([interview.request for interview in interviews])
-    inputs = lengthen(inputs, [interview.given for interview in interviews], model.pad_id)
-    reader = Reader(model.model, inputs)
-    reader.read_prompt()
-    found: list[list[Odds]] = [[] for _ in interviews]
+    edits = [Edit(insert=interview.given) for interview in interviews]
+    rests = [[encode(model, _rest(model, question)) for question in one.questions] for one in interviews]
+    return _answers(model, edit(inputs, edits, model.pad_id), rests)
+
+
+def _in_the_same_turn(model: "TransformersModel", interviews: Sequence[Interview]) -> list[list[Odds]]:
+    """Read what the dialogues of an interview have in common once, and the rest of each after it."""
+    dialogues: list[list[list[int]]] = [[] for _ in interviews]
+    inputs: Any = None
     for slot in range(max(len(interview.questions) for interview in interviews)):
         asked = [
-            encode(model, _rest(model, one.questions[slot])) if slot < len(one.questions) else []
+            replace(one.request, prompt=f"{one.request.prompt} {_question(one, slot)}".strip())
             for one in interviews
         ]
-        last = _read_each(reader.branch(), asked, model.pad_id)
+        prepared = model.prepare(asked)
+        inputs = prepared if inputs is None else inputs
+        for dialogue, ids, mask in zip(
+            dialogues, prepared["input_ids"], prepared["attention_mask"], strict=True
+        ):
+            dialogue.append(ids[mask.bool()].tolist())
+    shared = [_common(dialogue) for dialogue in dialogues]
+    edits = [
+        Edit(
+            keep=keep,
+            at=_picture_start(model, dialogue[0]) if one.given else None,
+            insert=one.given,
+        )
+        for one, dialogue, keep in zip(interviews, dialogues, shared, strict=True)
+    ]
+    rests = [
+        [dialogue[slot][keep:] for slot in range(len(one.questions))]
+        for one, dialogue, keep in zip(interviews, dialogues, shared, strict=True)
+    ]
+    return _answers(model, edit(inputs, edits, model.pad_id), rests)
+
+
+def _question(interview: Interview, slot: int) -> str:
+    return interview.questions[min(slot, len(interview.questions) - 1)]
+
+
+def _common(rows: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens all rows begin with alike, short of the end of the shortest."""
+    most = min(map(len, rows)) - 1
+    return next((i for i in range(most) if len({row[i] for row in rows}) > 1), most)
+
+
+def _picture_start(model: "TransformersModel", ids: Sequence[int]) -> int:
+    """Return where the picture begins in a prompt, the special tokens that open it included."""
+    places = image_places(model.model, torch.tensor(ids)).nonzero()
+    if not len(places):
+        raise UserError(
+            f"model {model.name!r}: its prompts show no place of the picture, so that no text can stand before it"
+        )
+    start = int(places[0])
+    opening = set(model.tokenizer.all_special_ids) - {
+        model.tokenizer.bos_token_id,
+        model.tokenizer.eos_token_id,
+    }
+    while start and ids[start - 1] in opening:
+        start -= 1
+    return start
+
+
+def _answers(
+    model: "TransformersModel", inputs: Mapping[str, Any], rests: Sequence[Sequence[Sequence[int]]]
+) -> list[list[Odds]]:
+    """Return the odds after each of several continuations of every prepared row."""
+    yes, no = answer_ids(model)
+    reader = Reader(model.model, inputs)
+    reader.read_prompt()
+    found: list[list[Odds]] = [[] for _ in rests]
+    for slot in range(max(map(len, rests))):
+        texts = [rest[slot] if slot < len(rest) else [] for rest in rests]
+        last = _read_each(reader.branch(), texts, model.pad_id)
         for row, odds in enumerate(_odds(last, yes, no)):
-            if slot < len(interviews[row].questions):
+            if slot < len(rests[row]):
                 found[row].append(odds)
     return found
 
 
-def lengthen(inputs: Mapping[str, torch.Tensor], given: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
-    """Return the inputs of a batch with each row's tokens put behind its prompt, padded on the left again."""
-    rows = [ids[mask.bool()] for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)]
-    rows = [
-        torch.cat([ids, torch.tensor(list(more), dtype=ids.dtype, device=ids.device)])
-        for ids, more in zip(rows, given, strict=True)
-    ]
-    width = max(map(len, rows))
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is done to one row of a batch: tokens are put into it, and its end is left away."""
+
+    insert: Sequence[int] = ()
+    at: int | None = None
+    """Before which of its tokens; None means behind them all."""
+    keep: int | None = None
+    """How many of its own tokens stay; None means all."""
+
+
+def edit(inputs: Mapping[str, torch.Tensor], edits: Sequence[Edit], pad: int) -> dict[str, Any]:
+    """Return the inputs of a batch, padded on the left, with each row's tokens edited."""
+    fills = {"input_ids": None, "attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
     found: dict[str, Any] = dict(inputs)
-    found["input_ids"] = torch.stack(
-        [torch.nn.functional.pad(ids, (width - len(ids), 0), value=pad) for ids in rows]
-    )
-    for name in _BY_TOKEN:
+    for name, fill in fills.items():
         if name not in inputs:
             continue
-        fill = 1 if name == "attention_mask" else 0
-        kept = [old[mask.bool()] for old, mask in zip(inputs[name], inputs["attention_mask"], strict=True)]
-        kept = [
-            torch.cat([old, old.new_full((len(more),), fill)]) for old, more in zip(kept, given, strict=True)
-        ]
-        found[name] = torch.stack([torch.nn.functional.pad(old, (width - len(old), 0)) for old in kept])
+        rows = []
+        for values, mask, one in zip(inputs[name], inputs["attention_mask"], edits, strict=True):
+            own = values[mask.bool()][: one.keep]
+            more = own.new_tensor(one.insert) if fill is None else own.new_full((len(one.insert),), fill)
+            at = len(own) if one.at is None else one.at
+            rows.append(torch.cat([own[:at], more, own[at:]]))
+        width = max(map(len, rows))
+        value = pad if fill is None else 0
+        found[name] = torch.stack(
+            [torch.nn.functional.pad(row, (width - len(row), 0), value=value) for row in rows]
+        )
     return found
 
 

@@ -3,11 +3,13 @@
     own      the first n tokens of the model's own description of the image
     filler   n tokens about nothing
     other    the first n tokens of its description of another image
+    before   the same filler, but before the picture: as long a text, nothing to be remembered over it
 
 Each time one object that is there and one that is not are asked about, neither named by the text, and after `other`
-also one of each that it does name; and for the control a fact that the prompt told, once as it was told and once not.
-Every question is also put at n = 0. The absent object is the one that stands most often beside the present one in
-the dataset (POPE's adversarial choice), so that guessing by what goes together does not pay.
+also one of each that it does name; and as a control a fact that the prompt told, once as it was told and once not
+(but not after `before`, where nothing stands between). Every question is also put at n = 0. The absent object is the
+one that stands most often beside the present one in the dataset (POPE's adversarial choice), so that guessing by what
+goes together does not pay.
 """
 
 import hashlib
@@ -103,12 +105,11 @@ def make_design(
                     continue
                 given, queries, donor = chosen
                 asked |= {(query.kind, query.about): query for query in queries}
+                queries = queries if condition == "before" else (*queries, *facts)
+                number = 1 + len(after)
                 after.append(
-                    Context(
-                        row.sample_id, row.image_id, 1 + len(after), condition, n, given, told,
-                        (*queries, *facts), donor,
-                    )
-                )  # fmt: skip
+                    Context(row.sample_id, row.image_id, number, condition, n, given, told, queries, donor)
+                )
         first = Context(row.sample_id, row.image_id, 0, None, 0, (), told, tuple(asked.values()))
         contexts += [first, *after] if after else []
     return Design(tuple(sorted(contexts, key=lambda context: context.n)), dict(missing))

@@ -16,9 +16,10 @@ REPORTED: dict[str, tuple[Condition, Series]] = {
     "own": ("own", "unnamed"),
     "filler": ("filler", "unnamed"),
     "other": ("other", "unnamed"),
+    "before": ("before", "unnamed"),
     "text": ("filler", "text"),
 }
-"""What of the probe stands in `scores.json`; `text` is the control after filler."""
+"""What of the probe stands in `scores.json`; `before` and `text` are the controls."""
 REPORTED_LENGTHS = (64, 128)
 """A model's own description seldom goes much further."""
 

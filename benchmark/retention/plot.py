@@ -17,8 +17,8 @@ LINES: dict[tuple[Condition, Series], tuple[str, str, str]] = {
     ("filler", "unnamed"): ("filler", "#2471a3", "-"),
     ("other", "unnamed"): ("another image's, objects it does not name", "#d68910", "-"),
     ("other", "named"): ("another image's, objects it names", "#d68910", ":"),
-    ("filler", "text"): ("fact told in the prompt, after filler", "#555555", "--"),
-    ("own", "text"): ("fact told in the prompt, after own description", "#aaaaaa", "--"),
+    ("before", "unnamed"): ("control: filler before the picture", "#27ae60", "--"),
+    ("filler", "text"): ("control: fact told in the prompt, after filler", "#555555", "--"),
 }
 LEAST_IMAGES = 8
 """Points of fewer images are left out of the plot; `retention.json` has them."""

@@ -136,12 +136,14 @@ def ask(
 
 
 def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]) -> Interview:
-    told = f"{context.told} {prompt}" if context.given else context.told
+    before = context.condition == "before"
+    told = f"{context.told} {prompt}" if context.given and not before else context.told
     picture = pictures[context.sample_id]()
     return Interview(
         Request(context.sample_id, context.image_id, picture, told, is_question=True),
         context.given,
         tuple(query.text for query in context.queries),
+        before_picture=before,
     )
 
 

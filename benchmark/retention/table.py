@@ -18,7 +18,8 @@ ROWS: dict[tuple[Condition, Series], str] = {
     ("filler", "unnamed"): "filler",
     ("other", "unnamed"): "another's, unnamed",
     ("other", "named"): "another's, named",
-    ("filler", "text"): "told fact, filler",
+    ("before", "unnamed"): "(filler before picture)",
+    ("filler", "text"): "(told fact, filler)",
 }
 
 

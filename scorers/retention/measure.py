@@ -35,6 +35,8 @@ Verdict = Literal[
     "no fall seen", "forgot the image", "cannot answer at this length", "fell, cause open", "not measured"
 ]
 
+TEXT, BEFORE = "the told fact", "the picture seen after the text"
+"""The controls, in words."""
 COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes")
 
 
@@ -79,7 +81,9 @@ class Finding(Record):
     n: int
     verdict: Verdict
     image_minus_text: Number
-    """Retention of the unnamed objects minus that of the told fact, on the images that have both."""
+    """Retention of the unnamed objects minus that of the told fact at the same distance, …"""
+    image_minus_before: Number
+    """… and minus that of objects asked about right after the picture, as many tokens standing before it."""
     reason: str
 
 
@@ -112,11 +116,9 @@ def measure(held: Sequence[Held], *, seed: int = 0, resamples: int = RESAMPLES) 
         for (condition, series, n), pairs in sorted(paired.items(), key=lambda item: _place(item[0]))
     )
     findings = tuple(
-        _finding(
-            point, _find(points, point.condition, "text", point.n), paired, seed=seed, resamples=resamples
-        )
+        _finding(point, points, paired, seed=seed, resamples=resamples)
         for point in points
-        if point.series == "unnamed"
+        if point.series == "unnamed" and point.condition != "before"
     )
     return Measured(points, findings)
 
@@ -233,44 +235,56 @@ def number(estimate: Estimate) -> Number:
 
 
 def _finding(
-    image: Point, text: Point | None, paired: Mapping[Cell, Sequence[Pair]], *, seed: int, resamples: int
+    image: Point, points: Sequence[Point], paired: Mapping[Cell, Sequence[Pair]], *, seed: int, resamples: int
 ) -> Finding:
-    def said(verdict: Verdict, reason: str, difference: Number | None = None) -> Finding:
-        return Finding(
-            condition=image.condition,
-            n=image.n,
-            verdict=verdict,
-            image_minus_text=difference or Number(value=None),
-            reason=reason,
-        )
+    here: Cell = (image.condition, "unnamed", image.n)
+    cells: dict[str, Cell] = {
+        TEXT: (image.condition, "text", image.n),
+        BEFORE: ("before", "unnamed", image.n),
+    }
+    by_cell = {(p.condition, p.series, p.n): p for p in points}
+    usable = {
+        name: by_cell[cell]
+        for name, cell in cells.items()
+        if cell in by_cell and by_cell[cell].reason is None and by_cell[cell].retention.ci is not None
+    }
+    measured = image.reason is None and image.retention.ci is not None
+    differences = {
+        name: _difference(paired[here], paired[cells[name]], seed=seed, resamples=resamples)
+        for name in usable
+        if measured
+    }
+    verdict, reason = _judge(image, usable, differences)
+    return Finding(
+        condition=image.condition,
+        n=image.n,
+        verdict=verdict,
+        image_minus_text=differences.get(TEXT, Number(value=None)),
+        image_minus_before=differences.get(BEFORE, Number(value=None)),
+        reason=reason,
+    )
 
-    kept = image.retention
-    if image.reason is not None or kept.value is None:
-        return said("not measured", image.reason or "R(0) is not above chance")
-    if kept.ci is None:
-        return said("not measured", "there is no interval")
-    if kept.ci[1] >= 1:
-        return said("no fall seen", "the interval of retention reaches 1")
-    if text is None or text.reason is not None:
-        why = "was not asked" if text is None else f"is not usable: {text.reason}"
-        return said("fell, cause open", f"the text-fact control {why}")
-    difference = _difference(
-        paired[image.condition, "unnamed", image.n],
-        paired[image.condition, "text", image.n],
-        seed=seed,
-        resamples=resamples,
-    )
-    if difference.ci is None:
-        return said("fell, cause open", "the difference from the control has no interval", difference)
-    if difference.ci[1] < 0:
-        return said("forgot the image", "it keeps less of the picture than of the told fact", difference)
-    if text.retention.ci is not None and text.retention.ci[1] < 1:
-        return said("cannot answer at this length", "the told fact is lost as the picture is", difference)
-    return said(
-        "fell, cause open",
-        "neither the control nor its difference from the picture is surely below",
-        difference,
-    )
+
+def _judge(
+    image: Point, controls: Mapping[str, Point], differences: Mapping[str, Number]
+) -> tuple[Verdict, str]:
+    if image.reason is not None or image.retention.ci is None:
+        return "not measured", image.reason or "retention has no interval"
+    if image.retention.ci[1] >= 1:
+        return "no fall seen", "the interval of retention reaches 1"
+    if not controls:
+        return "fell, cause open", "no control is usable: the model answers none of them well enough at n = 0"
+    below = [name for name, found in differences.items() if found.ci is not None and found.ci[1] < 0]
+    if len(below) == len(controls):
+        return "forgot the image", f"less is kept than of {' and of '.join(below)}"
+    fell = [
+        name
+        for name, control in controls.items()
+        if name not in below and control.retention.ci is not None and control.retention.ci[1] < 1
+    ]
+    if fell:
+        return "cannot answer at this length", f"{' and '.join(fell)} fell too, not surely less"
+    return "fell, cause open", "neither a control nor the difference from it is surely below"
 
 
 def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resamples: int) -> Number:
@@ -285,10 +299,6 @@ def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resam
 
     images = [p.image_id for p in (*image, *text)]
     return number(bootstrap(rows, images, both, seed=seed, resamples=resamples)["difference"])
-
-
-def _find(points: Iterable[Point], condition: Condition, series: Series, n: int) -> Point | None:
-    return next((p for p in points if (p.condition, p.series, p.n) == (condition, series, n)), None)
 
 
 def _place(cell: Cell) -> tuple[int, int, int]:

@@ -6,9 +6,10 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.types import ImageId, Record
 
-Condition: TypeAlias = Literal["own", "filler", "other"]
+Condition: TypeAlias = Literal["own", "filler", "other", "before"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-"""The text before the question: the model's own description, words about nothing, the description of another image."""
+"""The text: the model's own description, words about nothing, the description of another image, each between the
+picture and the question; and as a control the words about nothing before the picture."""
 Kind: TypeAlias = Literal["object", "text"]
 """What is asked about: an object of the picture, or a fact that the prompt told."""
 
@@ -51,7 +52,7 @@ class Held(Record):
     image_id: ImageId
     condition: Condition | None = None
     n: int = 0
-    """Tokens between the picture and the question."""
+    """Tokens between the picture and the question, or before the picture."""
     donor: str | None = None
     """In the condition `other`: the sample whose description it is."""
     answers: tuple[Answer, ...]

@@ -7,7 +7,7 @@ import torch
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.base import Interview, Request, ScoringModel
-from eidolon.models.interview import answer_ids, encode, lengthen
+from eidolon.models.interview import Edit, answer_ids, edit, encode
 from eidolon.models.reader import Reader
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel
@@ -28,14 +28,14 @@ def request(index: int, prompt: str = "Describe the image.") -> Request:
 
 
 def naive(
-    model: TransformersModel, asked: Request, given: tuple[int, ...], question: str
+    model: TransformersModel, asked: Request, given: tuple[int, ...], question: str, first: str = ""
 ) -> tuple[float, float]:
     """Log-probabilities of yes and no after the dialogue written out by hand in the shipped models' template."""
     if given:
         before = f"User:<image> {asked.prompt}<end_of_utterance>\nAssistant:"
         after = f"<end_of_utterance>\nUser: {question}<end_of_utterance>\nAssistant:"
     else:
-        before, after = f"User:<image> {asked.prompt} {question}<end_of_utterance>\nAssistant:", ""
+        before, after = f"User:{first}<image> {asked.prompt} {question}<end_of_utterance>\nAssistant:", ""
     inputs = dict(model.processor(text=[before], images=[[asked.image]], return_tensors="pt"))
     more = torch.tensor([[*given, *model.tokenizer(after)["input_ids"]]], dtype=torch.int64)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], more], dim=1)
@@ -66,6 +66,19 @@ def test_the_odds_are_those_of_each_question_alone(model: TransformersModel) -> 
             assert one.margin == pytest.approx(yes - no, abs=4e-4)
 
 
+def test_the_text_may_stand_before_the_picture(model: TransformersModel) -> None:
+    text = " In general, the day seems calm and pleasant."
+    prompts = ("Remember that the day is Monday.", "Remember that the painter is Anna.")
+    interviews = [
+        Interview(request(i, prompt), model.encode_reply(text), QUESTIONS[i:], before_picture=True)
+        for i, prompt in enumerate(prompts)
+    ]
+    for interview, odds in zip(interviews, model.interview(interviews), strict=True):
+        for question, one in zip(interview.questions, odds, strict=True):
+            yes, no = naive(model, interview.request, (), question, first=text)
+            assert (one.yes, one.no) == pytest.approx((yes, no), abs=2e-4)
+
+
 def test_the_picture_decides(model: TransformersModel) -> None:
     tokens = model.encode_reply("In general, the day seems calm and pleasant.")
     scene = make_scene(77, 5, Dials())
@@ -89,18 +102,21 @@ def test_a_reply_is_tokenised_as_it_is_generated(model: TransformersModel) -> No
     assert len(model.encode_reply(response.response)) == response.completion_tokens - ended
 
 
-def test_lengthened_rows_end_together() -> None:
+def test_edited_rows_end_together() -> None:
     inputs = {
         "input_ids": torch.tensor([[0, 0, 5, 6], [1, 2, 3, 4]]),
         "attention_mask": torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]),
         "mm_token_type_ids": torch.tensor([[0, 0, 1, 0], [1, 1, 0, 0]]),
         "pixel_values": torch.zeros(2, 3),
     }
-    found = lengthen(inputs, [(7, 8, 9), (7,)], pad=0)
+    found = edit(inputs, [Edit(insert=(7, 8, 9)), Edit(insert=(7,))], pad=0)
     assert found["input_ids"].tolist() == [[5, 6, 7, 8, 9], [1, 2, 3, 4, 7]]
     assert found["attention_mask"].tolist() == [[1] * 5, [1] * 5]
     assert found["mm_token_type_ids"].tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
     assert found["pixel_values"] is inputs["pixel_values"]
+    found = edit(inputs, [Edit(insert=(7, 8), at=1), Edit(keep=3, at=0, insert=(9,))], pad=0)
+    assert found["input_ids"].tolist() == [[5, 7, 8, 6], [9, 1, 2, 3]]
+    assert found["mm_token_type_ids"].tolist() == [[1, 0, 0, 0], [0, 1, 1, 0]]
 
 
 @pytest.mark.parametrize("kind", ["shipped", "hybrid"])

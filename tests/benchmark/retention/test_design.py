@@ -12,6 +12,7 @@ from eidolon.benchmark.retention.filler import filler
 from eidolon.benchmark.run_folder import SampleRow
 from eidolon.models.base import Interview, Odds
 from eidolon.scorers.judge_lexicon import READINGS, LexiconJudge
+from eidolon.scorers.retention.records import CONDITIONS
 from eidolon.scorers.types import Response
 
 CATEGORIES = ("bus", "car", "cat", "cup", "dog", "fork", "person", "tv")
@@ -60,7 +61,7 @@ def design_of(images: Sequence[tuple[list[str], str | None]], model: Words, seed
     ]
     found = make_design(rows, responses, model, named, lengths=LENGTHS, seed=seed)
     told = Counter({key: sum(reasons.values()) for key, reasons in found.missing.items()})
-    for condition in ("own", "filler", "other"):
+    for condition in CONDITIONS:
         for n in LENGTHS:
             there = sum((c.condition, c.n) == (condition, n) for c in found.contexts)
             assert there + told[condition, n] == len(images)
@@ -81,7 +82,9 @@ def test_every_context_is_balanced_and_true(images: list[tuple[list[str], str | 
         expected = {("object", False, True): 1, ("object", False, False): 1}
         if context.condition == "other":
             expected |= {("object", True, True): 1, ("object", True, False): 1}
-        assert kinds == expected | {("text", False, True): 1, ("text", False, False): 1}
+        if context.condition != "before":
+            expected |= {("text", False, True): 1, ("text", False, False): 1}
+        assert kinds == expected
         for query in context.queries:
             if query.kind == "object":
                 assert query.truth == (query.about in objects)

@@ -14,8 +14,9 @@ from eidolon.scorers.retention.records import CONDITIONS, Answer, Held
 
 LENGTHS = (16, 64, 256)
 IMAGES = 40
-Mind = Callable[[str, bool, int], float]
-"""Says by how many nats yes is likelier, from what is asked about, the truth and n."""
+Mind = Callable[[str, bool, int, int], float]
+"""Says by how many nats yes is likelier, from what is asked about, the truth, the tokens since the picture or the
+fact, and all tokens."""
 
 
 def hold(mind: Mind, images: int = IMAGES) -> list[Held]:
@@ -30,7 +31,9 @@ def hold(mind: Mind, images: int = IMAGES) -> list[Held]:
                 ("text", "maple", True),
                 ("text", "comet", False),
             ):
-                margin = mind(kind, truth, n)
+                if condition == "before" and kind == "text":
+                    continue
+                margin = mind(kind, truth, 0 if condition == "before" else n, n)
                 answers.append(
                     Answer(
                         kind=kind,  # type: ignore[arg-type]
@@ -59,26 +62,34 @@ def right(truth: bool) -> float:
 
 def remembers(tokens: int) -> Mind:
     """Knows the picture for so many tokens, then says no; the told fact it knows for ever."""
-    return lambda kind, truth, n: right(truth) if kind == "text" or n <= tokens else -1.0
+    return lambda kind, truth, far, n: right(truth) if kind == "text" or far <= tokens else -1.0
 
 
 def falls_silent(tokens: int) -> Mind:
     """Answers nothing but no beyond a length, whatever it is asked."""
-    return lambda kind, truth, n: right(truth) if n <= tokens else -1.0
+    return lambda kind, truth, far, n: right(truth) if n <= tokens else -1.0
 
 
-def blind(kind: str, truth: bool, n: int) -> float:
+def blind(kind: str, truth: bool, far: int, n: int) -> float:
     """Guesses from a prior that has nothing to do with the picture."""
     return right(truth) if kind == "text" else 0.7
 
 
-def says_yes(kind: str, truth: bool, n: int) -> float:
+def says_yes(kind: str, truth: bool, far: int, n: int) -> float:
     return 2.0
 
 
-def without_the_fact(kind: str, truth: bool, n: int) -> float:
+def without_the_fact(kind: str, truth: bool, far: int, n: int) -> float:
     """Forgets at 64 and could never answer about the fact."""
-    return 1.0 if kind == "text" else right(truth) if n < 64 else -1.0
+    return 1.0 if kind == "text" else right(truth) if far < 64 else -1.0
+
+
+def slow_witted(kind: str, truth: bool, far: int, n: int) -> float:
+    """Could never answer about the fact, and answers nothing beyond 64 tokens, wherever they stand."""
+    return 1.0 if kind == "text" else right(truth) if n <= 64 else -1.0
+
+
+BETWEEN = ("own", "filler", "other")
 
 
 def found(mind: Mind) -> tuple[dict[tuple[str, str, int], Point], dict[tuple[str, int], Finding]]:
@@ -87,7 +98,7 @@ def found(mind: Mind) -> tuple[dict[tuple[str, str, int], Point], dict[tuple[str
     return points, {(f.condition, f.n): f for f in measured.findings}
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", BETWEEN)
 def test_a_model_that_remembers_so_many_tokens(condition: str) -> None:
     points, findings = found(remembers(64))
     for n in LENGTHS:
@@ -97,7 +108,9 @@ def test_a_model_that_remembers_so_many_tokens(condition: str) -> None:
         assert kept.ci == (expected, expected)
         assert points[condition, "text", n].retention.value == 1.0
         assert findings[condition, n].verdict == ("no fall seen" if n <= 64 else "forgot the image")
+    assert points["before", "unnamed", 256].retention.value == 1.0
     assert findings[condition, 256].image_minus_text.value == -1.0
+    assert findings[condition, 256].image_minus_before.value == -1.0
 
 
 def test_a_model_that_cannot_answer_any_more_has_not_forgotten() -> None:
@@ -120,12 +133,22 @@ def test_a_model_that_never_knew_has_nothing_to_forget(mind: Mind) -> None:
         assert findings["own", n].verdict == "not measured"
 
 
-def test_a_control_that_is_not_usable_leaves_the_cause_open() -> None:
+def test_where_the_fact_is_beyond_a_model_the_place_of_the_text_tells() -> None:
     points, findings = found(without_the_fact)
     assert points["own", "text", 64].reason is not None
     assert points["own", "unnamed", 64].retention.value == 0.0
+    assert findings["own", 64].verdict == "forgot the image"
+    assert findings["own", 64].image_minus_text.value is None
+    _, findings = found(slow_witted)
+    assert findings["own", 64].verdict == "no fall seen"
+    assert findings["own", 256].verdict == "cannot answer at this length"
+
+
+def test_without_a_control_the_cause_is_open() -> None:
+    held = [context for context in hold(without_the_fact) if context.condition != "before"]
+    findings = {(f.condition, f.n): f for f in measure(held, resamples=200).findings}
     assert findings["own", 64].verdict == "fell, cause open"
-    assert "not usable" in findings["own", 64].reason
+    assert "no control is usable" in findings["own", 64].reason
 
 
 def test_few_images_have_no_retention() -> None:
@@ -144,7 +167,7 @@ def test_the_numbers_are_those_counted_by_hand(seed: int) -> None:
     rng = random.Random(seed)
     noise: dict[tuple[str, bool, int], list[float]] = {}
 
-    def mind(kind: str, truth: bool, n: int) -> float:
+    def mind(kind: str, truth: bool, far: int, n: int) -> float:
         margin = rng.gauss(1.5 if truth else -1.5, 2 + n / 100)
         noise.setdefault((kind, truth, n), []).append(margin)
         return margin
