@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from eidolon.models.base import Interview, Odds
-from eidolon.models.image_ablation import image_places
+from eidolon.models.base import Interview, Odds, Request
 from eidolon.models.reader import Reader
 from eidolon.scorers.errors import UserError
 
@@ -105,19 +104,15 @@ def _in_the_same_turn(model: "TransformersModel", interviews: Sequence[Interview
             for one in interviews
         ]
         prepared = model.prepare(asked)
-        inputs = prepared if inputs is None else inputs
-        for dialogue, ids, mask in zip(
-            dialogues, prepared["input_ids"], prepared["attention_mask"], strict=True
-        ):
-            dialogue.append(ids[mask.bool()].tolist())
+        if inputs is None:
+            inputs, first = prepared, asked
+        for dialogue, tokens in zip(dialogues, _rows(prepared), strict=True):
+            dialogue.append(tokens)
     shared = [_common(dialogue) for dialogue in dialogues]
+    starts = _picture_starts(model, first) if any(one.given for one in interviews) else [0] * len(interviews)
     edits = [
-        Edit(
-            keep=keep,
-            at=_picture_start(model, dialogue[0]) if one.given else None,
-            insert=one.given,
-        )
-        for one, dialogue, keep in zip(interviews, dialogues, shared, strict=True)
+        Edit(insert=one.given, at=start, keep=keep)
+        for one, start, keep in zip(interviews, starts, shared, strict=True)
     ]
     rests = [
         [dialogue[slot][keep:] for slot in range(len(one.questions))]
@@ -136,21 +131,20 @@ def _common(rows: Sequence[Sequence[int]]) -> int:
     return next((i for i in range(most) if len({row[i] for row in rows}) > 1), most)
 
 
-def _picture_start(model: "TransformersModel", ids: Sequence[int]) -> int:
-    """Return where the picture begins in a prompt, the special tokens that open it included."""
-    places = image_places(model.model, torch.tensor(ids)).nonzero()
-    if not len(places):
-        raise UserError(
-            f"model {model.name!r}: its prompts show no place of the picture, so that no text can stand before it"
-        )
-    start = int(places[0])
-    opening = set(model.tokenizer.all_special_ids) - {
-        model.tokenizer.bos_token_id,
-        model.tokenizer.eos_token_id,
-    }
-    while start and ids[start - 1] in opening:
-        start -= 1
-    return start
+def _picture_starts(model: "TransformersModel", requests: Sequence[Request]) -> list[int]:
+    """Return where in each prompt the picture begins: where the same without a picture goes on otherwise."""
+    starts = []
+    rows = [_rows(model.prepare(requests, pictures=pictures)) for pictures in (True, False)]
+    for seen, blind in zip(*rows, strict=True):
+        longest = min(len(seen), len(blind))
+        starts.append(next((i for i in range(longest) if seen[i] != blind[i]), longest))
+    return starts
+
+
+def _rows(prepared: Mapping[str, torch.Tensor]) -> list[list[int]]:
+    """Return the tokens of each row without what pads them."""
+    pairs = zip(prepared["input_ids"], prepared["attention_mask"], strict=True)
+    return [ids[mask.bool()].tolist() for ids, mask in pairs]
 
 
 def _answers(
