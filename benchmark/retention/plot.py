@@ -39,7 +39,12 @@ def draw_retention(detail: RetentionDetail, name: str) -> bytes:
     kept.axhline(1, color="#333", lw=0.8, ls="--")
     kept.axhline(0, color="#333", lw=0.8)
     kept.set(ylim=(LOWEST, HIGHEST), title="Retention")
-    if not kept.lines[:-2]:
+    if detail.trained_tokens is not None and detail.extrapolated(max(detail.lengths)):
+        kept.text(
+            detail.trained_tokens * 1.05, 0.93, "longer than any training text", fontsize=8, color="#555",
+            transform=kept.get_xaxis_transform(),
+        )  # fmt: skip
+    if len(kept.lines) == 2:  # the two that are always there
         kept.text(0.5, 0.5, "not measured: see retention.json", ha="center", transform=kept.transAxes)
     _draw(accuracy, detail, "accuracy", "share of answers that are right")
     accuracy.axhline(0.5, color="#333", lw=0.8, ls="--")
@@ -91,12 +96,8 @@ def _lengths(axes: "Axes", detail: RetentionDetail) -> None:
     axes.set_xlim(min(detail.lengths) / 1.3, max(detail.lengths) * 1.3)
     axes.set_xticks(detail.lengths, [str(n) for n in detail.lengths], fontsize=8)
     axes.minorticks_off()
-    if detail.trained_tokens is not None and detail.trained_tokens < max(detail.lengths):
+    if detail.trained_tokens is not None and detail.extrapolated(max(detail.lengths)):
         axes.axvspan(detail.trained_tokens, max(detail.lengths) * 1.3, color="#000", alpha=0.06, lw=0)
-        axes.text(
-            detail.trained_tokens * 1.05, 0.95, "longer than any training text", fontsize=7, color="#555",
-            transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
 
 
 def _number(point: Point, what: str) -> Number:
