@@ -25,6 +25,11 @@ SPELLINGS = {
     False: ("No", "no", "NO", " No", " no", " NO"),
 }
 """How an answer may begin; what the model gives to all of one kind counts together."""
+READ_AT_ONCE = {
+    "paligemma": "lets every token of a prompt see all others",
+    "mllama": "masks its picture by the places of a prompt",
+}
+"""Kinds of models whose prompt cannot be lengthened, or read in two goes, without being another one; and why."""
 _MARK = "QQMARKQQ"
 
 
@@ -48,10 +53,24 @@ def _has_turn(interview: Interview) -> bool:
 
 def check(model: "TransformersModel") -> None:
     """Raise a UserError for a model that cannot be interviewed."""
+    from jinja2 import TemplateError
+
     from eidolon.models import teacher_forcing
 
     teacher_forcing.check(model)
+    kind = model.model.config.model_type
+    if kind in READ_AT_ONCE:
+        raise UserError(
+            f"model {model.name!r}: {kind} {READ_AT_ONCE[kind]}; it cannot be asked in the midst of a text"
+        )
     answer_ids(model)
+    try:
+        whole = bool(_rest(model, _MARK).count(_MARK) == 1)
+        lead(model)
+    except TemplateError as error:
+        raise UserError(f"model {model.name!r}: its chat template has no second turn: {error}") from error
+    if not whole:
+        raise UserError(f"model {model.name!r}: its chat template does not give back what the assistant said")
 
 
 def answer_ids(model: "TransformersModel") -> tuple[list[int], list[int]]:

@@ -1,18 +1,22 @@
 """Questions after a given text, against a naive twin: each alone, all of it read anew, without cache or padding."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Interview, Request, ScoringModel
+from eidolon.models.base import Interview, Odds, Request, ScoringModel
 from eidolon.models.interview import Edit, answer_ids, edit, encode
 from eidolon.models.reader import Reader
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
+from tests.models.architecture_checks import requests
 from tests.models.hybrid import HybridModel, picture
+from tests.models.tiny_checkpoints import BY_NAME
 
 TEXT = "This is a drawing of a kitchen scene. There is a red cup on the left side and a dog below it."
 QUESTIONS = ("Is there a cup in the image?", "Are there any elephants in the image?", "Is the day Monday?")
@@ -153,3 +157,59 @@ def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused(
     monkeypatch.setattr("eidolon.models.interview.encode", lambda model, text: [9, len(text)])
     with pytest.raises(UserError, match="begins yes and no alike"):
         model.check_interview()
+
+
+def whole(model: TransformersModel, interview: Interview) -> Odds:
+    """The odds of an interview's one question, the dialogue read at once, alone."""
+    (question,) = interview.questions
+    asked = interview.request
+    if interview.before_picture or not interview.given:
+        asked = replace(asked, prompt=f"{asked.prompt} {question}")
+    inputs = dict(model.prepare([asked]))
+    own = inputs["input_ids"][0].tolist()
+    if interview.before_picture:
+        # The test's template opens a turn by `<|im_start|>user` and a line break; then the picture comes.
+        at = len(encode(model, "<|im_start|>user\n")) + own.count(model.tokenizer.bos_token_id)
+        row = [*own[:at], *interview.given, *own[at:]]
+    elif interview.given:
+        turn = f"<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        row = [*own, *interview.given, *encode(model, turn)]
+    else:
+        at, row = 0, own
+    for name in ("token_type_ids", "mm_token_type_ids"):
+        if name in inputs:
+            old = inputs[name][0].tolist()
+            more = [0] * (len(row) - len(own))
+            values = [*old[:at], *more, *old[at:]] if interview.before_picture else [*old, *more]
+            inputs[name] = torch.tensor([values])
+    inputs["input_ids"] = torch.tensor([row])
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    with torch.no_grad():
+        share = model.model(**inputs, use_cache=False).logits[0, -1].double().softmax(-1)
+    yes, no = answer_ids(model)
+    return Odds(math.log(float(share[yes].sum())), math.log(float(share[no].sum())))
+
+
+@pytest.mark.parametrize("name", ["llava", "idefics3", "gemma3"])
+def test_other_architectures_are_read_the_same_in_two_goes(name: str, tmp_path: Path) -> None:
+    BY_NAME[name].make(tmp_path)
+    model = TransformersModel(str(tmp_path))
+    model.check_interview()
+    tokens = model.encode_reply("a red cup and a dog are here now")
+    interviews = [
+        Interview(asked, given, QUESTIONS[:2], before)
+        for asked in requests()
+        for given, before in (((), False), (tokens, False), (tokens[:3], True))
+    ]
+    for interview, found in zip(interviews, model.interview(interviews), strict=True):
+        for question, odds in zip(interview.questions, found, strict=True):
+            wanted = whole(model, replace(interview, questions=(question,)))
+            assert (odds.yes, odds.no) == pytest.approx((wanted.yes, wanted.no), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["paligemma", "mllama", "blip_2", "florence2"])
+def test_what_cannot_be_asked_in_the_midst_of_a_text_says_so(name: str, tmp_path: Path) -> None:
+    BY_NAME[name].make(tmp_path)
+    with pytest.raises(UserError) as refused:
+        TransformersModel(str(tmp_path)).check_interview()
+    assert len(str(refused.value).splitlines()) == 1
