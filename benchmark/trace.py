@@ -1,0 +1,258 @@
+"""One text under the microscope: what the model expected at every token, with the picture and without it."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from eidolon.benchmark.neutral import neutral
+from eidolon.benchmark.pdm import Spelled, from_tokens, kinds_of, read_mentions, require_probabilities, spell
+from eidolon.models.base import Request
+from eidolon.models.contrast import Without
+from eidolon.models.token_log import token_log
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.token_kinds import Kind
+from eidolon.scorers.types import Judge, Mention, Record, Verdict
+
+if TYPE_CHECKING:
+    from eidolon.models.base import Model
+    from eidolon.models.pdm import Alternatives, Reading
+    from eidolon.models.transformers_backend import TransformersModel
+
+SCHEMA: Literal["eidolon/trace/1"] = "eidolon/trace/1"
+TOP = 5
+"""Alternatives at each token."""
+
+
+class Alternative(Record):
+    """A token that could have stood there."""
+
+    text: str
+    probability: float
+
+
+class TracedToken(Record):
+    """One token of the text."""
+
+    text: str
+    seen: float
+    """Its probability with the picture, …"""
+    blind: float
+    """… and without."""
+    pdm: float
+    """Hellinger distance between all that is expected with the picture and without, 0 to 1."""
+    kind: Kind
+    mention: int | None
+    """Index of the mention that it is part of."""
+    likely_seen: tuple[Alternative, ...]
+    likely_blind: tuple[Alternative, ...]
+    leaning: tuple[Alternative, ...]
+    """What the picture speaks for: likeliest by contrastive decoding, with the probabilities of the plain one."""
+
+
+class TracedMention(Record):
+    """An object that the text names."""
+
+    category: str
+    text: str
+    verdict: Verdict | None
+    token: int
+    """The token with which the name begins; PDM and alternatives are those of it."""
+    tokens: int
+    seen: float
+    """Probability of the whole name with the picture, …"""
+    blind: float
+    """… and without."""
+    pdm: float
+
+
+class Trace(Record):
+    """The content of `trace.json`. All text is the model's own, not yet made harmless."""
+
+    schema_: Literal["eidolon/trace/1"] = SCHEMA
+    model: str
+    image: str
+    prompt: str
+    generated: bool
+    """Whether the model wrote the text now; else it was given."""
+    decoding: str | None
+    without: Without
+    objects: tuple[str, ...] | None
+    """What is in the picture, where that is known."""
+    judge: str
+    text: str
+    tokens: tuple[TracedToken, ...]
+    mentions: tuple[TracedMention, ...]
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        fields = self.model_dump(mode="json")
+        import json
+
+        return json.dumps({"schema": fields.pop("schema_"), **fields}, indent=1) + "\n"
+
+
+def trace(
+    model: "Model",
+    name: str,
+    request: Request,
+    judge: Judge,
+    *,
+    text: str | None = None,
+    objects: Collection[str] | None = None,
+    without: Without = "dropped",
+    image: str = "",
+) -> Trace:
+    """Read a text, or what the model answers, with the picture and without.
+
+    Raises:
+        UserError: a model without token probabilities, one that cannot be asked without its picture in this form,
+            an answer that is an error, and a text of no tokens.
+    """
+    from eidolon.models.pdm import read_dependency
+    from eidolon.models.teacher_forcing import check, leading_space
+    from eidolon.models.transformers_backend import TransformersModel
+
+    require_probabilities(model)
+    assert isinstance(model, TransformersModel)
+    check(model)
+    if text is None:
+        spelled = _answer(model, name, request)
+    else:
+        spelled = spell(model, text, leading_space(model, request))
+    if not spelled.tokens:
+        raise UserError(f"{'--text' if text is not None else f'--model {name}'}: the text to trace is empty")
+    (reading,) = read_dependency(model, [request], [spelled.tokens], form=without, top=TOP)
+    mentions = read_mentions(judge, request, spelled, objects)
+    return _assemble(
+        model, spelled, reading, mentions, name=name, request=request, judge=judge, generated=text is None,
+        objects=None if objects is None else tuple(sorted(objects)), without=without, image=image,
+    )  # fmt: skip
+
+
+def _answer(model: "TransformersModel", name: str, request: Request) -> Spelled:
+    with token_log() as tokens:
+        (response,) = model.generate([request])
+    if response.error is not None:
+        raise UserError(f"--model {name}: gave no answer to trace: {response.error}")
+    noted = tokens.get((request.sample_id, request.generation))
+    return from_tokens(model, noted) if noted is not None else spell(model, response.response or "")
+
+
+def _assemble(
+    model: "TransformersModel",
+    spelled: Spelled,
+    reading: "Reading",
+    mentions: Sequence[Mention],
+    *,
+    name: str,
+    request: Request,
+    judge: Judge,
+    generated: bool,
+    objects: tuple[str, ...] | None,
+    without: Without,
+    image: str,
+) -> Trace:
+    covered: dict[int, int] = {}
+    traced = []
+    for index, mention in enumerate(mentions):
+        of = [
+            token
+            for token, (start, end) in enumerate(zip((0, *spelled.ends), spelled.ends, strict=False))
+            if start < mention.end and end > mention.start
+        ]
+        for token in of:
+            covered.setdefault(token, index)
+        traced.append(
+            TracedMention(
+                category=mention.category,
+                text=mention.text,
+                verdict=mention.verdict,
+                token=of[0],
+                tokens=len(of),
+                seen=math.exp(sum(reading.seen[token] for token in of)),
+                blind=math.exp(sum(reading.blind[token] for token in of)),
+                pdm=reading.hellinger[of[0]],
+            )
+        )
+    kinds = kinds_of(spelled, mentions)
+    pieces = _pieces(spelled)
+
+    def alternatives(found: "Alternatives") -> tuple[Alternative, ...]:
+        return tuple(
+            Alternative(text=str(model.tokenizer.decode([token])), probability=likely)
+            for token, likely in found
+        )
+
+    return Trace(
+        model=name,
+        image=image,
+        prompt=request.prompt,
+        generated=generated,
+        decoding=request.decoding.signature() if generated else None,
+        without=without,
+        objects=objects,
+        judge=judge.signature(),
+        text=spelled.text,
+        tokens=tuple(
+            TracedToken(
+                text=pieces[i],
+                seen=math.exp(reading.seen[i]),
+                blind=math.exp(reading.blind[i]),
+                pdm=reading.hellinger[i],
+                kind=kinds[i],
+                mention=covered.get(i),
+                likely_seen=alternatives(reading.top_seen[i]),
+                likely_blind=alternatives(reading.top_blind[i]),
+                leaning=alternatives(reading.leaning[i]),
+            )
+            for i in range(len(reading.tokens))
+        ),
+        mentions=tuple(traced),
+    )
+
+
+def _pieces(spelled: Spelled) -> list[str]:
+    """Return the text of each token; joined they are the answer."""
+    starts = (0, *spelled.ends)
+    return [spelled.text[start:end] for start, end in zip(starts, spelled.ends, strict=False)]
+
+
+def shown(text: str) -> str:
+    """Return a token's text harmless and visible: its line breaks as ⏎, an empty one as ∅."""
+    return neutral(text.replace("\r\n", "⏎").replace("\n", "⏎"), keep="") or "∅"
+
+
+def quoted(alternative: Alternative) -> str:
+    """Return a token with its probability, as tables have it."""
+    return f"{shown(alternative.text.strip() or alternative.text)} {alternative.probability:.2f}"
+
+
+def other_than(found: Sequence[Alternative], said: str) -> Alternative | None:
+    """Return the first of the alternatives that is not what was said."""
+    return next((one for one in found if one.text.strip() != said.strip()), None)
+
+
+def moment(trace: Trace, mention: TracedMention) -> str:
+    """Return in a sentence what happened where a mention begins."""
+    token = trace.tokens[mention.token]
+    place = {
+        "hallucinated": ", which is not in the picture",
+        "grounded": ", which is in the picture",
+    }.get(mention.verdict or "", "")
+    said = f"Token {mention.token + 1} names “{shown(mention.text)}”{place}: "
+    said += f"probability {mention.seen:.2f} with the picture and {mention.blind:.2f} without, PDM {mention.pdm:.2f}."
+    instead = [
+        f"{label} “{shown(found.text.strip() or found.text)}” ({found.probability:.2f})"
+        for label, options in (
+            ("Next likeliest with the picture:", token.likely_seen),
+            ("likeliest without:", token.likely_blind),
+            ("what the picture speaks for:", token.leaning),
+        )
+        if (found := other_than(options, token.text) if label.startswith("Next") else options[0])
+    ]
+    return f"{said} {'; '.join(instead)}."
+
+
+def wrong(trace: Trace) -> list[TracedMention]:
+    """Return the mentions of what is not in the picture."""
+    return [mention for mention in trace.mentions if mention.verdict == "hallucinated"]
