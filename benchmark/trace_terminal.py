@@ -15,6 +15,10 @@ STYLES = {"grounded": "bold #05603a", "hallucinated": "bold underline #b00020"}
 PALE, DEEP = (236, 242, 250), (120, 170, 235)
 MOST_MOMENTS = 8
 """Sentences below the table."""
+CAPTION = (
+    "p: of the whole name; the rest is where it begins. runner-up: next likeliest with the picture; if blind: likeliest "
+    "without; by picture: what the picture speaks for."
+)
 
 
 def show(trace: Trace, console: Console) -> None:
@@ -29,6 +33,7 @@ def show(trace: Trace, console: Console) -> None:
     console.print(Panel(Group(_text(trace), Text(), _legend(trace)), box=box.ROUNDED, expand=True))
     if trace.mentions:
         console.print(_table(trace))
+        console.print(Text(CAPTION, style="dim"))
     for mention in wrong(trace)[:MOST_MOMENTS]:
         console.print(Text(f"▸ {moment(trace, mention)}"))
     if len(wrong(trace)) > MOST_MOMENTS:
@@ -75,8 +80,8 @@ def _table(trace: Trace) -> Table:
         table.add_column("verdict", no_wrap=True)
     for name in ("p with", "p without", "PDM"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("else, with", "likeliest without", "picture speaks for"):
-        table.add_column(name, overflow="fold")
+    for name in ("runner-up", "if blind", "by picture"):
+        table.add_column(name, no_wrap=True)
     for mention in trace.mentions:
         table.add_row(*_row(trace, mention), style="red" if mention.verdict == "hallucinated" else None)
     return table
