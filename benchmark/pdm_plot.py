@@ -102,7 +102,7 @@ def _fades(axes: "Axes", fits: list[Fade]) -> None:
     axes.set_yticks(range(len(fits)), ["\n".join(textwrap.wrap(label, 26)) for label in labels], fontsize=8)
     low, _ = axes.get_xlim()
     axes.set(
-        xlim=(max(low, -1.5), 1),
+        xlim=(max(low - 0.05, -1.5), 1),
         ylim=(len(fits) - 0.4, -0.6),
         xlabel="lost per 100 tokens (1 - e$^{-100λ}$)",
         title="Fading of the log-probability difference",
