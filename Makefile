@@ -27,14 +27,27 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
+# Some processors of transformers load only beside torchvision, whose builds on the registry want CUDA. The tests use
+# it in a process of its own, with those operators declared that it lacks here; nothing else sees it.
+VISION := $(VENV)/vision-only
+
+$(VISION): | $(BIN)/python
+	$(PIP) install -q --no-deps --target $@ 'torchvision==0.28.*'
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
 	@touch $@ $(VENV)/.installed
 
+# Only the tests of the vLLM backend need it.
+$(VENV)/.installed-vllm: constraints-vllm.txt | $(VENV)/.installed-dev
+	$(PIP) install -q --no-deps -r constraints-vllm.txt
+	@touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/eidolon run
 
-test: $(VENV)/.installed-dev
+test: export EIDOLON_WITH_VLLM = 1
+test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from eidolon.benchmark.response_cache import Called, ResponseCache, model_id, request_key
-from eidolon.models.base import Model, Request
+from eidolon.models.base import Decoding, Model, Request
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -67,10 +67,21 @@ class CachedModel:
             self._described = dict(describe()) if callable(describe) else {}
         return self._described
 
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Let the model itself say whether it can decode so; all can plainly, so that one need not be loaded."""
+        check = None if decoding.contrast is None else getattr(self.loaded(), "check_decoding", None)
+        if callable(check):
+            check(decoding)
+
     def usage(self) -> dict[str, int | float]:
         """Return what the requests to the model itself came to."""
         usage = getattr(self._inner, "usage", None)
         return usage() if callable(usage) else {}
+
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Ask the model, if it is loaded; to load it for that alone would cost more than it could save."""
+        find = getattr(self._inner, "find_batch_size", None)
+        return find(largest) if callable(find) else None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Yield one response a request: those that are kept, with the ids of now, then the model's."""

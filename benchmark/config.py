@@ -14,6 +14,7 @@ from eidolon.models.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.bootstrap import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 
+AUTO: Literal["auto"] = "auto"
 TASKS = ("describe", "probe")
 OF_TASK: dict[str, tuple[str, ...]] = {
     "describe": ("judge", "metrics", "generations"),
@@ -29,6 +30,14 @@ def _as_text(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
+
+
+def _as_batch_size(value: object) -> object:
+    """Read `auto`, or a number in words of the command line."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if number == AUTO or (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+        return number
+    raise ValueError(f"must be {AUTO} or a whole number above 0")
 
 
 Options = dict[str, Annotated[str, BeforeValidator(_as_text)]]
@@ -90,7 +99,8 @@ class RunConfig(Settings):
     decoding_options: Options = {}
     generations: int = Field(default=1, ge=1)
     """Responses a sample."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: Annotated[int | Literal["auto"], BeforeValidator(_as_batch_size)] = AUTO
+    """Requests that a model is handed at once; `auto`: as many as it says it can take, else what suits its backend."""
     judge: Annotated[JudgeSpec, BeforeValidator(_as_named)] = JudgeSpec()
     metrics: tuple[str, ...] = ()
     """None means those of `plugins.METRICS`."""
@@ -202,7 +212,8 @@ def _validate(fields: Mapping[str, Any], file: Path | None) -> RunConfig:
         if problem["type"] == "extra_forbidden":
             mend = did_you_mean(place[-1], [*_owner(place).model_fields])
             raise UserError(f"{where}: unknown field, with the value {found}{mend}") from None
-        message = problem["msg"][0].lower() + problem["msg"][1:]
+        message = problem["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
         raise UserError(f"{where}: {message}, found {found}") from None
 
 

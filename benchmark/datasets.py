@@ -7,6 +7,7 @@ packages add one with the entry-point group `eidolon.datasets`.
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -109,6 +110,17 @@ class SampleSource:
         unreadable one makes of it."""
         content, path = _parts(self._rows[sample.index]["image"])
         return pictures.read(path) if content is None else pictures.decode(content)
+
+    def pixels(self, sample: Sample) -> int:
+        """Return how many pixels a sample's image says it has, without decoding it; 0 where it says nothing."""
+        from PIL import Image
+
+        content, path = _parts(self._rows[sample.index]["image"])
+        try:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
+                return image.width * image.height
+        except Exception:  # whatever Pillow makes of it; the run will record it
+            return 0
 
     def signature(self) -> str:
         """Return name and hash as they stand in a score's signature."""

@@ -54,6 +54,9 @@ class Import:
     def prepare(self) -> None:
         """Do nothing: the file has been read."""
 
+    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> None:
+        """Leave it as it is."""
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Write the responses that are not there yet."""
         for batch in responses.batches:

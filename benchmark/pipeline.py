@@ -15,11 +15,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.answers.run import ANSWERS
 from eidolon.benchmark.cached_model import CachedModel, uncached
+from eidolon.benchmark.config import AUTO
 from eidolon.benchmark.crew import Alone, Crew, Keys
 from eidolon.benchmark.datasets import Sample, SampleSource
 from eidolon.benchmark.details import write_details
@@ -63,8 +65,12 @@ JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
+LARGEST_BATCH = 64
+"""Requests that a model which tries what fits is given to try."""
+UNREADABLE = "the image cannot be read"
 
 _log = logging.getLogger(__name__)
+_NUMBER = re.compile(r"\d+")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -80,6 +86,7 @@ class Run:
     keys: tuple[tuple[str, int], ...]
     """(sample id, generation) of every response, in order."""
     batch_size: int
+    """Of a new run; one that was begun keeps its own, whatever is found now."""
     judge: Judge
     metrics: tuple[Metric, ...]
     dataset: str
@@ -90,6 +97,8 @@ class Run:
     resamples: int
     probe: Probe | None = None
     """The questions, in the order of `keys`, where the responses are answers to some."""
+    finds_batch_size: bool = False
+    """Whether `batch_size` is only what to do where the producer has nothing better."""
     doctor: Diagnosis | None = None
     """What was found of the model before the run, where somebody asked."""
 
@@ -114,6 +123,10 @@ class Producer(Protocol):
         """Do whatever can fail by the user's mistake; called before a new folder is made."""
         ...
 
+    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
+        """Return how many of these responses a batch should have, None where it matters little. Once prepared."""
+        ...
+
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
         """Append the batches that are missing."""
         ...
@@ -127,13 +140,16 @@ def execute(run: Run, producer: Producer) -> Scores:
     """Bring a run to its end, from wherever it is. UserErrors before the folder exists leave none behind."""
     if check_folder(run.path, run.config) is None:
         producer.prepare()
+        if run.finds_batch_size:
+            run = replace(run, batch_size=producer.find_batch_size(run.keys) or run.batch_size)
     with open_run(run.path, _record(run)) as folder:
         write_once(
             folder.path / SAMPLES, lambda: "".join(row.model_dump_json() + "\n" for row in run.samples)
         )
         if run.probe:
             write_once(folder.path / QUESTIONS, run.probe.text)
-        responses = BatchFile(folder.path / RESPONSES, Response, run.keys, run.batch_size)
+        batch_size = folder.record.batches["size"]
+        responses = BatchFile(folder.path / RESPONSES, Response, run.keys, batch_size)
         if responses.batches or transient_failures(responses):
             producer.prepare()
             if responses.batches:
@@ -248,6 +264,23 @@ class Generation:
         if self._model is None:
             self.crew.prepare(self)
 
+    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
+        """Ask the model, if it can tell; it may ask for the largest requests to try."""
+        find = getattr(self._model, "find_batch_size", None)
+        return find(lambda: self._largest(keys)) if callable(find) else None
+
+    def _largest(self, keys: Sequence[tuple[str, int]]) -> list[Request]:
+        """Return the requests with the largest pictures, and with the longest prompts among equals, largest first."""
+        sizes = {
+            sample_id: (
+                self._source.pixels(self._asked[sample_id].sample),
+                len(self._asked[sample_id].prompt),
+            )
+            for sample_id, _ in keys
+        }
+        largest = nlargest(LARGEST_BATCH, keys, key=lambda key: sizes[key[0]])
+        return self._requests(largest)[0]
+
     def loaded(self) -> Model:
         """Return the model, for a look at it before the run."""
         self.prepare()
@@ -264,11 +297,15 @@ class Generation:
         folder.describe_session(self.crew.size, _said(model).get("threads"))
         folder.describe_model(describe_model(model))
         keys, used = responses.keys, dict(folder.record.usage or {})
+        found = folder.record.config.get("batch_size") == AUTO
+        what = f"{self._name}, batches of {responses.batch_size}" if found else self._name
         again = [*transient_failures(responses).values()]
         batches = [*again, *(keys[responses.span(batch)] for batch in responses.batches)]
-        with meter(self._name, len(keys), len(responses.records) - sum(map(len, again))) as progress:
+        with meter(what, len(keys), len(responses.records) - sum(map(len, again))) as progress:
             for number, answers in enumerate(self.crew.answers(self, batches)):
                 if number >= len(again):
+                    if not responses.records:
+                        _check_first(self._name, answers)
                     responses.append(answers)
                 elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
                     folder.forget(SCORES, JUDGEMENTS)
@@ -304,6 +341,12 @@ class Generation:
     def answer(self, keys: Keys) -> list[Response]:
         """Answer one batch in this process."""
         model = self._loaded()
+        requests, unreadable = self._requests(keys)
+        found = collect(self._name, requests, model.generate(requests)) if requests else {}
+        return [unreadable[key] if key in unreadable else found[key] for key in keys]
+
+    def _requests(self, keys: Keys) -> tuple[list[Request], dict[tuple[str, int], Response]]:
+        """Return the requests of a batch, and what becomes of those whose pictures cannot be read."""
         requests: list[Request] = []
         unreadable: dict[tuple[str, int], Response] = {}
         for sample_id, generation in keys:
@@ -319,7 +362,7 @@ class Generation:
                     generation=generation,
                     prompt=asked.prompt,
                     finish_reason="error",
-                    error=f"the image cannot be read: {_reason(error)}",
+                    error=f"{UNREADABLE}: {_reason(error)}",
                 )
             else:
                 seed = request_seed(self._decoding.seed, sample_id, generation)
@@ -327,8 +370,7 @@ class Generation:
                 requests.append(
                     Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
                 )
-        found = collect(self._name, requests, model.generate(requests)) if requests else {}
-        return [unreadable[key] if key in unreadable else found[key] for key in keys]
+        return requests, unreadable
 
     def _loaded(self) -> Model:
         assert self._model is not None
@@ -352,6 +394,19 @@ def transient_failures(responses: BatchFile[Response]) -> dict[int, list[tuple[s
 
 def _passes(response: Response) -> bool:
     return response.transient and response.error is not None
+
+
+def _check_first(name: str, answers: Sequence[Response]) -> None:
+    """Refuse a model that fails at every request of the first batch for one reason: it would at all the others.
+
+    Numbers in the reasons may differ (shapes, ids), and failures that pass are for later sessions.
+    """
+    asked = [answer for answer in answers if not (answer.error or "").startswith(UNREADABLE)]
+    reasons = {_NUMBER.sub("#", answer.error or "") for answer in asked}
+    if len(asked) > 1 and len(reasons) == 1 and all(a.error is not None and not a.transient for a in asked):
+        raise UserError(
+            f"model {name!r}: fails at every request of the first batch ({len(asked)}): {asked[0].error}"
+        )
 
 
 def _show(progress: Meter, answers: Sequence[Response]) -> None:

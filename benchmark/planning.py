@@ -13,7 +13,7 @@ from typing import Any
 
 from eidolon.benchmark.answers.pope import find_policies
 from eidolon.benchmark.cached_model import cached
-from eidolon.benchmark.config import ModelSpec, RunConfig
+from eidolon.benchmark.config import AUTO, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.pipeline import Asked, Generation, Run
@@ -39,6 +39,7 @@ from eidolon.models.registry import (
     deciding_options,
     identity,
     load_model,
+    preferred_batch,
     resolve,
 )
 from eidolon.models.response_lines import excerpt
@@ -114,6 +115,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
+        batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -142,7 +144,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             },
             samples=task.rows(),
             keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=config.batch_size,
+            batch_size=batch_size,
+            finds_batch_size=config.batch_size == AUTO,
             judge=task.judge,
             metrics=task.metrics,
             dataset=source.signature(),
@@ -152,7 +155,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
             resamples=config.resamples,
             probe=task.probe,
         )
-        check_folder(run.path, run.config)
+        if (record := check_folder(run.path, run.config)) is not None:
+            run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
         load: Callable[[], Model] = partial(load_model, reference, spec.options)
         if cache is not None:
             identify = partial(identity, reference, spec.options, cache.file_digest)
@@ -292,7 +296,12 @@ def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
         "samples": len(first.samples),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
-        "batches": -(-len(first.keys) // first.batch_size) * len(plan.runs),
+        "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
+        **(
+            {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
+            if first.finds_batch_size
+            else {}
+        ),
         "prompt": first.config["prompt"]["text"],
         "decoding": first.decoding,
         **estimate([run for run, _ in plan.runs], plan.out, rate),

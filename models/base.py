@@ -80,6 +80,14 @@ class Model(Protocol):
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]: ...
 
 
+class SizingModel(Model, Protocol):
+    """A model that can tell how many requests a batch should have, for runs whose batch size is `auto`."""
+
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Return it, or None where any will do; `largest` gives the run's largest requests, the largest first."""
+        ...
+
+
 class DescribedModel(Model, Protocol):
     """A model that also says what it is, for the run's provenance (a custom model need not)."""
 

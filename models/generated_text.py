@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eidolon.models.base import Request
+from eidolon.models.token_log import log_tokens
+from eidolon.scorers.types import FinishReason, Response
+
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 
@@ -66,3 +70,38 @@ def token_ends(tokenizer: Any, tokens: Sequence[int], text: str) -> tuple[int, .
     whole = "".join(pieces)
     # A stream keeps back the bytes of a last, unfinished character.
     return tuple(ends) if text.startswith(whole) else None
+
+
+def to_response(
+    request: Request,
+    row: Sequence[int],
+    *,
+    stops: Sequence[int],
+    tokenizer: Any,
+    prompt_tokens: int | None,
+    logprobs: Sequence[float] | None = None,
+) -> Response:
+    """Make the response of what a model generated: token ids, the stop token and padding after it included.
+
+    `stops` are the ids that end an answer; `logprobs`, where there are some, go with `row` one to one.
+    """
+    length = next((i for i, token in enumerate(row) if token in stops), None)
+    finish: FinishReason = "length" if length is None else "stop"
+    tokens = list(row[:length])
+    log_tokens(request, tokens)
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    ends = token_ends(tokenizer, tokens, text)
+    answer = split_reasoning(text)
+    return Response(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        response=answer.text,
+        generation=request.generation,
+        prompt=request.prompt,
+        reasoning=answer.reasoning,
+        finish_reason=finish,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=len(tokens) + (finish == "stop"),
+        token_ends=None if ends is None else answer.shift(ends),
+        token_logprobs=None if logprobs is None else tuple(logprobs[: len(tokens)]),
+    )

@@ -21,6 +21,7 @@ backends: "Registry[Callable[..., Model]]" = Registry(
     "eidolon.models",
     {
         "transformers": "eidolon.models.transformers_backend:TransformersModel",
+        "vllm": "eidolon.models.vllm_backend:VllmModel",
         "openai": "eidolon.models.openai_backend:OpenAIModel",
         "replay": "eidolon.models.replay:ReplayModel",
         "python": "eidolon.models.custom:CustomModel",
@@ -34,8 +35,15 @@ TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in",
 ONE_PROCESS = {
     "openai": "its server does the work, and -M concurrency=N asks it for more at once",
     "replay": "it only reads a file",
+    "vllm": "-M tensor_parallel_size=N lets N GPUs share it",
 }
-"""Backends that several processes would not make faster, and what to say to who wants them."""
+"""Backends that several processes would not make faster, or could not hold (vLLM makes process groups of its own), and
+what to say to who wants them."""
+
+DEFAULT_BATCH = 16
+BATCHES = {"vllm": 256}
+"""Requests that a backend is best handed at once, where that is not `DEFAULT_BATCH`: vLLM makes batches of its own
+of all that it has."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SAMPLED_BYTES = 1 << 20
@@ -77,7 +85,7 @@ def resolve(text: str) -> ModelReference:
         )
     if not target:
         raise UserError(f"--model {text!r}: nothing follows the backend; write {backend}/NAME")
-    if backend == "transformers":
+    if backend in ("transformers", "vllm"):
         target = resolve_checkpoint(f"--model {text!r}", target, shipped)
     elif backend == "replay" and not os.path.isfile(user_path(target)):
         raise UserError(f"--model {text!r}: no such file: {target}")
@@ -98,6 +106,11 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
         flag="-M",
         what=f"model backend {reference.backend!r}",
     )
+
+
+def preferred_batch(reference: ModelReference) -> int:
+    """Return how many requests to hand a model at once, where the user does not say."""
+    return BATCHES.get(reference.backend, DEFAULT_BATCH)
 
 
 def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, get_args
 
@@ -189,11 +190,18 @@ def _read_measures(row: Mapping[str, Any], failed: bool) -> dict[str, Any]:
     ends = row.get("token_ends")
     if isinstance(ends, list) and all(_is_count(end) for end in ends):
         found["token_ends"] = tuple(ends)
+    logprobs = row.get("token_logprobs")
+    if isinstance(logprobs, list) and all(_is_logprob(value) for value in logprobs):
+        found["token_logprobs"] = tuple(logprobs)
     return found
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_logprob(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -inf < value <= 0
 
 
 def _read_references(value: object, field: str, where: str) -> tuple[str, ...]:

@@ -1,30 +1,44 @@
 """Any image-text-to-text model of transformers, batched, with every generation setting explicit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from safetensors import SafetensorError
 
 from eidolon.models.base import Decoding, FileDigest, Request
 from eidolon.models.devices import choose_device, choose_dtype, device_identity
-from eidolon.models.generated_text import split_reasoning, token_ends
+from eidolon.models.generated_text import to_response
+from eidolon.models.generation_settings import neutral_settings, own_ids, replace_settings, set_aside
 from eidolon.models.identity import checkpoint_identity, versions
 from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.options import validate_options
+from eidolon.models.picture_size import fit_pixels
+from eidolon.models.recovery import answer_in_parts, is_device_lost, is_out_of_memory, largest_fitting
 from eidolon.models.sampling import RowwiseSampling
-from eidolon.models.token_log import log_tokens
+from eidolon.models.token_logprobs import TokenLogprobs
+from eidolon.models.weights import refuse_misfits
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import FinishReason, Response
+from eidolon.scorers.types import Response
 
-if TYPE_CHECKING:
-    from transformers import GenerationConfig
 
-KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-"""All that is taken over from a model's own generation_config."""
+def _from_json(value: object) -> object:
+    """Read a JSON object; leave other text to be checked as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+
+
+UNTRIED_DEVICES = ("cpu",)
+"""Where no batch size is tried out."""
+Place = int | str
 
 
 class Options(BaseModel):
@@ -44,6 +58,20 @@ class Options(BaseModel):
     """Let models think that can; the thinking block is kept apart from the answer."""
     system: str | None = None
     """A system message."""
+    max_pixels: int | None = Field(default=None, ge=1)
+    """Of a picture, before the model's processor sees it; larger ones are made smaller, of the same shape."""
+    logprobs: bool = False
+    """Record the log-probability of every generated token."""
+    device_map: Annotated[
+        Literal["auto", "balanced", "balanced_low_0", "sequential"] | dict[str, Place] | None,
+        BeforeValidator(_from_json),
+    ] = None
+    """Spread a model that is too large for one device, as accelerate has it: by a rule, or by a JSON object that
+    says for each module a device, `cpu` or `disk`. Takes the place of `device`."""
+    max_memory: Annotated[dict[str, Place] | None, BeforeValidator(_from_json)] = None
+    """With `device_map`: a JSON object of what each device may hold, `{"0": "20GiB", "cpu": "60GiB"}`."""
+    offload_folder: str | None = None
+    """With `device_map`: where weights go that are mapped to `disk`."""
 
 
 class TransformersModel:
@@ -57,16 +85,21 @@ class TransformersModel:
         """
         self._name = name_or_path
         self.options = validate_options(Options, options)
+        _check_placing(self.options)
         self.device = choose_device(self.options.device, "-M")
         self.dtype = choose_dtype(self.options.dtype, self.device)
         self.processor, self.model = self._load()
         self._tokenizer = getattr(self.processor, "tokenizer", self.processor)
-        self._tokenizer.padding_side = "left"
+        # A decoder goes on after the last column, so padding stands before the prompt; an encoder counts positions
+        # from the first, so that there it stands behind. (A decoder's are counted from the attention mask.)
+        self._encodes = any(getattr(config, "is_encoder_decoder", False) for config in self._configs())
+        self._tokenizer.padding_side = "right" if self._encodes else "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._ids = self._generation_ids()
-        # Whatever else the checkpoint's own generation_config says must not reach a result.
-        self.model.generation_config = self._generation_config(Decoding().max_new_tokens)
+        self.set_aside = set_aside(self.model)
+        replace_settings(self.model, neutral_settings(Decoding().max_new_tokens, self._ids))
+        self._counts: Counter[str] = Counter()
         template = getattr(self.processor, "chat_template", None)
         self._has_template = bool(template)
         # Only a template that knows the switch may be given it; the others pass it on to the tokenizer.
@@ -96,11 +129,11 @@ class TransformersModel:
         return self._ids["pad_token_id"] or 0
 
     def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
-        """Return what the model is called with for a batch, on its device, padded on the left.
+        """Return what the model is called with for a batch, on its device, padded (a decoder's on the left).
 
         Without `pictures` the same is rendered as if the requests had none.
         """
-        return self._inputs(requests, pictures)
+        return self._inputs(requests) if pictures else self._text_inputs(requests)
 
     def check_decoding(self, decoding: Decoding) -> None:
         """Raise a UserError for a decoding that the model's architecture cannot have."""
@@ -129,42 +162,66 @@ class TransformersModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        verbosity = logging.get_verbosity()
-        # What it would warn of, weights that do not fit, is an error below.
-        logging.set_verbosity_error()
         common = {"revision": self.options.revision, "trust_remote_code": self.options.trust_remote_code}
-        extra = {"attn_implementation": self.options.attention} if self.options.attention else {}
+        extra: dict[str, Any] = (
+            {"attn_implementation": self.options.attention} if self.options.attention else {}
+        )
+        extra |= self._placing()
         try:
-            processor = AutoProcessor.from_pretrained(self._name, **common)
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                self._name,
-                dtype=self.dtype,
-                use_safetensors=True,
-                output_loading_info=True,
-                **common,
-                **extra,
-            )
-        except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+            with _quiet():  # what it would warn of, weights that do not fit, is an error below
+                processor = AutoProcessor.from_pretrained(self._name, **common)
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                    self._name,
+                    dtype=self.dtype,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **common,
+                    **extra,
+                )
+        except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
             # transformers reports a wrong checkpoint in any of these; its words say which file or package.
             raise UserError(
                 f"--model transformers/{self._name}: cannot be loaded as an image-text-to-text model: "
                 f"{' '.join(str(error).split())[:400]}"
             ) from error
-        finally:
-            logging.set_verbosity(verbosity)
         model, info = loaded
-        misfits = {
-            "lacks weights": info["missing_keys"],
-            "holds weights of another shape": info["mismatched_keys"],
-        }
-        for what, keys in misfits.items():
-            if keys:
-                raise UserError(
-                    f"--model transformers/{self._name}: {what} that {type(model).__name__} wants: "
-                    f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
-                )
+        refuse_misfits(f"--model transformers/{self._name}", model, info)
         self.unused_weights = len(info["unexpected_keys"])
-        return processor, model.to(self.device).eval()
+        if not self.options.device_map:
+            model = self._move(model)
+        elif model.device.type != "meta":  # which the weights on the disk are
+            self.device = model.device
+        return processor, model.eval()
+
+    def _move(self, model: Any) -> Any:
+        try:
+            return model.to(self.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"--model transformers/{self._name}: does not fit into the memory of {self.device} as "
+                f"{self.dtype}; give -M device_map=auto, or a narrower -M dtype"
+            ) from error
+
+    def _configs(self) -> tuple[Any, Any]:
+        return self.model.config, self.model.config.get_text_config()
+
+    def _placing(self) -> dict[str, Any]:
+        """Return what `from_pretrained` is told of places; torch's devices have numbers, JSON's names are text."""
+        if not self.options.device_map:
+            return {}
+        named = {
+            "device_map": self.options.device_map,
+            "max_memory": {
+                int(place) if place.isdigit() else place: size
+                for place, size in (self.options.max_memory or {}).items()
+            },
+            "offload_folder": self.options.offload_folder,
+        }
+        return {name: value for name, value in named.items() if value}
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the responses beside the requests."""
@@ -181,81 +238,134 @@ class TransformersModel:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             # Which of several GPUs it was is nothing that a run with another number of processes could repeat.
             "device": self.device.type if self.options.device == "auto" else str(self.device),
+            "device_map": self.options.device_map,
             "dtype": str(self.dtype).removeprefix("torch."),
             "attention": getattr(config, "_attn_implementation", None),
             "chat_template": self._has_template,
+            "processor": type(self.processor).__name__,
+            "max_pixels": self.options.max_pixels,
+            "settings_set_aside": self.set_aside,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
 
+    def usage(self) -> dict[str, int | float]:
+        """Return how often a batch had to be taken apart, and why; nothing where none had to be."""
+        return dict(self._counts)
+
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Return how many requests fit the device's memory at once: all of `largest`, or half, a quarter, … of them.
+
+        Each size is tried with the largest requests, and with answers as long as the run allows, since the cache
+        grows with them. None on a CPU, where memory seldom is what bounds a batch, and where it does, trying would
+        end in swapping or in the kernel's killing the process.
+        """
+        if self.device.type in UNTRIED_DEVICES or not (requests := largest()):
+            return None
+
+        def attempt(size: int) -> None:
+            self._run(requests[:size], min_new_tokens=requests[0].decoding.max_new_tokens)
+
+        try:
+            return largest_fitting(attempt, len(requests))
+        except Exception as error:
+            if isinstance(error, UserError) or is_device_lost(error):
+                raise
+            return None  # some request fails by itself; the run will say which
+
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
-        """Answer one batch; the requests of a batch share one decoding, but for the seed."""
+        """Answer one batch; the requests of a batch share one decoding, but for the seed.
+
+        A batch that does not fit, or in which a request makes the model or its processor fail, is answered in parts.
+        """
         decoding = requests[0].decoding
-        seeds = [request.decoding.seed for request in requests]
         if any(replace(request.decoding, seed=decoding.seed) != decoding for request in requests):
             raise ValueError("the requests of a batch must share one decoding, but for the seed")
+        return answer_in_parts(self._answer, requests, self._counts)
+
+    def _answer(self, requests: Sequence[Request]) -> list[Response]:
+        rows, prompt_tokens, logprobs = self._run(requests)
+        return [
+            to_response(
+                request,
+                row,
+                stops=self._ids["eos_token_id"],
+                tokenizer=self._tokenizer,
+                prompt_tokens=asked,
+                logprobs=logs,
+            )
+            for request, row, asked, logs in zip(requests, rows, prompt_tokens, logprobs, strict=True)
+        ]
+
+    def _run(
+        self, requests: Sequence[Request], **settings: Any
+    ) -> tuple[list[list[int]], list[int], list[list[float]] | list[None]]:
+        """Return for each request the new tokens, the number of tokens it was asked in, and log-probabilities."""
+        decoding = requests[0].decoding
         inputs = self._inputs(requests)
-        width = inputs["input_ids"].shape[1]
-        sampling = [RowwiseSampling(seeds, decoding.temperature, decoding.top_p)] if decoding.sampled else []
+        processors: list[Any] = []
+        gathered = TokenLogprobs() if self.options.logprobs else None
+        if gathered is not None:
+            processors.append(gathered)
+        processors += contrasting(self, requests)
+        if decoding.sampled:
+            seeds = [request.decoding.seed for request in requests]
+            processors.append(RowwiseSampling(seeds, decoding.temperature, decoding.top_p))
         with torch.inference_mode():
             sequences = self.model.generate(
                 **inputs,
-                generation_config=self._generation_config(decoding.max_new_tokens),
-                logits_processor=[*contrasting(self, requests), *sampling],
+                generation_config=neutral_settings(decoding.max_new_tokens, self._ids, **settings),
+                logits_processor=processors,
             )
-        # Encoder-decoder models return the answer alone, after a start token.
-        skip = 1 if getattr(self.model.config, "is_encoder_decoder", False) else width
-        prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
-        for request, row, asked in zip(requests, sequences[:, skip:].tolist(), prompt_tokens, strict=True):
-            yield self._response(request, row, asked)
+        new = sequences[:, self._answer_start(inputs["input_ids"], sequences) :].tolist()
+        logprobs = [None] * len(requests) if gathered is None else gathered.finish(sequences)
+        return new, inputs["attention_mask"].sum(dim=1).tolist(), logprobs
 
-    def _response(self, request: Request, row: list[int], prompt_tokens: int) -> Response:
-        stops = self._ids["eos_token_id"]
-        length = next((i for i, token in enumerate(row) if token in stops), None)
-        finish: FinishReason = "length" if length is None else "stop"
-        tokens = row[:length]
-        log_tokens(request, tokens)
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        ends = token_ends(self._tokenizer, tokens, text)
-        answer = split_reasoning(text)
-        return Response(
-            sample_id=request.sample_id,
-            image_id=request.image_id,
-            response=answer.text,
-            generation=request.generation,
-            prompt=request.prompt,
-            reasoning=answer.reasoning,
-            finish_reason=finish,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=len(tokens) + (finish == "stop"),
-            token_ends=None if ends is None else answer.shift(ends),
-        )
+    def _answer_start(self, prompts: torch.Tensor, sequences: torch.Tensor) -> int:
+        """Return the column at which answers begin: after the prompt, unless the model returns the answer alone.
 
-    def _inputs(self, requests: Sequence[Request], pictures: bool = True) -> Any:
-        prompts = [request.prompt for request in requests]
+        Encoder-decoder models do, after a start token.
+        """
+        width = prompts.shape[1]
+        if torch.equal(sequences[:, :width], prompts.to(sequences.device)):
+            return width
+        return int(self._encodes)
+
+    def _inputs(self, requests: Sequence[Request]) -> Any:
+        requests = [replace(r, image=fit_pixels(r.image, self.options.max_pixels)) for r in requests]
         if self._has_template:
-            inputs = self.processor.apply_chat_template(
-                [self._messages(request, pictures) for request in requests],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True},
-                **self._template_options,
-            )
-        elif pictures:
-            inputs = self._plain_inputs(prompts, [request.image for request in requests])
+            inputs = self._render([self._messages(request) for request in requests])
         else:
+            prompts = [request.prompt for request in requests]
+            inputs = self._plain_inputs(prompts, [request.image for request in requests])
+        return inputs.to(self.device, self.dtype)
+
+    def _text_inputs(self, requests: Sequence[Request]) -> Any:
+        if self._has_template:
+            inputs = self._render([self._messages(request, picture=False) for request in requests])
+        else:
+            prompts = [request.prompt for request in requests]
             inputs = self._tokenizer(prompts, padding=True, return_tensors="pt")
-        # A tokenizer's own output has no dtype to change.
-        return inputs.to(self.device, self.dtype) if pictures else inputs.to(self.device)
+        return inputs.to(self.device)
+
+    def _render(self, conversations: list[list[dict[str, Any]]]) -> Any:
+        return self.processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **self._template_options,
+        )
 
     def _plain_inputs(self, prompts: Sequence[str], images: Sequence[Image.Image]) -> Any:
         texts = [f"{self._image_marker}{prompt}" for prompt in prompts]
-        return self.processor(
-            text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
-        )
+        with _quiet():  # PaliGemma's processor says at each call that it puts the image tokens in itself
+            return self.processor(
+                text=texts, images=[[image] for image in images], padding=True, return_tensors="pt"
+            )
 
     def _messages(self, request: Request, picture: bool = True) -> list[dict[str, Any]]:
         image = [{"type": "image", "image": request.image}] if picture else []
@@ -282,23 +392,32 @@ class TransformersModel:
         return "" if image_id is None or bool((ids == image_id).any()) else f"{token}\n"
 
     def _generation_ids(self) -> dict[str, Any]:
-        own = self.model.generation_config
-        ids = {name: getattr(own, name, None) for name in KEPT_IDS}
+        ids = own_ids(self.model)
         eos = ids["eos_token_id"] if ids["eos_token_id"] is not None else self._tokenizer.eos_token_id
         ids["eos_token_id"] = [] if eos is None else list(eos) if isinstance(eos, (list, tuple)) else [eos]
         if ids["pad_token_id"] is None:
             ids["pad_token_id"] = self._tokenizer.pad_token_id
         return ids
 
-    def _generation_config(self, max_new_tokens: int) -> "GenerationConfig":
-        """Return settings of greedy search: where a run samples, `RowwiseSampling` leaves it one token a row."""
-        from transformers import GenerationConfig
 
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
-            use_cache=True,
-            **{name: value for name, value in self._ids.items() if value not in (None, [])},
+def _check_placing(options: Options) -> None:
+    if options.device_map and options.device != "auto":
+        raise UserError(
+            f"-M device={options.device}: -M device_map says where the model goes; give one of them"
         )
+    for name in ("max_memory", "offload_folder"):
+        if getattr(options, name) is not None and not options.device_map:
+            raise UserError(f"-M {name}={getattr(options, name)}: goes with -M device_map only")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let transformers say nothing but errors."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

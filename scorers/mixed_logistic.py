@@ -99,6 +99,8 @@ def fit_mixed_logistic(
         scores = _sum_by(scores, np.asarray(inference_clusters)[order][problem.starts])
     many = len(scores) / max(len(scores) - 1, 1)
     robust = model @ (many * scores.T @ scores) @ model
+    if not (np.isfinite(robust).all() and (np.diag(model) > 0).all() and (np.diag(robust) >= 0).all()):
+        raise NotEstimableError("the likelihood is too flat at its maximum")
     back = _back(scale, shift)
     return MixedLogisticFit(
         names=names,

@@ -46,16 +46,21 @@ class Response(Record):
     completion_tokens: int | None = None
     token_ends: tuple[int, ...] | None = None
     """For each generated token, the character offset in `response` at which its text ends."""
+    token_logprobs: tuple[float, ...] | None = None
+    """For each of the same tokens, the natural logarithm of its probability under the model as it is: at temperature
+    1, before any nucleus cut. Where the backend was asked for it; else absent from the file."""
     error: str | None = None
     transient: bool = False
     """Of an error: it passes, so that a resumed run asks again, for this response alone. Only what answers each
     request by itself may say so. Absent from the file where it is false."""
 
     @model_serializer(mode="wrap")
-    def _without_lasting(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_seldom(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
         if not self.transient:
             fields.pop("transient", None)
+        if self.token_logprobs is None:
+            fields.pop("token_logprobs", None)
         return fields
 
 

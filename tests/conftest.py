@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,6 +43,7 @@ def cache_folder(_own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
+VLLM_VARIABLE = "EIDOLON_WITH_VLLM"
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,12 @@ def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (folder / name).mkdir()
         save_t5(folder / name, width=width, seed=seed)
     return {name: folder / name for name in sizes}
+
+
+@pytest.fixture(scope="session")
+def with_vllm() -> None:
+    """Skip where vLLM is not installed; fail where the environment says that it is to be tested."""
+    if find_spec("vllm") is None:
+        if os.environ.get(VLLM_VARIABLE):
+            pytest.fail(f"{VLLM_VARIABLE} is set, but vllm is not installed")
+        pytest.skip(f"vllm is not installed, and {VLLM_VARIABLE} is not set")

@@ -108,7 +108,14 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="An option of the decoding; repeatable."),
     ] = None,
     generations: Annotated[int | None, typer.Option(help="Responses a sample. Default: 1.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Requests a batch. Default: 16.")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Requests a batch, or auto: what fits the model's device, 16 where memory is no matter, "
+            "with vLLM 256. Default: auto.",
+        ),
+    ] = None,
     resamples: Annotated[int | None, typer.Option(help="Of the bootstrap. Default: 2000.")] = None,
     processes: Annotated[
         int | None,

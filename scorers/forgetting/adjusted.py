@@ -29,6 +29,8 @@ from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, 
 POSITION = "position"
 PER = 100
 """Words (or tokens) that the odds ratio is for."""
+LEAST_OUTCOMES = 20
+"""Hallucinated first mentions, and others, below which nothing is fitted with as many covariates as there are."""
 MAX_LOG_ODDS = 20.0
 """An estimate with its standard error beyond this says nothing: odds of half a billion."""
 POWER = 0.8
@@ -94,6 +96,11 @@ def fit_position(
         raise NotEstimableError("there are no first mentions with a true object still unnamed")
     if np.isnan(position).any():
         raise NotEstimableError(f"not every mention has a position in {unit}s")
+    wrong = int(kept.hallucinated.sum())
+    if min(wrong, len(kept) - wrong) < LEAST_OUTCOMES:
+        raise NotEstimableError(
+            f"{wrong} of {len(kept)} first mentions are hallucinated; it takes {LEAST_OUTCOMES} of either kind"
+        )
     fit = fit_mixed_logistic(
         {POSITION: position, **{name: column[free] for name, column in columns.items()}},
         kept.hallucinated,

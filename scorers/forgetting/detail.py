@@ -10,10 +10,11 @@ from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
 from eidolon.scorers.forgetting.adjusted import PER, AdjustedOddsRatio, covariates, fit_position
 from eidolon.scorers.forgetting.curves import Curve, curves
 from eidolon.scorers.forgetting.events import Events, Mentions, read_events
+from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
 from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.mixed_logistic import NotEstimableError
-from eidolon.scorers.types import Record
+from eidolon.scorers.types import Judge, Record
 
 SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
 FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)
@@ -72,6 +73,8 @@ class ForgettingDetail(Record):
     """The one in `scores.json`."""
     sensitivity: tuple[Fit, ...]
     """The same question asked otherwise; which of them are biased, and how, `docs/forgetting.md` says."""
+    judge_position: JudgePosition | None = None
+    """Whether the judge reads a sentence alike wherever it stands."""
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -79,9 +82,17 @@ class ForgettingDetail(Record):
 
 
 def forgetting_detail(
-    samples: Sequence[JudgedSample], *, signature: str, seed: int = 0, resamples: int = RESAMPLES
+    samples: Sequence[JudgedSample],
+    *,
+    signature: str,
+    judge: Judge | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> ForgettingDetail:
-    """Compute everything from judged samples; intervals are cluster bootstraps, those of fits robust over images."""
+    """Compute everything from judged samples; intervals are cluster bootstraps, those of fits robust over images.
+
+    With the judge, it is also asked whether it reads a sentence alike wherever that stands.
+    """
     events = read_events(samples)
     first = events.mentions.select(events.mentions.first)
     main = covariates(events.responses, first)
@@ -119,6 +130,7 @@ def forgetting_detail(
             for words in FIXED_LENGTHS
             if (events.responses.words >= words).any()
         ),
+        judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
         adjusted=_fit("adjusted", events, first, main, "word"),
         sensitivity=tuple(
             _fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)

@@ -19,6 +19,7 @@ from eidolon.scorers.forgetting.subsets import (
 )
 from eidolon.scorers.metric import Fitted, FloatArray, JudgedSample, Quantity, ratio
 from eidolon.scorers.mixed_logistic import NotEstimableError
+from eidolon.scorers.types import Judge
 
 EARLY = (0, 20)
 LATE = (60, math.inf)
@@ -82,6 +83,10 @@ class Forgetting:
         "prior_late",
     )  # fmt: skip
 
+    def __init__(self, judge: Judge | None = None) -> None:
+        """Take the judge whose readings are counted, to see whether it reads early and late sentences alike."""
+        self._judge = judge
+
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 18)."""
         events = read_events(samples)
@@ -138,7 +143,9 @@ class Forgetting:
         self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
     ) -> ForgettingDetail:
         """Return the curves, the controls and the other fits."""
-        return forgetting_detail(samples, signature=signature, seed=seed, resamples=resamples)
+        return forgetting_detail(
+            samples, judge=self._judge, signature=signature, seed=seed, resamples=resamples
+        )
 
 
 def windows(subset: Subset) -> tuple[tuple[float, float], tuple[float, float]]:

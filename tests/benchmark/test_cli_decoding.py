@@ -4,17 +4,21 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from eidolon.benchmark.config import load_config
+from eidolon.benchmark.response_cache import request_key
+from eidolon.models.base import Decoding, Request
+from eidolon.models.contrast import M3ID, Contrastive
 from eidolon.scorers.errors import UserError
 from tests.benchmark.conftest import Cli, read_lines
 
 SCENES = ("--model", "scenes-small", "--limit", "4", "--max-new-tokens", "40", "--resamples", "10")
-M3ID = ("--decoding", "m3id", "--decoding-option", "alpha=0.9", "--decoding-option", "lambda=0.1")
+STEERED = ("--decoding", "m3id", "--decoding-option", "alpha=0.9", "--decoding-option", "lambda=0.1")
 
 
 def test_a_run_records_its_decoding_and_compares_with_another(cli: Cli, tmp_path: Path) -> None:
-    result = cli("run", *SCENES, *M3ID, "--out", tmp_path / "steered")
+    result = cli("run", *SCENES, *STEERED, "--out", tmp_path / "steered")
     assert result.code == 0, result.err
     assert cli("run", *SCENES, "--out", tmp_path / "plain").code == 0
     steered, plain = tmp_path / "steered" / "scenes-small", tmp_path / "plain" / "scenes-small"
@@ -43,7 +47,11 @@ def test_a_run_records_its_decoding_and_compares_with_another(cli: Cli, tmp_path
 
 @pytest.mark.parametrize(
     ("model", "backend"),
-    [("openai/some@http://127.0.0.1:9/v1", "openai"), ("python/json:JSONDecoder", "python")],
+    [
+        ("openai/some@http://127.0.0.1:9/v1", "openai"),
+        ("python/json:JSONDecoder", "python"),
+        ("vllm/scenes-small", "vllm"),
+    ],
 )
 def test_other_backends_refuse(cli: Cli, model: str, backend: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -93,6 +101,13 @@ def test_a_model_that_cannot_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
     assert result.code == 2
     assert "--decoding m3id: without=zeroed: pictures do not enter" in result.err
     assert not (tmp_path / "out" / "llava").exists()
+
+
+def test_the_cache_tells_decodings_apart() -> None:
+    picture = Image.new("RGB", (8, 8))
+    contrasts = (None, M3ID(), M3ID(gate=False), Contrastive(), Contrastive(weight=0.5))
+    asked = [Request("0", 0, picture, "What?", decoding=Decoding(contrast=one)) for one in contrasts]
+    assert len({request_key("model", request) for request in asked}) == len(contrasts)
 
 
 def test_a_file_may_say_it_and_flags_win(tmp_path: Path) -> None:

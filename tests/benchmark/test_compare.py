@@ -37,9 +37,9 @@ def judged(cli: Cli, folder: Path, name: str, texts: dict[int, str], *options: o
     responses = write_lines(folder / f"{name}.jsonl", rows)
     objects = write_lines(folder / "objects.jsonl", MORE)
     out = folder / name
-    result = cli(
-        "score", "--responses", responses, "--objects", objects, "--out", out, "--max-unscored", 1, *options
-    )
+    metric = () if {"--metric", "--judge"} & {*map(str, options)} else ("--metric", "chair,objects")
+    given = ("--objects", objects, "--out", out, "--max-unscored", 1, *metric, *options)
+    result = cli("score", "--responses", responses, *given)
     assert result.code == 0, result.err
     return out
 

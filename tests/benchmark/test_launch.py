@@ -86,6 +86,7 @@ def test_the_exit_code_is_that_of_who_failed(
     [
         ("replay/{file}", "--processes 2: --model replay/"),
         ("openai/m@http://127.0.0.1:1/v1", "-M concurrency=N asks it for more at once"),
+        ("vllm/scenes-small", "-M tensor_parallel_size=N lets N GPUs share it"),
     ],
 )
 def test_models_that_need_no_processes_refuse_them(model: str, told: str, cli: Cli, replay_file: str) -> None:

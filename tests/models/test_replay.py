@@ -109,3 +109,16 @@ def test_never_downloads_when_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
         resolve("transformers/nobody/no-such-model")
+
+
+def test_log_probabilities_are_taken_over_where_they_can_be_some(tmp_path: Path) -> None:
+    given = {"a": [-0.5, 0, -3], "b": [0.5], "c": "high", "d": [float("-inf")], "e": None}
+    rows = [
+        {"sample_id": name, "image_id": 1, "response": "A cat.", "token_logprobs": value}
+        for name, value in given.items()
+    ]
+    model = load_model(replay(tmp_path / "r.jsonl", rows))
+    found = list(model.generate([request(name, 1) for name in given]))
+    assert [response.token_logprobs for response in found] == [(-0.5, 0.0, -3.0), None, None, None, None]
+    written = [json.loads(response.model_dump_json()) for response in found]
+    assert ["token_logprobs" in row for row in written] == [True, False, False, False, False]

@@ -166,3 +166,52 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) ->
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="lacks weights"):
         TransformersModel(str(checkpoint))
+
+
+def test_larger_pictures_are_made_smaller(tmp_path: Path) -> None:
+    """The answer to a large picture is that to the picture made smaller beforehand; a small one stays."""
+    limited = TransformersModel(str(CHECKPOINT), max_pixels="2500")
+    assert limited.describe()["max_pixels"] == 2500
+    unlimited = TransformersModel(str(CHECKPOINT))
+    asked = requests(2, Decoding(max_new_tokens=12))
+    smaller = [replace(r, image=r.image.resize((50, 50), Image.Resampling.LANCZOS)) for r in asked]
+    assert asked[0].image.size > (50, 50)
+    seen = [limited._inputs([r])["pixel_values"] for r in (asked[0], smaller[0])]
+    assert seen[0].equal(seen[1])
+    assert not seen[0].equal(unlimited._inputs([asked[0]])["pixel_values"])
+    assert answer(limited, asked, 2) == answer(unlimited, smaller, 2)
+
+
+def test_a_model_may_be_spread_over_devices(model: TransformersModel, tmp_path: Path) -> None:
+    """Here: all on the CPU but one layer, which is fetched from the disk whenever it is its turn."""
+    text = {f"model.text_model.{part}": "cpu" for part in ("embed_tokens", "layers.0", "layers.2", "norm")}
+    parts = {
+        "model.vision_model": "cpu",
+        "model.connector": "cpu",
+        **text,
+        "model.text_model.rotary_emb": "cpu",
+        "model.text_model.layers.1": "disk",
+        "lm_head": "cpu",
+    }
+    spread = TransformersModel(
+        str(CHECKPOINT), device_map=json.dumps(parts), offload_folder=str(tmp_path / "weights")
+    )
+    assert spread.describe()["device_map"] == parts
+    assert {str(place) for place in spread.model.hf_device_map.values()} == {"cpu", "disk"}
+    asked = requests(3, Decoding(max_new_tokens=12))
+    assert answer(spread, asked, 3) == answer(model, asked, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"device_map": "everywhere"}, "-M device_map=everywhere"),
+        ({"device_map": "{broken"}, "-M device_map={broken: .*not JSON"),
+        ({"device_map": "auto", "device": "cpu"}, "-M device=cpu: .*device_map"),
+        ({"max_memory": '{"cpu": "1GiB"}'}, "-M max_memory=.*device_map"),
+        ({"max_pixels": "0"}, "-M max_pixels=0"),
+    ],
+)
+def test_wrong_places_are_the_users(options: dict[str, str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        TransformersModel(str(CHECKPOINT), **options)

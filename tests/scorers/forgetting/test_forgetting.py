@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eidolon.scorers.forgetting.curves import curve
 from eidolon.scorers.forgetting.detail import forgetting_detail
 from eidolon.scorers.forgetting.events import read_events
+from eidolon.scorers.forgetting.judge_position import judge_position
 from eidolon.scorers.forgetting.metric import Forgetting
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, SUBSETS
 from eidolon.scorers.metric import JudgedSample
@@ -225,7 +226,10 @@ def test_scores_carry_the_fitted_numbers_or_their_reason() -> None:
         "forgetting"
     ]
     assert one["adjusted_odds_ratio_per_100_words"].value is None
-    assert one["adjusted_odds_ratio_per_100_words"].reason == "all outcomes are the same"
+    assert (
+        one["adjusted_odds_ratio_per_100_words"].reason
+        == "0 of 1 first mentions are hallucinated; it takes 20 of either kind"
+    )
     none = score([], [Forgetting()], signature="s", resamples=10).metrics["forgetting"]
     assert {value.reason for value in none.quantities().values()} == {"no scored responses"}
 
@@ -250,3 +254,40 @@ def test_the_detail_is_json_and_says_what_it_could_not_do() -> None:
     fixed = detail.fixed_sets[1]
     assert (fixed.responses, fixed.early, fixed.late) == (12, 0.0, None)
     assert detail.sensitivity[-1].reason == "not every mention has a position in tokens"
+
+
+class Forgetful:
+    """Reads categories in the first 25 characters only."""
+
+    name = "forgetful"
+    vocabulary = CATEGORIES
+
+    def __init__(self, reach: int) -> None:
+        self.reach = reach
+
+    def signature(self) -> str:
+        return "forgetful"
+
+    def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
+        for response in responses:
+            text = response.response or ""
+            found = [
+                Mention(category=c, text=c, start=text.index(c), end=text.index(c) + 3, word=0)
+                for c in CATEGORIES
+                if c in text and text.index(c) < self.reach
+            ]
+            yield Judgement(sample_id=response.sample_id, image_id=response.image_id, mentions=tuple(found))
+
+
+def test_a_judge_that_reads_the_beginning_only_is_found_out() -> None:
+    words = "There is nothing at all. Here we see one cat. There is nothing more to see."
+    samples = [sample(i, words, ["cat"]) for i in range(70)]
+    fair = judge_position(Forgetful(10_000), samples)
+    assert fair.sentences == 60
+    assert fair.categories == {"alone": 1.0, "first": 1.0, "last": 1.0}
+    assert fair.same == {"first as alone": 1.0, "last as first": 1.0}
+    biased = judge_position(Forgetful(25), samples)
+    assert biased.categories == {"alone": 1.0, "first": 1.0, "last": 0.0}
+    assert biased.same == {"first as alone": 1.0, "last as first": 0.0}
+    none = judge_position(Forgetful(25), [sample(0, "One dog.", ["dog"])])
+    assert (none.sentences, none.categories["last"]) == (0, None)

@@ -1,0 +1,114 @@
+"""What becomes of a batch that a model could not answer as a whole: its parts are tried, down to single requests."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+from eidolon.models.base import Request
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.types import Response
+
+OOM_SPLITS, OOM_ALONE, TAKEN_APART = "oom_splits", "oom_alone", "batches_taken_apart"
+"""What is counted, under the names that `run.json` has under `usage`."""
+NO_ROOM = "out of memory, though asked alone; try a smaller -M max_pixels or -M dtype=bfloat16"
+"""The reason of an unanswered request. What torch says holds byte counts, and differs from run to run."""
+
+_REASON_CHARACTERS = 300
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_LOST = re.compile(r"\b(CUDA|HIP|XPU|CUDNN|CUBLAS)\w* error|device-side assert|illegal memory access", re.I)
+
+Answer = Callable[[Sequence[Request]], Sequence[Response]]
+
+
+def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter[str]) -> Iterator[Response]:
+    """Answer a batch whatever happens to it.
+
+    Out of memory, it is asked again in halves; after any other exception, which may be one request's fault, request
+    by request. A single request that fails comes back with its reason: for lack of memory as one that may pass,
+    since other processes may have held it. A UserError, and an error after which the device answers nothing any
+    more, go through.
+    """
+    try:
+        answered = list(answer(requests))
+    except Exception as error:
+        if isinstance(error, UserError) or is_device_lost(error):
+            raise
+        no_room, reason = is_out_of_memory(error), reason_of(error)
+    else:
+        yield from answered
+        return
+    # Only here, without the exception, are the tensors of the failed call free.
+    if no_room:
+        clear_device_cache(garbage_collection=True)
+    if len(requests) == 1:
+        if no_room:
+            counts[OOM_ALONE] += 1
+        yield _unanswered(requests[0], NO_ROOM if no_room else reason, transient=no_room)
+        return
+    counts[OOM_SPLITS if no_room else TAKEN_APART] += 1
+    part = (len(requests) + 1) // 2 if no_room else 1
+    for start in range(0, len(requests), part):
+        yield from answer_in_parts(answer, requests[start : start + part], counts)
+
+
+def largest_fitting(attempt: Callable[[int], object], most: int) -> int:
+    """Return the first of `most`, its half, its quarter, … whose attempt does not run out of memory; at least 1.
+
+    Even a single request may not fit; that is for the run to find, and to say of which. Other exceptions go through.
+    """
+    size = most
+    while size > 1:
+        try:
+            attempt(size)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return size
+        clear_device_cache(garbage_collection=True)
+        size //= 2
+    return 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a smaller batch may help. cuBLAS and the driver have words of their own for it."""
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or (isinstance(error, Exception) and should_reduce_batch_size(error))
+        or (
+            isinstance(error, RuntimeError)
+            and any(said in str(error) for said in ("CUBLAS_STATUS_ALLOC_FAILED", "error: out of memory"))
+        )
+    )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Return whether the device will fail at everything from now on, as after an assertion in a kernel."""
+    if is_out_of_memory(error):
+        return False
+    lost = getattr(torch, "AcceleratorError", ())
+    return isinstance(error, lost) or (
+        isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return exception type and message in one line, without what differs between two runs."""
+    message = " ".join(_ADDRESS.sub("", str(error)).split())
+    return f"{type(error).__name__}: {message}"[:_REASON_CHARACTERS].removesuffix(": ")
+
+
+def _unanswered(request: Request, reason: str, *, transient: bool) -> Response:
+    return Response(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        response=None,
+        generation=request.generation,
+        prompt=request.prompt,
+        finish_reason="error",
+        error=reason,
+        transient=transient,
+    )

@@ -1,0 +1,103 @@
+"""What the backend makes of one architecture, as plain values: in this process, or in one of its own.
+
+    python -m tests.models.architecture_checks OUT.json NAME…
+
+examines architectures whose processors want torchvision. Its builds for CUDA do not load beside PyTorch's for the
+CPU, because their compiled operators do not; declared here, they are never called. That is for tests alone.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.models.tiny_checkpoints import BY_NAME, Architecture
+
+NEW_TOKENS = 12
+PROMPTS = (
+    "Describe this image in detail.",
+    "What is in the image? Name all that you can see, whatever it may be, and put one thing on a line.",
+    "Hi",
+)
+SIZES = ((64, 48), (40, 90), (200, 150))
+"""Width and height of the pictures."""
+OPERATORS = ("nms(Tensor dets, Tensor scores, float threshold) -> Tensor",)
+OPERATORS += ("q" + OPERATORS[0],)
+
+
+def requests() -> list[Any]:
+    """Return three requests that share neither the size of the picture nor the length of the prompt."""
+    import numpy as np
+    from PIL import Image
+
+    from eidolon.models.base import Decoding, Request
+
+    random = np.random.default_rng(5)
+    pictures = [
+        Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for width, height in SIZES
+    ]
+    decoding = Decoding(max_new_tokens=NEW_TOKENS)
+    return [
+        Request(str(i), i, picture, prompt, decoding=decoding)
+        for i, (picture, prompt) in enumerate(zip(pictures, PROMPTS, strict=True))
+    ]
+
+
+def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
+    """Make a checkpoint, load it as a user would, and return what it answers."""
+    from dataclasses import replace
+
+    from PIL import Image
+
+    from eidolon.models.registry import load_model
+
+    def answers(model: Any, asked: list[Any]) -> list[dict[str, Any]]:
+        return [response.model_dump(mode="json") for response in model.generate(asked)]
+
+    architecture.make(folder)
+    model: Any = load_model(f"transformers/{folder}", {"logprobs": "true"})
+    asked = requests()
+    black = replace(asked[0], image=Image.new("RGB", asked[0].image.size))
+    rows = [model._run([request])[0][0] for request in asked]
+    found = {
+        "described": json.loads(json.dumps(model.describe())),
+        "usage": model.usage(),
+        "prompts": model.processor.tokenizer.batch_decode(model._inputs(asked)["input_ids"]),
+        "alone": [answers(model, [request])[0] for request in asked],
+        "together": answers(model, asked),
+        "black": answers(model, [black])[0],
+        "rows": rows,
+    }
+    settings = folder / "generation_config.json"
+    # The last token that one of the answers says for the first time: it makes the answer end later than at once.
+    end = max((row.index(token), token) for row in rows for token in row)[1]
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token_id": [end]}))
+    found["end"] = end
+    found["ended"] = answers(load_model(f"transformers/{folder}"), asked)
+    return found
+
+
+def main(out: Path, names: list[str]) -> None:
+    """Examine architectures beside torchvision, and write what was found, or the error, by name."""
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in OPERATORS:
+        library.define(operator)
+    found: dict[str, Any] = {}
+    for name in names:
+        with TemporaryDirectory() as folder:
+            try:
+                found[name] = examine(BY_NAME[name], Path(folder))
+            except Exception as error:
+                found[name] = {"failed": f"{type(error).__name__}: {error}"}
+    out.write_text(json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)  # what declared the operators may not be torn down in order
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,114 @@
+"""The transformers backend with tiny random checkpoints of every architecture that it is said to run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from tests.models.architecture_checks import NEW_TOKENS, examine
+from tests.models.tiny_checkpoints import ARCHITECTURES, BY_NAME
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = [architecture.name for architecture in ARCHITECTURES]
+VISION = Path(os.environ.get("EIDOLON_TEST_TORCHVISION", Path(sys.prefix) / "vision-only"))
+"""torchvision without what it depends on; `make test` puts it there."""
+
+
+@pytest.fixture(scope="session")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What was found, by name; filled as it is asked for."""
+    return {}
+
+
+@pytest.fixture
+def found(name: str, examined: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if name not in examined:
+        if BY_NAME[name].torchvision:
+            examined |= beside_torchvision(tmp_path_factory)
+        else:
+            # Through JSON, so that both kinds are compared alike.
+            examined[name] = json.loads(json.dumps(examine(BY_NAME[name], tmp_path_factory.mktemp(name))))
+    assert "failed" not in examined[name], examined[name]["failed"]
+    return examined[name]
+
+
+def beside_torchvision(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Examine, once in a test session of however many processes, what only loads beside torchvision."""
+    assert (VISION / "torchvision").is_dir(), (
+        f"{VISION} holds no torchvision; run `make {VISION}`, or make test"
+    )
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    out = shared / "beside-torchvision.json"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            names = [architecture.name for architecture in ARCHITECTURES if architecture.torchvision]
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.models.architecture_checks", str(out), *names],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(VISION), "OMP_NUM_THREADS": "1"},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_loads_as_what_it_is(name: str, found: dict[str, Any]) -> None:
+    described = found["described"]
+    assert described["class"] == BY_NAME[name].class_name
+    assert described["chat_template"] is BY_NAME[name].chat_template
+    assert described["unused_weights"] == 0
+    assert found["usage"] == {}, "no batch had to be taken apart"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_do_not_depend_on_the_padding(name: str, found: dict[str, Any]) -> None:
+    """Hybrids keep a state that padding must not enter, encoders count positions from the first column, …"""
+    widths = {answer["prompt_tokens"] for answer in found["alone"]}
+    assert len(widths) == 3, "the prompts differ in length, so two of them are padded"
+    for alone, together in zip(found["alone"], found["together"], strict=True):
+        assert alone["token_logprobs"] == pytest.approx(together["token_logprobs"], abs=2e-3)
+        assert alone | {"token_logprobs": 0} == together | {"token_logprobs": 0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_are_as_long_as_allowed(name: str, found: dict[str, Any]) -> None:
+    for answer, row in zip(found["alone"], found["rows"], strict=True):
+        assert answer["error"] is None
+        assert len(row) <= NEW_TOKENS
+        if answer["finish_reason"] == "length":
+            assert answer["completion_tokens"] == NEW_TOKENS
+            assert len(answer["token_logprobs"]) == NEW_TOKENS
+    assert any(answer["finish_reason"] == "length" for answer in found["alone"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_end_where_the_checkpoint_says(name: str, found: dict[str, Any]) -> None:
+    """With another end-of-text token in its generation_config, an answer is cut where that token stood."""
+    stopped = [found["end"] in row for row in found["rows"]]
+    assert any(stopped)
+    for ended, row, stops in zip(found["ended"], found["rows"], stopped, strict=True):
+        if stops:
+            assert ended["finish_reason"] == "stop"
+            assert ended["completion_tokens"] == row.index(found["end"]) + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_picture_matters(name: str, found: dict[str, Any]) -> None:
+    (seen, *_), (blank, *_) = found["alone"][0]["token_logprobs"], found["black"]["token_logprobs"]
+    assert abs(seen - blank) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["qwen3_5"])
+def test_a_model_that_thinks_is_told_not_to(name: str, found: dict[str, Any]) -> None:
+    assert all(prompt.endswith("<think>\n</think>\n") for prompt in found["prompts"])
+    assert all(answer["reasoning"] is None for answer in found["alone"])
