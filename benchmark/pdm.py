@@ -65,12 +65,12 @@ def from_tokens(model: "TransformersModel", tokens: Sequence[int]) -> Spelled:
     return Spelled(answer.text, tuple(tokens), answer.shift(ends), answer.reasoning)
 
 
-def read_mentions(
+def judge_text(
     judge: Judge, request: Request, spelled: Spelled, objects: Collection[str] | None
-) -> tuple[Mention, ...]:
+) -> Judgement:
     """Return what the judge finds named in a text, with verdicts where the true objects are given.
 
-    Nothing where it cannot judge the text, or does not say where something is named.
+    Mentions that stand at no token (a judge may not say where) are left out.
     """
     response = Response(
         sample_id=request.sample_id,
@@ -82,12 +82,8 @@ def read_mentions(
     (judgement,) = judge.judge([response])
     if objects is not None:
         judgement = with_verdicts(judgement, objects)
-    return placed(judgement)
-
-
-def placed(judgement: Judgement) -> tuple[Mention, ...]:
-    """Return the mentions that stand at a token."""
-    return tuple(m for m in judgement.mentions if m.end > m.start and m.token is not None)
+    placed = tuple(m for m in judgement.mentions if m.end > m.start and m.token is not None)
+    return judgement.model_copy(update={"mentions": placed})
 
 
 def series_of(
@@ -156,15 +152,24 @@ def measure_pdm(
         spell(model, texts[row] or "", lead) if (ids := known[row]) is None else from_tokens(model, ids)
         for row in rows
     ]
-    readings = read_dependency(
-        model, kept, [one.tokens for one in spelled], form=form, seed=seed, batch=batch or BATCH
-    ) if kept else []
+    readings = (
+        read_dependency(
+            model, kept, [one.tokens for one in spelled], form=form, seed=seed, batch=batch or BATCH
+        )
+        if kept
+        else []
+    )
     series = [
-        series_of(request, one, reading, read_mentions(judge, request, one, truth[row]))
+        series_of(request, one, reading, judge_text(judge, request, one, truth[row]).mentions)
         for row, request, one, reading in zip(rows, kept, spelled, readings, strict=True)
     ]
-    settings: dict[str, str | int | float | None] = {"judge": judge.signature(), "left_out": len(texts) - len(rows)}
-    return pdm_table(series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples)
+    settings: dict[str, str | int | float | None] = {
+        "judge": judge.signature(),
+        "left_out": len(texts) - len(rows),
+    }
+    return pdm_table(
+        series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples
+    )
 
 
 def require_probabilities(model: object) -> None:

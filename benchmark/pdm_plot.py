@@ -20,6 +20,7 @@ COLOURS: dict[Label, str] = {
     "function": "#7f8c8d",
     "rest": "#d68910",
 }
+NAMES: dict[str, str] = {ALL: "all tokens", **KIND_NAMES}
 DPI = 110
 
 
@@ -46,10 +47,6 @@ def draw_pdm(table: PdmTable, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _name(label: Label) -> str:
-    return "all tokens" if label == ALL else KIND_NAMES[label]
-
-
 def _curves(axes: "Axes", table: PdmTable) -> None:
     for line in table.curves:
         shown = [
@@ -63,7 +60,15 @@ def _curves(axes: "Axes", table: PdmTable) -> None:
         if line.survivors:
             axes.plot(x, [value for _, value, _ in shown], lw=1.2, ls=":", color=colour)
             continue
-        axes.plot(x, [value for _, value, _ in shown], marker="o", ms=3, lw=1.5, color=colour, label=_name(line.label))
+        axes.plot(
+            x,
+            [value for _, value, _ in shown],
+            marker="o",
+            ms=3,
+            lw=1.5,
+            color=colour,
+            label=NAMES[line.label],
+        )
         bands = [(at, *ci) for at, _, ci in shown if ci]
         if bands:
             at, low, high = zip(*bands, strict=True)
@@ -90,7 +95,7 @@ def _fades(axes: "Axes", fits: list[Fade]) -> None:
     labels = []
     for row, fit in enumerate(fits):
         colour = "#c0392b" if row == 0 else "#555"
-        label = KIND_NAMES.get(fit.label, fit.label)  # type: ignore[call-overload]
+        label = NAMES.get(fit.label, fit.label)
         if fit.decay_per_100 is None:
             labels.append(f"{label}: none")
             continue
@@ -111,15 +116,14 @@ def _fades(axes: "Axes", fits: list[Fade]) -> None:
 
 
 def _means(axes: "Axes", table: PdmTable) -> None:
-    rows = [mean for mean in table.means if mean.value is not None]
-    for row, mean in enumerate(rows):
+    rows = [(mean, mean.value) for mean in table.means if mean.value is not None]
+    for row, (mean, value) in enumerate(rows):
         kind = mean.label.partition(",")[0]
         colour = next((colour for label, colour in COLOURS.items() if label == kind), "#333")
         if mean.ci is not None:
             axes.plot(mean.ci, [row, row], color=colour, lw=2)
-        axes.plot([mean.value], [row], "o", color=colour, ms=5)
-    names = {label: _name(label) for label in COLOURS}
-    labels = [f"{names.get(mean.label, mean.label)} ({mean.tokens:,})" for mean in rows]  # type: ignore[call-overload]
+        axes.plot([value], [row], "o", color=colour, ms=5)
+    labels = [f"{NAMES.get(mean.label, mean.label)} ({mean.tokens:,})" for mean, _ in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6), xlabel="mean PDM (tokens)")
     axes.grid(alpha=0.2, axis="x")

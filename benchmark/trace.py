@@ -1,17 +1,18 @@
 """One text under the microscope: what the model expected at every token, with the picture and without it."""
 
+import json
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from eidolon.benchmark.neutral import neutral
-from eidolon.benchmark.pdm import Spelled, from_tokens, kinds_of, read_mentions, require_probabilities, spell
+from eidolon.benchmark.pdm import Spelled, from_tokens, judge_text, kinds_of, require_probabilities, spell
 from eidolon.models.base import Request
 from eidolon.models.contrast import Without
 from eidolon.models.token_log import token_log
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.token_kinds import Kind
-from eidolon.scorers.types import Judge, Mention, Record, Verdict
+from eidolon.scorers.types import Judge, Judgement, Record, Verdict
 
 if TYPE_CHECKING:
     from eidolon.models.base import Model
@@ -82,12 +83,12 @@ class Trace(Record):
     text: str
     tokens: tuple[TracedToken, ...]
     mentions: tuple[TracedMention, ...]
+    unjudged: str | None = None
+    """Why the judge could not read the text."""
 
     def to_json(self) -> str:
         """Return the file's text."""
         fields = self.model_dump(mode="json")
-        import json
-
         return json.dumps({"schema": fields.pop("schema_"), **fields}, indent=1) + "\n"
 
 
@@ -115,16 +116,18 @@ def trace(
     require_probabilities(model)
     assert isinstance(model, TransformersModel)
     check(model)
-    if text is None:
-        spelled = _answer(model, name, request)
-    else:
-        spelled = spell(model, text, leading_space(model, request))
+    given = text is not None
+    spelled = (
+        spell(model, text, leading_space(model, request))
+        if text is not None
+        else _answer(model, name, request)
+    )
     if not spelled.tokens:
-        raise UserError(f"{'--text' if text is not None else f'--model {name}'}: the text to trace is empty")
+        raise UserError(f"{'--text' if given else f'--model {name}'}: the text to trace is empty")
     (reading,) = read_dependency(model, [request], [spelled.tokens], form=without, top=TOP)
-    mentions = read_mentions(judge, request, spelled, objects)
+    judgement = judge_text(judge, request, spelled, objects)
     return _assemble(
-        model, spelled, reading, mentions, name=name, request=request, judge=judge, generated=text is None,
+        model, spelled, reading, judgement, name=name, request=request, judge=judge, generated=not given,
         objects=None if objects is None else tuple(sorted(objects)), without=without, image=image,
     )  # fmt: skip
 
@@ -142,7 +145,7 @@ def _assemble(
     model: "TransformersModel",
     spelled: Spelled,
     reading: "Reading",
-    mentions: Sequence[Mention],
+    judgement: Judgement,
     *,
     name: str,
     request: Request,
@@ -154,7 +157,7 @@ def _assemble(
 ) -> Trace:
     covered: dict[int, int] = {}
     traced = []
-    for index, mention in enumerate(mentions):
+    for index, mention in enumerate(judgement.mentions):
         of = [
             token
             for token, (start, end) in enumerate(zip((0, *spelled.ends), spelled.ends, strict=False))
@@ -174,7 +177,7 @@ def _assemble(
                 pdm=reading.hellinger[of[0]],
             )
         )
-    kinds = kinds_of(spelled, mentions)
+    kinds = kinds_of(spelled, judgement.mentions)
     pieces = _pieces(spelled)
 
     def alternatives(found: "Alternatives") -> tuple[Alternative, ...]:
@@ -208,6 +211,7 @@ def _assemble(
             for i in range(len(reading.tokens))
         ),
         mentions=tuple(traced),
+        unjudged=judgement.unscored,
     )
 
 

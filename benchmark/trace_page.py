@@ -58,6 +58,7 @@ def render_page(trace: Trace, picture: "Image.Image", plot: bytes) -> str:
         without=trace.without,
         judge=trace.judge,
         objects=None if trace.objects is None else ", ".join(map(one_line, trace.objects)) or "nothing known",
+        unjudged=None if trace.unjudged is None else one_line(trace.unjudged),
         picture=_encode(picture),
         plot=base64.b64encode(plot).decode(),
         tokens=[_token(trace, index) for index in range(len(trace.tokens))],
@@ -99,7 +100,7 @@ def _mention(trace: Trace, index: int) -> dict[str, str | int]:
         "seen": f"{mention.seen:.2f}",
         "blind": f"{mention.blind:.2f}",
         "pdm": f"{mention.pdm:.2f}",
-        "instead": quoted(instead) if instead else "–",
+        "instead": quoted(instead) if instead else "-",
         "likely_blind": quoted(token.likely_blind[0]),
         "leaning": quoted(token.leaning[0]),
     }
@@ -117,17 +118,19 @@ def draw_trace(trace: Trace) -> bytes:
     panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for row, axes in enumerate(panels):
         _draw_row(axes, trace, row * ROW, min((row + 1) * ROW, shown_tokens))
-    beyond = f", first {shown_tokens} of {len(trace.tokens)} tokens" if shown_tokens < len(trace.tokens) else ""
+    beyond = (
+        f", first {shown_tokens} of {len(trace.tokens)} tokens" if shown_tokens < len(trace.tokens) else ""
+    )
     figure.suptitle(
         f"{one_line(trace.model)}: {one_line(trace.image)}, without the picture: {trace.without}{beyond}",
         fontsize=12,
         parse_math=False,
     )
-    figure.legend(
-        handles=_legend(trace), loc="outside lower center", ncols=4, fontsize=9, frameon=False
-    )
+    figure.legend(handles=_legend(trace), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     stream = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # of characters that the font lacks, which it draws as boxes
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # of characters that the font lacks, which it draws as boxes
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()
 

@@ -16,8 +16,8 @@ PALE, DEEP = (236, 242, 250), (120, 170, 235)
 MOST_MOMENTS = 8
 """Sentences below the table."""
 CAPTION = (
-    "p: of the whole name; the rest is where it begins. runner-up: next likeliest with the picture; if blind: likeliest "
-    "without; by picture: what the picture speaks for."
+    "p: of the whole name; the rest is where it begins. runner-up: next likeliest with the picture; if blind: "
+    "likeliest without; by picture: what the picture speaks for."
 )
 
 
@@ -28,16 +28,22 @@ def show(trace: Trace, console: Console) -> None:
     heading.append(f"asked: {one_line(trace.prompt)}\n", style="dim")
     heading.append(f"{written}; without the picture: {trace.without}", style="dim")
     if trace.objects is not None:
-        heading.append(f"\nin the picture: {', '.join(map(one_line, trace.objects)) or 'nothing known'}", style="dim")
+        heading.append(
+            f"\nin the picture: {', '.join(map(one_line, trace.objects)) or 'nothing known'}", style="dim"
+        )
     console.print(heading)
     console.print(Panel(Group(_text(trace), Text(), _legend(trace)), box=box.ROUNDED, expand=True))
     if trace.mentions:
         console.print(_table(trace))
         console.print(Text(CAPTION, style="dim"))
+    if trace.unjudged is not None:
+        console.print(Text(f"no mentions: {one_line(trace.unjudged)}", style="yellow"))
     for mention in wrong(trace)[:MOST_MOMENTS]:
         console.print(Text(f"▸ {moment(trace, mention)}"))
     if len(wrong(trace)) > MOST_MOMENTS:
-        console.print(Text(f"  … and {len(wrong(trace)) - MOST_MOMENTS} more that are not in the picture", style="dim"))
+        console.print(
+            Text(f"  … and {len(wrong(trace)) - MOST_MOMENTS} more that are not in the picture", style="dim")
+        )
 
 
 def shade(pdm: float) -> tuple[int, int, int]:
@@ -91,7 +97,10 @@ def _row(trace: Trace, mention: TracedMention) -> list[Text]:
     token = trace.tokens[mention.token]
     instead = other_than(token.likely_seen, token.text)
     name = shown(mention.text)
-    cells = [str(mention.token + 1), name if mention.category in name else f"{name} ({one_line(mention.category)})"]
+    cells = [
+        str(mention.token + 1),
+        name if mention.category in name else f"{name} ({one_line(mention.category)})",
+    ]
     if trace.objects is not None:
         cells.append(VERDICTS[mention.verdict])
     cells += [f"{mention.seen:.2f}", f"{mention.blind:.2f}", f"{mention.pdm:.2f}"]

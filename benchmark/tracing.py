@@ -47,12 +47,13 @@ def run_trace(settings: TraceSettings, out: Path | None) -> "tuple[Trace, Image.
     reference = resolve(settings.model)
     check_traceable(reference)
     judge = LexiconJudge()
+    objects: tuple[str, ...] | None = settings.objects
     if settings.scene is not None:
         picture, objects = _draw(settings.scene)
         name = f"scene {settings.scene}"
     else:
         assert settings.image is not None
-        picture, objects, name = _read(settings.image), settings.objects, settings.image.name
+        picture, name = _read(settings.image), settings.image.name
         if objects is not None:
             objects = judged_objects(objects, judge, "--objects")
     prompt = find_prompt(settings.prompt)
@@ -87,7 +88,11 @@ def check_traceable(reference: ModelReference) -> None:
 
 def _check(settings: TraceSettings, out: Path | None) -> Without:
     if (settings.image is None) == (settings.scene is None):
-        told = "--image: name the picture" if settings.image is None else "--scene: --image names a picture already"
+        told = (
+            "--image: name the picture"
+            if settings.image is None
+            else "--scene: --image names a picture already"
+        )
         raise UserError(f"{told}; give either --image FILE or --scene SEED:INDEX")
     if settings.scene is not None and settings.objects is not None:
         raise UserError("--objects: what is in a scene is known; leave it out")
@@ -98,12 +103,16 @@ def _check(settings: TraceSettings, out: Path | None) -> Without:
     if settings.seed < 0:
         raise UserError(f"--seed {settings.seed}: must be at least 0")
     if settings.text is not None and not settings.text.strip():
-        raise UserError("--text: is empty; give the text to trace, or leave it out to trace the model's answer")
+        raise UserError(
+            "--text: is empty; give the text to trace, or leave it out to trace the model's answer"
+        )
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is not a folder")
     if settings.without not in FORMS:
         if settings.without == "shuffled":
-            raise UserError("--without shuffled: takes other pictures than this one; give dropped, zeroed or neutral")
+            raise UserError(
+                "--without shuffled: takes other pictures than this one; give dropped, zeroed or neutral"
+            )
         raise UserError(f"--without {settings.without}: unknown form{did_you_mean(settings.without, FORMS)}")
     return next(form for form in FORMS if form == settings.without)
 

@@ -69,16 +69,16 @@ def read_dependency(
     blinded = list(requests)
     if form == "shuffled":
         donors = deal_pictures([request.image_id for request in requests], seed)
-        blinded = [
-            replace(one, image=requests[d].image) for one, d in zip(requests, donors, strict=True)
-        ]
+        blinded = [replace(one, image=requests[d].image) for one, d in zip(requests, donors, strict=True)]
     readings: dict[int, Reading] = {}
     for rows in plan_batches([len(tokens) for tokens in continuations], batch):
         texts = [continuations[row] for row in rows]
         inputs = model.prepare([requests[row] for row in rows])
         others = [blinded[row] for row in rows]
         without = model.prepare(others) if form == "shuffled" else ablate(model, others, form)
-        branches = (force(model.model, one, texts, width=width, pad=model.pad_id) for one in (inputs, without))
+        branches = (
+            force(model.model, one, texts, width=width, pad=model.pad_id) for one in (inputs, without)
+        )
         readings.update(zip(rows, gather(*branches, rows=len(rows), top=top), strict=True))
     return [readings.get(row, EMPTY) for row in range(len(requests))]
 
@@ -102,9 +102,7 @@ def plan_batches(lengths: Sequence[int], batch: int = BATCH) -> list[list[int]]:
     return batches
 
 
-def gather(
-    seen: Iterable[Chunk], blind: Iterable[Chunk], *, rows: int, top: int = 0
-) -> list[Reading]:
+def gather(seen: Iterable[Chunk], blind: Iterable[Chunk], *, rows: int, top: int = 0) -> list[Reading]:
     """Return the readings of a batch from the chunks of its two branches, which are asked for in turn."""
     pieces: list[list[_Piece]] = [[] for _ in range(rows)]
     for one, other in zip(seen, blind, strict=True):
@@ -176,5 +174,11 @@ def _joined(pieces: Sequence[_Piece]) -> Reading:
     top_seen, top_blind, leaning = zip(*tops, strict=True) if tops else ((), (), ())
     return Reading(
         tuple(token for piece in pieces for token in piece.tokens),
-        seen, blind, hellinger, difference, top_seen, top_blind, leaning,
+        seen,
+        blind,
+        hellinger,
+        difference,
+        top_seen,
+        top_blind,
+        leaning,
     )

@@ -13,7 +13,9 @@ def trace(
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The picture.")] = None,
     scene: Annotated[
         str | None,
-        typer.Option(metavar="SEED:INDEX", help="Draw this scene in place of --image; what is in it is known."),
+        typer.Option(
+            metavar="SEED:INDEX", help="Draw this scene in place of --image; what is in it is known."
+        ),
     ] = None,
     prompt: Annotated[str, typer.Option(help="A preset or a text: what the model is asked.")] = "describe",
     text: Annotated[
@@ -33,7 +35,8 @@ def trace(
         typer.Option("-M", metavar="KEY=VALUE", help="An option for the model; repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write trace.html, trace.png and trace.json there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write trace.html, trace.png and trace.json there."),
     ] = None,
 ) -> None:
     """Show where a text depends on the picture, and the moment it names what is not there."""

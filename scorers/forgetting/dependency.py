@@ -3,8 +3,8 @@
 Of every token two numbers are known (`eidolon.models.pdm` measures them): the Hellinger distance between what the model
 expects there with the picture and without it (PDM-H: Favero et al., CVPR 2024, arXiv 2403.14003), and the size of the
 centred difference between the two log-probabilities. The first is what is plotted; the second is what a fading rate is
-fitted to. With the paper's model of fading, l(t) = γ_t·l* + (1 - γ_t)·l_u and γ_t = e^{-λt}, the centred difference
-l - l_u is γ_t·(l* - l_u) exactly, so that its logarithm falls by λ a token; the Hellinger distance is no such thing.
+fitted to. With the paper's model of fading, l(t) = f_t·l* + (1 - f_t)·l_u and f_t = e^{-λt}, the centred difference
+l - l_u is f_t·(l* - l_u) exactly, so that its logarithm falls by λ a token; the Hellinger distance is no such thing.
 
 Late tokens have fewer and longer responses, and other kinds of words. So there are curves by kind of token, a fixed set
 of responses, and fits with a level for each response, or for each kind of token in each response. All intervals are
@@ -14,6 +14,7 @@ cluster bootstraps over images.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -35,7 +36,8 @@ SURVIVAL = 64
 PART = 16
 """… of which the first and the last so many are compared."""
 ROUNDING = 1e-4
-"""Root mean square difference of log-probabilities, in nats, below which there is only rounding in float32."""
+"""Root mean square difference of log-probabilities, in nats, below which there is only rounding in float32. In 16 bits
+rounding is larger, so that a rate from such a model is drawn towards 0 where little depends on the picture."""
 Label: TypeAlias = Literal[Kind, "all"]
 ALL: Literal["all"] = "all"
 
@@ -107,7 +109,7 @@ class Early(Record):
 
 
 class Fade(Record):
-    """λ of γ_t = e^{-λt}, with what says whether it means anything."""
+    """λ of f_t = e^{-λt}, with what says whether it means anything."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -171,16 +173,13 @@ def pdm_table(
     series = [one for one in series if len(one.hellinger)]
     long = [one for one in series if len(one.hellinger) >= survival]
     labels: tuple[Label, ...] = (ALL, *KINDS)
-    fits = [
-        ("survivors", fit_fade(long, f"responses of {survival} tokens or more", seed=seed, resamples=resamples)),
-        (
-            "kind levels",
-            fit_fade(series, "a level for each kind in each response", by_kind=True, seed=seed, resamples=resamples),
-        ),
-        *(
-            (kind, fit_fade(series, kind, only=kind, seed=seed, resamples=resamples))
-            for kind in KINDS
-        ),
+    fit = partial(fit_fade, seed=seed, resamples=resamples)
+    curve = partial(_curve, seed=seed, resamples=resamples)
+    early = partial(_early, seed=seed, resamples=resamples)
+    curves = [
+        curve(chosen, label, length)
+        for length, chosen in ((None, series), (survival, long))
+        for label in labels
     ]
     return PdmTable(
         without=without,
@@ -189,17 +188,14 @@ def pdm_table(
         tokens=sum(len(one.hellinger) for one in series),
         kinds={kind: sum(one.kinds.count(kind) for one in series) for kind in KINDS},
         means=_means(series, seed=seed, resamples=resamples),
-        curves=tuple(
-            found
-            for survivors, chosen in ((False, series), (True, long))
-            for label in labels
-            if (found := _curve(chosen, label, survival if survivors else None, seed=seed, resamples=resamples))
+        curves=tuple(found for found in curves if found is not None),
+        fixed_sets=tuple(early(long, label, survival) for label in labels if long),
+        fade=fit(series, "all tokens, a level for each response"),
+        sensitivity=(
+            fit(long, f"responses of {survival} tokens or more"),
+            fit(series, "a level for each kind in each response", by_kind=True),
+            *(fit(series, kind, only=kind) for kind in KINDS),
         ),
-        fixed_sets=tuple(
-            _early(long, label, survival, seed=seed, resamples=resamples) for label in labels if long
-        ),
-        fade=fit_fade(series, "all tokens, a level for each response", seed=seed, resamples=resamples),
-        sensitivity=tuple(fit for _, fit in fits),
     )
 
 
@@ -344,9 +340,7 @@ def _curve(
     )
 
 
-def _early(
-    series: Sequence[TokenSeries], label: Label, length: int, *, seed: int, resamples: int
-) -> Early:
+def _early(series: Sequence[TokenSeries], label: Label, length: int, *, seed: int, resamples: int) -> Early:
     sums = np.zeros((len(series), 2, 2))
     for row, one in enumerate(series):
         at = np.arange(len(one.hellinger))
@@ -361,7 +355,8 @@ def _early(
 
     found = bootstrap(sums.reshape(len(sums), -1), _images(series), compute, seed=seed, resamples=resamples)
     early, late, change = (
-        Interval(value=_number(found[name].value), ci=_ci(found[name])) for name in ("early", "late", "change")
+        Interval(value=_number(found[name].value), ci=_ci(found[name]))
+        for name in ("early", "late", "change")
     )
     return Early(label=label, length=length, responses=len(series), early=early, late=late, change=change)
 

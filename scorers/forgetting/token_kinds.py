@@ -15,7 +15,7 @@ KIND_NAMES: dict[Kind, str] = {
     "rest": "rest of a word or name",
 }
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
 def token_kinds(text: str, ends: Sequence[int], spans: Iterable[tuple[int, int]]) -> tuple[Kind, ...]:
@@ -54,7 +54,7 @@ def _kind(
     low, high = words[index]
     if low < first:
         return "rest"
-    return "function" if text[low:high].lower().replace("’", "'") in _stop_words() else "content"
+    return "function" if text[low:high].lower().replace("\u2019", "'") in _stop_words() else "content"
 
 
 @cache

@@ -45,7 +45,9 @@ def texts(*lengths: int, vocabulary: int = 290) -> list[list[int]]:
     return [torch.randint(10, vocabulary, (n,), generator=generator).tolist() for n in lengths]
 
 
-def expected(model: TransformersModel, request: Request, tokens: Sequence[int], pictures: bool) -> torch.Tensor:
+def expected(
+    model: TransformersModel, request: Request, tokens: Sequence[int], pictures: bool
+) -> torch.Tensor:
     """(tokens, vocabulary) log-probabilities in float64: for each position the whole text before it, read anew."""
     rows = []
     for position in range(len(tokens)):
@@ -78,7 +80,9 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
         for t, token in enumerate(tokens):
             assert reading.seen[t] == pytest.approx(float(seen[t, token]), abs=2e-4)
             assert reading.blind[t] == pytest.approx(float(blind[t, token]), abs=2e-4)
-            overlap = math.fsum(math.exp((float(a) + float(b)) / 2) for a, b in zip(seen[t], blind[t], strict=True))
+            overlap = math.fsum(
+                math.exp((float(a) + float(b)) / 2) for a, b in zip(seen[t], blind[t], strict=True)
+            )
             assert reading.hellinger[t] == pytest.approx(math.sqrt(max(0.0, 1 - overlap)), abs=1e-4)
             apart = [float(a - b) for a, b in zip(seen[t], blind[t], strict=True)]
             centre = sum(apart) / len(apart)
@@ -94,7 +98,9 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
                 gaps = -best.values.diff()
                 if float(gaps.min()) > 1e-3 or math.isnan(float(gaps.min())):
                     # Where plausible tokens run out, the order of the others means nothing.
-                    sure = [int(i) for i, v in zip(best.indices[:3], best.values, strict=False) if v > -math.inf]
+                    sure = [
+                        int(i) for i, v in zip(best.indices[:3], best.values, strict=False) if v > -math.inf
+                    ]
                     assert [token for token, _ in tops][: len(sure)] == sure
                 for token, probability in tops:
                     assert probability == pytest.approx(math.exp(float(likely[token])), abs=1e-4)
@@ -112,7 +118,9 @@ def test_the_hellinger_distance_two_ways(vocabulary: int, sharpness: float, apar
     twin = (1 - (p64 * q64).sqrt().sum(-1)).clamp(min=0).sqrt()
     assert found.tolist() == pytest.approx(twin.tolist(), abs=1e-5)
     assert bool(((found >= 0) & (found <= 1 + 1e-6)).all())
-    assert size.tolist() == pytest.approx((p - q).double().std(dim=-1, correction=0).tolist(), rel=1e-4, abs=1e-5)
+    assert size.tolist() == pytest.approx(
+        (p - q).double().std(dim=-1, correction=0).tolist(), rel=1e-4, abs=1e-5
+    )
     same, none = distances(p, p)
     assert same.tolist() == none.tolist() == [0, 0, 0]
 
@@ -129,7 +137,7 @@ def test_tokens_that_a_branch_rules_out() -> None:
 
 
 def test_a_known_fading_is_recovered_from_logits() -> None:
-    """l(t) = γ_t·l*(t) + (1 - γ_t)·l_u(t) with γ_t = e^{-λt}, all of it over chunks; λ within 2 %."""
+    """l(t) = f_t·l*(t) + (1 - f_t)·l_u(t) with f_t = e^{-λt}, all of it over chunks; λ within 2 %."""
     rate, length, vocabulary, rows = 0.02, 200, 512, 6
     generator = torch.Generator().manual_seed(2)
     looking = 6 * torch.randn(rows, length, vocabulary, generator=generator)
@@ -152,7 +160,9 @@ def test_a_known_fading_is_recovered_from_logits() -> None:
     assert fit.rate_ci is not None
     assert fit.half_life == pytest.approx(math.log(2) / rate, rel=0.02)
     # The Hellinger distance itself is no exponential of the same rate.
-    naive = fit_fade([TokenSeries(s.image_id, s.hellinger, s.hellinger, s.kinds, s.verdicts) for s in series], "")
+    naive = fit_fade(
+        [TokenSeries(s.image_id, s.hellinger, s.hellinger, s.kinds, s.verdicts) for s in series], ""
+    )
     assert naive.rate != pytest.approx(rate, rel=0.05)
 
 
@@ -176,12 +186,14 @@ def test_a_model_that_ignores_its_picture_does_not_depend_on_it(model: Transform
     assert max(h for reading in looking for h in reading.hellinger) > 0.05, "else the test says nothing"
 
 
-@pytest.mark.parametrize("form", ["dropped", "zeroed", "neutral", "shuffled"])
-def test_a_hybrid_can_be_measured_in_every_form(hybrid: HybridModel, form: Form) -> None:
+@pytest.mark.parametrize("form", ["zeroed", "neutral", "shuffled"])
+def test_a_hybrid_can_be_measured(hybrid: HybridModel, form: Form) -> None:
     requests = [Request(str(i), i, picture(i), PROMPTS[i % 3]) for i in range(3)]
     written = texts(6, 5, 6)
     together = read_dependency(hybrid, requests, written, form=form, width=3)
-    assert all(len(reading.hellinger) == len(tokens) for reading, tokens in zip(together, written, strict=True))
+    assert all(
+        len(reading.hellinger) == len(tokens) for reading, tokens in zip(together, written, strict=True)
+    )
     if form != "shuffled":  # whose other picture is dealt among the requests
         alone = read_dependency(hybrid, requests[1:2], written[1:2], form=form)[0]
         assert together[1].hellinger == pytest.approx(alone.hellinger, abs=1e-4)
@@ -194,10 +206,10 @@ def test_the_cost_is_at_most_2_2_positions_a_token(model: TransformersModel) -> 
     shapes: list[tuple[int, int, bool]] = []
 
     def note(_: Any, args: Any, kwargs: Any, __: Any) -> None:
-        mask = kwargs["attention_mask"]
-        cached = kwargs["past_key_values"].get_seq_length() if kwargs.get("past_key_values") is not None else 0
+        cached = (
+            kwargs["past_key_values"].get_seq_length() if kwargs.get("past_key_values") is not None else 0
+        )
         batch, width = kwargs["inputs_embeds"].shape[:2]
-        del mask
         shapes.append((batch, width, cached > width))
 
     handle = model.model.model.text_model.register_forward_hook(note, with_kwargs=True)
@@ -221,7 +233,9 @@ def test_batches_hold_every_text_once_within_the_padding(lengths: list[int], bat
     assert sorted(row for rows in batches for row in rows) == [i for i, n in enumerate(lengths) if n]
     for rows in batches:
         assert len(rows) <= batch
-        assert len(rows) * max(lengths[row] for row in rows) <= (1 + PADDING) * sum(lengths[row] for row in rows)
+        assert len(rows) * max(lengths[row] for row in rows) <= (1 + PADDING) * sum(
+            lengths[row] for row in rows
+        )
 
 
 def test_texts_of_one_length_fill_their_batches() -> None:
@@ -262,6 +276,6 @@ def test_memory_does_not_grow_with_vocabulary_times_length(model: TransformersMo
 
 
 def test_models_that_cannot_be_forced_or_blinded_are_refused(model: TransformersModel) -> None:
+    same = [Request(str(i), "a", scenes(1)[0].image, "What?") for i in range(2)]
     with pytest.raises(UserError, match="all 2 requests of the batch are about image 'a'"):
-        same = [Request(str(i), "a", scenes(1)[0].image, "What?") for i in range(2)]
         read_dependency(model, same, texts(3, 3), form="shuffled")

@@ -33,7 +33,8 @@ def series(
         level = rng.normal(0, 0.5) - 0.02 * length + np.array([2.0 * (kind == "object") for kind in kinds])
         size = np.exp(level - rate * t + bend * (t / 100) ** 2 + spread * rng.standard_normal(length))
         verdicts = tuple(
-            ("grounded", "hallucinated")[int(rng.random() < 0.3)] if kind == "object" else None for kind in kinds
+            ("grounded", "hallucinated")[int(rng.random() < 0.3)] if kind == "object" else None
+            for kind in kinds
         )
         made.append(TokenSeries(index // per_image, np.tanh(size / 4), size, kinds, verdicts))
     return made
@@ -119,7 +120,10 @@ def test_the_fit_against_dummy_variables() -> None:
 
 
 def test_a_model_that_ignores_the_picture_has_no_rate() -> None:
-    blind = [TokenSeries(i, np.zeros(9), np.full(9, ROUNDING / 10), ("content",) * 9, (None,) * 9) for i in range(4)]
+    blind = [
+        TokenSeries(i, np.zeros(9), np.full(9, ROUNDING / 10), ("content",) * 9, (None,) * 9)
+        for i in range(4)
+    ]
     fit = fit_fade(blind, "")
     assert fit.rate is None
     assert fit.rounding == 36
