@@ -20,7 +20,7 @@ COLOURS: dict[Label, str] = {
     "function": "#7f8c8d",
     "rest": "#d68910",
 }
-NAMES: dict[str, str] = {ALL: "all tokens", **KIND_NAMES}
+NAMES: dict[str, str] = {ALL: "all tokens", **{str(kind): name for kind, name in KIND_NAMES.items()}}
 DPI = 110
 
 

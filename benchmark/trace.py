@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SCHEMA: Literal["eidolon/trace/1"] = "eidolon/trace/1"
 TOP = 5
 """Alternatives at each token."""
+MOST_FINISHED = 12
+"""Mentions of what is not there whose alternatives are finished to whole names."""
 
 
 class Alternative(Record):
@@ -64,6 +66,13 @@ class TracedMention(Record):
     blind: float
     """… and without."""
     pdm: float
+    runner_up: Alternative | None
+    """What could have been said with the picture: the likeliest other beginning, …"""
+    if_blind: Alternative
+    """… without the picture: the likeliest, which may be what was said, …"""
+    by_picture: Alternative
+    """… and what the picture speaks for. The probabilities are those of the first token. Where the mention is not in
+    the picture these are whole names, as the model goes on with them, else single tokens."""
 
 
 class Trace(Record):
@@ -156,7 +165,8 @@ def _assemble(
     image: str,
 ) -> Trace:
     covered: dict[int, int] = {}
-    traced = []
+    traced: list[TracedMention] = []
+    finished = 0
     for index, mention in enumerate(judgement.mentions):
         of = [
             token
@@ -165,6 +175,8 @@ def _assemble(
         ]
         for token in of:
             covered.setdefault(token, index)
+        finish = mention.verdict == "hallucinated" and finished < MOST_FINISHED
+        finished += finish
         traced.append(
             TracedMention(
                 category=mention.category,
@@ -175,16 +187,11 @@ def _assemble(
                 seen=math.exp(sum(reading.seen[token] for token in of)),
                 blind=math.exp(sum(reading.blind[token] for token in of)),
                 pdm=reading.hellinger[of[0]],
+                **_instead(model, request, reading, of[0], without, finish=finish),
             )
         )
     kinds = kinds_of(spelled, judgement.mentions)
     pieces = _pieces(spelled)
-
-    def alternatives(found: "Alternatives") -> tuple[Alternative, ...]:
-        return tuple(
-            Alternative(text=str(model.tokenizer.decode([token])), probability=likely)
-            for token, likely in found
-        )
 
     return Trace(
         model=name,
@@ -204,15 +211,57 @@ def _assemble(
                 pdm=reading.hellinger[i],
                 kind=kinds[i],
                 mention=covered.get(i),
-                likely_seen=alternatives(reading.top_seen[i]),
-                likely_blind=alternatives(reading.top_blind[i]),
-                leaning=alternatives(reading.leaning[i]),
+                likely_seen=_alternatives(model, reading.top_seen[i]),
+                likely_blind=_alternatives(model, reading.top_blind[i]),
+                leaning=_alternatives(model, reading.leaning[i]),
             )
             for i in range(len(reading.tokens))
         ),
         mentions=tuple(traced),
         unjudged=judgement.unscored,
     )
+
+
+def _alternatives(model: "TransformersModel", found: "Alternatives") -> tuple[Alternative, ...]:
+    return tuple(
+        Alternative(text=str(model.tokenizer.decode([token])), probability=likely) for token, likely in found
+    )
+
+
+def _instead(
+    model: "TransformersModel",
+    request: Request,
+    reading: "Reading",
+    at: int,
+    without: Without,
+    *,
+    finish: bool,
+) -> dict[str, Alternative | None]:
+    """Return the alternatives of a mention that begins at a token, as whole names if they are to be finished."""
+    from eidolon.models.pdm import go_on
+
+    said = reading.tokens[at]
+    other = next((one for one in reading.top_seen[at] if one[0] != said), None)
+    found = {"runner_up": other, "by_picture": reading.leaning[at][0], "if_blind": reading.top_blind[at][0]}
+    texts = {name: [one[0]] for name, one in found.items() if one is not None}
+    if finish:
+        prefix = reading.tokens[:at]
+        seen = [name for name in texts if name != "if_blind"]
+        longer = go_on(model, request, prefix, [texts[name][0] for name in seen])
+        longer += go_on(model, request, prefix, texts["if_blind"], form=without)
+        texts = {name: list(tokens) for name, tokens in zip([*seen, "if_blind"], longer, strict=True)}
+    return {
+        name: None if one is None else Alternative(text=_name(model, texts[name]), probability=one[1])
+        for name, one in found.items()
+    }
+
+
+def _name(model: "TransformersModel", tokens: Sequence[int]) -> str:
+    """Return the first token with what makes a name of it: all up to the next function word or punctuation."""
+    spelled = from_tokens(model, tokens)
+    kinds = kinds_of(spelled, ())
+    end = next((i for i, kind in enumerate(kinds) if i and kind == "function"), len(kinds))
+    return str(model.tokenizer.decode(tokens[: max(1, end)], skip_special_tokens=len(tokens) > 1))
 
 
 def _pieces(spelled: Spelled) -> list[str]:
@@ -231,14 +280,8 @@ def quoted(alternative: Alternative) -> str:
     return f"{shown(alternative.text.strip() or alternative.text)} {alternative.probability:.2f}"
 
 
-def other_than(found: Sequence[Alternative], said: str) -> Alternative | None:
-    """Return the first of the alternatives that is not what was said."""
-    return next((one for one in found if one.text.strip() != said.strip()), None)
-
-
-def moment(trace: Trace, mention: TracedMention) -> str:
+def moment(mention: TracedMention) -> str:
     """Return in a sentence what happened where a mention begins."""
-    token = trace.tokens[mention.token]
     place = {
         "hallucinated": ", which is not in the picture",
         "grounded": ", which is in the picture",
@@ -247,14 +290,15 @@ def moment(trace: Trace, mention: TracedMention) -> str:
     said += f"probability {mention.seen:.2f} with the picture and {mention.blind:.2f} without, PDM {mention.pdm:.2f}."
     instead = [
         f"{label} “{shown(found.text.strip() or found.text)}” ({found.probability:.2f})"
-        for label, options in (
-            ("Next likeliest with the picture:", token.likely_seen),
-            ("likeliest without:", token.likely_blind),
-            ("what the picture speaks for:", token.leaning),
+        for label, found in (
+            ("next likeliest with the picture", mention.runner_up),
+            ("likeliest without", mention.if_blind),
+            ("what the picture speaks for", mention.by_picture),
         )
-        if (found := other_than(options, token.text) if label.startswith("Next") else options[0])
+        if found is not None
     ]
-    return f"{said} {'; '.join(instead)}."
+    told = "; ".join(instead)
+    return f"{said} {told[:1].upper()}{told[1:]}."
 
 
 def wrong(trace: Trace) -> list[TracedMention]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.neutral import neutral, one_line
 from eidolon.benchmark.run_folder import write_atomically
-from eidolon.benchmark.trace import Trace, moment, other_than, quoted, shown, wrong
+from eidolon.benchmark.trace import Trace, moment, quoted, shown, wrong
 from eidolon.benchmark.trace_terminal import VERDICTS
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
@@ -63,7 +63,7 @@ def render_page(trace: Trace, picture: "Image.Image", plot: bytes) -> str:
         plot=base64.b64encode(plot).decode(),
         tokens=[_token(trace, index) for index in range(len(trace.tokens))],
         mentions=[_mention(trace, index) for index in range(len(trace.mentions))],
-        moments=[moment(trace, mention) for mention in wrong(trace)],
+        moments=[moment(mention) for mention in wrong(trace)],
     )
 
 
@@ -89,8 +89,6 @@ def _token(trace: Trace, index: int) -> dict[str, Any]:
 
 def _mention(trace: Trace, index: int) -> dict[str, str | int]:
     mention = trace.mentions[index]
-    token = trace.tokens[mention.token]
-    instead = other_than(token.likely_seen, token.text)
     return {
         "number": mention.token + 1,
         "text": shown(mention.text),
@@ -100,9 +98,9 @@ def _mention(trace: Trace, index: int) -> dict[str, str | int]:
         "seen": f"{mention.seen:.2f}",
         "blind": f"{mention.blind:.2f}",
         "pdm": f"{mention.pdm:.2f}",
-        "instead": quoted(instead) if instead else "-",
-        "likely_blind": quoted(token.likely_blind[0]),
-        "leaning": quoted(token.leaning[0]),
+        "instead": quoted(mention.runner_up) if mention.runner_up else "-",
+        "likely_blind": quoted(mention.if_blind),
+        "leaning": quoted(mention.by_picture),
     }
 
 

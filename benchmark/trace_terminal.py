@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.neutral import neutral, one_line
-from eidolon.benchmark.trace import Trace, TracedMention, moment, other_than, quoted, shown, wrong
+from eidolon.benchmark.trace import Trace, TracedMention, moment, quoted, shown, wrong
 
 VERDICTS = {"grounded": "there", "hallucinated": "NOT THERE", "ignored": "ignored", None: ""}
 STYLES = {"grounded": "bold #05603a", "hallucinated": "bold underline #b00020"}
@@ -39,7 +39,7 @@ def show(trace: Trace, console: Console) -> None:
     if trace.unjudged is not None:
         console.print(Text(f"no mentions: {one_line(trace.unjudged)}", style="yellow"))
     for mention in wrong(trace)[:MOST_MOMENTS]:
-        console.print(Text(f"▸ {moment(trace, mention)}"))
+        console.print(Text(f"▸ {moment(mention)}"))
     if len(wrong(trace)) > MOST_MOMENTS:
         console.print(
             Text(f"  … and {len(wrong(trace)) - MOST_MOMENTS} more that are not in the picture", style="dim")
@@ -94,8 +94,6 @@ def _table(trace: Trace) -> Table:
 
 
 def _row(trace: Trace, mention: TracedMention) -> list[Text]:
-    token = trace.tokens[mention.token]
-    instead = other_than(token.likely_seen, token.text)
     name = shown(mention.text)
     cells = [
         str(mention.token + 1),
@@ -104,5 +102,6 @@ def _row(trace: Trace, mention: TracedMention) -> list[Text]:
     if trace.objects is not None:
         cells.append(VERDICTS[mention.verdict])
     cells += [f"{mention.seen:.2f}", f"{mention.blind:.2f}", f"{mention.pdm:.2f}"]
-    cells += [quoted(instead) if instead else "-", quoted(token.likely_blind[0]), quoted(token.leaning[0])]
+    for found in (mention.runner_up, mention.if_blind, mention.by_picture):
+        cells.append("-" if found is None else quoted(found))
     return [Text(cell) for cell in cells]

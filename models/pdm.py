@@ -15,6 +15,7 @@ from eidolon.models.base import Request
 from eidolon.models.contrast import Contrastive
 from eidolon.models.image_ablation import Form, ablate, check_form, deal_pictures
 from eidolon.models.m3id import contrast_scores
+from eidolon.models.reader import Reader
 from eidolon.models.teacher_forcing import WIDTH, Chunk, check, force
 from eidolon.models.transformers_backend import TransformersModel
 
@@ -84,6 +85,33 @@ def read_dependency(
 
 
 EMPTY = Reading((), (), (), (), ())
+
+
+@torch.inference_mode()
+def go_on(
+    model: TransformersModel,
+    request: Request,
+    prefix: Sequence[int],
+    starts: Sequence[int],
+    *,
+    form: Form | None = None,
+    most: int = 4,
+) -> list[tuple[int, ...]]:
+    """Return for each token how the model would go on with it after the prefix: it and `most` more, each the likeliest.
+
+    With the picture, or without it in a form that looks at the request alone. All are read in one batch.
+    """
+    rows = [request] * len(starts)
+    reader = Reader(model.model, model.prepare(rows) if form is None else ablate(model, rows, form))
+    reader.read_prompt()
+    device = model.device
+    written = torch.tensor([list(prefix)] * len(starts), dtype=torch.int64, device=device)
+    for piece in written.split(1 if reader.one_by_one else max(1, len(prefix)), dim=1) if len(prefix) else ():
+        reader.read(piece)
+    tokens = [torch.tensor(list(starts), dtype=torch.int64, device=device)[:, None]]
+    for _ in range(most):
+        tokens.append(reader.read(tokens[-1])[:, -1].argmax(dim=-1, keepdim=True))
+    return [tuple(row) for row in torch.cat(tokens, dim=1).tolist()]
 
 
 def plan_batches(lengths: Sequence[int], batch: int = BATCH) -> list[list[int]]:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Request
+from eidolon.models.base import Decoding, Request
 from eidolon.models.contrast import Contrastive
 from eidolon.models.image_ablation import Form, deal_pictures
 from eidolon.models.m3id import contrast_scores
-from eidolon.models.pdm import EMPTY, PADDING, Reading, distances, gather, plan_batches, read_dependency
+from eidolon.models.pdm import (
+    EMPTY,
+    PADDING,
+    Reading,
+    distances,
+    gather,
+    go_on,
+    plan_batches,
+    read_dependency,
+)
 from eidolon.models.shipped import shipped_models
 from eidolon.models.teacher_forcing import Chunk
+from eidolon.models.token_log import token_log
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.dependency import TokenSeries, fit_fade
@@ -104,6 +115,30 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
                     assert [token for token, _ in tops][: len(sure)] == sure
                 for token, probability in tops:
                     assert probability == pytest.approx(math.exp(float(likely[token])), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["model", "hybrid"])
+def test_it_goes_on_as_generation_does(kind: str, request: pytest.FixtureRequest) -> None:
+    one: TransformersModel = request.getfixturevalue(kind)
+    decoding = Decoding(max_new_tokens=14)
+    asked = scenes(1)[0] if kind == "model" else Request("0", 0, picture(0), PROMPTS[0])
+    asked = replace(asked, decoding=decoding)
+    with token_log() as tokens:
+        list(one.generate([asked]))
+    written = tokens["0", 0]
+    for at in (0, 1, 8):
+        assert go_on(one, asked, written[:at], written[at : at + 1], most=5) == [written[at : at + 6]]
+
+
+@pytest.mark.parametrize("form", [None, "dropped"])
+def test_it_goes_on_as_the_naive_twin_does(model: TransformersModel, form: Form | None) -> None:
+    (asked,), (prefix,) = scenes(1), texts(7)
+    for found, start in zip(go_on(model, asked, prefix, [30, 77], form=form, most=3), (30, 77), strict=True):
+        written = [*prefix, start]
+        for _ in range(3):
+            # The last row says what comes after all tokens but a last one, whichever that is.
+            written.append(int(expected(model, asked, [*written, 0], form is None)[-1].argmax()))
+        assert found == tuple(written[len(prefix) :])
 
 
 @given(st.integers(2, 400), st.floats(0.01, 30), st.floats(0, 10), st.integers(0, 10**6))
