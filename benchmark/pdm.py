@@ -124,7 +124,8 @@ def measure_pdm(
 ) -> PdmTable:
     """Measure how far the model depends on each request's picture along a text, and how that fades.
 
-    `texts` are usually the model's own responses; None (there is none) and a text without tokens are left out.
+    `texts` are usually the model's own responses; None (there is none), a text without tokens and one that the
+    tokenizer cannot write are left out and counted.
     `tokens` are those that were generated, where they are known: a text can have several spellings. `objects` is the
     truth of each picture, by which mentions are told apart; `judge` (default: the careful lexicon) finds them.
     `form` says what the branch without the picture is fed, `seed` deals the pictures of `shuffled` and draws the
@@ -146,26 +147,31 @@ def measure_pdm(
         for row, (text, ids) in enumerate(zip(texts, known, strict=True))
         if text is not None and (ids or text.strip())
     ]
-    kept = [requests[row] for row in rows]
-    lead = leading_space(model, kept[0]) if any(known[row] is None for row in rows) else ""
-    spelled = [
-        spell(model, texts[row] or "", lead) if (ids := known[row]) is None else from_tokens(model, ids)
-        for row in rows
-    ]
+    lead = leading_space(model, requests[rows[0]]) if any(known[row] is None for row in rows) else ""
+    spelled: list[Spelled] = []
+    kept: list[int] = []
+    for row in rows:
+        ids = known[row]
+        try:
+            spelled.append(spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids))
+        except UserError:  # one text that the tokenizer cannot write must not cost the others
+            continue
+        kept.append(row)
+    asked = [requests[row] for row in kept]
     readings = (
         read_dependency(
-            model, kept, [one.tokens for one in spelled], form=form, seed=seed, batch=batch or BATCH
+            model, asked, [one.tokens for one in spelled], form=form, seed=seed, batch=batch or BATCH
         )
-        if kept
+        if asked
         else []
     )
     series = [
         series_of(request, one, reading, judge_text(judge, request, one, truth[row]).mentions)
-        for row, request, one, reading in zip(rows, kept, spelled, readings, strict=True)
+        for row, request, one, reading in zip(kept, asked, spelled, readings, strict=True)
     ]
     settings: dict[str, str | int | float | None] = {
         "judge": judge.signature(),
-        "left_out": len(texts) - len(rows),
+        "left_out": len(texts) - len(kept),
     }
     return pdm_table(
         series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples

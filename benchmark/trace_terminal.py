@@ -24,7 +24,8 @@ CAPTION = (
 def show(trace: Trace, console: Console) -> None:
     """Print a trace."""
     written = f"it writes ({trace.decoding})" if trace.generated else "the text given"
-    heading = Text(f"{one_line(trace.model)} · {one_line(trace.image)}\n", style="bold")
+    heading = Text()
+    heading.append(f"{one_line(trace.model)} · {one_line(trace.image)}\n", style="bold")
     heading.append(f"asked: {one_line(trace.prompt)}\n", style="dim")
     heading.append(f"{written}; without the picture: {trace.without}", style="dim")
     if trace.objects is not None:
@@ -62,7 +63,9 @@ def _text(trace: Trace) -> Text:
     text = Text()
     for token in trace.tokens:
         verdict = None if token.mention is None else trace.mentions[token.mention].verdict
-        text.append(neutral(token.text), style=_style(token.pdm, verdict))
+        word = token.text.lstrip(" ")
+        text.append(" " * (len(token.text) - len(word)), style=_style(token.pdm, None))
+        text.append(neutral(word), style=_style(token.pdm, verdict))
     return text
 
 

@@ -111,3 +111,14 @@ def test_the_plot_is_the_same_bytes_again(model: TransformersModel, requests: An
     assert png.startswith(b"\x89PNG")
     assert png == draw_pdm(table, "scenes $x_1$ \x1b[31m")
     assert draw_pdm(measure_pdm(model, requests, [None] * 4), "nothing").startswith(b"\x89PNG")
+
+
+def test_a_text_that_the_tokenizer_cannot_write_costs_no_other(
+    model: TransformersModel, requests: Any, written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = model.tokenizer.encode
+    monkeypatch.setattr(model.tokenizer, "encode", lambda text, **kw: encode(text.replace("ß", ""), **kw))
+    with pytest.raises(UserError, match="its probabilities cannot be told"):
+        spell(model, "a ß")
+    table = measure_pdm(model, requests[:2], ["a ß", written[0][1]], resamples=0)
+    assert (table.responses, table.settings["left_out"]) == (1, 1)
