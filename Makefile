@@ -62,7 +62,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 results: $(VENV)/.installed
-	$(BIN)/eidolon run --limit 300 --seed 0 --out results/runs/reference
+	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference
 	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json
 
 clean:

@@ -2,7 +2,8 @@
 
 A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`,
 `image` (an `Image` feature) and `objects` (a list of category names), `sample_id` where an image occurs more
-than once, and `references` (a list of captions) where people described it; further columns are ignored. Other
+than once, `references` (a list of captions) where people described it, and `areas` (of each of `objects`, the share
+of the image that its largest instance covers) where that is known; further columns are ignored. Other
 packages add one with the entry-point group `eidolon.datasets`.
 """
 
@@ -11,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ class Sample:
     """Of the file's bytes; None where they cannot be read."""
     references: tuple[str, ...] = ()
     """What people wrote about the image, where the dataset says."""
+    areas: Mapping[str, float] = field(default_factory=dict)
+    """Of each object the share of the image that its largest instance covers, where the dataset says."""
 
 
 class SampleSource:
@@ -132,6 +135,11 @@ class SampleSource:
         objects = row["objects"]
         if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
             raise UserError(f"{where}: 'objects' must be a list of strings, found {excerpt(objects)}")
+        areas = row.get("areas") or ()
+        if len(areas) not in (0, len(objects)) or not all(isinstance(area, float) for area in areas):
+            raise UserError(
+                f"{where}: 'areas' must be one number for each of 'objects', found {excerpt(areas)}"
+            )
         sample_id = row.get("sample_id")
         return Sample(
             index=index,
@@ -140,6 +148,7 @@ class SampleSource:
             objects=tuple(sorted(set(objects))),
             image_sha256=_image_hash(row["image"]),
             references=tuple(row.get("references") or ()),
+            areas=dict(zip(objects, areas, strict=False)),
         )
 
     def _hash(self) -> str:
@@ -232,9 +241,9 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         if limit is not None and len(rows) == limit:
             break
         place = f"{table}:{number}"
-        for field in ("image_id", "image", "objects"):
-            if field not in row:
-                raise UserError(f"{place}: field {field!r} is missing")
+        for name in ("image_id", "image", "objects"):
+            if name not in row:
+                raise UserError(f"{place}: field {name!r} is missing")
         references = row.get("references")
         path = image_path(folder, row["image"], place)
         if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file

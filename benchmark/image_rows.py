@@ -1,5 +1,6 @@
 """Rows of a dataset whose images are files in a folder: collected one by one, checked as they come."""
 
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ class ImageRows:
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("sample_id", "image_id", "image", "objects", "references")
+            name: [] for name in ("sample_id", "image_id", "image", "objects", "references", "areas")
         }
 
     def __len__(self) -> int:
@@ -31,6 +32,7 @@ class ImageRows:
         *,
         sample_id: ImageId | None = None,
         references: list[str] | tuple[str, ...] = (),
+        areas: Mapping[str, float] | None = None,
     ) -> None:
         """Take a sample, which stands at `place`. A UserError for ids that one column cannot hold together."""
         first = (self._columns["image_id"] or [image_id])[0]
@@ -41,6 +43,7 @@ class ImageRows:
             "image": str(image),
             "objects": objects,
             "references": list(references),
+            "areas": [areas[name] for name in objects] if areas else [],
         }
         for name, value in row.items():
             self._columns[name].append(value)
@@ -57,6 +60,7 @@ class ImageRows:
                 "image": datasets.Image(decode=False),
                 "objects": texts,
                 "references": texts,
+                "areas": datasets.List(datasets.Value("float64")),
             }
         )
         return datasets.Dataset.from_dict(self._columns, features=features)

@@ -87,6 +87,7 @@ class _Task:
                 objects=asked.sample.objects,
                 image_sha256=asked.sample.image_sha256,
                 references=asked.sample.references if matches_references(self.judge) else (),
+                areas={} if self.probe else dict(asked.sample.areas),
             )
             for sample_id, asked in self.asked.items()
         )

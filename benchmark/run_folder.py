@@ -86,11 +86,13 @@ class SampleRow(Record):
     """Of the image file's bytes; null where the run saw no images."""
     references: tuple[str, ...] = ()
     """What people wrote about the image, where the judge asks for it; else absent."""
+    areas: dict[str, float] = Field(default_factory=dict)
+    """Of objects, the share of the image that the largest instance covers; absent where that is not known."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if name != "references" or value}
+        return {name: value for name, value in fields.items() if name not in ("references", "areas") or value}
 
 
 class Session(BaseModel):

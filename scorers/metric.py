@@ -3,8 +3,8 @@
 The split makes every resample, subset and pooled score a matrix product away (the design of sacrebleu).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +34,8 @@ class JudgedSample:
     response: Response
     judgement: Judgement
     objects: frozenset[str]
+    areas: Mapping[str, float] = field(default_factory=dict)
+    """Of some or all true objects, the share of the picture that the largest instance covers, where it is known."""
 
 
 class Computation(Protocol):

@@ -16,7 +16,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
     """Draw `n` scenes. Dials are the fields of `Dials`; the same arguments give the same bytes.
 
     Columns: `sample_id` and `image_id` (`scenes-SEED-INDEX`), `image` (an `Image` feature, PNG), `objects`
-    (sorted category names), `theme`, and `things`: for each category its `colour`, `count`, `boxes`
+    (sorted category names), `areas` (of each), `theme`, and `things`: for each category its `colour`, `count`, `boxes`
     ((x0, y0, x1, y1) as shares of the image side) and `area` (of its largest box, as a share of the image).
 
     The rows are written to a temporary Arrow file as they are drawn, so that memory stays flat; the file goes
@@ -30,6 +30,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
             "image_id": datasets.Value("string"),
             "image": datasets.Image(),
             "objects": datasets.List(datasets.Value("string")),
+            "areas": datasets.List(datasets.Value("float64")),
             "theme": datasets.Value("string"),
             "things": datasets.List(
                 {
@@ -67,6 +68,7 @@ def _rows(n: int, seed: int, dials: Dials) -> Iterator[dict[str, Any]]:
 def row(scene: Scene) -> dict[str, Any]:
     """Return a scene as a row of the dataset, its picture as PNG bytes."""
     name = f"scenes-{scene.seed}-{scene.index}"
+    areas = {thing.category: thing.area for thing in scene.things}
     png = io.BytesIO()
     render(scene).save(png, format="PNG", compress_level=1)
     return {
@@ -74,6 +76,7 @@ def row(scene: Scene) -> dict[str, Any]:
         "image_id": name,
         "image": {"bytes": png.getvalue(), "path": None},
         "objects": list(scene.objects),
+        "areas": [areas[name] for name in scene.objects],
         "theme": scene.theme,
         "things": [
             {

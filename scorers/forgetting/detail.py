@@ -1,6 +1,6 @@
 """`forgetting.json`: the curves, the controls and the adjusted fits behind the numbers in `scores.json`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,15 +15,15 @@ from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
 from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.mixed_logistic import NotEstimableError
 from eidolon.scorers.types import Judge, Record
+from eidolon.scorers.verdict import counted_mentions
 
 SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
 FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)
 """Words that responses must reach to be in a fixed set, of which the first and the last 20 are compared."""
+THIRDS = 3
 PART = 20
 AFTER = 20
 """Words left out by one of the sensitivity analyses: the first sentence names what is large and sure."""
-
-Rows = Callable[[Mentions], FloatArray]
 
 
 class FixedSet(Record):
@@ -39,6 +39,22 @@ class FixedSet(Record):
     """… and of the last 20 words before the length."""
     change: float | None
     change_ci: tuple[float, float] | None
+
+
+class SizeStratum(Record):
+    """True objects of one size: how many are named, and where first."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    smallest: float
+    largest: float
+    """Shares of the picture that the largest instance covers."""
+    objects: int
+    named: int
+    recall: float
+    recall_ci: tuple[float, float] | None
+    word: float | None
+    """Mean words before the first mention of those that are named."""
 
 
 class Fit(Record):
@@ -73,6 +89,8 @@ class ForgettingDetail(Record):
     """The one in `scores.json`."""
     sensitivity: tuple[Fit, ...]
     """The same question asked otherwise; which of them are biased, and how, `docs/forgetting.md` says."""
+    sizes: tuple[SizeStratum, ...] = ()
+    """Thirds of the true objects by their size, from small to large; empty where areas are not known."""
     judge_position: JudgePosition | None = None
     """Whether the judge reads a sentence alike wherever it stands."""
 
@@ -119,6 +137,12 @@ def forgetting_detail(
             {**main, "earlier": first.earlier.astype(float)},
             "word",
         ),
+        (
+            "size of the largest true object still unnamed added",
+            ~np.isnan(first.largest),
+            {**main, "log largest": np.log(np.maximum(first.largest, 1e-6))},
+            "word",
+        ),
         (f"per {PER} tokens", first.word >= 0, main, "token"),
     ]
     return ForgettingDetail(
@@ -130,6 +154,7 @@ def forgetting_detail(
             for words in FIXED_LENGTHS
             if (events.responses.words >= words).any()
         ),
+        sizes=_sizes(samples, seed=seed, resamples=resamples),
         judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
         adjusted=_fit("adjusted", events, first, main, "word"),
         sensitivity=tuple(
@@ -158,6 +183,49 @@ def _fit(label: str, events: Events, mentions: Mentions, columns: Mapping[str, F
         responses=found.responses,
         covariates=found.covariates,
     )
+
+
+def _sizes(samples: Sequence[JudgedSample], *, seed: int, resamples: int) -> tuple[SizeStratum, ...]:
+    """Return the strata; all samples must have the areas of all their objects."""
+    rows = []
+    for index, sample in enumerate(samples):
+        place: dict[str, int] = {}
+        for mention in sorted(counted_mentions(sample), key=lambda mention: mention.start):
+            place.setdefault(mention.category, mention.word)
+        if sample.objects - sample.areas.keys():
+            return ()
+        rows += [(index, sample.areas[name], place.get(name, np.nan)) for name in sorted(sample.objects)]
+    if len(rows) < THIRDS:
+        return ()
+    of, area, word = np.array(rows, dtype=float).T
+    third = np.minimum(THIRDS * np.argsort(np.argsort(area, kind="stable")) // len(area), THIRDS - 1)
+    images = [sample.response.image_id for sample in samples]
+    strata = []
+    for number in range(THIRDS):
+        chosen = third == number
+        named = chosen & ~np.isnan(word)
+        counts = np.stack(
+            [np.bincount(of[part].astype(int), minlength=len(samples)) for part in (chosen, named)], axis=1
+        ).astype(float)
+        found = bootstrap(
+            counts,
+            images,
+            lambda totals: {"recall": ratio(totals[..., 1], totals[..., 0])},
+            seed=seed,
+            resamples=resamples,
+        )["recall"]
+        strata.append(
+            SizeStratum(
+                smallest=float(area[chosen].min()),
+                largest=float(area[chosen].max()),
+                objects=int(chosen.sum()),
+                named=int(named.sum()),
+                recall=float(found.value),
+                recall_ci=None if np.isnan(found.low) else (float(found.low), float(found.high)),
+                word=float(word[named].mean()) if named.any() else None,
+            )
+        )
+    return tuple(strata)
 
 
 def _fixed_set(events: Events, words: int, *, seed: int, resamples: int) -> FixedSet:

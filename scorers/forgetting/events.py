@@ -50,6 +50,8 @@ class Mentions:
     """Distinct categories that its response has named before it."""
     prior: FloatArray
     """Chance that a category drawn by its prevalence, among those not named yet, is not in the picture."""
+    largest: FloatArray
+    """Share of the picture that the largest true object still unnamed covers, NaN where areas are not known."""
 
     def __len__(self) -> int:
         return len(self.response)
@@ -99,11 +101,12 @@ def read_events(samples: Sequence[JudgedSample]) -> Events:
                     len(truth - named),
                     len(named),
                     prevalence.wrong_guess(sample, named) if new else np.nan,
+                    _largest(sample, truth - named),
                 )
             )
             named.add(mention.category)
     image, words_, tokens_, true_objects = _columns(responses, 4)
-    response_, word, token, hallucinated, first, unnamed, earlier, prior = _columns(mentions, 8)
+    response_, word, token, hallucinated, first, unnamed, earlier, prior, largest = _columns(mentions, 9)
     return Events(
         Responses(image.astype(np.intp), words_.astype(np.intp), tokens_, true_objects.astype(np.intp)),
         Mentions(
@@ -115,8 +118,16 @@ def read_events(samples: Sequence[JudgedSample]) -> Events:
             unnamed.astype(np.intp),
             earlier.astype(np.intp),
             prior,
+            largest,
         ),
     )
+
+
+def _largest(sample: JudgedSample, unnamed: frozenset[str]) -> float:
+    """Return the area of the largest of some true objects, NaN where there are none or one's is not known."""
+    areas = [sample.areas.get(name) for name in unnamed]
+    known = [area for area in areas if area is not None]
+    return max(known) if known and len(known) == len(areas) else np.nan
 
 
 class _Prevalence:

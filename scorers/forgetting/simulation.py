@@ -89,6 +89,7 @@ def simulate(hazard: Hazard, responses: int, *, seed: int) -> Events:
             left[order],
             earlier[order],
             unknown,
+            unknown,
         ),
     )
 

@@ -88,6 +88,24 @@ def test_names_in_the_judges_words(coco: Coco, tmp_path: Path) -> None:
         coco.load("objects365", names=names)
 
 
+def test_areas_are_of_the_largest_box(coco: Coco, tmp_path: Path) -> None:
+    for image in coco.document["images"]:
+        image |= {"width": 8, "height": 6}
+    for number, annotation in enumerate(coco.document["annotations"]):
+        annotation["bbox"] = [0, 0, 2.0, number]
+    coco.save()
+    by_id = {sample.image_id: sample.areas for sample in coco.load().samples}
+    assert by_id[10] == {"dog": 0.0, "person": 2 / 48}
+    assert by_id[12]["dog"] == 18 / 48, "of two dogs the larger"
+    names = write_json(tmp_path / "names.json", {"person": "dog"})
+    assert coco.load(names=names).samples[0].areas == {"dog": 2 / 48}, "of what is called alike the larger"
+    del coco.document["annotations"][0]["bbox"]
+    coco.save()
+    samples = coco.load().samples
+    assert samples[0].areas == {}, "all of an image's objects, or none"
+    assert samples[1].areas == by_id[11]
+
+
 def test_images_in_folders_or_flat(coco: Coco) -> None:
     """Objects365 says `images/v1/patch8/x.jpg`; who unpacks all archives into one folder has `x.jpg`."""
     images = coco.document["images"]

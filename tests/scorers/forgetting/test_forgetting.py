@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -254,6 +255,25 @@ def test_the_detail_is_json_and_says_what_it_could_not_do() -> None:
     fixed = detail.fixed_sets[1]
     assert (fixed.responses, fixed.early, fixed.late) == (12, 0.0, None)
     assert detail.sensitivity[-1].reason == "not every mention has a position in tokens"
+
+
+def test_sizes_of_what_is_left_and_what_is_named() -> None:
+    areas = {"dog": 0.5, "cat": 0.1, "bed": 0.02}
+    judged = [
+        replace(sample(0, "a dog and a cat and a cup", ["dog", "cat", "bed"]), areas=areas),
+        replace(sample(1, "a cup and a dog", ["dog", "cat", "bed"]), areas=areas),
+    ]
+    assert read_events(judged).mentions.largest.tolist() == [0.5, 0.1, 0.02, 0.5, 0.5]
+    small, middle, large = forgetting_detail(judged, signature="s", resamples=20).sizes
+    assert [(s.objects, s.named, s.recall, s.word) for s in (small, middle, large)] == [
+        (2, 0, 0.0, None),
+        (2, 1, 0.5, 4.0),
+        (2, 2, 1.0, 2.5),
+    ]
+    assert (small.largest, middle.smallest, large.smallest) == (0.02, 0.1, 0.5)
+    partly = [replace(judged[0], areas={"dog": 0.5}), judged[1]]
+    assert np.isnan(read_events(partly).mentions.largest[:3]).tolist() == [True, True, True]
+    assert forgetting_detail(partly, signature="s", resamples=20).sizes == ()
 
 
 class Forgetful:
