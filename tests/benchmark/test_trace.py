@@ -158,7 +158,7 @@ def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
     )
     shades = {}
     for token in found["tokens"]:
-        match = re.search(r"48;2;(\d+);\d+;\d+m" + re.escape(token["text"]), stream.getvalue())
+        match = re.search(r"48;2;(\d+);\d+;\d+m" + re.escape(token["text"].strip()), stream.getvalue())
         if match:
             shades[token["pdm"]] = int(match[1])
     assert len(shades) > 6
