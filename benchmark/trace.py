@@ -1,9 +1,10 @@
 """One text under the microscope: what the model expected at every token, with the picture and without it."""
 
-import json
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from eidolon.benchmark.neutral import neutral
 from eidolon.benchmark.pdm import Spelled, from_tokens, judge_text, kinds_of, require_probabilities, spell
@@ -78,7 +79,7 @@ class TracedMention(Record):
 class Trace(Record):
     """The content of `trace.json`. All text is the model's own, not yet made harmless."""
 
-    schema_: Literal["eidolon/trace/1"] = SCHEMA
+    schema_: Literal["eidolon/trace/1"] = Field(default=SCHEMA, alias="schema")
     model: str
     image: str
     prompt: str
@@ -97,8 +98,7 @@ class Trace(Record):
 
     def to_json(self) -> str:
         """Return the file's text."""
-        fields = self.model_dump(mode="json")
-        return json.dumps({"schema": fields.pop("schema_"), **fields}, indent=1) + "\n"
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 def trace(

@@ -106,7 +106,7 @@ def go_on(
     reader.read_prompt()
     device = model.device
     written = torch.tensor([list(prefix)] * len(starts), dtype=torch.int64, device=device)
-    for piece in torch.split(written, 1 if reader.one_by_one else len(prefix), dim=1) if prefix else ():
+    for piece in torch.split(written, 1 if reader.one_by_one else WIDTH, dim=1) if prefix else ():
         reader.read(piece)
     tokens = [torch.tensor(list(starts), dtype=torch.int64, device=device)[:, None]]
     for _ in range(most):

@@ -236,8 +236,8 @@ def fit_fade(
         update={
             "rate": rate,
             "rate_ci": interval,
-            "decay_per_100": -math.expm1(-100 * rate),
-            "decay_per_100_ci": interval and (-math.expm1(-100 * low), -math.expm1(-100 * high)),
+            "decay_per_100": _lost(rate),
+            "decay_per_100_ci": interval and (_lost(low), _lost(high)),
             "half_life": math.log(2) / rate if low > 0 else None,
             "half_life_ci": (math.log(2) / high, math.log(2) / low) if low > 0 else None,
             "finding": interval and ("decay" if low > 0 else "growth" if high < 0 else "no decay"),
@@ -246,6 +246,11 @@ def fit_fade(
             "curvature_ci": _ci(found["curvature"]),
         }
     )
+
+
+def _lost(rate: float) -> float:
+    """Return the share that is gone after 100 tokens; hugely negative, and finite, where a few tokens grow at once."""
+    return -math.expm1(min(-100 * rate, 700.0))
 
 
 MOMENTS = 7

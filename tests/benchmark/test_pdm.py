@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from jsonschema import validate
 
+from eidolon.benchmark import json_schemas
 from eidolon.benchmark.pdm import from_tokens, measure_pdm, spell
 from eidolon.benchmark.pdm_plot import draw_pdm
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
@@ -70,6 +72,7 @@ def test_the_table_is_of_what_was_read(model: TransformersModel, requests: Any, 
     assert table.fade.rate is not None
     again = measure_pdm(model, requests, texts, tokens=tokens, objects=OBJECTS, survival=20, resamples=20)
     assert again == table
+    validate(json.loads(table.to_json()), json_schemas.read("pdm"))
     assert PdmTable.model_validate(json.loads(table.to_json())) == table
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import validate
 from PIL import Image
 from rich.console import Console
 
+from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.benchmark.trace import Trace
@@ -32,7 +34,9 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def traced(folder: Path, *arguments: str) -> dict[str, Any]:
     assert invoke(["trace", *arguments, "--out", str(folder)]) == 0
-    return json.loads((folder / "trace.json").read_text())  # type: ignore[no-any-return]
+    found: dict[str, Any] = json.loads((folder / "trace.json").read_text())
+    validate(found, json_schemas.read("trace"))
+    return found
 
 
 def test_it_shows_the_moment_a_model_names_what_is_not_there(
@@ -119,7 +123,7 @@ def test_hostile_text_does_nothing(tmp_path: Path, picture: Path, capsys: pytest
     assert "\u202e" not in page
     evil = Trace.model_validate(
         {
-            **{k: v for k, v in found.items() if k != "schema"},
+            **found,
             "model": "<img src=x onerror=1>",
             "image": "\x1b]0;x\x07$\\frac{$.png",
             "prompt": "<b>\u202e",
@@ -150,10 +154,9 @@ def test_a_text_that_the_judge_cannot_read_says_so(
 
 def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
     found = traced(tmp_path, *SMALL, "--scene", "0:2", "--max-new-tokens", "12")
-    fields = {k: v for k, v in found.items() if k != "schema"}
     stream = io.StringIO()
     show(
-        Trace.model_validate(fields),
+        Trace.model_validate(found),
         Console(file=stream, width=200, force_terminal=True, color_system="truecolor"),
     )
     shades = {}

@@ -74,6 +74,19 @@ def test_intervals_cover(rate: float) -> None:
         assert sum(fit.finding == "no decay" for fit in fits) == covered
 
 
+def test_two_tokens_that_grow_at_once_are_still_numbers() -> None:
+    made = [
+        TokenSeries(i, np.ones(2), np.array([1e-3, 1e6 * (i + 1)]), ("content",) * 2, (None,) * 2)
+        for i in range(3)
+    ]
+    fit = fit_fade(made, "", resamples=50)
+    assert fit.rate == pytest.approx(-(math.log(6) / 3 + 9 * math.log(10)))
+    assert fit.decay_per_100 is not None
+    assert math.isfinite(fit.decay_per_100)
+    assert fit.curvature is None, "two places tell of no curve"
+    assert "Infinity" not in pdm_table(made, without="dropped", resamples=50).to_json()
+
+
 def test_a_bend_is_noticed() -> None:
     fit = fit_fade(series(0.02, 200, spread=0.5, bend=1.5), "", by_kind=True, resamples=200)
     assert fit.curvature == pytest.approx(1.5, rel=0.15)
