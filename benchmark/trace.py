@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from eidolon.benchmark.neutral import neutral
 from eidolon.benchmark.pdm import Spelled, from_tokens, judge_text, kinds_of, require_probabilities, spell
-from eidolon.models.base import Request
+from eidolon.models.base import Decoding, Request
 from eidolon.models.contrast import Without
 from eidolon.models.token_log import token_log
 from eidolon.scorers.errors import UserError
@@ -111,8 +112,11 @@ def trace(
     objects: Collection[str] | None = None,
     without: Without = "dropped",
     image: str = "",
+    seed: int | None = None,
 ) -> Trace:
     """Read a text, or what the model answers, with the picture and without.
+
+    `seed` is what the user gave, of which the request's own was made; it stands in the trace.
 
     Raises:
         UserError: a model without token probabilities, one that cannot be asked without its picture in this form,
@@ -138,6 +142,7 @@ def trace(
     return _assemble(
         model, spelled, reading, judgement, name=name, request=request, judge=judge, generated=not given,
         objects=None if objects is None else tuple(sorted(objects)), without=without, image=image,
+        decoding=request.decoding if seed is None else replace(request.decoding, seed=seed),
     )  # fmt: skip
 
 
@@ -163,6 +168,7 @@ def _assemble(
     objects: tuple[str, ...] | None,
     without: Without,
     image: str,
+    decoding: Decoding,
 ) -> Trace:
     covered: dict[int, int] = {}
     traced: list[TracedMention] = []
@@ -198,7 +204,7 @@ def _assemble(
         image=image,
         prompt=request.prompt,
         generated=generated,
-        decoding=request.decoding.signature() if generated else None,
+        decoding=decoding.signature() if generated else None,
         without=without,
         objects=objects,
         judge=judge.signature(),

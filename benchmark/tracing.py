@@ -67,7 +67,7 @@ def run_trace(settings: TraceSettings, out: Path | None) -> "tuple[Trace, Image.
     model = load_model(reference, settings.options)
     found = trace(
         model, settings.model, request, judge,
-        text=settings.text, objects=objects, without=without, image=name,
+        text=settings.text, objects=objects, without=without, image=name, seed=settings.seed,
     )  # fmt: skip
     return found, picture
 

@@ -85,6 +85,17 @@ def test_every_token_stands_in_its_place(tmp_path: Path) -> None:
         assert mention["pdm"] == of[0]["pdm"]
 
 
+def test_sampling_is_recorded_and_repeats(tmp_path: Path) -> None:
+    def sampled(seed: str, folder: str) -> dict[str, Any]:
+        given = ("--scene", "0:3", "--temperature", "0.9", "--seed", seed, "--max-new-tokens", "30")
+        return traced(tmp_path / folder, *SMALL, *given)
+
+    first = sampled("2", "a")
+    assert first["decoding"] == "sample(t=0.9,p=1.0,max=30,seed=2)"
+    assert first == sampled("2", "b")
+    assert first["text"] != sampled("3", "c")["text"]
+
+
 def test_a_given_text_with_given_objects(tmp_path: Path, picture: Path) -> None:
     text = "There is a bowl and a knife."
     found = traced(tmp_path, *SMALL, "--image", str(picture), "--text", text, "--objects", "bowl, fork")
