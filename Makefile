@@ -47,8 +47,10 @@ demo: $(VENV)/.installed
 	$(BIN)/eidolon run
 
 test: export EIDOLON_WITH_VLLM = 1
+# Two workers of one thread each; more threads only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

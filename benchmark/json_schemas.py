@@ -15,6 +15,8 @@ from eidolon.benchmark.leaderboard import Leaderboard
 from eidolon.benchmark.probe.questions import QuestionRow
 from eidolon.benchmark.retention.detail import RetentionDetail
 from eidolon.benchmark.run_folder import RunRecord, SampleRow
+from eidolon.benchmark.trace import Trace
+from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.json_schemas import DIALECT, text
 
 DIRECTORY = Path(__file__).parent / "schemas"
@@ -30,10 +32,12 @@ def schemas() -> dict[str, dict[str, Any]]:
         "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
+        "pdm": {"$schema": DIALECT, **PdmTable.model_json_schema(by_alias=True)},
         "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
         "retention": {"$schema": DIALECT, **RetentionDetail.model_json_schema(by_alias=True)},
         "run": {"$schema": DIALECT, **RunRecord.model_json_schema(by_alias=True)},
         "samples": {"$schema": DIALECT, **SampleRow.model_json_schema()},
+        "trace": {"$schema": DIALECT, **Trace.model_json_schema(by_alias=True)},
         "words": {"$schema": DIALECT, **WordRow.model_json_schema()},
     }
 

@@ -210,9 +210,11 @@ class _Spelled:
 def _spelled(answered: Answered, model: "TransformersModel") -> _Spelled:
     tokenizer = model.tokenizer
     if answered.tokens is None:
+        from eidolon.models.teacher_forcing import leading_space
+
         # Answers are stripped; what a model wrote began as its template has it, for most with a space.
-        text = answered.response.response or ""
-        tokens = tuple(tokenizer.encode(_lead(answered.request, model) + text, add_special_tokens=False))
+        text = leading_space(model, answered.request) + (answered.response.response or "")
+        tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
     else:
         tokens = answered.tokens
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -222,16 +224,6 @@ def _spelled(answered: Answered, model: "TransformersModel") -> _Spelled:
             len(tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)) for i in range(len(tokens))
         )
     return _Spelled(text, tokens, ends)
-
-
-def _lead(request: Request, model: "TransformersModel") -> str:
-    """Return the white space with which the model would begin its answer."""
-    from eidolon.models.teacher_forcing import teacher_force
-
-    chunk = next(teacher_force(model, [request], [[model.pad_id]]))
-    first = int(chunk.logits[0, 0].argmax())
-    text = model.tokenizer.decode([first], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(text[: len(text) - len(text.lstrip())])
 
 
 def tie_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:

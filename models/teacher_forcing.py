@@ -133,6 +133,14 @@ def prompt_cache(model: TransformersModel, requests: Sequence[Request]) -> Any:
     return reader.cache
 
 
+def leading_space(model: TransformersModel, request: Request) -> str:
+    """Return the white space with which the model would begin its answer, and which responses are stripped of."""
+    chunk = next(teacher_force(model, [request], [[model.pad_id]]))
+    first = int(chunk.logits[0, 0].argmax())
+    text = model.tokenizer.decode([first], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(text[: len(text) - len(text.lstrip())])
+
+
 def _pieces(tokens: torch.Tensor, one_by_one: bool) -> Sequence[torch.Tensor]:
     if not tokens.shape[1]:
         return ()

@@ -26,6 +26,7 @@ VERBS = {
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "doctor": "eidolon.benchmark.cli.doctor:doctor",
+    "trace": "eidolon.benchmark.cli.trace:trace",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
     "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
