@@ -1,20 +1,29 @@
 """The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
 
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe.
+is put into texts of a set length and asked what it still knows: the retention probe. Last, its own descriptions are
+read with the picture and without: visual prompt dependency.
 """
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from eidolon.benchmark.log import timed
 from eidolon.benchmark.retention.design import Namer
 from eidolon.benchmark.retention.detail import with_retention
 from eidolon.benchmark.retention.stage import Interviewer, RetentionSettings, probe_retention
-from eidolon.benchmark.run_folder import RunFolder, SampleRow, write_atomically
+from eidolon.benchmark.run_folder import PDM, RunFolder, SampleRow, write_atomically
+from eidolon.models.base import Request
+from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judge, Response
 
-PLOT = "retention.png"
+PLOT, PDM_PLOT = "retention.png", "pdm.png"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +63,55 @@ def measure_forgetting(
     )
     plot = draw_retention(detail, name)
     write_atomically(folder.path / PLOT, plot)
-    return with_retention(scores, detail.points), [plot]
+    table = _measure_pdm(forget, folder, rows, responses, interviewer)
+    interviewer.release()
+    if table is None:
+        return with_retention(scores, detail.points), [plot]
+    from eidolon.benchmark.pdm_plot import draw_pdm
+
+    fading = draw_pdm(table, name)
+    write_atomically(folder.path / PDM_PLOT, fading)
+    return with_retention(scores, detail.points), [plot, fading]
+
+
+def _measure_pdm(
+    forget: Forget,
+    folder: RunFolder,
+    rows: Sequence[SampleRow],
+    responses: Sequence[Response],
+    interviewer: Interviewer,
+) -> PdmTable | None:
+    """Return visual prompt dependency along the first response to each sample, None where it cannot be had."""
+    path = folder.path / PDM
+    if path.exists():
+        return PdmTable.model_validate_json(path.read_bytes())
+    from eidolon.benchmark.pdm import measure_pdm, require_probabilities
+
+    model: Any = interviewer.interviewee()
+    first = {response.sample_id: response for response in reversed(responses)}
+    requests, texts, objects = [], [], []
+    for row in rows:
+        response = first[row.sample_id]
+        if response.response is None:  # its picture may be what failed
+            continue
+        picture = interviewer.picture(row.sample_id)
+        assert picture is not None
+        requests.append(Request(row.sample_id, row.image_id, picture, forget.retention.prompt))
+        texts.append(response.response)
+        objects.append(row.objects)
+    try:
+        require_probabilities(model)
+        with timed("dependency measured", responses=len(texts)):
+            table = measure_pdm(
+                model,
+                requests,
+                texts,
+                objects=objects,
+                seed=forget.retention.seed,
+                resamples=forget.retention.resamples,
+            )
+    except UserError as error:  # the probe stands without it
+        _log.warning("no visual prompt dependency", extra={"fields": {"reason": str(error)}})
+        return None
+    write_atomically(path, table.to_json())
+    return table

@@ -34,6 +34,7 @@ from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
     HELD,
     JUDGEMENTS,
+    PDM,
     QUESTIONS,
     REPORT,
     RESPONSES,
@@ -68,7 +69,7 @@ JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
-AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD)
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, PDM)
 """What is made from the responses, and is worth nothing once they change."""
 LARGEST_BATCH = 64
 """Requests that a model which tries what fits is given to try."""

@@ -40,7 +40,7 @@ from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, PDM = (
     "run.json",
     "samples.jsonl",
     "questions.jsonl",
@@ -50,6 +50,7 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION 
     "report.html",
     "retention.jsonl",
     "retention.json",
+    "pdm.json",
 )
 LOCK = ".lock"
 TORN = ".tmp"

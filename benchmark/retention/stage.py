@@ -93,7 +93,6 @@ def probe_retention(
             seed=settings.seed,
         )
     held = ask(settings, folder, name, design, model, pictures)
-    interviewer.release()
     with timed("retention measured", contexts=len(held)):
         found = measure(held, seed=settings.seed, resamples=settings.resamples)
     detail = RetentionDetail(

@@ -37,7 +37,9 @@ def test_a_run_measures_and_says_so(cli: Cli, tmp_path: Path) -> None:
     assert filler[8]["accuracy_at_0"]["value"] > 0.8
     with Image.open(run / "retention.png") as plot:
         assert plot.width > 800
-    assert (run / "report.html").read_text().count('class="plot"') >= 1
+    assert (run / "report.html").read_text().count('class="plot"') >= 2
+    assert json.loads((run / "pdm.json").read_text())["without"] == "dropped"
+    assert (run / "pdm.png").stat().st_size > 10_000
     forgetting = json.loads((run / "scores.json").read_text())["metrics"]["forgetting"]
     assert "rate_early" in forgetting
     assert forgetting["retention_filler_128"]["value"] is None
@@ -50,12 +52,19 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(cli: Cli, tmp_path: P
     assert cli(*FORGET, "--out", tmp_path / "whole").code == 0
     assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
     whole, cut = tmp_path / "whole/scenes-small", tmp_path / "cut/scenes-small"
-    names = ("retention.jsonl", "retention.json", "retention.png", "scores.json", "responses.jsonl")
+    names = (
+        "retention.jsonl",
+        "retention.json",
+        "retention.png",
+        "pdm.json",
+        "scores.json",
+        "responses.jsonl",
+    )
     wanted = {name: (whole / name).read_bytes() for name in names}
     # As after a kill in the midst of the fourth batch of questions.
     lines = wanted["retention.jsonl"].splitlines(keepends=True)
     (cut / "retention.jsonl").write_bytes(b"".join(lines[:17]) + lines[17][:40])
-    for name in ("retention.json", "retention.png", "scores.json"):
+    for name in ("retention.json", "retention.png", "pdm.json", "scores.json"):
         (cut / name).unlink()
     assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
     assert {name: (cut / name).read_bytes() for name in names} == wanted
