@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from eidolon.models.base import Decoding, FileDigest, Request
-from eidolon.models.devices import choose_device, device_identity
 from eidolon.models.generated_text import to_response
 from eidolon.models.identity import LIBRARIES, checkpoint_identity, versions
 from eidolon.models.options import validate_options
@@ -152,6 +151,8 @@ class VllmModel:
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
         """Return what decides the answers beside the requests; None where foreign code takes part."""
+        from eidolon.models.devices import choose_device, device_identity
+
         read = validate_options(Options, options)
         checkpoint = None if read.trust_remote_code else checkpoint_identity(target, read.revision, digest)
         if checkpoint is None:
