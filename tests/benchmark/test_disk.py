@@ -109,10 +109,10 @@ def test_the_error_numbers_of_full_disks() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path | None]:
-    """A file system of 64 pages; None where this machine does not let us mount one."""
+    """A file system of 512 pages; None where this machine does not let us mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    size = f"size={64 * PAGE}"
+    size = f"size={512 * PAGE}"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)], capture_output=True, check=False
     )
@@ -159,7 +159,7 @@ def test_a_disk_that_is_really_full(
     for step in range(30):
         if how == "disk":
             assert small_disk is not None
-            narrow = only(small_disk, 3 * step)
+            narrow = only(small_disk, 8 * step)
         else:
             narrow = no_larger_than(1 + step * max(map(len, calm.values())) // 10)
         with narrow:
