@@ -121,7 +121,9 @@ def test_nothing_hostile_reaches_a_terminal_or_a_page(
     page.close()
     assert not page.tags & {"script", "b", "svg", "a", "iframe", "object", "link", "form", "base"}
     assert not {name for name in page.attributes if name.startswith("on")} | (page.attributes & {"autofocus"})
-    assert all(value.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")) for value in page.values)
+    assert all(
+        value.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")) for value in page.values
+    )
     harmless(page.text)
     assert "<script>alert(1)</script>" in page.text, "shown as what it is"
     assert "{{ 7*7 }}" in page.text
