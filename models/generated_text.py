@@ -105,3 +105,17 @@ def to_response(
         token_ends=None if ends is None else answer.shift(ends),
         token_logprobs=None if logprobs is None else tuple(logprobs[: len(tokens)]),
     )
+
+
+def unanswered(request: Request, reason: str, *, transient: bool = False) -> Response:
+    """Return what stands for the answer to a request that failed; `transient` where that passes."""
+    return Response(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        response=None,
+        generation=request.generation,
+        prompt=request.prompt,
+        finish_reason="error",
+        error=reason,
+        transient=transient,
+    )

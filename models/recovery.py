@@ -8,6 +8,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from eidolon.models.base import Request
+from eidolon.models.generated_text import unanswered
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
 
@@ -46,7 +47,7 @@ def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter
     if len(requests) == 1:
         if no_room:
             counts[OOM_ALONE] += 1
-        yield _unanswered(requests[0], NO_ROOM if no_room else reason, transient=no_room)
+        yield unanswered(requests[0], NO_ROOM if no_room else reason, transient=no_room)
         return
     counts[OOM_SPLITS if no_room else TAKEN_APART] += 1
     part = (len(requests) + 1) // 2 if no_room else 1
@@ -99,16 +100,3 @@ def reason_of(error: BaseException) -> str:
     """Return exception type and message in one line, without what differs between two runs."""
     message = " ".join(_ADDRESS.sub("", str(error)).split())
     return f"{type(error).__name__}: {message}"[:_REASON_CHARACTERS].removesuffix(": ")
-
-
-def _unanswered(request: Request, reason: str, *, transient: bool) -> Response:
-    return Response(
-        sample_id=request.sample_id,
-        image_id=request.image_id,
-        response=None,
-        generation=request.generation,
-        prompt=request.prompt,
-        finish_reason="error",
-        error=reason,
-        transient=transient,
-    )

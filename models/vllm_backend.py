@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from eidolon.models.base import Decoding, FileDigest, Request
-from eidolon.models.generated_text import to_response
+from eidolon.models.generated_text import to_response, unanswered
 from eidolon.models.identity import LIBRARIES, checkpoint_identity, versions
 from eidolon.models.options import validate_options
 from eidolon.models.vllm_engine import CPU_CACHE_VARIABLE, Engine, import_vllm, on_cpu, quiet, reason
@@ -185,7 +185,7 @@ class VllmModel:
             try:
                 (name,) = self._submit(llm, request)
             except Exception as error:  # of template, processor or validation: this request's alone
-                refused.append(_failed(request, f"vLLM refused the request: {reason(error)}"))
+                refused.append(unanswered(request, f"vLLM refused the request: {reason(error)}"))
             else:
                 # It comes back without the random letters that vLLM puts behind.
                 waiting[name.partition("-")[0]] = request
@@ -234,7 +234,7 @@ class VllmModel:
                 "then run the same command"
             )
         for request in waiting.values():
-            yield _failed(request, f"vLLM's engine died: {died}", transient=True)
+            yield unanswered(request, f"vLLM's engine died: {died}", transient=True)
 
     def _response(self, request: Request, output: "RequestOutput") -> Response:
         (generated,) = output.outputs
@@ -402,16 +402,3 @@ def _attention(layers: Mapping[str, Any]) -> list[str]:
         layer.get_attn_backend().get_name() for layer in layers.values() if hasattr(layer, "get_attn_backend")
     }
     return sorted(names)
-
-
-def _failed(request: Request, error: str, *, transient: bool = False) -> Response:
-    return Response(
-        sample_id=request.sample_id,
-        image_id=request.image_id,
-        response=None,
-        generation=request.generation,
-        prompt=request.prompt,
-        finish_reason="error",
-        error=error,
-        transient=transient,
-    )
