@@ -124,6 +124,17 @@ class MemoryBlock(nn.Module):
             self.rotary = Rotary(2 * int(memory.head_dim * memory.rotary / 2), memory.rotary_base)
         self.predictor = nn.Linear(width, width, bias=False) if self.store else None
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection that of the queries, which training then lets part.
+
+        So a query begins by finding what it resembles, which small models otherwise take long to learn.
+        """
+        if self.attends:
+            self.key_value.weight[: len(self.query.weight)].copy_(self.query.weight)
+        if self.fading is not None:
+            self.fading.start_alike()
+
     def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> Mixed:
         """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding.
 
@@ -299,7 +310,9 @@ class MemoryBlock(nn.Module):
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         """Return the dtype of projections of x, which autocast may narrow."""
-        return torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        return (
+            torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        )
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> nn.Module:

@@ -54,6 +54,13 @@ class GatedDelta(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection and convolution those of the queries."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner : 2 * inner].copy_(weight[:inner])
+
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedDeltaState | None = None
     ) -> tuple[Tensor, GatedDeltaState]:
@@ -62,7 +69,9 @@ class GatedDelta(nn.Module):
         Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
         """
         batch, length, _ = x.shape
-        projected, gate = self.in_proj(x).split([3 * self.heads * self.head_dim, self.heads * self.head_dim], -1)
+        projected, gate = self.in_proj(x).split(
+            [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
+        )
         past = state.convolution if state else None
         mixed, convolved = self.convolution(projected, mask, past)
         precise = at_least_float32(x.dtype)
@@ -110,9 +119,7 @@ def gated_delta_rule(
     return _chunks(q, k, v, g, beta, state, min(chunk, length))
 
 
-def _step(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor]:
+def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Write one token and read it: every tensor with a time axis of length 1."""
     state = state * g[..., None].exp()
     surprise = (v - k @ state) * beta[..., None]

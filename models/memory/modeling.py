@@ -37,9 +37,7 @@ class Layer(nn.Module):
         self.gate_up = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
-    def forward(
-        self, hidden: Tensor, mask: Tensor | None, state: Any
-    ) -> tuple[Tensor, Any, Tensor | None]:
+    def forward(self, hidden: Tensor, mask: Tensor | None, state: Any) -> tuple[Tensor, Any, Tensor | None]:
         """Return (batch, T, width), the memory's state and its predictor's loss."""
         mixed = self.memory(self.memory_norm(hidden), mask, state)
         hidden = hidden + mixed.output
@@ -65,6 +63,8 @@ class MemoryPreTrainedModel(PreTrainedModel):
         # Parameters of the memories that are no matrices have been drawn by their own constructors.
         if isinstance(module, nn.Linear | nn.Embedding):
             module.weight.normal_(0.0, self.config.get_text_config().initializer_range)
+        elif isinstance(module, MemoryBlock):
+            module.start_alike()
 
 
 class MemoryTextModel(MemoryPreTrainedModel):
@@ -172,7 +172,9 @@ class MemoryForConditionalGeneration(Idefics3ForConditionalGeneration):
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
 
-    def forward(self, *args: Any, use_cache: bool | None = None, past_key_values: Any = None, **kwargs: Any) -> Any:
+    def forward(
+        self, *args: Any, use_cache: bool | None = None, past_key_values: Any = None, **kwargs: Any
+    ) -> Any:
         """As Idefics3's, with a `MemoryCache`."""
         use_cache = self.config.use_cache if use_cache is None else use_cache
         if use_cache and past_key_values is None:

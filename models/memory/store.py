@@ -28,7 +28,9 @@ def readable(stored: Tensor, entering: Tensor, size: int) -> Tensor:
     )
     before = count - length
     # How many better ones are in by the time: those stored, and of the entering the first t + 1.
-    ahead = better[:, :before].sum(1, dtype=torch.int32)[:, None] + better[:, before:].cumsum(1, dtype=torch.int32)
+    ahead = better[:, :before].sum(1, dtype=torch.int32)[:, None] + better[:, before:].cumsum(
+        1, dtype=torch.int32
+    )
     entered = places[None, :] <= before + torch.arange(length, device=scores.device)[:, None]
     return (ahead < size) & entered & (scores > EMPTY)[:, None]
 
