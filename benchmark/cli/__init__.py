@@ -29,9 +29,11 @@ VERBS = {
     "trace": "eidolon.benchmark.cli.trace:trace",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
+    "memory": "eidolon.benchmark.cli.memory:memory",
     "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
 }
-"""Each verb's function. The modules import nothing heavy before it is called."""
+"""Each verb's function, or the typer application of its sub-verbs. The modules import nothing heavy before it is
+called."""
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -46,9 +48,16 @@ class _Verbs(TyperGroup):
         if cmd_name not in VERBS:
             return None
         module, _, function = VERBS[cmd_name].partition(":")
-        verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        verb.command(cmd_name)(getattr(import_module(module), function))
-        command = typer.main.get_command(verb)
+        verb = getattr(import_module(module), function)
+        if isinstance(verb, typer.Typer):
+            group = typer.main.get_group(verb)
+            group.name = cmd_name
+            for command in group.commands.values():
+                command.params.append(_log_level())
+            return group
+        application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        application.command(cmd_name)(verb)
+        command = typer.main.get_command(application)
         command.params.append(_log_level())
         return command
 
