@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -92,7 +93,7 @@ def probe_retention(
             lengths=settings.lengths,
             seed=settings.seed,
         )
-    held = ask(settings, folder, name, design, model, pictures)
+    held = ask(settings, folder.path, name, design, model, pictures)
     with timed("retention measured", contexts=len(held)):
         found = measure(held, seed=settings.seed, resamples=settings.resamples)
     detail = RetentionDetail(
@@ -101,7 +102,7 @@ def probe_retention(
         layout=model.layout,
         absent=ABSENT,
         lengths=settings.lengths,
-        trained_tokens=_trained_tokens(settings, model),
+        trained_tokens=trained_tokens(settings, model),
         max_positions=model.max_positions,
         images=len({context.image_id for context in design.contexts}),
         findings=found.findings,
@@ -114,16 +115,16 @@ def probe_retention(
 
 def ask(
     settings: RetentionSettings,
-    folder: RunFolder,
+    folder: Path,
     name: str,
     design: Design,
     model: ScoringModel,
     pictures: Mapping[str, Callable[[], Image.Image]],
 ) -> Sequence[Held]:
-    """Ask what `retention.jsonl` lacks, batch by batch; return all that was answered."""
+    """Ask what the folder's `retention.jsonl` lacks, batch by batch; return all that was answered."""
     contexts = design.contexts
     keys = [(context.sample_id, context.number) for context in contexts]
-    held = BatchFile(folder.path / HELD, Held, keys, settings.batch_size)
+    held = BatchFile(folder / HELD, Held, keys, settings.batch_size)
     with meter(f"{name}, retention", len(keys), len(held.records)) as progress:
         for batch in held.batches:
             now = contexts[held.span(batch)]
@@ -186,7 +187,7 @@ def _readable(rows: Sequence[SampleRow], interviewer: Interviewer) -> dict[str, 
     return found
 
 
-def _trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
+def trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
     """Return the training length in the model's own tokens: those of so many words of filler."""
     if settings.trained_tokens is not None or settings.trained_words is None:
         return settings.trained_tokens

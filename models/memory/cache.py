@@ -69,6 +69,9 @@ class FadingLayerCache(LayerCache):
 class MemoryCache(Cache):
     """The states of all layers."""
 
+    cut_anywhere = True
+    """A text read in any pieces leaves the same states, up to rounding: the block's own promise."""
+
     def __init__(self, memory: Memory) -> None:
         super().__init__(layers=[_layer(symbol) for symbol in memory.layout])
 
