@@ -22,7 +22,7 @@ class MemoryTextConfig(PreTrainedConfig):
         store: int = 16,
         fading: str = "GDN",
         selection: str = "innovation",
-        num_attention_heads: int = 3,
+        num_attention_heads: int = 2,
         head_dim: int = 32,
         rotary: float = 0.5,
         rotary_base: float = 10_000.0,

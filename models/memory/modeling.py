@@ -65,6 +65,8 @@ class MemoryPreTrainedModel(PreTrainedModel):
             module.weight.normal_(0.0, self.config.get_text_config().initializer_range)
         elif isinstance(module, MemoryBlock):
             module.start_alike()
+        elif isinstance(module, MemoryBlock):
+            module.start_alike()
 
 
 class MemoryTextModel(MemoryPreTrainedModel):
@@ -171,15 +173,6 @@ class MemoryForConditionalGeneration(Idefics3ForConditionalGeneration):
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
-
-    def forward(
-        self, *args: Any, use_cache: bool | None = None, past_key_values: Any = None, **kwargs: Any
-    ) -> Any:
-        """As Idefics3's, with a `MemoryCache`."""
-        use_cache = self.config.use_cache if use_cache is None else use_cache
-        if use_cache and past_key_values is None:
-            past_key_values = MemoryCache(self.config.text_config.memory)
-        return super().forward(*args, use_cache=use_cache, past_key_values=past_key_values, **kwargs)
 
 
 def register() -> None:
