@@ -57,11 +57,13 @@ class MemoryTextConfig(PreTrainedConfig):
         self.use_cache = use_cache
         self.num_hidden_layers = len(self.memory.layout)
         super().__init__(
-            tie_word_embeddings=tie_word_embeddings,
-            pad_token_id=pad_token_id,
-            bos_token_id=bos_token_id,
-            eos_token_id=eos_token_id,
-            **kwargs,
+            **{
+                "tie_word_embeddings": tie_word_embeddings,
+                "pad_token_id": pad_token_id,
+                "bos_token_id": bos_token_id,
+                "eos_token_id": eos_token_id,
+                **kwargs,
+            }
         )
 
     @property

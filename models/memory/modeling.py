@@ -82,7 +82,7 @@ class MemoryTextModel(MemoryPreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.embed_tokens
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: Any) -> None:
         self.embed_tokens = value
 
     def forward(
@@ -117,17 +117,16 @@ class MemoryTextModel(MemoryPreTrainedModel):
         losses: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             seen.append(hidden)
-            held = None if cache is None else cache.layers[index]
+            held = None if cache is None else cache.memories[index]
             hidden, state, loss = layer(hidden, mask, None if held is None else held.state)
             if held is not None:
                 held.state = state
             if loss is not None:
                 losses.append(loss)
         hidden = self.norm(hidden)
+        states: Any = (*seen, hidden) if output_hidden_states else None
         output = BaseModelOutputWithPast(
-            last_hidden_state=hidden,
-            past_key_values=cache,
-            hidden_states=(*seen, hidden) if output_hidden_states else None,
+            last_hidden_state=hidden, past_key_values=cache, hidden_states=states
         )
         output.prediction_loss = torch.stack(losses).sum() if losses else None
         return output
