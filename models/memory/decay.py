@@ -43,7 +43,8 @@ def carry(added: Tensor, kept: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     the factor by which it has faded there; `state`, (batch, heads, key, value), is the first.
     """
     starts = []
-    for chunk in range(added.shape[2]):
+    # Taken apart at once: each chunk taken by its index would fill a gradient of the whole with zeros.
+    for new, factor in zip(added.unbind(2), kept[..., None, None].unbind(2), strict=True):
         starts.append(state)
-        state = torch.addcmul(added[:, :, chunk], state, kept[:, :, chunk, None, None])
+        state = torch.addcmul(new, state, factor)
     return torch.stack(starts, dim=2), state
