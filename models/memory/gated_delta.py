@@ -62,7 +62,9 @@ class GatedDelta(nn.Module):
         Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
         """
         batch, length, _ = x.shape
-        projected, gate = self.in_proj(x).split([3 * self.heads * self.head_dim, self.heads * self.head_dim], -1)
+        projected, gate = self.in_proj(x).split(
+            [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
+        )
         past = state.convolution if state else None
         mixed, convolved = self.convolution(projected, mask, past)
         precise = at_least_float32(x.dtype)
@@ -110,9 +112,7 @@ def gated_delta_rule(
     return _chunks(q, k, v, g, beta, state, min(chunk, length))
 
 
-def _step(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor]:
+def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Write one token and read it: every tensor with a time axis of length 1."""
     state = state * g[..., None].exp()
     surprise = (v - k @ state) * beta[..., None]

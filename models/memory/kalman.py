@@ -131,7 +131,14 @@ def kalman(
 
 
 def _step(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, alpha: Tensor, gram: Tensor, recurrent: Tensor, iterations: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    alpha: Tensor,
+    gram: Tensor,
+    recurrent: Tensor,
+    iterations: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Write one token and read it: every tensor with a time axis of length 1."""
     kept = g[..., None].exp()

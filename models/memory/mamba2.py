@@ -31,7 +31,14 @@ class Mamba2(nn.Module):
     """One layer of it, symbol `M2`: projections, short convolution, the recurrence, a gated norm, a projection."""
 
     def __init__(
-        self, width: int, heads: int, head_dim: int, *, conv: int = 4, chunk: int = 64, state: int | None = None
+        self,
+        width: int,
+        heads: int,
+        head_dim: int,
+        *,
+        conv: int = 4,
+        chunk: int = 64,
+        state: int | None = None,
     ) -> None:
         """`state`, the length of B and C, is `head_dim` where it is not given."""
         super().__init__()

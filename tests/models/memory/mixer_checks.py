@@ -40,7 +40,13 @@ def recurrent(state: Any) -> dict[str, Tensor]:
 def assert_same(got: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-10) -> None:
     assert got.keys() == expected.keys()
     for name, tensor in got.items():
-        torch.testing.assert_close(tensor, expected[name], rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            tensor,
+            expected[name],
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
 
 
 def in_pieces(
@@ -63,12 +69,13 @@ def pieces_equal_the_whole(mixer: Build) -> None:
         assert_same({"output": parts, **tensors(last)}, {"output": whole, **tensors(state)})
 
 
-def pieces_equal_the_whole_in_float32(mixer: Build) -> None:
+def pieces_equal_the_whole_in_float32(mixer: Build, tolerance: float) -> None:
     layer, x = build(mixer, dtype=torch.float32), inputs(dtype=torch.float32)
     whole, state = layer(x)
     for lengths in ([1] * LENGTH, [20, 17]):
         parts, last = in_pieces(layer, x, lengths)
-        assert_same({"output": parts, **tensors(last)}, {"output": whole, **tensors(state)}, 1e-5)
+        assert_same(tensors(last), tensors(state), 1e-5)
+        assert (parts - whole).norm() <= tolerance * whole.norm()
 
 
 def padded_pieces_equal_the_whole(mixer: Build) -> None:
@@ -106,7 +113,9 @@ def padding_on_the_right_changes_nothing(mixer: Build) -> None:
         longer = torch.cat([x, inputs(padding, seed=2)], dim=1)
         mask = torch.arange(padding + LENGTH).expand(BATCH, -1) < LENGTH
         output, last = layer(longer, mask)
-        assert_same({"output": output[:, :LENGTH], **recurrent(last)}, {"output": expected, **recurrent(state)})
+        assert_same(
+            {"output": output[:, :LENGTH], **recurrent(last)}, {"output": expected, **recurrent(state)}
+        )
     # One step of nothing but padding, too.
     output, last = layer(inputs(1, seed=2), torch.zeros(BATCH, 1, dtype=torch.bool), state)
     assert output.isfinite().all()
@@ -158,7 +167,9 @@ def nan_in_padding_stays_there(mixer: Build) -> None:
     assert dirty.grad is not None
     assert (dirty.grad[~mask] == 0).all()
     assert dirty.grad.isfinite().all()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in layer.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all() for parameter in layer.parameters()
+    )
 
 
 def a_state_can_be_used_twice(mixer: Build) -> None:
@@ -178,7 +189,11 @@ def parameters_all_matter(mixer: Build) -> None:
     (layer(inputs())[0] * weights).sum().backward()
     for name, parameter in layer.named_parameters():
         assert parameter.grad is not None, name
-        assert (parameter.grad.abs().flatten(1).sum(-1) > 0).all() if parameter.dim() > 1 else parameter.grad.all(), name
+        assert (
+            (parameter.grad.abs().flatten(1).sum(-1) > 0).all()
+            if parameter.dim() > 1
+            else parameter.grad.all()
+        ), name
 
 
 def states_are_float32_in_narrow_models(mixer: Build) -> None:
@@ -201,7 +216,6 @@ def states_are_float32_in_narrow_models(mixer: Build) -> None:
 
 CHECKS = [
     pieces_equal_the_whole,
-    pieces_equal_the_whole_in_float32,
     padded_pieces_equal_the_whole,
     chunk_size_changes_nothing,
     padding_on_the_left_changes_nothing,

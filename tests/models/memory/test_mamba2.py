@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eidolon.models.memory import mamba2
 from eidolon.models.memory.decay import decays
 from eidolon.models.memory.mamba2 import Mamba2, ssd
-from tests.models.memory.mixer_checks import CHECKS, Build, build, inputs
+from tests.models.memory.mixer_checks import CHECKS, Build, build, inputs, pieces_equal_the_whole_in_float32
 
 
 def recurrence(
@@ -99,7 +99,11 @@ def naive_layer(layer: nn.Module, x: Tensor) -> Tensor:
             past.append(projected[: inner + 2 * state])
             mixed = sum(weights["convolution.weight"][:, lag] * past[t + lag] for lag in range(4))
             mixed = mixed * torch.sigmoid(mixed)
-            values, b, c = mixed[:inner].view(heads, dim), mixed[inner : inner + state], mixed[inner + state :]
+            values, b, c = (
+                mixed[:inner].view(heads, dim),
+                mixed[inner : inner + state],
+                mixed[inner + state :],
+            )
             dt = torch.log1p(torch.exp(weights["steps.weight"] @ token + weights["dt_bias"]))
             y = torch.zeros(heads, dim, dtype=x.dtype)
             for head in range(heads):
@@ -124,6 +128,10 @@ def test_layer_is_its_naive_twin() -> None:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_as_every_mixer(check: Callable[[Build], None]) -> None:
     check(Mamba2)
+
+
+def test_pieces_equal_the_whole_in_float32() -> None:
+    pieces_equal_the_whole_in_float32(Mamba2, 1e-6)
 
 
 def test_autocast_stays_out_of_the_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
