@@ -18,7 +18,7 @@ def into_chunks(x: Tensor, longest: int) -> Tensor:
     padding = chunks * size - length
     if padding:
         x = functional.pad(x, (0, 0) * (x.dim() - 3) + (0, padding))
-    return x.unflatten(2, (chunks, size))
+    return x.reshape(*x.shape[:2], chunks, size, *x.shape[3:])
 
 
 def decays(g: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ def decays(g: Tensor) -> tuple[Tensor, Tensor]:
     upto = token[:, None, None] <= token[None, :, None]  # term r, row t, column s
     after = token[:, None, None] > token[None, None, :]
     between = (upto & after).flatten(1).to(g.dtype)
-    within = (g @ between).unflatten(-1, (len(token), len(token))).exp().tril()
+    within = (g @ between).view(*g.shape, len(token)).exp().tril()
     return within, g.cumsum(-1).exp()
 
 

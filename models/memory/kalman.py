@@ -1,11 +1,11 @@
 """Gated KalmaNet (Peng et al. 2025, arXiv 2511.21016): a fading memory read by ridge regression.
 
     H_t = e^{g_t} H_{t-1} + k_t k_tᵀ,    U_t = e^{g_t} U_{t-1} + v_t k_tᵀ,
-    (H_t + λ_t I) x_t = q_t  with  λ_t = 0.02 ‖H_t‖_F,    y_t = U_t (q_t + α_t (x_t - q_t)) / √d
+    (H_t + λ_t I) x_t = q_t  with  λ_t = 0.02 ‖H_t‖_F,    y_t = U_t (q_t + a_t (x_t - q_t)) / √d
 
-U (H + λ I)⁻¹ is the matrix that, of all, maps the keys seen so far best to their values, older ones counting less; α
-goes from linear attention to it. Keys and values are weighted by how much of the token is written, β in (0, 1), as in
-the authors' released layer.
+U (H + λ I)⁻¹ is the matrix that, of all, maps the keys seen so far best to their values, older ones counting less; a,
+between 0 and 1, goes from linear attention to it. Keys and values are weighted by how much of the token is written,
+a number between 0 and 1, as in the authors' released layer.
 
 The systems are solved for all t at once by 30 Chebyshev iterations, as released. The eigenvalues of H + λI lie between
 λ and ‖H‖_F + λ, so that this leaves at most 1 / T_31(1.04), 0.032 %, of each eigencomponent of x, T_31 being the
@@ -176,7 +176,7 @@ def _chunks(
     within, from_start = decays(g)
     added = (k * within[..., -1, :, None]).transpose(-1, -2) @ torch.cat([k, v], -1)
     starts, last = carry(added, from_start[..., -1], torch.cat([gram, recurrent], -1))
-    grams, recurrents = starts.split([key, v.shape[-1]], -1)
+    grams, recurrents = torch.split(starts, [key, v.shape[-1]], -1)
     from_start = from_start[..., None]
     step = _step_size(_squared_norms(k, within, from_start, grams))[..., None]
     flat = [part.flatten(0, 2) for part in (q * step, k, within * step, from_start * step, grams)]
@@ -184,7 +184,7 @@ def _chunks(
     q = q + alpha[..., None] * (x.view_as(q) - q)
     y = (q * from_start) @ recurrents + (q @ k.transpose(-1, -2) * within) @ v
     y = y.flatten(2, 3)[:, :, :length].transpose(1, 2) * key**-0.5
-    gram, recurrent = last.split([key, v.shape[-1]], -1)
+    gram, recurrent = torch.split(last, [key, v.shape[-1]], -1)
     return y, gram.contiguous(), recurrent.contiguous()
 
 
@@ -249,7 +249,7 @@ class _Solve(torch.autograd.Function):
         return x
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, k, within, start, grams = ctx.saved_tensors
         with without_autocast(x.device):

@@ -127,7 +127,7 @@ def test_thirty_iterations_are_the_formula(length: int) -> None:
 
 
 def test_thirty_iterations_leave_what_theory_says() -> None:
-    """With v = k and α = 1, U = H, so that each eigencomponent of y is off by what it is of x."""
+    """With v = k and alpha = 1, U = H, so that each eigencomponent of y is off by what it is of x."""
     q, k, _, g, _, h, _ = arguments(40, key=32)
     one = torch.ones_like(g)
     y, _, _ = kalman(q, k, k, g, one, (h, h))
