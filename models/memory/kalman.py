@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.models.memory.decay import carry, decays, into_chunks
-from eidolon.models.memory.gated_delta import FASTEST, SLOWEST, initial_step_bias
+from eidolon.models.memory.gated_delta import initial_step_bias
 from eidolon.models.memory.parts import RMSNorm, ShortConvolution, at_least_float32, unit, without_autocast
 
 RIDGE = 0.02
@@ -60,10 +60,17 @@ class GatedKalmaNet(nn.Module):
         """How much is written, and how far the regression is followed."""
         nn.init.zeros_(self.gates.bias)
         self.convolution = ShortConvolution(3 * inner, conv)
-        self.a_log = nn.Parameter(torch.empty(heads).uniform_(SLOWEST, FASTEST).log())
+        self.a_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(initial_step_bias(heads))
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
+
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection and convolution those of the queries."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner : 2 * inner].copy_(weight[:inner])
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedKalmaNetState | None = None

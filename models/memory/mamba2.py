@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.models.memory.decay import carry, decays, into_chunks
-from eidolon.models.memory.gated_delta import FASTEST, SLOWEST, initial_step_bias
+from eidolon.models.memory.gated_delta import initial_step_bias
 from eidolon.models.memory.parts import RMSNorm, ShortConvolution, at_least_float32, without_autocast
 
 
@@ -50,12 +50,19 @@ class Mamba2(nn.Module):
         self.steps = nn.Linear(width, heads, bias=False)
         """Δ before its bias."""
         self.convolution = ShortConvolution(inner + 2 * self.state, conv)
-        self.a_log = nn.Parameter(torch.empty(heads).uniform_(SLOWEST, FASTEST).log())
+        self.a_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(initial_step_bias(heads))
         self.skip = nn.Parameter(torch.ones(heads))
         """D, by which a token reaches its own output past the state."""
         self.norm = RMSNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
+
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the projection and convolution of C, which reads, those of B, which writes."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner + self.state : inner + 2 * self.state].copy_(weight[inner : inner + self.state])
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: Mamba2State | None = None

@@ -65,8 +65,6 @@ class MemoryPreTrainedModel(PreTrainedModel):
             module.weight.normal_(0.0, self.config.get_text_config().initializer_range)
         elif isinstance(module, MemoryBlock):
             module.start_alike()
-        elif isinstance(module, MemoryBlock):
-            module.start_alike()
 
 
 class MemoryTextModel(MemoryPreTrainedModel):
@@ -77,7 +75,7 @@ class MemoryTextModel(MemoryPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.layers = nn.ModuleList([Layer(config, index) for index in range(config.num_hidden_layers)])
         self.norm = RMSNorm(config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embed_tokens
@@ -141,7 +139,7 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.model = MemoryTextModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,

@@ -53,7 +53,7 @@ class MemoryTrainee(nn.Module):
         stores' predictors, which share no parameter with the rest.
         """
         ids = batch["input_ids"]
-        words = self.model.get_input_embeddings()(ids)
+        words = self.model.get_input_embeddings()(ids)  # type: ignore[no-untyped-call]
         pictured = (ids == self.model.config.image_token_id)[..., None]
         outputs = self.model.model.text_model(
             inputs_embeds=words.masked_scatter(pictured, batch[FEATURES].to(words.dtype)),
