@@ -240,6 +240,9 @@ class _Bench:
                 for i in places
             ]
             answers = {response.sample_id: response for response in self.model.generate(requests)}
+            if failed := next((one.error for one in answers.values() if one.error), None):
+                # None of these pictures and prompts is anybody's: what fails here is the model's.
+                raise RuntimeError(f"{self.folder.name}: cannot describe a scene: {failed}")
             file.append([answers[self.rows[i].sample_id] for i in places])
         return file.records
 
