@@ -32,6 +32,7 @@ PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "text", "control: a fact told in words, after filler"),
     ("before", "unnamed", "control: filler before the picture"),
 )
+BANDS = " (bands: 95 % intervals)"
 LOWEST, HIGHEST = -0.35, 1.4
 """Of the retention that is drawn; intervals may go further."""
 FEWEST = 8
@@ -46,14 +47,16 @@ def draw_retention(study: MemoryStudy) -> bytes | None:
         shown,
         "retention",
         "R(n) / R(0), R = 2·accuracy − 1",
-        "What is left of the picture after n tokens",
+        f"What is left of the picture after n tokens{BANDS}",
     )
 
 
 def draw_accuracy(study: MemoryStudy) -> bytes | None:
     """Draw the share of right answers, with that right after the picture at 0."""
     shown = [variant for variant in study.variants if variant.filled_by is None]
-    return _conditions(study, shown, "accuracy", "share of answers that are right", "Accuracy after n tokens")
+    return _conditions(
+        study, shown, "accuracy", "share of answers that are right", f"Accuracy after n tokens{BANDS}"
+    )
 
 
 def draw_stores(study: MemoryStudy) -> bytes | None:
@@ -61,7 +64,7 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
     shown = [variant for variant in study.variants if "BM" in variant.memory["layout"]]
     if len(shown) < 2:
         return None
-    figure, axes = _figure(1, "What a store keeps: retention after filler", width=7.5, height=5.2)
+    figure, axes = _figure(1, f"What a store keeps: retention after filler{BANDS}", width=7.5, height=5.2)
     _panel(axes[0], study, shown, "filler", "unnamed", "retention")
     axes[0].set(
         ylabel="R(n) / R(0)", title="B'MOJO, stores filled by different rules; [rule]: trained by innovation"
@@ -98,7 +101,7 @@ def draw_position(study: MemoryStudy) -> bytes | None:
     shown = [variant for variant in study.variants if variant.texts]
     if not shown:
         return None
-    figure, (wrong, cost, pdm) = _figure(3, "Along the text", width=15, height=5)
+    figure, (wrong, cost, pdm) = _figure(3, f"Along the text{BANDS}", width=15, height=5)
     for variant in shown:
         _banded(
             wrong,
@@ -262,7 +265,7 @@ def _figure(
     figure = Figure(figsize=(width, height), layout="constrained")
     columns = -(-panels // rows)
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(panels)]
-    figure.suptitle(f"{title}; bands: 95 % intervals", fontsize=13)
+    figure.suptitle(title, fontsize=13)
     return figure, axes
 
 
