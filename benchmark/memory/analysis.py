@@ -47,6 +47,7 @@ from eidolon.scorers.judge_lexicon import LexiconJudge
 from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.mixed_logistic import NotEstimableError
 from eidolon.scorers.objects import Objects
+from eidolon.scorers.retention.measure import COLUMNS as ASKED
 from eidolon.scorers.retention.measure import (
     SERIES,
     Cell,
@@ -58,7 +59,6 @@ from eidolon.scorers.retention.measure import (
     statistics,
     unusable,
 )
-from eidolon.scorers.retention.measure import COLUMNS as ASKED
 from eidolon.scorers.retention.records import CONDITIONS, Condition
 from eidolon.scorers.verdict import with_verdicts
 

@@ -51,8 +51,8 @@ class Trained:
 def find_checkpoints(given: Sequence[str]) -> list[Trained]:
     """Return the checkpoints that the command line names, the shipped ones where it names none.
 
-    Each is a shipped variant's name, a checkpoint's folder, a training's folder or a folder of trainings; `NAME=` before
-    it says what the variant is to be called.
+    Each is a shipped variant's name, a checkpoint's folder, a training's folder or a folder of trainings; `NAME=`
+    before it says what the variant is to be called.
 
     Raises:
         UserError: a folder without checkpoints, one of another family, or two checkpoints of one variant and seed.

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 from pydantic import ConfigDict, Field
 
 from eidolon.benchmark.memory.checkpoints import Trained
@@ -41,7 +40,8 @@ BATCH = 32
 BLOCKS = (0, 16, 32, 64, 128, 192, 256, 384)
 """Where blocks of positions begin, in tokens of a text; the last is open."""
 TEXTS = ("own", "usual", "long")
-"""Texts that are read with the picture and without: the model's own, and references as long as in training or longer."""
+"""Texts that are read with the picture and without: the model's own, and references, as long as in training and
+longer."""
 COLUMNS = ("tokens", "nats", "nats_blind", "pdm", "names", "name_nats", "name_nats_blind", "name_pdm")
 """Sums over the tokens of a block; `names` are the first tokens that name an object of the picture."""
 

@@ -46,7 +46,7 @@ def draw_retention(study: MemoryStudy) -> bytes | None:
         study,
         shown,
         "retention",
-        "R(n) / R(0), R = 2·accuracy − 1",
+        "R(n) / R(0), R = 2·accuracy - 1",
         f"What is left of the picture after n tokens{BANDS}",
     )
 

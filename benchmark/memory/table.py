@@ -72,7 +72,7 @@ def _sizes(study: MemoryStudy) -> Table:
             ),
             *(
                 f"{size.tokens_per_second[n]:.0f}"
-                + (f"\n×{size.speed_to_attention[n]:.2f}" if size.speed_to_attention else "")
+                + (f"\nx{size.speed_to_attention[n]:.2f}" if size.speed_to_attention else "")
                 for n in (lengths[0], lengths[-1])
             ),
         )
