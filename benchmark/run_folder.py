@@ -52,6 +52,8 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION,
     "retention.json",
     "pdm.json",
 )
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, PDM)
+"""What is made from the responses, and is worth nothing once they change."""
 LOCK = ".lock"
 TORN = ".tmp"
 """Ends the name of a file that is being written anew; what a kill leaves of one is worth nothing."""
