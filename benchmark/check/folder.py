@@ -178,7 +178,8 @@ class Folder:
     @property
     def forgets(self) -> bool:
         """Whether the task was `forget`: a run of descriptions, and more."""
-        return self.settings.verb == "run" and self.settings.task == "forget"
+        settings = self._settings
+        return not isinstance(settings, str) and (settings.verb, settings.task) == ("run", "forget")
 
     @property
     def settings(self) -> Settings:

@@ -8,8 +8,8 @@ from eidolon.benchmark.answers.pope import MAIN
 from eidolon.benchmark.check.consistency import expected_keys
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
+from eidolon.benchmark.check.forgetting import measured_again
 from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
-from eidolon.benchmark.check.probes import measured_again
 from eidolon.benchmark.check.walk import walk
 from eidolon.benchmark.existing import common_prompt
 from eidolon.benchmark.forget import with_forgetting

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
+from eidolon.benchmark.check.findings import DifferenceError
 from eidolon.benchmark.check.folder import Folder
 from eidolon.benchmark.check.walk import walk
 from eidolon.benchmark.pdm_stage import table_of
@@ -52,10 +52,8 @@ def measured_again(folder: Folder) -> Again:
     return Again(retention, table)
 
 
-def check_probes(folder: Folder) -> str:
+def check_forgetting(folder: Folder) -> str:
     """`retention.json` and `pdm.json` say what their lines say, and every sample has its line in `pdm.jsonl`."""
-    if not folder.forgets:
-        raise UncheckableError("runs of this kind asked for nothing beside their responses")
     _check_lines(folder)
     again = measured_again(folder)
     _compare(RETENTION, again.retention, folder.document(RETENTION, RetentionDetail))
