@@ -1,6 +1,7 @@
 """What a run of the task `forget` measured beside its responses, computed again from what it wrote down on the way."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import BaseModel
 
@@ -26,8 +27,9 @@ class Again:
     table: PdmTable
 
 
+@lru_cache(maxsize=1)
 def measured_again(folder: Folder) -> Again:
-    """Compute both files again. UncheckableErrors say what is missing."""
+    """Compute both files again, once for all checks of a folder. UncheckableErrors say what is missing."""
     settings = folder.settings
     there = folder.document(RETENTION, RetentionDetail)
     held = folder.lines(HELD, Held)
