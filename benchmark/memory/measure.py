@@ -22,7 +22,7 @@ from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.memory import CROWDED
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence, describe
-from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Interview, Request, request_seed
+from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Failure, Interview, Request, request_seed
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.dependency import ROUNDING, fade_moments
@@ -182,6 +182,10 @@ class _Bench:
         row = self.rows[index]
         return Request(row.sample_id, row.image_id, self.pictures[index], prompt, is_question=True)
 
+    def failed(self, what: str, reason: str) -> RuntimeError:
+        """Return the exception for what failed: pictures and prompts are ours, so that it is no answer of a model's."""
+        return RuntimeError(f"{self.folder.name}: {what}: {reason}")
+
     def ask_at_once(self) -> None:
         """Ask about present and absent objects right after the picture, as often about the one as the other."""
         keys = [(row.sample_id, 0) for row in self.rows]
@@ -195,26 +199,25 @@ class _Bench:
                     for i, questions in zip(places, asked, strict=True)
                 ]
             )
-            file.append(
-                [
-                    Held(
-                        sample_id=self.rows[i].sample_id,
-                        generation=0,
-                        image_id=self.rows[i].image_id,
-                        answers=tuple(
-                            Answer(
-                                kind="object",
-                                about=question.category,
-                                truth=question.answer == "Yes",
-                                log_yes=one.yes,
-                                log_no=one.no,
-                            )
-                            for question, one in zip(questions, found, strict=True)
-                        ),
+            lines = []
+            for i, questions, found in zip(places, asked, odds, strict=True):
+                if isinstance(found, Failure):
+                    raise self.failed("cannot be asked about a scene", found.reason)
+                answers = tuple(
+                    Answer(
+                        kind="object",
+                        about=question.category,
+                        truth=question.answer == "Yes",
+                        log_yes=one.yes,
+                        log_no=one.no,
                     )
-                    for i, questions, found in zip(places, asked, odds, strict=True)
-                ]
-            )
+                    for question, one in zip(questions, found, strict=True)
+                )
+                row = self.rows[i]
+                lines.append(
+                    Held(sample_id=row.sample_id, generation=0, image_id=row.image_id, answers=answers)
+                )
+            file.append(lines)
 
     def _questions(self, scene: Scene) -> list[Any]:
         rng = scene.rng("bench questions")
@@ -241,8 +244,7 @@ class _Bench:
             ]
             answers = {response.sample_id: response for response in self.model.generate(requests)}
             if failed := next((one.error for one in answers.values() if one.error), None):
-                # None of these pictures and prompts is anybody's: what fails here is the model's.
-                raise RuntimeError(f"{self.folder.name}: cannot describe a scene: {failed}")
+                raise self.failed("cannot describe a scene", failed)
             file.append([answers[self.rows[i].sample_id] for i in places])
         return file.records
 
@@ -276,7 +278,9 @@ class _Bench:
             row.sample_id: lambda picture=picture: picture
             for row, picture in zip(self.rows, self.pictures, strict=True)
         }
-        ask(settings, self.folder, self.folder.name, design, self.model, pictures)
+        held = ask(settings, self.folder, self.folder.name, design, self.model, pictures)
+        if failed := next((one.error for one in held if one.error), None):
+            raise self.failed("cannot be interviewed", failed)
 
     def read(self, responses: Sequence[Response]) -> None:
         """Read the model's own descriptions and two references of each scene, with the picture and without."""
