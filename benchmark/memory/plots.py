@@ -22,6 +22,10 @@ COLOURS = {
     "gka": "#d68910",
     "bmf": "#58b368",
     "hybrid": "#17a2b8",
+    "bm[random]": "#7f8c8d",
+    "bm[recent]": "#b9770e",
+    "bm(selection=random)": "#34495e",
+    "bm(selection=recent)": "#d35400",
 }
 OTHERS = ("#7f8c8d", "#b9770e", "#6c3483", "#117864", "#943126", "#1a5276")
 MARKERS = "osD^vP*X"

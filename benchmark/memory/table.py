@@ -9,6 +9,9 @@ from rich.text import Text as Cell
 from eidolon.benchmark.memory.records import Comparison, MemoryStudy, Variant
 from eidolon.scorers.retention.measure import Number
 
+SHOWN = (128, 512, 2048, 8192)
+"""Lengths of which bytes are printed; `memory.json` has more."""
+
 
 def show(study: MemoryStudy, console: Console) -> None:
     """Print the study's tables."""
@@ -43,15 +46,19 @@ def _notes(variant: Variant) -> list[str]:
             f"{variant.variant}: nothing further back than {variant.reach.tokens} tokens can be seen"
             + (f": {', '.join(checks)}" if checks else "")
         )
-    if variant.position_effect is not None and variant.position_effect.reason:
-        notes.append(f"{variant.variant}: position effect: {variant.position_effect.reason}")
+    if variant.position_effect is not None and variant.position_effect.odds_ratio.value is None:
+        reason = (variant.position_effect.reason or "").partition(";")[0]
+        notes.append(f"{variant.variant}: no odds ratio of position: {reason}")
     return notes
 
 
 def _sizes(study: MemoryStudy) -> Table:
     shown = [variant for variant in study.variants if variant.size is not None]
-    lengths = [*shown[0].size.bytes_at] if shown and shown[0].size else []
-    table = Table(title=f"Sizes; speed on {study.machine}", title_justify="left")
+    lengths = [n for n in (shown[0].size.bytes_at if shown and shown[0].size else ()) if n in SHOWN]
+    table = Table(
+        title=f"Sizes; bytes with the tokens that full attention keeps in as many; speed on {study.machine}",
+        title_justify="left",
+    )
     for name in ("variant", "layout", "parameters"):
         table.add_column(name)
     for n in lengths:
@@ -63,11 +70,11 @@ def _sizes(study: MemoryStudy) -> Table:
         assert size is not None
         off = "" if size.parameters_match in (True, None) else " (!)"
         table.add_row(
-            variant.variant,
+            Cell(variant.variant),
             "-".join(variant.memory["layout"]),
             f"{size.text_parameters:,}{off}",
             *(
-                f"{size.bytes_at[n] / 1024:.1f}\n(={size.attention_tokens_of_same_bytes[n]:.0f} tok)"
+                f"{size.bytes_at[n] / 1024:.1f}\n= {size.attention_tokens_of_same_bytes[n]:.0f}"
                 for n in lengths
             ),
             *(
@@ -101,7 +108,7 @@ def _scores(study: MemoryStudy) -> Table:
         texts = {text.text: text for text in variant.texts}
         effect = variant.position_effect
         table.add_row(
-            f"{variant.variant}\n{_seeds(variant)}",
+            Cell(f"{variant.variant}\n{_seeds(variant)}"),
             _cell(variant.yes_no_accuracy),
             *(_cell(variant.scores[name]) for name in ("recall", "f05", "chair_i")),
             _cell(variant.scores["words"], 1),
@@ -139,7 +146,7 @@ def _retention(study: MemoryStudy) -> Table:
             if any(points):
                 told = "(told fact, filler)" if series == "text" else condition
                 table.add_row(
-                    variant.variant, told, *(_cell(None if p is None else p.retention) for p in points)
+                    Cell(variant.variant), told, *(_cell(None if p is None else p.retention) for p in points)
                 )
         table.add_section()
     return table
