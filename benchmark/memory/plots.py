@@ -195,7 +195,7 @@ def _panel(
     if beyond:
         axes.axvspan(beyond[0] - 0.5, len(lengths) + 0.3, color="#000", alpha=0.06, lw=0)
         axes.text(
-            beyond[0] - 0.45, 0.02, f"longer than any training text ({trained} tokens)", fontsize=8,
+            beyond[0] - 0.45, 0.02, f"beyond training ({trained} tokens)", fontsize=8,
             color="#555", transform=axes.get_xaxis_transform(),
         )  # fmt: skip
     if what == "retention":
