@@ -1,8 +1,9 @@
 """The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
 
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe. Last, its own descriptions are
-read with the picture and without: visual prompt dependency.
+is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with the
+picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones, and
+it goes on: forced orders.
 """
 
 import logging
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eidolon.benchmark.log import timed
+from eidolon.benchmark.orders.detail import with_orders
+from eidolon.benchmark.orders.stage import OrderSettings, force_orders
 from eidolon.benchmark.retention.design import Namer
 from eidolon.benchmark.retention.detail import with_retention
 from eidolon.benchmark.retention.stage import Interviewer, RetentionSettings, probe_retention
@@ -18,10 +21,11 @@ from eidolon.benchmark.run_folder import PDM, RunFolder, SampleRow, write_atomic
 from eidolon.models.base import Request
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judge, Response
 
-PLOT, PDM_PLOT = "retention.png", "pdm.png"
+PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Forget:
     """What is measured, and who reads which objects a text names."""
 
     retention: RetentionSettings
+    orders: OrderSettings
     namers: tuple[Judge, ...]
     """Readings of text; what one of them finds is named."""
 
@@ -52,6 +57,7 @@ def measure_forgetting(
     name: str,
     rows: Sequence[SampleRow],
     responses: Sequence[Response],
+    judged: Sequence[JudgedSample],
     scores: Scores,
     interviewer: Interviewer,
 ) -> tuple[Scores, list[bytes]]:
@@ -64,14 +70,21 @@ def measure_forgetting(
     plot = draw_retention(detail, name)
     write_atomically(folder.path / PLOT, plot)
     table = _measure_pdm(forget, folder, rows, responses, interviewer)
+    orders = force_orders(forget.orders, folder, name, rows, judged, scores.signature, interviewer)
     interviewer.release()
-    if table is None:
-        return with_retention(scores, detail.points), [plot]
-    from eidolon.benchmark.pdm_plot import draw_pdm
+    scores = with_orders(with_retention(scores, detail.points), orders.found)
+    plots = [plot]
+    if table is not None:
+        from eidolon.benchmark.pdm_plot import draw_pdm
 
-    fading = draw_pdm(table, name)
-    write_atomically(folder.path / PDM_PLOT, fading)
-    return with_retention(scores, detail.points), [plot, fading]
+        plots.append(draw_pdm(table, name))
+        write_atomically(folder.path / PDM_PLOT, plots[-1])
+    if orders.found.contrasts:
+        from eidolon.benchmark.orders.plot import draw_orders
+
+        plots.append(draw_orders(orders, name))
+        write_atomically(folder.path / ORDERS_PLOT, plots[-1])
+    return scores, plots
 
 
 def _measure_pdm(

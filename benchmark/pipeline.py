@@ -32,8 +32,10 @@ from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.report import render_report
 from eidolon.benchmark.run_folder import (
+    CONTINUED,
     HELD,
     JUDGEMENTS,
+    ORDERS,
     PDM,
     QUESTIONS,
     REPORT,
@@ -69,7 +71,7 @@ JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge says fewer by
 its `batch`, and its progress is shown."""
 POLICY = "unscored-left-out"
-AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, PDM)
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, PDM, CONTINUED, ORDERS)
 """What is made from the responses, and is worth nothing once they change."""
 LARGEST_BATCH = 64
 """Requests that a model which tries what fits is given to try."""
@@ -173,7 +175,7 @@ def execute(run: Run, producer: Producer) -> Scores:
         if run.forget:
             assert isinstance(producer, Generation)
             scores, drawn = measure_forgetting(
-                run.forget, folder, run.name, run.samples, responses.records, scores, producer
+                run.forget, folder, run.name, run.samples, responses.records, judged, scores, producer
             )
             plots += drawn
         report = render_report(

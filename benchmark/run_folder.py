@@ -35,12 +35,13 @@ from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, PDM = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, PDM, CONTINUED, ORDERS = (
     "run.json",
     "samples.jsonl",
     "questions.jsonl",
@@ -51,6 +52,8 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION,
     "retention.jsonl",
     "retention.json",
     "pdm.json",
+    "orders.jsonl",
+    "orders.json",
 )
 LOCK = ".lock"
 TORN = ".tmp"
@@ -166,7 +169,7 @@ class RunRecord(BaseModel):
     """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
-RecordT = TypeVar("RecordT", Response, Judgement, Held)
+RecordT = TypeVar("RecordT", Response, Judgement, Held, Continued)
 
 
 class BatchFile(Generic[RecordT]):

@@ -15,6 +15,7 @@ from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.probe.questions import QuestionRow, Split
 from eidolon.benchmark.run_folder import (
+    CONTINUED,
     HELD,
     JUDGEMENTS,
     QUESTIONS,
@@ -31,6 +32,7 @@ from eidolon.benchmark.run_folder import (
 from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judgement, Response
@@ -49,6 +51,7 @@ LINES: Mapping[str, type[BaseModel]] = {
     FREE_FORM: FreeFormRow,
     WORDS: WordRow,
     HELD: Held,
+    CONTINUED: Continued,
 }
 """What stands on the lines of each file."""
 

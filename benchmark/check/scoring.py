@@ -1,6 +1,6 @@
 """Scores computed again from a folder's files, by the code that computes them in a run, and compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,28 @@ from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.existing import common_prompt
-from eidolon.benchmark.pipeline import Run, score_judgements
+from eidolon.benchmark.orders.detail import OrdersDetail, with_orders
+from eidolon.benchmark.orders.stage import first_of_each, truths
+from eidolon.benchmark.pipeline import Run, judged_samples, score_judgements
 from eidolon.benchmark.plugins import make_metrics
 from eidolon.benchmark.prompts import Prompt
 from eidolon.benchmark.reread import AGREEMENT, FamilyReading, reread
 from eidolon.benchmark.retention.detail import with_retention
-from eidolon.benchmark.run_folder import HELD, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.run_folder import (
+    CONTINUED,
+    HELD,
+    JUDGEMENTS,
+    ORDERS,
+    RESPONSES,
+    SAMPLES,
+    SampleRow,
+)
 from eidolon.models.base import Decoding
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import CONFUSION
+from eidolon.scorers.forgetting.orders import Continued, Found, measure_orders
+from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.pope import Pope
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import Held
@@ -123,7 +135,21 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         held = folder.lines(HELD, Held)
         found = measure(held, seed=settings.seed, resamples=settings.resamples)
         scores = with_retention(scores, found.points)
+        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+
+
+def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
+    """Return what forced orders say, from their turns; without any, why there are none."""
+    if not folder.has(CONTINUED):
+        return OrdersDetail.model_validate_json((folder.path / ORDERS).read_bytes()).found
+    return measure_orders(
+        folder.lines(CONTINUED, Continued),
+        truths(run.samples),
+        first_of_each(judged),
+        seed=run.seed,
+        resamples=run.resamples,
+    )
 
 
 def _dataset(folder: Folder) -> str:

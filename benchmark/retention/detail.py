@@ -1,13 +1,13 @@
 """`retention.json`: retention by condition and length, what it says, and how it was asked."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from eidolon.scorers.retention.measure import Finding, Point, Series
 from eidolon.scorers.retention.records import Condition
-from eidolon.scorers.scores import Family, Scores, Value
+from eidolon.scorers.scores import Scores, Value, with_quantities
 from eidolon.scorers.types import Record
 
 SCHEMA: Literal["eidolon/retention/1"] = "eidolon/retention/1"
@@ -83,8 +83,4 @@ def quantities(points: Sequence[Point]) -> dict[str, Value]:
 
 def with_retention(scores: Scores, points: Sequence[Point]) -> Scores:
     """Return the scores with the probe's quantities in the family `forgetting`."""
-    family = scores.metrics.get(FAMILY)
-    kept: Mapping[str, Any] = family.quantities() if family is not None else {}
-    per_category = family.per_category if family is not None else None
-    joined = Family(per_category=per_category, **{**kept, **quantities(points)})
-    return scores.model_copy(update={"metrics": {**scores.metrics, FAMILY: joined}})
+    return with_quantities(scores, FAMILY, quantities(points))

@@ -1,0 +1,64 @@
+"""`orders.json`: what forced orders came to, and how they were forced."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from eidolon.scorers.forgetting.orders import Contrast, ContrastName, Found
+from eidolon.scorers.retention.measure import Number
+from eidolon.scorers.scores import Scores, Value, with_quantities
+from eidolon.scorers.types import Record
+
+SCHEMA: Literal["eidolon/orders/1"] = "eidolon/orders/1"
+FAMILY = "forgetting"
+REPORTED: dict[str, ContrastName] = {"order_difficulty": "difficulty", "order_lateness": "lateness"}
+"""What stands in `scores.json`: differences of the rate."""
+
+
+class Missing(Record):
+    """Images whose description was not begun in any order."""
+
+    images: int
+    reason: str
+
+
+class OrdersDetail(Record):
+    """The content of `orders.json`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    schema_: Literal["eidolon/orders/1"] = Field(alias="schema")
+    signature: str
+    frame: str
+    """The sentence that names objects for the model."""
+    window: int
+    """Words after it that are looked at."""
+    missing: tuple[Missing, ...]
+    found: Found
+
+    def contrast(self, name: ContrastName) -> Contrast | None:
+        """Return a contrast, None where there is none."""
+        return next((one for one in self.found.contrasts if one.name == name), None)
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def with_orders(scores: Scores, found: Found) -> Scores:
+    """Return the scores with the effects of forced orders in the family `forgetting`."""
+    rates = {one.name: one.rate for one in found.contrasts}
+    values = {name: _value(rates.get(contrast), found) for name, contrast in REPORTED.items()}
+    return with_quantities(scores, FAMILY, values)
+
+
+def _value(rate: Number | None, found: Found) -> Value:
+    value = None if rate is None else rate.value
+    reason = None if value is not None else found.reason or "nothing was named in one of the orders"
+    return Value(
+        value=value,
+        ci=None if rate is None else rate.ci,
+        n=found.images,
+        higher_is_better=False,
+        reason=reason,
+    )
