@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder
+from eidolon.benchmark.orders.design import chosen, sentence
 from eidolon.benchmark.orders.stage import read_turn
 from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.probe.answers import Probe
@@ -133,7 +134,10 @@ def _compare_turns(folder: Folder, judge: Judge) -> str:
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
     lines = folder.lines(CONTINUED, Continued)
     for number, line in enumerate(lines, 1):
-        if read_turn(line, judge, rows[line.sample_id].objects) != line:
+        row = rows[line.sample_id]
+        if line.named != chosen(row)[line.order] or not line.given.endswith(sentence(line.named)):
+            raise DifferenceError(f"{CONTINUED}:{number}: does not begin with the {line.order} objects")
+        if read_turn(line, judge, row.objects) != line:
             raise DifferenceError(f"{CONTINUED}:{number}: other mentions, or another reason why there are none")
     return f", and of {len(lines)} turns that were begun for the model"
 

@@ -10,7 +10,7 @@ from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.existing import common_prompt
-from eidolon.benchmark.orders.detail import OrdersDetail, with_orders
+from eidolon.benchmark.orders.detail import FAMILY, REPORTED, with_orders
 from eidolon.benchmark.orders.stage import first_of_each, truths
 from eidolon.benchmark.pipeline import Run, judged_samples, score_judgements
 from eidolon.benchmark.plugins import make_metrics
@@ -21,7 +21,6 @@ from eidolon.benchmark.run_folder import (
     CONTINUED,
     HELD,
     JUDGEMENTS,
-    ORDERS,
     RESPONSES,
     SAMPLES,
     SampleRow,
@@ -30,7 +29,7 @@ from eidolon.models.base import Decoding
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import CONFUSION
-from eidolon.scorers.forgetting.orders import Continued, Found, measure_orders
+from eidolon.scorers.forgetting.orders import Continued, Found, measure_orders, no_orders
 from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.pope import Pope
 from eidolon.scorers.retention.measure import measure
@@ -140,9 +139,12 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
 
 
 def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
-    """Return what forced orders say, from their turns; without any, why there are none."""
+    """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
     if not folder.has(CONTINUED):
-        return OrdersDetail.model_validate_json((folder.path / ORDERS).read_bytes()).found
+        there = folder.scores().metrics.get(FAMILY)
+        told = {} if there is None else there.quantities()
+        reasons = [told[name].reason for name in REPORTED if name in told]
+        return no_orders(next(filter(None, reasons), f"{CONTINUED} is not there"))
     return measure_orders(
         folder.lines(CONTINUED, Continued),
         truths(run.samples),

@@ -47,18 +47,12 @@ class OrdersDetail(Record):
 
 def with_orders(scores: Scores, found: Found) -> Scores:
     """Return the scores with the effects of forced orders in the family `forgetting`."""
-    rates = {one.name: one.rate for one in found.contrasts}
-    values = {name: _value(rates.get(contrast), found) for name, contrast in REPORTED.items()}
+    known = {contrast.name: contrast for contrast in found.contrasts}
+    values = {name: _value(known.get(contrast), found) for name, contrast in REPORTED.items()}
     return with_quantities(scores, FAMILY, values)
 
 
-def _value(rate: Number | None, found: Found) -> Value:
-    value = None if rate is None else rate.value
-    reason = None if value is not None else found.reason or "nothing was named in one of the orders"
-    return Value(
-        value=value,
-        ci=None if rate is None else rate.ci,
-        n=found.images,
-        higher_is_better=False,
-        reason=reason,
-    )
+def _value(contrast: Contrast | None, found: Found) -> Value:
+    rate = Number(value=None) if contrast is None else contrast.rate
+    reason = found.reason if contrast is None else contrast.reason
+    return Value(value=rate.value, ci=rate.ci, n=found.images, higher_is_better=False, reason=reason)

@@ -21,7 +21,7 @@ from eidolon.benchmark.run_folder import (
 )
 from eidolon.models.base import ContinuingModel, Decoding, Request, ScoringModel, request_seed
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.forgetting.orders import WINDOW, Continued, Found, Truth, measure_orders
+from eidolon.scorers.forgetting.orders import WINDOW, Continued, Truth, measure_orders, no_orders
 from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.types import Judge, Response
 from eidolon.scorers.verdict import with_verdicts
@@ -75,7 +75,7 @@ def force_orders(
     model = company.interviewee()
     missing: Mapping[str, int] = {}
     if (reason := _why_not(model, settings.decoding)) is not None:
-        found = Found(images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason)
+        found = no_orders(reason)
     else:
         assert isinstance(model, ContinuingModel)
         readable = [row for row in rows if _is_readable(row.sample_id, company)]

@@ -12,7 +12,7 @@ Of the share of first mentions that are wrong, of wrong ones per 100 words, and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pydantic import ConfigDict
@@ -26,6 +26,8 @@ WINDOW = 60
 """Words after the given text that are looked at; the late text is as many words longer than the soon one."""
 LEAST_IMAGES = 8
 """Fewer images have no contrasts: their intervals would say more than they know."""
+LEAST_MENTIONS = 20
+"""A cell of fewer is in no contrast: where none of a handful is wrong, an interval would be a point."""
 DETECTABLE = 2.8 / 1.96
 """Half an interval times this: what would be seen with 80 % power, 1.96 + 0.84 standard errors."""
 
@@ -138,6 +140,8 @@ class Contrast(Record):
     next: Number
     detectable: float | None
     """How far the rate's would have to be from 0 to be seen with 80 % power."""
+    reason: str | None = None
+    """Why there is none."""
 
 
 class Found(Record):
@@ -180,53 +184,35 @@ def measure_orders(
     ids = list(dict.fromkeys(line.sample_id for line in continued))
     whole = [i for i in ids if all((t := turns.get((i, *arm))) and t.unscored is None for arm in ARMS)]
     images = [turns[i, "small", False].image_id for i in whole]
-    statistics = np.zeros((len(whole), len(CELLS), len(COLUMNS)))
-    for row, sample_id in enumerate(whole):
-        known = truth[sample_id]
-        for place, (order, late) in enumerate(CELLS):
-            if order == "own":
-                start = max(len(turns[sample_id, o, late].given.split()) for o in get_args(Order))
-                description = own.get(sample_id)
-                if description is not None:
-                    text = description.response.response or ""
-                    statistics[row, place] = count(text, description.judgement.mentions, known, start)
-            else:
-                line = turns[sample_id, order, late]
-                start = len(line.given.split())
-                statistics[row, place] = count(
-                    line.response or "", line.mentions, known, start, frozenset(line.named)
-                )
-    found = {
-        name: number(estimate)
-        for name, estimate in bootstrap(
-            statistics.reshape(len(whole), -1), images, compute, seed=seed, resamples=resamples
-        ).items()
-    }
+    statistics = np.zeros((len(whole), len(CELLS) * len(COLUMNS)))
+    for row, i in enumerate(whole):
+        statistics[row] = np.ravel(_cells({arm: turns[i, *arm] for arm in ARMS}, truth[i], own.get(i)))
+    estimates = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+    found = {name: number(estimate) for name, estimate in estimates.items()}
+    sums = statistics.sum(axis=0).reshape(len(CELLS), len(COLUMNS)).tolist()
     reason = None
     if not continued:
         reason = "no picture has two true objects of known size"
     elif len(set(images)) < LEAST_IMAGES:
         reason = f"{len(set(images))} images, fewer than {LEAST_IMAGES}"
-    contrasts = tuple(
-        Contrast(
-            name=name,
-            **{quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES},
-            detectable=_detectable(found[f"{name}/rate"]),
-        )
-        for name in CONTRASTS
-        if reason is None
-    )
+    cells = {
+        cell: _cell(cell, of, {quantity: found[f"{cell}/{quantity}"] for quantity in QUANTITIES})
+        for cell, of in zip(CELLS, sums, strict=True)
+    }
+    contrasts = [_contrast(name, cells, found) for name in CONTRASTS if reason is None]
     return Found(
         images=len(whole),
         incomplete=len(ids) - len(whole),
         verdict=_verdict({contrast.name: contrast.rate for contrast in contrasts}),
-        cells=tuple(
-            _cell(cell, sums, {quantity: found[f"{cell}/{quantity}"] for quantity in QUANTITIES})
-            for cell, sums in zip(CELLS, statistics.sum(axis=0).tolist(), strict=True)
-        ),
-        contrasts=contrasts,
+        cells=tuple(cells.values()),
+        contrasts=tuple(contrasts),
         reason=reason,
     )
+
+
+def no_orders(reason: str) -> Found:
+    """Return what stands where no turn was begun."""
+    return Found(images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason)
 
 
 def count(
@@ -255,6 +241,24 @@ def count(
         tally["recalled"] += not wrong
         seen.add(mention.category)
     return [float(tally[name]) for name in COLUMNS]
+
+
+def _cells(
+    turns: Mapping[tuple[Order, bool], Continued], truth: Truth, own: JudgedSample | None
+) -> list[list[float]]:
+    """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
+    counts: dict[tuple[Begun, bool], list[float]] = {
+        arm: count(
+            turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named)
+        )
+        for arm, turn in turns.items()
+    }
+    nothing = [0.0] * len(COLUMNS)
+    text, mentions = ("", ()) if own is None else (own.response.response or "", own.judgement.mentions)
+    for late in (False, True):
+        start = max(len(turn.given.split()) for arm, turn in turns.items() if arm[1] == late)
+        counts["own", late] = nothing if own is None else count(text, mentions, truth, start)
+    return [counts[cell] for cell in CELLS]
 
 
 def compute(totals: FloatArray) -> dict[str, FloatArray]:
@@ -289,6 +293,22 @@ def _cell(cell: tuple[Begun, bool], sums: Sequence[float], numbers: Mapping[str,
         words=int(of["words"]),
         **numbers,
     )
+
+
+def _contrast(
+    name: ContrastName, cells: Mapping[tuple[Begun, bool], Cell], found: Mapping[str, Number]
+) -> Contrast:
+    thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
+    if thin is not None:
+        when = "late" if thin.late else "soon"
+        return Contrast(
+            name=name,
+            **dict.fromkeys(QUANTITIES, Number(value=None)),
+            detectable=None,
+            reason=f"{thin.order}, {when}: {thin.mentions} first mentions, fewer than {LEAST_MENTIONS}",
+        )
+    numbers = {quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES}
+    return Contrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
 
 
 def _detectable(difference: Number) -> float | None:
