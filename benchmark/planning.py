@@ -226,9 +226,7 @@ def _namers(config: RunConfig, judge: Judge) -> tuple[Judge, ...]:
     return tuple(LexiconJudge(reading, judge.lexicon, list(judge.vocabulary)) for reading in READINGS)
 
 
-def _forget(
-    config: RunConfig, task: _Task, reference: ModelReference, decoding: Decoding
-) -> Forget | None:
+def _forget(config: RunConfig, task: _Task, reference: ModelReference, decoding: Decoding) -> Forget | None:
     if config.task != "forget":
         return None
     words = trained_words(Path(reference.target)) if config.trained_length is None else None

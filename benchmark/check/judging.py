@@ -138,7 +138,9 @@ def _compare_turns(folder: Folder, judge: Judge) -> str:
         if line.named != chosen(row)[line.order] or not line.given.endswith(sentence(line.named)):
             raise DifferenceError(f"{CONTINUED}:{number}: does not begin with the {line.order} objects")
         if read_turn(line, judge, row.objects) != line:
-            raise DifferenceError(f"{CONTINUED}:{number}: other mentions, or another reason why there are none")
+            raise DifferenceError(
+                f"{CONTINUED}:{number}: other mentions, or another reason why there are none"
+            )
     return f", and of {len(lines)} turns that were begun for the model"
 
 

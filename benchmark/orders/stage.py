@@ -190,7 +190,9 @@ def _line(turn: Begun, answer: Response, judge: Judge, objects: Mapping[str, Seq
 
 def _why_not(model: ScoringModel, decoding: Decoding) -> str | None:
     if decoding.contrast is not None:
-        return f"not with --decoding {decoding.contrast.name}: its weight counts the tokens that were generated"
+        return (
+            f"not with --decoding {decoding.contrast.name}: its weight counts the tokens that were generated"
+        )
     if not isinstance(model, ContinuingModel):
         return "the model cannot go on from a given text"
     return None

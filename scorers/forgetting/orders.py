@@ -248,9 +248,7 @@ def _cells(
 ) -> list[list[float]]:
     """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
     counts: dict[tuple[Begun, bool], list[float]] = {
-        arm: count(
-            turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named)
-        )
+        arm: count(turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named))
         for arm, turn in turns.items()
     }
     nothing = [0.0] * len(COLUMNS)

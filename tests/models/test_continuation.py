@@ -79,7 +79,9 @@ def test_from_its_own_beginning_it_says_the_same(model: TransformersModel) -> No
 
 def test_others_in_the_batch_change_nothing(model: TransformersModel) -> None:
     asked = [replace(request(0, SAMPLED), generation=i) for i in range(3)]
-    given = [model.encode_reply(text) for text in ("There is a", "In general, the day is long. I can see", "")]
+    given = [
+        model.encode_reply(text) for text in ("There is a", "In general, the day is long. I can see", "")
+    ]
     together = list(model.continue_replies(asked, given))
     assert [r.generation for r in together] == [0, 1, 2]
     for one, begun, response in zip(asked, given, together, strict=True):

@@ -49,9 +49,7 @@ def mentions_of(text: str) -> tuple[Mention, ...]:
 def judged(key: str, text: str, truth: Truth) -> JudgedSample:
     judgement = Judgement(sample_id=key, image_id=key, mentions=mentions_of(text))
     response = Response(sample_id=key, image_id=key, response=text)
-    return JudgedSample(
-        response, with_verdicts(judgement, truth.objects), truth.objects, dict(truth.areas)
-    )
+    return JudgedSample(response, with_verdicts(judgement, truth.objects), truth.objects, dict(truth.areas))
 
 
 def naive_count(text: str, truth: Truth, start: int, named: frozenset[str]) -> dict[str, float]:
@@ -270,7 +268,10 @@ def test_what_is_too_little_says_so() -> None:
     nothing = measure_orders([], {}, {}, resamples=20)
     assert nothing.reason == "no picture has two true objects of known size"
     assert nothing.cells[0].rate.value is None
-    silent = [one.model_copy(update={"response": one.given, "mentions": ()}) for one in simulate(LAWS["both"][0], 3)[0]]
+    silent = [
+        one.model_copy(update={"response": one.given, "mentions": ()})
+        for one in simulate(LAWS["both"][0], 3)[0]
+    ]
     truth = simulate(LAWS["both"][0], 3)[1]
     found = measure_orders(silent, truth, {}, resamples=20)
     assert found.verdict == "not measured"
