@@ -1,9 +1,9 @@
 """The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
 
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with the
-picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones, and
-it goes on: forced orders.
+is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with
+the picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones,
+and it goes on: forced orders.
 """
 
 import logging

@@ -159,7 +159,7 @@ def with_quantities(scores: Scores, family: str, values: Mapping[str, Value]) ->
     known = scores.metrics.get(family)
     kept = {} if known is None else known.quantities()
     per_category = None if known is None else known.per_category
-    joined = Family(per_category=per_category, **{**kept, **values})  # type: ignore[arg-type]
+    joined = Family(per_category=per_category, **{**kept, **values})
     return scores.model_copy(update={"metrics": {**scores.metrics, family: joined}})
 
 

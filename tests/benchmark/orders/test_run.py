@@ -81,7 +81,7 @@ def test_a_check_reads_the_turns_again(cli: Cli, run: Path) -> None:
     result = cli("check", run)
     assert result.code == 3
     assert "orders.jsonl:4: other mentions" in " ".join(result.out.split())
-    lines[3]["named"] = lines[3]["named"][::-1] + ["zebra"]
+    lines[3]["named"] = [*lines[3]["named"][::-1], "zebra"]
     write_lines(run / "orders.jsonl", lines)
     assert "does not begin with the large objects" in " ".join(cli("check", run).out.split())
     (run / "orders.jsonl").unlink()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from statistics import fmean
 
 import numpy as np
 import pytest
@@ -96,7 +95,7 @@ def test_counts_are_those_of_a_walk_over_the_words(
 ) -> None:
     sized = data.draw(st.sets(st.sampled_from(sorted(objects)))) if objects else set()
     named = frozenset(data.draw(st.sets(st.sampled_from(CATEGORIES), max_size=3)))
-    truth = Truth(frozenset(objects), {name: 0.25 for name in sized})
+    truth = Truth(frozenset(objects), dict.fromkeys(sized, 0.25))
     text = " ".join(written)
     found = dict(zip(COLUMNS, count(text, mentions_of(text), truth, start, named), strict=True))
     assert found == naive_count(text, truth, start, named)
