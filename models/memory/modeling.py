@@ -121,6 +121,8 @@ class MemoryTextModel(MemoryPreTrainedModel):
                 held.state = state
             if loss is not None:
                 losses.append(loss)
+        if cache is not None:
+            cache.columns += hidden.shape[1]
         hidden = self.norm(hidden)
         states: Any = (*seen, hidden) if output_hidden_states else None
         output = BaseModelOutputWithPast(
