@@ -77,7 +77,9 @@ def assert_same_state(got: BlockState, expected: BlockState) -> None:
         elif name == ".store_positions":
             held = wanted[".store_scores"].isfinite()
             found[name], wanted[name] = found[name] * held, wanted[name] * held
-        torch.testing.assert_close(found[name], wanted[name], rtol=1e-9, atol=1e-9, msg=lambda m: f"{name}: {m}")
+        torch.testing.assert_close(
+            found[name], wanted[name], rtol=1e-9, atol=1e-9, msg=lambda m: f"{name}: {m}"
+        )
 
 
 def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
@@ -131,10 +133,14 @@ def turned_by_matrix(x: Tensor) -> Tensor:
 def test_attention_is_that_of_torch(kind: str) -> None:
     block, x = build(kind, torch.float32), inputs(60, dtype=torch.float32)
     keys, values = block.key_value(x).chunk(2, -1)
-    q, k, v = (part.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2) for part in (block.query(x), keys, values))
+    q, k, v = (
+        part.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2) for part in (block.query(x), keys, values)
+    )
     distance = torch.arange(60)[:, None] - torch.arange(60)[None, :]
     mask = (distance >= 0) & ((distance < WINDOW) | (kind == "*"))
-    heard = functional.scaled_dot_product_attention(turned_by_matrix(q), turned_by_matrix(k), v, attn_mask=mask)
+    heard = functional.scaled_dot_product_attention(
+        turned_by_matrix(q), turned_by_matrix(k), v, attn_mask=mask
+    )
     expected = block.out_proj(heard.transpose(1, 2).flatten(2))
     torch.testing.assert_close(block(x).output, expected, rtol=1e-5, atol=1e-5)
 
@@ -231,7 +237,9 @@ def test_the_predictors_loss_is_a_finite_difference_and_the_predictors_alone() -
         found: Tensor = mixed.prediction_loss
         return found
 
-    assert torch.autograd.gradcheck(of, (block.predictor.weight.detach().clone().requires_grad_(),), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        of, (block.predictor.weight.detach().clone().requires_grad_(),), fast_mode=True
+    )
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -282,7 +290,9 @@ def test_the_store_holds_the_largest_of_all_that_left_the_window(kind: str, step
         entered = start + step - WINDOW
         expected = naive_store(scores, entered)
         assert state.store_positions[0, real].tolist() == expected
-        torch.testing.assert_close(state.store_scores[0, real], torch.tensor([scores[i] for i in expected]).double())
+        torch.testing.assert_close(
+            state.store_scores[0, real], torch.tensor([scores[i] for i in expected]).double()
+        )
         assert (state.store_scores[0, ~real] == -torch.inf).all()
 
 

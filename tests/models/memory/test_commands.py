@@ -48,8 +48,8 @@ def requests(n: int = 3, tokens: int = 14) -> list[Request]:
 
 
 def test_the_doctor_finds_it_well(checkpoint: Path, model: TransformersModel) -> None:
-    source = load_dataset("scenes", limit=3, seed=0, options={})
-    what = Examination(source, samples=3, max_new_tokens=12)
+    source = load_dataset("scenes", limit=2, seed=0, options={})
+    what = Examination(source, samples=2, max_new_tokens=6)
     found = examine(resolve(f"transformers/{checkpoint}"), {}, what, model)
     assert found.failed == (), [check for check in found.checks if check.verdict == "differs"]
     told = {check.name: check for check in found.checks}

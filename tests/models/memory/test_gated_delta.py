@@ -29,7 +29,9 @@ def arguments(length: int, seed: int = 0, batch: int = 2) -> tuple[Tensor, ...]:
 def test_the_rule_is_that_of_transformers(length: int, with_state: bool) -> None:
     """Their two forms, in chunks and step by step, and ours in chunks of several lengths."""
     q, k, v, g, beta = arguments(length)
-    state = torch.randn(2, HEADS, KEY, VALUE, generator=torch.Generator().manual_seed(9)) if with_state else None
+    state = (
+        torch.randn(2, HEADS, KEY, VALUE, generator=torch.Generator().manual_seed(9)) if with_state else None
+    )
     asked: dict[str, Any] = {
         "g": g, "beta": beta, "initial_state": state, "output_final_state": True, "use_qk_l2norm_in_kernel": True
     }  # fmt: skip

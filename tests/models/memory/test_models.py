@@ -76,7 +76,12 @@ def test_generation_goes_on_from_a_cache(layout: str) -> None:
         spare = copy.deepcopy(cache)
         for held in (cache, spare):
             again = model.generate(
-                ids, attention_mask=mask, past_key_values=held, max_new_tokens=8, do_sample=False, eos_token_id=None
+                ids,
+                attention_mask=mask,
+                past_key_values=held,
+                max_new_tokens=8,
+                do_sample=False,
+                eos_token_id=None,
             )
             assert torch.equal(again, whole)
         assert cache.get_seq_length() == 14 + 7
@@ -116,7 +121,9 @@ def test_caches_are_cut_repeated_and_forgotten(layout: str) -> None:
         logits = model(more, past_key_values=cache).logits
         twice = model(more.repeat_interleave(2, 0), past_key_values=wide).logits
         torch.testing.assert_close(twice, logits.repeat_interleave(2, 0), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(model(more[1:], past_key_values=one).logits, logits[1:], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            model(more[1:], past_key_values=one).logits, logits[1:], rtol=1e-5, atol=1e-5
+        )
         cache.reset()
         assert cache.get_seq_length() == 0
         assert cache.bytes_per_sequence() == 0
@@ -152,7 +159,9 @@ def test_weights_come_back_as_they_were(layout: str, tmp_path: Path) -> None:
         same = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)(ids, mask).logits
         assert torch.equal(same, model(ids, mask).logits)
         bare = AutoModel.from_pretrained(tmp_path, dtype=torch.float32)
-        torch.testing.assert_close(bare(ids, mask).last_hidden_state, model.model(ids, mask).last_hidden_state)
+        torch.testing.assert_close(
+            bare(ids, mask).last_hidden_state, model.model(ids, mask).last_hidden_state
+        )
 
 
 def test_a_vl_model_comes_back_with_its_eye(tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ def test_the_content_is_the_largest_of_all(scores: list[int | None], size: int) 
         assert [int(i) for i in kept if scores[int(i)] is not None] == expected
 
 
-@given(st.lists(SCORES.filter(lambda s: len(s) >= 3).map(lambda s: s[:3]), min_size=2, max_size=4), st.integers(1, 4))
+@given(
+    st.lists(SCORES.filter(lambda s: len(s) >= 3).map(lambda s: s[:3]), min_size=2, max_size=4),
+    st.integers(1, 4),
+)
 @settings(max_examples=50, deadline=None)
 def test_rows_do_not_mix(rows: list[list[int | None]], size: int) -> None:
     entering = torch.cat([as_scores(row) for row in rows])
