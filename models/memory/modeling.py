@@ -63,8 +63,6 @@ class MemoryPreTrainedModel(PreTrainedModel):
         # Parameters of the memories that are no matrices have been drawn by their own constructors.
         if isinstance(module, nn.Linear | nn.Embedding):
             module.weight.normal_(0.0, self.config.get_text_config().initializer_range)
-        elif isinstance(module, MemoryBlock):
-            module.start_alike()
 
 
 class MemoryTextModel(MemoryPreTrainedModel):
