@@ -67,8 +67,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=40)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    head = f"{'layout':8}{'ms short':>10}{'ms long':>10}{'ratio':>7}{'KiB short':>11}{'KiB long':>10}{'MFLOP short':>13}"
-    print(f"{head}{'MFLOP long':>12}", flush=True)
+    head = f"{'layout':8}{'ms short':>10}{'ms long':>10}{'ratio':>7}{'KiB short':>11}{'KiB long':>10}"
+    print(f"{head}{'MFLOP short':>13}{'MFLOP long':>12}", flush=True)
     for layout in LAYOUTS:
         model = build(layout, given.width)
         caches = [read(model, length) for length in (given.short, given.long)]

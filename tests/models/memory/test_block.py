@@ -78,7 +78,7 @@ def assert_same_state(got: BlockState, expected: BlockState) -> None:
             held = wanted[".store_scores"].isfinite()
             found[name], wanted[name] = found[name] * held, wanted[name] * held
         torch.testing.assert_close(
-            found[name], wanted[name], rtol=1e-9, atol=1e-9, msg=lambda m: f"{name}: {m}"
+            found[name], wanted[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"{name}: {m}"
         )
 
 
@@ -87,13 +87,12 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
     fading = None
     if block.fading is not None:
         fading = block.fading(x[None])[0][0].detach()
-    stored: plainly.Stored = lambda entered: ()
+    scores: list[float] = []
     if block.predictor is not None and fading is not None:
         scores = {
             "BM/recent": list(map(float, range(len(x)))),
             "BM/random": scatter(torch.arange(len(x)), block.layer).tolist(),
         }.get(kind) or plainly.innovations(x, fading, block.predictor.weight.detach())
-        stored = lambda entered: plainly.largest(scores[:entered], STORE)  # noqa: E731
     weights = {"query": block.query, "key_value": block.key_value, "out": block.out_proj}
     return plainly.attended(
         x,
@@ -103,7 +102,7 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
         rotated=ROTATED,
         base=10_000.0,
         window=len(x) if kind == "*" else WINDOW,
-        stored=stored,
+        stored=lambda entered: plainly.largest(scores[:entered], STORE),
     )
 
 
@@ -226,7 +225,9 @@ def test_the_predictors_loss_is_a_finite_difference_and_the_predictors_alone() -
     assert block.predictor is not None
     loss = block(x).prediction_loss
     predictor = block.predictor.weight.detach()
-    scores = [plainly.innovations(row, block.fading(row[None])[0][0], predictor) for row in x.detach()]
+    scores = [
+        plainly.innovations(row, block.fading(row[None])[0][0].detach(), predictor) for row in x.detach()
+    ]
     torch.testing.assert_close(loss, torch.tensor(scores).square().mean().double() / WIDTH)
     loss.backward()
     assert {name for name, p in block.named_parameters() if p.grad is not None} == {"predictor.weight"}

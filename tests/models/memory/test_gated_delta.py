@@ -1,4 +1,4 @@
-"""The gated delta rule against the PyTorch reference inside transformers' Qwen3.5, and what every mixer must keep to."""
+"""The gated delta rule against the reference inside transformers' Qwen3.5, and what every mixer must keep to."""
 
 from typing import Any
 
