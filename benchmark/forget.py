@@ -1,29 +1,30 @@
 """The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
 
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe. Last, its own descriptions are
-read with the picture and without: visual prompt dependency.
+is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with
+the picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones,
+and it goes on: forced orders.
 """
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from eidolon.benchmark.log import timed
+from eidolon.benchmark.orders.detail import with_orders
+from eidolon.benchmark.orders.stage import OrderSettings, force_orders
+from eidolon.benchmark.pdm_stage import follow_responses
+from eidolon.benchmark.pdm_stage import quantities as pdm_quantities
 from eidolon.benchmark.retention.design import Namer
-from eidolon.benchmark.retention.detail import with_retention
+from eidolon.benchmark.retention.detail import quantities as retention_quantities
 from eidolon.benchmark.retention.stage import Interviewer, RetentionSettings, probe_retention
-from eidolon.benchmark.run_folder import PDM, RunFolder, SampleRow, write_atomically
-from eidolon.models.base import Request
-from eidolon.scorers.errors import UserError
+from eidolon.benchmark.run_folder import RunFolder, SampleRow, write_atomically
 from eidolon.scorers.forgetting.dependency import PdmTable
-from eidolon.scorers.scores import Scores
+from eidolon.scorers.metric import JudgedSample
+from eidolon.scorers.retention.measure import Point
+from eidolon.scorers.scores import Scores, with_quantities
 from eidolon.scorers.types import Judge, Response
 
-PLOT, PDM_PLOT = "retention.png", "pdm.png"
-
-_log = logging.getLogger(__name__)
+FAMILY = "forgetting"
+PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,9 @@ class Forget:
     """What is measured, and who reads which objects a text names."""
 
     retention: RetentionSettings
+    orders: OrderSettings
     namers: tuple[Judge, ...]
-    """Readings of text; what one of them finds is named."""
+    """Readings of text, the careful one first; what one of them finds is named."""
 
     def namer(self) -> Namer:
         """Return what finds all categories that a text names."""
@@ -52,66 +54,56 @@ def measure_forgetting(
     name: str,
     rows: Sequence[SampleRow],
     responses: Sequence[Response],
+    judged: Sequence[JudgedSample],
     scores: Scores,
     interviewer: Interviewer,
 ) -> tuple[Scores, list[bytes]]:
     """Measure what the folder lacks; return the scores with it and the plots, which lie in the folder too."""
+    from eidolon.benchmark.pdm_plot import draw_pdm
     from eidolon.benchmark.retention.plot import draw_retention
 
+    retention = forget.retention
+    before = dict(folder.record.usage or {})
+
+    def count() -> None:
+        if (usage := interviewer.usage()) is not None:
+            folder.count_usage(before, usage)
+
     detail = probe_retention(
-        forget.retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer
+        retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer, count
     )
-    plot = draw_retention(detail, name)
-    write_atomically(folder.path / PLOT, plot)
-    table = _measure_pdm(forget, folder, rows, responses, interviewer)
+    kept = draw_retention(detail, name)
+    write_atomically(folder.path / PLOT, kept)
+    table = follow_responses(
+        folder,
+        name,
+        retention.prompt,
+        rows,
+        responses,
+        forget.namers[0],
+        interviewer,
+        seed=retention.seed,
+        resamples=retention.resamples,
+        count=count,
+    )
+    orders = force_orders(forget.orders, folder, name, rows, judged, scores.signature, interviewer)
     interviewer.release()
-    if table is None:
-        return with_retention(scores, detail.points), [plot]
-    from eidolon.benchmark.pdm_plot import draw_pdm
+    plots = [kept]
+    if table.responses:
+        plots.append(draw_pdm(table, name))
+        write_atomically(folder.path / PDM_PLOT, plots[-1])
+    if orders.found.contrasts:
+        from eidolon.benchmark.orders.plot import draw_orders
 
-    fading = draw_pdm(table, name)
-    write_atomically(folder.path / PDM_PLOT, fading)
-    return with_retention(scores, detail.points), [plot, fading]
+        plots.append(draw_orders(orders, name))
+        write_atomically(folder.path / ORDERS_PLOT, plots[-1])
+    scores = with_forgetting(scores, detail.points, detail.trained_tokens, table)
+    return with_orders(scores, orders.found), plots
 
 
-def _measure_pdm(
-    forget: Forget,
-    folder: RunFolder,
-    rows: Sequence[SampleRow],
-    responses: Sequence[Response],
-    interviewer: Interviewer,
-) -> PdmTable | None:
-    """Return visual prompt dependency along the first response to each sample, None where it cannot be had."""
-    path = folder.path / PDM
-    if path.exists():
-        return PdmTable.model_validate_json(path.read_bytes())
-    from eidolon.benchmark.pdm import measure_pdm, require_probabilities
-
-    model: Any = interviewer.interviewee()
-    first = {response.sample_id: response for response in reversed(responses)}
-    requests, texts, objects = [], [], []
-    for row in rows:
-        response = first[row.sample_id]
-        if response.response is None:  # its picture may be what failed
-            continue
-        picture = interviewer.picture(row.sample_id)
-        assert picture is not None
-        requests.append(Request(row.sample_id, row.image_id, picture, forget.retention.prompt))
-        texts.append(response.response)
-        objects.append(row.objects)
-    try:
-        require_probabilities(model)
-        with timed("dependency measured", responses=len(texts)):
-            table = measure_pdm(
-                model,
-                requests,
-                texts,
-                objects=objects,
-                seed=forget.retention.seed,
-                resamples=forget.retention.resamples,
-            )
-    except UserError as error:  # the probe stands without it
-        _log.warning("no visual prompt dependency", extra={"fields": {"reason": str(error)}})
-        return None
-    write_atomically(path, table.to_json())
-    return table
+def with_forgetting(
+    scores: Scores, points: Sequence[Point], trained_tokens: int | None, table: PdmTable
+) -> Scores:
+    """Return the scores with what was measured beside the responses in the family `forgetting`."""
+    found = retention_quantities(points, trained_tokens) | pdm_quantities(table)
+    return with_quantities(scores, FAMILY, found)

@@ -94,6 +94,15 @@ class Odds:
         return self.yes - self.no
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What stands for numbers that could not be had."""
+
+    reason: str
+    transient: bool = False
+    """It passes, so that a later session asks again."""
+
+
 class Model(Protocol):
     """Anything that answers requests.
 
@@ -156,8 +165,23 @@ class ScoringModel(Protocol):
         """Return the text of such tokens."""
         ...
 
-    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
-        """Return the odds of each question of each interview."""
+    def interview(self, interviews: Sequence[Interview]) -> Sequence[Sequence[Odds] | Failure]:
+        """Return the odds of each question of each interview, or why there are none."""
+        ...
+
+
+@runtime_checkable
+class ContinuingModel(ScoringModel, Protocol):
+    """A model that also goes on by itself from a text it is handed as its own."""
+
+    def continue_replies(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        """Answer one batch, each answer beginning with given tokens; they are part of the response.
+
+        The requests are like those of `generate`; no two share sample and generation. `max_new_tokens` bounds what
+        is added to the given tokens.
+        """
         ...
 
 
