@@ -23,7 +23,7 @@ from eidolon.models.memory.gated_delta import GatedDelta
 from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symbol
 from eidolon.models.memory.mamba2 import Mamba2
-from eidolon.models.memory.parts import at_least_float32, without_autocast
+from eidolon.models.memory.parts import at_least_float32, product_dtype, without_autocast
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.store import EMPTY, keep, readable
 
@@ -297,7 +297,7 @@ class MemoryBlock(nn.Module):
         batch = len(x)
 
         def span(length: int) -> Span:
-            zeros = x.new_zeros(batch, self.heads, length, self.head_dim, dtype=self._dtype(x))
+            zeros = x.new_zeros(batch, self.heads, length, self.head_dim, dtype=product_dtype(x))
             return Span(zeros, zeros, torch.zeros(batch, length, dtype=torch.bool, device=x.device))
 
         precise = at_least_float32(x.dtype)
@@ -312,15 +312,9 @@ class MemoryBlock(nn.Module):
                 store=span(self.store),
                 store_scores=x.new_full((batch, self.store), EMPTY, dtype=precise),
                 store_positions=none[:, None].expand(-1, self.store),
-                last_fading=x.new_zeros(batch, x.shape[2], dtype=self._dtype(x)),
+                last_fading=x.new_zeros(batch, x.shape[2], dtype=product_dtype(x)),
             )
         return state
-
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        """Return the dtype of projections of x, which autocast may narrow."""
-        return (
-            torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        )
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:

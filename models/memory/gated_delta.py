@@ -68,6 +68,8 @@ class GatedDelta(nn.Module):
         Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
         """
         batch, length, _ = x.shape
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0)  # not a product: it may not be a number
         projected, gate = self.in_proj(x).split(
             [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
         )
