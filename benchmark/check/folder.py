@@ -117,6 +117,8 @@ class Settings(_Part):
     judge: JudgeSettings | None = None
     sha256: dict[str, str | None] = {}
     truth: str | None = None
+    areas: str | None = None
+    sources: str | None = None
     splits: tuple[Split, ...] = ()
     policies: tuple[str, ...] = ()
     pairs: int = Field(default=1, ge=1)

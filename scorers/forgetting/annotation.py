@@ -153,16 +153,24 @@ class _Strata:
 
 
 def annotation_bounds(
-    samples: Sequence[JudgedSample], *, seed: int = 0, resamples: int = RESAMPLES
+    samples: Sequence[JudgedSample],
+    *,
+    events: Events | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Annotation | None:
-    """Return what can be said; None where the truth is complete by construction."""
+    """Return what can be said; None where the truth is complete by construction.
+
+    `events` are those of the samples, where the caller has them already.
+    """
     if all(_COMPLETE.fullmatch(str(sample.response.image_id)) for sample in samples):
         return None
+    events = read_events(samples) if events is None else events
     strata = _strata(samples)
-    tipping = tipping_points(samples, seed=seed)
+    tipping = tipping_points(samples, events=events, seed=seed)
     known = [sample for sample in samples if sample.sources is not None]
     return Annotation(
-        strata=_by_category(samples, strata),
+        strata=_by_category(samples, events, strata),
         tipping=tipping,
         captions=_captions(known, strata, tipping, seed=seed, resamples=resamples) if known else None,
     )
@@ -197,8 +205,9 @@ def _thirds(value: Mapping[str, float], named: Mapping[str, int]) -> dict[str, i
     return thirds
 
 
-def _by_category(samples: Sequence[JudgedSample], strata: Sequence[_Strata]) -> tuple[CategoryStratum, ...]:
-    events = read_events(samples)
+def _by_category(
+    samples: Sequence[JudgedSample], events: Events, strata: Sequence[_Strata]
+) -> tuple[CategoryStratum, ...]:
     first = events.mentions.select(events.mentions.first)
     named = [m.category for sample in samples for m in _first_mentions(sample)]
     columns = covariates(events.responses, first)
@@ -389,6 +398,4 @@ def _adjusted(label: str, events: Events) -> Fit:
 
 def _rate(found: Estimate, *at: int) -> Rate:
     value, low, high = (float(array[at]) for array in (found.value, found.low, found.high))
-    return Rate(
-        value=None if np.isnan(value) else value, ci=None if np.isnan(low) else (low, high)
-    )
+    return Rate(value=None if np.isnan(value) else value, ci=None if np.isnan(low) else (low, high))

@@ -142,7 +142,7 @@ def forgetting_detail(
             if (events.responses.words >= words).any()
         ),
         sizes=_sizes(samples, seed=seed, resamples=resamples),
-        annotation=annotation_bounds(samples, seed=seed, resamples=resamples),
+        annotation=annotation_bounds(samples, events=events, seed=seed, resamples=resamples),
         judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
         adjusted=fit("adjusted", events, first, main, "word"),
         sensitivity=tuple(

@@ -11,7 +11,6 @@ object counts as unnamed before it is named, so mentions that were forced by exh
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from math import inf, log
 from typing import Literal, TypeAlias
 
@@ -31,8 +30,8 @@ Bound: TypeAlias = Literal["estimate", "interval"]
 BOUNDS: tuple[Bound, ...] = ("estimate", "interval")
 DRAWS = 3
 """Random orders; how far they differ is reported."""
-STEPS = 32
-"""The share is bracketed to one part in so many, then interpolated."""
+STEPS = 8
+"""The share is bracketed to one part in so many, then interpolated: between, the log odds ratio is nearly straight."""
 
 _Pair: TypeAlias = tuple[ImageId, str]
 
@@ -98,9 +97,12 @@ class Candidates:
         )
 
 
-def candidates(samples: Sequence[JudgedSample]) -> Candidates:
-    """Return the hallucinated pairs of judged samples, in the order in which they are first met."""
-    events = read_events(samples)
+def candidates(samples: Sequence[JudgedSample], events: Events | None = None) -> Candidates:
+    """Return the hallucinated pairs of judged samples, in the order in which they are first met.
+
+    `events` are those of the samples, where the caller has them already.
+    """
+    events = read_events(samples) if events is None else events
     index: dict[_Pair, int] = {}
     words: list[list[int]] = []
     of_mention: list[int] = []
@@ -136,28 +138,29 @@ def candidates(samples: Sequence[JudgedSample]) -> Candidates:
     )
 
 
-def tipping_points(samples: Sequence[JudgedSample], *, seed: int = 0) -> tuple[Tipping, ...]:
+def tipping_points(
+    samples: Sequence[JudgedSample], *, events: Events | None = None, seed: int = 0
+) -> tuple[Tipping, ...]:
     """Return the shares, of each order and bound.
 
     None where nothing is hallucinated late, or the adjusted odds ratio itself cannot be fitted.
     """
-    found = candidates(samples)
+    found = candidates(samples, events)
     late = np.flatnonzero(found.word >= LATE[0])
     latest = late[np.argsort(-found.word[late], kind="stable")]
-    if not len(late) or _position(found, late[:0]) is None:
+    fits = _Fits(found)
+    if not len(late) or fits(late[:0]) is None:
         return ()
     rng = np.random.default_rng(seed)
     orders: dict[Order, list[IntArray]] = {
         "at random": [rng.permutation(late) for _ in range(DRAWS)],
         "latest first": [latest],
     }
-    return tuple(
-        point for order, drawn in orders.items() for point in _of_order(found, order, drawn)
-    )
+    return tuple(point for order, drawn in orders.items() for point in _of_order(fits, order, drawn))
 
 
-def _of_order(found: Candidates, order: Order, drawn: Sequence[IntArray]) -> list[Tipping]:
-    searches = [_Search(found, pairs) for pairs in drawn]
+def _of_order(fits: "_Fits", order: Order, drawn: Sequence[IntArray]) -> list[Tipping]:
+    searches = [_Search(fits, pairs) for pairs in drawn]
     points = []
     for bound in BOUNDS:
         shares = [search.share(bound) for search in searches]
@@ -183,18 +186,18 @@ def _of_order(found: Candidates, order: Order, drawn: Sequence[IntArray]) -> lis
 class _Search:
     """Looks for the share of some pairs, declared in their order, at which a bound of the log odds ratio is 0."""
 
-    def __init__(self, found: Candidates, order: IntArray) -> None:
-        self._objects = len(order)
-        self._at = cache(lambda declared: _position(found, order[:declared]))
+    def __init__(self, fits: "_Fits", order: IntArray) -> None:
+        self._fits, self._order = fits, order
 
     def share(self, bound: Bound) -> float | str:
         """Return the share, or why there is none. Bisection finds one crossing, should there be several."""
-        low, high = 0, self._objects
+        low, high = 0, len(self._order)
+        objects = high
         if self._value(0, bound) <= 0:
             return 0.0
         if self._value(high, bound) > 0:
             return "the odds ratio stays above 1 if all of them are there"
-        while high - low > max(1, self._objects // STEPS):
+        while high - low > max(1, objects // STEPS):
             middle = (low + high) // 2
             if self._value(middle, bound) > 0:
                 low = middle
@@ -202,24 +205,37 @@ class _Search:
                 high = middle
         above, below = self._value(low, bound), self._value(high, bound)
         if below == -inf:
-            return f"too few hallucinations are left to fit, from {high / self._objects:.2f} of them on"
-        return (low + (high - low) * above / (above - below)) / self._objects
+            return f"too few hallucinations are left to fit, from {high / objects:.2f} of them on"
+        return (low + (high - low) * above / (above - below)) / objects
 
     def _value(self, declared: int, bound: Bound) -> float:
         """Return the log odds ratio or the lower end of its interval, minus infinity where nothing can be fitted."""
-        fitted = self._at(declared)
+        fitted = self._fits(self._order[:declared])
         return -inf if fitted is None else fitted[BOUNDS.index(bound)]
 
 
-def _position(found: Candidates, there: IntArray) -> tuple[float, float] | None:
-    """Return the log odds ratio and the lower end of its interval if these pairs are there; None if it has none."""
-    chosen = np.zeros(len(found), dtype=bool)
-    chosen[there] = True
-    try:
-        fitted = adjusted_odds_ratio(found.declared(chosen))
-    except NotEstimableError:
-        return None
-    return fitted.log_odds_ratio, log(fitted.low) if fitted.low > 0 else -inf
+class _Fits:
+    """The adjusted odds ratio with some pairs declared to be there, fitted once for each choice of them."""
+
+    def __init__(self, found: Candidates) -> None:
+        self._found = found
+        self._known: dict[bytes, tuple[float, float] | None] = {}
+
+    def __call__(self, pairs: IntArray) -> tuple[float, float] | None:
+        """Return its logarithm and the lower end of that one's interval; None where it cannot be fitted."""
+        there = np.zeros(len(self._found), dtype=bool)
+        there[pairs] = True
+        key = there.tobytes()
+        if key not in self._known:
+            self._known[key] = self._fit(there)
+        return self._known[key]
+
+    def _fit(self, there: BoolArray) -> tuple[float, float] | None:
+        try:
+            fitted = adjusted_odds_ratio(self._found.declared(there))
+        except NotEstimableError:
+            return None
+        return fitted.log_odds_ratio, log(fitted.low) if fitted.low > 0 else -inf
 
 
 def _ignored_alone(sample: JudgedSample) -> set[str]:
