@@ -31,6 +31,7 @@ from eidolon.benchmark.run_folder import (
 from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judgement, Response
@@ -51,6 +52,7 @@ LINES: Mapping[str, type[BaseModel]] = {
     HELD: Held,
 }
 """What stands on the lines of each file."""
+FORGETTING = "forgetting.json"
 
 Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
 """How a run came about: a judge read descriptions, questions were asked, or answers from files were scored."""
@@ -149,7 +151,9 @@ class Folder:
             raise UserError(f"{path / RUN}: {problem}; this is no run folder of ours")
         _check_text(path / RUN)
         self.record: RunRecord = read_record(path)
-        self.unreadable = {name: found for name in (*LINES, SCORES, REPORT) if (found := self._problem(name))}
+        self.unreadable = {
+            name: found for name in (*LINES, FORGETTING, SCORES, REPORT) if (found := self._problem(name))
+        }
         """What is there and must not be opened, with the reason."""
         self._settings: Settings | str = _read_settings(self.record.config)
         self._lines: dict[str, list[Any] | str] = {}
@@ -186,7 +190,7 @@ class Folder:
         needed = (*NEEDED[self.kind], SCORES)
         if missing := [name for name in needed if not self.has(name)]:
             raise DifferenceError(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
-        known = {*LINES, SCORES, REPORT, RUN}
+        known = {*LINES, FORGETTING, SCORES, REPORT, RUN}
         others = sorted(name for name in os.listdir(self.path) if name not in known and name[0] != ".")
         more = f"; not looked at: {', '.join(others[:5])}" if others else ""
         return f"{RUN} and {', '.join(needed)}{more}"
@@ -238,6 +242,15 @@ class Folder:
         if isinstance(found, str):
             raise UncheckableError(f"{SCORES} is not there or cannot be read as it should be")
         return found
+
+    def forgetting(self) -> ForgettingDetail:
+        """Return what stands beside the scores of forgetting; what is no such file is a DifferenceError."""
+        if not self.has(FORGETTING):
+            raise DifferenceError(f"{FORGETTING} is missing, or is no file")
+        try:
+            return ForgettingDetail.model_validate_json((self.path / FORGETTING).read_bytes())
+        except ValidationError as error:
+            raise DifferenceError(f"{FORGETTING}: {_first(error)}") from None
 
     def _problem(self, name: str) -> str | None:
         return _unreadable(self.path / name) if os.path.lexists(self.path / name) else None

@@ -10,6 +10,7 @@ from eidolon.benchmark.check.consistency import (
     check_responses,
     check_samples,
 )
+from eidolon.benchmark.check.details import check_forgetting
 from eidolon.benchmark.check.findings import (
     SCHEMA,
     DifferenceError,
@@ -75,6 +76,7 @@ def _check(folder: Folder, how: How) -> RunFindings:
         _look("judge", lambda: check_judge(folder, how.judge_options)),
         _look("answers", lambda: check_answers(folder)),
         *_scores(folder, how),
+        _look("forgetting", lambda: check_forgetting(folder, how.judge_options)),
         _look("comparability", lambda: _check_comparability(folder)),
         _look("truth", lambda: check_truth(folder, how.dataset)),
         _look("versions", lambda: _check_versions(folder)),

@@ -64,7 +64,7 @@ def differences(here: Recomputed, there: Scores) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in PARTS_OF_SCORES}
     mine = here.scores.model_dump(mode="json", by_alias=True)
     theirs = there.model_dump(mode="json", by_alias=True)
-    for place, new, old in _walk(mine, theirs):
+    for place, new, old in walk(mine, theirs):
         check = _check_of(place)
         if check is not None and check not in here.unknown:
             found[check].append(
@@ -86,6 +86,22 @@ def check_signature(here: Recomputed, there: Scores) -> str:
 
 
 def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+    settings = folder.settings
+    run = run_again(folder, options)
+    responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
+    scores = score_judgements(run, responses, judgements)
+    if settings.task == "forget":
+        held = folder.lines(HELD, Held)
+        found = measure(held, seed=settings.seed, resamples=settings.resamples)
+        scores = with_retention(scores, found.points)
+    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+
+
+def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
+    """Return the run of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
+
+    Its judge is only recorded where it cannot be made again. UserErrors and UncheckableError say what is missing.
+    """
     settings, record = folder.settings, folder.record
     responses = folder.lines(RESPONSES, Response)
     judgements = folder.lines(JUDGEMENTS, Judgement)
@@ -102,7 +118,7 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         dataset = _dataset(folder)
         prompt = Prompt(settings.prompt.name, settings.prompt.text).signature()
         decoding = Decoding(**settings.decoding.model_dump(), seed=settings.seed).signature()
-    run = Run(
+    return Run(
         path=folder.path,
         name=record.name,
         config=record.config,
@@ -118,12 +134,6 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         resamples=settings.resamples,
         probe=probe_of(folder) if folder.kind == "probe" else None,
     )
-    scores = score_judgements(run, responses, judgements)
-    if settings.task == "forget":
-        held = folder.lines(HELD, Held)
-        found = measure(held, seed=settings.seed, resamples=settings.resamples)
-        scores = with_retention(scores, found.points)
-    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
 def _dataset(folder: Folder) -> str:
@@ -263,14 +273,14 @@ def _check_of(place: tuple[str, ...]) -> str | None:
     return VALUES if first == "metrics" and "counts" not in place[2:] else COUNTS
 
 
-def _walk(new: Any, old: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+def walk(new: Any, old: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Yield (place, here, there) of every leaf that differs; numbers but for rounding."""
     if isinstance(new, dict) and isinstance(old, dict):
         for key in dict.fromkeys([*new, *old]):
-            yield from _walk(new.get(key), old.get(key), (*at, str(key)))
+            yield from walk(new.get(key), old.get(key), (*at, str(key)))
     elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         for i, (one, other) in enumerate(zip(new, old, strict=True)):
-            yield from _walk(one, other, (*at, str(i)))
+            yield from walk(one, other, (*at, str(i)))
     elif not _same(new, old):
         yield at, new, old
 

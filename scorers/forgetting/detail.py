@@ -10,7 +10,7 @@ from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
 from eidolon.scorers.forgetting.adjusted import PER, covariates
 from eidolon.scorers.forgetting.annotation import Annotation, annotation_bounds
 from eidolon.scorers.forgetting.curves import Curve, curves
-from eidolon.scorers.forgetting.events import Events, Mentions, read_events
+from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
