@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -273,7 +274,7 @@ def test_thirds_hold_every_category_and_about_as_many_mentions(rows: list[tuple[
     strata = [s for s in found.strata if s.split == "prevalence"]
     assert sum(s.categories for s in strata) == len(named)
     assert [s.lowest for s in strata] == sorted(s.lowest for s in strata)
-    for low, high in zip(strata[:-1], strata[1:], strict=True):
+    for low, high in pairwise(strata):
         assert low.highest <= high.lowest
     for stratum in strata:
         inside = [n for n in named if stratum.lowest <= held[n] / len(samples) <= stratum.highest]
