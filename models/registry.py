@@ -32,6 +32,9 @@ backends: "Registry[Callable[..., Model]]" = Registry(
 TRANSPORT_OPTIONS = {"openai": ("concurrency", "timeout", "retries", "price_in", "price_out")}
 """Options by backend that change how an answer is fetched, not what is asked: a run may go on with others."""
 
+MEMORY = "memory"
+"""`memory/VARIANT` is a shipped checkpoint of the memory family, which the transformers backend runs."""
+
 ONE_PROCESS = {
     "openai": "its server does the work, and -M concurrency=N asks it for more at once",
     "replay": "it only reads a file",
@@ -78,6 +81,8 @@ def resolve(text: str) -> ModelReference:
         if text in backends.names():
             raise UserError(f"--model {text!r}: name what the backend is to load: {text}/NAME")
         raise UserError(f"--model {text!r}: no shipped model of this name{did_you_mean(text, [*shipped])}")
+    if backend == MEMORY:
+        return ModelReference(text, "transformers", _memory_target(text, target))
     if backend not in backends.names():
         mend = did_you_mean(backend, backends.names())
         raise UserError(
@@ -94,6 +99,19 @@ def resolve(text: str) -> ModelReference:
 
         parse_address("--model ", text, target)
     return ModelReference(text, backend, target)
+
+
+def _memory_target(text: str, target: str) -> str:
+    """Return the folder of `memory/VARIANT`, a shipped variant or a folder."""
+    from eidolon.models.shipped import memory_models
+
+    variants = memory_models()
+    if target in variants:
+        return str(variants[target])
+    if target and os.path.exists(user_path(target)):
+        return resolve_checkpoint(f"--model {text!r}", target, {})
+    mend = did_you_mean(target, [*variants]) or f" (one of {', '.join(variants)}, or a folder)"
+    raise UserError(f"--model {text!r}: no such variant of the memory family{mend}")
 
 
 def load_model(name: str | ModelReference, options: Mapping[str, str] | None = None) -> "Model":

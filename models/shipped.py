@@ -4,11 +4,20 @@ import json
 from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
+MEMORY_CHECKPOINTS = Path(__file__).parent / "memory" / "checkpoints"
+EYE = "eye"
+"""The picture side that all models of the memory family look through; it describes nothing by itself."""
 
 
 def shipped_models() -> dict[str, Path]:
     """Return the shipped VL checkpoints by name, sorted."""
     return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/processor_config.json"))}
+
+
+def memory_models() -> dict[str, Path]:
+    """Return the shipped checkpoints of the memory family by variant, sorted."""
+    found = (path.parent for path in sorted(MEMORY_CHECKPOINTS.glob("*/processor_config.json")))
+    return {folder.name: folder for folder in found if folder.name != EYE}
 
 
 def describe(checkpoint: Path) -> str:

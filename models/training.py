@@ -37,8 +37,8 @@ class TrainingTurn:
     weight: float = 1.0
     emphasis: Sequence[tuple[int, int, float]] = ()
     """(start, end, weight) of character spans of the answer that weigh differently."""
-    looked_for: tuple[int, bool] | None = None
-    """Where in the question the thing that it asks about has been named (a character offset: the end of its
+    looked_for: Sequence[tuple[int, bool]] = ()
+    """Where in the question each thing that it asks about has been named (a character offset: the end of its
     name), and whether it is in the picture."""
 
 
@@ -110,6 +110,40 @@ class CellClassifier(nn.Module):
         return logits
 
 
+class PresenceHead(nn.Module):
+    """Tells, halfway up and at the word itself, whether what a question names is in the picture.
+
+    An answer is two steps: find the named thing in the picture, and carry what was found to the end of the
+    question. Learned together they take very long; this teaches the first by itself. It is scaffolding too.
+    """
+
+    def __init__(self, text_config: Any) -> None:
+        super().__init__()
+        self.layer = text_config.num_hidden_layers // 2
+        self.score = nn.Linear(text_config.hidden_size, 1)
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, hidden_states: Sequence[Tensor], targets: Tensor) -> Tensor:
+        """Return the loss, given the hidden states of all layers and (batch, T) targets."""
+        asked = targets != IGNORED
+        logits = self.score(hidden_states[self.layer][asked].float()).squeeze(-1)
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            logits, targets[asked].float(), reduction="sum"
+        )
+        return losses / asked.sum().clamp(min=1)
+
+
+def language_loss(hidden: Tensor, head: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """Return the weighted mean loss of the learned tokens, nats; `hidden` is the last layer's, (batch, T, width)."""
+    targets, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
+    learned = targets != IGNORED
+    # Logits are made for learned positions only: the vocabulary is the widest layer.
+    logits = head(hidden[:, :-1][learned])
+    losses = nn.functional.cross_entropy(logits.float(), targets[learned], reduction="none")
+    return (losses * weights[learned]).sum() / weights[learned].sum()
+
+
 class Trainee(nn.Module):
     """The model and its scaffolding under one forward, so that accelerate can wrap both."""
 
@@ -118,10 +152,7 @@ class Trainee(nn.Module):
         self.model = model
         self.cells = CellClassifier(labels)
         text_config: Any = model.config.text_config
-        self.presence = nn.Linear(text_config.hidden_size, 1)
-        nn.init.zeros_(self.presence.weight)
-        nn.init.zeros_(self.presence.bias)
-        self.presence_layer = text_config.num_hidden_layers // 2
+        self.presence = PresenceHead(text_config)
 
     def forward(
         self, batch: dict[str, Tensor], cell_weight: float, presence_weight: float
@@ -142,28 +173,10 @@ class Trainee(nn.Module):
             output_hidden_states=True,
         )
         cells = self._cell_loss(outputs.image_hidden_states, batch["cells"])
-        targets, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
-        learned = targets != IGNORED
-        # Logits are made for learned positions only: the vocabulary is the widest layer.
-        logits = self.model.lm_head(outputs.last_hidden_state[:, :-1][learned])
-        losses = nn.functional.cross_entropy(logits.float(), targets[learned], reduction="none")
-        language = (losses * weights[learned]).sum() / weights[learned].sum()
-        presence = self._presence_loss(outputs.hidden_states[self.presence_layer], batch["presence"])
+        language = language_loss(outputs.last_hidden_state, self.model.lm_head, batch)
+        presence = self.presence(outputs.hidden_states, batch["presence"])
         total = language + cell_weight * cells + presence_weight * presence
         return {"cells": cells, "language": language, "presence": presence, "total": total}
-
-    def _presence_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Tell, halfway up and at the word itself, whether what a question names is in the picture.
-
-        An answer is two steps: find the named thing in the picture, and carry what was found to the end of the
-        question. Learned together they take very long; this teaches the first by itself.
-        """
-        asked = targets != IGNORED
-        logits = self.presence(hidden[asked].float()).squeeze(-1)
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            logits, targets[asked].float(), reduction="sum"
-        )
-        return losses / asked.sum().clamp(min=1)
 
     def _cell_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         image_tokens = features.reshape(targets.shape[0], -1, features.shape[-1])
@@ -209,8 +222,7 @@ class Collator:
             encoded.labels.extend([IGNORED] * len(asked) + told)
             encoded.weights.extend([0.0] * len(asked) + [self._weight(turn, end - 1) for end in ends])
             presence = [IGNORED] * (len(asked) + len(told))
-            if turn.looked_for is not None:
-                end, present = turn.looked_for
+            for end, present in turn.looked_for:
                 presence[asked_ends.index(len(before) + end)] = int(present)
             encoded.presence.extend(presence)
         return encoded
@@ -265,6 +277,7 @@ class Batches:
         self._config = config
         self._samples = samples
         self._collator = collator
+        self.steps = config.steps
         self._chunk: tuple[int, int] | None = None
         self._cut: list[list[tuple[TrainingSample, EncodedDialogue]]] = []
 
@@ -315,6 +328,7 @@ def train(
         config,
         folder,
         arguments=weights,
+        reported="language" if any(phase.kind == "dialogue" for phase in config.phases) else "cells",
         stop_at=stop_at,
         on_step=on_step,
     )

@@ -19,6 +19,7 @@ from eidolon.models.generated_text import to_response
 from eidolon.models.generation_settings import neutral_settings, own_ids, replace_settings, set_aside
 from eidolon.models.identity import checkpoint_identity, versions
 from eidolon.models.m3id import check_contrast, contrasting
+from eidolon.models.memory.registering import register_own
 from eidolon.models.options import validate_options
 from eidolon.models.picture_size import fit_pixels
 from eidolon.models.recovery import answer_in_parts, is_device_lost, is_out_of_memory, largest_fitting
@@ -205,6 +206,7 @@ class TransformersModel:
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils import logging
 
+        register_own(self._name)
         logging.disable_progress_bar()
         common = {"revision": self.options.revision, "trust_remote_code": self.options.trust_remote_code}
         extra: dict[str, Any] = (

@@ -40,10 +40,11 @@ def _described(kind: str) -> dict[str, str]:
     """Return the description of each name, in the order of the list."""
     if kind == "models":
         from eidolon.models.registry import backends
-        from eidolon.models.shipped import describe, shipped_models
+        from eidolon.models.shipped import describe, memory_models, shipped_models
 
         return {
             **{name: describe(path) for name, path in shipped_models().items()},
+            **{f"memory/{name}": describe(path) for name, path in memory_models().items()},
             **{f"{backend}/…": backends.describe(backend) for backend in backends.names()},
         }
     if kind == "prompts":

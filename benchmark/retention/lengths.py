@@ -14,11 +14,13 @@ def trained_words(checkpoint: Path) -> int | None:
     if not (checkpoint / RECIPE).is_file():
         return None
     from eidolon.benchmark.scenes.dialogue import Mixture
-    from eidolon.benchmark.scenes.training import Recipe
+    from eidolon.benchmark.scenes.training import DialogueRecipe
 
     try:
-        recipe = Recipe.model_validate(json.loads((checkpoint / RECIPE).read_text(encoding="utf-8")))
-    except ValueError:
+        told = json.loads((checkpoint / RECIPE).read_text(encoding="utf-8"))
+        shared = {name: told[name] for name in DialogueRecipe.model_fields if name in told}
+        recipe = DialogueRecipe.model_validate(shared)
+    except (ValueError, TypeError):
         return None
     phases = [phase for phase in recipe.training.phases if phase.kind == "dialogue"]
     return max((recipe.mixtures.get(phase.name, Mixture()).max_words for phase in phases), default=None)

@@ -9,7 +9,9 @@ import jinja2
 from eidolon.benchmark.scenes.evaluation import Evaluation
 from eidolon.benchmark.scenes.judge_evaluation import JudgeEvaluation
 from eidolon.benchmark.scenes.judges import JudgeRecipe
-from eidolon.benchmark.scenes.training import Recipe
+from eidolon.benchmark.scenes.memory import MemoryRecipe
+from eidolon.benchmark.scenes.training import DialogueRecipe, Recipe
+from eidolon.models.memory.layout import layout_text
 from eidolon.models.training_loop import TrainingReport
 
 
@@ -35,6 +37,30 @@ def write_card(
     )
 
 
+def write_memory_card(
+    folder: Path, recipe: MemoryRecipe, report: TrainingReport, evaluation: Evaluation, device: str = ""
+) -> None:
+    """Write the same files into the folder of a model of the memory family."""
+    from eidolon.benchmark.scenes.evaluation import MAX_NEW_TOKENS
+
+    _write(
+        folder,
+        "memory_card.md.jinja",
+        recipe,
+        evaluation,
+        report=report,
+        device=device,
+        layout=layout_text(recipe.architecture.memory.layout),
+        longest=max(mixture.max_words for mixture in recipe.mixtures.values()),
+        max_new_tokens=MAX_NEW_TOKENS,
+    )
+
+
+def write_eye_card(folder: Path, recipe: Recipe, report: TrainingReport, device: str = "") -> None:
+    """Write `README.md` and `recipe.json` into the folder of a picture side that was trained by itself."""
+    _write(folder, "eye_card.md.jinja", recipe, None, report=report, device=device)
+
+
 def write_judge_card(
     folder: Path, recipe: JudgeRecipe, report: TrainingReport, evaluation: JudgeEvaluation, device: str = ""
 ) -> None:
@@ -54,8 +80,8 @@ def describe_machine() -> str:
 def _write(
     folder: Path,
     template: str,
-    recipe: Recipe | JudgeRecipe,
-    evaluation: Evaluation | JudgeEvaluation,
+    recipe: DialogueRecipe | JudgeRecipe,
+    evaluation: Evaluation | JudgeEvaluation | None,
     **told: Any,
 ) -> None:
     import torch
@@ -71,4 +97,5 @@ def _write(
     )
     (folder / "README.md").write_text(card)
     (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
-    (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=2) + "\n")
+    if evaluation is not None:
+        (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=2) + "\n")

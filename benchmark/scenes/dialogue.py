@@ -43,9 +43,13 @@ class Mixture(BaseModel):
     """A stretch of words about nothing, then questions."""
     other: float = Field(0.7, ge=0)
     """A description of another picture, then questions about this one."""
+    names: float = Field(0.0, ge=0)
+    """A row of names to pick from what is in the picture: a dozen lookings for the words of one."""
     min_words: int = Field(MIN_WORDS, ge=10)
     max_words: int = Field(MAX_WORDS, ge=20)
     """Bounds of a long description."""
+    facts: float = Field(0.3, ge=0, le=1)
+    """Share of the dialogues, but those of questions alone, that tell a fact in words and ask about it later."""
     questions_each: int = Field(4, ge=1)
     """At most so many questions in a dialogue (twice as many where they come right after the image)."""
 
@@ -58,8 +62,8 @@ class Turn:
     answer: str
     is_closed: bool
     """Whether the answer is a bare Yes or No."""
-    about: str | None = None
-    """The category that it asks about, where the question is whether it is in the picture."""
+    about: tuple[tuple[str, bool], ...] = ()
+    """The categories that it asks for, in order of their names in the question, and whether each is there."""
 
 
 def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
@@ -71,15 +75,15 @@ def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
 
 def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> list[Turn]:
     """Write one dialogue about the scene."""
-    kinds: tuple[Literal["description", "caption", "questions", "filler", "other"], ...] = (
-        "description", "caption", "questions", "filler", "other",
+    kinds: tuple[Literal["description", "caption", "questions", "filler", "other", "names"], ...] = (
+        "description", "caption", "questions", "filler", "other", "names",
     )  # fmt: skip
     weights = np.array([getattr(mixture, kind) for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
     words = (mixture.min_words, mixture.max_words)
     told: tuple[str, str] | None = None
     prefix = ""
-    if kind != "questions" and rng.random() < 0.3:
+    if kind not in ("questions", "names") and rng.random() < mixture.facts:
         name = str(rng.choice(list(FACTS)))
         told = (name, str(rng.choice(FACTS[name])))
         prefix = f"Remember that {name} is {told[1]}. "
@@ -97,18 +101,37 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
         case "other":
             other = make_scene(scene.seed, scene.index + 1, scene.dials)
             turns, prefix = [], prefix + f"Another picture: {describe(other, rng, words)} Now this one. "
+        case "names":
+            turns = [_pick_names(scene, rng)]
     questions = [ask(scene, rng) for _ in range(n)]
     if told:
         questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*told, rng))
     closed = [
         Turn(
-            question.text, question.answer, True, question.category if question.kind == "existence" else None
+            question.text,
+            question.answer,
+            True,
+            ((question.category, question.answer == "Yes"),) if question.kind == "existence" else (),
         )
         for question in questions
     ]
     if prefix and not turns:
         closed[0] = replace(closed[0], ask=prefix + closed[0].ask)
     return turns + closed
+
+
+def _pick_names(scene: Scene, rng: np.random.Generator) -> Turn:
+    """Ask which of a row of names, half of them of things in the picture, are there."""
+    present = list(scene.objects)
+    absent = [scene.absent[i] for i in rng.permutation(len(scene.absent))[: len(present)]]
+    names = [(present + absent)[i] for i in rng.permutation(len(present) + len(absent))]
+    there = ", ".join(name for name in names if name in present)
+    return Turn(
+        f"Which of these are here: {', '.join(names)}?",
+        f"{there}.",
+        is_closed=False,
+        about=tuple((name, name in present) for name in names),
+    )
 
 
 def _filler(rng: np.random.Generator, words: tuple[int, int]) -> str:

@@ -54,6 +54,15 @@ def find_recipe(name: str) -> Recipe | JudgeRecipe:
 def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = None) -> None:
     """Train, evaluate and write the checkpoint into `out/checkpoint`, resuming where an earlier run stopped."""
     recipe = find_recipe(name)
+    prepare(out)
+    if isinstance(recipe, JudgeRecipe):
+        _train_judge(recipe, out, scenes, stop_at)
+    else:
+        _train_model(recipe, out, scenes, stop_at)
+
+
+def prepare(out: Path) -> None:
+    """Make the folder of a training, and keep its libraries from talking."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,14 +74,10 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
     # It reports at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
-    if isinstance(recipe, JudgeRecipe):
-        _train_judge(recipe, out, scenes, stop_at)
-    else:
-        _train_model(recipe, out, scenes, stop_at)
 
 
 def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> None:
-    from eidolon.benchmark.scenes.card import describe_machine, write_card
+    from eidolon.benchmark.scenes.card import describe_machine, write_card, write_eye_card
     from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
     from eidolon.benchmark.scenes.training import CELL_LABELS, tokenizer_texts, training_samples
     from eidolon.models.idefics3 import make_model, make_processor, train_tokenizer
@@ -82,22 +87,27 @@ def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) ->
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     processor = make_processor(recipe.architecture, tokenizer)
     model = make_model(recipe.architecture, tokenizer, recipe.training.seed)
-    with _progress(recipe.name, recipe.training.steps, console) as show:
+    with show_progress(recipe.name, recipe.training.steps, console) as show:
         report = train(
             model,
             processor,
-            training_samples(recipe),
+            training_samples(recipe, recipe.architecture.grid),
             CELL_LABELS,
             recipe.training,
             out,
             stop_at=stop_at,
             on_step=show,
         )
-    if not _finished(report, recipe.training.steps, console):
+    if not is_finished(report, recipe.training.steps, console):
         return
     folder = out / CHECKPOINT
-    model.save_pretrained(folder)
+    is_eye = all(phase.kind == "cells" for phase in recipe.training.phases)
+    # The models that look through an eye are kept in float16, and so is it: they see exactly what it saw.
+    (model.half() if is_eye else model).save_pretrained(folder)
     processor.save_pretrained(folder)
+    if is_eye:
+        write_eye_card(folder, recipe, report, describe_machine())
+        return
     console.print(f"evaluating on {scenes} scenes")
     evaluation = evaluate_checkpoint(folder, n=scenes)
     write_card(folder, recipe, report, evaluation, describe_machine())
@@ -116,7 +126,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     model = make_t5(recipe.architecture, tokenizer, recipe.training.seed)
     samples = batch_samples(recipe)
-    with _progress(recipe.name, recipe.training.steps, console) as show:
+    with show_progress(recipe.name, recipe.training.steps, console) as show:
         report = train_loop(
             Reader(model),
             lambda step, rank, world: collate(tokenizer, samples(step)[rank::world]),
@@ -127,7 +137,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
             stop_at=stop_at,
             on_step=show,
         )
-    if not _finished(report, recipe.training.steps, console):
+    if not is_finished(report, recipe.training.steps, console):
         return
     folder = out / CHECKPOINT
     model.save_pretrained(folder)
@@ -142,7 +152,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
 
 
 @contextmanager
-def _progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
+def show_progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
     """Show a bar with the losses; yields what is to be told after every step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[losses]}"), console=console) as progress:
@@ -155,7 +165,7 @@ def _progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
         yield show
 
 
-def _finished(report: "TrainingReport", steps: int, console: Console) -> bool:
+def is_finished(report: "TrainingReport", steps: int, console: Console) -> bool:
     """Tell whether it is time to write the checkpoint, and whether this process is to do it."""
     if report.steps < steps:
         console.print(f"stopped after {report.steps} of {steps} steps; the same command goes on")

@@ -32,13 +32,12 @@ OPENINGS = re.compile(r"(?:^|(?<=\. ))(?:There|I|You|Here|On|In|An?|Two|Three)\b
 """The first word of a sentence that names objects for the first time."""
 
 
-class Recipe(BaseModel):
-    """All that makes a shipped model: the same recipe on the same machine gives the same weights."""
+class DialogueRecipe(BaseModel):
+    """What a VL model is trained on, and how."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    architecture: Architecture = Architecture()
     training: TrainingConfig
     mixtures: dict[str, Mixture] = Field(default_factory=dict)
     """The mixture of dialogues of each phase, by its name; the default where a phase has none."""
@@ -51,6 +50,12 @@ class Recipe(BaseModel):
     """Loss weight of the first word of a sentence that names objects, by phase: whether to go on naming."""
     data_seed: int = 1001
     """Seed of the training scenes; evaluation uses others (0 by default)."""
+
+
+class Recipe(DialogueRecipe):
+    """All that makes a shipped model: the same recipe on the same machine gives the same weights."""
+
+    architecture: Architecture = Architecture()
 
 
 _SHORT = Mixture(
@@ -136,18 +141,28 @@ RECIPES: dict[str, Recipe] = {
             dials=_DIALS,
             name_weight={"answer": 5.0, "long": 3.0, "finish": 6.0},
         ),
+        # What all models of the memory family look through; its text side is never used.
+        Recipe(
+            name="eye",
+            architecture=Architecture(
+                vision_width=64, vision_layers=4, text_width=96, text_layers=1, text_inner=64, vocabulary=1344
+            ),
+            training=TrainingConfig(
+                phases=(Phase(name="cells", kind="cells", steps=6001, batch_size=32),),
+                seed=5,
+                learning_rate=2e-3,
+                save_every=500,
+            ),
+            dials=_DIALS,
+        ),
     )
 }
 
 
 def _learn(turn: Turn, name_weight: float, opening_weight: float) -> TrainingTurn:
     """Say how much each part of a turn weighs, and what its question looks for."""
+    looked_for = _looked_for(turn)
     if turn.is_closed:
-        looked_for = None
-        if turn.about is not None:
-            singular, plural = turn.about, CATEGORIES[turn.about].plural
-            name = plural if plural in turn.ask else singular
-            looked_for = (turn.ask.rindex(name) + len(name), turn.answer == "Yes")
         return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=looked_for)
     emphasis = [
         (*match.span(), weight)
@@ -155,7 +170,21 @@ def _learn(turn: Turn, name_weight: float, opening_weight: float) -> TrainingTur
         if weight != 1.0
         for match in pattern.finditer(turn.answer)
     ]
-    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis)
+    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis, looked_for=looked_for)
+
+
+def _looked_for(turn: Turn) -> list[tuple[int, bool]]:
+    """Return where the names that a turn asks for end, and whether each is there."""
+    found: list[tuple[int, bool]] = []
+    end = len(turn.ask)
+    # From behind: what stands before the question may name the same.
+    for category, present in reversed(turn.about):
+        plural = CATEGORIES[category].plural
+        name = plural if plural in turn.ask[:end] and len(turn.about) == 1 else category
+        start = turn.ask.rindex(name, 0, end)
+        found.append((start + len(name), present))
+        end = start
+    return found[::-1]
 
 
 def cell_targets(scene: Scene, grid: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]:
@@ -179,13 +208,12 @@ def cell_targets(scene: Scene, grid: int) -> np.ndarray[tuple[int, int, int], np
     return cells
 
 
-def training_samples(recipe: Recipe) -> Callable[[int, int], TrainingSample]:
-    """Return the function from (phase, index) to a training sample."""
+def training_samples(recipe: DialogueRecipe, grid: int) -> Callable[[int, int], TrainingSample]:
+    """Return the function from (phase, index) to a training sample, whose cells are grid by grid."""
     starts = [0]
     for phase in recipe.training.phases:
         # Phases draw from one stream of scenes, one after the other; a dialogue may show the next scene's text.
         starts.append(starts[-1] + phase.steps * phase.batch_size + 1)
-    grid = recipe.architecture.grid
 
     def sample(phase: int, index: int) -> TrainingSample:
         name = recipe.training.phases[phase].name

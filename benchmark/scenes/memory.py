@@ -1,0 +1,64 @@
+"""The memory study's training: one recipe, whose layout and seed alone differ from variant to variant."""
+
+from eidolon.benchmark.scenes.dialogue import Mixture
+from eidolon.benchmark.scenes.scene import Dials
+from eidolon.benchmark.scenes.training import DialogueRecipe
+from eidolon.models.memory.building import MemoryArchitecture
+from eidolon.models.memory.layout import Memory, layout_text
+from eidolon.models.training import Phase, TrainingConfig
+
+LAYERS = 4
+VARIANTS: dict[str, str] = {
+    "attention": "*-*-*-*",
+    "swa": "SWA-SWA-SWA-SWA",
+    "m2": "M2-M2-M2-M2",
+    "gdn": "GDN-GDN-GDN-GDN",
+    "gka": "GKA-GKA-GKA-GKA",
+    "bmf": "BMF-BMF-BMF-BMF",
+    "bm": "BM-BM-BM-BM",
+    "hybrid": "GDN-GDN-GDN-*",
+}
+"""Layouts by the name of the variant that has them."""
+
+
+class MemoryRecipe(DialogueRecipe):
+    """All that makes a model of the study: the same recipe on the same machine gives the same weights."""
+
+    architecture: MemoryArchitecture
+
+
+_SEEING = Mixture(
+    description=0.3, caption=2.0, questions=2.0, filler=0.2, other=0.1, names=5.0, min_words=30, max_words=50
+)
+_SHORT = Mixture(
+    description=2.0, caption=2.0, questions=3.0, filler=1.0, other=0.7, min_words=30, max_words=60, facts=0.5
+)
+_LONG = Mixture(
+    description=4.0, caption=1.0, questions=1.5, filler=1.5, other=1.0, min_words=40, max_words=100, facts=0.5
+)
+_CROWDED = Dials(max_objects=10, image_size=96)
+"""Up to 10 categories, some of them two or three times and most with a colour: more than a small state keeps."""
+
+
+def memory_recipe(
+    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (400, 400, 700)
+) -> MemoryRecipe:
+    """Return the recipe of one model. The data are the same for all; the seed is that of the weights."""
+    seeing, short, long = steps
+    return MemoryRecipe(
+        name=f"memory-{layout_text(memory.layout)}-{seed}",
+        architecture=MemoryArchitecture(memory=memory),
+        training=TrainingConfig(
+            phases=(
+                Phase(name="seeing", kind="dialogue", steps=seeing, batch_size=24, presence_weight=1.0),
+                Phase(name="short", kind="dialogue", steps=short, batch_size=24, presence_weight=1.0),
+                Phase(name="long", kind="dialogue", steps=long, batch_size=16, presence_weight=0.5),
+            ),
+            seed=seed,
+            learning_rate=3e-3,
+            save_every=100,
+        ),
+        mixtures={"seeing": _SEEING, "short": _SHORT, "long": _LONG},
+        dials=dict.fromkeys(("seeing", "short", "long"), _CROWDED),
+        name_weight={"seeing": 4.0, "short": 4.0, "long": 3.0},
+    )

@@ -1,0 +1,105 @@
+"""VL models of memory blocks from scratch, behind an eye that has learned to see before.
+
+All variants look through the same eye, the picture side of a trained checkpoint, which is not trained further; so what
+they differ in is what becomes of the picture afterwards. Their sizes are matched by the width of the feed-forward
+layers: a memory with fewer parameters has more of them there.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from eidolon.models.memory.layout import Memory, Symbol
+
+if TYPE_CHECKING:
+    from transformers import Idefics3Processor
+
+    from eidolon.models.memory.modeling import MemoryForConditionalGeneration
+
+
+class MemoryArchitecture(BaseModel):
+    """Sizes of a VL model of memory blocks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    memory: Memory
+    width: int = Field(96, ge=8)
+    layer_parameters: int = Field(104_000, ge=1)
+    """Parameters of a layer, on average over the layers; the feed-forward width is chosen for it."""
+
+    @property
+    def inner(self) -> int:
+        """The feed-forward width, a multiple of 4, with which the layers have that many parameters."""
+        bare, wider = (layers_size(self.memory.layout, self.width, self.memory, inner) for inner in (4, 8))
+        target = self.layer_parameters * len(self.memory.layout)
+        inner = 4 + 4 * round((target - bare) / (wider - bare))
+        if inner < 4:
+            raise ValueError(
+                f"layer_parameters={self.layer_parameters}: the memories of {len(self.memory.layout)} layers alone "
+                f"have {bare} parameters"
+            )
+        return inner
+
+
+def layers_size(layout: tuple[Symbol, ...], width: int, memory: Memory, inner: int) -> int:
+    """Return the number of parameters of all layers, without the embeddings."""
+    from eidolon.models.memory.configuration import MemoryTextConfig
+    from eidolon.models.memory.modeling import Layer
+
+    config = MemoryTextConfig.of(
+        memory.model_copy(update={"layout": layout}), hidden_size=width, intermediate_size=inner
+    )
+    with torch.device("meta"):
+        layers = [Layer(config, index) for index in range(len(layout))]
+    return sum(p.numel() for layer in layers for p in layer.parameters())
+
+
+def make_memory_model(
+    architecture: MemoryArchitecture, eye: Path, seed: int
+) -> tuple["MemoryForConditionalGeneration", "Idefics3Processor"]:
+    """Build a model with seeded random layers; picture side and word embeddings are those of the checkpoint `eye`.
+
+    The picture side is frozen. The eye's image tokens must be as wide as the model.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
+
+    from eidolon.models.memory.configuration import MemoryConfig, MemoryTextConfig
+    from eidolon.models.memory.modeling import MemoryForConditionalGeneration, register
+
+    register()
+    seeing: Any = AutoModelForImageTextToText.from_pretrained(str(eye), dtype=torch.float32)
+    processor: Any = AutoProcessor.from_pretrained(str(eye))
+    theirs = seeing.config
+    if theirs.text_config.hidden_size != architecture.width:
+        raise ValueError(
+            f"eye {eye}: its image tokens are {theirs.text_config.hidden_size} wide, the model {architecture.width}"
+        )
+    text = MemoryTextConfig.of(
+        architecture.memory,
+        vocab_size=theirs.text_config.vocab_size,
+        hidden_size=architecture.width,
+        intermediate_size=architecture.inner,
+        pad_token_id=theirs.text_config.pad_token_id,
+        eos_token_id=theirs.text_config.eos_token_id,
+    )
+    config = MemoryConfig(
+        image_token_id=theirs.image_token_id,
+        pad_token_id=theirs.text_config.pad_token_id,
+        tie_word_embeddings=True,
+        scale_factor=theirs.scale_factor,
+        vision_config=theirs.vision_config.to_dict(),
+        text_config=text.to_dict(),
+    )
+    set_seed(seed)
+    model: Any = MemoryForConditionalGeneration(config)  # type: ignore[no-untyped-call]
+    model.model.vision_model.load_state_dict(seeing.model.vision_model.state_dict())
+    model.model.connector.load_state_dict(seeing.model.connector.state_dict())
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(seeing.get_input_embeddings().weight)
+    for frozen in (model.model.vision_model, model.model.connector):
+        frozen.requires_grad_(False)
+    model.generation_config.eos_token_id = text.eos_token_id
+    model.generation_config.pad_token_id = text.pad_token_id
+    return model, processor

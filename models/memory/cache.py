@@ -1,0 +1,105 @@
+"""What a model of memory blocks keeps of the text so far, in the form that transformers' `generate` handles."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from eidolon.models.memory.block import BlockState
+from eidolon.models.memory.layout import FADING, Memory, Symbol
+
+
+class LayerCache:
+    """The state of one layer."""
+
+    is_compileable = False
+    is_croppable = False
+    supports_early_init = False
+
+    def __init__(self) -> None:
+        self.state: BlockState | None = None
+
+    def get_seq_length(self) -> int:
+        """Return how many positions were read, padding among them, of the longest row."""
+        return 0 if self.state is None else int(self.state.seen.max())
+
+    def get_max_length(self) -> int:
+        """Return -1: it never fills up."""
+        return -1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return the length of a mask over all that was read, and its offset."""
+        return self.get_seq_length() + query_length, 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.state = None
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take rows of the batch, some perhaps twice."""
+        self.batch_select_indices(beam_idx)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows of the batch."""
+        self.state = each_tensor(self.state, lambda tensor: tensor.index_select(0, indices.to(tensor.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat every row."""
+        self.state = each_tensor(self.state, lambda tensor: tensor.repeat_interleave(repeats, dim=0))
+
+
+class FadingLayerCache(LayerCache):
+    """The state of a layer that has a fading memory."""
+
+    @property
+    def recurrent_states(self) -> list[Tensor]:
+        """The fading memory's state, without its convolution's."""
+        if self.state is None:
+            return []
+        return [
+            getattr(self.state.recurrent, field.name)
+            for field in fields(self.state.recurrent)  # type: ignore[arg-type]
+            if field.name != "convolution"
+        ]
+
+
+class MemoryCache(Cache):
+    """The states of all layers."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memories = [_layer(symbol) for symbol in memory.layout]
+        held: Any = self.memories  # not of transformers' classes, whose states have other forms
+        super().__init__(layers=held)
+
+    def bytes_per_sequence(self) -> int:
+        """Return the bytes that the states hold for one row of the batch."""
+        return sum(
+            tensor[0].numel() * tensor.element_size()
+            for layer in self.memories
+            for tensor in tensors_of(layer.state)
+        )
+
+
+def _layer(symbol: Symbol) -> LayerCache:
+    return FadingLayerCache() if symbol in (*FADING, "BMF", "BM") else LayerCache()
+
+
+def each_tensor(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return the state, a tree of data classes, with every tensor changed."""
+    if isinstance(state, Tensor):
+        return change(state)
+    if is_dataclass(state) and not isinstance(state, type):
+        return type(state)(*(each_tensor(getattr(state, field.name), change) for field in fields(state)))
+    return state
+
+
+def tensors_of(state: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a state."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    elif is_dataclass(state) and not isinstance(state, type):
+        for field in fields(state):
+            yield from tensors_of(getattr(state, field.name))

@@ -1,0 +1,97 @@
+"""The configurations of the memory family's models, as transformers saves and loads them."""
+
+from typing import Any
+
+from transformers import Idefics3Config, PreTrainedConfig
+
+from eidolon.models.memory.layout import Memory, layout_text
+
+
+class MemoryTextConfig(PreTrainedConfig):
+    """A language model of memory blocks."""
+
+    model_type = "eidolon_memory_text"
+
+    def __init__(
+        self,
+        vocab_size: int = 1024,
+        hidden_size: int = 96,
+        intermediate_size: int = 192,
+        layout: str = "*-*-*-*",
+        window: int = 48,
+        store: int = 16,
+        fading: str = "GDN",
+        selection: str = "innovation",
+        num_attention_heads: int = 2,
+        head_dim: int = 32,
+        rotary: float = 0.5,
+        rotary_base: float = 10_000.0,
+        chunk: int = 64,
+        initializer_range: float = 0.02,
+        use_cache: bool = True,
+        tie_word_embeddings: bool = True,
+        pad_token_id: int | None = None,
+        bos_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sizes of the model; those of its memories are `Memory`'s.
+
+        Raises:
+            ValueError: a layout or a size that cannot be.
+        """
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.layout = layout
+        self.window = window
+        self.store = store
+        self.fading = fading
+        self.selection = selection
+        self.num_attention_heads = num_attention_heads
+        self.head_dim = head_dim
+        self.rotary = rotary
+        self.rotary_base = rotary_base
+        self.chunk = chunk
+        self.initializer_range = initializer_range
+        self.use_cache = use_cache
+        self.num_hidden_layers = len(self.memory.layout)
+        super().__init__(
+            **{
+                "tie_word_embeddings": tie_word_embeddings,
+                "pad_token_id": pad_token_id,
+                "bos_token_id": bos_token_id,
+                "eos_token_id": eos_token_id,
+                **kwargs,
+            }
+        )
+
+    @property
+    def memory(self) -> Memory:
+        """The layers' memories, checked."""
+        return Memory.model_validate(
+            {
+                "layout": self.layout,
+                "window": self.window,
+                "store": self.store,
+                "fading": self.fading,
+                "selection": self.selection,
+                "heads": self.num_attention_heads,
+                "head_dim": self.head_dim,
+                "rotary": self.rotary,
+                "rotary_base": self.rotary_base,
+                "chunk": self.chunk,
+            }
+        )
+
+    @classmethod
+    def of(cls, memory: Memory, **kwargs: Any) -> "MemoryTextConfig":
+        """Return the configuration of a model with these memories."""
+        fields = memory.model_dump(exclude={"layout", "heads"})
+        return cls(layout=layout_text(memory.layout), num_attention_heads=memory.heads, **fields, **kwargs)
+
+
+class MemoryConfig(Idefics3Config):
+    """A VL model: the picture side of Idefics3 before a language model of memory blocks."""
+
+    model_type = "eidolon_memory"

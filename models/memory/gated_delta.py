@@ -1,0 +1,165 @@
+"""The gated delta rule (Yang et al., ICLR 2025): a fading memory that corrects what it would have said.
+
+    S_t = e^{g_t} S_{t-1} (I - β_t k_t k_tᵀ) + β_t v_t k_tᵀ,    y_t = S_t q_t
+
+with keys and queries of unit length, β in (0, 1) and g < 0. Before a token is written, what the state says of its
+key is taken away; so a key holds one value, the last one.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from eidolon.models.memory.parts import (
+    RMSNorm,
+    ShortConvolution,
+    at_least_float32,
+    unit,
+    without_autocast,
+)
+
+SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
+"""With A = 1 at the start, a head's state falls to 1/e over 10 to 1,000 tokens, log-uniformly. The original draws A
+from [1, 16], for models with heads by the hundred; of two heads a layer both could start by forgetting at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatedDeltaState:
+    """What a layer keeps of a sequence: the last inputs of its convolution, and S transposed."""
+
+    convolution: Tensor
+    """(batch, kernel - 1, 3 · heads · head_dim)."""
+    recurrent: Tensor
+    """(batch, heads, key, value), at least float32."""
+
+
+class GatedDelta(nn.Module):
+    """One layer of it, symbol `GDN`: projections, short convolution, the rule, a gated norm, a projection."""
+
+    def __init__(self, width: int, heads: int, head_dim: int, *, conv: int = 4, chunk: int = 64) -> None:
+        super().__init__()
+        self.heads, self.head_dim, self.chunk = heads, head_dim, chunk
+        inner = heads * head_dim
+        self.in_proj = nn.Linear(width, 4 * inner, bias=False)
+        """Queries, keys, values and the output's gate."""
+        self.gates = nn.Linear(width, 2 * heads, bias=False)
+        """The rates of forgetting and of writing."""
+        self.convolution = ShortConvolution(3 * inner, conv)
+        self.a_log = nn.Parameter(torch.zeros(heads))
+        self.dt_bias = nn.Parameter(initial_step_bias(heads))
+        self.norm = RMSNorm(head_dim)
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection and convolution those of the queries."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner : 2 * inner].copy_(weight[:inner])
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, state: GatedDeltaState | None = None
+    ) -> tuple[Tensor, GatedDeltaState]:
+        """Map (batch, T, width) to the same, going on from `state`, and return the state after it.
+
+        Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
+        """
+        batch, length, _ = x.shape
+        projected, gate = self.in_proj(x).split(
+            [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
+        )
+        past = state.convolution if state else None
+        mixed, convolved = self.convolution(projected, mask, past)
+        precise = at_least_float32(x.dtype)
+        q, k, v = (
+            part.to(precise).unflatten(-1, (self.heads, self.head_dim)) for part in mixed.chunk(3, dim=-1)
+        )
+        a, b = self.gates(x).to(precise).chunk(2, dim=-1)
+        g = -self.a_log.to(precise).exp() * functional.softplus(a + self.dt_bias.to(precise))
+        beta = b.sigmoid()
+        if mask is not None:
+            kept = mask[..., None].to(precise)
+            g, beta = g * kept, beta * kept
+        with without_autocast(x.device):
+            y, recurrent = gated_delta_rule(
+                unit(q), unit(k), v, g, beta, state.recurrent if state else None, chunk=self.chunk
+            )
+        y = self.norm(y, gate.unflatten(-1, (self.heads, self.head_dim)))
+        out: Tensor = self.out_proj(y.reshape(batch, length, -1).to(x.dtype))
+        return out, GatedDeltaState(convolved, recurrent)
+
+
+def initial_step_bias(heads: int) -> Tensor:
+    """Return biases b so that softplus(b) is log-uniform in [SHORTEST_STEP, LONGEST_STEP] (as Mamba2's dt_bias)."""
+    low, high = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
+    step = torch.empty(heads).uniform_(low, high).exp()
+    return step + torch.log(-torch.expm1(-step))
+
+
+def gated_delta_rule(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor | None, *, chunk: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Return y, (batch, T, heads, value), and the last state, (batch, heads, key, value).
+
+    q and k are (batch, T, heads, key), of unit length; v (batch, T, heads, value); g, the logarithm of the decay,
+    and beta are (batch, T, heads). The result is q S divided by √key.
+    """
+    batch, length, heads, key = k.shape
+    q = q * key**-0.5
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    g, beta = g.transpose(1, 2), beta.transpose(1, 2)
+    if state is None:
+        state = v.new_zeros(batch, heads, key, v.shape[-1])
+    if length == 1:
+        return _step(q, k, v, g, beta, state)
+    return _chunks(q, k, v, g, beta, state, min(chunk, length))
+
+
+def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Write one token and read it: every tensor with a time axis of length 1."""
+    state = state * g[..., None].exp()
+    surprise = (v - k @ state) * beta[..., None]
+    state = state + k.transpose(-1, -2) @ surprise
+    return (q @ state).transpose(1, 2), state
+
+
+def _chunks(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    """Do a chunk of tokens at a time: within it the writes solve a triangular system (the WY form).
+
+    With G the running sum of g in the chunk, the write of token i is
+    u_i = β_i (v_i - e^{G_i} k_i S - Σ_{j<i} e^{G_i - G_j} (k_i·k_j) u_j).
+    """
+    length = k.shape[2]
+    padding = -length % size
+    if padding:
+        q, k, v = (functional.pad(x, (0, 0, 0, padding)) for x in (q, k, v))
+        g, beta = (functional.pad(x, (0, padding)) for x in (g, beta))
+    q, k, v = (x.unflatten(2, (-1, size)) for x in (q, k, v))
+    g, beta = (x.unflatten(2, (-1, size)) for x in (g, beta))
+    total = g.cumsum(-1)
+    later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
+    decay = (total[..., :, None] - total[..., None, :]).masked_fill(later, -torch.inf).exp()
+    weighted = k * beta[..., None]
+    system = (weighted @ k.transpose(-1, -2)) * decay
+    # The diagonal is taken as one, whatever stands there.
+    written, read = torch.linalg.solve_triangular(
+        system,
+        torch.cat([v * beta[..., None], weighted * total[..., None].exp()], dim=-1),
+        upper=False,
+        unitriangular=True,
+    ).split([v.shape[-1], k.shape[-1]], dim=-1)
+    within = (q @ k.transpose(-1, -2)) * decay
+    from_before = q * total[..., None].exp()
+    to_end = k * (total[..., -1:] - total)[..., None].exp()
+    outputs = []
+    for i in range(q.shape[2]):
+        surprise = written[:, :, i] - read[:, :, i] @ state
+        outputs.append(from_before[:, :, i] @ state + within[:, :, i] @ surprise)
+        state = state * total[:, :, i, -1, None, None].exp() + to_end[:, :, i].transpose(-1, -2) @ surprise
+    y = torch.cat(outputs, dim=2)[:, :, :length]
+    return y.transpose(1, 2), state

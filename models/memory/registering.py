@@ -1,0 +1,20 @@
+"""Tells transformers of the memory family where a checkpoint is one of it."""
+
+import json
+
+from eidolon.models.response_lines import user_path
+
+MODEL_TYPES = ("eidolon_memory", "eidolon_memory_text")
+
+
+def register_own(checkpoint: str) -> None:
+    """Register the memory family's classes if the folder holds one of its models; load nothing for others."""
+    config = user_path(checkpoint) / "config.json"
+    try:
+        described = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # what is wrong with it, loading says
+    if isinstance(described, dict) and described.get("model_type") in MODEL_TYPES:
+        from eidolon.models.memory.modeling import register
+
+        register()
