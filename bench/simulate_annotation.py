@@ -40,7 +40,11 @@ def summarise(world: World, responses: int, seeds: int) -> list[float]:
         assert found is not None
         assert found.captions is not None
         row = []
-        for objects in (truths, [s.objects for s in samples], [s.sources.annotated for s in samples if s.sources]):
+        for objects in (
+            truths,
+            [s.objects for s in samples],
+            [s.sources.annotated for s in samples if s.sources],
+        ):
             judged = [with_truth(s, o) for s, o in zip(samples, objects, strict=True)]
             row += [*_measures(read_events(judged))]
         late = next(u for u in found.captions.unannotated if (u.split, u.part) == ("size", "late"))

@@ -140,7 +140,7 @@ class Annotation(Record):
     strata: tuple[CategoryStratum, ...]
     tipping: tuple[Tipping, ...]
     captions: Captions | None = None
-    """Absent where captions did not join the truth."""
+    """Null where captions did not join the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +156,24 @@ def annotation_bounds(
     samples: Sequence[JudgedSample],
     *,
     events: Events | None = None,
+    adjusted: Fit | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Annotation | None:
     """Return what can be said; None where the truth is complete by construction.
 
-    `events` are those of the samples, where the caller has them already.
+    `events` are those of the samples and `adjusted` is the summary, where the caller has them already. Where that
+    cannot be fitted nothing else is.
     """
     if all(_COMPLETE.fullmatch(str(sample.response.image_id)) for sample in samples):
         return None
     events = read_events(samples) if events is None else events
+    adjusted = _adjusted("adjusted", events) if adjusted is None else adjusted
     strata = _strata(samples)
-    tipping = tipping_points(samples, events=events, seed=seed)
+    tipping = tipping_points(samples, events=events, seed=seed) if adjusted.reason is None else ()
     known = [sample for sample in samples if sample.sources is not None]
     return Annotation(
-        strata=_by_category(samples, events, strata),
+        strata=_by_category(samples, events, strata, adjusted.reason),
         tipping=tipping,
         captions=_captions(known, strata, tipping, seed=seed, resamples=resamples) if known else None,
     )
@@ -206,8 +209,9 @@ def _thirds(value: Mapping[str, float], named: Mapping[str, int]) -> dict[str, i
 
 
 def _by_category(
-    samples: Sequence[JudgedSample], events: Events, strata: Sequence[_Strata]
+    samples: Sequence[JudgedSample], events: Events, strata: Sequence[_Strata], reason: str | None
 ) -> tuple[CategoryStratum, ...]:
+    """Fit each stratum, unless there is a reason why even all of them together cannot be fitted."""
     first = events.mentions.select(events.mentions.first)
     named = [m.category for sample in samples for m in _first_mentions(sample)]
     columns = covariates(events.responses, first)
@@ -218,11 +222,14 @@ def _by_category(
             values = [split.value[name] for name, third in split.third.items() if third == number]
             rows = of == number
             if values:
-                adjusted = fit(
+                name, chosen = (
                     f"{split.split}: {label}",
-                    events,
-                    first.select(rows),
-                    {name: column[rows] for name, column in columns.items()},
+                    {key: column[rows] for key, column in columns.items()},
+                )
+                adjusted = (
+                    fit(name, events, first.select(rows), chosen)
+                    if reason is None
+                    else Fit(label=name, reason=reason)
                 )
                 found.append(
                     CategoryStratum(

@@ -132,6 +132,7 @@ def forgetting_detail(
         ),
         (f"per {PER} tokens", first.word >= 0, main, "token"),
     ]
+    adjusted = fit("adjusted", events, first, main, "word")
     return ForgettingDetail(
         schema=SCHEMA,
         signature=signature,
@@ -142,9 +143,11 @@ def forgetting_detail(
             if (events.responses.words >= words).any()
         ),
         sizes=_sizes(samples, seed=seed, resamples=resamples),
-        annotation=annotation_bounds(samples, events=events, seed=seed, resamples=resamples),
+        annotation=annotation_bounds(
+            samples, events=events, adjusted=adjusted, seed=seed, resamples=resamples
+        ),
         judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
-        adjusted=fit("adjusted", events, first, main, "word"),
+        adjusted=adjusted,
         sensitivity=tuple(
             fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)
             for label, rows, columns, unit in specifications

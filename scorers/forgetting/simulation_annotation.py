@@ -51,7 +51,9 @@ def simulate_annotated(
     names = list(size_of)
     samples, truths = [], []
     for image in range(responses):
-        true = rng.choice(len(names), size=min(len(names) - 6, 2 + rng.poisson(world.true - 2)), replace=False)
+        true = rng.choice(
+            len(names), size=min(len(names) - 6, 2 + rng.poisson(world.true - 2)), replace=False
+        )
         truth = frozenset(names[i] for i in true)
         seen = [names[i] for i in true if rng.random() < world.seen[size_of[names[i]]]]
         left = sorted(seen, key=lambda name: -size_of[name])
@@ -68,9 +70,7 @@ def simulate_annotated(
             name = absent.pop() if rng.random() < odds / (1 + odds) else left.pop(0)
             said += ["so"] * gap + [name]
             start = len(" ".join(said)) - len(name)
-            mentions.append(
-                Mention(category=name, text=name, start=start, end=start + len(name), word=word)
-            )
+            mentions.append(Mention(category=name, text=name, start=start, end=start + len(name), word=word))
         text = " ".join(said + ["so"] * (length - len(said)))
         boxes, captions = _look(world, sorted(truth), size_of, rng)
         judgement = Judgement(sample_id=str(image), image_id=image, mentions=tuple(mentions))

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from eidolon.scorers.json_schemas import path as schema_path
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, read_lines, write_lines
 
 
@@ -318,7 +320,9 @@ def test_captions_are_a_second_look(cli: Cli, inputs: list[str], tmp_path: Path)
     samples = read_lines(out / "samples.jsonl")
     assert [row.get("annotated") for row in samples] == [["dog"], ["car", "pizza"], None]
     assert [row.get("captioned") for row in samples] == [["cat", "dog"], ["dog", "pizza"], None]
-    found = json.loads((out / "forgetting.json").read_text())["annotation"]["captions"]
+    detail = json.loads((out / "forgetting.json").read_text())
+    jsonschema.validate(detail, json.loads(schema_path("forgetting").read_text()))
+    found = detail["annotation"]["captions"]
     early = next(look for look in found["looks"] if (look["split"], look["part"]) == ("all", "early"))
     # dog, cat | pizza, fork, dog: dog and pizza by both, cat and dog by captions, fork by neither.
     assert [early[name] for name in ("both", "boxes", "captions", "neither")] == [2, 0, 2, 1]
