@@ -7,10 +7,12 @@ from typing import Any
 from eidolon.benchmark.check.findings import DifferenceError
 from eidolon.benchmark.check.folder import FORGETTING, Folder
 from eidolon.benchmark.check.judging import RecordedJudge
-from eidolon.benchmark.check.scoring import run_again, walk
+from eidolon.benchmark.check.scoring import run_again
+from eidolon.benchmark.check.walk import walk
 from eidolon.benchmark.pipeline import judged_samples
 from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES
 from eidolon.models.response_lines import excerpt
+from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.metric import Forgetting
 from eidolon.scorers.types import Judgement, Response
 
@@ -18,7 +20,7 @@ AGREEMENT = 1e-6
 """Relative: an odds ratio that little constrains, or its interval, may be in the thousands."""
 
 
-def check_forgetting(folder: Folder, options: Mapping[str, str] | None) -> str:
+def check_curves(folder: Folder, options: Mapping[str, str] | None) -> str:
     """The curves, controls and fits are those of the responses and the truth.
 
     What the judge makes of a sentence moved about is computed again where the judge can be made here.
@@ -30,7 +32,9 @@ def check_forgetting(folder: Folder, options: Mapping[str, str] | None) -> str:
     samples = judged_samples(run, folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement))
     if not samples:
         return "no response was scored"
-    there = folder.forgetting()
+    if not folder.has(FORGETTING):
+        raise DifferenceError(f"{FORGETTING} is missing, or is no file")
+    there = folder.document(FORGETTING, ForgettingDetail)
     known = not isinstance(run.judge, RecordedJudge)
     here = Forgetting(run.judge if known else None).detail(
         samples, signature=there.signature, seed=settings.seed, resamples=settings.resamples

@@ -10,7 +10,7 @@ from eidolon.benchmark.check.consistency import (
     check_responses,
     check_samples,
 )
-from eidolon.benchmark.check.details import check_forgetting
+from eidolon.benchmark.check.details import check_curves
 from eidolon.benchmark.check.findings import (
     SCHEMA,
     DifferenceError,
@@ -20,6 +20,7 @@ from eidolon.benchmark.check.findings import (
     UncheckableError,
 )
 from eidolon.benchmark.check.folder import Folder, is_hash
+from eidolon.benchmark.check.forgetting import check_forgetting
 from eidolon.benchmark.check.judging import check_judge
 from eidolon.benchmark.check.scoring import (
     PARTS_OF_SCORES,
@@ -75,8 +76,9 @@ def _check(folder: Folder, how: How) -> RunFindings:
         _look("judgements", lambda: check_judgements(folder)),
         _look("judge", lambda: check_judge(folder, how.judge_options)),
         _look("answers", lambda: check_answers(folder)),
+        *([_look("forgetting", lambda: check_forgetting(folder))] if folder.forgets else []),
         *_scores(folder, how),
-        _look("forgetting", lambda: check_forgetting(folder, how.judge_options)),
+        _look("curves", lambda: check_curves(folder, how.judge_options)),
         _look("comparability", lambda: _check_comparability(folder)),
         _look("truth", lambda: check_truth(folder, how.dataset)),
         _look("versions", lambda: _check_versions(folder)),

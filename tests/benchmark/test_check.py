@@ -121,7 +121,7 @@ def test_honest_runs_pass(cli: Cli, described: Path, probed: Path) -> None:
     assert verdicts(check_runs([described], How())) == {
         **dict.fromkeys(
             ("files", "schema", "hashes", "samples", "responses", "judgements", "judge", "totals", "scores",
-             "intervals", "counts", "variants", "signature", "forgetting", "comparability", "truth", "versions"), "ok"
+             "intervals", "counts", "variants", "signature", "curves", "comparability", "truth", "versions"), "ok"
         ),
         "answers": "not checkable",
     }  # fmt: skip
@@ -223,8 +223,8 @@ DESCRIBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a metric less": ("scores", lambda run: edit_json(run / SC, lambda d: d["metrics"].pop("chair"))),
     "a variant": ("variants", lambda run: edit_json(run / SC, lambda d: d["variants"].append(
         {"label": "best", "settings": {}, "metrics": {}}))),
-    "a curve": ("forgetting", in_json("forgetting.json", "curves.0.points.0.mentions", 99)),
-    "no curves": ("forgetting", lambda run: (run / "forgetting.json").unlink()),
+    "a curve": ("curves", in_json("forgetting.json", "curves.0.points.0.mentions", 99)),
+    "no curves": ("curves", lambda run: (run / "forgetting.json").unlink()),
     "the signature's dataset": ("signature", in_signature("dataset=scenes#", "dataset=coco#")),
     "the signature's n": ("signature", in_signature("|n=4|", "|n=400|")),
     "the signature's prompt": ("signature", in_signature("prompt=describe#", "prompt=brief#")),
