@@ -26,8 +26,6 @@ WORLDS = {
     "the same, one look in half": World(dependence=0.5),
     "many objects, few of them seen": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF),
     "the same, rising": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF, position=log(3)),
-    "rising, complete": World(boxes=(1, 1, 1), position=log(3)),
-    "rising, small often missed": World(position=log(3)),
 }
 
 

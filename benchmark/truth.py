@@ -51,7 +51,9 @@ def read_truth(path: Path, judge: Judge) -> Known:
     if document is not None:
         truth = read_instances(document, path, judge)
         return Known(truth, _judged_areas(truth, read_box_areas(document, path)))
-    truth, areas, lines = {}, {}, {}
+    truth = {}
+    areas: Areas = {}
+    lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
         where = f"{path}:{number}"
         for name in ("image_id", "objects"):
