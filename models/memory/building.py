@@ -94,9 +94,6 @@ def make_memory_model(
     )
     set_seed(seed)
     model: Any = MemoryForConditionalGeneration(config)  # type: ignore[no-untyped-call]
-    # Not in `_init_weights`: transformers asks that only of modules with parameters of their own.
-    for layer in model.model.text_model.layers:
-        layer.memory.start_alike()
     model.model.vision_model.load_state_dict(seeing.model.vision_model.state_dict())
     model.model.connector.load_state_dict(seeing.model.connector.state_dict())
     with torch.no_grad():

@@ -10,7 +10,6 @@ from transformers.models.qwen3_5 import modeling_qwen3_5 as reference
 
 from eidolon.models.memory.gated_delta import GatedDelta, gated_delta_rule
 from eidolon.models.memory.parts import unit
-from tests.models.memory import mixer_checks
 from tests.models.memory.mixer_checks import CHECKS, Build, pieces_equal_the_whole_in_float32
 
 HEADS, KEY, VALUE = 3, 8, 5
@@ -102,11 +101,3 @@ def test_a_key_holds_one_value() -> None:
     y, state = gated_delta_rule(k, k, v, zeros, ones, None, chunk=2)
     torch.testing.assert_close(y[0, :, 0, 0] * KEY**0.5, torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(state[0, 0, :2, 0], torch.tensor([3.0, 2.0]))
-
-
-def test_queries_and_keys_can_start_alike() -> None:
-    layer = GatedDelta(mixer_checks.WIDTH, HEADS, KEY)
-    layer.start_alike()
-    q, k = layer.in_proj.weight[: 2 * HEADS * KEY].chunk(2)
-    assert torch.equal(q, k)
-    assert torch.equal(*layer.convolution.weight[: 2 * HEADS * KEY].chunk(2))
