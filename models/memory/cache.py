@@ -78,7 +78,7 @@ class MemoryCache(Cache):
 
     def reset(self) -> None:
         """Forget everything."""
-        super().reset()
+        super().reset()  # type: ignore[no-untyped-call]
         self.columns = 0
 
     def bytes_per_sequence(self) -> int:

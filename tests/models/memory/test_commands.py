@@ -29,7 +29,9 @@ def eye(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def checkpoint(request: pytest.FixtureRequest, eye: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_memory(tmp_path_factory.mktemp("memory"), eye, request.param)
+    # Windows alone must reach from the answer back to the picture.
+    sizes = {"window": 64} if request.param == "SWA-SWA" else {}
+    return save_memory(tmp_path_factory.mktemp("memory"), eye, request.param, **sizes)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,13 @@ def requests(n: int = 3, tokens: int = 14) -> list[Request]:
     ]
 
 
+def test_the_doctor_finds_out_that_windows_do_not_reach_the_picture(eye: Path, tmp_path: Path) -> None:
+    source = load_dataset("scenes", limit=2, seed=0, options={})
+    blind = save_memory(tmp_path, eye, "SWA-SWA", window=3)
+    found = examine(resolve(f"transformers/{blind}"), {}, Examination(source, samples=2, max_new_tokens=6))
+    assert found.failed == ("image",)
+
+
 def test_the_doctor_finds_it_well(checkpoint: Path, model: TransformersModel) -> None:
     source = load_dataset("scenes", limit=2, seed=0, options={})
     what = Examination(source, samples=2, max_new_tokens=6)
@@ -61,7 +70,7 @@ def test_the_doctor_finds_it_well(checkpoint: Path, model: TransformersModel) ->
     assert isinstance(cache, MemoryCache)
     fading = any(symbol not in ("*", "SWA") for symbol in model.model.config.text_config.memory.layout)
     assert {state.dtype for state in recurrent_states(cache)} == ({torch.float32} if fading else set())
-    assert told["precision"].figures.get("states") == ("float32" if fading else None)
+    assert told["precision"].figures.get("states") == ("float32" if fading else "none")
 
 
 def test_forced_texts_are_read_as_the_whole_is(model: TransformersModel) -> None:
