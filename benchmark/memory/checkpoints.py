@@ -55,7 +55,8 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
     before it says what the variant is to be called.
 
     Raises:
-        UserError: a folder without checkpoints, one of another family, or two checkpoints of one variant and seed.
+        UserError: a folder without checkpoints, one of another family, two checkpoints of one variant and seed, or
+            different memories under one name.
     """
     shipped = memory_models()
     if not given:
@@ -64,7 +65,7 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
         given = [*shipped]
     found: list[Trained] = []
     for text in given:
-        label, equals, place = text.rpartition("=")
+        label, equals, place = ("", "", text) if user_path(text).is_dir() else text.rpartition("=")
         if equals and not label:
             raise UserError(f"{text!r}: nothing stands before =; write VARIANT=FOLDER")
         if place in shipped:
@@ -80,6 +81,12 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
             raise UserError(f"{text!r}: holds no checkpoint (no {CONFIG} of the memory family)")
         for folder in folders:
             found.append(_read(label, folder, found))
+    for one in found:
+        other = next(other for other in found if other.variant == one.variant)
+        if other.memory != one.memory:
+            raise UserError(
+                f"{one.variant}: {other.folder} and {one.folder} have different memories; give each a name of its own"
+            )
     names = [one.name for one in found]
     for one in found:
         if names.count(one.name) > 1:

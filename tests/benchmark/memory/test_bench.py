@@ -179,6 +179,12 @@ def test_which_checkpoints_are_found(trainings: Path) -> None:
         find_checkpoints([str(trainings / "batches")])
     with pytest.raises(UserError, match="neither a folder nor a shipped variant"):
         find_checkpoints(["nothing-of-that-name"])
+    with pytest.raises(UserError, match=r"mine: .* have different memories"):
+        find_checkpoints([f"mine={trainings}"])
+    odd = trainings / "a=b"
+    odd.symlink_to(trainings / "bm-1")
+    assert [one.variant for one in find_checkpoints([str(odd)])] == ["BM(window=12,store=4)"]
+    odd.unlink()
     with pytest.raises(UserError, match="nothing stands before ="):
         find_checkpoints([f"={trainings}"])
 
