@@ -1,5 +1,7 @@
 """What a store keeps can be changed in a trained model, to see whether the choice matters."""
 
+from typing import Any
+
 from torch import nn
 
 from eidolon.models.memory.block import MemoryBlock
@@ -14,6 +16,7 @@ def select_by(model: nn.Module, selection: Selection) -> int:
     blocks = [block for block in model.modules() if isinstance(block, MemoryBlock) and block.store]
     for block in blocks:
         block.selection = selection
-    if blocks and hasattr(model, "config"):
-        model.config.get_text_config().selection = selection
+    config: Any = getattr(model, "config", None)
+    if blocks and config is not None:
+        config.get_text_config().selection = selection
     return len(blocks)
