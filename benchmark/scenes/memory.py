@@ -41,7 +41,7 @@ _CROWDED = Dials(max_objects=10, image_size=96)
 
 
 def memory_recipe(
-    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (400, 500, 700)
+    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (400, 400, 700)
 ) -> MemoryRecipe:
     """Return the recipe of one model. The data are the same for all; the seed is that of the weights."""
     seeing, short, long = steps

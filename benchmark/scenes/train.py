@@ -101,9 +101,11 @@ def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) ->
     if not is_finished(report, recipe.training.steps, console):
         return
     folder = out / CHECKPOINT
-    model.save_pretrained(folder)
+    is_eye = all(phase.kind == "cells" for phase in recipe.training.phases)
+    # The models that look through an eye are kept in float16, and so is it: they see exactly what it saw.
+    (model.half() if is_eye else model).save_pretrained(folder)
     processor.save_pretrained(folder)
-    if all(phase.kind == "cells" for phase in recipe.training.phases):
+    if is_eye:
         write_eye_card(folder, recipe, report, describe_machine())
         return
     console.print(f"evaluating on {scenes} scenes")

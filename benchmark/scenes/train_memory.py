@@ -44,8 +44,6 @@ def train_memory_recipe(
 ) -> None:
     """Train, evaluate and write the checkpoint into `out/checkpoint`, resuming where an earlier run stopped."""
     prepare(out)
-    import torch
-
     from eidolon.benchmark.scenes.card import describe_machine, write_memory_card
     from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
     from eidolon.benchmark.scenes.training import training_samples
@@ -73,7 +71,7 @@ def train_memory_recipe(
         return
     folder = out / CHECKPOINT
     # Half the bytes; what is evaluated, and measured ever after, are the rounded weights.
-    model.to(torch.float16).save_pretrained(folder)
+    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     processor.save_pretrained(folder)
     console.print(f"evaluating on {scenes} scenes")
     evaluation = evaluate_checkpoint(folder, n=scenes)

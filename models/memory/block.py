@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.models.memory.gated_delta import GatedDelta
+from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symbol
+from eidolon.models.memory.mamba2 import Mamba2
 from eidolon.models.memory.parts import at_least_float32, without_autocast
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.store import EMPTY, keep, readable
@@ -208,7 +210,8 @@ class MemoryBlock(nn.Module):
         seen = (near & window.real[:, None]) | (column == held + row)
         sources, masks = [window], [seen]
         if faded is not None:
-            assert state.fading is not None and self.window is not None
+            assert state.fading is not None
+            assert self.window is not None
             before = state.fading.then(faded)
             column = torch.arange(before.real.shape[1], device=queries.device)[None, :]
             offset = before.real.shape[1] - length  # 2W - 1: the newest fading state to be read is W before
@@ -233,8 +236,12 @@ class MemoryBlock(nn.Module):
         self, window: Span, scores: Tensor | None, positions: Tensor, state: BlockState
     ) -> tuple[Span, Tensor, BlockState]:
         """Let the tokens that leave the window enter the store; return what can be read, by whom, and the state."""
-        assert state.store is not None and state.store_scores is not None and state.scores is not None
-        assert state.store_positions is not None and scores is not None and self.window is not None
+        assert self.window is not None
+        assert scores is not None
+        assert state.scores is not None
+        assert state.store is not None
+        assert state.store_scores is not None
+        assert state.store_positions is not None
         length = scores.shape[1]
         waiting = torch.cat([state.scores, scores], 1)
         entering = waiting[:, :length]
@@ -257,7 +264,8 @@ class MemoryBlock(nn.Module):
         """Return each token's score for the store, (batch, T), -inf for padding, and the predictor's loss."""
         if self.predictor is None:
             return None, None
-        assert fading is not None and state.last_fading is not None
+        assert fading is not None
+        assert state.last_fading is not None
         precise = at_least_float32(x.dtype)
         target = x.detach().to(precise)
         before = torch.cat([state.last_fading[:, None], fading[:, :-1].detach()], 1)
@@ -282,7 +290,7 @@ class MemoryBlock(nn.Module):
         return Span(self.rotary(keys, positions), values, real)
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self.heads, self.head_dim).transpose(1, 2)
 
     def _empty(self, x: Tensor) -> BlockState:
         """Return the state before the first token."""
@@ -315,15 +323,14 @@ class MemoryBlock(nn.Module):
         )
 
 
-def make_fading(kind: Fading, width: int, memory: Memory) -> nn.Module:
+def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:
     """Build a fading memory."""
-    if kind == "M2":
-        from eidolon.models.memory.mamba2 import Mamba2 as Chosen
-    elif kind == "GKA":
-        from eidolon.models.memory.kalman import GatedKalmaNet as Chosen
-    else:
-        Chosen = GatedDelta
-    return Chosen(width, memory.heads, memory.head_dim, chunk=memory.chunk)
+    kinds: dict[Fading, type[Mamba2 | GatedDelta | GatedKalmaNet]] = {
+        "M2": Mamba2,
+        "GDN": GatedDelta,
+        "GKA": GatedKalmaNet,
+    }
+    return kinds[kind](width, memory.heads, memory.head_dim, chunk=memory.chunk)
 
 
 def scatter(positions: Tensor, layer: int) -> Tensor:

@@ -93,7 +93,7 @@ def make_memory_model(
         text_config=text.to_dict(),
     )
     set_seed(seed)
-    model = MemoryForConditionalGeneration(config)
+    model: Any = MemoryForConditionalGeneration(config)  # type: ignore[no-untyped-call]
     model.model.vision_model.load_state_dict(seeing.model.vision_model.state_dict())
     model.model.connector.load_state_dict(seeing.model.connector.state_dict())
     with torch.no_grad():

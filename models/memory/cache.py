@@ -70,13 +70,16 @@ class MemoryCache(Cache):
     """The states of all layers."""
 
     def __init__(self, memory: Memory) -> None:
-        super().__init__(layers=[_layer(symbol) for symbol in memory.layout])
+        self.memories = [_layer(symbol) for symbol in memory.layout]
+        held: Any = self.memories  # not of transformers' classes, whose states have other forms
+        super().__init__(layers=held)
 
     def bytes_per_sequence(self) -> int:
         """Return the bytes that the states hold for one row of the batch."""
-        states = [layer.state for layer in self.layers]
         return sum(
-            tensor[0].numel() * tensor.element_size() for state in states for tensor in tensors_of(state)
+            tensor[0].numel() * tensor.element_size()
+            for layer in self.memories
+            for tensor in tensors_of(layer.state)
         )
 
 

@@ -22,7 +22,7 @@ class MemoryTextConfig(PreTrainedConfig):
         store: int = 16,
         fading: str = "GDN",
         selection: str = "innovation",
-        num_attention_heads: int = 3,
+        num_attention_heads: int = 2,
         head_dim: int = 32,
         rotary: float = 0.5,
         rotary_base: float = 10_000.0,
@@ -57,11 +57,13 @@ class MemoryTextConfig(PreTrainedConfig):
         self.use_cache = use_cache
         self.num_hidden_layers = len(self.memory.layout)
         super().__init__(
-            tie_word_embeddings=tie_word_embeddings,
-            pad_token_id=pad_token_id,
-            bos_token_id=bos_token_id,
-            eos_token_id=eos_token_id,
-            **kwargs,
+            **{
+                "tie_word_embeddings": tie_word_embeddings,
+                "pad_token_id": pad_token_id,
+                "bos_token_id": bos_token_id,
+                "eos_token_id": eos_token_id,
+                **kwargs,
+            }
         )
 
     @property

@@ -70,7 +70,7 @@ class Memory(BaseModel):
     """What makes the fading states of BMF and BM."""
     selection: Selection = "innovation"
     """Which tokens a store keeps: the most surprising ones, or, to compare, the latest or random ones."""
-    heads: int = Field(3, ge=1)
+    heads: int = Field(2, ge=1)
     head_dim: int = Field(32, ge=2, multiple_of=2)
     rotary: float = Field(0.5, ge=0, le=1)
     """Share of each attention head that is rotated by position (RoPE); the rest is compared by content alone."""

@@ -75,12 +75,12 @@ class MemoryTextModel(MemoryPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.layers = nn.ModuleList([Layer(config, index) for index in range(config.num_hidden_layers)])
         self.norm = RMSNorm(config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embed_tokens
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: Any) -> None:
         self.embed_tokens = value
 
     def forward(
@@ -115,17 +115,16 @@ class MemoryTextModel(MemoryPreTrainedModel):
         losses: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             seen.append(hidden)
-            held = None if cache is None else cache.layers[index]
+            held = None if cache is None else cache.memories[index]
             hidden, state, loss = layer(hidden, mask, None if held is None else held.state)
             if held is not None:
                 held.state = state
             if loss is not None:
                 losses.append(loss)
         hidden = self.norm(hidden)
+        states: Any = (*seen, hidden) if output_hidden_states else None
         output = BaseModelOutputWithPast(
-            last_hidden_state=hidden,
-            past_key_values=cache,
-            hidden_states=(*seen, hidden) if output_hidden_states else None,
+            last_hidden_state=hidden, past_key_values=cache, hidden_states=states
         )
         output.prediction_loss = torch.stack(losses).sum() if losses else None
         return output
@@ -140,7 +139,7 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.model = MemoryTextModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -171,15 +170,6 @@ class MemoryForConditionalGeneration(Idefics3ForConditionalGeneration):
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
-
-    def forward(
-        self, *args: Any, use_cache: bool | None = None, past_key_values: Any = None, **kwargs: Any
-    ) -> Any:
-        """As Idefics3's, with a `MemoryCache`."""
-        use_cache = self.config.use_cache if use_cache is None else use_cache
-        if use_cache and past_key_values is None:
-            past_key_values = MemoryCache(self.config.text_config.memory)
-        return super().forward(*args, use_cache=use_cache, past_key_values=past_key_values, **kwargs)
 
 
 def register() -> None:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 KEPT_AT_ONCE = 25
 """Steps whose batches share a file."""
 FEATURES = "image_features"
+PREDICTION_WEIGHT = 0.01
+"""Of the predictors' loss. Adam's steps are the same whatever it is; so small, it leaves alone the length of the
+gradient of all parameters, by which that is clipped."""
 
 
 class MemoryTrainee(nn.Module):
@@ -50,7 +53,7 @@ class MemoryTrainee(nn.Module):
         stores' predictors, which share no parameter with the rest.
         """
         ids = batch["input_ids"]
-        words = self.model.get_input_embeddings()(ids)
+        words = self.model.get_input_embeddings()(ids)  # type: ignore[no-untyped-call]
         pictured = (ids == self.model.config.image_token_id)[..., None]
         outputs = self.model.model.text_model(
             inputs_embeds=words.masked_scatter(pictured, batch[FEATURES].to(words.dtype)),
@@ -64,7 +67,7 @@ class MemoryTrainee(nn.Module):
         losses = {"language": language, "presence": presence}
         if outputs.prediction_loss is not None:
             losses["prediction"] = outputs.prediction_loss
-            total = total + outputs.prediction_loss
+            total = total + PREDICTION_WEIGHT * outputs.prediction_loss
         return {**losses, "total": total}
 
 
