@@ -12,6 +12,7 @@ from eidolon.benchmark.check.findings import Report
 from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
+from eidolon.benchmark.memory.recall_detail import MqarDetail
 from eidolon.benchmark.probe.questions import QuestionRow
 from eidolon.benchmark.retention.detail import RetentionDetail
 from eidolon.benchmark.run_folder import RunRecord, SampleRow
@@ -32,6 +33,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
+        "mqar": {"$schema": DIALECT, **MqarDetail.model_json_schema(by_alias=True)},
         "pdm": {"$schema": DIALECT, **PdmTable.model_json_schema(by_alias=True)},
         "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
         "retention": {"$schema": DIALECT, **RetentionDetail.model_json_schema(by_alias=True)},

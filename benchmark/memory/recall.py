@@ -72,7 +72,9 @@ def make_sequences(task: Task, pairs: int, filler: Filler, sequences: int, seed:
         ValueError: there are fewer keys or values than pairs.
     """
     if not 1 <= pairs <= min(task.keys, task.values):
-        raise ValueError(f"pairs={pairs}: must be from 1 to {min(task.keys, task.values)}, the keys and values")
+        raise ValueError(
+            f"pairs={pairs}: must be from 1 to {min(task.keys, task.values)}, the keys and values"
+        )
     random = np.random.default_rng([*seed, pairs, FILLERS.index(filler)])
     share = 0 if filler == "none" else task.filler_share
     places = round(pairs / (1 - share))
@@ -95,9 +97,7 @@ def _one(
     count = int(free.sum())
     walk = random.integers(task.filler_tokens) + np.arange(count)
     noise = random.integers(task.filler_tokens, size=count)
-    flat[free] = (
-        task.keys + task.values + (noise if filler == "noise" else walk % task.filler_tokens)
-    )
+    flat[free] = task.keys + task.values + (noise if filler == "noise" else walk % task.filler_tokens)
     order = np.argsort(asked)
     return flat, 2 * (places + asked[order]), 2 * told[order] + 1
 
