@@ -169,7 +169,7 @@ def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[Trained, Right]]:
         if result.recipe != recipe:
             differing = [
                 name
-                for name in RecallRecipe.model_fields
+                for name in type(recipe).model_fields
                 if getattr(result.recipe, name) != getattr(recipe, name)
             ]
             raise UserError(

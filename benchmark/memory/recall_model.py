@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,11 +62,11 @@ class RecallModel(nn.Module):
     @torch.no_grad()
     def state_bytes(self, length: int) -> int:
         """Return the bytes that the model keeps of a sequence of that length."""
-        return int(
-            self._read(torch.zeros(1, length, dtype=torch.int64), use_cache=True)[2].bytes_per_sequence()
-        )
+        tokens = torch.zeros(1, length, dtype=torch.int64, device=self.before.device)
+        _, _, cache = self._read(tokens, use_cache=True)
+        return int(cache.bytes_per_sequence())
 
-    def _read(self, tokens: Tensor, *, use_cache: bool) -> tuple[Tensor, Tensor | None, "object"]:
+    def _read(self, tokens: Tensor, *, use_cache: bool) -> tuple[Tensor, Tensor | None, Any]:
         embedded = self.language.get_input_embeddings()(tokens)
         shifted = functional.pad(embedded[:, :-1], (0, 0, 1, 0))
         outputs = self.language.model(inputs_embeds=embedded + self.before * shifted, use_cache=use_cache)
@@ -80,7 +81,7 @@ def make_model(recipe: RecallRecipe, memory: Memory, seed: int) -> RecallModel:
 
 def make_batch(recipe: RecallRecipe, step: int) -> dict[str, Tensor]:
     """Return a step's batch: sequences of one kind, drawn by the step; all models see the same."""
-    kinds = recipe.kinds
+    kinds = [(filler, pairs) for filler in recipe.fillers for pairs in recipe.pairs_at(step)]
     filler, pairs = kinds[int(np.random.default_rng([TRAINING, step]).integers(len(kinds)))]
     drawn = make_sequences(recipe.task, pairs, filler, recipe.batch_size, [TRAINING, step])
     return {"tokens": torch.from_numpy(drawn.tokens), "queries": torch.from_numpy(drawn.queries)}

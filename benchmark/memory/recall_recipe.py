@@ -36,6 +36,8 @@ class RecallRecipe(Record):
     """Keys are compared by content alone, wherever they stand."""
     batch_size: int = Field(32, ge=1)
     steps: int = Field(600, ge=1)
+    growing: float = Field(0.75, ge=0, le=1)
+    """Share of the steps over which larger numbers of pairs join the smaller ones: states learn far faster so."""
     learning_rate: float = Field(5e-3, gt=0)
     test_sequences: int = Field(200, ge=1)
     """Of each filler and number of pairs."""
@@ -44,6 +46,12 @@ class RecallRecipe(Record):
     def kinds(self) -> tuple[tuple[Filler, int], ...]:
         """The kinds of sequences: a filler and a number of pairs."""
         return tuple((filler, pairs) for filler in self.fillers for pairs in self.pairs)
+
+    def pairs_at(self, step: int) -> tuple[int, ...]:
+        """Return the numbers of pairs that a step may be trained on."""
+        grown = self.growing * self.steps
+        joined = len(self.pairs) if step >= grown else 1 + int(len(self.pairs) * step / grown)
+        return tuple(sorted(self.pairs)[:joined])
 
     def memory(self, cell: "Cell") -> Memory:
         """Return the sizes of a cell's memories."""
