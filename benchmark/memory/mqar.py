@@ -94,8 +94,7 @@ def choose_cells(
     known = get_args(Selection)
     for selection in selections or ():
         if selection not in known:
-            likely = did_you_mean(selection, known) or f": one of {', '.join(known)}"
-            raise UserError(f"--selection {selection!r}: is none{likely}")
+            raise UserError(f"--selection {selection!r}: is none{did_you_mean(selection, known)}")
     chosen: list[Cell] = []
     parsed = [parse_layout_option("--layout", layout) for layout in layouts or ("BM",)]
     if (stores or selections) and not any("BM" in layout for layout in parsed):

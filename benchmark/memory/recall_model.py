@@ -99,6 +99,7 @@ def train_model(
     def batch(step: int, rank: int, world: int) -> dict[str, Tensor]:
         return {name: tensor[rank::world] for name, tensor in make_batch(recipe, step).items()}
 
+    folder.mkdir(parents=True, exist_ok=True)
     return train_loop(model, batch, training, folder, on_step=on_step)
 
 

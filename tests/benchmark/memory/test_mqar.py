@@ -89,7 +89,7 @@ def test_losses_are_of_the_answers_and_of_the_predictors() -> None:
     logits, prediction = model.answer(batch["tokens"], batch["queries"])
     expected = -np.mean(
         [
-            float(logits[i, j].log_softmax(-1)[batch["tokens"][i, query + 1]])
+            float(logits[i, j].detach().log_softmax(-1)[batch["tokens"][i, query + 1]])
             for i in range(len(batch["tokens"]))
             for j, query in enumerate(batch["queries"][i].tolist())
         ]
@@ -204,7 +204,7 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.Captu
         (["--layout", "GDM"], "--layout 'GDM': symbol 0 of 'GDM' is 'GDM', which is no memory"),
         (["--layout", "GDN", "--store", "4"], "--store: no layout has a store; name one with BM"),
         (["--layout", "*", "--selection", "random"], "--selection: no layout has a store; name one with BM"),
-        (["--selection", "latest"], "--selection 'latest': is none: one of innovation, recent, random"),
+        (["--selection", "latest"], "--selection 'latest': is none; known: innovation, random, recent"),
         (["--selection", "recnt"], "--selection 'recnt': is none"),
     ],
 )
