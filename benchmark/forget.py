@@ -5,25 +5,23 @@ is put into texts of a set length and asked what it still knows: the retention p
 read with the picture and without: visual prompt dependency.
 """
 
-import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eidolon.benchmark.log import timed
+from eidolon.benchmark.pdm_stage import follow_responses
+from eidolon.benchmark.pdm_stage import quantities as pdm_quantities
 from eidolon.benchmark.retention.design import Namer
-from eidolon.benchmark.retention.detail import with_retention
+from eidolon.benchmark.retention.detail import quantities as retention_quantities
 from eidolon.benchmark.retention.stage import Interviewer, RetentionSettings, probe_retention
-from eidolon.benchmark.run_folder import PDM, RunFolder, SampleRow, write_atomically
-from eidolon.models.base import Request
-from eidolon.scorers.errors import UserError
+from eidolon.benchmark.run_folder import RunFolder, SampleRow, write_atomically
 from eidolon.scorers.forgetting.dependency import PdmTable
-from eidolon.scorers.scores import Scores
+from eidolon.scorers.retention.measure import Point
+from eidolon.scorers.scores import Family, Scores
 from eidolon.scorers.types import Judge, Response
 
+FAMILY = "forgetting"
 PLOT, PDM_PLOT = "retention.png", "pdm.png"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Forget:
 
     retention: RetentionSettings
     namers: tuple[Judge, ...]
-    """Readings of text; what one of them finds is named."""
+    """Readings of text, the careful one first; what one of them finds is named."""
 
     def namer(self) -> Namer:
         """Return what finds all categories that a text names."""
@@ -56,62 +54,48 @@ def measure_forgetting(
     interviewer: Interviewer,
 ) -> tuple[Scores, list[bytes]]:
     """Measure what the folder lacks; return the scores with it and the plots, which lie in the folder too."""
+    from eidolon.benchmark.pdm_plot import draw_pdm
     from eidolon.benchmark.retention.plot import draw_retention
 
+    retention = forget.retention
+    before = dict(folder.record.usage or {})
+
+    def count() -> None:
+        if (usage := interviewer.usage()) is not None:
+            folder.count_usage(before, usage)
+
     detail = probe_retention(
-        forget.retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer
+        retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer, count
     )
-    plot = draw_retention(detail, name)
-    write_atomically(folder.path / PLOT, plot)
-    table = _measure_pdm(forget, folder, rows, responses, interviewer)
+    kept = draw_retention(detail, name)
+    write_atomically(folder.path / PLOT, kept)
+    table = follow_responses(
+        folder,
+        name,
+        retention.prompt,
+        rows,
+        responses,
+        forget.namers[0],
+        interviewer,
+        seed=retention.seed,
+        resamples=retention.resamples,
+        count=count,
+    )
     interviewer.release()
-    if table is None:
-        return with_retention(scores, detail.points), [plot]
-    from eidolon.benchmark.pdm_plot import draw_pdm
-
-    fading = draw_pdm(table, name)
-    write_atomically(folder.path / PDM_PLOT, fading)
-    return with_retention(scores, detail.points), [plot, fading]
+    plots = [kept]
+    if table.responses:
+        plots.append(draw_pdm(table, name))
+        write_atomically(folder.path / PDM_PLOT, plots[-1])
+    return with_forgetting(scores, detail.points, detail.trained_tokens, table), plots
 
 
-def _measure_pdm(
-    forget: Forget,
-    folder: RunFolder,
-    rows: Sequence[SampleRow],
-    responses: Sequence[Response],
-    interviewer: Interviewer,
-) -> PdmTable | None:
-    """Return visual prompt dependency along the first response to each sample, None where it cannot be had."""
-    path = folder.path / PDM
-    if path.exists():
-        return PdmTable.model_validate_json(path.read_bytes())
-    from eidolon.benchmark.pdm import measure_pdm, require_probabilities
-
-    model: Any = interviewer.interviewee()
-    first = {response.sample_id: response for response in reversed(responses)}
-    requests, texts, objects = [], [], []
-    for row in rows:
-        response = first[row.sample_id]
-        if response.response is None:  # its picture may be what failed
-            continue
-        picture = interviewer.picture(row.sample_id)
-        assert picture is not None
-        requests.append(Request(row.sample_id, row.image_id, picture, forget.retention.prompt))
-        texts.append(response.response)
-        objects.append(row.objects)
-    try:
-        require_probabilities(model)
-        with timed("dependency measured", responses=len(texts)):
-            table = measure_pdm(
-                model,
-                requests,
-                texts,
-                objects=objects,
-                seed=forget.retention.seed,
-                resamples=forget.retention.resamples,
-            )
-    except UserError as error:  # the probe stands without it
-        _log.warning("no visual prompt dependency", extra={"fields": {"reason": str(error)}})
-        return None
-    write_atomically(path, table.to_json())
-    return table
+def with_forgetting(
+    scores: Scores, points: Sequence[Point], trained_tokens: int | None, table: PdmTable
+) -> Scores:
+    """Return the scores with what was measured beside the responses in the family `forgetting`."""
+    family = scores.metrics.get(FAMILY)
+    kept: Mapping[str, Any] = family.quantities() if family is not None else {}
+    per_category = family.per_category if family is not None else None
+    found = retention_quantities(points, trained_tokens) | pdm_quantities(table)
+    joined = Family(per_category=per_category, **{**kept, **found})
+    return scores.model_copy(update={"metrics": {**scores.metrics, FAMILY: joined}})

@@ -1,6 +1,8 @@
 """The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.neutral import one_line
-from eidolon.benchmark.run_folder import RUN, SCORES, read_record, write_atomically
+from eidolon.benchmark.run_folder import RUN, SCORES, RunRecord, read_record, write_atomically
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.scores import Samples, Scores, Value
 from eidolon.scorers.signature import parse
@@ -22,7 +24,8 @@ FILE = "leaderboard.json"
 
 HEADLINE = "objects.f05"
 LENGTH = "chair.words"
-COLUMNS = {
+Task = Literal["describe", "probe", "forget"]
+COLUMNS: dict[Task, dict[str, str]] = {
     "describe": {
         HEADLINE: "F0.5 ↑",
         "objects.recall": "recall ↑",
@@ -41,11 +44,27 @@ COLUMNS = {
         "pope.yes_rate": "yes rate",
         "pope.unparsed": "unparsed ↓",
     },
+    "forget": {
+        "forgetting.retention_filler_128": "kept after\n128 filler ↑",
+        "forgetting.retention_own_longest": "kept after\nown text ↑",
+        "forgetting.pdm_decay_per_100_tokens": "PDM decay\nper 100 ↓",
+        "forgetting.pdm_decay_objects_per_100_tokens": "at objects ↓",
+        "forgetting.adjusted_odds_ratio_per_100_words": "odds ratio\nper 100 ↓",
+        HEADLINE: "F0.5 ↑",
+    },
 }
 """By task, which has a table of its own, the quantities of the table where a run has them. The first is the
-headline; the length stands without its interval."""
+headline; the length stands without its interval. That of `forget` is the one that is set and not observed: what is
+kept of the picture behind as many tokens of filler for every model."""
+AT = "_tokens"
+"""Ends the name of the quantity that says at how many tokens another one is."""
+DIGITS = {LENGTH: ".1f", "forgetting.adjusted_odds_ratio_per_100_words": ".3g"}
+"""How numbers that are no fractions are shown; of fractions three decimals are, but two of the family `forgetting`,
+whose intervals are wide."""
 COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
+
+_LEADING_ZERO = re.compile(r"^(-?)0(?=\.)")
 
 
 class Row(Record):
@@ -59,7 +78,7 @@ class Row(Record):
     """The parts of the signature in which it is not comparable with the first row of its task."""
     n: Samples
     metrics: dict[str, dict[str, Value]]
-    task: str = "describe"
+    task: Task = "describe"
     """What the models were asked; rows of different tasks are never compared."""
     doctor: Literal["passed", "failed", "not run"] = "not run"
     """What `eidolon doctor` said of the model, …"""
@@ -74,7 +93,7 @@ class Leaderboard(Record):
     sorted_by: str = HEADLINE
     """The headline of the task `describe`."""
     headlines: dict[str, str] = Field(
-        default_factory=lambda: {task: next(iter(names)) for task, names in COLUMNS.items()}
+        default_factory=lambda: {str(task): next(iter(names)) for task, names in COLUMNS.items()}
     )
     """The headline of each task."""
     rows: tuple[Row, ...]
@@ -146,7 +165,8 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
     tasks = dict.fromkeys(row.task for row in leaderboard.rows)
     for task in tasks:
         rows = [row for row in leaderboard.rows if row.task == task]
-        title = "Leaderboard, 95 % intervals" if len(tasks) == 1 else f"Leaderboard of {task}, 95 % intervals"
+        of = f" of {task}" if len(tasks) > 1 or task == "forget" else ""
+        title = f"Leaderboard{of}, 95 % intervals"
         console.print(_table(rows, title))
     for line in dict.fromkeys(row.signature for row in leaderboard.rows):
         console.print(Text("signature: " + one_line(line)), soft_wrap=True)
@@ -176,7 +196,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
         table.add_row(
             Text(one_line(row.name) + mark),
             _count(row.n),
-            *(Text(_cell(_value(row, name), name)) for name in columns),
+            *(Text(_cell(_value(row, name), name, _value(row, name + AT))) for name in columns),
             Text(_verdict(row)),
         )
     return table
@@ -205,10 +225,18 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         signature=scores.signature,
         n=scores.n,
         metrics=metrics,
-        task="probe" if "pope" in metrics else "describe",
+        task=_task(record, metrics),
         doctor="not run" if diagnosis is None else "failed" if diagnosis.failed else "passed",
         doctor_failed=() if diagnosis is None else diagnosis.failed,
     )
+
+
+def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
+    """Return what a run asked; one that scored what exists was asked about what its metrics are of."""
+    if "pope" in metrics:
+        return "probe"
+    forgets = (record.config.get("verb"), record.config.get("task")) == ("run", "forget")
+    return "forget" if forgets else "describe"
 
 
 def _differing(row: Row, first: Row) -> tuple[str, ...]:
@@ -236,7 +264,7 @@ def _value(row: Row, name: str) -> Value | None:
 
 def _headline(row: Row) -> float:
     value = _value(row, next(iter(COLUMNS[row.task])))
-    return -1.0 if value is None or value.value is None else value.value
+    return -math.inf if value is None or value.value is None else value.value
 
 
 def _count(n: Samples) -> str:
@@ -248,12 +276,14 @@ def _verdict(row: Row) -> str:
     return f"{row.doctor}: {names}" if names else row.doctor
 
 
-def _cell(value: Value | None, name: str) -> str:
+def _cell(value: Value | None, name: str, at: Value | None = None) -> str:
     if value is None or value.value is None:
         return "-"
-    if name == LENGTH:
-        return f"{value.value:.1f}"
-    if value.ci is None:
-        return f"{value.value:.3f}"
-    low, high = (f"{bound:.3f}".removeprefix("0") for bound in value.ci)
-    return f"{value.value:.3f}\n{low}-{high}"
+    digits = DIGITS.get(name, ".2f" if name.startswith("forgetting.") else ".3f")
+    shown = f"{value.value:{digits}}"
+    if at is not None and at.value is not None:
+        shown += f" at {at.value:.0f}"
+    if value.ci is None or name == LENGTH:
+        return shown
+    low, high = (_LEADING_ZERO.sub(r"\1", f"{bound:{digits}}") for bound in value.ci)
+    return f"{shown}\n{low} to {high}" if value.ci[0] < 0 else f"{shown}\n{low}-{high}"

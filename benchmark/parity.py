@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eidolon.benchmark.doctor.records import Difference
-from eidolon.benchmark.pipeline import collect
+from eidolon.benchmark.generation import collect
 from eidolon.models.base import Model, Request
 from eidolon.models.generated_text import token_ends
 from eidolon.models.token_log import token_log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eidolon.models.base import Request
+from eidolon.models.base import Failure, Request
 from eidolon.models.generated_text import split_reasoning, token_ends
 from eidolon.scorers.bootstrap import RESAMPLES
 from eidolon.scorers.errors import UserError
@@ -108,6 +108,76 @@ def kinds_of(spelled: Spelled, mentions: Sequence[Mention]) -> tuple[Kind, ...]:
     return token_kinds(spelled.text, spelled.ends, [(m.start, m.end) for m in mentions])
 
 
+def read_series(
+    model: "TransformersModel",
+    requests: Sequence[Request],
+    texts: Sequence[str | None],
+    *,
+    tokens: Sequence[Sequence[int] | None] | None = None,
+    objects: Sequence[Collection[str] | None] | None = None,
+    judge: Judge | None = None,
+    form: "Form" = "dropped",
+    batch: int | None = None,
+    seed: int = 0,
+    recover: bool = False,
+) -> list[TokenSeries | Failure]:
+    """Read each text with its picture and without; return what was measured along it, or why nothing was.
+
+    Nothing is measured along None, along a text without tokens, and along one that the tokenizer cannot write. With
+    `recover`, so it is where reading it fails or does not fit; without, exceptions go through. The other parameters
+    are those of `measure_pdm`.
+
+    Raises:
+        UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
+    """
+    from eidolon.models.pdm import BATCH, read_dependency
+    from eidolon.models.teacher_forcing import leading_space
+    from eidolon.scorers.judge_lexicon import LexiconJudge
+
+    require_probabilities(model)
+    judge = judge or LexiconJudge()
+    known = tokens or [None] * len(texts)
+    truth = objects or [None] * len(texts)
+    found: dict[int, TokenSeries | Failure] = {}
+    rows: list[int] = []
+    for row, (text, ids) in enumerate(zip(texts, known, strict=True)):
+        if text is None:
+            found[row] = Failure("there is no response")
+        elif not (ids or text.strip()):
+            found[row] = Failure("the response is empty")
+        else:
+            rows.append(row)
+    lead = leading_space(model, requests[rows[0]]) if any(known[row] is None for row in rows) else ""
+    spelled: dict[int, Spelled] = {}
+    for row in rows:
+        ids = known[row]
+        try:
+            spelled[row] = spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids)
+        except UserError as error:  # one text that the tokenizer cannot write must not cost the others
+            found[row] = Failure(str(error))
+    failures: dict[int, Failure] = {}
+    readings = (
+        read_dependency(
+            model,
+            [requests[row] for row in spelled],
+            [one.tokens for one in spelled.values()],
+            form=form,
+            seed=seed,
+            batch=batch or BATCH,
+            failures=failures if recover else None,
+        )
+        if spelled
+        else []
+    )
+    for position, ((row, one), reading) in enumerate(zip(spelled.items(), readings, strict=True)):
+        if position in failures:
+            found[row] = failures[position]
+        else:
+            mentions = judge_text(judge, requests[row], one, truth[row]).mentions
+            found[row] = series_of(requests[row], one, reading, mentions)
+    return [found[row] for row in range(len(texts))]
+
+
 def measure_pdm(
     model: "TransformersModel",
     requests: Sequence[Request],
@@ -134,44 +204,16 @@ def measure_pdm(
     Raises:
         UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
     """
-    from eidolon.models.pdm import BATCH, read_dependency
-    from eidolon.models.teacher_forcing import leading_space
     from eidolon.scorers.judge_lexicon import LexiconJudge
 
-    require_probabilities(model)
     judge = judge or LexiconJudge()
-    known = tokens or [None] * len(texts)
-    truth = objects or [None] * len(texts)
-    rows = [
-        row
-        for row, (text, ids) in enumerate(zip(texts, known, strict=True))
-        if text is not None and (ids or text.strip())
-    ]
-    lead = leading_space(model, requests[rows[0]]) if any(known[row] is None for row in rows) else ""
-    spelled: list[Spelled] = []
-    kept: list[int] = []
-    for row in rows:
-        ids = known[row]
-        try:
-            spelled.append(spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids))
-        except UserError:  # one text that the tokenizer cannot write must not cost the others
-            continue
-        kept.append(row)
-    asked = [requests[row] for row in kept]
-    readings = (
-        read_dependency(
-            model, asked, [one.tokens for one in spelled], form=form, seed=seed, batch=batch or BATCH
-        )
-        if asked
-        else []
+    found = read_series(
+        model, requests, texts, tokens=tokens, objects=objects, judge=judge, form=form, batch=batch, seed=seed
     )
-    series = [
-        series_of(request, one, reading, judge_text(judge, request, one, truth[row]).mentions)
-        for row, request, one, reading in zip(kept, asked, spelled, readings, strict=True)
-    ]
+    series = [one for one in found if isinstance(one, TokenSeries)]
     settings: dict[str, str | int | float | None] = {
         "judge": judge.signature(),
-        "left_out": len(texts) - len(kept),
+        "left_out": len(found) - len(series),
     }
     return pdm_table(
         series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples

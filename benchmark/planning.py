@@ -17,7 +17,8 @@ from eidolon.benchmark.config import AUTO, ModelSpec, RunConfig
 from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, load_dataset
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.forget import Forget
-from eidolon.benchmark.pipeline import Asked, Generation, Run
+from eidolon.benchmark.generation import Asked, Generation
+from eidolon.benchmark.pipeline import Run
 from eidolon.benchmark.plugins import (
     check_fit,
     make_judge,

@@ -35,12 +35,13 @@ from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, PDM = (
+RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, DEPENDENCE, PDM = (
     "run.json",
     "samples.jsonl",
     "questions.jsonl",
@@ -50,8 +51,11 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION,
     "report.html",
     "retention.jsonl",
     "retention.json",
+    "pdm.jsonl",
     "pdm.json",
 )
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, DEPENDENCE, PDM)
+"""What is made from the responses, and is worth nothing once they change."""
 LOCK = ".lock"
 TORN = ".tmp"
 """Ends the name of a file that is being written anew; what a kill leaves of one is worth nothing."""
@@ -166,7 +170,7 @@ class RunRecord(BaseModel):
     """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
-RecordT = TypeVar("RecordT", Response, Judgement, Held)
+RecordT = TypeVar("RecordT", Response, Judgement, Held, Dependence)
 
 
 class BatchFile(Generic[RecordT]):

@@ -94,6 +94,15 @@ class Odds:
         return self.yes - self.no
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What stands for numbers that could not be had."""
+
+    reason: str
+    transient: bool = False
+    """It passes, so that a later session asks again."""
+
+
 class Model(Protocol):
     """Anything that answers requests.
 
@@ -156,8 +165,8 @@ class ScoringModel(Protocol):
         """Return the text of such tokens."""
         ...
 
-    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
-        """Return the odds of each question of each interview."""
+    def interview(self, interviews: Sequence[Interview]) -> Sequence[Sequence[Odds] | Failure]:
+        """Return the odds of each question of each interview, or why there are none."""
         ...
 
 

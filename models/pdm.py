@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
-from eidolon.models.base import Request
+from eidolon.models.base import Failure, Request
 from eidolon.models.contrast import Contrastive
 from eidolon.models.image_ablation import Form, ablate, check_form, deal_pictures
 from eidolon.models.m3id import contrast_scores
 from eidolon.models.reader import Reader
+from eidolon.models.recovery import in_parts
 from eidolon.models.teacher_forcing import WIDTH, Chunk, check, force
 from eidolon.models.transformers_backend import TransformersModel
 
@@ -57,10 +58,13 @@ def read_dependency(
     batch: int = BATCH,
     width: int = WIDTH,
     top: int = 0,
+    failures: dict[int, Failure] | None = None,
 ) -> list[Reading]:
     """Read each request's continuation, given as token ids, with its picture and without.
 
     `top` asks for as many alternatives at each token. `seed` deals the pictures of `shuffled`, over all requests.
+    With `failures`, what does not fit is read in parts, and a row that fails by itself is empty and stands there with
+    its reason; without, exceptions go through.
 
     Raises:
         UserError: a model whose texts cannot be forced, or that cannot be asked without the picture in this form.
@@ -71,8 +75,8 @@ def read_dependency(
     if form == "shuffled":
         donors = deal_pictures([request.image_id for request in requests], seed)
         blinded = [replace(one, image=requests[d].image) for one, d in zip(requests, donors, strict=True)]
-    readings: dict[int, Reading] = {}
-    for rows in plan_batches([len(tokens) for tokens in continuations], batch):
+
+    def read(rows: Sequence[int]) -> list[Reading]:
         texts = [continuations[row] for row in rows]
         inputs = model.prepare([requests[row] for row in rows])
         others = [blinded[row] for row in rows]
@@ -80,7 +84,17 @@ def read_dependency(
         branches = (
             force(model.model, one, texts, width=width, pad=model.pad_id) for one in (inputs, without)
         )
-        readings.update(zip(rows, gather(*branches, rows=len(rows), top=top), strict=True))
+        return gather(*branches, rows=len(rows), top=top)
+
+    def failed(row: int, failure: Failure) -> Reading:
+        assert failures is not None
+        failures[row] = failure
+        return EMPTY
+
+    readings: dict[int, Reading] = {}
+    for rows in plan_batches([len(tokens) for tokens in continuations], batch):
+        found = read(rows) if failures is None else in_parts(read, rows, model.counts, failed)
+        readings.update(zip(rows, found, strict=True))
     return [readings.get(row, EMPTY) for row in range(len(requests))]
 
 

@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
-from eidolon.models.base import Request
+from eidolon.models.base import Failure, Request
 from eidolon.models.generated_text import unanswered
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.types import Response
@@ -21,19 +22,34 @@ _REASON_CHARACTERS = 300
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LOST = re.compile(r"\b(CUDA|HIP|XPU|CUDNN|CUBLAS)\w* error|device-side assert|illegal memory access", re.I)
 
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
 Answer = Callable[[Sequence[Request]], Sequence[Response]]
 
 
 def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter[str]) -> Iterator[Response]:
-    """Answer a batch whatever happens to it.
+    """Answer a batch whatever happens to it; a single request that fails comes back with its reason."""
 
-    Out of memory, it is asked again in halves; after any other exception, which may be one request's fault, request
-    by request. A single request that fails comes back with its reason: for lack of memory as one that may pass,
-    since other processes may have held it. A UserError, and an error after which the device answers nothing any
-    more, go through.
+    def failed(request: Request, failure: Failure) -> Response:
+        return unanswered(request, failure.reason, transient=failure.transient)
+
+    return in_parts(answer, requests, counts, failed)
+
+
+def in_parts(
+    answer: Callable[[Sequence[ItemT]], Sequence[AnswerT]],
+    items: Sequence[ItemT],
+    counts: Counter[str],
+    failed: Callable[[ItemT, Failure], AnswerT],
+) -> Iterator[AnswerT]:
+    """Yield what is to be had of a batch, in order, and what `failed` makes of single items that fail.
+
+    Out of memory, the batch is tried again in halves; after any other exception, which may be one item's fault, item
+    by item. Lack of memory for a single one may pass, since other processes may have held it. A UserError, and an
+    error after which the device answers nothing any more, go through.
     """
     try:
-        answered = list(answer(requests))
+        answered = list(answer(items))
     except Exception as error:
         if isinstance(error, UserError) or is_device_lost(error):
             raise
@@ -44,15 +60,15 @@ def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter
     # Only here, without the exception, are the tensors of the failed call free.
     if no_room:
         clear_device_cache(garbage_collection=True)
-    if len(requests) == 1:
+    if len(items) == 1:
         if no_room:
             counts[OOM_ALONE] += 1
-        yield unanswered(requests[0], NO_ROOM if no_room else reason, transient=no_room)
+        yield failed(items[0], Failure(NO_ROOM if no_room else reason, transient=no_room))
         return
     counts[OOM_SPLITS if no_room else TAKEN_APART] += 1
-    part = (len(requests) + 1) // 2 if no_room else 1
-    for start in range(0, len(requests), part):
-        yield from answer_in_parts(answer, requests[start : start + part], counts)
+    part = (len(items) + 1) // 2 if no_room else 1
+    for start in range(0, len(items), part):
+        yield from in_parts(answer, items[start : start + part], counts, failed)
 
 
 def largest_fitting(attempt: Callable[[int], object], most: int) -> int:

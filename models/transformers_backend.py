@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from safetensors import SafetensorError
 
 from eidolon.models import interview
-from eidolon.models.base import Decoding, FileDigest, Interview, Odds, Request
+from eidolon.models.base import Decoding, Failure, FileDigest, Interview, Odds, Request
 from eidolon.models.devices import choose_device, choose_dtype, device_identity
 from eidolon.models.generated_text import to_response
 from eidolon.models.generation_settings import neutral_settings, own_ids, replace_settings, set_aside
@@ -22,7 +22,13 @@ from eidolon.models.m3id import check_contrast, contrasting
 from eidolon.models.memory.registering import register_own
 from eidolon.models.options import validate_options
 from eidolon.models.picture_size import fit_pixels
-from eidolon.models.recovery import answer_in_parts, is_device_lost, is_out_of_memory, largest_fitting
+from eidolon.models.recovery import (
+    answer_in_parts,
+    in_parts,
+    is_device_lost,
+    is_out_of_memory,
+    largest_fitting,
+)
 from eidolon.models.sampling import RowwiseSampling
 from eidolon.models.token_logprobs import TokenLogprobs
 from eidolon.models.weights import refuse_misfits
@@ -101,7 +107,8 @@ class TransformersModel:
         self._ids = self._generation_ids()
         self.set_aside = set_aside(self.model)
         replace_settings(self.model, neutral_settings(Decoding().max_new_tokens, self._ids))
-        self._counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        """How often a batch had to be taken apart, and why; whoever reads with this model adds to it."""
         template = getattr(self.processor, "chat_template", None)
         self._has_template = bool(template)
         # Only a template that knows the switch may be given it; the others pass it on to the tokenizer.
@@ -180,9 +187,16 @@ class TransformersModel:
         )
         return text.lstrip()
 
-    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
-        """Return the odds of yes and no for each question of each interview; they make one batch."""
-        return interview.hold(self, interviews)
+    def interview(self, interviews: Sequence[Interview]) -> list[list[Odds] | Failure]:
+        """Return the odds of yes and no for each question of each interview; they make one batch.
+
+        A batch that does not fit, or in which an interview makes the model or its processor fail, is held in parts.
+        """
+
+        def hold(some: Sequence[Interview]) -> Sequence[list[Odds] | Failure]:
+            return interview.hold(self, some)
+
+        return list(in_parts(hold, interviews, self.counts, lambda _, failure: failure))
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
@@ -298,7 +312,7 @@ class TransformersModel:
 
     def usage(self) -> dict[str, int | float]:
         """Return how often a batch had to be taken apart, and why; nothing where none had to be."""
-        return dict(self._counts)
+        return dict(self.counts)
 
     def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
         """Return how many requests fit the device's memory at once: all of `largest`, or half, a quarter, … of them.
@@ -328,7 +342,7 @@ class TransformersModel:
         decoding = requests[0].decoding
         if any(replace(request.decoding, seed=decoding.seed) != decoding for request in requests):
             raise ValueError("the requests of a batch must share one decoding, but for the seed")
-        return answer_in_parts(self._answer, requests, self._counts)
+        return answer_in_parts(self._answer, requests, self.counts)
 
     def _answer(self, requests: Sequence[Request]) -> list[Response]:
         rows, prompt_tokens, logprobs = self._run(requests)

@@ -14,12 +14,16 @@ from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.probe.questions import QuestionRow, Split
+from eidolon.benchmark.retention.detail import RetentionDetail
 from eidolon.benchmark.run_folder import (
+    DEPENDENCE,
     HELD,
     JUDGEMENTS,
+    PDM,
     QUESTIONS,
     REPORT,
     RESPONSES,
+    RETENTION,
     RUN,
     SAMPLES,
     SCORES,
@@ -31,6 +35,8 @@ from eidolon.benchmark.run_folder import (
 from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.types import Judgement, Response
@@ -49,8 +55,11 @@ LINES: Mapping[str, type[BaseModel]] = {
     FREE_FORM: FreeFormRow,
     WORDS: WordRow,
     HELD: Held,
+    DEPENDENCE: Dependence,
 }
-"""What stands on the lines of each file."""
+"""What stands on the lines of each file, …"""
+DOCUMENTS: Mapping[str, type[BaseModel]] = {RETENTION: RetentionDetail, PDM: PdmTable}
+"""… and in files of one piece beside the scores."""
 
 Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
 """How a run came about: a judge read descriptions, questions were asked, or answers from files were scored."""
@@ -62,8 +71,11 @@ NEEDED: Mapping[Kind, tuple[str, ...]] = {
     "detection": (RESPONSES, WORDS),
     "throne": (SAMPLES, JUDGEMENTS),
 }
+NEEDED_TO_FORGET = (HELD, RETENTION, DEPENDENCE, PDM)
+"""What a run of the task `forget` has beside what one of descriptions has."""
 
 LineT = TypeVar("LineT", bound=BaseModel)
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -101,6 +113,13 @@ class JudgeSettings(_Part):
     signature: str
 
 
+class RetentionConfig(_Part):
+    """How it was asked what they still knew of the picture."""
+
+    lengths: tuple[int, ...]
+    trained_tokens: int | None = None
+
+
 class Settings(_Part):
     """The `config` of `run.json`, as far as checks use it; what one kind of run has alone is optional."""
 
@@ -115,6 +134,7 @@ class Settings(_Part):
     decoding: DecodingSettings | None = None
     dataset: DatasetSettings | None = None
     judge: JudgeSettings | None = None
+    retention: RetentionConfig | None = None
     sha256: dict[str, str | None] = {}
     truth: str | None = None
     splits: tuple[Split, ...] = ()
@@ -147,11 +167,19 @@ class Folder:
             raise UserError(f"{path / RUN}: {problem}; this is no run folder of ours")
         _check_text(path / RUN)
         self.record: RunRecord = read_record(path)
-        self.unreadable = {name: found for name in (*LINES, SCORES, REPORT) if (found := self._problem(name))}
+        looked_at = (*LINES, *DOCUMENTS, SCORES, REPORT)
+        self.unreadable = {name: found for name in looked_at if (found := self._problem(name))}
         """What is there and must not be opened, with the reason."""
         self._settings: Settings | str = _read_settings(self.record.config)
         self._lines: dict[str, list[Any] | str] = {}
+        self._documents: dict[str, Any] = {}
         self._scores: Scores | str | None = None
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the task was `forget`: a run of descriptions, and more."""
+        settings = self._settings
+        return not isinstance(settings, str) and (settings.verb, settings.task) == ("run", "forget")
 
     @property
     def settings(self) -> Settings:
@@ -181,10 +209,10 @@ class Folder:
             raise DifferenceError(f"{RUN}: config: {self._settings}")
         for name, problem in self.unreadable.items():
             raise DifferenceError(f"{name}: {problem}")
-        needed = (*NEEDED[self.kind], SCORES)
+        needed = (*NEEDED[self.kind], *(NEEDED_TO_FORGET if self.forgets else ()), SCORES)
         if missing := [name for name in needed if not self.has(name)]:
             raise DifferenceError(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
-        known = {*LINES, SCORES, REPORT, RUN}
+        known = {*LINES, *DOCUMENTS, SCORES, REPORT, RUN}
         others = sorted(name for name in os.listdir(self.path) if name not in known and name[0] != ".")
         more = f"; not looked at: {', '.join(others[:5])}" if others else ""
         return f"{RUN} and {', '.join(needed)}{more}"
@@ -198,6 +226,9 @@ class Folder:
             if isinstance(found := self._read(name), str):
                 raise DifferenceError(found)
             checked.append(f"{name} {len(found)}")
+        for name in filter(self.has, DOCUMENTS):
+            if isinstance(problem := self._read_document(name), str):
+                raise DifferenceError(problem)
         if isinstance(scores := self._read_scores(), str):
             raise DifferenceError(scores)
         return f"lines of {', '.join(checked)}"
@@ -230,6 +261,15 @@ class Folder:
             raise UncheckableError(f"{name} cannot be read as it should be")
         return found
 
+    def document(self, name: str, record: type[DocumentT]) -> DocumentT:
+        """Return the content of a file of one piece; UncheckableError where it is not there or cannot be read."""
+        if not self.has(name):
+            raise UncheckableError(f"{name} is not there, or is no file")
+        found = self._read_document(name)
+        if not isinstance(found, record):
+            raise UncheckableError(f"{name} cannot be read as it should be")
+        return found
+
     def scores(self) -> Scores:
         """Return the scores; UncheckableError where they cannot be read."""
         found = self._read_scores()
@@ -247,6 +287,15 @@ class Folder:
             except DifferenceError as problem:
                 self._lines[name] = str(problem)
         return self._lines[name]
+
+    def _read_document(self, name: str) -> BaseModel | str:
+        if name not in self._documents:
+            try:
+                self._documents[name] = DOCUMENTS[name].model_validate_json((self.path / name).read_bytes())
+            except ValidationError as error:
+                self._documents[name] = f"{name}: {_first(error)}"
+        found: BaseModel | str = self._documents[name]
+        return found
 
     def _read_scores(self) -> Scores | str:
         if self._scores is None:

@@ -19,6 +19,7 @@ from eidolon.benchmark.check.findings import (
     UncheckableError,
 )
 from eidolon.benchmark.check.folder import Folder, is_hash
+from eidolon.benchmark.check.forgetting import check_forgetting
 from eidolon.benchmark.check.judging import check_judge
 from eidolon.benchmark.check.scoring import (
     PARTS_OF_SCORES,
@@ -74,6 +75,7 @@ def _check(folder: Folder, how: How) -> RunFindings:
         _look("judgements", lambda: check_judgements(folder)),
         _look("judge", lambda: check_judge(folder, how.judge_options)),
         _look("answers", lambda: check_answers(folder)),
+        *([_look("forgetting", lambda: check_forgetting(folder))] if folder.forgets else []),
         *_scores(folder, how),
         _look("comparability", lambda: _check_comparability(folder)),
         _look("truth", lambda: check_truth(folder, how.dataset)),

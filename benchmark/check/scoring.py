@@ -1,6 +1,6 @@
 """Scores computed again from a folder's files, by the code that computes them in a run, and compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,21 +8,21 @@ from eidolon.benchmark.answers.pope import MAIN
 from eidolon.benchmark.check.consistency import expected_keys
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
+from eidolon.benchmark.check.forgetting import measured_again
 from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
+from eidolon.benchmark.check.walk import walk
 from eidolon.benchmark.existing import common_prompt
+from eidolon.benchmark.forget import with_forgetting
 from eidolon.benchmark.pipeline import Run, score_judgements
 from eidolon.benchmark.plugins import make_metrics
 from eidolon.benchmark.prompts import Prompt
-from eidolon.benchmark.reread import AGREEMENT, FamilyReading, reread
-from eidolon.benchmark.retention.detail import with_retention
-from eidolon.benchmark.run_folder import HELD, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.reread import FamilyReading, reread
+from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
 from eidolon.models.base import Decoding
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import CONFUSION
 from eidolon.scorers.pope import Pope
-from eidolon.scorers.retention.measure import measure
-from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import (
     Family,
     Scores,
@@ -64,7 +64,7 @@ def differences(here: Recomputed, there: Scores) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in PARTS_OF_SCORES}
     mine = here.scores.model_dump(mode="json", by_alias=True)
     theirs = there.model_dump(mode="json", by_alias=True)
-    for place, new, old in _walk(mine, theirs):
+    for place, new, old in walk(mine, theirs):
         check = _check_of(place)
         if check is not None and check not in here.unknown:
             found[check].append(
@@ -119,10 +119,9 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         probe=probe_of(folder) if folder.kind == "probe" else None,
     )
     scores = score_judgements(run, responses, judgements)
-    if settings.task == "forget":
-        held = folder.lines(HELD, Held)
-        found = measure(held, seed=settings.seed, resamples=settings.resamples)
-        scores = with_retention(scores, found.points)
+    if folder.forgets:
+        again = measured_again(folder)
+        scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
@@ -261,22 +260,3 @@ def _check_of(place: tuple[str, ...]) -> str | None:
     if first == "intervals" or "ci" in place[2:] or place[-1] == "undefined_resamples":
         return INTERVALS
     return VALUES if first == "metrics" and "counts" not in place[2:] else COUNTS
-
-
-def _walk(new: Any, old: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Yield (place, here, there) of every leaf that differs; numbers but for rounding."""
-    if isinstance(new, dict) and isinstance(old, dict):
-        for key in dict.fromkeys([*new, *old]):
-            yield from _walk(new.get(key), old.get(key), (*at, str(key)))
-    elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        for i, (one, other) in enumerate(zip(new, old, strict=True)):
-            yield from _walk(one, other, (*at, str(i)))
-    elif not _same(new, old):
-        yield at, new, old
-
-
-def _same(new: Any, old: Any) -> bool:
-    numbers = (int, float)
-    if isinstance(new, numbers) and isinstance(old, numbers) and not isinstance(new, bool):
-        return bool(abs(new - old) <= AGREEMENT)
-    return bool(new == old)

@@ -9,8 +9,8 @@ from eidolon.benchmark.datasets import SampleSource
 from eidolon.benchmark.doctor import build, company, picture, settings
 from eidolon.benchmark.doctor.records import Check, Diagnosis
 from eidolon.benchmark.doctor.subject import MAX_NEW_TOKENS, SAMPLES, Subject, make_requests
+from eidolon.benchmark.generation import describe_model
 from eidolon.benchmark.parity import as_reference
-from eidolon.benchmark.pipeline import describe_model
 from eidolon.benchmark.run_folder import provenance
 from eidolon.models.registry import ModelReference, content_hash, deciding_options, load_model, resolve
 from eidolon.scorers.errors import UserError

@@ -7,7 +7,8 @@ from typing import Any
 from eidolon.benchmark.datasets import SampleSource
 from eidolon.benchmark.doctor.examine import Examination, check_examinable, examine
 from eidolon.benchmark.doctor.records import Diagnosis
-from eidolon.benchmark.pipeline import Generation, Run
+from eidolon.benchmark.generation import Generation
+from eidolon.benchmark.pipeline import Run
 from eidolon.benchmark.run_folder import (
     check_folder,
     first_difference,

@@ -35,6 +35,10 @@ FACTS: dict[str, tuple[str, ...]] = {
 }
 """What the prompt may tell that no picture shows; the shipped models were trained on such."""
 
+FACT_QUESTIONS = 2
+QUESTIONS: Mapping[Condition, int] = {"own": 4, "filler": 4, "other": 6, "before": 2}
+"""Questions after each text, those about the fact among them."""
+
 Namer = Callable[[str], Collection[str]]
 """Returns the categories that a text names, denied ones among them."""
 
@@ -113,6 +117,30 @@ def make_design(
         first = Context(row.sample_id, row.image_id, 0, None, 0, (), told, tuple(asked.values()))
         contexts += [first, *after] if after else []
     return Design(tuple(sorted(contexts, key=lambda context: context.n)), dict(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most that a design can come to; descriptions that end early and name everything make it less."""
+
+    contexts: int
+    questions: int
+    tokens: int
+    """Of the texts before the questions."""
+
+
+def most_of(images: int, lengths: Sequence[int]) -> Most:
+    """Return the most that is asked about so many images, before any description is there."""
+    after = sum(QUESTIONS[condition] for condition in CONDITIONS)
+    # At n = 0 each object is asked about once, however often afterwards, and so is the fact.
+    first = sum(
+        QUESTIONS[condition] - (FACT_QUESTIONS if condition != "before" else 0) for condition in CONDITIONS
+    )
+    return Most(
+        contexts=images * (1 + len(lengths) * len(CONDITIONS)),
+        questions=images * (FACT_QUESTIONS + len(lengths) * (after + first)),
+        tokens=images * len(CONDITIONS) * sum(lengths),
+    )
 
 
 @dataclass(slots=True)

@@ -1,17 +1,16 @@
 """`retention.json`: retention by condition and length, what it says, and how it was asked."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from eidolon.scorers.retention.measure import Finding, Point, Series
 from eidolon.scorers.retention.records import Condition
-from eidolon.scorers.scores import Family, Scores, Value
+from eidolon.scorers.scores import Value
 from eidolon.scorers.types import Record
 
 SCHEMA: Literal["eidolon/retention/1"] = "eidolon/retention/1"
-FAMILY = "forgetting"
 REPORTED: dict[str, tuple[Condition, Series]] = {
     "own": ("own", "unnamed"),
     "filler": ("filler", "unnamed"),
@@ -62,29 +61,51 @@ class RetentionDetail(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def quantities(points: Sequence[Point]) -> dict[str, Value]:
-    """Return what the leaderboard may carry, by name: `retention_own_128` and the like."""
+def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str, Value]:
+    """Return what the leaderboard may carry, by name: `retention_own_128` and the like.
+
+    `retention_own_longest` is that after the longest text with a retention that is not longer than those of the
+    training, `retention_own_longest_tokens` how long it is.
+    """
     found = {(p.condition, p.series, p.n): p for p in points}
     values: dict[str, Value] = {}
     for name, (condition, series) in REPORTED.items():
         for n in REPORTED_LENGTHS:
             point = found.get((condition, series, n))
-            reason = "not asked at this length" if point is None else point.reason
-            kept = None if point is None else point.retention
-            values[f"retention_{name}_{n}"] = Value(
-                value=None if kept is None else kept.value,
-                ci=None if kept is None else kept.ci,
-                n=0 if point is None else point.images,
-                higher_is_better=True,
-                reason=reason,
-            )
+            values[f"retention_{name}_{n}"] = _value(point, "not asked at this length")
+        longest, reason = _longest(points, condition, series, trained_tokens)
+        values[f"retention_{name}_longest"] = _value(longest, reason)
+        values[f"retention_{name}_longest_tokens"] = Value(
+            value=None if longest is None else longest.n,
+            ci=None,
+            n=0 if longest is None else longest.images,
+            higher_is_better=None,
+            reason=reason if longest is None else None,
+        )
     return values
 
 
-def with_retention(scores: Scores, points: Sequence[Point]) -> Scores:
-    """Return the scores with the probe's quantities in the family `forgetting`."""
-    family = scores.metrics.get(FAMILY)
-    kept: Mapping[str, Any] = family.quantities() if family is not None else {}
-    per_category = family.per_category if family is not None else None
-    joined = Family(per_category=per_category, **{**kept, **quantities(points)})
-    return scores.model_copy(update={"metrics": {**scores.metrics, FAMILY: joined}})
+def _longest(
+    points: Sequence[Point], condition: Condition, series: Series, trained_tokens: int | None
+) -> tuple[Point | None, str]:
+    """Return the last point within the training that has a retention, and what is to be said where none has."""
+    if trained_tokens is None:
+        return None, "the length of the training texts is not known; --trained-length says"
+    here = [p for p in points if (p.condition, p.series) == (condition, series) and p.n <= trained_tokens]
+    if not here:
+        return None, f"nothing asked within the {trained_tokens} tokens of the training texts"
+    told = [p for p in here if p.retention.value is not None]
+    if told:
+        return max(told, key=lambda p: p.n), ""
+    return None, min(here, key=lambda p: p.n).reason or "undefined"
+
+
+def _value(point: Point | None, reason: str) -> Value:
+    kept = None if point is None else point.retention
+    return Value(
+        value=None if kept is None else kept.value,
+        ci=None if kept is None else kept.ci,
+        n=0 if point is None else point.images,
+        higher_is_better=True,
+        reason=reason if point is None else point.reason,
+    )

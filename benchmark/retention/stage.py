@@ -1,5 +1,9 @@
-"""The retention probe of a run: `retention.jsonl` as the answers come, then `retention.json`."""
+"""The retention probe of a run: `retention.jsonl` as the answers come, then `retention.json`.
 
+An interview that failed for lack of memory is asked again by the next session, and its answers take its place.
+"""
+
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +13,21 @@ from PIL import Image
 from pydantic import ValidationError
 
 from eidolon.benchmark.log import timed
-from eidolon.benchmark.progress import meter
+from eidolon.benchmark.progress import Meter, meter
 from eidolon.benchmark.retention.design import ABSENT, Context, Design, Namer, make_design
 from eidolon.benchmark.retention.detail import SCHEMA, Missing, RetentionDetail
 from eidolon.benchmark.retention.filler import filler
 from eidolon.benchmark.retention.lengths import LENGTHS
-from eidolon.benchmark.run_folder import HELD, RETENTION, BatchFile, RunFolder, SampleRow, write_atomically
-from eidolon.models.base import Interview, Odds, Request, ScoringModel
+from eidolon.benchmark.run_folder import (
+    HELD,
+    RETENTION,
+    SCORES,
+    BatchFile,
+    RunFolder,
+    SampleRow,
+    write_atomically,
+)
+from eidolon.models.base import Failure, Interview, Odds, Request, ScoringModel
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import Answer, Condition, Held
@@ -23,6 +35,8 @@ from eidolon.scorers.types import Response
 
 INTERVIEWS = 16
 """Contexts that are read together unless the user says otherwise."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,10 @@ class Interviewer(Protocol):
         """Return a sample's picture; raises whatever an unreadable one makes of it."""
         ...
 
+    def usage(self) -> dict[str, int | float] | None:
+        """Return what the loaded model counts, None where it counts nothing."""
+        ...
+
     def release(self) -> None:
         """Let go of the model."""
         ...
@@ -75,12 +93,16 @@ def probe_retention(
     signature: str,
     interviewer: Interviewer,
     namer: Callable[[], Namer],
+    count: Callable[[], None] = lambda: None,
 ) -> RetentionDetail:
-    """Bring both files to their end, from wherever they are, and return the content of the second."""
+    """Bring both files to their end, from wherever they are, and return the content of the second.
+
+    `count` is called after every batch that was asked.
+    """
     done = _read_done(folder)
     if done is not None and done.signature == signature:
         return done
-    folder.forget(RETENTION)
+    folder.forget(RETENTION, SCORES)
     model = interviewer.interviewee()
     pictures = _readable(rows, interviewer)
     with timed("retention designed"):
@@ -92,7 +114,7 @@ def probe_retention(
             lengths=settings.lengths,
             seed=settings.seed,
         )
-    held = ask(settings, folder, name, design, model, pictures)
+    held = ask(settings, folder, name, design, model, pictures, count)
     with timed("retention measured", contexts=len(held)):
         found = measure(held, seed=settings.seed, resamples=settings.resamples)
     detail = RetentionDetail(
@@ -106,7 +128,7 @@ def probe_retention(
         images=len({context.image_id for context in design.contexts}),
         findings=found.findings,
         points=found.points,
-        missing=_missing(design.missing),
+        missing=_missing(design.missing, held),
     )
     write_atomically(folder.path / RETENTION, detail.to_json())
     return detail
@@ -119,19 +141,35 @@ def ask(
     design: Design,
     model: ScoringModel,
     pictures: Mapping[str, Callable[[], Image.Image]],
+    count: Callable[[], None] = lambda: None,
 ) -> Sequence[Held]:
-    """Ask what `retention.jsonl` lacks, batch by batch; return all that was answered."""
+    """Ask what `retention.jsonl` lacks, batch by batch, what failed for a reason that passes first; return it all."""
     contexts = design.contexts
     keys = [(context.sample_id, context.number) for context in contexts]
     held = BatchFile(folder.path / HELD, Held, keys, settings.batch_size)
-    with meter(f"{name}, retention", len(keys), len(held.records)) as progress:
-        for batch in held.batches:
-            now = contexts[held.span(batch)]
-            with timed("retention asked", batch=batch, contexts=len(now)):
+    failed = [context for context, one in zip(contexts, held.records, strict=False) if one.transient]
+    again = [failed[i : i + settings.batch_size] for i in range(0, len(failed), settings.batch_size)]
+    batches = [*again, *(contexts[held.span(batch)] for batch in held.batches)]
+    with meter(f"{name}, retention", len(keys), len(held.records) - len(failed)) as progress:
+        for number, now in enumerate(batches):
+            with timed("retention asked", batch=number, contexts=len(now)):
                 odds = model.interview([_interview(context, settings.prompt, pictures) for context in now])
-                held.append([_held(context, found) for context, found in zip(now, odds, strict=True)])
-            progress.advance(len(now), sum(context.n for context in now), 0)
+                answered = [_held(context, found) for context, found in zip(now, odds, strict=True)]
+            if number >= len(again):
+                held.append(answered)
+            elif healed := {(one.sample_id, one.generation): one for one in answered if not one.transient}:
+                held.replace(healed)
+            count()
+            _show(progress, now, answered)
     return held.records
+
+
+def _show(progress: Meter, contexts: Sequence[Context], answered: Sequence[Held]) -> None:
+    failed = [one for one in answered if one.error is not None]
+    progress.advance(len(answered), sum(context.n for context in contexts), len(failed))
+    for one in failed:
+        what = {"sample": one.sample_id, "condition": one.condition, "n": one.n, "reason": one.error}
+        _log.warning("interview failed", extra={"fields": what})
 
 
 def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]) -> Interview:
@@ -146,7 +184,9 @@ def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[]
     )
 
 
-def _held(context: Context, found: Sequence[Odds]) -> Held:
+def _held(context: Context, found: Sequence[Odds] | Failure) -> Held:
+    failure = found if isinstance(found, Failure) else None
+    odds = () if isinstance(found, Failure) else found
     return Held(
         sample_id=context.sample_id,
         generation=context.number,
@@ -160,11 +200,13 @@ def _held(context: Context, found: Sequence[Odds]) -> Held:
                 about=query.about,
                 truth=query.truth,
                 named=query.named,
-                log_yes=odds.yes,
-                log_no=odds.no,
+                log_yes=likely.yes,
+                log_no=likely.no,
             )
-            for query, odds in zip(context.queries, found, strict=True)
+            for query, likely in zip(context.queries, odds, strict=failure is None)
         ),
+        error=failure and failure.reason,
+        transient=failure is not None and failure.transient,
     )
 
 
@@ -194,22 +236,34 @@ def _trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | N
     return len(model.encode_reply(" ".join(words)))
 
 
-def _missing(counted: Mapping[tuple[Condition, int], Counter[str]]) -> tuple[Missing, ...]:
+def _missing(
+    counted: Mapping[tuple[Condition, int], Counter[str]], held: Sequence[Held]
+) -> tuple[Missing, ...]:
+    """Return what could not be asked, and what was asked and not answered."""
+    found = {cell: Counter(reasons) for cell, reasons in counted.items()}
+    first = {one.image_id: one.error for one in held if one.condition is None and one.error}
+    for one in held:
+        if one.condition is not None and (lost := one.error or first.get(one.image_id)):
+            found.setdefault((one.condition, one.n), Counter())[f"no answer: {lost}"] += 1
     return tuple(
         Missing(condition=condition, n=n, images=images, reason=reason)
-        for (condition, n), reasons in sorted(counted.items())
+        for (condition, n), reasons in sorted(found.items())
         for reason, images in sorted(reasons.items())
     )
 
 
 def _read_done(folder: RunFolder) -> RetentionDetail | None:
-    """Return what an earlier session brought to its end, None where both files are not there."""
-    path = folder.path / RETENTION
-    if not (path.exists() and (folder.path / HELD).exists()):
+    """Return what an earlier session brought to its end, None where there is something to ask."""
+    path, held = folder.path / RETENTION, folder.path / HELD
+    if not (path.exists() and held.exists()):
         return None
+    at = held
     try:
+        if any(Held.model_validate_json(line).transient for line in held.read_bytes().splitlines()):
+            return None
+        at = path
         return RetentionDetail.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(
-            f"{path}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
+            f"{at}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
         ) from error

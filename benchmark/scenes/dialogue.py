@@ -44,7 +44,10 @@ class Mixture(BaseModel):
     other: float = Field(0.7, ge=0)
     """A description of another picture, then questions about this one."""
     names: float = Field(0.0, ge=0)
-    """A row of names to pick from what is in the picture: a dozen lookings for the words of one."""
+    """Questions right after the image, and a row of names at the end."""
+    rows: float = Field(0.0, ge=0, le=1)
+    """Share of the other dialogues that end with a row of names, to pick from it what is in the picture: a dozen
+    lookings for the words of two. It comes last, since its answer would answer the questions after it."""
     min_words: int = Field(MIN_WORDS, ge=10)
     max_words: int = Field(MAX_WORDS, ge=20)
     """Bounds of a long description."""
@@ -102,7 +105,7 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
             other = make_scene(scene.seed, scene.index + 1, scene.dials)
             turns, prefix = [], prefix + f"Another picture: {describe(other, rng, words)} Now this one. "
         case "names":
-            turns = [_pick_names(scene, rng)]
+            turns = []
     questions = [ask(scene, rng) for _ in range(n)]
     if told:
         questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*told, rng))
@@ -117,6 +120,8 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
     ]
     if prefix and not turns:
         closed[0] = replace(closed[0], ask=prefix + closed[0].ask)
+    if kind == "names" or (mixture.rows and rng.random() < mixture.rows):
+        closed.append(_pick_names(scene, rng))
     return turns + closed
 
 

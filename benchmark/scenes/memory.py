@@ -28,20 +28,23 @@ class MemoryRecipe(DialogueRecipe):
 
 
 _SEEING = Mixture(
-    description=0.3, caption=2.0, questions=2.0, filler=0.2, other=0.1, names=5.0, min_words=30, max_words=50
-)
+    description=0.3, caption=1.5, questions=2.0, filler=0.2, other=0.1, names=5.0, rows=0.5,
+    min_words=30, max_words=50, questions_each=2,
+)  # fmt: skip
 _SHORT = Mixture(
-    description=2.0, caption=2.0, questions=3.0, filler=1.0, other=0.7, min_words=30, max_words=60, facts=0.5
-)
+    description=1.5, caption=1.5, questions=1.5, filler=1.0, other=0.5, names=1.5, rows=0.6,
+    min_words=30, max_words=60, facts=0.5, questions_each=2,
+)  # fmt: skip
 _LONG = Mixture(
-    description=4.0, caption=1.0, questions=1.5, filler=1.5, other=1.0, min_words=40, max_words=100, facts=0.5
-)
+    description=3.0, caption=0.7, questions=1.0, filler=1.5, other=0.8, names=0.7, rows=0.6,
+    min_words=40, max_words=100, facts=0.5, questions_each=2,
+)  # fmt: skip
 _CROWDED = Dials(max_objects=10, image_size=96)
 """Up to 10 categories, some of them two or three times and most with a colour: more than a small state keeps."""
 
 
 def memory_recipe(
-    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (400, 400, 700)
+    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (500, 400, 500)
 ) -> MemoryRecipe:
     """Return the recipe of one model. The data are the same for all; the seed is that of the weights."""
     seeing, short, long = steps

@@ -127,8 +127,12 @@ Cell = tuple[Condition, Series, int]
 
 
 def pair(held: Iterable[Held]) -> dict[Cell, list[Pair]]:
-    """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n."""
+    """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n.
+
+    Of an image where asking at n = 0 failed nothing counts.
+    """
     held = list(held)
+    lost = {context.image_id for context in held if context.condition is None and context.error}
     first = {
         (context.image_id, answer.kind, answer.about): answer
         for context in held
@@ -137,7 +141,7 @@ def pair(held: Iterable[Held]) -> dict[Cell, list[Pair]]:
     }
     found: dict[Cell, list[Pair]] = defaultdict(list)
     for context in held:
-        if context.condition is None:
+        if context.condition is None or context.image_id in lost:
             continue
         for answer in context.answers:
             key = (context.image_id, answer.kind, answer.about)

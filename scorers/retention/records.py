@@ -1,8 +1,8 @@
 """What the retention probe writes down: a context that a model was put into, and how it answered there."""
 
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.types import ImageId, Record
 
@@ -56,3 +56,12 @@ class Held(Record):
     donor: str | None = None
     """In the condition `other`: the sample whose description it is."""
     answers: tuple[Answer, ...]
+    error: str | None = None
+    """Why there are no answers; absent from the file where there are."""
+    transient: bool = False
+    """Of an error: it passes, so that a resumed run asks again. Absent from the file where it is false."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name not in ("error", "transient") or value}

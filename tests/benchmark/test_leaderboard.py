@@ -54,6 +54,52 @@ def test_it_says_which_rows_are_alike(cli: Cli, runs: Path) -> None:
     assert "rows differ in decoding: unknown: good; greedy: bad" in result.out
 
 
+def as_forgotten(run: Path, kept: float | None) -> None:
+    """Make a run one of the task `forget`, which measured this."""
+    record = json.loads((run / "run.json").read_text())
+    record["config"] |= {"verb": "run", "task": "forget"}
+    (run / "run.json").write_text(json.dumps(record))
+
+    def value(number: float | None, ci: tuple[float, float] | None = None) -> dict[str, object]:
+        return {"value": number, "ci": ci, "n": 2, "higher_is_better": True}
+
+    scores = json.loads((run / "scores.json").read_text())
+    scores["metrics"]["forgetting"] |= {
+        "retention_filler_128": value(kept, None if kept is None else (kept - 0.25, kept + 0.25)),
+        "retention_own_longest": value(0.75, (0.5, 1.0)),
+        "retention_own_longest_tokens": value(64),
+        "pdm_decay_per_100_tokens": value(-0.125, (-0.5, 0.25)),
+        "adjusted_odds_ratio_per_100_words": value(15.08, (1.9, 120.4)),
+    }
+    (run / "scores.json").write_text(json.dumps(scores))
+
+
+def test_runs_that_forget_have_a_table_of_their_own(cli: Cli, runs: Path) -> None:
+    """Theirs is sorted by what was kept, below chance before undefined; F0.5 decides nothing."""
+    for name, kept in (("bad", 0.5), ("good", None), ("silent", -1.5)):
+        as_forgotten(runs / name, kept)
+    result = cli("leaderboard", runs, "--json")
+    assert result.code == 0, result.err
+    board = json.loads(result.out)
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(board, json_schemas.read("leaderboard"))
+    assert [(row["task"], row["name"]) for row in board["rows"]] == [
+        ("describe", "other"), ("forget", "bad"), ("forget", "silent"), ("forget", "good"),
+    ]  # fmt: skip
+    assert board["headlines"]["forget"] == "forgetting.retention_filler_128"
+    # Another judge than the run of another task is no reason to say that they differ.
+    assert [row["differs"] for row in board["rows"]] == [[], [], [], []]
+    described, _, forgotten = cli("leaderboard", runs).out.partition("Leaderboard of forget, 95 % intervals")
+    assert described.startswith("Leaderboard of describe, 95 % intervals")
+    assert "CHAIR_i" in described
+    assert "CHAIR_i" not in forgotten
+    assert "not comparable" not in forgotten
+    for cell in ("0.50", ".25-.75", "-1.50", "0.75 at 64", "-0.12", "-.50 to .25", "15.1", "1.9-120", "F0.5"):
+        assert cell in forgotten
+    alone = cli("leaderboard", runs / "bad").out
+    assert alone.startswith("Leaderboard of forget")
+
+
 def test_links_to_runs_are_followed(cli: Cli, runs: Path, tmp_path: Path) -> None:
     links = tmp_path / "links"
     links.mkdir()

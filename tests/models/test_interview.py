@@ -1,6 +1,8 @@
 """Questions after a given text, against a naive twin: each alone, all of it read anew, without cache or padding."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import pytest
 import torch
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Interview, Odds, Request, ScoringModel
-from eidolon.models.interview import Edit, answer_ids, edit, encode
+from eidolon.models.base import Failure, Interview, Odds, Request, ScoringModel
+from eidolon.models.interview import Edit, answer_ids, edit, encode, hold
 from eidolon.models.reader import Reader
+from eidolon.models.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel
 from eidolon.scorers.errors import UserError
@@ -81,6 +84,59 @@ def test_the_text_may_stand_before_the_picture(model: TransformersModel) -> None
         for question, one in zip(interview.questions, odds, strict=True):
             yes, no = naive(model, interview.request, (), question, first=text)
             assert (one.yes, one.no) == pytest.approx((yes, no), abs=2e-4)
+
+
+def test_interviews_that_do_not_fit_are_held_in_parts(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = model.encode_reply(TEXT)
+    interviews = [Interview(request(i), tokens[: 3 * i], QUESTIONS[: 1 + i % 3]) for i in range(6)]
+    together = model.interview(interviews)
+    sizes = []
+
+    def tight(asked: TransformersModel, some: Sequence[Interview]) -> list[list[Odds]]:
+        sizes.append(len(some))
+        if len(some) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return hold(asked, some)
+
+    monkeypatch.setattr("eidolon.models.interview.hold", tight)
+    monkeypatch.setattr(model, "counts", Counter())
+    found = model.interview(interviews)
+    assert sizes == [6, 3, 2, 1, 3, 2, 1]
+    assert model.usage() == {OOM_SPLITS: 3}
+    for alone, batched in zip(found, together, strict=True):
+        assert not isinstance(alone, Failure)
+        assert not isinstance(batched, Failure)
+        assert [one.margin for one in alone] == pytest.approx([one.margin for one in batched], abs=1e-4)
+
+
+def test_an_interview_that_fails_costs_no_other(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def picky(asked: TransformersModel, some: Sequence[Interview]) -> list[list[Odds]]:
+        if any(len(one.given) > 20 for one in some):
+            raise MemoryError
+        if any(one.request.sample_id == "1" for one in some):
+            raise ValueError("no such picture")
+        return hold(asked, some)
+
+    monkeypatch.setattr("eidolon.models.interview.hold", picky)
+    monkeypatch.setattr(model, "counts", Counter())
+    long = model.encode_reply(TEXT * 2)
+    interviews = [
+        Interview(request(i), long[:length], QUESTIONS[:1]) for i, length in ((0, 5), (1, 5), (2, 40))
+    ]
+    first, second, third = model.interview(interviews)
+    assert not isinstance(first, Failure)
+    assert len(first) == 1
+    assert second == Failure("ValueError: no such picture")
+    assert third == Failure(NO_ROOM, transient=True)
+    assert model.usage()[OOM_ALONE] == 1
+    monkeypatch.setattr("eidolon.models.interview.hold", lambda *_: (_ for _ in ()).throw(UserError("no")))
+    with pytest.raises(UserError, match="no"):
+        model.interview(interviews)
 
 
 def test_the_picture_decides(model: TransformersModel) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Decoding, Request
+from eidolon.models.base import Decoding, Failure, Request
 from eidolon.models.contrast import Contrastive
 from eidolon.models.image_ablation import Form, deal_pictures
 from eidolon.models.m3id import contrast_scores
@@ -26,6 +26,7 @@ from eidolon.models.pdm import (
     plan_batches,
     read_dependency,
 )
+from eidolon.models.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
 from eidolon.models.shipped import shipped_models
 from eidolon.models.teacher_forcing import Chunk
 from eidolon.models.token_log import token_log
@@ -115,6 +116,35 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
                     assert [token for token, _ in tops][: len(sure)] == sure
                 for token, probability in tops:
                     assert probability == pytest.approx(math.exp(float(likely[token])), abs=1e-4)
+
+
+def test_what_does_not_fit_is_read_in_parts(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five texts, read by threes and twos, at most two fit at once, and one never does."""
+    requests, written = scenes(5), texts(20, 19, 20, 18, 20)
+    whole = read_dependency(model, requests, written)
+    prepare, sizes = model.prepare, []
+
+    def tight(asked: Sequence[Request], **options: Any) -> Any:
+        sizes.append(len(asked))
+        if len(asked) > 2 or any(one.sample_id == "3" for one in asked):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return prepare(asked, **options)
+
+    monkeypatch.setattr(model, "prepare", tight)
+    monkeypatch.setattr(model, "counts", Counter())
+    with pytest.raises(torch.OutOfMemoryError):
+        read_dependency(model, requests, written, batch=3)
+    failures: dict[int, Failure] = {}
+    found = read_dependency(model, requests, written, batch=3, failures=failures)
+    assert failures == {3: Failure(NO_ROOM, transient=True)}
+    assert found[3] == EMPTY
+    assert model.usage() == {OOM_SPLITS: 2, OOM_ALONE: 1}
+    for row in (0, 1, 2, 4):
+        assert found[row].tokens == whole[row].tokens
+        assert found[row].hellinger == pytest.approx(whole[row].hellinger, abs=1e-5)
+        assert found[row].difference == pytest.approx(whole[row].difference, rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["model", "hybrid"])

@@ -14,8 +14,8 @@ from eidolon.benchmark.datasets import SampleSource, load_dataset
 from eidolon.benchmark.doctor import build, company, picture, settings
 from eidolon.benchmark.doctor.records import Check
 from eidolon.benchmark.doctor.subject import Subject, make_requests
+from eidolon.benchmark.generation import describe_model
 from eidolon.benchmark.parity import as_reference
-from eidolon.benchmark.pipeline import describe_model
 from eidolon.models.base import Model, Request
 from eidolon.models.shipped import shipped_models
 from eidolon.models.transformers_backend import TransformersModel

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eidolon.benchmark.retention.design import FACTS, Context, make_design
+from eidolon.benchmark.retention.design import FACTS, Context, make_design, most_of
 from eidolon.benchmark.retention.filler import filler
 from eidolon.benchmark.run_folder import SampleRow
 from eidolon.models.base import Interview, Odds
@@ -107,6 +107,29 @@ def test_every_question_is_also_put_at_0(images: list[tuple[list[str], str | Non
     keys = [(c.sample_id, c.number) for c in contexts]
     assert len(set(keys)) == len(keys)
     assert [c.n for c in contexts] == sorted(c.n for c in contexts)
+
+
+@settings(deadline=None)
+@given(datasets)
+def test_no_design_is_more_than_was_announced(images: list[tuple[list[str], str | None]]) -> None:
+    contexts = design_of(images, Words())
+    most = most_of(len(images), LENGTHS)
+    assert len(contexts) <= most.contexts
+    assert sum(len(c.queries) for c in contexts) <= most.questions
+    assert sum(c.n for c in contexts) <= most.tokens
+
+
+def test_a_design_can_be_all_that_was_announced() -> None:
+    """Long descriptions that name some of what is there and of what is not, and leave enough."""
+    images = [
+        (["bus", "car", "cat", "cup"], "bus fork " + "quiet " * 20),
+        (["dog", "fork", "person", "tv"], "car dog " + "the " * 20),
+    ]
+    contexts = design_of(images, Words())
+    most = most_of(2, LENGTHS)
+    assert (len(contexts), sum(c.n for c in contexts)) == (most.contexts, most.tokens)
+    asked = sum(len(c.queries) for c in contexts if c.condition is not None)
+    assert asked == 2 * len(LENGTHS) * (4 + 4 + 6 + 2)
 
 
 def test_a_text_beyond_the_positions_of_the_model_is_counted() -> None:

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from PIL import Image
 
+from eidolon.benchmark import pdm_stage
 from eidolon.benchmark.json_schemas import schemas as own_schemas
 from eidolon.scorers.json_schemas import schemas
 from tests.benchmark.conftest import Cli, read_lines, write_lines
@@ -38,17 +39,42 @@ def test_a_run_measures_and_says_so(cli: Cli, tmp_path: Path) -> None:
     with Image.open(run / "retention.png") as plot:
         assert plot.width > 800
     assert (run / "report.html").read_text().count('class="plot"') >= 2
-    assert json.loads((run / "pdm.json").read_text())["without"] == "dropped"
+    table = json.loads((run / "pdm.json").read_text())
+    assert table["without"] == "dropped"
     assert (run / "pdm.png").stat().st_size > 10_000
+    assert "Leaderboard of forget" in result.out
+    assert "PDM decay" in result.out
+    for line in read_lines(run / "pdm.jsonl"):
+        jsonschema.validate(line, schemas()["dependence"])
     forgetting = json.loads((run / "scores.json").read_text())["metrics"]["forgetting"]
     assert "rate_early" in forgetting
     assert forgetting["retention_filler_128"]["value"] is None
     assert forgetting["retention_filler_128"]["reason"] == "not asked at this length"
+    # 300 tokens are more than any training text had.
+    assert forgetting["retention_filler_longest"] == {
+        "value": filler[24]["retention"]["value"],
+        "ci": filler[24]["retention"]["ci"],
+        "n": 12,
+        "higher_is_better": True,
+    }
+    assert forgetting["retention_filler_longest_tokens"]["value"] == 24
+    assert forgetting["pdm_decay_per_100_tokens"] == {
+        "value": table["fade"]["decay_per_100"],
+        "ci": table["fade"]["decay_per_100_ci"],
+        "n": 12,
+        "higher_is_better": False,
+    }
+    assert 0.1 < forgetting["pdm_decay_per_100_tokens"]["value"] < 0.9
+    assert 30 < forgetting["pdm_half_life_tokens"]["value"] < 500
+    jsonschema.validate(json.loads((run / "scores.json").read_text()), schemas()["scores"])
     checked = cli("check", run)
     assert checked.code == 0, checked.out
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdm_stage, "TOGETHER", 5)
     assert cli(*FORGET, "--out", tmp_path / "whole").code == 0
     assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
     whole, cut = tmp_path / "whole/scenes-small", tmp_path / "cut/scenes-small"
@@ -56,6 +82,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(cli: Cli, tmp_path: P
         "retention.jsonl",
         "retention.json",
         "retention.png",
+        "pdm.jsonl",
         "pdm.json",
         "scores.json",
         "responses.jsonl",
@@ -64,7 +91,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(cli: Cli, tmp_path: P
     # As after a kill in the midst of the fourth batch of questions.
     lines = wanted["retention.jsonl"].splitlines(keepends=True)
     (cut / "retention.jsonl").write_bytes(b"".join(lines[:17]) + lines[17][:40])
-    for name in ("retention.json", "retention.png", "pdm.json", "scores.json"):
+    for name in ("retention.json", "retention.png", "pdm.jsonl", "pdm.json", "scores.json"):
+        (cut / name).unlink()
+    assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
+    assert {name: (cut / name).read_bytes() for name in names} == wanted
+    # In the midst of the second batch of readings: a whole line, and a part of the next.
+    lines = wanted["pdm.jsonl"].splitlines(keepends=True)
+    (cut / "pdm.jsonl").write_bytes(b"".join(lines[:6]) + lines[6][:40])
+    for name in ("pdm.json", "scores.json"):
         (cut / name).unlink()
     assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
     assert {name: (cut / name).read_bytes() for name in names} == wanted

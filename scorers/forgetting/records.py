@@ -1,0 +1,90 @@
+"""What a run writes down of visual prompt dependency: a response, and how far each of its tokens takes the picture."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from eidolon.scorers.forgetting.token_kinds import KINDS
+from eidolon.scorers.types import ImageId, Record, Verdict
+
+if TYPE_CHECKING:  # arrays are for those who measure; a record is read without them
+    from eidolon.scorers.forgetting.dependency import TokenSeries
+
+DIGITS = 6
+"""Significant ones of every number; single precision has hardly more, and the file half the size."""
+LETTERS = {kind: kind[0] for kind in KINDS}
+
+
+class Dependence(Record):
+    """A line of `pdm.jsonl`: one response, token by token. Everything in `pdm.json` is computed from these lines."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    sample_id: str
+    generation: int
+    image_id: ImageId
+    hellinger: tuple[float, ...] = ()
+    """PDM-H of each token, 0 to 1."""
+    difference: tuple[float, ...] = ()
+    """Of each token, root mean square over the vocabulary of l_c - l_u less its mean, in nats."""
+    kinds: str = ""
+    """A letter for each token: o (begins the name of an object), c (begins other content), f (function), r (rest)."""
+    verdicts: dict[int, Verdict] = Field(default_factory=dict)
+    """Of the tokens that begin a mention, counted from 0."""
+    left_out: str | None = None
+    """Why nothing was measured; absent from the file where something was."""
+    transient: bool = False
+    """The reason passes, so that a resumed run reads the response again. Absent from the file where it is false."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {
+            name: value for name, value in fields.items() if name not in ("left_out", "transient") or value
+        }
+
+    @classmethod
+    def of(cls, sample_id: str, generation: int, series: "TokenSeries") -> "Dependence":
+        """Return the line of what was measured."""
+        return cls(
+            sample_id=sample_id,
+            generation=generation,
+            image_id=series.image_id,
+            hellinger=_rounded(series.hellinger),
+            difference=_rounded(series.difference),
+            kinds="".join(LETTERS[kind] for kind in series.kinds),
+            verdicts={at: verdict for at, verdict in enumerate(series.verdicts) if verdict is not None},
+        )
+
+    def series(self) -> "TokenSeries":
+        """Return what was measured, to the digits that the line has.
+
+        Raises:
+            ValueError: the line has not one number and one known kind for each token.
+        """
+        import numpy as np
+
+        from eidolon.scorers.forgetting.dependency import TokenSeries
+
+        tokens = len(self.hellinger)
+        kinds = {letter: kind for kind, letter in LETTERS.items()}
+        if not len(self.difference) == len(self.kinds) == tokens or any(
+            not 0 <= at < tokens for at in self.verdicts
+        ):
+            raise ValueError(
+                f"sample {self.sample_id!r}: does not have everything of each of {tokens} tokens"
+            )
+        if unknown := set(self.kinds) - {*kinds}:
+            raise ValueError(f"sample {self.sample_id!r}: unknown kind of token {min(unknown)!r}")
+        return TokenSeries(
+            image_id=self.image_id,
+            hellinger=np.array(self.hellinger, dtype=float),
+            difference=np.array(self.difference, dtype=float),
+            kinds=tuple(kinds[letter] for letter in self.kinds),
+            verdicts=tuple(self.verdicts.get(at) for at in range(tokens)),
+        )
+
+
+def _rounded(numbers: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(f"{number:.{DIGITS}g}") for number in numbers)

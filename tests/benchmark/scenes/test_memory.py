@@ -1,0 +1,85 @@
+"""The recipe of the memory study, and the command that trains a model by it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.retention.lengths import trained_words
+from eidolon.benchmark.scenes.dialogue import Mixture, make_dialogue
+from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.scene import Dials, make_scene
+from eidolon.benchmark.scenes.training import training_samples
+from eidolon.models.memory.layout import Memory
+
+
+def test_variants_differ_in_their_layout_alone() -> None:
+    recipes = [memory_recipe(Memory(layout=layout), 3) for layout in VARIANTS.values()]
+    shared = [
+        recipe.model_dump(exclude={"name": True, "architecture": {"memory": {"layout"}}})
+        for recipe in recipes
+    ]
+    assert all(one == shared[0] for one in shared)
+    first, last = (training_samples(recipe, 6) for recipe in (recipes[0], recipes[-1]))
+    assert first(1, 7).turns == last(1, 7).turns
+
+
+def test_seed_is_that_of_the_weights_alone() -> None:
+    one, other = (memory_recipe(Memory(layout="*"), seed) for seed in (1, 2))
+    assert training_samples(one, 6)(0, 5).turns == training_samples(other, 6)(0, 5).turns
+    assert (one.training.seed, other.training.seed) == (1, 2)
+
+
+def test_rows_of_names_ask_for_what_is_there_and_as_many_that_are_not() -> None:
+    mixture = Mixture(description=0, caption=0, questions=0, filler=0, other=0, names=1)
+    for index in range(30):
+        scene = make_scene(3, index, Dials())
+        turn = make_dialogue(scene, np.random.default_rng(index), mixture)[-1]
+        listed = turn.ask.removeprefix("Which of these are here: ").removesuffix("?").split(", ")
+        assert [name for name, _ in turn.about] == listed
+        assert {name for name, there in turn.about if there} == set(scene.objects)
+        assert len(listed) == 2 * len(scene.objects) == len(set(listed))
+        assert turn.answer.removesuffix(".").split(", ") == [name for name in listed if name in scene.objects]
+
+
+def test_presence_is_asked_where_a_name_ends() -> None:
+    sample = training_samples(memory_recipe(Memory(layout="*"), 1), 6)
+    seen = 0
+    for index in range(40):
+        for turn in sample(0, index).turns:
+            ends = [end for end, _ in turn.looked_for]
+            assert ends == sorted(ends)
+            seen += len(ends)
+            for end in ends:
+                assert turn.ask[end - 1].isalpha()
+                assert not turn.ask[end : end + 1].isalpha()
+    assert seen > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["memory"], "--layout: name a variant (attention, swa, m2, gdn, gka, bmf, bm, hybrid) or a layout"),
+        (["memory", "--layout", "GDN-GND"], "symbol 1 of 'GDN-GND' is 'GND', which is no memory"),
+        (["memory", "--layout", "bm", "--selection", "best"], "--selection 'best': "),
+        (["memory", "--layout", "bm", "--eye", "nowhere"], "--eye nowhere: is no checkpoint"),
+        (["scenes-small", "--layout", "bm"], "--layout bm: is for the recipe memory only; leave it out"),
+        (["scenes-small", "--seed", "4"], "--seed 4: is for the recipe memory only; leave it out"),
+    ],
+)
+def test_mistakes_are_named(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["train", *arguments, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_longest_text_of_a_training_is_known(tmp_path: Path) -> None:
+    recipe = memory_recipe(Memory(layout="BM-*"), 1)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    assert trained_words(tmp_path) == 100
+    assert MemoryRecipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
