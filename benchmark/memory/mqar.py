@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import get_args
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ValidationError
@@ -163,7 +164,7 @@ def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[Trained, Right]]:
                     for pairs in result.recipe.pairs
                     if f"{filler}-{pairs}" in packed
                 }
-        except (ValidationError, OSError, ValueError) as error:
+        except (ValidationError, OSError, ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{path.parent}: cannot be read; remove it ({type(error).__name__})") from error
         if result.recipe != recipe:
             differing = [

@@ -38,7 +38,14 @@ def attention(seed: int = 0) -> Cell:
 
 def test_attention_learns_to_recall(tmp_path: Path) -> None:
     recipe = TINY.model_copy(
-        update={"fillers": ("none",), "width": 32, "batch_size": 32, "steps": 300, "learning_rate": 1e-2}
+        update={
+            "pairs": (2,),
+            "fillers": ("none",),
+            "width": 32,
+            "batch_size": 32,
+            "steps": 250,
+            "learning_rate": 1e-2,
+        }
     )
     model = make_model(recipe, recipe.memory(attention()), 0)
     test = make_test(recipe.task, 2, "none", 100)
@@ -80,6 +87,18 @@ def test_the_answers_are_the_likeliest_tokens_after_the_queries() -> None:
             # Nothing but what stands up to the query, read on its own.
             logits, _ = model.answer(tokens[None, : query + 1], torch.tensor([[query]]))
             assert found[i, j] == (int(logits.argmax()) == int(tokens[query + 1]))
+
+
+@pytest.mark.parametrize("layout", ["*", "M2", "GDN", "GKA", "BMF"])
+def test_memories_start_by_looking_for_likeness(layout: str) -> None:
+    model = make_model(TINY, TINY.memory(Cell.model_validate({"layout": layout})), 0)
+    block = model.language.model.layers[0].memory
+    if block.attends:
+        assert torch.equal(block.query.weight, block.key_value.weight[:16])
+    if block.fading is not None:
+        convolved = block.fading.convolution
+        x = torch.randn(1, 6, convolved.weight.shape[0])
+        assert torch.equal(convolved(x, None, None)[0], torch.nn.functional.silu(x))
 
 
 def test_losses_are_of_the_answers_and_of_the_predictors() -> None:
@@ -191,11 +210,12 @@ def test_the_command_writes_what_it_measured_and_does_nothing_twice(
     assert invoke([*COMMAND, "--steps", "5", "--sequences", "4", "--out", str(out)]) == 2
 
 
-def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_cell(TINY, BM, tmp_path / "runs" / BM.slug)
-    (tmp_path / "runs" / BM.slug / "right.npz").write_bytes(b"")
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"{}"])
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    run_cell(TINY.model_copy(update={"steps": 1}), BM, tmp_path / "runs" / BM.slug)
+    (tmp_path / "runs" / BM.slug / "right.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"BM-3-0: cannot be read; remove it"):
-        run_mqar(tmp_path, ["BM"], [3], None, [0], recipe=TINY)
+        run_mqar(tmp_path, ["BM"], [3], None, [0], steps=1, recipe=TINY)
 
 
 @pytest.mark.parametrize(
