@@ -113,8 +113,8 @@ def test_losses_are_of_the_answers_and_of_the_predictors() -> None:
             for j, query in enumerate(batch["queries"][i].tolist())
         ]
     )
-    assert float(losses["language"]) == pytest.approx(expected, rel=1e-5)
-    assert float(losses["total"]) == pytest.approx(expected + float(prediction), rel=1e-5)
+    assert losses["language"].item() == pytest.approx(expected, rel=1e-5)
+    assert losses["total"].item() == pytest.approx(expected + prediction.item(), rel=1e-5)
     losses["total"].backward()
     predictor = model.language.model.layers[0].memory.predictor.weight
     assert predictor.grad is not None
