@@ -33,6 +33,8 @@ ALLOWED = ("judge", "reading", "vocabulary", "prompt", "dataset", "policy")
 """What must be the same in both runs unless `--allow` says otherwise; `judge` covers the next two."""
 JUDGED_BY = ("reading", "vocabulary")
 """The settings of a judge that are named by themselves."""
+ON_REQUEST = ("forgetting",)
+"""Families that are compared where `--metric` names them, or where there is no other."""
 JUDGE_IS_COMPARED = ("detection",)
 """Families that measure the judge, so that another judge is what a comparison is about."""
 
@@ -234,9 +236,17 @@ def _shared_families(a: Reread, b: Reread) -> list[str]:
 
 def _choose(wanted: Sequence[str], shared: Sequence[str], run: Reread) -> dict[str, list[str]]:
     """Return the quantities to compare of each family."""
-    names = {family: list(run.scores.metrics[family].quantities()) for family in shared}
+    names = {
+        family: [
+            name
+            for name in run.scores.metrics[family].quantities()
+            if name not in run.families[family].others
+        ]
+        for family in shared
+    }
     if not wanted:
-        return names
+        # More hypotheses would make every other one harder to reject.
+        return {family: names[family] for family in names if family not in ON_REQUEST} or names
     chosen: dict[str, list[str]] = {}
     for text in wanted:
         family, _, quantity = text.partition(".")
@@ -416,6 +426,11 @@ def _notes(
         )
     if a.signature["prompt"] == b.signature["prompt"] == "unknown":
         notes.append("the prompts are not known, so nothing says that they were the same")
+    notes += [
+        f"{family} is compared where it is asked for: --metric {family}"
+        for family in ON_REQUEST
+        if family in a.families and family in b.families and family not in decided
+    ]
     for run, other in ((a, b), (b, a)):
         for family in run.scores.metrics:
             if family in run.unread:

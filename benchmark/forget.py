@@ -1,14 +1,16 @@
 """The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
 
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe. Last, its own descriptions are
-read with the picture and without: visual prompt dependency.
+is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with
+the picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones,
+and it goes on: forced orders.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from eidolon.benchmark.orders.detail import with_orders
+from eidolon.benchmark.orders.stage import OrderSettings, force_orders
 from eidolon.benchmark.pdm_stage import follow_responses
 from eidolon.benchmark.pdm_stage import quantities as pdm_quantities
 from eidolon.benchmark.retention.design import Namer
@@ -16,12 +18,13 @@ from eidolon.benchmark.retention.detail import quantities as retention_quantitie
 from eidolon.benchmark.retention.stage import Interviewer, RetentionSettings, probe_retention
 from eidolon.benchmark.run_folder import RunFolder, SampleRow, write_atomically
 from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.retention.measure import Point
-from eidolon.scorers.scores import Family, Scores
+from eidolon.scorers.scores import Scores, with_quantities
 from eidolon.scorers.types import Judge, Response
 
 FAMILY = "forgetting"
-PLOT, PDM_PLOT = "retention.png", "pdm.png"
+PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Forget:
     """What is measured, and who reads which objects a text names."""
 
     retention: RetentionSettings
+    orders: OrderSettings
     namers: tuple[Judge, ...]
     """Readings of text, the careful one first; what one of them finds is named."""
 
@@ -50,6 +54,7 @@ def measure_forgetting(
     name: str,
     rows: Sequence[SampleRow],
     responses: Sequence[Response],
+    judged: Sequence[JudgedSample],
     scores: Scores,
     interviewer: Interviewer,
 ) -> tuple[Scores, list[bytes]]:
@@ -81,21 +86,24 @@ def measure_forgetting(
         resamples=retention.resamples,
         count=count,
     )
+    orders = force_orders(forget.orders, folder, name, rows, judged, scores.signature, interviewer)
     interviewer.release()
     plots = [kept]
     if table.responses:
         plots.append(draw_pdm(table, name))
         write_atomically(folder.path / PDM_PLOT, plots[-1])
-    return with_forgetting(scores, detail.points, detail.trained_tokens, table), plots
+    if orders.found.contrasts:
+        from eidolon.benchmark.orders.plot import draw_orders
+
+        plots.append(draw_orders(orders, name))
+        write_atomically(folder.path / ORDERS_PLOT, plots[-1])
+    scores = with_forgetting(scores, detail.points, detail.trained_tokens, table)
+    return with_orders(scores, orders.found), plots
 
 
 def with_forgetting(
     scores: Scores, points: Sequence[Point], trained_tokens: int | None, table: PdmTable
 ) -> Scores:
     """Return the scores with what was measured beside the responses in the family `forgetting`."""
-    family = scores.metrics.get(FAMILY)
-    kept: Mapping[str, Any] = family.quantities() if family is not None else {}
-    per_category = family.per_category if family is not None else None
     found = retention_quantities(points, trained_tokens) | pdm_quantities(table)
-    joined = Family(per_category=per_category, **{**kept, **found})
-    return scores.model_copy(update={"metrics": {**scores.metrics, FAMILY: joined}})
+    return with_quantities(scores, FAMILY, found)

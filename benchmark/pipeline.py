@@ -153,7 +153,7 @@ def execute(run: Run, producer: Producer) -> Scores:
         if run.forget:
             assert isinstance(producer, Generation)
             scores, drawn = measure_forgetting(
-                run.forget, folder, run.name, run.samples, responses.records, scores, producer
+                run.forget, folder, run.name, run.samples, responses.records, judged, scores, producer
             )
             plots += drawn
         report = render_report(

@@ -18,6 +18,7 @@ from eidolon.benchmark.datasets import Sample, SampleSource, judged_objects, loa
 from eidolon.benchmark.estimate import estimate
 from eidolon.benchmark.forget import Forget
 from eidolon.benchmark.generation import Asked, Generation
+from eidolon.benchmark.orders.stage import OrderSettings
 from eidolon.benchmark.pipeline import Run
 from eidolon.benchmark.plugins import (
     check_fit,
@@ -123,7 +124,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     cache = open_cache() if config.cache else None
     runs = []
     for spec, reference in models:
-        forget = _forget(config, task, reference)
+        forget = _forget(config, task, reference, decoding)
         batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
         run = Run(
             path=out / (spec.label or reference.slug),
@@ -149,6 +150,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
                 "batch_size": config.batch_size,
                 **task.settings,
                 **({"retention": forget.retention.config()} if forget else {}),
+                **({"orders": forget.orders.config()} if forget else {}),
                 "resamples": config.resamples,
                 "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
             },
@@ -225,7 +227,7 @@ def _namers(config: RunConfig, judge: Judge) -> tuple[Judge, ...]:
     return tuple(LexiconJudge(reading, judge.lexicon, list(judge.vocabulary)) for reading in READINGS)
 
 
-def _forget(config: RunConfig, task: _Task, reference: ModelReference) -> Forget | None:
+def _forget(config: RunConfig, task: _Task, reference: ModelReference, decoding: Decoding) -> Forget | None:
     if config.task != "forget":
         return None
     words = trained_words(Path(reference.target)) if config.trained_length is None else None
@@ -238,7 +240,14 @@ def _forget(config: RunConfig, task: _Task, reference: ModelReference) -> Forget
         seed=config.seed,
         resamples=config.resamples,
     )
-    return Forget(retention, task.namers)
+    orders = OrderSettings(
+        prompt=task.prompt.text,
+        decoding=decoding,
+        judge=task.judge,
+        batch_size=retention.batch_size,
+        resamples=config.resamples,
+    )
+    return Forget(retention, orders, task.namers)
 
 
 def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:

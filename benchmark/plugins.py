@@ -115,6 +115,11 @@ def takes_judge(factory: Callable[..., Metric]) -> bool:
     return "judge" in _parameters(factory)
 
 
+def needs_judge(factory: Callable[..., Metric]) -> bool:
+    """Tell whether a metric cannot be made without that judge."""
+    return takes_judge(factory) and _parameters(factory)["judge"].default is Parameter.empty
+
+
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, Parameter]:
     """Return the parameters by name; nothing for what cannot be looked into."""
     try:

@@ -14,10 +14,12 @@ PRESETS = {
     "concise": "Provide a concise description of the given image.",
     "caption": "Generate a short caption of the image.",
     "amber": "Describe this image.",
+    "small-first": "Describe this image in detail. Begin with the small objects and end with the large ones.",
+    "large-first": "Describe this image in detail. Begin with the large objects and end with the small ones.",
 }
 """`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), `amber` that of AMBER's
 free-form part (Wang et al. 2023); the others are those of the CHAIR tables of POPE (Li et al. 2023), `caption` the
-short one."""
+short one. The last two ask for an order: `docs/forgetting.md`."""
 
 QUESTION = "{question}"
 """Where the question goes in a prompt of the task `probe`."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.answers.run import ANSWERS, FREE_FORM, WORDS
-from eidolon.benchmark.plugins import takes_judge
+from eidolon.benchmark.plugins import needs_judge
 from eidolon.benchmark.run_folder import (
     JUDGEMENTS,
     RESPONSES,
@@ -33,7 +33,7 @@ from eidolon.scorers.amber import AmberRates
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import Detection, WordScores
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.metric import CategoryMetric, Computation, FloatArray, JudgedSample
+from eidolon.scorers.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
 from eidolon.scorers.pope import AnsweredQuestion, Pope
 from eidolon.scorers.scores import Scores
 from eidolon.scorers.signature import parse
@@ -91,6 +91,8 @@ class FamilyReading:
     categories: Categories | None = None
     answers: tuple[str, ...] = ()
     """The quantities that are shares of right answers to yes/no questions."""
+    others: tuple[str, ...] = ()
+    """The quantities that are no function of summed statistics: fitted, or measured by a probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def reread(path: Path) -> Reread:
         if reader is None and family not in registry.metrics.names():
             unread[family] = "no metric of this name is installed"
             continue
-        if reader is None and takes_judge(registry.metrics.get(family)):
+        if reader is None and needs_judge(registry.metrics.get(family)):
             unread[family] = "its metric is made for a judge, which a folder does not hold"
             continue
         reader = reader or partial(_judged, family=family)
@@ -223,7 +225,7 @@ def _judged(folder: _Folder, family: str) -> FamilyReading:
             scored[response.sample_id, response.generation] = Scored(
                 row.image_id,
                 _text(row.objects),
-                JudgedSample(response, judgement, frozenset(row.objects)),
+                JudgedSample(response, judgement, frozenset(row.objects), row.areas),
                 _evidence(row),
             )
     metric = registry.metrics.get(family)()
@@ -232,7 +234,11 @@ def _judged(folder: _Folder, family: str) -> FamilyReading:
     if vocabulary is not None and isinstance(metric, CategoryMetric):
         split = metric.by_category(vocabulary)
         categories = Categories(vocabulary, split, split.statistics)
-    return FamilyReading(scored, lambda _: metric, categories=categories)
+    others: tuple[str, ...] = ()
+    if isinstance(metric, FittedMetric):
+        summed = {quantity.name for quantity in metric.quantities}
+        others = tuple(name for name in folder.scores.metrics[family].quantities() if name not in summed)
+    return FamilyReading(scored, lambda _: metric, categories=categories, others=others)
 
 
 def _throne(folder: _Folder) -> FamilyReading:
@@ -357,6 +363,8 @@ def _check(folder: _Folder, family: str, reading: FamilyReading) -> None:
     except ValueError as error:
         raise UserError(f"{folder.path}: {error}; score the responses again") from error
     for name, stored in folder.scores.metrics[family].quantities().items():
+        if name in reading.others:
+            continue
         value = float(values[name]) if name in values else float("nan")
         same = value != value if stored.value is None else abs(value - stored.value) <= AGREEMENT
         if not same:

@@ -35,13 +35,28 @@ from eidolon.benchmark.log import to_file, without_secrets
 from eidolon.models.identity import file_sha256
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
 
-RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION, DEPENDENCE, PDM = (
+(
+    RUN,
+    SAMPLES,
+    QUESTIONS,
+    RESPONSES,
+    JUDGEMENTS,
+    SCORES,
+    REPORT,
+    HELD,
+    RETENTION,
+    DEPENDENCE,
+    PDM,
+    CONTINUED,
+    ORDERS,
+) = (
     "run.json",
     "samples.jsonl",
     "questions.jsonl",
@@ -53,8 +68,10 @@ RUN, SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, SCORES, REPORT, HELD, RETENTION,
     "retention.json",
     "pdm.jsonl",
     "pdm.json",
+    "orders.jsonl",
+    "orders.json",
 )
-AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, DEPENDENCE, PDM)
+AFTER_RESPONSES = (SCORES, JUDGEMENTS, RETENTION, HELD, DEPENDENCE, PDM, CONTINUED, ORDERS)
 """What is made from the responses, and is worth nothing once they change."""
 LOCK = ".lock"
 TORN = ".tmp"
@@ -170,7 +187,7 @@ class RunRecord(BaseModel):
     """The SHA-256 of the folder's other files, since the run ended; null until then."""
 
 
-RecordT = TypeVar("RecordT", Response, Judgement, Held, Dependence)
+RecordT = TypeVar("RecordT", Response, Judgement, Held, Dependence, Continued)
 
 
 class BatchFile(Generic[RecordT]):

@@ -170,6 +170,21 @@ class ScoringModel(Protocol):
         ...
 
 
+@runtime_checkable
+class ContinuingModel(ScoringModel, Protocol):
+    """A model that also goes on by itself from a text it is handed as its own."""
+
+    def continue_replies(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        """Answer one batch, each answer beginning with given tokens; they are part of the response.
+
+        The requests are like those of `generate`; no two share sample and generation. `max_new_tokens` bounds what
+        is added to the given tokens.
+        """
+        ...
+
+
 FileDigest: TypeAlias = Callable[[Path], str]
 """Returns the SHA-256 of a file's content; it may know that of a file which has not changed."""
 

@@ -198,6 +198,17 @@ class TransformersModel:
 
         return list(in_parts(hold, interviews, self.counts, lambda _, failure: failure))
 
+    def continue_replies(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        """Answer one batch, each answer beginning with given tokens; they are part of the response."""
+        begun = {(r.sample_id, r.generation): tokens for r, tokens in zip(requests, given, strict=True)}
+
+        def answer(part: Sequence[Request]) -> list[Response]:
+            return self._answer(part, [begun[r.sample_id, r.generation] for r in part])
+
+        return answer_in_parts(answer, requests, self._counts)
+
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
         """Return what decides the answers beside the requests; None where foreign code takes part."""
@@ -344,28 +355,38 @@ class TransformersModel:
             raise ValueError("the requests of a batch must share one decoding, but for the seed")
         return answer_in_parts(self._answer, requests, self.counts)
 
-    def _answer(self, requests: Sequence[Request]) -> list[Response]:
-        rows, prompt_tokens, logprobs = self._run(requests)
+    def _answer(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]] | None = None
+    ) -> list[Response]:
+        rows, prompt_tokens, logprobs = self._run(requests, given)
+        begun = given or [()] * len(requests)
         return [
             to_response(
                 request,
-                row,
+                [*first, *row],
                 stops=self._ids["eos_token_id"],
                 tokenizer=self._tokenizer,
-                prompt_tokens=asked,
+                prompt_tokens=asked - len(first),
                 logprobs=logs,
             )
-            for request, row, asked, logs in zip(requests, rows, prompt_tokens, logprobs, strict=True)
+            for request, first, row, asked, logs in zip(
+                requests, begun, rows, prompt_tokens, logprobs, strict=True
+            )
         ]
 
     def _run(
-        self, requests: Sequence[Request], **settings: Any
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]] | None = None, **settings: Any
     ) -> tuple[list[list[int]], list[int], list[list[float]] | list[None]]:
-        """Return for each request the new tokens, the number of tokens it was asked in, and log-probabilities."""
+        """Return for each request the new tokens, the number of tokens it was asked in, and log-probabilities.
+
+        The tokens of an answer that are `given` count among those it was asked in, and have no log-probabilities.
+        """
         decoding = requests[0].decoding
         inputs = self._inputs(requests)
+        if given is not None:
+            inputs = interview.edit(inputs, [interview.Edit(insert=tokens) for tokens in given], self.pad_id)
         processors: list[Any] = []
-        gathered = TokenLogprobs() if self.options.logprobs else None
+        gathered = TokenLogprobs() if self.options.logprobs and given is None else None
         if gathered is not None:
             processors.append(gathered)
         processors += contrasting(self, requests)

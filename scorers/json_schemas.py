@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import json_schema
@@ -17,8 +18,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `dependence`, `held`, `responses` and `judgements` describe one line."""
+    """Return the schemas by name. Those of `continued`, `dependence`, `held`, `responses` and `judgements` describe
+    one line."""
     return {
+        "continued": {"$schema": DIALECT, **Continued.model_json_schema()},
         "judgements": {"$schema": DIALECT, **Judgement.model_json_schema()},
         "dependence": {"$schema": DIALECT, **Dependence.model_json_schema()},
         "held": {"$schema": DIALECT, **Held.model_json_schema()},

@@ -5,7 +5,7 @@ that is undefined is null with a reason beside it; NaN cannot be written.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -152,6 +152,15 @@ class Scores(Record):
     def from_json(cls, text: str) -> "Scores":
         """Read back what `to_json` wrote. Raises `pydantic.ValidationError`."""
         return cls.model_validate_json(text)
+
+
+def with_quantities(scores: Scores, family: str, values: Mapping[str, Value]) -> Scores:
+    """Return the scores with further quantities in a family, which may be a new one."""
+    known = scores.metrics.get(family)
+    kept = {} if known is None else known.quantities()
+    per_category = None if known is None else known.per_category
+    joined = Family(per_category=per_category, **{**kept, **values})
+    return scores.model_copy(update={"metrics": {**scores.metrics, family: joined}})
 
 
 def score(

@@ -16,6 +16,7 @@ from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.probe.questions import QuestionRow, Split
 from eidolon.benchmark.retention.detail import RetentionDetail
 from eidolon.benchmark.run_folder import (
+    CONTINUED,
     DEPENDENCE,
     HELD,
     JUDGEMENTS,
@@ -36,6 +37,7 @@ from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.scores import Scores
@@ -56,6 +58,7 @@ LINES: Mapping[str, type[BaseModel]] = {
     WORDS: WordRow,
     HELD: Held,
     DEPENDENCE: Dependence,
+    CONTINUED: Continued,
 }
 """What stands on the lines of each file, …"""
 DOCUMENTS: Mapping[str, type[BaseModel]] = {RETENTION: RetentionDetail, PDM: PdmTable}

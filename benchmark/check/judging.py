@@ -10,12 +10,15 @@ from functools import lru_cache
 
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder
+from eidolon.benchmark.orders.design import chosen, sentence
+from eidolon.benchmark.orders.stage import read_turn
 from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.probe.answers import Probe
 from eidolon.benchmark.probe.questions import Built, QuestionRow
-from eidolon.benchmark.run_folder import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.run_folder import CONTINUED, JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES, SampleRow
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.judge_lexicon import LexiconJudge
 from eidolon.scorers.lexicon import available_lexicons
 from eidolon.scorers.matching import Evidence, OpenJudge, decide
@@ -122,7 +125,23 @@ def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
     known = {key: Evidence(frozenset(row.objects), row.references) for key, row in rows.items()}
     here = decide(judge, judge.judge(responses), [known[r.sample_id] for r in responses])
     _compare(here, there)
-    return f"{judge.signature()} says the same of all {len(here)} responses"
+    begun = _compare_turns(folder, judge) if folder.has(CONTINUED) else ""
+    return f"{judge.signature()} says the same of all {len(here)} responses{begun}"
+
+
+def _compare_turns(folder: Folder, judge: Judge) -> str:
+    """Judge the turns again that were begun for the model."""
+    rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
+    lines = folder.lines(CONTINUED, Continued)
+    for number, line in enumerate(lines, 1):
+        row = rows[line.sample_id]
+        if line.named != chosen(row)[line.order] or not line.given.endswith(sentence(line.named)):
+            raise DifferenceError(f"{CONTINUED}:{number}: does not begin with the {line.order} objects")
+        if read_turn(line, judge, row.objects) != line:
+            raise DifferenceError(
+                f"{CONTINUED}:{number}: other mentions, or another reason why there are none"
+            )
+    return f", and of {len(lines)} turns that were begun for the model"
 
 
 @lru_cache(maxsize=4)

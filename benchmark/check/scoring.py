@@ -1,6 +1,6 @@
 """Scores computed again from a folder's files, by the code that computes them in a run, and compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,19 @@ from eidolon.benchmark.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.check.walk import walk
 from eidolon.benchmark.existing import common_prompt
 from eidolon.benchmark.forget import with_forgetting
-from eidolon.benchmark.pipeline import Run, score_judgements
+from eidolon.benchmark.orders.detail import FAMILY, REPORTED, with_orders
+from eidolon.benchmark.orders.stage import first_of_each, truths
+from eidolon.benchmark.pipeline import Run, judged_samples, score_judgements
 from eidolon.benchmark.plugins import make_metrics
 from eidolon.benchmark.prompts import Prompt
 from eidolon.benchmark.reread import FamilyReading, reread
-from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.run_folder import CONTINUED, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
 from eidolon.models.base import Decoding
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.bootstrap import column_sums
 from eidolon.scorers.detection import CONFUSION
+from eidolon.scorers.forgetting.orders import Continued, Found, measure_orders, no_orders
+from eidolon.scorers.metric import JudgedSample
 from eidolon.scorers.pope import Pope
 from eidolon.scorers.scores import (
     Family,
@@ -122,7 +126,24 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
     if folder.forgets:
         again = measured_again(folder)
         scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
+        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+
+
+def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
+    """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
+    if not folder.has(CONTINUED):
+        there = folder.scores().metrics.get(FAMILY)
+        told = {} if there is None else there.quantities()
+        reasons = [told[name].reason for name in REPORTED if name in told]
+        return no_orders(next(filter(None, reasons), f"{CONTINUED} is not there"))
+    return measure_orders(
+        folder.lines(CONTINUED, Continued),
+        truths(run.samples),
+        first_of_each(judged),
+        seed=run.seed,
+        resamples=run.resamples,
+    )
 
 
 def _dataset(folder: Folder) -> str:

@@ -271,9 +271,11 @@ def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
 
         show(probed, console)
     if forgotten := [(run.name, run.path) for run, _ in plan.runs if run.forget]:
+        from eidolon.benchmark.orders import table as orders_table
         from eidolon.benchmark.retention import table as retention_table
 
         retention_table.show(forgotten, console)
+        orders_table.show(forgotten, console)
     for path in (*scores, plan.out / leaderboard.FILE):
         console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}

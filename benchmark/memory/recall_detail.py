@@ -85,7 +85,7 @@ class Contrast(Record):
     ci: tuple[float, float] | None
     """95 % bootstrap interval over test sequences, with these trained models; `by_seed` shows how others differ."""
     said: Said
-    """`holds` or `reversed`: the interval and every seed are on that side of zero."""
+    """`holds` or `reversed`: of two seeds at least, the interval and every seed are on that side of zero."""
 
 
 class MqarDetail(Record):
@@ -202,9 +202,11 @@ def _compare(
     by_seed = differences.mean(1)
     ci = None if np.isnan(found.low) else (round(float(found.low), 4), round(float(found.high), 4))
     said: Said = "undecided"
-    if ci is not None and ci[0] > 0 and (by_seed > 0).all():
+    if len(seeds) < 2 or ci is None:
+        said = "undecided"
+    elif ci[0] > 0 and (by_seed > 0).all():
         said = "holds"
-    elif ci is not None and ci[1] < 0 and (by_seed < 0).all():
+    elif ci[1] < 0 and (by_seed < 0).all():
         said = "reversed"
     return Contrast(
         claim=claim,

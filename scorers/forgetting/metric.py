@@ -8,6 +8,7 @@ import numpy as np
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
+from eidolon.scorers.forgetting.size_order import ordered_pairs
 from eidolon.scorers.forgetting.subsets import (
     FIRST,
     REPEATED,
@@ -34,7 +35,8 @@ class Forgetting:
     `rate_*` are shares of first mentions that are not in the picture. Changes are late minus early: of all first
     mentions; of those with enough true objects still unnamed (exhaustion); within the responses that reach a fixed
     length, the late part ending there (survivorship); of re-mentions (repetition). `prior_*` are what a model that
-    names categories by their prevalence would be wrong. `docs/forgetting.md` says what each rules out.
+    names categories by their prevalence would be wrong. `size_order` is Kendall's tau over all pairs of true objects
+    that a response names. `docs/forgetting.md` says what each rules out.
     """
 
     family: str = "forgetting"
@@ -61,6 +63,13 @@ class Forgetting:
         Quantity("repeated_change", False, (-1, 1), "the same of re-mentions", _FEW),
         Quantity("prior_early", None, (0, 1), "rate_early of a model that guesses by prevalence", _FEW),
         Quantity("prior_late", None, (0, 1), "rate_late of a model that guesses by prevalence", _FEW),
+        Quantity(
+            "size_order",
+            None,
+            (-1, 1),
+            "rank correlation of an object's size with the order of mention: 1 small first, -1 large first",
+            "no response names two true objects of known, different sizes",
+        ),
     )
     fitted_quantities: tuple[Quantity, ...] = (
         Quantity(
@@ -81,6 +90,8 @@ class Forgetting:
           ("early", "early_hallucinated", "late", "late_hallucinated")),
         "prior_early",
         "prior_late",
+        "smaller_first",
+        "larger_first",
     )  # fmt: skip
 
     def __init__(self, judge: Judge | None = None) -> None:
@@ -88,7 +99,7 @@ class Forgetting:
         self._judge = judge
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
-        """Return the counts named by `columns`, shape (samples, 18)."""
+        """Return the counts named by `columns`, shape (samples, 20)."""
         events = read_events(samples)
         mentions = events.mentions
         first = FIRST.mentions(events)
@@ -104,10 +115,11 @@ class Forgetting:
                 parts += [_per_response(events, rows), _per_response(events, rows & mentions.hallucinated)]
         for window in windows(FIRST):
             parts.append(_per_response(events, first & _within(events, window), prior))
+        parts += [*np.array([ordered_pairs(sample) for sample in samples], dtype=float).reshape(-1, 2).T]
         return np.stack(parts, axis=1) if samples else np.zeros((0, len(self.columns)))
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
-        """Map totals (..., 18) to the quantities, shape (...)."""
+        """Map totals (..., 20) to the quantities, shape (...)."""
         column = {name: totals[..., i] for i, name in enumerate(self.columns)}
 
         def rate(subset: Subset, part: str) -> FloatArray:
@@ -125,6 +137,10 @@ class Forgetting:
             "repeated_change": change(REPEATED),
             "prior_early": ratio(column["prior_early"], column["first_early"]),
             "prior_late": ratio(column["prior_late"], column["first_late"]),
+            "size_order": ratio(
+                column["smaller_first"] - column["larger_first"],
+                column["smaller_first"] + column["larger_first"],
+            ),
         }
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Fitted]:

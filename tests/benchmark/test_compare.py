@@ -152,6 +152,59 @@ def test_chosen_metrics_are_tested_alone(cli: Cli, pair: tuple[Path, Path]) -> N
     assert "objects has no 'f5'; did you mean" in refused(cli, *pair, "--metric", "objects.f5")
 
 
+def test_forgetting_is_compared_where_it_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+    metrics = ("--metric", "objects,forgetting")
+    runs = [judged(cli, tmp_path, name, texts, *metrics) for name, texts in (("a", TEXTS_A), ("b", TEXTS_B))]
+    found = comparison_of(cli, *runs)
+    assert [*found["metrics"]] == ["objects"]
+    assert "forgetting is compared where it is asked for: --metric forgetting" in found["notes"]
+    found = comparison_of(cli, *runs, "--metric", "forgetting")
+    assert [*found["metrics"]] == ["forgetting"]
+    assert found["metrics"]["forgetting"]["rate_early"]["a"] > 0
+    assert not any("where it is asked for" in note for note in found["notes"])
+    # What is no function of summed statistics cannot be resampled with the other run's.
+    assert "adjusted_odds_ratio_per_100_words" not in found["metrics"]["forgetting"]
+    assert "has no 'adjusted_odds" in refused(
+        cli, *runs, "--metric", "forgetting.adjusted_odds_ratio_per_100_words"
+    )
+    alone = [
+        judged(cli, tmp_path, f"{name}-alone", texts, "--metric", "forgetting")
+        for name, texts in (("a", TEXTS_A), ("b", TEXTS_B))
+    ]
+    assert [*comparison_of(cli, *alone)["metrics"]] == ["forgetting"]
+
+
+def test_orders_by_size_are_compared(cli: Cli, tmp_path: Path) -> None:
+    """Runs over pictures of known sizes: one names what is small first, the other what is large."""
+    folders = []
+    for name, order in (("small", 1), ("large", -1)):
+        rows = []
+        for row in read_lines(_scenes(cli, tmp_path)):
+            objects = sorted(row["areas"], key=row["areas"].__getitem__)[::order]
+            rows.append({"sample_id": row["sample_id"], "response": f"I see a {' and a '.join(objects)}."})
+        responses = write_lines(tmp_path / f"{name}.jsonl", rows)
+        told = cli(
+            "run", "--model", f"replay/{responses}", "--limit", 9, "--out", tmp_path / name,
+            "--prompt", f"{name}-first",
+        )  # fmt: skip
+        assert told.code == 0, told.err
+        folders.append(next(path.parent for path in (tmp_path / name).glob("*/run.json")))
+    found = comparison_of(cli, *folders, "--allow", "prompt", "--metric", "forgetting.size_order")["metrics"][
+        "forgetting"
+    ]["size_order"]
+    assert (found["a"], found["b"], found["difference"]) == (1.0, -1.0, -2.0)
+
+
+def _scenes(cli: Cli, tmp_path: Path) -> Path:
+    """Return the samples of a run over nine scenes."""
+    silent = write_lines(
+        tmp_path / "silent.jsonl", [{"sample_id": f"scenes-0-{i}", "response": ""} for i in range(9)]
+    )
+    out = tmp_path / "silent"
+    assert cli("run", "--model", f"replay/{silent}", "--limit", 9, "--out", out).code == 0
+    return next(out.glob("*/samples.jsonl"))
+
+
 def test_generations_pair_by_number_and_cluster_by_image(cli: Cli, tmp_path: Path) -> None:
     for name, generations in (("a", 3), ("b", 2)):
         rows = [

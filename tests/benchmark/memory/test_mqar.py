@@ -287,4 +287,6 @@ def test_a_claim_holds_when_the_interval_and_every_seed_say_so() -> None:
     assert row.ci is not None
     assert row.ci[0] < row.difference < row.ci[1]
     assert found["BMF over GDN", "none"].said == "reversed"
+    alone = {one: found_right for one, found_right in right.items() if one.seed == 0}
+    assert {row.said for row in contrast(TINY, alone)} == {"undecided"}, "one training is none"
     assert found["BM 4 over GDN", "none"].said == "undecided"
