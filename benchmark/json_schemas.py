@@ -12,6 +12,7 @@ from eidolon.benchmark.check.findings import Report
 from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
+from eidolon.benchmark.memory.recall_detail import MqarDetail
 from eidolon.benchmark.memory.records import MemoryStudy
 from eidolon.benchmark.orders.detail import OrdersDetail
 from eidolon.benchmark.probe.questions import QuestionRow
@@ -35,6 +36,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
         "memory": {"$schema": DIALECT, **MemoryStudy.model_json_schema(by_alias=True)},
+        "mqar": {"$schema": DIALECT, **MqarDetail.model_json_schema(by_alias=True)},
         "orders": {"$schema": DIALECT, **OrdersDetail.model_json_schema(by_alias=True)},
         "pdm": {"$schema": DIALECT, **PdmTable.model_json_schema(by_alias=True)},
         "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
