@@ -262,8 +262,8 @@ def _position_effect(pool: Pool, events: Sequence[Events]) -> PositionEffect:
         fits[str(seed)] = fit.log_odds_ratio, fit.standard_error
     if not fits:
         return PositionEffect(odds_ratio=NOTHING, by_seed=by_seed, reason="; ".join(reasons))
-    log_ratio, error = combine_fits(fits)
-    reach = float(norm.ppf((1 + LEVEL) / 2)) * error
+    log_ratio, spread = combine_fits(fits)
+    reach = float(norm.ppf((1 + LEVEL) / 2)) * spread
     low, value, high = np.exp([log_ratio - reach, log_ratio, log_ratio + reach])
     return PositionEffect(
         odds_ratio=Number(value=float(value), ci=(float(low), float(high))),
@@ -305,7 +305,7 @@ def _text(analysis: Analysis, pool: Pool, place: int) -> Text:
             texts, rounding = texts + 1, rounding + line.rounding
     decay, reason = _decay(analysis, pool, moments, rounding)
     return Text(
-        text=TEXTS[place],  # type: ignore[arg-type]
+        text=TEXTS[place],
         texts=texts,
         whole=_block(analysis, pool, blocks.sum(axis=2), 0, None),
         blocks=tuple(

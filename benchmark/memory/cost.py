@@ -123,7 +123,7 @@ def attention_length(size: int, memory: Memory, width: int) -> float:
     with torch.random.fork_rng():
         model = MemoryTextModel(
             MemoryTextConfig.of(full, hidden_size=width, intermediate_size=4, vocab_size=8)
-        ).eval()
+        )
     few, many = 16, 48
     at_few, at_many = (bytes_per_sequence(model, count) for count in (few, many))
     slope = (at_many - at_few) / (many - few)
@@ -155,4 +155,5 @@ def _tokens(model: "MemoryTextModel", start: int, end: int) -> "torch.Tensor":
     """Return some text: ids that go round the vocabulary in steps without a common divisor with most sizes."""
     import torch
 
-    return ((torch.arange(start, end) * 7919) % model.config.vocab_size)[None].to(model.device)
+    text: torch.Tensor = (torch.arange(start, end) * 7919) % model.config.vocab_size
+    return text[None].to(model.device)

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text as Cell
 
 from eidolon.benchmark.memory.records import Comparison, MemoryStudy, Variant
-from eidolon.scorers.retention.measure import Number
+from eidolon.scorers.retention.measure import Number, Series
+from eidolon.scorers.retention.records import Condition
 
 SHOWN = (128, 512, 2048, 8192)
 """Lengths of which bytes are printed; `memory.json` has more."""
@@ -132,7 +133,7 @@ def _retention(study: MemoryStudy) -> Table:
     for n in study.settings.lengths:
         beyond = any(p.beyond_training for v in study.variants for p in v.retention if p.n == n)
         table.add_column(f"{n}*" if beyond else str(n), justify="right")
-    rows = (
+    rows: tuple[tuple[Condition, Series], ...] = (
         ("filler", "unnamed"),
         ("own", "unnamed"),
         ("other", "unnamed"),
