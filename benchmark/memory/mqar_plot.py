@@ -46,7 +46,8 @@ def draw_mqar(detail: MqarDetail) -> bytes:
         axes[0][column].set_title(TITLES[filler], fontsize=10)
     for row in axes:
         row[0].set_ylabel("recall")
-        row[0].legend(fontsize=7, frameon=False)
+    axes[0][0].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.97))
+    axes[1][-1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()
@@ -56,16 +57,16 @@ def _stores(axes: "Axes", rows: list[Summary], pairs: int) -> None:
     """Draw recall over the store at so many pairs; memories without one are levels."""
     rows = [row for row in rows if row.pairs == pairs]
     stored: dict[str, list[tuple[int, Summary]]] = {}
-    for row in rows:
+    written = -1.0
+    for row in sorted(rows, key=lambda row: row.mean):
         layout, *rest = row.label.split(" ")
         if rest:
             kept = rest[1] if len(rest) > 1 else "innovation"
             stored.setdefault(f"{layout} {kept}", []).append((int(rest[0]), row))
-        else:
-            axes.axhline(row.mean, color=COLOURS.get(layout, OTHER), ls=":", lw=1.2)
-            axes.annotate(
-                layout, (1.0, row.mean), xycoords=("axes fraction", "data"), fontsize=7, va="center"
-            )
+            continue
+        axes.axhline(row.mean, color=COLOURS.get(layout, OTHER), ls=":", lw=1.2)
+        written = max(row.mean, written + 0.035)  # one above the other, where the levels are close
+        axes.annotate(layout, (1.01, written), xycoords=("axes fraction", "data"), fontsize=7, va="center")
     for name, points in stored.items():
         points = sorted(points, key=lambda point: point[0])
         means = [row.mean for _, row in points]
