@@ -1,0 +1,61 @@
+"""The shipped checkpoints of the memory family: small, one eye, described, and made by the recipe that they carry."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.scene import Dials, make_scene, render
+from eidolon.models.base import Decoding, Request
+from eidolon.models.registry import load_model, resolve
+from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS, memory_models
+from eidolon.scorers.errors import UserError
+
+SHIPPED = memory_models()
+MOST_BYTES = 12_000_000
+
+
+def test_they_are_variants_and_small_together() -> None:
+    assert {"attention", "swa", "gdn", "bm"} <= SHIPPED.keys() <= VARIANTS.keys()
+    assert sum(path.stat().st_size for path in MEMORY_CHECKPOINTS.rglob("*.safetensors")) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("variant", SHIPPED)
+def test_each_is_made_by_the_study_s_recipe_behind_the_one_eye(variant: str) -> None:
+    folder = SHIPPED[variant]
+    recipe = MemoryRecipe.model_validate_json((folder / "recipe.json").read_text())
+    assert recipe == memory_recipe(recipe.architecture.memory, recipe.training.seed)
+    config = json.loads((folder / "config.json").read_text())["text_config"]
+    assert config["layout"] == VARIANTS[variant]
+    assert (
+        f"--layout '{VARIANTS[variant]}' --seed {recipe.training.seed}" in (folder / "README.md").read_text()
+    )
+    eye = load_file(MEMORY_CHECKPOINTS / EYE / "model.safetensors")
+    own = load_file(folder / "model.safetensors")
+    seeing = [name for name in eye if "vision_model" in name or "connector" in name]
+    assert len(seeing) > 10
+    assert all(torch.equal(own[name], eye[name]) for name in seeing)
+
+
+@pytest.mark.parametrize("variant", SHIPPED)
+def test_each_describes(variant: str) -> None:
+    model = load_model(f"memory/{variant}")
+    scenes = [make_scene(0, index, Dials()) for index in range(2)]
+    requests = [
+        Request(str(s.index), s.index, render(s), "Describe this image in detail.", decoding=Decoding(60))
+        for s in scenes
+    ]
+    first, second = model.generate(requests)
+    assert first.error is None
+    assert len((first.response or "").split()) > 15
+    assert first.response != second.response
+
+
+def test_unknown_variants_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"no such variant of the memory family.*gdn"):
+        resolve("memory/gdm")
+    assert invoke(["run", "--model", "memory/nothing", "--dry-run"]) == 2
+    assert "--model 'memory/nothing': no such variant" in capsys.readouterr().err
