@@ -3,7 +3,7 @@
 A dataset is a function `(where, limit, seed, options) -> datasets.Dataset` with the columns `image_id`,
 `image` (an `Image` feature) and `objects` (a list of category names), `sample_id` where an image occurs more
 than once, `references` (a list of captions) where people described it, and `areas` (of each of `objects`, the share
-of the image that its largest instance covers) where that is known; further columns are ignored. Other
+of the image that its largest instance covers, null where that is not known); further columns are ignored. Other
 packages add one with the entry-point group `eidolon.datasets`.
 """
 
@@ -30,6 +30,7 @@ from eidolon.models.response_lines import (
     user_path,
 )
 from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.metric import Sources
 from eidolon.scorers.registry import Registry
 from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import ImageId, Judge, NarrowedJudge
@@ -71,6 +72,8 @@ class Sample:
     """What people wrote about the image, where the dataset says."""
     areas: Mapping[str, float] = field(default_factory=dict)
     """Of each object the share of the image that its largest instance covers, where the dataset says."""
+    sources: Sources | None = None
+    """Who says that the objects are there, where reference captions joined the truth."""
 
 
 class SampleSource:
@@ -136,7 +139,9 @@ class SampleSource:
         if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
             raise UserError(f"{where}: 'objects' must be a list of strings, found {excerpt(objects)}")
         areas = row.get("areas") or ()
-        if len(areas) not in (0, len(objects)) or not all(isinstance(area, float) for area in areas):
+        if len(areas) not in (0, len(objects)) or not all(
+            area is None or isinstance(area, float) for area in areas
+        ):
             raise UserError(
                 f"{where}: 'areas' must be one number for each of 'objects', found {excerpt(areas)}"
             )
@@ -148,7 +153,7 @@ class SampleSource:
             objects=tuple(sorted(set(objects))),
             image_sha256=_image_hash(row["image"]),
             references=tuple(row.get("references") or ()),
-            areas=dict(zip(objects, areas, strict=False)),
+            areas={name: area for name, area in zip(objects, areas, strict=False) if area is not None},
         )
 
     def _hash(self) -> str:
@@ -226,9 +231,11 @@ def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, 
 def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
     """Read a folder of images with an `objects.jsonl`: lines {"image_id", "image", "objects"}.
 
-    `image` is a file name relative to the folder, which it cannot leave; `sample_id`, and a list `references` of
-    captions by people, may be given too.
+    `image` is a file name relative to the folder, which it cannot leave; `sample_id`, a list `references` of captions
+    by people, and `areas`, {category: share of the image that its largest instance covers}, may be given too.
     """
+    from eidolon.benchmark.truth import read_areas
+
     if not where:
         raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
     if options:
@@ -257,6 +264,7 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
             objects,
             sample_id=read_sample_id(row.get("sample_id"), place),
             references=() if references is None else read_strings(references, "references", place),
+            areas=read_areas(row.get("areas"), objects, place),
         )
         found, first = truth.setdefault(image_id, (set(objects), number))
         if found != set(objects):

@@ -16,11 +16,20 @@ from eidolon.benchmark.plugins import (
 )
 from eidolon.benchmark.prompts import PRESETS, Prompt
 from eidolon.benchmark.run_folder import BatchFile, RunFolder, SampleRow
-from eidolon.benchmark.truth import Truth, find_truth, objects_in, read_captions, read_objects
+from eidolon.benchmark.truth import (
+    Areas,
+    Truth,
+    find_truth,
+    objects_in,
+    read_captions,
+    read_truth,
+    sources_of,
+)
 from eidolon.models.response_lines import FIELDS, ResponseLine, excerpt, read_bytes, read_responses
 from eidolon.scorers.bootstrap import RESAMPLES
 from eidolon.scorers.errors import UserError, did_you_mean
 from eidolon.scorers.matching import join
+from eidolon.scorers.metric import Sources
 from eidolon.scorers.signature import hashed
 from eidolon.scorers.types import ImageId, Response
 
@@ -76,23 +85,30 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
     check_fit(judge, metrics)
     content = read_bytes(request.responses)
     lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    known = read_objects(request.objects, judge)
-    truth = join_truth(lines, known, request.responses, request.objects)
+    known = read_truth(request.objects, judge)
+    truth = join_truth(lines, known.objects, request.responses, request.objects)
+    areas = {image_id: known.areas[image_id] for image_id in truth if known.areas.get(image_id)}
     captions = gather_captions(lines, request.responses, request.captions)
     if needing := needs_references(judge, metrics):
         check_references(lines, captions, request.responses, needing)
+    sources: dict[ImageId, Sources | None] = {}
     for image_id, objects in objects_in(captions, judge).items():
+        sources[image_id] = sources_of(judge, truth[image_id], objects)
         truth[image_id] = join(judge, truth[image_id], objects)
     references = distinct(captions) if matches_references(judge) else {}
     responses = [line.response for line in lines]
     rows: dict[str, SampleRow] = {}
     for line in lines:
         response = line.response
+        told = sources.get(response.image_id)
         row = SampleRow(
             sample_id=response.sample_id,
             image_id=response.image_id,
             objects=tuple(sorted(truth[response.image_id])),
             references=references.get(response.image_id, ()),
+            areas=areas.get(response.image_id, {}),
+            annotated=told and tuple(sorted(told.annotated)),
+            captioned=told and tuple(sorted(told.captioned)),
         )
         if rows.setdefault(row.sample_id, row) != row:
             raise UserError(
@@ -107,6 +123,7 @@ def prepare(request: ScoreRequest) -> tuple[Run, Import]:
             "responses": hashlib.sha256(content).hexdigest(),
             "fields": dict(request.fields),
             "truth": dataset,
+            **looks(areas, {row.image_id: row.sources for row in rows.values()}),
             "limit": request.limit,
             "judge": {"name": request.judge, "signature": judge.signature()},
             "metrics": [metric.family for metric in metrics],
@@ -187,6 +204,20 @@ def references_text(references: Mapping[ImageId, Sequence[str]]) -> str:
 def truth_text(truth: Truth) -> str:
     """Return a text that is the same for the same images and objects, whatever they were read from."""
     return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
+
+
+def looks(areas: Areas, sources: Mapping[ImageId, Sources | None]) -> dict[str, str]:
+    """Return the part of the configuration that says what is known of the objects beyond their being there, hashed;
+    nothing where nothing is."""
+    parts = {
+        "areas": [json.dumps([i, sorted(found.items())]) for i, found in areas.items() if found],
+        "sources": [
+            json.dumps([i, sorted(told.annotated), sorted(told.captioned)])
+            for i, told in sources.items()
+            if told is not None
+        ],
+    }
+    return {name: hashed(name, "\n".join(sorted(lines))) for name, lines in parts.items() if lines}
 
 
 def common_prompt(responses: Sequence[Response]) -> str | None:

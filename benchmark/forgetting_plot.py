@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.neutral import one_line
 from eidolon.scorers.forgetting.curves import Curve, Point
-from eidolon.scorers.forgetting.detail import Fit, ForgettingDetail
+from eidolon.scorers.forgetting.detail import ForgettingDetail
+from eidolon.scorers.forgetting.fits import Fit
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, REPEATED, SURVIVORS_FIRST, UNEXHAUSTED_FIRST
 
 if TYPE_CHECKING:

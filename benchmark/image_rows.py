@@ -43,7 +43,7 @@ class ImageRows:
             "image": str(image),
             "objects": objects,
             "references": list(references),
-            "areas": [areas[name] for name in objects] if areas else [],
+            "areas": [areas.get(name) for name in objects] if areas else [],
         }
         for name, value in row.items():
             self._columns[name].append(value)

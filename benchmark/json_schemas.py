@@ -13,6 +13,7 @@ from eidolon.benchmark.compare import Comparison
 from eidolon.benchmark.doctor.records import Diagnosis
 from eidolon.benchmark.leaderboard import Leaderboard
 from eidolon.benchmark.memory.recall_detail import MqarDetail
+from eidolon.benchmark.memory.records import MemoryStudy
 from eidolon.benchmark.orders.detail import OrdersDetail
 from eidolon.benchmark.probe.questions import QuestionRow
 from eidolon.benchmark.retention.detail import RetentionDetail
@@ -34,6 +35,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
         "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
         "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
+        "memory": {"$schema": DIALECT, **MemoryStudy.model_json_schema(by_alias=True)},
         "mqar": {"$schema": DIALECT, **MqarDetail.model_json_schema(by_alias=True)},
         "orders": {"$schema": DIALECT, **OrdersDetail.model_json_schema(by_alias=True)},
         "pdm": {"$schema": DIALECT, **PdmTable.model_json_schema(by_alias=True)},

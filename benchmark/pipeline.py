@@ -216,7 +216,7 @@ def judged_samples(
     run: Run, responses: Sequence[Response], judgements: Sequence[Judgement]
 ) -> list[JudgedSample]:
     """Return the responses that could be judged, with their truth."""
-    truth = {row.sample_id: (frozenset(row.objects), row.areas) for row in run.samples}
+    truth = {row.sample_id: (frozenset(row.objects), row.areas, row.sources) for row in run.samples}
     return [
         JudgedSample(response, judgement, *truth[response.sample_id])
         for response, judgement in zip(responses, judgements, strict=True)

@@ -95,10 +95,20 @@ class _Task:
                 objects=asked.sample.objects,
                 image_sha256=asked.sample.image_sha256,
                 references=asked.sample.references if matches_references(self.judge) else (),
-                areas={} if self.probe else dict(asked.sample.areas),
+                **({} if self.probe else _known(asked.sample)),
             )
             for sample_id, asked in self.asked.items()
         )
+
+
+def _known(sample: Sample) -> dict[str, Any]:
+    """Return what a row tells of the objects that the judge reports: their areas, and who says that they are there."""
+    objects, sources = sample.objects, sample.sources
+    return {
+        "areas": {name: area for name, area in sample.areas.items() if name in objects},
+        "annotated": sources and tuple(name for name in objects if name in sources.annotated),
+        "captioned": sources and tuple(name for name in objects if name in sources.captioned),
+    }
 
 
 def make_plan(config: RunConfig, out: Path | None) -> Plan:

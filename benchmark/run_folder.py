@@ -37,6 +37,7 @@ from eidolon.models.response_lines import excerpt
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
+from eidolon.scorers.metric import Sources
 from eidolon.scorers.retention.records import Held
 from eidolon.scorers.types import ImageId, Judgement, Record, Response
 
@@ -113,11 +114,24 @@ class SampleRow(Record):
     """What people wrote about the image, where the judge asks for it; else absent."""
     areas: dict[str, float] = Field(default_factory=dict)
     """Of objects, the share of the image that the largest instance covers; absent where that is not known."""
+    annotated: tuple[str, ...] | None = None
+    """Of the objects those that the dataset annotates, …"""
+    captioned: tuple[str, ...] | None = None
+    """… and those that reference captions name. Absent where captions did not join the truth."""
+
+    @property
+    def sources(self) -> Sources | None:
+        """Who says that the objects are there, where the row tells."""
+        if self.annotated is None or self.captioned is None:
+            return None
+        return Sources(frozenset(self.annotated), frozenset(self.captioned))
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if name not in ("references", "areas") or value}
+        empty = {name for name in ("references", "areas") if not fields[name]}
+        empty |= {name for name in ("annotated", "captioned") if fields[name] is None}
+        return {name: value for name, value in fields.items() if name not in empty}
 
 
 class Session(BaseModel):

@@ -1,7 +1,8 @@
 """Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,44 +18,122 @@ from eidolon.models.response_lines import (
 )
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.matching import OpenJudge, join
+from eidolon.scorers.metric import Sources
 from eidolon.scorers.types import ImageId, Judge, Response, VotingJudge
 
 T = TypeVar("T")
 
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
 """The true categories of every image."""
+Areas: TypeAlias = dict[ImageId, dict[str, float]]
+"""Of true categories, the share of the image that the largest instance covers, where it is known."""
 
 _GOES_ON = ("{", "[", ",")
 """How the first line of a JSON file ends that is written over several; a line of objects ends with `}`."""
 
 
-def read_objects(path: Path, judge: Judge) -> Truth:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a file of objects tells."""
+
+    objects: Truth
+    areas: Areas = field(default_factory=dict)
+
+
+def read_truth(path: Path, judge: Judge) -> Known:
     """Read objects lines or a COCO instances JSON, told apart by their content; keep what the judge reports.
 
-    A category that the judge does not know, and an image with two different lists, are UserErrors.
+    A category that the judge does not know, an image with two different lists, and an area that is no share of an
+    image are UserErrors.
     """
     text = decode_text(read_bytes(path), path)
     document = read_document(text, path)
     if document is not None:
-        return read_instances(document, path, judge)
-    truth: Truth = {}
+        truth = read_instances(document, path, judge)
+        return Known(truth, _judged_areas(truth, read_box_areas(document, path)))
+    truth = {}
+    areas: Areas = {}
     lines: dict[ImageId, int] = {}
     for number, row in iterate_objects(text, path):
         where = f"{path}:{number}"
-        for field in ("image_id", "objects"):
-            if field not in row:
-                raise UserError(f"{where}: field {field!r} is missing; found {excerpt(list(row))}")
+        for name in ("image_id", "objects"):
+            if name not in row:
+                raise UserError(f"{where}: field {name!r} is missing; found {excerpt(list(row))}")
         image_id = read_image_id(row["image_id"], where)
         objects = row["objects"]
         if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
             raise UserError(f"{where}: field 'objects' must be a list of strings, found {excerpt(objects)}")
         found = frozenset(judged_objects(objects, judge, where))
+        sizes = read_areas(row.get("areas"), objects, where)
         if truth.setdefault(image_id, found) != found:
             raise UserError(f"{where}: image {excerpt(image_id)} has other objects on line {lines[image_id]}")
+        if areas.setdefault(image_id, sizes) != sizes:
+            raise UserError(f"{where}: image {excerpt(image_id)} has other areas on line {lines[image_id]}")
         lines.setdefault(image_id, number)
     if not truth:
         raise UserError(f"{path}: holds no images")
-    return truth
+    return Known(truth, _judged_areas(truth, areas))
+
+
+def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, float]:
+    """Check the `areas` of a line of objects, {category: share of the image}; null and a missing field are none."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{where}: field 'areas' must be {{category: share of the image}}, found {excerpt(value)}"
+        )
+    for name, share in value.items():
+        if name not in objects:
+            raise UserError(f"{where}: field 'areas': {name!r} is not among the objects")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UserError(f"{where}: field 'areas': {name!r} must be from 0 to 1, found {excerpt(share)}")
+    return {name: float(share) for name, share in value.items()}
+
+
+def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
+    """Return the share of the image that the largest box of every category covers, from a COCO instances JSON that
+    `read_instances` has checked; nothing where the image's size or the box is not given."""
+    names = {category["id"]: category["name"] for _, category in coco_records(document, "categories", path)}
+    pixels = {image["id"]: _pixels(image) for _, image in coco_records(document, "images", path)}
+    areas: Areas = {}
+    for _, annotation in coco_records(document, "annotations", path):
+        image_id, sides = annotation["image_id"], _box_sides(annotation.get("bbox"))
+        if sides is None or not pixels.get(image_id):
+            continue
+        found = areas.setdefault(image_id, {})
+        name, share = names[annotation["category_id"]], min(sides[0] * sides[1] / pixels[image_id], 1.0)
+        found[name] = max(found.get(name, 0.0), share)
+    return areas
+
+
+def _pixels(image: Mapping[str, Any]) -> int:
+    """Return an image's size, 0 where it is not given."""
+    sides = (image.get("width"), image.get("height"))
+    if any(isinstance(side, bool) or not isinstance(side, int) or side <= 0 for side in sides):
+        return 0
+    return int(sides[0] * sides[1])  # type: ignore[operator]
+
+
+def _box_sides(box: object) -> tuple[float, float] | None:
+    """Return width and height of a COCO box, [x, y, width, height] in pixels; None for anything else."""
+    if not isinstance(box, list) or len(box) != 4:
+        return None
+    sides = box[2:]
+    if any(
+        isinstance(side, bool) or not isinstance(side, int | float) or not isfinite(side) or side < 0
+        for side in sides
+    ):
+        return None
+    return float(sides[0]), float(sides[1])
+
+
+def _judged_areas(truth: Truth, areas: Areas) -> Areas:
+    """Return the areas of what is true to the judge."""
+    return {
+        image_id: {name: share for name, share in found.items() if name in truth[image_id]}
+        for image_id, found in areas.items()
+    }
 
 
 def read_captions(path: Path) -> dict[ImageId, list[str]]:
@@ -95,6 +174,12 @@ def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth
     return {image_id: frozenset(names) for image_id, names in named.items()}
 
 
+def sources_of(judge: Judge, objects: Collection[str], named: Collection[str]) -> Sources | None:
+    """Return who says that the objects of an image are there, given those that are annotated and those that its
+    captions name. None with an open vocabulary, where a noun may be another name of an object."""
+    return None if isinstance(judge, OpenJudge) else Sources(frozenset(objects), frozenset(named))
+
+
 def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ...]:
     """Return the samples with the objects that the judge reads in their references joined to the truth.
 
@@ -103,7 +188,11 @@ def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ..
     captions: dict[ImageId, tuple[str, ...]] = {s.sample_id: s.references for s in samples if s.references}
     named = objects_in(captions, judge) if captions else {}
     return tuple(
-        replace(sample, objects=tuple(sorted(join(judge, sample.objects, named[sample.sample_id]))))
+        replace(
+            sample,
+            objects=tuple(sorted(join(judge, sample.objects, named[sample.sample_id]))),
+            sources=sources_of(judge, sample.objects, named[sample.sample_id]),
+        )
         if sample.sample_id in named
         else sample
         for sample in samples

@@ -81,10 +81,13 @@ class Reader:
         """Whether several tokens at once are another computation than one after the other, as generation goes.
 
         Recurrent layers sum in another order, and models that prepare each step in a way of their own (Mllama's
-        masks of pictures) may count on one token a step.
+        masks of pictures) may count on one token a step. A cache whose layers give the same for any cutting of a
+        text says so by its `cut_anywhere`.
         """
         from transformers import GenerationMixin
 
+        if getattr(self.cache, "cut_anywhere", False):
+            return False
         own_way = type(self._model)._update_model_kwargs_for_generation
         return (
             own_way is not GenerationMixin._update_model_kwargs_for_generation

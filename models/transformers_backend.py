@@ -207,7 +207,7 @@ class TransformersModel:
         def answer(part: Sequence[Request]) -> list[Response]:
             return self._answer(part, [begun[r.sample_id, r.generation] for r in part])
 
-        return answer_in_parts(answer, requests, self._counts)
+        return answer_in_parts(answer, requests, self.counts)
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
@@ -22,6 +23,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     one line."""
     return {
         "continued": {"$schema": DIALECT, **Continued.model_json_schema()},
+        "forgetting": {"$schema": DIALECT, **ForgettingDetail.model_json_schema(by_alias=True)},
         "judgements": {"$schema": DIALECT, **Judgement.model_json_schema()},
         "dependence": {"$schema": DIALECT, **Dependence.model_json_schema()},
         "held": {"$schema": DIALECT, **Held.model_json_schema()},

@@ -28,6 +28,16 @@ class Quantity:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """Two sources that looked at one picture apart; together they are its truth."""
+
+    annotated: frozenset[str]
+    """The objects that somebody annotated, as with a box."""
+    captioned: frozenset[str]
+    """The objects that somebody named in a reference caption."""
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedSample:
     """A scored response with its truth. Unscored responses never reach a metric."""
 
@@ -36,6 +46,8 @@ class JudgedSample:
     objects: frozenset[str]
     areas: Mapping[str, float] = field(default_factory=dict)
     """Of some or all true objects, the share of the picture that the largest instance covers, where it is known."""
+    sources: "Sources | None" = None
+    """Who says that the true objects are there; None where reference captions did not join them."""
 
 
 class Computation(Protocol):

@@ -19,7 +19,7 @@ from eidolon.benchmark.existing import (
 )
 from eidolon.benchmark.plugins import make_judge, matches_references
 from eidolon.benchmark.run_folder import JUDGEMENTS, RESPONSES, SampleRow
-from eidolon.benchmark.truth import Truth, objects_in, read_objects
+from eidolon.benchmark.truth import Truth, objects_in, read_truth
 from eidolon.models.response_lines import (
     FIELDS,
     ResponseLine,
@@ -270,7 +270,7 @@ def _truth(
     response_lines = [item.line for item in flagged]
     truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
     if asked.objects is not None:
-        known = read_objects(asked.objects, judge)
+        known = read_truth(asked.objects, judge).objects
         truth = join_truth(response_lines, known, asked.responses, asked.objects)
     for image_id, objects in objects_in(captions, judge).items():
         truth[image_id] = join(judge, truth[image_id], objects)

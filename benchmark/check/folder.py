@@ -37,6 +37,7 @@ from eidolon.models.response_lines import excerpt, parse_json
 from eidolon.scorers.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
@@ -47,6 +48,8 @@ from eidolon.scorers.yes_no import POLICIES
 MAX_FILE, MAX_LINE = 1 << 30, 1 << 24
 """Bytes. 5,000 long descriptions with every token's place are some tens of megabytes, a line a few kilobytes."""
 MAX_GENERATIONS = 10_000
+
+FORGETTING = "forgetting.json"
 
 LINES: Mapping[str, type[BaseModel]] = {
     SAMPLES: SampleRow,
@@ -61,7 +64,11 @@ LINES: Mapping[str, type[BaseModel]] = {
     CONTINUED: Continued,
 }
 """What stands on the lines of each file, …"""
-DOCUMENTS: Mapping[str, type[BaseModel]] = {RETENTION: RetentionDetail, PDM: PdmTable}
+DOCUMENTS: Mapping[str, type[BaseModel]] = {
+    FORGETTING: ForgettingDetail,
+    RETENTION: RetentionDetail,
+    PDM: PdmTable,
+}
 """… and in files of one piece beside the scores."""
 
 Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
@@ -140,6 +147,8 @@ class Settings(_Part):
     retention: RetentionConfig | None = None
     sha256: dict[str, str | None] = {}
     truth: str | None = None
+    areas: str | None = None
+    sources: str | None = None
     splits: tuple[Split, ...] = ()
     policies: tuple[str, ...] = ()
     pairs: int = Field(default=1, ge=1)

@@ -10,6 +10,7 @@ from eidolon.benchmark.check.consistency import (
     check_responses,
     check_samples,
 )
+from eidolon.benchmark.check.details import check_curves
 from eidolon.benchmark.check.findings import (
     SCHEMA,
     DifferenceError,
@@ -77,6 +78,7 @@ def _check(folder: Folder, how: How) -> RunFindings:
         _look("answers", lambda: check_answers(folder)),
         *([_look("forgetting", lambda: check_forgetting(folder))] if folder.forgets else []),
         *_scores(folder, how),
+        _look("curves", lambda: check_curves(folder, how.judge_options)),
         _look("comparability", lambda: _check_comparability(folder)),
         _look("truth", lambda: check_truth(folder, how.dataset)),
         _look("versions", lambda: _check_versions(folder)),

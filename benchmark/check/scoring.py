@@ -90,6 +90,21 @@ def check_signature(here: Recomputed, there: Scores) -> str:
 
 
 def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+    run = run_again(folder, options)
+    responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
+    scores = score_judgements(run, responses, judgements)
+    if folder.forgets:
+        again = measured_again(folder)
+        scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
+        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
+    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+
+
+def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
+    """Return the run of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
+
+    Its judge is only recorded where it cannot be made again. UserErrors and UncheckableError say what is missing.
+    """
     settings, record = folder.settings, folder.record
     responses = folder.lines(RESPONSES, Response)
     judgements = folder.lines(JUDGEMENTS, Judgement)
@@ -106,7 +121,7 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         dataset = _dataset(folder)
         prompt = Prompt(settings.prompt.name, settings.prompt.text).signature()
         decoding = Decoding(**settings.decoding.model_dump(), seed=settings.seed).signature()
-    run = Run(
+    return Run(
         path=folder.path,
         name=record.name,
         config=record.config,
@@ -122,12 +137,6 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
         resamples=settings.resamples,
         probe=probe_of(folder) if folder.kind == "probe" else None,
     )
-    scores = score_judgements(run, responses, judgements)
-    if folder.forgets:
-        again = measured_again(folder)
-        scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
-        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
-    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
 def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from eidolon.benchmark.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.check.folder import Folder, is_hash
 from eidolon.benchmark.check.judging import make_again
-from eidolon.benchmark.existing import references_text, truth_text
+from eidolon.benchmark.existing import looks, references_text, truth_text
 from eidolon.benchmark.run_folder import QUESTIONS, RESPONSES, SAMPLES, SampleRow
 from eidolon.models.response_lines import excerpt
 from eidolon.scorers.signature import hashed
@@ -70,6 +70,13 @@ def _check_file_hash(folder: Folder) -> str:
         raise DifferenceError(
             f"{SAMPLES} has the hash {found}, run.json: config.truth is {excerpt(recorded)}"
         )
+    told = {"areas": folder.settings.areas, "sources": folder.settings.sources}
+    here = looks({row.image_id: row.areas for row in rows}, {row.image_id: row.sources for row in rows})
+    for part, value in told.items():
+        if here.get(part) != value:
+            raise DifferenceError(
+                f"{SAMPLES} has {part} with the hash {here.get(part)}, run.json: config.{part} is {excerpt(value)}"
+            )
     return f"{SAMPLES} has the hash of {excerpt(recorded)}; whether that is true takes the file"
 
 

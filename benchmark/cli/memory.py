@@ -53,3 +53,51 @@ def mqar(
     from eidolon.benchmark.memory.mqar import run_mqar
 
     run_mqar(out, layout, store, selection, seed, steps=steps, sequences=sequences)
+
+
+@memory.command()
+def bench(
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT]…",
+            help="A shipped variant, a checkpoint's folder, or a folder of trainings; NAME=FOLDER calls it so. "
+            "Default: all shipped variants.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for memory.json, the plots and the measurements.")] = Path(
+        "results/runs/memory"
+    ),
+    limit: Annotated[int, typer.Option(min=2, help="Held-out scenes.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes, the questions and sampling.")] = 0,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="N,N,…", help="Tokens of text between picture and question.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Of every interval.")] = 4000,
+    other_stores: Annotated[
+        bool,
+        typer.Option(help="Also fill the stores of trained models at random and with the latest tokens."),
+    ] = True,
+) -> None:
+    """How long does each memory remember? The study's table from its checkpoints: scores, retention, bytes, speed.
+
+    The same command again goes on where it stopped; what is measured is not measured again.
+    """
+    from eidolon.benchmark.cli.common import make_console
+    from eidolon.benchmark.memory.bench import run_bench
+    from eidolon.benchmark.memory.measure import BenchSettings
+    from eidolon.benchmark.memory.table import show
+    from eidolon.scorers.errors import UserError
+
+    settings = BenchSettings(limit=limit, seed=seed)
+    if lengths is not None:
+        try:
+            chosen = tuple(sorted({int(n) for n in lengths.split(",")}))
+        except ValueError:
+            chosen = (0,)
+        if min(chosen) < 1:
+            raise UserError(f"--lengths {lengths!r}: must be whole numbers from 1 on, such as 64,256,512")
+        settings = settings.model_copy(update={"lengths": chosen})
+    study = run_bench(checkpoints or [], out, settings, resamples=resamples, other_stores=other_stores)
+    show(study, make_console())
+    typer.echo(str(out / "memory.json"))

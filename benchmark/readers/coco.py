@@ -3,15 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eidolon.benchmark.answers.files import read_coco
 from eidolon.benchmark.image_rows import ImageRows, image_path
 from eidolon.benchmark.readers.options import Names, check_options, image_folder, refuse_place
-from eidolon.benchmark.truth import coco_records, read_captions, read_instances
+from eidolon.benchmark.truth import coco_records, read_box_areas, read_captions, read_instances
 from eidolon.models.response_lines import read_image_id, user_path
 from eidolon.scorers.errors import UserError
-from eidolon.scorers.types import ImageId
 
 if TYPE_CHECKING:
     import datasets
@@ -48,7 +47,7 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
     captions = read_captions(user_path(options["captions"])) if "captions" in options else {}
     if captions and captions.keys().isdisjoint(objects):
         raise UserError(f"-D captions={options['captions']}: has no caption of any image in {annotations}")
-    sizes = _box_sizes(document, annotations)
+    shares = read_box_areas(document, annotations)
     rows = ImageRows()
     for place, image in coco_records(document, "images", annotations):
         if limit is not None and len(rows) == limit:
@@ -61,41 +60,18 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
             _find(folder, image.get("file_name"), place),
             judged,
             references=captions.get(image_id, ()),
-            areas=_areas(sizes.get(image_id, {}), image, names, judged),
+            areas=_areas(shares.get(image_id, {}), names),
         )
     return rows.dataset()
 
 
-def _box_sizes(document: Mapping[str, Any], path: Path) -> dict[ImageId, dict[str, float]]:
-    """Return the largest box of every category in every image, square pixels, where annotations have boxes."""
-    names = {category["id"]: category["name"] for _, category in coco_records(document, "categories", path)}
-    sizes: dict[ImageId, dict[str, float]] = {}
-    for _, annotation in coco_records(document, "annotations", path):
-        box = annotation.get("bbox")
-        if (
-            not isinstance(box, list)
-            or len(box) != 4
-            or not all(isinstance(side, int | float) for side in box)
-        ):
-            continue
-        found = sizes.setdefault(annotation["image_id"], {})
-        name = names[annotation["category_id"]]
-        found[name] = max(found.get(name, 0.0), float(box[2]) * float(box[3]))
-    return sizes
-
-
-def _areas(
-    sizes: Mapping[str, float], image: Mapping[str, Any], names: Names, judged: list[str]
-) -> dict[str, float] | None:
-    """Return the share of the image that each object's largest box covers; None unless all are known."""
-    width, height = image.get("width"), image.get("height")
-    if not isinstance(width, int) or not isinstance(height, int) or width * height <= 0:
-        return None
-    shares: dict[str, float] = {}
-    for name, size in sizes.items():
+def _areas(shares: Mapping[str, float], names: Names) -> dict[str, float]:
+    """Return the largest share of the image by the names that the judge knows."""
+    found: dict[str, float] = {}
+    for name, share in shares.items():
         for mapped in names.judged([name]):
-            shares[mapped] = max(shares.get(mapped, 0.0), size / (width * height))
-    return shares if all(name in shares for name in judged) else None
+            found[mapped] = max(found.get(mapped, 0.0), share)
+    return found
 
 
 def _find(folder: Path, name: object, place: str) -> Path:

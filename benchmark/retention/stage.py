@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -114,7 +115,7 @@ def probe_retention(
             lengths=settings.lengths,
             seed=settings.seed,
         )
-    held = ask(settings, folder, name, design, model, pictures, count)
+    held = ask(settings, folder.path, name, design, model, pictures, count)
     with timed("retention measured", contexts=len(held)):
         found = measure(held, seed=settings.seed, resamples=settings.resamples)
     detail = RetentionDetail(
@@ -123,7 +124,7 @@ def probe_retention(
         layout=model.layout,
         absent=ABSENT,
         lengths=settings.lengths,
-        trained_tokens=_trained_tokens(settings, model),
+        trained_tokens=trained_tokens(settings, model),
         max_positions=model.max_positions,
         images=len({context.image_id for context in design.contexts}),
         findings=found.findings,
@@ -136,17 +137,20 @@ def probe_retention(
 
 def ask(
     settings: RetentionSettings,
-    folder: RunFolder,
+    folder: Path,
     name: str,
     design: Design,
     model: ScoringModel,
     pictures: Mapping[str, Callable[[], Image.Image]],
     count: Callable[[], None] = lambda: None,
 ) -> Sequence[Held]:
-    """Ask what `retention.jsonl` lacks, batch by batch, what failed for a reason that passes first; return it all."""
+    """Ask what the folder's `retention.jsonl` lacks, batch by batch, and return it all.
+
+    What failed for a reason that passes comes first.
+    """
     contexts = design.contexts
     keys = [(context.sample_id, context.number) for context in contexts]
-    held = BatchFile(folder.path / HELD, Held, keys, settings.batch_size)
+    held = BatchFile(folder / HELD, Held, keys, settings.batch_size)
     failed = [context for context, one in zip(contexts, held.records, strict=False) if one.transient]
     again = [failed[i : i + settings.batch_size] for i in range(0, len(failed), settings.batch_size)]
     batches = [*again, *(contexts[held.span(batch)] for batch in held.batches)]
@@ -228,7 +232,7 @@ def _readable(rows: Sequence[SampleRow], interviewer: Interviewer) -> dict[str, 
     return found
 
 
-def _trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
+def trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
     """Return the training length in the model's own tokens: those of so many words of filler."""
     if settings.trained_tokens is not None or settings.trained_words is None:
         return settings.trained_tokens

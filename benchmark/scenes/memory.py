@@ -39,7 +39,7 @@ _LONG = Mixture(
     description=3.0, caption=0.7, questions=1.0, filler=1.5, other=0.8, names=0.7, rows=0.6,
     min_words=40, max_words=100, facts=0.5, questions_each=2,
 )  # fmt: skip
-_CROWDED = Dials(max_objects=10, image_size=96)
+CROWDED = Dials(max_objects=10, image_size=96)
 """Up to 10 categories, some of them two or three times and most with a colour: more than a small state keeps."""
 
 
@@ -62,6 +62,6 @@ def memory_recipe(
             save_every=100,
         ),
         mixtures={"seeing": _SEEING, "short": _SHORT, "long": _LONG},
-        dials=dict.fromkeys(("seeing", "short", "long"), _CROWDED),
+        dials=dict.fromkeys(("seeing", "short", "long"), CROWDED),
         name_weight={"seeing": 4.0, "short": 4.0, "long": 3.0},
     )

@@ -23,7 +23,7 @@ from eidolon.models.memory.gated_delta import GatedDelta
 from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symbol
 from eidolon.models.memory.mamba2 import Mamba2
-from eidolon.models.memory.parts import at_least_float32, without_autocast
+from eidolon.models.memory.parts import at_least_float32, product_dtype, without_autocast
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.store import EMPTY, keep, readable
 
@@ -125,17 +125,6 @@ class MemoryBlock(nn.Module):
             self.out_proj = nn.Linear(inner, width, bias=False)
             self.rotary = Rotary(2 * int(memory.head_dim * memory.rotary / 2), memory.rotary_base)
         self.predictor = nn.Linear(width, width, bias=False) if self.store else None
-
-    @torch.no_grad()
-    def start_alike(self) -> None:
-        """Make the keys' projection that of the queries, which training then lets part.
-
-        So a query begins by finding what it resembles, which small models otherwise take long to learn.
-        """
-        if self.attends:
-            self.key_value.weight[: len(self.query.weight)].copy_(self.query.weight)
-        if self.fading is not None:
-            self.fading.start_alike()
 
     def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> Mixed:
         """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding.
@@ -297,7 +286,7 @@ class MemoryBlock(nn.Module):
         batch = len(x)
 
         def span(length: int) -> Span:
-            zeros = x.new_zeros(batch, self.heads, length, self.head_dim, dtype=self._dtype(x))
+            zeros = x.new_zeros(batch, self.heads, length, self.head_dim, dtype=product_dtype(x))
             return Span(zeros, zeros, torch.zeros(batch, length, dtype=torch.bool, device=x.device))
 
         precise = at_least_float32(x.dtype)
@@ -312,15 +301,9 @@ class MemoryBlock(nn.Module):
                 store=span(self.store),
                 store_scores=x.new_full((batch, self.store), EMPTY, dtype=precise),
                 store_positions=none[:, None].expand(-1, self.store),
-                last_fading=x.new_zeros(batch, x.shape[2], dtype=self._dtype(x)),
+                last_fading=x.new_zeros(batch, x.shape[2], dtype=product_dtype(x)),
             )
         return state
-
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        """Return the dtype of projections of x, which autocast may narrow."""
-        return (
-            torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        )
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:

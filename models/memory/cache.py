@@ -22,17 +22,9 @@ class LayerCache:
     def __init__(self) -> None:
         self.state: BlockState | None = None
 
-    def get_seq_length(self) -> int:
-        """Return how many positions were read, padding among them, of the longest row."""
-        return 0 if self.state is None else int(self.state.seen.max())
-
     def get_max_length(self) -> int:
         """Return -1: it never fills up."""
         return -1
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return the length of a mask over all that was read, and its offset."""
-        return self.get_seq_length() + query_length, 0
 
     def reset(self) -> None:
         """Forget everything."""
@@ -55,24 +47,42 @@ class FadingLayerCache(LayerCache):
     """The state of a layer that has a fading memory."""
 
     @property
-    def recurrent_states(self) -> list[Tensor]:
-        """The fading memory's state, without its convolution's."""
+    def recurrent_states(self) -> dict[int, Tensor]:
+        """The fading memory's state by number, as transformers' own layers have it; without its convolution's."""
         if self.state is None:
-            return []
-        return [
-            getattr(self.state.recurrent, field.name)
-            for field in fields(self.state.recurrent)  # type: ignore[arg-type]
-            if field.name != "convolution"
-        ]
+            return {}
+        names = [field.name for field in fields(self.state.recurrent)]  # type: ignore[arg-type]
+        return {
+            number: getattr(self.state.recurrent, name)
+            for number, name in enumerate(name for name in names if name != "convolution")
+        }
 
 
 class MemoryCache(Cache):
     """The states of all layers."""
 
+    cut_anywhere = True
+    """A text read in any pieces leaves the same states, up to rounding: the block's own promise."""
+
     def __init__(self, memory: Memory) -> None:
         self.memories = [_layer(symbol) for symbol in memory.layout]
         held: Any = self.memories  # not of transformers' classes, whose states have other forms
         super().__init__(layers=held)
+        self.columns = 0
+        """Tokens read so far, padding among them: the columns of an attention mask."""
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return how many columns were read, padding among them; the same of every layer."""
+        return self.columns
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
+        """Return the length of a mask over all that was read and is about to be, and its offset."""
+        return self.columns + query_length, 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()  # type: ignore[no-untyped-call]
+        self.columns = 0
 
     def bytes_per_sequence(self) -> int:
         """Return the bytes that the states hold for one row of the batch."""

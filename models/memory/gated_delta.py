@@ -53,13 +53,6 @@ class GatedDelta(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    @torch.no_grad()
-    def start_alike(self) -> None:
-        """Make the keys' projection and convolution those of the queries."""
-        inner = self.heads * self.head_dim
-        for weight in (self.in_proj.weight, self.convolution.weight):
-            weight[inner : 2 * inner].copy_(weight[:inner])
-
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedDeltaState | None = None
     ) -> tuple[Tensor, GatedDeltaState]:
@@ -68,6 +61,8 @@ class GatedDelta(nn.Module):
         Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
         """
         batch, length, _ = x.shape
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0)  # not a product: it may not be a number
         projected, gate = self.in_proj(x).split(
             [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
         )

@@ -63,8 +63,6 @@ class MemoryPreTrainedModel(PreTrainedModel):
         # Parameters of the memories that are no matrices have been drawn by their own constructors.
         if isinstance(module, nn.Linear | nn.Embedding):
             module.weight.normal_(0.0, self.config.get_text_config().initializer_range)
-        elif isinstance(module, MemoryBlock):
-            module.start_alike()
 
 
 class MemoryTextModel(MemoryPreTrainedModel):
@@ -122,6 +120,8 @@ class MemoryTextModel(MemoryPreTrainedModel):
                 held.state = state
             if loss is not None:
                 losses.append(loss)
+        if cache is not None:
+            cache.columns += hidden.shape[1]
         hidden = self.norm(hidden)
         states: Any = (*seen, hidden) if output_hidden_states else None
         output = BaseModelOutputWithPast(

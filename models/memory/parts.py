@@ -1,5 +1,7 @@
 """What the fading memories share: a short causal convolution with its state, and two normalisations."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,6 +65,16 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def without_autocast(device: torch.device) -> torch.autocast:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which products keep the dtype of what they are made of."""
+    if not torch.amp.is_autocast_available(device.type):  # torch's meta device, on which costs are counted
+        return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype of products of x with weights of its dtype, which autocast may narrow."""
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype

@@ -220,7 +220,7 @@ def fit_fade(
         of_kind = np.ones(len(kept), bool) if only is None else kinds == only
         rounding += int((of_kind & ~kept).sum())
         groups = [kinds == kind for kind in KINDS] if by_kind else [of_kind]
-        rows.append(sum((_moments(one, group & kept) for group in groups), start=np.zeros(MOMENTS)))
+        rows.append(sum((fade_moments(one, group & kept) for group in groups), start=np.zeros(MOMENTS)))
         clusters.append(one.image_id)
     statistics = np.array(rows).reshape(len(rows), MOMENTS)
     tokens = int(statistics[:, 0].sum())
@@ -229,15 +229,15 @@ def fit_fade(
         return known.model_copy(update={"reason": "most tokens are the same with the picture and without"})
     if not len(rows) or not statistics[:, 1].sum() > 0:
         return known.model_copy(update={"reason": "no response has two such tokens"})
-    found = bootstrap(statistics, clusters, _line, seed=seed, resamples=resamples)
+    found = bootstrap(statistics, clusters, fade_line, seed=seed, resamples=resamples)
     rate, interval = float(found["rate"].value), _ci(found["rate"])
     low, high = interval or (math.nan, math.nan)
     return known.model_copy(
         update={
             "rate": rate,
             "rate_ci": interval,
-            "decay_per_100": _lost(rate),
-            "decay_per_100_ci": interval and (_lost(low), _lost(high)),
+            "decay_per_100": lost_per_100(rate),
+            "decay_per_100_ci": interval and (lost_per_100(low), lost_per_100(high)),
             "half_life": math.log(2) / rate if low > 0 else None,
             "half_life_ci": (math.log(2) / high, math.log(2) / low) if low > 0 else None,
             "finding": interval and ("decay" if low > 0 else "growth" if high < 0 else "no decay"),
@@ -248,7 +248,7 @@ def fit_fade(
     )
 
 
-def _lost(rate: float) -> float:
+def lost_per_100(rate: float) -> float:
     """Return the share that is gone after 100 tokens; hugely negative, and finite, where a few tokens grow at once."""
     return -math.expm1(min(-100 * rate, 700.0))
 
@@ -256,8 +256,11 @@ def _lost(rate: float) -> float:
 MOMENTS = 7
 
 
-def _moments(one: TokenSeries, rows: BoolArray) -> FloatArray:
-    """Return the count and the centred second moments (uu, uv, vv, uy, vy, yy) of u = t/100, v = u², y = log size."""
+def fade_moments(one: TokenSeries, rows: BoolArray) -> FloatArray:
+    """Return the count and the centred second moments (uu, uv, vv, uy, vy, yy) of u = t/100, v = u², y = log size.
+
+    They are those of the tokens chosen by `rows`, bool (tokens,), and additive over responses.
+    """
     u = np.flatnonzero(rows) / 100.0
     if not len(u):
         return np.zeros(MOMENTS)
@@ -267,7 +270,8 @@ def _moments(one: TokenSeries, rows: BoolArray) -> FloatArray:
     return np.array([len(u), *(products[i, j] for i, j in ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2)))])
 
 
-def _line(totals: FloatArray) -> dict[str, FloatArray]:
+def fade_line(totals: FloatArray) -> dict[str, FloatArray]:
+    """Map summed moments (..., 7) to λ, R² and curvature, shape (...)."""
     _, uu, uv, vv, uy, vy, yy = np.moveaxis(totals, -1, 0)
     determinant = uu * vv - uv * uv
     # Two places, or one length alone, leave nothing to tell a curve by.

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
-from eidolon.scorers.forgetting.adjusted import PER, AdjustedOddsRatio, covariates, fit_position
+from eidolon.scorers.forgetting.adjusted import PER, covariates
+from eidolon.scorers.forgetting.annotation import Annotation, annotation_bounds
 from eidolon.scorers.forgetting.curves import Curve, curves
-from eidolon.scorers.forgetting.events import Events, Mentions, read_events
+from eidolon.scorers.forgetting.events import Events, read_events
+from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
 from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
-from eidolon.scorers.mixed_logistic import NotEstimableError
 from eidolon.scorers.types import Judge, Record
 from eidolon.scorers.verdict import counted_mentions
 
@@ -57,27 +58,6 @@ class SizeStratum(Record):
     """Mean words before the first mention of those that are named."""
 
 
-class Fit(Record):
-    """An odds ratio of hallucination per 100 words (or tokens) under one specification."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    label: str
-    odds_ratio: float | None = None
-    ci: tuple[float, float] | None = None
-    log_odds_ratio: float | None = None
-    standard_error: float | None = None
-    minimum_detectable: float | None = None
-    intercept_sd: float | None = None
-    mentions: int = 0
-    hallucinated: int = 0
-    forced: int = 0
-    responses: int = 0
-    covariates: tuple[str, ...] = ()
-    reason: str | None = None
-    """Why there is none."""
-
-
 class ForgettingDetail(Record):
     """The content of `forgetting.json`."""
 
@@ -90,9 +70,16 @@ class ForgettingDetail(Record):
     sensitivity: tuple[Fit, ...]
     """The same question asked otherwise; which of them are biased, and how, `docs/forgetting.md` says."""
     sizes: tuple[SizeStratum, ...] = ()
-    """Thirds of the true objects by their size, from small to large; empty where areas are not known."""
+    """Thirds of the true objects by their size, from small to large, of those whose area is known."""
     judge_position: JudgePosition | None = None
     """Whether the judge reads a sentence alike wherever it stands."""
+    annotation: Annotation | None = None
+    """What incomplete annotation can explain; absent where the truth is complete, as of Scenes."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name != "annotation" or value is not None}
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -145,6 +132,7 @@ def forgetting_detail(
         ),
         (f"per {PER} tokens", first.word >= 0, main, "token"),
     ]
+    adjusted = fit("adjusted", events, first, main, "word")
     return ForgettingDetail(
         schema=SCHEMA,
         signature=signature,
@@ -155,46 +143,27 @@ def forgetting_detail(
             if (events.responses.words >= words).any()
         ),
         sizes=_sizes(samples, seed=seed, resamples=resamples),
+        annotation=annotation_bounds(
+            samples, events=events, adjusted=adjusted, seed=seed, resamples=resamples
+        ),
         judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
-        adjusted=_fit("adjusted", events, first, main, "word"),
+        adjusted=adjusted,
         sensitivity=tuple(
-            _fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)
+            fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)
             for label, rows, columns, unit in specifications
         ),
     )
 
 
-def _fit(label: str, events: Events, mentions: Mentions, columns: Mapping[str, FloatArray], unit: str) -> Fit:
-    try:
-        found: AdjustedOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
-    except NotEstimableError as error:
-        return Fit(label=label, reason=str(error))
-    return Fit(
-        label=label,
-        odds_ratio=found.odds_ratio,
-        ci=(found.low, found.high),
-        log_odds_ratio=found.log_odds_ratio,
-        standard_error=found.standard_error,
-        minimum_detectable=found.minimum_detectable,
-        intercept_sd=found.intercept_sd,
-        mentions=found.mentions,
-        hallucinated=found.hallucinated,
-        forced=found.forced,
-        responses=found.responses,
-        covariates=found.covariates,
-    )
-
-
 def _sizes(samples: Sequence[JudgedSample], *, seed: int, resamples: int) -> tuple[SizeStratum, ...]:
-    """Return the strata; all samples must have the areas of all their objects."""
+    """Return the strata of the objects whose area is known."""
     rows = []
     for index, sample in enumerate(samples):
         place: dict[str, int] = {}
         for mention in sorted(counted_mentions(sample), key=lambda mention: mention.start):
             place.setdefault(mention.category, mention.word)
-        if sample.objects - sample.areas.keys():
-            return ()
-        rows += [(index, sample.areas[name], place.get(name, np.nan)) for name in sorted(sample.objects)]
+        known = sorted(sample.objects & sample.areas.keys())
+        rows += [(index, sample.areas[name], place.get(name, np.nan)) for name in known]
     if len(rows) < THIRDS:
         return ()
     of, area, word = np.array(rows, dtype=float).T

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from eidolon.scorers.bootstrap import cluster_ids
 from eidolon.scorers.metric import FloatArray, JudgedSample
+from eidolon.scorers.types import Mention
 from eidolon.scorers.verdict import cells, counted_mentions
 
 IntArray = NDArray[np.intp]
@@ -51,7 +52,8 @@ class Mentions:
     prior: FloatArray
     """Chance that a category drawn by its prevalence, among those not named yet, is not in the picture."""
     largest: FloatArray
-    """Share of the picture that the largest true object still unnamed covers, NaN where areas are not known."""
+    """Share of the picture that the largest true object still unnamed covers, of those whose area is known; NaN
+    without any. What captions alone name has no box: it is mostly small."""
 
     def __len__(self) -> int:
         return len(self.response)
@@ -85,7 +87,7 @@ def read_events(samples: Sequence[JudgedSample]) -> Events:
         words, tokens = len(text.split()), response.completion_tokens
         responses.append((images[response.image_id], words, np.nan if tokens is None else tokens, len(truth)))
         named: set[str] = set()
-        for mention in sorted(counted_mentions(sample), key=lambda mention: (mention.start, mention.end)):
+        for mention in in_order(sample):
             if mention.end == 0:
                 raise ValueError(
                     f"sample {response.sample_id!r}: the judge does not say where it reads an object"
@@ -123,11 +125,14 @@ def read_events(samples: Sequence[JudgedSample]) -> Events:
     )
 
 
+def in_order(sample: JudgedSample) -> list[Mention]:
+    """Return the counted mentions of a sample in reading order: those of its rows."""
+    return sorted(counted_mentions(sample), key=lambda mention: (mention.start, mention.end))
+
+
 def _largest(sample: JudgedSample, unnamed: frozenset[str]) -> float:
-    """Return the area of the largest of some true objects, NaN where there are none or one's is not known."""
-    areas = [sample.areas.get(name) for name in unnamed]
-    known = [area for area in areas if area is not None]
-    return max(known) if known and len(known) == len(areas) else np.nan
+    """Return the area of the largest of some true objects, of those whose area is known; NaN without any."""
+    return max((sample.areas[name] for name in unnamed if name in sample.areas), default=np.nan)
 
 
 class _Prevalence:

@@ -10,7 +10,9 @@ from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detai
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
 from eidolon.scorers.forgetting.size_order import ordered_pairs
 from eidolon.scorers.forgetting.subsets import (
+    EARLY,
     FIRST,
+    LATE,
     REPEATED,
     SURVIVAL,
     SURVIVORS_FIRST,
@@ -22,9 +24,6 @@ from eidolon.scorers.metric import Fitted, FloatArray, JudgedSample, Quantity, r
 from eidolon.scorers.mixed_logistic import NotEstimableError
 from eidolon.scorers.types import Judge
 
-EARLY = (0, 20)
-LATE = (60, math.inf)
-"""Words before a mention, from and up to."""
 CONTRASTED = (FIRST, UNEXHAUSTED_FIRST, SURVIVORS_FIRST, REPEATED)
 _FEW = f"no such mentions among the first {EARLY[1]} words, or none from word {LATE[0]} on"
 

@@ -1,5 +1,6 @@
 """The sets of mentions whose rate is followed: all that is named, and what each control leaves of it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from eidolon.scorers.forgetting.events import BoolArray, Events
 
+EARLY = (0, 20)
+LATE = (60, math.inf)
+"""Words before a mention, from and up to."""
 UNEXHAUSTED = 3
 """True objects still unnamed at a mention, so that a new object can well be a true one."""
 SURVIVAL = 80

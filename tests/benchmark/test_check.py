@@ -117,11 +117,11 @@ def hide(run: Path) -> None:
 def test_honest_runs_pass(cli: Cli, described: Path, probed: Path) -> None:
     result = cli("check", described, probed)
     assert result.code == 0, result.out
-    assert "17 ok" in result.out
+    assert "18 ok" in result.out
     assert verdicts(check_runs([described], How())) == {
         **dict.fromkeys(
             ("files", "schema", "hashes", "samples", "responses", "judgements", "judge", "totals", "scores",
-             "intervals", "counts", "variants", "signature", "comparability", "truth", "versions"), "ok"
+             "intervals", "counts", "variants", "signature", "curves", "comparability", "truth", "versions"), "ok"
         ),
         "answers": "not checkable",
     }  # fmt: skip
@@ -223,6 +223,8 @@ DESCRIBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a metric less": ("scores", lambda run: edit_json(run / SC, lambda d: d["metrics"].pop("chair"))),
     "a variant": ("variants", lambda run: edit_json(run / SC, lambda d: d["variants"].append(
         {"label": "best", "settings": {}, "metrics": {}}))),
+    "a curve": ("curves", in_json("forgetting.json", "curves.0.points.0.mentions", 99)),
+    "no curves": ("curves", lambda run: (run / "forgetting.json").unlink()),
     "the signature's dataset": ("signature", in_signature("dataset=scenes#", "dataset=coco#")),
     "the signature's n": ("signature", in_signature("|n=4|", "|n=400|")),
     "the signature's prompt": ("signature", in_signature("prompt=describe#", "prompt=brief#")),

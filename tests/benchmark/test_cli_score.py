@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from eidolon.scorers.json_schemas import path as schema_path
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, read_lines, write_lines
 
 
@@ -221,6 +223,119 @@ def test_captions_join_the_truth(cli: Cli, inputs: list[str], tmp_path: Path) ->
     assert truth[0] == ["cat", "dog"]
     assert "dog" in truth[1]
     assert value(out, "chair.chair_i") == 0
+
+
+BOXED = {
+    "images": [{"id": 1, "width": 20, "height": 10}, {"id": 2, "width": 10, "height": 10}, {"id": 3}],
+    "categories": [{"id": 18, "name": "dog"}, {"id": 59, "name": "pizza"}, {"id": 3, "name": "car"}],
+    "annotations": [
+        {"image_id": 1, "category_id": 18, "bbox": [0, 0, 4, 5]},
+        {"image_id": 1, "category_id": 18, "bbox": [3, 0, 10, 10]},
+        {"image_id": 2, "category_id": 59, "bbox": [0, 0, 5, 5]},
+        {"image_id": 2, "category_id": 3},
+        {"image_id": 3, "category_id": 3, "bbox": [0, 0, 5, 5]},
+    ],
+}
+
+
+def test_areas_of_boxes_and_of_lines(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    """The largest box of a category as a share of the image, where both sizes are given; the same from lines."""
+    boxed = tmp_path / "boxed.json"
+    boxed.write_text(json.dumps(BOXED))
+    known = [{"dog": 0.5}, {"pizza": 0.25}, None]
+    rows = [
+        {"image_id": 1, "objects": ["dog"], "areas": {"dog": 0.5}},
+        {"image_id": 2, "objects": ["car", "pizza"], "areas": {"pizza": 0.25}},
+        {"image_id": 3, "objects": ["car"], "areas": None},
+    ]
+    details = []
+    for name, objects in (("boxes", boxed), ("lines", write_lines(tmp_path / "boxed.jsonl", rows))):
+        out = tmp_path / name
+        result = cli("score", *inputs[:2], "--objects", objects, "--resamples", 20, "--out", out)
+        assert result.code == 0, result.err
+        samples = read_lines(out / "samples.jsonl")
+        assert [row.get("areas") for row in samples] == known
+        assert not any("annotated" in row for row in samples)
+        details.append(json.loads((out / "forgetting.json").read_text()))
+        again = cli(
+            "score", *inputs[:2], "--objects", out / "samples.jsonl", "--out", tmp_path / f"{name} again"
+        )
+        assert again.code == 0, again.err
+        assert read_lines(tmp_path / f"{name} again" / "samples.jsonl") == samples
+    assert details[0] == details[1]
+    assert details[0]["sizes"] == [], "of two objects no thirds are made"
+    write_lines(tmp_path / "boxed.jsonl", [{**rows[0], "areas": {"dog": 0.4}}, *rows[1:]])
+    changed = cli(
+        "score",
+        *inputs[:2],
+        "--objects",
+        tmp_path / "boxed.jsonl",
+        "--resamples",
+        20,
+        "--out",
+        tmp_path / "lines",
+    )
+    assert changed.code == 2, "other areas make another run"
+    assert "areas is" in changed.err
+
+
+def test_sizes_of_boxes_make_strata(cli: Cli, tmp_path: Path) -> None:
+    """Salience on COCO as on Scenes: recall and place by size, though one object has no box."""
+    responses = write_lines(tmp_path / "r.jsonl", [
+        {"image_id": 1, "response": "A dog sleeps. Behind it stands a car."},
+        {"image_id": 2, "response": "A dog, and nothing else."},
+    ])  # fmt: skip
+    rows = [
+        {
+            "image_id": i,
+            "objects": ["dog", "cup", "car", "bed"],
+            "areas": {"dog": 0.5, "cup": 0.01, "car": 0.2},
+        }
+        for i in (1, 2)
+    ]
+    objects = write_lines(tmp_path / "o.jsonl", rows)
+    out = tmp_path / "out"
+    assert cli("score", "--responses", responses, "--objects", objects, "--out", out).code == 0
+    sizes = json.loads((out / "forgetting.json").read_text())["sizes"]
+    assert [(s["smallest"], s["objects"], s["named"]) for s in sizes] == [
+        (0.01, 2, 0),
+        (0.2, 2, 1),
+        (0.5, 2, 2),
+    ]
+    assert [s["word"] for s in sizes] == [None, 7, 1]
+
+
+def test_captions_are_a_second_look(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
+    """Who says that an object is there stands in the samples; what captions add, in forgetting.json."""
+    boxed, captions = tmp_path / "boxed.json", tmp_path / "captions.json"
+    boxed.write_text(json.dumps(BOXED))
+    annotations = [
+        {"image_id": 1, "caption": "A kitten with a dog."},
+        {"image_id": 2, "caption": "Somebody's puppy begs for pizza."},
+    ]
+    captions.write_text(json.dumps({"annotations": annotations}))
+    out = tmp_path / "out"
+    arguments = ("score", *inputs[:2], "--objects", boxed, "--captions", captions, "--resamples", 20)
+    assert cli(*arguments, "--out", out).code == 0
+    samples = read_lines(out / "samples.jsonl")
+    assert [row.get("annotated") for row in samples] == [["dog"], ["car", "pizza"], None]
+    assert [row.get("captioned") for row in samples] == [["cat", "dog"], ["dog", "pizza"], None]
+    detail = json.loads((out / "forgetting.json").read_text())
+    jsonschema.validate(detail, json.loads(schema_path("forgetting").read_text()))
+    found = detail["annotation"]["captions"]
+    early = next(look for look in found["looks"] if (look["split"], look["part"]) == ("all", "early"))
+    # dog, cat | pizza, fork, dog: dog and pizza by both, cat and dog by captions, fork by neither.
+    assert [early[name] for name in ("both", "boxes", "captions", "neither")] == [2, 0, 2, 1]
+    assert found["images"] == 2
+    assert found["boxes_alone"]["early"]["value"] == pytest.approx(3 / 5)
+    assert found["joined"]["early"]["value"] == pytest.approx(1 / 5)
+    check = cli("check", out)
+    assert check.code == 0, check.out
+    rows = [row | {"captioned": ["dog"]} if row["image_id"] == 1 else row for row in samples]
+    write_lines(out / "samples.jsonl", rows)
+    check = cli("check", out)
+    assert check.code == 3
+    assert "has sources with the hash" in " ".join(check.out.split())
 
 
 def test_references_join_the_truth(cli: Cli, tmp_path: Path) -> None:

@@ -200,3 +200,16 @@ def test_references_of_a_folder(picture_folder: Path) -> None:
     write_lines(picture_folder / "objects.jsonl", [{**rows[0], "references": "A dog."}])
     with pytest.raises(UserError, match=r"objects\.jsonl:1: 'references' must be a list of strings"):
         load_folder(picture_folder)
+
+
+def test_areas_of_a_folder(picture_folder: Path) -> None:
+    rows = read_lines(picture_folder / "objects.jsonl")
+    table = picture_folder / "objects.jsonl"
+    write_lines(table, [rows[0], {**rows[1], "objects": ["dog", "cat"], "areas": {"cat": 0.25}}])
+    plain, told = load_folder(picture_folder).samples
+    assert (plain.areas, told.areas) == ({}, {"cat": 0.25})
+    write_lines(table, [{**rows[0], "objects": ["dog"], "areas": {"dog": -1}}])
+    with pytest.raises(
+        UserError, match=r"objects\.jsonl:1: field 'areas': 'dog' must be from 0 to 1, found -1"
+    ):
+        load_folder(picture_folder)

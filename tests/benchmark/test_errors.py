@@ -37,6 +37,11 @@ class Case:
     arguments: tuple[str, ...] = field(default=())
 
 
+def _area(areas: str) -> str:
+    """A line of objects with these areas."""
+    return f'{{"image_id": 1, "objects": ["dog"], "areas": {areas}}}'
+
+
 CASES = [
     Case("malformed line", ("responses.jsonl:2", "not valid JSON"), responses=f"{GOOD}\n{{'image_id': 2}}\n"),
     Case(
@@ -126,6 +131,15 @@ CASES = [
     ),
     Case("objects are a string", ("objects.jsonl:1", "list"), objects='{"image_id": 1, "objects": "dog"}'),
     Case("objects are numbers", ("objects.jsonl:1", "list"), objects='{"image_id": 1, "objects": [18]}'),
+    Case("areas are a list", ("objects.jsonl:1", "'areas'", "share"), objects=_area("[0.5]")),
+    Case("area of what is not there", ("objects.jsonl:1", "'areas'", "'cat'"), objects=_area('{"cat": 0.5}')),
+    Case("area in pixels", ("objects.jsonl:1", "'dog'", "400"), objects=_area('{"dog": 400}')),
+    Case("area is a truth value", ("objects.jsonl:1", "'dog'", "true"), objects=_area('{"dog": true}')),
+    Case(
+        "two areas of one image",
+        ("objects.jsonl:2", "other areas", "line 1"),
+        objects=_area('{"dog": 0.5}') + "\n" + _area('{"dog": 0.4}'),
+    ),
     Case("no objects", ("objects.jsonl:1", "'objects'", "missing"), objects='{"image_id": 1, "object": []}'),
     Case("malformed objects", ("objects.jsonl:1", "JSON"), objects="{image_id: 1}"),
     Case(

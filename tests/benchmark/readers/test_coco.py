@@ -14,6 +14,7 @@ from eidolon.benchmark.datasets import load_dataset
 from eidolon.benchmark.truth import join_references
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.judge_lexicon import LexiconJudge
+from eidolon.scorers.metric import Sources
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 from tests.benchmark.readers.conftest import CATEGORIES, Coco, write_json
 
@@ -71,6 +72,10 @@ def test_captions_join_the_truth(coco: Coco, tmp_path: Path) -> None:
     assert source.sha256 != plain.sha256
     joined = join_references(source.samples, LexiconJudge())
     assert [sample.objects for sample in joined[:2]] == [("dog", "person"), ("cat", "dog")]
+    assert [sample.sources for sample in joined[:2]] == [
+        None,
+        Sources(frozenset({"dog"}), frozenset({"cat", "dog"})),
+    ]
     assert join_references(plain.samples, LexiconJudge()) == plain.samples
     write_json(file, {"annotations": captions[2:], "images": []})
     with pytest.raises(UserError, match="no caption of any image"):
@@ -102,7 +107,8 @@ def test_areas_are_of_the_largest_box(coco: Coco, tmp_path: Path) -> None:
     del coco.document["annotations"][0]["bbox"]
     coco.save()
     samples = coco.load().samples
-    assert samples[0].areas == {}, "all of an image's objects, or none"
+    assert "dog" in samples[0].objects
+    assert samples[0].areas == {"person": 2 / 48}, "of the others it is not known"
     assert samples[1].areas == by_id[11]
 
 

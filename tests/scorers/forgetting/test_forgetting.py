@@ -272,8 +272,11 @@ def test_sizes_of_what_is_left_and_what_is_named() -> None:
     ]
     assert (small.largest, middle.smallest, large.smallest) == (0.02, 0.1, 0.5)
     partly = [replace(judged[0], areas={"dog": 0.5}), judged[1]]
-    assert np.isnan(read_events(partly).mentions.largest[:3]).tolist() == [True, True, True]
-    assert forgetting_detail(partly, signature="s", resamples=20).sizes == ()
+    largest = read_events(partly).mentions.largest
+    assert (largest[0], largest[3]) == (0.5, 0.5)
+    assert np.isnan(largest[1:3]).all(), "of what is left none has an area that is known"
+    sizes = forgetting_detail(partly, signature="s", resamples=20).sizes
+    assert [(s.smallest, s.objects, s.named) for s in sizes] == [(0.02, 2, 0), (0.5, 1, 1), (0.5, 1, 1)]
 
 
 class Forgetful:

@@ -1,0 +1,87 @@
+"""What incomplete annotation does to the forgetting measures, in worlds whose truth is known.
+
+    python bench/simulate_annotation.py [--seeds 8] [--responses 600]
+
+Each line is one world (`eidolon.scorers.forgetting.simulation_annotation`). Of hallucination by the whole truth, by
+boxes and captions, and by boxes alone: how much the raw rate rises from words 0-19 to words 60 on, and the adjusted
+odds ratio per 100 words (geometric mean over seeds). Of the late hallucinations by boxes and captions: the share that
+is really there, and what the two looks estimate of it.
+"""
+
+import argparse
+from math import exp, log
+
+import numpy as np
+
+from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
+from eidolon.scorers.forgetting.annotation import annotation_bounds, with_truth
+from eidolon.scorers.forgetting.events import Events, read_events
+from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
+from eidolon.scorers.mixed_logistic import NotEstimableError
+
+HALF = (0.3, 0.8, 1.0)
+WORLDS = {
+    "complete": World(boxes=(1, 1, 1)),
+    "small often missed": World(),
+    "the same, one look in half": World(dependence=0.5),
+    "many objects, few of them seen": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF),
+    "the same, rising": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF, position=log(3)),
+}
+
+
+def summarise(world: World, responses: int, seeds: int) -> list[float]:
+    """Return the means over seeds, in the order of the columns."""
+    rows = []
+    for seed in range(seeds):
+        samples, truths = simulate_annotated(world, responses, seed=seed)
+        found = annotation_bounds(samples, resamples=0)
+        assert found is not None
+        assert found.captions is not None
+        row = []
+        for objects in (
+            truths,
+            [s.objects for s in samples],
+            [s.sources.annotated for s in samples if s.sources],
+        ):
+            judged = [with_truth(s, o) for s, o in zip(samples, objects, strict=True)]
+            row += [*_measures(read_events(judged))]
+        late = next(u for u in found.captions.unannotated if (u.split, u.part) == ("size", "late"))
+        really = [
+            m.category in truth
+            for s, truth in zip(samples, truths, strict=True)
+            for m in s.judgement.mentions
+            if m.word >= 60 and m.verdict == "hallucinated"
+        ]
+        rows.append([*row, float(np.mean(really)), late.share.value or 0.0])
+    return np.nanmean(np.array(rows), axis=0).tolist()
+
+
+def _measures(events: Events) -> tuple[float, float]:
+    mentions = events.mentions
+    late, early = mentions.hallucinated[mentions.word >= 60], mentions.hallucinated[mentions.word < 20]
+    try:
+        adjusted = adjusted_odds_ratio(events).log_odds_ratio
+    except NotEstimableError:
+        adjusted = np.nan
+    return float(late.mean() - early.mean()), adjusted
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--responses", type=int, default=600)
+    arguments = parser.parse_args()
+    print("| world | truth: rise, OR | boxes and captions | boxes alone | really there | estimated |")
+    print("|---|---|---|---|---:|---:|")
+    for name, world in WORLDS.items():
+        truth, or_, joined, joined_or, boxes, boxes_or, really, told = summarise(
+            world, arguments.responses, arguments.seeds
+        )
+        pairs = [(truth, or_), (joined, joined_or), (boxes, boxes_or)]
+        cells = " | ".join(f"{rise:+.2f}, {exp(odds):.2f}" for rise, odds in pairs)
+        print(f"| {name} | {cells} | {really:.2f} | {told:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""An adjusted odds ratio under one specification, as it stands in `forgetting.json`."""
+
+from collections.abc import Mapping
+
+from pydantic import ConfigDict
+
+from eidolon.scorers.forgetting.adjusted import AdjustedOddsRatio, fit_position
+from eidolon.scorers.forgetting.events import Events, Mentions
+from eidolon.scorers.metric import FloatArray
+from eidolon.scorers.mixed_logistic import NotEstimableError
+from eidolon.scorers.types import Record
+
+
+class Fit(Record):
+    """An odds ratio of hallucination per 100 words (or tokens) under one specification."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    label: str
+    odds_ratio: float | None = None
+    ci: tuple[float, float] | None = None
+    log_odds_ratio: float | None = None
+    standard_error: float | None = None
+    minimum_detectable: float | None = None
+    intercept_sd: float | None = None
+    mentions: int = 0
+    hallucinated: int = 0
+    forced: int = 0
+    responses: int = 0
+    covariates: tuple[str, ...] = ()
+    reason: str | None = None
+    """Why there is none."""
+
+
+def fit(
+    label: str, events: Events, mentions: Mentions, columns: Mapping[str, FloatArray], unit: str = "word"
+) -> Fit:
+    """Fit position beside the columns over some first mentions; where that cannot be done, say why."""
+    try:
+        found: AdjustedOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
+    except NotEstimableError as error:
+        return Fit(label=label, reason=str(error))
+    return Fit(
+        label=label,
+        odds_ratio=found.odds_ratio,
+        ci=(found.low, found.high),
+        log_odds_ratio=found.log_odds_ratio,
+        standard_error=found.standard_error,
+        minimum_detectable=found.minimum_detectable,
+        intercept_sd=found.intercept_sd,
+        mentions=found.mentions,
+        hallucinated=found.hallucinated,
+        forced=found.forced,
+        responses=found.responses,
+        covariates=found.covariates,
+    )

@@ -1,0 +1,102 @@
+"""The store's two functions against a loop that puts one token in at a time."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from eidolon.models.memory.store import EMPTY, keep, readable
+
+# Few different values, so that there are many ties; None is padding.
+SCORES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=24)
+
+
+class Shelf:
+    """Holds (time, score) of at most `size` tokens: one that is full gives up its worst, of equals the newest."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held: list[tuple[int, int]] = []
+
+    def put(self, time: int, score: int | None) -> None:
+        if score is None:
+            return
+        self.held.append((time, score))
+        if len(self.held) > self.size:
+            worst = self.held[0]
+            for other in self.held:
+                if other[1] <= worst[1]:
+                    worst = other
+            self.held.remove(worst)
+
+    def times(self) -> list[int]:
+        return [time for time, _ in self.held]
+
+
+def as_scores(scores: list[int | None]) -> Tensor:
+    return torch.tensor([[EMPTY if score is None else float(score) for score in scores]])
+
+
+@given(SCORES, st.integers(1, 6), st.lists(st.integers(1, 9), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_entering_in_pieces_is_entering_one_by_one(
+    scores: list[int | None], size: int, lengths: list[int]
+) -> None:
+    shelf = Shelf(size)
+    times = torch.full((1, size), -1)
+    held = torch.full((1, size), EMPTY)
+    start = 0
+    for length in [*lengths, len(scores)]:
+        piece = scores[start : start + length]
+        if not piece:
+            break
+        entering = as_scores(piece)
+        candidates = torch.cat([times, torch.arange(start, start + len(piece))[None]], 1)[0]
+        mask = readable(held, entering, size)
+        assert mask.shape == (1, len(piece), size + len(piece))
+        for t, score in enumerate(piece):
+            shelf.put(start + t, score)
+            assert candidates[mask[0, t]].tolist() == shelf.times()
+            assert len(shelf.held) <= size
+        every = torch.cat([held, entering], 1)
+        kept = keep(every, size)
+        held, times = every.gather(1, kept), candidates[None].gather(1, kept)
+        start += len(piece)
+        assert times[0, held[0] > EMPTY].tolist() == shelf.times()
+    assert start == len(scores)
+
+
+@given(SCORES, st.integers(1, 6))
+@settings(max_examples=100, deadline=None)
+def test_the_content_is_the_largest_of_all(scores: list[int | None], size: int) -> None:
+    """A function of the sequence alone: sorted once, at the end, it is the same."""
+    entered = [(-score, time) for time, score in enumerate(scores) if score is not None]
+    expected = sorted(time for _, time in sorted(entered)[:size])
+    mask = readable(torch.full((1, size), EMPTY), as_scores(scores), size)
+    assert (mask[0, -1].nonzero()[:, 0] - size).tolist() == expected
+    if len(scores) >= size:
+        kept = keep(as_scores(scores), size)[0]
+        assert kept.tolist() == sorted(kept.tolist())
+        assert [int(i) for i in kept if scores[int(i)] is not None] == expected
+
+
+@given(
+    st.lists(SCORES.filter(lambda s: len(s) >= 3).map(lambda s: s[:3]), min_size=2, max_size=4),
+    st.integers(1, 4),
+)
+@settings(max_examples=50, deadline=None)
+def test_rows_do_not_mix(rows: list[list[int | None]], size: int) -> None:
+    entering = torch.cat([as_scores(row) for row in rows])
+    together = readable(torch.full((len(rows), size), EMPTY), entering, size)
+    for row, scores in enumerate(rows):
+        alone = readable(torch.full((1, size), EMPTY), as_scores(scores), size)
+        assert torch.equal(together[row], alone[0])
+
+
+def test_one_that_was_put_out_never_comes_back() -> None:
+    mask = readable(torch.tensor([[1.0]]), torch.tensor([[2.0, 0.0, 3.0, 2.5]]), 1)[0]
+    assert mask.int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
+
+
+def test_not_a_number_is_never_read() -> None:
+    assert not readable(torch.full((1, 1), EMPTY), torch.tensor([[torch.nan]]), 1).any()
