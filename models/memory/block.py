@@ -126,6 +126,17 @@ class MemoryBlock(nn.Module):
             self.rotary = Rotary(2 * int(memory.head_dim * memory.rotary / 2), memory.rotary_base)
         self.predictor = nn.Linear(width, width, bias=False) if self.store else None
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection that of the queries, which training then lets part.
+
+        So a query begins by finding what it resembles, which small models otherwise take long to learn.
+        """
+        if self.attends:
+            self.key_value.weight[: len(self.query.weight)].copy_(self.query.weight)
+        if self.fading is not None:
+            self.fading.start_alike()
+
     def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> Mixed:
         """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding.
 

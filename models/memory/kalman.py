@@ -65,6 +65,13 @@ class GatedKalmaNet(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the keys' projection and convolution those of the queries."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner : 2 * inner].copy_(weight[:inner])
+
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedKalmaNetState | None = None
     ) -> tuple[Tensor, GatedKalmaNetState]:

@@ -57,6 +57,13 @@ class Mamba2(nn.Module):
         self.norm = RMSNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
+    @torch.no_grad()
+    def start_alike(self) -> None:
+        """Make the projection and convolution of C, which reads, those of B, which writes."""
+        inner = self.heads * self.head_dim
+        for weight in (self.in_proj.weight, self.convolution.weight):
+            weight[inner + self.state : inner + 2 * self.state].copy_(weight[inner : inner + self.state])
+
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: Mamba2State | None = None
     ) -> tuple[Tensor, Mamba2State]:

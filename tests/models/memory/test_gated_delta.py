@@ -101,3 +101,11 @@ def test_a_key_holds_one_value() -> None:
     y, state = gated_delta_rule(k, k, v, zeros, ones, None, chunk=2)
     torch.testing.assert_close(y[0, :, 0, 0] * KEY**0.5, torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(state[0, 0, :2, 0], torch.tensor([3.0, 2.0]))
+
+
+def test_queries_and_keys_can_start_alike() -> None:
+    layer = GatedDelta(12, HEADS, KEY)
+    layer.start_alike()
+    q, k = layer.in_proj.weight[: 2 * HEADS * KEY].chunk(2)
+    assert torch.equal(q, k)
+    assert torch.equal(*layer.convolution.weight[: 2 * HEADS * KEY].chunk(2))
