@@ -41,6 +41,8 @@ LOWEST, HIGHEST = -0.35, 1.4
 """Of the retention that is drawn; intervals may go further."""
 FEWEST = 8
 """Images below which a point is not drawn."""
+ENTRY_WIDTH = 3.4
+"""Inches that an entry of the legend takes."""
 
 
 def draw_retention(study: MemoryStudy) -> bytes | None:
@@ -275,7 +277,8 @@ def _figure(
 
 def _finish(figure: "Figure", axes: "Axes") -> bytes:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    columns = max(1, int(figure.get_figwidth() / ENTRY_WIDTH))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()
