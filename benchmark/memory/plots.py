@@ -189,7 +189,10 @@ def _panel(
         ]
         start = variant.yes_no_accuracy if what == "accuracy" and series == "unnamed" else None
         start = Number(value=1.0) if what == "retention" else start
-        _banded(axes, variant, [*([(0.0, start)] if start and found else []), *found])
+        if any(number.value is not None for _, number in found):
+            _banded(axes, variant, [*([(0.0, start)] if start else []), *found])
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not measured: no model could answer", ha="center", transform=axes.transAxes)
     axes.set_xticks(range(len(lengths) + 1), ["0", *map(str, lengths)])
     axes.set_xlim(-0.3, len(lengths) + 0.3)
     trained = max((v.trained_tokens or 0 for v in shown), default=0)
