@@ -17,6 +17,7 @@ from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
     at_least_float32,
+    make_alike,
     unit,
     without_autocast,
 )
@@ -53,12 +54,10 @@ class GatedDelta(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    @torch.no_grad()
     def start_alike(self) -> None:
         """Make the keys' projection and convolution those of the queries."""
         inner = self.heads * self.head_dim
-        for weight in (self.in_proj.weight, self.convolution.weight):
-            weight[inner : 2 * inner].copy_(weight[:inner])
+        make_alike((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedDeltaState | None = None

@@ -21,7 +21,14 @@ from torch.nn import functional
 
 from eidolon.models.memory.decay import carry, decays, into_chunks
 from eidolon.models.memory.gated_delta import initial_step_bias
-from eidolon.models.memory.parts import RMSNorm, ShortConvolution, at_least_float32, unit, without_autocast
+from eidolon.models.memory.parts import (
+    RMSNorm,
+    ShortConvolution,
+    at_least_float32,
+    make_alike,
+    unit,
+    without_autocast,
+)
 
 RIDGE = 0.02
 """λ / ‖H‖_F (released layer)."""
@@ -65,12 +72,10 @@ class GatedKalmaNet(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    @torch.no_grad()
     def start_alike(self) -> None:
         """Make the keys' projection and convolution those of the queries."""
         inner = self.heads * self.head_dim
-        for weight in (self.in_proj.weight, self.convolution.weight):
-            weight[inner : 2 * inner].copy_(weight[:inner])
+        make_alike((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedKalmaNetState | None = None

@@ -14,7 +14,13 @@ from torch.nn import functional
 
 from eidolon.models.memory.decay import carry, decays, into_chunks
 from eidolon.models.memory.gated_delta import initial_step_bias
-from eidolon.models.memory.parts import RMSNorm, ShortConvolution, at_least_float32, without_autocast
+from eidolon.models.memory.parts import (
+    RMSNorm,
+    ShortConvolution,
+    at_least_float32,
+    make_alike,
+    without_autocast,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,11 @@ class Mamba2(nn.Module):
         self.norm = RMSNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    @torch.no_grad()
     def start_alike(self) -> None:
         """Make the projection and convolution of C, which reads, those of B, which writes."""
         inner = self.heads * self.head_dim
-        for weight in (self.in_proj.weight, self.convolution.weight):
-            weight[inner + self.state : inner + 2 * self.state].copy_(weight[inner : inner + self.state])
+        weights = (self.in_proj.weight, self.convolution.weight)
+        make_alike(weights, inner, inner + self.state, self.state)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: Mamba2State | None = None

@@ -1,5 +1,6 @@
 """What the fading memories share: a short causal convolution with its state, and two normalisations."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -53,6 +54,13 @@ class RMSNorm(nn.Module):
         if gate is not None:
             normed = normed * functional.silu(gate.to(normed.dtype))
         return normed.to(x.dtype)
+
+
+@torch.no_grad()
+def make_alike(weights: Sequence[Tensor], source: int, target: int, rows: int) -> None:
+    """Copy so many rows of each matrix, from row `source` on, to `target` and after."""
+    for weight in weights:
+        weight[target : target + rows].copy_(weight[source : source + rows])
 
 
 def unit(x: Tensor) -> Tensor:

@@ -322,7 +322,11 @@ def test_tasks_have_tables_of_their_own(cli: Cli, arguments: list[Any], out: Pat
     assert "not comparable" not in result.out
     board = json.loads((tmp_path / "board.json").read_text())
     assert [row["task"] for row in board["rows"]] == ["describe", "probe"]
-    assert board["headlines"] == {"describe": "objects.f05", "probe": "pope.accuracy"}
+    assert board["headlines"] == {
+        "describe": "objects.f05",
+        "probe": "pope.accuracy",
+        "forget": "forgetting.retention_filler_128",
+    }
 
 
 def command(place: Path, out: str) -> list[str]:
