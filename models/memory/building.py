@@ -69,8 +69,10 @@ def make_memory_model(
     from eidolon.models.memory.modeling import MemoryForConditionalGeneration, register
 
     register()
-    seeing: Any = AutoModelForImageTextToText.from_pretrained(str(eye), dtype=torch.float32)
-    processor: Any = AutoProcessor.from_pretrained(str(eye))
+    seeing: Any = AutoModelForImageTextToText.from_pretrained(
+        str(eye), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    processor: Any = AutoProcessor.from_pretrained(str(eye), trust_remote_code=False)
     theirs = seeing.config
     if theirs.text_config.hidden_size != architecture.width:
         raise ValueError(

@@ -43,7 +43,7 @@ class Device:
         self.trials: list[list[str]] = []
         run = TransformersModel._run
 
-        def bounded(model: Any, requests: Sequence[Request], **settings: Any) -> Any:
+        def bounded(model: Any, requests: Sequence[Request], *given: Any, **settings: Any) -> Any:
             names = [request.sample_id for request in requests]
             (self.trials if settings else self.batches).append(names)
             if len(requests) > self.room:
@@ -51,7 +51,7 @@ class Device:
             for name in names:
                 if name in self.broken:
                     raise self.broken[name]
-            return run(model, requests, **settings)
+            return run(model, requests, *given, **settings)
 
         patch.setattr(TransformersModel, "_run", bounded)
 
