@@ -138,7 +138,8 @@ class MemoryBlock(nn.Module):
             self.fading.start_alike()
 
     def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> Mixed:
-        """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding.
+        """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding,
+        which stands before a sequence or behind it, never within.
 
         Any cutting of a sequence into consecutive calls gives the same.
         """

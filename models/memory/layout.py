@@ -19,7 +19,6 @@ SYMBOLS: dict[Symbol, str] = {
 }
 Fading = Literal["M2", "GDN", "GKA"]
 FADING: tuple[Fading, ...] = get_args(Fading)
-WINDOWED = ("SWA", "BMF", "BM")
 Selection = Literal["innovation", "recent", "random"]
 
 
