@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eidolon.models.checkpoint_files import checkpoint_files
 from eidolon.models.response_lines import user_path
 
 if TYPE_CHECKING:
@@ -53,11 +54,7 @@ def checkpoint_identity(target: str, revision: str, digest: "FileDigest") -> dic
     path = user_path(target)
     if not os.path.exists(path):
         return _hub_identity(target, revision)
-    files = {
-        file.relative_to(path).as_posix(): file
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.suffix != ".md" and not file.name.startswith(".")
-    }
+    files = checkpoint_files(path)
     if BASE_ELSEWHERE in files or _asks_for_the_date(path):
         return None
     return {"files": {name: digest(file) for name, file in files.items()}}

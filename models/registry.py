@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eidolon.models.checkpoint_files import checkpoint_files
 from eidolon.models.options import construct
 from eidolon.models.response_lines import user_path
 from eidolon.scorers.errors import UserError, did_you_mean
@@ -166,21 +167,16 @@ def content_hash(reference: ModelReference) -> str | None:
     if not found:
         return None
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _counts(file))
-    for file in files:
+    files = {".": path} if path.is_file() else checkpoint_files(path)
+    for name, file in files.items():
         size = file.stat().st_size
-        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\0".encode())
+        digest.update(f"{name}\0{size}\0".encode())
         with file.open("rb") as stream:
             digest.update(stream.read(_SAMPLED_BYTES if size > 2 * _SAMPLED_BYTES else size))
             if size > 2 * _SAMPLED_BYTES:
                 stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
                 digest.update(stream.read())
     return digest.hexdigest()
-
-
-def _counts(file: Path) -> bool:
-    """A model's card and hidden files say nothing about what it answers."""
-    return file.is_file() and file.suffix != ".md" and not file.name.startswith(".")
 
 
 def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors import deserialize
 
 from eidolon.benchmark.retention.lengths import RECIPE, trained_words
 from eidolon.benchmark.scenes.memory import VARIANTS
+from eidolon.models.checkpoint_files import checkpoint_files
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.models.response_lines import user_path
 from eidolon.models.shipped import memory_models
@@ -158,8 +160,21 @@ def _recipe(folder: Path) -> dict[str, Any]:
 
 
 def _digest(folder: Path) -> str:
+    """Return a hash of the tensors, however they are spread over files, and of what else decides the answers."""
     digest = hashlib.sha256()
-    for file in sorted((folder / CONFIG, *folder.glob("*.safetensors"), *folder.glob("*.jinja"))):
-        digest.update(f"{file.name}\0".encode())
-        digest.update(file.read_bytes())
+    tensors: dict[str, str] = {}
+    for name, file in checkpoint_files(folder).items():
+        if name == CONFIG or file.suffix == ".jinja":
+            digest.update(f"{name}\0".encode() + file.read_bytes())
+        elif file.suffix == ".safetensors":
+            tensors |= _tensor_hashes(file)
+    for tensor, content in sorted(tensors.items()):
+        digest.update(f"{tensor}\0{content}\0".encode())
     return digest.hexdigest()
+
+
+def _tensor_hashes(file: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256(f"{tensor['dtype']}{tensor['shape']}\0".encode() + tensor["data"]).hexdigest()
+        for name, tensor in deserialize(file.read_bytes())
+    }

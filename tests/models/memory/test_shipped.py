@@ -3,13 +3,14 @@
 import json
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.base import Decoding, Request
+from eidolon.models.checkpoint_files import INDEX
+from eidolon.models.memory.sharing import TEXT, VISION
 from eidolon.models.registry import load_model, resolve
 from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS, memory_models
 from eidolon.scorers.errors import UserError
@@ -33,11 +34,11 @@ def test_each_is_made_by_the_study_s_recipe_behind_the_one_eye(variant: str) -> 
     assert (
         f"--layout '{VARIANTS[variant]}' --seed {recipe.training.seed}" in (folder / "README.md").read_text()
     )
-    eye = load_file(MEMORY_CHECKPOINTS / EYE / "model.safetensors")
-    own = load_file(folder / "model.safetensors")
-    seeing = [name for name in eye if "vision_model" in name or "connector" in name]
+    files = json.loads((folder / INDEX).read_text())["weight_map"]
+    seeing = load_file(MEMORY_CHECKPOINTS / EYE / VISION).keys()
     assert len(seeing) > 10
-    assert all(torch.equal(own[name], eye[name]) for name in seeing)
+    assert {name for name, file in files.items() if file == f"../{EYE}/{VISION}"} == seeing
+    assert {name for name, file in files.items() if file == TEXT} == load_file(folder / TEXT).keys()
 
 
 @pytest.mark.parametrize("variant", SHIPPED)
