@@ -18,7 +18,7 @@ class MemoryTextConfig(PreTrainedConfig):
         hidden_size: int = 96,
         intermediate_size: int = 192,
         layout: str = "*-*-*-*",
-        window: int = 48,
+        window: int = 96,
         store: int = 16,
         fading: str = "GDN",
         selection: str = "innovation",

@@ -61,7 +61,7 @@ class Memory(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layout: Layout
-    window: int = Field(48, ge=1)
+    window: int = Field(96, ge=1)
     """Tokens that a window holds, the newest among them."""
     store: int = Field(16, ge=1)
     """Tokens that a store holds."""
