@@ -68,7 +68,11 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder for memory.json, the plots and the measurements.")] = Path(
         "results/runs/memory"
     ),
-    limit: Annotated[int, typer.Option(min=2, help="Held-out scenes.")] = 128,
+    limit: Annotated[int, typer.Option(min=2, help="Held-out scenes to ask about.")] = 128,
+    descriptions: Annotated[
+        int | None,
+        typer.Option(min=2, help="Held-out scenes to describe, those among them. Default: 8 times --limit."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes, the questions and sampling.")] = 0,
     lengths: Annotated[
         str | None, typer.Option(metavar="N,N,…", help="Tokens of text between picture and question.")
@@ -89,7 +93,9 @@ def bench(
     from eidolon.benchmark.memory.table import show
     from eidolon.scorers.errors import UserError
 
-    settings = BenchSettings(limit=limit, seed=seed)
+    if descriptions is not None and descriptions < limit:
+        raise UserError(f"--descriptions {descriptions}: must be --limit ({limit}) or more")
+    settings = BenchSettings(limit=limit, descriptions=descriptions or 8 * limit, seed=seed)
     if lengths is not None:
         try:
             chosen = tuple(sorted({int(n) for n in lengths.split(",")}))

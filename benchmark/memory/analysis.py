@@ -114,16 +114,25 @@ class Analysis:
     settings: BenchSettings
     resamples: int
     draws: Crossed = field(init=False)
+    """Of the scenes that are asked about."""
+    described: Crossed = field(init=False)
+    """Of those that are described."""
     objects: list[frozenset[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.draws = Crossed(self.settings.limit, seed=self.settings.seed, resamples=self.resamples)
-        self.objects = [frozenset(row.objects) for row in rows_of(scenes_of(self.settings))]
+        asked, described = self.settings.limit, self.settings.descriptions
+        self.draws, self.described = (
+            Crossed(images, seed=self.settings.seed, resamples=self.resamples)
+            for images in (asked, described)
+        )
+        self.objects = [frozenset(row.objects) for row in rows_of(scenes_of(self.settings, described))]
 
     def estimate(
         self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
     ) -> dict[str, Estimate]:
-        return self.draws.estimate(sums, pool.variant, function)
+        """Return the quantities of sums by seed and image, (seeds, images, k), with their intervals."""
+        draws = self.described if sums.shape[1] == self.settings.descriptions else self.draws
+        return draws.estimate(sums, pool.variant, function)
 
     def numbers(
         self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
@@ -275,7 +284,7 @@ def _position_effect(pool: Pool, events: Sequence[Events]) -> PositionEffect:
 def _hallucination(analysis: Analysis, pool: Pool, events: Sequence[Events]) -> tuple[Bin, ...]:
     if not events:
         return ()
-    sums = np.zeros((len(events), pool.images, len(WORDS), 2))
+    sums = np.zeros((len(events), analysis.settings.descriptions, len(WORDS), 2))
     for seed, found in enumerate(events):
         mentions = found.mentions.select(found.mentions.first)
         bins = np.searchsorted(WORDS, mentions.word, side="right") - 1

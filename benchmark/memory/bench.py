@@ -94,7 +94,7 @@ def _signature(settings: BenchSettings, trained: Sequence[Trained], resamples: i
         prompt=settings.prompt,
         decoding=f"sample(t={settings.temperature},max={settings.max_new_tokens},seed={settings.seed})",
         judge="lexicon(reading=careful)",
-        policy=f"memory-bench({models})",
+        policy=f"memory-bench({models},descriptions={settings.descriptions})",
         n=settings.limit,
         resamples=resamples,
         seed=settings.seed,

@@ -176,5 +176,5 @@ def _digest(folder: Path) -> str:
 def _tensor_hashes(file: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(f"{tensor['dtype']}{tensor['shape']}\0".encode() + tensor["data"]).hexdigest()
-        for name, tensor in deserialize(file.read_bytes())
+        for name, tensor in deserialize(file.read_bytes())  # type: ignore[no-untyped-call]
     }

@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from eidolon.benchmark.memory.checkpoints import Trained
 from eidolon.benchmark.pdm import Spelled, judge_text, series_of, spell
@@ -50,7 +50,10 @@ class BenchSettings(Record):
     """What is asked of every checkpoint; all of it is part of the signature."""
 
     limit: int = Field(128, ge=2)
-    """Held-out scenes."""
+    """Held-out scenes that are asked about."""
+    descriptions: int = Field(1024, ge=2)
+    """Held-out scenes that are described, those that are asked about first among them: descriptions cost little, and
+    what is hallucinated in them is rare."""
     seed: int = 0
     """Of the scenes, of what is asked about them, and of sampling."""
     dials: Dials = CROWDED
@@ -65,6 +68,14 @@ class BenchSettings(Record):
     """Bounds of the references that are as long as in training, …"""
     long_words: tuple[int, int] = (300, 400)
     """… and of those up to four times as long."""
+
+    @model_validator(mode="after")
+    def _describe_what_is_asked_about(self) -> Self:
+        if self.descriptions < self.limit:
+            raise ValueError(
+                f"descriptions {self.descriptions}: fewer than the {self.limit} scenes asked about"
+            )
+        return self
 
 
 class TextReading(Record):
@@ -111,9 +122,9 @@ class Measured:
     readings: tuple[TextReading, ...]
 
 
-def scenes_of(settings: BenchSettings) -> list[Scene]:
-    """Return the held-out scenes."""
-    return [make_scene(settings.seed, index, settings.dials) for index in range(settings.limit)]
+def scenes_of(settings: BenchSettings, count: int) -> list[Scene]:
+    """Return the first held-out scenes."""
+    return [make_scene(settings.seed, index, settings.dials) for index in range(count)]
 
 
 def rows_of(scenes: Sequence[Scene]) -> list[SampleRow]:
@@ -173,7 +184,7 @@ class _Bench:
 
     def __init__(self, model: "TransformersModel", settings: BenchSettings, folder: Path) -> None:
         self.model, self.settings, self.folder = model, settings, folder
-        self.scenes = scenes_of(settings)
+        self.scenes = scenes_of(settings, settings.limit)
         self.rows = rows_of(self.scenes)
         self.pictures = [render(scene) for scene in self.scenes]
         self.judge = LexiconJudge("careful")
@@ -228,25 +239,30 @@ class _Bench:
         ]
 
     def describe(self) -> list[Response]:
-        """Let the model describe every scene, sampled as a run samples."""
+        """Let the model describe every scene, sampled as a run samples; return those of the scenes asked about."""
         settings = self.settings
-        keys = [(row.sample_id, 0) for row in self.rows]
-        file = BatchFile(self.folder / RESPONSES, Response, keys, BATCH)
+        scenes = scenes_of(settings, settings.descriptions)
+        rows = rows_of(scenes)
+        file = BatchFile(self.folder / RESPONSES, Response, [(row.sample_id, 0) for row in rows], BATCH)
         decoding = Decoding(settings.max_new_tokens, settings.temperature)
         for batch in file.batches:
-            places = range(len(keys))[file.span(batch)]
+            piece = file.span(batch)
             requests = [
-                replace(
-                    self.request(i, settings.prompt),
-                    decoding=replace(decoding, seed=request_seed(settings.seed, self.rows[i].sample_id, 0)),
+                Request(
+                    row.sample_id,
+                    row.image_id,
+                    render(scene),
+                    settings.prompt,
+                    decoding=replace(decoding, seed=request_seed(settings.seed, row.sample_id, 0)),
+                    is_question=True,
                 )
-                for i in places
+                for row, scene in zip(rows[piece], scenes[piece], strict=True)
             ]
             answers = {response.sample_id: response for response in self.model.generate(requests)}
             if failed := next((one.error for one in answers.values() if one.error), None):
                 raise self.failed("cannot describe a scene", failed)
-            file.append([answers[self.rows[i].sample_id] for i in places])
-        return file.records
+            file.append([answers[request.sample_id] for request in requests])
+        return file.records[: settings.limit]
 
     def probe(
         self,

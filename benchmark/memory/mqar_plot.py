@@ -46,7 +46,8 @@ def draw_mqar(detail: MqarDetail) -> bytes:
         axes[0][column].set_title(TITLES[filler], fontsize=10)
     for row in axes:
         row[0].set_ylabel("recall")
-    axes[0][0].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.97))
+    if axes[0][0].get_legend_handles_labels()[0]:
+        axes[0][0].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.97))
     axes[1][-1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})

@@ -23,7 +23,7 @@ from eidolon.scorers.retention.records import Answer, Held
 from eidolon.scorers.types import Response
 
 IMAGES = 40
-SETTINGS = BenchSettings(limit=IMAGES, lengths=(64, 256, 512))
+SETTINGS = BenchSettings(limit=IMAGES, descriptions=IMAGES, lengths=(64, 256, 512))
 SYMBOLS: dict[str, Symbol] = {"attention": "*", "swa": "SWA", "gdn": "GDN", "bm": "BM"}
 
 
@@ -53,7 +53,7 @@ def made_up(
                     answers=(answer("cup", True, still), answer("dog", False, True)),
                 )
             )  # fmt: skip
-    memory = Memory(layout=(symbol or SYMBOLS[variant],) * 4, heads=2)
+    memory = Memory(layout=(symbol or SYMBOLS[variant],) * 4, window=48, heads=2)
     about = About(
         variant=variant,
         seed=seed,

@@ -35,7 +35,7 @@ from eidolon.scorers.errors import UserError
 from tests.benchmark.conftest import Cli
 
 SETTINGS = BenchSettings(
-    limit=9, lengths=(16, 40), max_new_tokens=24, usual_words=(20, 30), long_words=(40, 50)
+    limit=9, descriptions=12, lengths=(16, 40), max_new_tokens=24, usual_words=(20, 30), long_words=(40, 50)
 )
 
 
@@ -207,7 +207,7 @@ def test_names_of_variants(memory: Memory, name: str) -> None:
 
 
 def test_bytes_are_those_of_what_was_read() -> None:
-    memory = Memory(layout=("*", "*"), heads=2, head_dim=8)
+    memory = Memory(layout=("*", "*"), heads=2, head_dim=8, window=48)
 
     def model(layout: tuple[Symbol, ...]) -> MemoryTextModel:
         changed = memory.model_copy(update={"layout": layout})
@@ -229,8 +229,26 @@ def test_wrong_options_are_told_in_a_line(cli: Cli, tmp_path: Path) -> None:
     for arguments, told in (
         (("nowhere", "--out", tmp_path), "neither a folder nor a shipped variant"),
         (("nowhere", "--lengths", "16,x", "--out", tmp_path), "--lengths '16,x'"),
+        (
+            ("gdn", "--limit", "8", "--descriptions", "7", "--out", tmp_path),
+            "--descriptions 7: must be --limit (8)",
+        ),
     ):
         result = cli("memory", "bench", *arguments)
         assert result.code == 2
         assert told in result.err
         assert "Traceback" not in result.err
+
+
+def test_more_is_described_than_asked_about(study: tuple[Path, MemoryStudy]) -> None:
+    out, found = study
+    folder = sorted((out / "checkpoints").glob("BM*-s1-*"))[0]
+
+    def images(name: str) -> set[int]:
+        return {json.loads(line)["image_id"] for line in (folder / name).read_text().splitlines()}
+
+    assert images("responses.jsonl") == set(range(12))
+    assert images("questions.jsonl") == images("readings.jsonl") == set(range(9))
+    assert found.settings.descriptions == 12
+    with pytest.raises(ValueError, match="fewer than the 9 scenes"):
+        BenchSettings(limit=9, descriptions=8)
