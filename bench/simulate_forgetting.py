@@ -20,7 +20,11 @@ OTHERS = {
     "exhaustion linear, bad responses longer": Hazard(exhaustion="linear", spread=1.0, longer=0.4),
     "share, bad responses twice as long": Hazard(exhaustion="share", spread=1.0, longer=0.7),
     "a fifth of the responses bad, and longer": Hazard(
-        exhaustion="competing", spread=1.0, bimodal=True, longer=0.4
+        exhaustion="competing", spread=1.0, bad=0.2, longer=0.4
+    ),
+    "half of the responses bad, and longer": Hazard(exhaustion="competing", spread=1.0, bad=0.5, longer=0.4),
+    "a fifth bad, longer, and rising": Hazard(
+        position=log(3), exhaustion="competing", spread=1.0, bad=0.2, longer=0.4
     ),
     "bad responses shorter": Hazard(exhaustion="competing", spread=1.0, longer=-0.3),
     "rising, exhaustion, bad responses longer": Hazard(

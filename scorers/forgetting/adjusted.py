@@ -7,11 +7,12 @@ a logistic regression over the first mentions of every response,
     logit P(hallucinated) = b_response + β·(words before it)/100
                             + true objects still unnamed + true objects in the picture + length of the response
 
-with a normal random intercept b a response. exp(β) is reported. First mentions made when every true object has been
-named are left out: they cannot be right. Each covariate enters as it is and as its logarithm. A model that picks the
-next object among those it sees and those it imagines has odds of imagining that go with 1/(objects still unnamed); one
-that is merely less sure has log odds that go with their number; and where bad responses are longer, in whatever way,
-the length has to tell what the intercept is likely to be (Mundlak 1978).
+with a random intercept b a response: normal, or, where the responses are of two kinds, normal about two centres, the
+share of either kind going with the length of the response. exp(β) is reported. First mentions made when every true
+object has been named are left out: they cannot be right. Each covariate enters as it is and as its logarithm. A model
+that picks the next object among those it sees and those it imagines has odds of imagining that go with 1/(objects
+still unnamed); one that is merely less sure has log odds that go with their number; and where bad responses are longer,
+in whatever way, the length has to tell what the intercept is likely to be (Mundlak 1978).
 """
 
 from collections.abc import Mapping
@@ -24,9 +25,11 @@ from scipy.stats import norm
 from eidolon.scorers.bootstrap import LEVEL
 from eidolon.scorers.forgetting.events import Events, Mentions, Responses
 from eidolon.scorers.metric import FloatArray
-from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, fit_mixed_logistic
+from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, TwoKinds, fit_mixed_logistic
 
 POSITION = "position"
+KINDS_BY = ("log words",)
+"""What tells of which kind a response is: bad ones may be longer."""
 PER = 100
 """Words (or tokens) that the odds ratio is for."""
 LEAST_OUTCOMES = 20
@@ -50,7 +53,9 @@ class AdjustedOddsRatio:
     minimum_detectable: float
     """The odds ratio above 1 that data with this standard error would show in 80 % of repetitions."""
     intercept_sd: float
-    """How far responses differ, in log odds."""
+    """How far responses (of one kind) differ, in log odds."""
+    kinds: TwoKinds | None
+    """Of responses, where there are two."""
     mentions: int
     hallucinated: int
     forced: int
@@ -106,6 +111,7 @@ def fit_position(
         kept.hallucinated,
         kept.response,
         inference_clusters=responses.image[kept.response],
+        kinds_by=KINDS_BY,
     )
     return _summary(fit, mentions, int((~free).sum()))
 
@@ -129,6 +135,7 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
         standard_error=error,
         minimum_detectable=exp((reach + float(norm.ppf(POWER))) * error),
         intercept_sd=fit.intercept_sd,
+        kinds=fit.kinds,
         mentions=fit.observations,
         hallucinated=int(mentions.hallucinated[mentions.unnamed > 0].sum()),
         forced=forced,

@@ -11,6 +11,15 @@ from eidolon.scorers.mixed_logistic import NotEstimableError
 from eidolon.scorers.types import Record
 
 
+class Kinds(Record):
+    """Two kinds of responses, where one normal intercept does not describe them."""
+
+    distance: float
+    """Between the kinds, in log odds."""
+    upper: float
+    """Share of responses of the worse kind."""
+
+
 class Fit(Record):
     """An odds ratio of hallucination per 100 words (or tokens) under one specification."""
 
@@ -23,6 +32,7 @@ class Fit(Record):
     standard_error: float | None = None
     minimum_detectable: float | None = None
     intercept_sd: float | None = None
+    kinds: Kinds | None = None
     mentions: int = 0
     hallucinated: int = 0
     forced: int = 0
@@ -48,6 +58,7 @@ def fit(
         standard_error=found.standard_error,
         minimum_detectable=found.minimum_detectable,
         intercept_sd=found.intercept_sd,
+        kinds=found.kinds and Kinds(distance=found.kinds.distance, upper=found.kinds.upper),
         mentions=found.mentions,
         hallucinated=found.hallucinated,
         forced=found.forced,

@@ -30,8 +30,8 @@ class Hazard:
     exhaustion: Exhaustion = "none"
     spread: float = 0.0
     """Standard deviation of the responses' own log odds."""
-    bimodal: bool = False
-    """A fifth of the responses are bad, instead of a normal spread; the standard deviation is the same."""
+    bad: float | None = None
+    """Share of the responses that are bad, instead of a normal spread; the standard deviation is the same."""
     longer: float = 0.0
     """How the log length goes with the response's own log odds: above 0, bad responses are longer."""
     words: float = 90.0
@@ -95,8 +95,7 @@ def simulate(hazard: Hazard, responses: int, *, seed: int) -> Events:
 
 
 def _own_log_odds(hazard: Hazard, n: int, rng: np.random.Generator) -> FloatArray:
-    if hazard.bimodal:
-        share = 0.2
+    if (share := hazard.bad) is not None:
         bad = (rng.random(n) < share).astype(float)
         return np.asarray(hazard.spread * (bad - share) / (share * (1 - share)) ** 0.5)
     return hazard.spread * rng.standard_normal(n)

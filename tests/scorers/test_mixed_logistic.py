@@ -146,3 +146,80 @@ def test_columns_that_say_nothing_new_are_left_out() -> None:
 def test_what_cannot_be_estimated_says_why(y: np.ndarray, told: str) -> None:
     with pytest.raises(NotEstimableError, match=told):
         fit_mixed_logistic({"x": np.arange(len(y), dtype=float)}, y, np.arange(len(y)) // 2)
+
+
+def draw_kinds(seed: int, clusters: int, size: int, distance: float, sd: float) -> Data:
+    """Draw log odds -1.5 + 0.8 x + sd·N(0, 1) + distance·kind, the upper kind the likelier the greater z."""
+    rng = np.random.default_rng(seed)
+    of = np.repeat(np.arange(clusters), size)
+    x, z = rng.normal(size=len(of)), rng.normal(size=clusters)
+    own = sd * rng.standard_normal(clusters) + distance * (rng.random(clusters) < expit(-1 + 1.5 * z))
+    columns = {"x": x, "z": z[of]}
+    return columns, rng.random(len(of)) < expit(-1.5 + 0.8 * x + own[of]), of
+
+
+def naive_two_kinds(theta: FloatArray, data: Data) -> float:
+    """The log-likelihood on a grid of intercepts, each kind in turn; theta is β, sigma, distance, alpha."""
+    columns, y, of = data
+    x, z = columns["x"], columns["z"]
+    linear = theta[0] + theta[1] * x + theta[2] * z
+    density = 0.0
+    for kind in (0, 1):
+        p = expit(linear + theta[3] * GRID[:, None] + theta[4] * kind)
+        log_p = np.log(np.where(y, p, 1 - p))
+        each = np.stack([log_p[:, of == c].sum(axis=1) for c in np.unique(of)], axis=1)
+        share = expit((2 * kind - 1) * (theta[5] + theta[6] * z[np.unique(of, return_index=True)[1]]))
+        density = density + share * np.exp(each) * norm.pdf(GRID)[:, None]
+    return float(np.log(np.trapezoid(density, GRID, axis=0)).sum())
+
+
+def test_two_kinds_maximise_their_likelihood() -> None:
+    data = draw_kinds(2, clusters=150, size=8, distance=4.0, sd=0.5)
+    fit = fit_mixed_logistic(data[0], data[1], data[2], kinds_by=["z"])
+    assert fit.kinds is not None
+    start = np.array([*fit.coefficients, 0.5, fit.kinds.distance, -1.0, 1.5])
+    best = minimize(lambda t: -naive_two_kinds(t, data), start, method="BFGS", options={"gtol": 1e-3})
+    assert fit.log_likelihood == pytest.approx(-best.fun, abs=1e-3)
+    np.testing.assert_allclose(fit.coefficients, best.x[:3], atol=5e-3)
+    assert fit.intercept_sd == pytest.approx(abs(best.x[3]), abs=0.02)
+    assert fit.kinds.distance == pytest.approx(best.x[4], abs=0.02)
+    z = data[0]["z"][::8]
+    assert fit.kinds.upper == pytest.approx(expit(best.x[5] + best.x[6] * z).mean(), abs=0.01)
+    units = 5e-3 * np.eye(7)
+    information = -np.array(
+        [
+            [
+                sum(s * t * naive_two_kinds(best.x + s * u + t * v, data) for s in (1, -1) for t in (1, -1))
+                / (4 * 5e-3**2)
+                for v in units
+            ]
+            for u in units
+        ]
+    )
+    model = np.linalg.inv(information)[:3, :3]
+    np.testing.assert_allclose(fit.model_covariance, model, rtol=0.03, atol=3e-4)
+
+
+def test_one_normal_for_two_kinds_is_biased_and_two_are_not() -> None:
+    """What goes with the kind takes on what is the kind's: here z, whose coefficient is 0."""
+    columns, y, of = draw_kinds(3, clusters=3000, size=8, distance=3.0, sd=0.3)
+    two = fit_mixed_logistic(columns, y, of, kinds_by=["z"])
+    one = fit_mixed_logistic(columns, y, of)
+    assert two.kinds is not None
+    assert one.kinds is None
+    assert two.kinds.distance == pytest.approx(3, abs=0.3)
+    for name, truth in (("x", 0.8), ("z", 0.0)):
+        estimate, error = two[name]
+        assert abs(estimate - truth) < 4 * error
+    assert one["z"][0] > 10 * one["z"][1]
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.8, 2.0])
+def test_one_kind_is_not_taken_for_two(sd: float) -> None:
+    for seed in range(5):
+        columns, y, of = draw(20 + seed, clusters=600, size=6, sd=sd)
+        plain = fit_mixed_logistic(columns, y, of)
+        asked = fit_mixed_logistic(columns, y, of, kinds_by=["z"])
+        assert asked.kinds is None
+        np.testing.assert_array_equal(asked.coefficients, plain.coefficients)
+        np.testing.assert_array_equal(asked.covariance, plain.covariance)

@@ -48,6 +48,18 @@ def test_without_its_controls_the_summary_would_be_wrong() -> None:
     assert one_each["word"][0] > 3 * one_each["word"][1], "differences between responses not controlled"
 
 
+def test_two_kinds_of_responses_are_told_apart() -> None:
+    """A fifth of the responses much worse, and longer: one normal intercept makes of that a fall by position."""
+    hazard = Hazard(exhaustion="competing", spread=1.0, bad=0.2, longer=0.4)
+    found = [adjusted_odds_ratio(simulate(hazard, 2000, seed=seed)) for seed in range(SEEDS)]
+    assert all(fit.kinds is not None and fit.kinds.distance == pytest.approx(2.5, abs=0.6) for fit in found)
+    assert np.mean([fit.kinds.upper for fit in found if fit.kinds]) == pytest.approx(0.2, abs=0.05)
+    assert sum(fit.low <= 1 <= fit.high for fit in found) >= SEEDS - 3
+    errors = [fit.log_odds_ratio for fit in found]
+    assert abs(np.mean(errors)) < 5 * np.std(errors, ddof=1) / SEEDS**0.5
+    assert abs(np.mean(errors)) < 0.08
+
+
 def test_more_responses_are_worth_what_is_said() -> None:
     hazard = Hazard(position=log(3), exhaustion="competing", spread=0.7, longer=0.3)
     few, many = (adjusted_odds_ratio(simulate(hazard, n, seed=4)) for n in (500, 4500))
