@@ -6,7 +6,7 @@ it is not part of the checkpoint.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +72,8 @@ class TrainingConfig(Schedule):
     """Everything that determines the weights, beside the samples."""
 
     phases: tuple[Phase, ...]
+    order: int | None = None
+    """Seed of the order of the batches within every `CHUNK` steps; null: that of the weights."""
     cell_weight: float = Field(0.5, ge=0)
     """Weight of the cell loss beside the language loss."""
 
@@ -297,7 +299,8 @@ class Batches:
         size = self._config.phases[number].batch_size
         samples = [self._samples(number, i) for i in range(chunk * CHUNK * size, (chunk + 1) * CHUNK * size)]
         pairs = sorted(((s, self._collator.encode(s)) for s in samples), key=lambda pair: len(pair[1].ids))
-        order = np.random.default_rng([self._config.seed, number, chunk]).permutation(CHUNK)
+        seed = self._config.seed if self._config.order is None else self._config.order
+        order = np.random.default_rng([seed, number, chunk]).permutation(CHUNK)
         self._cut = [pairs[k * size : (k + 1) * size] for k in order]
         self._chunk = (number, chunk)
 
@@ -312,6 +315,7 @@ def train(
     *,
     stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
     """Train `model` in place on `samples(phase, index)`, as `train_loop` does.
 
@@ -331,5 +335,6 @@ def train(
         reported="language" if any(phase.kind == "dialogue" for phase in config.phases) else "cells",
         stop_at=stop_at,
         on_step=on_step,
+        identity=identity,
     )
     return replace(report, parameters=sum(p.numel() for p in model.parameters()))

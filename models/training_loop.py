@@ -6,10 +6,10 @@ import os
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jsonlines
 import torch
@@ -100,15 +100,17 @@ def train_loop(
     reported: str = "language",
     stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
     """Train `trainee` in place, resuming from `folder` where an earlier run stopped.
 
     `trainee(batch(step, rank, world), *arguments(step))` returns losses by name, `total` among them; the
     report's loss is that named `reported`. `folder/state` holds the state of the last save, `folder/log.jsonl`
-    the losses. With `stop_at` it saves and stops after so many steps, counted from the very first.
+    the losses. With `stop_at` it saves and stops after so many steps, counted from the very first. `identity`, JSON,
+    is what makes the weights beside `config`; a training of another is not gone on with.
 
     Raises:
-        UserError: the folder holds the training of another configuration.
+        UserError: the folder holds the training of another configuration or identity.
     """
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -124,7 +126,8 @@ def train_loop(
     )
     wrapped, optimizer = accelerator.prepare(trainee, optimizer)
     state = folder / "state"
-    step, seconds = _resume(accelerator, state, config)
+    made_by = {"config": config.model_dump(mode="json"), "identity": dict(identity or {})}
+    step, seconds = _resume(accelerator, state, made_by)
     log = folder / "log.jsonl"
     if accelerator.is_main_process:
         _trim_log(log, step)
@@ -147,7 +150,7 @@ def train_loop(
             _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **told})
             on_step(step, told)
         if step % config.save_every == 0 or step == last:
-            _save(accelerator, state, config, step, seconds + time.monotonic() - began)
+            _save(accelerator, state, made_by, step, seconds + time.monotonic() - began)
     total = seconds + time.monotonic() - began
     accelerator.end_training()
     return TrainingReport(
@@ -186,13 +189,15 @@ def _last_loss(path: Path, name: str) -> float:
     return sum(told) / len(told) if told else math.nan
 
 
-def _save(accelerator: Accelerator, state: Path, config: Schedule, step: int, seconds: float) -> None:
+def _save(
+    accelerator: Accelerator, state: Path, made_by: Mapping[str, Any], step: int, seconds: float
+) -> None:
     """Write the state beside the last one and swap, so that a kill leaves one of them whole."""
     fresh = state.with_name("state.new")
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        progress = {"step": step, "seconds": seconds, "config": config.model_dump(mode="json")}
+        progress = {"step": step, "seconds": seconds, **made_by}
         (fresh / "progress.json").write_text(json.dumps(progress))
         old = state.with_name("state.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -203,13 +208,13 @@ def _save(accelerator: Accelerator, state: Path, config: Schedule, step: int, se
     accelerator.wait_for_everyone()
 
 
-def _resume(accelerator: Accelerator, state: Path, config: Schedule) -> tuple[int, float]:
+def _resume(accelerator: Accelerator, state: Path, made_by: Mapping[str, Any]) -> tuple[int, float]:
     if not state.exists() and state.with_name("state.old").exists():
         os.replace(state.with_name("state.old"), state)
     if not state.exists():
         return 0, 0.0
     progress = json.loads((state / "progress.json").read_text())
-    if progress["config"] != config.model_dump(mode="json"):
+    if any(progress.get(name) != made for name, made in made_by.items()):
         raise UserError(
             f"{state}: holds the training of another configuration; name another --out, or remove it"
         )

@@ -59,6 +59,8 @@ class Crossed:
         Each is given by its name for the drawing of seeds and its statistics. p is NaN where there is no interval.
         """
         first, second = (compute(pooled(statistics)) for _, statistics in (a, b))
+        if self._images < 2 or not self._resamples:
+            return {name: (estimate(first[name] - second[name], None), float("nan")) for name in first}
         drawn_a, drawn_b = (compute(self.totals(statistics, group)) for group, statistics in (a, b))
         found = {}
         for name in first:

@@ -31,6 +31,10 @@ def train(
         str | None,
         typer.Option(metavar="innovation|recent|random", help="With memory: which tokens a store keeps."),
     ] = None,
+    order: Annotated[
+        int | None,
+        typer.Option(min=0, help="With memory: the seed of the order of the batches. Default: the study's."),
+    ] = None,
     eye: Annotated[
         Path | None, typer.Option(help="With memory: a checkpoint whose picture side to look through.")
     ] = None,
@@ -52,9 +56,10 @@ def train(
     if recipe == "memory":
         from eidolon.benchmark.scenes.train_memory import read_options, train_memory_recipe
 
-        train_memory_recipe(read_options(memory, seed or 0), out, eye, batches, scenes=scenes, stop_at=steps)
+        chosen = read_options(memory, seed or 0, order)
+        train_memory_recipe(chosen, out, eye, batches, scenes=scenes, stop_at=steps)
         return
-    for flag, value in {**memory, "seed": seed, "eye": eye, "batches": batches}.items():
+    for flag, value in {**memory, "seed": seed, "order": order, "eye": eye, "batches": batches}.items():
         if value is not None:
             raise UserError(f"--{flag} {value}: is for the recipe memory only; leave it out")
     train_recipe(recipe, out, scenes=scenes, stop_at=steps)

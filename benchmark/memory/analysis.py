@@ -50,6 +50,7 @@ from eidolon.scorers.objects import Objects
 from eidolon.scorers.retention.measure import COLUMNS as ASKED
 from eidolon.scorers.retention.measure import (
     SERIES,
+    USABLE,
     Cell,
     Number,
     Pair,
@@ -425,10 +426,16 @@ def _checkpoints(
             f05=_plain(Objects().compute(Objects().statistics(samples[i]).sum(axis=0))["f05"])
             if samples
             else None,
-            retention={n: _plain(compute(pooled(sums[[i]]))["retention"]) for n, sums in cells.items()},
+            retention={n: _own_retention(sums[i]) for n, sums in cells.items()},
         )
         for i, one in enumerate(pool.measured)
     )
+
+
+def _own_retention(sums: FloatArray) -> float | None:
+    """Return the retention of one model, from (images, 6); None where there is too little to forget."""
+    found = compute(pooled(sums[None]))
+    return _plain(found["retention"]) if found["above_at_0"] > USABLE else None
 
 
 def _plain(value: FloatArray) -> float | None:
@@ -438,18 +445,12 @@ def _plain(value: FloatArray) -> float | None:
 def compare(analysis: Analysis, pools: Sequence[Pool]) -> tuple[Comparison, ...]:
     """Compare the main variants in pairs, and every store with its like filled otherwise.
 
-    Holm's correction is over the registered comparisons that could be made.
+    Holm's correction is over all registered comparisons: one that could not be made counts as a p of 1.
     """
     by_label = {pool.label: pool for pool in pools}
     main = [by_label[name] for name in MAIN if name in by_label]
     couples = [(a, b) for a, b in combinations(_primary_order(main), 2)]
-    couples += [
-        (by_label[pool.variant.partition("(")[0]], pool)
-        for pool in pools
-        if "BM" in pool.memory.layout
-        and pool.label != pool.variant.partition("(")[0]
-        and pool.variant.partition("(")[0] in by_label
-    ]
+    couples += [(like, pool) for pool in pools if (like := _by_innovation(pool, pools)) is not None]
     found = [
         _comparison(analysis, a, b, condition, n)
         for a, b in couples
@@ -458,10 +459,24 @@ def compare(analysis: Analysis, pools: Sequence[Pool]) -> tuple[Comparison, ...]
     ]
     known = [one for one in found if one.images]
     tested = [i for i, one in enumerate(known) if one.registered and one.p is not None]
-    adjusted = holm([known[i].p or 0.0 for i in tested])
-    for i, p in zip(tested, adjusted, strict=True):
+    missing = len(PRIMARY) * len(PRIMARY_LENGTHS) - len(tested)
+    adjusted = holm([*(known[i].p or 0.0 for i in tested), *[1.0] * missing])
+    for i, p in zip(tested, adjusted, strict=False):
         known[i] = known[i].model_copy(update={"p_holm": p, "outcome": _outcome(known[i].difference, p)})
     return tuple(known)
+
+
+def _by_innovation(pool: Pool, pools: Sequence[Pool]) -> Pool | None:
+    """Return the pool that differs from this one in that its stores are filled by innovation, if there is one.
+
+    Where the rule was changed in the measurement it is the same models; where it was changed in training, another's.
+    """
+    if pool.selection is not None:
+        return next((one for one in pools if one.variant == pool.variant and one.selection is None), None)
+    if "BM" not in pool.memory.layout or pool.memory.selection == "innovation":
+        return None
+    wanted = pool.memory.model_copy(update={"selection": "innovation"})
+    return next((one for one in pools if one.memory == wanted and one.selection is None), None)
 
 
 def _primary_order(main: Sequence[Pool]) -> list[Pool]:

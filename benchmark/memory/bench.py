@@ -105,9 +105,13 @@ def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, Size]:
     """Return what each variant's models and memory take; speeds are kept with what they were taken of."""
     names = {pool.label: pool.measured[0].trained.digest for pool in pools}
     path = out / COST
-    file = CostFile.read(path, names)
+    file = CostFile.read(path, names, _machine())
     if file is None:
-        file = CostFile(digests=names, costs=measure_cost({pool.label: _text_model(pool) for pool in pools}))
+        file = CostFile(
+            machine=_machine(),
+            digests=names,
+            costs=measure_cost({pool.label: _text_model(pool) for pool in pools}),
+        )
         write_atomically(path, file.model_dump_json(indent=1) + "\n")
     attention = next((pool.label for pool in pools if set(pool.memory.layout) == {"*"}), None)
     return {pool.label: _size(pool, file.costs, pools, attention) for pool in pools}
@@ -126,7 +130,7 @@ def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attentio
         parameters_match=None if share is None else abs(share - 1) <= MATCH,
         bytes_at=cost.bytes_at,
         attention_tokens_of_same_bytes={
-            n: attention_length(size, pool.memory, width) for n, size in cost.bytes_at.items()
+            n: attention_length(size, pool.memory, width, cost.dtype) for n, size in cost.bytes_at.items()
         },
         bytes_per_token=(cost.bytes_at[last] - cost.bytes_at[before]) / (last - before),
         tokens_per_second={n: 1000 / ms for n, ms in cost.ms_per_token.items()},

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import deserialize
+from safetensors import SafetensorError, deserialize
 
 from eidolon.benchmark.retention.lengths import RECIPE, trained_words
 from eidolon.benchmark.scenes.memory import VARIANTS
-from eidolon.models.checkpoint_files import checkpoint_files
+from eidolon.models.checkpoint_files import INDEX, checkpoint_files
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.models.response_lines import user_path
 from eidolon.models.shipped import memory_models
@@ -27,6 +27,8 @@ MAIN = ("attention", "swa", "gdn", "bm")
 STUDY = Memory(layout=("*",), heads=2)
 """The study's sizes; what differs from them stands in a variant's name."""
 _SIZES = ("window", "store", "fading", "selection", "heads", "head_dim", "rotary")
+_SAY_NOTHING = (INDEX, RECIPE, "evaluation.json")
+"""Files of a checkpoint that decide nothing about its answers."""
 _NEEDED = {"window": ("SWA", "BMF", "BM"), "store": ("BM",), "selection": ("BM",), "fading": ("BMF", "BM")}
 """Sizes that only some layers have."""
 
@@ -70,10 +72,10 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
         label, equals, place = ("", "", text) if user_path(text).is_dir() else text.rpartition("=")
         if equals and not label:
             raise UserError(f"{text!r}: nothing stands before =; write VARIANT=FOLDER")
-        if place in shipped:
+        path = user_path(place)
+        if place in shipped and not path.is_dir():
             found.append(_read(label or place, shipped[place], found))
             continue
-        path = user_path(place)
         if not path.is_dir():
             raise UserError(
                 f"{text!r}: is neither a folder nor a shipped variant ({', '.join(shipped) or 'none'})"
@@ -130,10 +132,11 @@ def _is_ours(folder: Path) -> bool:
 def _read(label: str, folder: Path, before: Sequence[Trained]) -> Trained:
     memory = read_memory(folder)
     variant = re.sub(r"\s+", "-", label.strip()) or variant_name(memory)
-    seed = _recipe(folder).get("training", {}).get("seed")
-    if seed is None:
+    training = _recipe(folder).get("training")
+    seed = training.get("seed") if isinstance(training, dict) else None
+    if not isinstance(seed, int):
         seed = sum(one.variant == variant for one in before)
-    return Trained(variant, folder, memory, int(seed), trained_words(folder), _digest(folder))
+    return Trained(variant, folder, memory, seed, trained_words(folder), _digest(folder))
 
 
 def read_memory(folder: Path) -> Memory:
@@ -164,17 +167,21 @@ def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     tensors: dict[str, str] = {}
     for name, file in checkpoint_files(folder).items():
-        if name == CONFIG or file.suffix == ".jinja":
-            digest.update(f"{name}\0".encode() + file.read_bytes())
-        elif file.suffix == ".safetensors":
+        if file.suffix == ".safetensors":
             tensors |= _tensor_hashes(file)
+        elif name not in _SAY_NOTHING:
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     for tensor, content in sorted(tensors.items()):
         digest.update(f"{tensor}\0{content}\0".encode())
     return digest.hexdigest()
 
 
 def _tensor_hashes(file: Path) -> dict[str, str]:
+    try:
+        tensors = deserialize(file.read_bytes())  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise UserError(f"{file}: is no safetensors file ({error}); copy it again") from error
     return {
         name: hashlib.sha256(f"{tensor['dtype']}{tensor['shape']}\0".encode() + tensor["data"]).hexdigest()
-        for name, tensor in deserialize(file.read_bytes())  # type: ignore[no-untyped-call]
+        for name, tensor in tensors
     }

@@ -34,8 +34,10 @@ ROUNDS, STEPS, WARM_UP = 5, 6, 2
 class Cost(Record):
     """Of one variant, by tokens read."""
 
+    dtype: str
+    """The precision of the computation, as torch calls it."""
     bytes_at: dict[int, int]
-    """Of one sequence's memory, as it is in this computation's precision."""
+    """Of one sequence's memory, as it is in this precision."""
     ms_per_token: dict[int, float]
     """Median time of a decoding step of one sequence, milliseconds."""
 
@@ -43,19 +45,22 @@ class Cost(Record):
 class CostFile(Record):
     """`cost.json`: what was measured, and of which weights."""
 
+    machine: str
+    """What computed: processor or device, and threads."""
     digests: dict[str, str]
     """By variant, SHA-256 of the checkpoint that was taken."""
     lengths: tuple[int, ...] = LENGTHS
     costs: dict[str, Cost]
 
     @classmethod
-    def read(cls, path: Path, digests: Mapping[str, str]) -> "CostFile | None":
-        """Return the file's content where it is of these checkpoints, all in one process; else None."""
+    def read(cls, path: Path, digests: Mapping[str, str], machine: str) -> "CostFile | None":
+        """Return the file's content where it is of these checkpoints, all in one process on this machine; else None."""
         try:
             found = cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             return None
-        return found if found.digests == dict(digests) and found.lengths == LENGTHS else None
+        same = found.digests == dict(digests) and found.machine == machine and found.lengths == LENGTHS
+        return found if same else None
 
 
 @dataclass(slots=True)
@@ -96,7 +101,14 @@ def measure_cost(
             for name, taken in _time(turns, length).items():
                 speeds[name][length] = 1000 * median(taken)
             read = length
-    return {name: Cost(bytes_at=sizes[name], ms_per_token=speeds[name]) for name in models}
+    return {
+        name: Cost(
+            dtype=str(model.dtype).removeprefix("torch."),
+            bytes_at=sizes[name],
+            ms_per_token=speeds[name],
+        )
+        for name, model in models.items()
+    }
 
 
 def bytes_per_sequence(model: "MemoryTextModel", tokens: int) -> int:
@@ -112,8 +124,8 @@ def bytes_per_sequence(model: "MemoryTextModel", tokens: int) -> int:
     return turn.cache.bytes_per_sequence()
 
 
-def attention_length(size: int, memory: Memory, width: int) -> float:
-    """Return after how many tokens full attention, of as many layers and heads, would hold so many bytes."""
+def attention_length(size: int, memory: Memory, width: int, dtype: str) -> float:
+    """Return after how many tokens full attention, of as many layers and heads, would hold so many bytes of a dtype."""
     import torch
 
     from eidolon.models.memory.configuration import MemoryTextConfig
@@ -123,7 +135,7 @@ def attention_length(size: int, memory: Memory, width: int) -> float:
     with torch.random.fork_rng():
         model = MemoryTextModel(
             MemoryTextConfig.of(full, hidden_size=width, intermediate_size=4, vocab_size=8)
-        )
+        ).to(getattr(torch, dtype))
     few, many = 16, 48
     at_few, at_many = (bytes_per_sequence(model, count) for count in (few, many))
     slope = (at_many - at_few) / (many - few)
@@ -143,12 +155,22 @@ def _time(turns: Mapping[str, _Turn], at: int) -> dict[str, list[float]]:
         for name, turn in turns.items():
             for step in range(steps):
                 token = _tokens(turn.model, at + done + step, at + done + step + 1)
+                _wait(turn.model)
                 start = clock()
                 turn.read(token)
+                _wait(turn.model)
                 if done:
                     taken[name].append(clock() - start)
         done += steps
     return taken
+
+
+def _wait(model: "MemoryTextModel") -> None:
+    """Let a device finish what it was told; a CPU has."""
+    import torch
+
+    if model.device.type != "cpu":
+        getattr(torch, model.device.type).synchronize()
 
 
 def _tokens(model: "MemoryTextModel", start: int, end: int) -> "torch.Tensor":

@@ -385,6 +385,19 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("eidolon", "torch", "transformers", "numpy")}
 
 
+def _device() -> dict[str, Any]:
+    """Return where models are loaded, and in which precision: what one measured is not what another did."""
+    from eidolon.models.devices import choose_device, choose_dtype, device_identity
+
+    device = choose_device("auto", "--device")
+    about = device_identity(device)
+    return {
+        "kind": about["device"],
+        "gpu": about.get("gpu"),
+        "dtype": str(choose_dtype("auto", device)),
+    }
+
+
 def _folder_name(trained: Trained, settings: BenchSettings, selection: Selection | None) -> str:
     decides = {
         "settings": settings.model_dump(mode="json"),
@@ -393,6 +406,7 @@ def _folder_name(trained: Trained, settings: BenchSettings, selection: Selection
         "selection": selection,
         "blocks": BLOCKS,
         "versions": versions(),
+        "device": _device(),
     }
     text = json.dumps(decides, sort_keys=True)
     rule = f"-{selection}" if selection else ""

@@ -28,7 +28,7 @@ class Checkpoint(Record):
     yes_no_accuracy: float | None
     f05: float | None
     retention: dict[int, float | None]
-    """Of objects that are not named, after n tokens of filler."""
+    """Of objects that are not named, after n tokens of filler; null where 2·accuracy - 1 at n = 0 is below 0.2."""
 
 
 class Size(Record):
@@ -164,7 +164,7 @@ class Variant(Record):
 
 
 class Comparison(Record):
-    """Retention of variant `a` minus that of `b`, asked the same about the same pictures."""
+    """Retention of variant `a` minus that of `b`, asked about the same pictures; after filler, the same questions."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 

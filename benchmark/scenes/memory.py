@@ -7,7 +7,8 @@ from eidolon.models.memory.building import MemoryArchitecture
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.models.training import Phase, TrainingConfig
 
-LAYERS = 4
+ORDER = 1
+"""Seed of the order of the batches, which is the same whatever the seed of the weights."""
 VARIANTS: dict[str, str] = {
     "attention": "*-*-*-*",
     "swa": "SWA-SWA-SWA-SWA",
@@ -44,9 +45,9 @@ CROWDED = Dials(max_objects=10, image_size=96)
 
 
 def memory_recipe(
-    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (500, 400, 500)
+    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (500, 400, 500), order: int = ORDER
 ) -> MemoryRecipe:
-    """Return the recipe of one model. The data are the same for all; the seed is that of the weights."""
+    """Return the recipe of one model. Data and order are the same for all; the seed is that of the weights."""
     seeing, short, long = steps
     return MemoryRecipe(
         name=f"memory-{layout_text(memory.layout)}-{seed}",
@@ -58,6 +59,7 @@ def memory_recipe(
                 Phase(name="long", kind="dialogue", steps=long, batch_size=16, presence_weight=0.5),
             ),
             seed=seed,
+            order=order,
             learning_rate=3e-3,
             save_every=100,
         ),

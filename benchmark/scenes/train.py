@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eidolon.benchmark.launch import follows
 from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, JudgeRecipe
+from eidolon.benchmark.scenes.memory import MemoryRecipe
 from eidolon.benchmark.scenes.training import RECIPES, Recipe
 from eidolon.scorers.errors import UserError, did_you_mean
 
@@ -25,8 +26,8 @@ CHECKPOINT = "checkpoint"
 OnStep = Callable[[int, dict[str, float]], None]
 
 
-def find_recipe(name: str) -> Recipe | JudgeRecipe:
-    """Return the shipped recipe of a model or a judge by name, or the one in a JSON file."""
+def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
+    """Return the shipped recipe of a model or a judge by name, or one, also of the memory family, in a JSON file."""
     shipped: dict[str, Recipe | JudgeRecipe] = {**RECIPES, **JUDGE_RECIPES}
     if name in shipped:
         return shipped[name]
@@ -37,8 +38,9 @@ def find_recipe(name: str) -> Recipe | JudgeRecipe:
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text)
         architecture = fields.get("architecture") if isinstance(fields, dict) else None
-        is_judge = isinstance(architecture, dict) and "encoder_layers" in architecture
-        return (JudgeRecipe if is_judge else Recipe).model_validate_json(text)
+        known = architecture if isinstance(architecture, dict) else {}
+        kind = JudgeRecipe if "encoder_layers" in known else MemoryRecipe if "memory" in known else Recipe
+        return kind.model_validate_json(text)
     except OSError as error:
         raise UserError(f"recipe {name}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -57,6 +59,10 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
     prepare(out)
     if isinstance(recipe, JudgeRecipe):
         _train_judge(recipe, out, scenes, stop_at)
+    elif isinstance(recipe, MemoryRecipe):
+        from eidolon.benchmark.scenes.train_memory import train_memory_recipe
+
+        train_memory_recipe(recipe, out, None, None, scenes=scenes, stop_at=stop_at)
     else:
         _train_model(recipe, out, scenes, stop_at)
 
@@ -97,6 +103,7 @@ def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) ->
             out,
             stop_at=stop_at,
             on_step=show,
+            identity=identity(recipe),
         )
     if not is_finished(report, recipe.training.steps, console):
         return
@@ -136,6 +143,7 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
             reported="answer",
             stop_at=stop_at,
             on_step=show,
+            identity=identity(recipe),
         )
     if not is_finished(report, recipe.training.steps, console):
         return
@@ -149,6 +157,11 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     write_judge_card(folder, recipe, report, evaluation, describe_machine())
     read = evaluation.descriptions
     console.print(f"{folder}: recall {read.recall}, specificity {read.specificity}")
+
+
+def identity(recipe: BaseModel) -> dict[str, Any]:
+    """Return what of a recipe makes the weights; what it is called does not."""
+    return recipe.model_dump(mode="json", exclude={"name"})
 
 
 @contextmanager

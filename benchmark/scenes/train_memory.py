@@ -1,5 +1,7 @@
 """From a layout to a checkpoint of the memory family with its card; what `eidolon train memory` does."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,17 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from eidolon.benchmark.launch import follows
-from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
-from eidolon.benchmark.scenes.train import CHECKPOINT, is_finished, prepare, show_progress
+from eidolon.benchmark.scenes.memory import ORDER, VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.train import CHECKPOINT, identity, is_finished, prepare, show_progress
+from eidolon.models.checkpoint_files import checkpoint_files
+from eidolon.models.identity import file_sha256
 from eidolon.models.memory.layout import Memory
 from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS
 from eidolon.scorers.errors import UserError
+from eidolon.scorers.signature import HASH_DIGITS
 
 
-def read_options(options: Mapping[str, Any], seed: int) -> MemoryRecipe:
+def read_options(options: Mapping[str, Any], seed: int, order: int | None = None) -> MemoryRecipe:
     """Return the recipe that the command line's options ask for.
 
     Raises:
@@ -26,11 +31,31 @@ def read_options(options: Mapping[str, Any], seed: int) -> MemoryRecipe:
     if layout is None:
         raise UserError(f"--layout: name a variant ({', '.join(VARIANTS)}) or a layout such as GDN-GDN-GDN-*")
     try:
-        return memory_recipe(Memory(layout=VARIANTS.get(layout, layout), **given), seed)
+        memory = Memory(layout=VARIANTS.get(layout, layout), **given)
     except ValidationError as error:
         problem = error.errors()[0]
         flag = str(problem["loc"][0]) if problem["loc"] else "layout"
         raise UserError(f"--{flag} {problem['input']!r}: {problem['msg']}") from error
+    return memory_recipe(memory, seed, order=ORDER if order is None else order)
+
+
+def batches_key(recipe: MemoryRecipe, eye: str) -> str:
+    """Return a name for the batches of a recipe behind an eye: the same for all models that are trained on the same."""
+    training = recipe.training
+    decides = {
+        "phases": training.model_dump(mode="json")["phases"],
+        "order": training.seed if training.order is None else training.order,
+        **recipe.model_dump(mode="json", exclude={"name", "architecture", "training"}),
+        "eye": eye,
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _content(checkpoint: Path) -> str:
+    files = checkpoint_files(checkpoint)
+    return hashlib.sha256(
+        "".join(f"{name}\0{file_sha256(file)}\0" for name, file in files.items()).encode()
+    ).hexdigest()
 
 
 def train_memory_recipe(
@@ -47,14 +72,22 @@ def train_memory_recipe(
     from eidolon.benchmark.scenes.card import describe_machine, write_memory_card
     from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
     from eidolon.benchmark.scenes.training import training_samples
-    from eidolon.models.memory.building import make_memory_model
+    from eidolon.models.memory.building import EyeError, make_memory_model
     from eidolon.models.memory.training import train_memory
 
     looked_through = eye or MEMORY_CHECKPOINTS / EYE
-    if not (looked_through / "config.json").is_file():
-        raise UserError(f"--eye {looked_through}: is no checkpoint: it holds no config.json")
     console = Console(stderr=True, quiet=follows())
-    model, processor = make_memory_model(recipe.architecture, looked_through, recipe.training.seed)
+    try:
+        model, processor = make_memory_model(recipe.architecture, looked_through, recipe.training.seed)
+    except EyeError as error:
+        raise UserError(f"--eye {looked_through}: {error}") from error
+    made_by = {**identity(recipe), "eye": _content(looked_through)}
+    if batches is not None:
+        batches /= batches_key(recipe, made_by["eye"])
+        try:
+            batches.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--batches {batches.parent}: {error.strerror}") from error
     grid = round(processor.image_seq_len**0.5)
     with show_progress(recipe.name, recipe.training.steps, console) as show:
         report = train_memory(
@@ -66,6 +99,7 @@ def train_memory_recipe(
             batches=batches,
             stop_at=stop_at,
             on_step=show,
+            identity=made_by,
         )
     if not is_finished(report, recipe.training.steps, console):
         return

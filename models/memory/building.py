@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
 
 from eidolon.models.memory.layout import Memory, Symbol
 
@@ -56,12 +57,19 @@ def layers_size(layout: tuple[Symbol, ...], width: int, memory: Memory, inner: i
     return sum(p.numel() for layer in layers for p in layer.parameters())
 
 
+class EyeError(ValueError):
+    """A checkpoint that no model can look through; the message says why."""
+
+
 def make_memory_model(
     architecture: MemoryArchitecture, eye: Path, seed: int
 ) -> tuple["MemoryForConditionalGeneration", "Idefics3Processor"]:
     """Build a model with seeded random layers; picture side and word embeddings are those of the checkpoint `eye`.
 
-    The picture side is frozen. The eye's image tokens must be as wide as the model.
+    The picture side is frozen.
+
+    Raises:
+        EyeError: `eye` is no checkpoint with a picture side like Idefics3's, or its image tokens are of another width.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
@@ -69,14 +77,21 @@ def make_memory_model(
     from eidolon.models.memory.modeling import MemoryForConditionalGeneration, register
 
     register()
-    seeing: Any = AutoModelForImageTextToText.from_pretrained(
-        str(eye), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-    )
-    processor: Any = AutoProcessor.from_pretrained(str(eye), trust_remote_code=False)
+    if not (eye / "config.json").is_file():
+        raise EyeError("is no checkpoint: it holds no config.json")
+    try:
+        seeing: Any = AutoModelForImageTextToText.from_pretrained(
+            str(eye), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+        processor: Any = AutoProcessor.from_pretrained(str(eye), trust_remote_code=False)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise EyeError(f"cannot be loaded as a VL model: {str(error).splitlines()[0]}") from error
     theirs = seeing.config
+    if not hasattr(seeing.model, "connector"):
+        raise EyeError(f"is a {type(seeing).__name__}; the family looks through Idefics3's picture side")
     if theirs.text_config.hidden_size != architecture.width:
-        raise ValueError(
-            f"eye {eye}: its image tokens are {theirs.text_config.hidden_size} wide, the model {architecture.width}"
+        raise EyeError(
+            f"its image tokens are {theirs.text_config.hidden_size} wide, the model is {architecture.width}"
         )
     text = MemoryTextConfig.of(
         architecture.memory,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eidolon.models.memory.decay import decays
 from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
@@ -132,8 +133,8 @@ def _chunks(
 ) -> tuple[Tensor, Tensor]:
     """Do a chunk of tokens at a time: within it the writes solve a triangular system (the WY form).
 
-    With G the running sum of g in the chunk, the write of token i is
-    u_i = β_i (v_i - e^{G_i} k_i S - Σ_{j<i} e^{G_i - G_j} (k_i·k_j) u_j).
+    With G_ij the sum of g over the tokens j+1 to i, and G_i over those up to i, the write of token i is
+    u_i = β_i (v_i - e^{G_i} k_i S - Σ_{j<i} e^{G_ij} (k_i·k_j) u_j).
     """
     length = k.shape[2]
     padding = -length % size
@@ -142,25 +143,24 @@ def _chunks(
         g, beta = (functional.pad(x, (0, padding)) for x in (g, beta))
     q, k, v = (x.unflatten(2, (-1, size)) for x in (q, k, v))
     g, beta = (x.unflatten(2, (-1, size)) for x in (g, beta))
-    total = g.cumsum(-1)
-    later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
-    decay = (total[..., :, None] - total[..., None, :]).masked_fill(later, -torch.inf).exp()
+    decay, from_start = decays(g)
+    from_start = from_start[..., None]
     weighted = k * beta[..., None]
     system = (weighted @ k.transpose(-1, -2)) * decay
     # The diagonal is taken as one, whatever stands there.
     written, read = torch.linalg.solve_triangular(
         system,
-        torch.cat([v * beta[..., None], weighted * total[..., None].exp()], dim=-1),
+        torch.cat([v * beta[..., None], weighted * from_start], dim=-1),
         upper=False,
         unitriangular=True,
     ).split([v.shape[-1], k.shape[-1]], dim=-1)
     within = (q @ k.transpose(-1, -2)) * decay
-    from_before = q * total[..., None].exp()
-    to_end = k * (total[..., -1:] - total)[..., None].exp()
+    from_before = q * from_start
+    to_end = k * decay[..., -1, :, None]
     outputs = []
     for i in range(q.shape[2]):
         surprise = written[:, :, i] - read[:, :, i] @ state
         outputs.append(from_before[:, :, i] @ state + within[:, :, i] @ surprise)
-        state = state * total[:, :, i, -1, None, None].exp() + to_end[:, :, i].transpose(-1, -2) @ surprise
+        state = state * from_start[:, :, i, -1:] + to_end[:, :, i].transpose(-1, -2) @ surprise
     y = torch.cat(outputs, dim=2)[:, :, :length]
     return y.transpose(1, 2), state

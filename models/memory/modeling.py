@@ -1,6 +1,6 @@
 """Models of memory blocks for transformers: a language model, and a VL model around it.
 
-`register` makes the Auto classes know them; `eidolon.models.memory` must have been imported by whoever loads one.
+`register` makes the Auto classes know them; who loads one by these calls it first.
 """
 
 from typing import Any
@@ -150,12 +150,20 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        labels: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Return logits (batch, T, vocabulary), or of the last `logits_to_keep` tokens."""
+        """Return logits (batch, T, vocabulary), or of the last `logits_to_keep` tokens.
+
+        With `labels`, (batch, T), also their mean negative log-likelihood as `loss`; those of -100 do not count.
+        """
         outputs = self.model(input_ids, attention_mask, past_key_values, inputs_embeds, use_cache, **kwargs)
         logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
         return CausalLMOutputWithPast(
+            loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,

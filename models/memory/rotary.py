@@ -15,9 +15,10 @@ class Rotary:
         if not self.width:
             return x
         half = self.width // 2
-        exponents = torch.arange(half, device=x.device, dtype=torch.float64) / half
-        # In float64: at position 100,000 a float32 angle is off by 0.01.
-        angles = positions[:, None, :, None].to(torch.float64) * self.base**-exponents
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        # In float64: at position 100,000 a float32 angle is off by 0.01. Apple's devices have none.
+        device = torch.device("cpu") if x.device.type == "mps" else x.device
+        exponents = torch.arange(half, device=device, dtype=torch.float64) / half
+        angles = positions[:, None, :, None].to(device, torch.float64) * self.base**-exponents
+        cos, sin = angles.cos().to(x), angles.sin().to(x)
         first, second, rest = x.split([half, half, x.shape[-1] - self.width], dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)

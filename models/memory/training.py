@@ -6,7 +6,7 @@ share.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,10 +128,11 @@ def train_memory(
     batches: Path | None = None,
     stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
     """Train `model` in place on `samples(phase, index)`, as `train_loop` does; all phases are of dialogues.
 
-    `batches` is the folder that keeps them; it must belong to these samples and this eye.
+    `batches` is the folder that keeps them; it must belong to these samples, their order and this eye.
     """
 
     @torch.no_grad()
@@ -152,5 +153,6 @@ def train_memory(
         arguments=arguments,
         stop_at=stop_at,
         on_step=on_step,
+        identity=identity,
     )
     return replace(report, parameters=sum(p.numel() for p in model.parameters()))

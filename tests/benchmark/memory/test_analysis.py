@@ -35,7 +35,13 @@ def answer(about: str, truth: bool, right: bool) -> Answer:
 
 
 def made_up(
-    variant: str, seed: int, kept: dict[int, float], *, first: float = 1.0, symbol: Symbol | None = None
+    variant: str,
+    seed: int,
+    kept: dict[int, float],
+    *,
+    first: float = 1.0,
+    symbol: Symbol | None = None,
+    **sizes: object,
 ) -> Measured:
     """A model that is right about a share of images at n = 0, and after n about a share of these."""
     questions, held = [], []
@@ -53,7 +59,9 @@ def made_up(
                     answers=(answer("cup", True, still), answer("dog", False, True)),
                 )
             )  # fmt: skip
-    memory = Memory(layout=(symbol or SYMBOLS[variant],) * 4, window=48, heads=2)
+    memory = Memory.model_validate(
+        {"layout": (symbol or SYMBOLS[variant],) * 4, "window": 48, "heads": 2, **sizes}
+    )
     about = About(
         variant=variant,
         seed=seed,
@@ -210,6 +218,30 @@ def test_registered_comparisons_and_holm() -> None:
     assert len(found) == 6 * 3
 
 
+def test_what_could_not_be_compared_counts_in_holms_correction() -> None:
+    found = [one for one in compare(Analysis(SETTINGS, 999), four(bm=0.9, gdn=0.5)) if one.registered]
+    ps = [one.p or 0 for one in found]
+    assert len(ps) == 3
+    assert [one.p_holm for one in found] == pytest.approx(naive_holm([*ps, *[1.0] * 6])[:3])
+
+
+def test_without_resamples_there_are_no_intervals() -> None:
+    for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5)):
+        assert one.p is None
+        assert one.difference.ci is None
+        assert one.outcome == "not measured"
+    found = {
+        one.n: one.difference.value for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5))
+    }
+    assert found[256] == pytest.approx(0.5)
+
+
+def test_one_model_s_retention_needs_something_to_forget() -> None:
+    pools = pools_of(made_up("bm", 1, {256: 1.0}, first=0.1), made_up("bm", 2, {256: 0.5}))
+    ((row,), _) = analyse(pools, {}, SETTINGS, 100)
+    assert [one.retention[256] for one in row.checkpoints] == [None, pytest.approx(0.5)]
+
+
 def test_the_same_answers_do_not_differ() -> None:
     found = compare(Analysis(SETTINGS, 200), four(attention=0.5, bm=0.5))
     assert all(one.difference.value == 0 for one in found)
@@ -234,12 +266,17 @@ def test_what_hardly_saw_is_not_compared() -> None:
 
 def test_stores_filled_otherwise_are_compared_with_their_like() -> None:
     plain, random = made_up("bm", 1, {256: 0.8}), made_up("bm", 1, {256: 0.4})
-    trained_so = made_up("bm(selection=recent)", 1, {256: 0.4}, symbol="BM")
-    pools = pools_of(plain, trained_so, others=((random, "random"),))
-    assert [pool.label for pool in pools] == ["bm", "bm[random]", "bm(selection=recent)"]
+    trained_so = made_up("bm(selection=recent)", 1, {256: 0.4}, symbol="BM", selection="recent")
+    wider = made_up("bm(window=9)", 1, {256: 0.9}, symbol="BM", window=9)
+    wider_random = made_up("bm(window=9)", 1, {256: 0.3}, symbol="BM", window=9)
+    pools = pools_of(plain, trained_so, wider, others=((random, "random"), (wider_random, "random")))
+    assert [pool.label for pool in pools] == [
+        "bm", "bm[random]", "bm(selection=recent)", "bm(window=9)", "bm(window=9)[random]"
+    ]  # fmt: skip
     found: tuple[Comparison, ...] = compare(Analysis(SETTINGS, 200), pools)
     assert [(one.a, one.b, one.registered) for one in found] == [
         ("bm", "bm[random]", False),
         ("bm", "bm(selection=recent)", False),
+        ("bm(window=9)", "bm(window=9)[random]", False),
     ]
-    assert [one.difference.value for one in found] == pytest.approx([0.4, 0.4])
+    assert [one.difference.value for one in found] == pytest.approx([0.4, 0.4, 0.6])

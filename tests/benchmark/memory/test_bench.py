@@ -221,7 +221,9 @@ def test_bytes_are_those_of_what_was_read() -> None:
     costs = measure_cost({"full": full, "window": window}, (32, 64, 128))
     assert costs["full"].bytes_at == {n: 2 * (n * 129 + 8) for n in (32, 64, 128)}
     assert len(set(costs["window"].bytes_at.values())) == 1
-    assert attention_length(costs["window"].bytes_at[128], memory, 16) == pytest.approx(48)
+    assert attention_length(costs["window"].bytes_at[128], memory, 16, "float32") == pytest.approx(48)
+    half = window.to(torch.bfloat16)
+    assert attention_length(bytes_per_sequence(half, 128), memory, 16, "bfloat16") == pytest.approx(48)
     assert all(ms > 0 for cost in costs.values() for ms in cost.ms_per_token.values())
 
 

@@ -9,10 +9,12 @@ import pytest
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.retention.lengths import trained_words
 from eidolon.benchmark.scenes.dialogue import Mixture, make_dialogue
-from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.memory import ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene
+from eidolon.benchmark.scenes.train_memory import batches_key
 from eidolon.benchmark.scenes.training import training_samples
 from eidolon.models.memory.layout import Memory
+from eidolon.models.shipped import CHECKPOINTS, MEMORY_CHECKPOINTS
 
 
 def test_variants_differ_in_their_layout_alone() -> None:
@@ -30,6 +32,31 @@ def test_seed_is_that_of_the_weights_alone() -> None:
     one, other = (memory_recipe(Memory(layout="*"), seed) for seed in (1, 2))
     assert training_samples(one, 6)(0, 5).turns == training_samples(other, 6)(0, 5).turns
     assert (one.training.seed, other.training.seed) == (1, 2)
+    assert one.training.order == other.training.order == ORDER
+
+
+def test_batches_are_shared_by_what_is_trained_on_the_same() -> None:
+    def key(eye: str = "eye", order: int = ORDER, seed: int = 1, steps: int = 500, **memory: object) -> str:
+        sizes = Memory.model_validate({"layout": "BM", **memory})
+        return batches_key(memory_recipe(sizes, seed, steps=(steps, 400, 500), order=order), eye)
+
+    assert key() == key(seed=2) == key(layout="*") == key(window=5, selection="random")
+    assert len({key(), key(eye="other"), key(order=7), key(steps=499)}) == 4
+
+
+def test_a_shipped_model_s_recipe_can_be_trained_again(tmp_path: Path) -> None:
+    recipe = MEMORY_CHECKPOINTS / "gdn" / "recipe.json"
+    assert invoke(["train", str(recipe), "--out", str(tmp_path / "again"), "--steps", "1"]) == 0
+    first = (tmp_path / "again" / "log.jsonl").read_text()
+    command = ["train", "memory", "--layout", "gdn", "--seed", "1", "--steps", "1"]
+    assert invoke([*command, "--batches", str(tmp_path / "kept"), "--out", str(tmp_path / "other")]) == 0
+
+    def losses(text: str) -> dict[str, float]:
+        told = json.loads(text)
+        return {name: value for name, value in told.items() if name != "seconds"}
+
+    assert losses(first) == losses((tmp_path / "other" / "log.jsonl").read_text())
+    assert invoke([*command, "--window", "7", "--out", str(tmp_path / "other")]) == 2
 
 
 def test_rows_of_names_ask_for_what_is_there_and_as_many_that_are_not() -> None:
@@ -65,6 +92,12 @@ def test_presence_is_asked_where_a_name_ends() -> None:
         (["memory", "--layout", "GDN-GND"], "symbol 1 of 'GDN-GND' is 'GND', which is no memory"),
         (["memory", "--layout", "bm", "--selection", "best"], "--selection 'best': "),
         (["memory", "--layout", "bm", "--eye", "nowhere"], "--eye nowhere: is no checkpoint"),
+        (["memory", "--layout", "bm", "--batches", __file__], "--batches "),
+        (
+            ["memory", "--layout", "bm", "--eye", str(CHECKPOINTS / "scenes-base")],
+            "tokens are 160 wide, the model is 96",
+        ),
+        (["scenes-small", "--order", "4"], "--order 4: is for the recipe memory only; leave it out"),
         (["scenes-small", "--layout", "bm"], "--layout bm: is for the recipe memory only; leave it out"),
         (["scenes-small", "--seed", "4"], "--seed 4: is for the recipe memory only; leave it out"),
     ],

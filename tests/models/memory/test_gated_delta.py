@@ -109,3 +109,18 @@ def test_queries_and_keys_can_start_alike() -> None:
     q, k = layer.in_proj.weight[: 2 * HEADS * KEY].chunk(2)
     assert torch.equal(q, k)
     assert torch.equal(*layer.convolution.weight[: 2 * HEADS * KEY].chunk(2))
+
+
+@pytest.mark.parametrize("decay", [2.0, 10.0, 30.0])
+def test_strong_decay_costs_no_digits_in_float32(decay: float) -> None:
+    q, k, v, g, beta = arguments(70)
+    g[:, :40] = -decay  # what comes after it in the same chunk must not lose digits
+    y, last = gated_delta_rule(*(part.float() for part in (q, k, v, g, beta)), None, chunk=64)
+    state, expected = None, []
+    for t in range(70):
+        one, state = gated_delta_rule(*(part[:, t : t + 1] for part in (q, k, v, g, beta)), state)
+        expected.append(one)
+    assert state is not None
+    whole = torch.cat(expected, dim=1)
+    assert (y - whole).abs().max() <= 3e-6 * whole.abs().max()
+    assert (last - state).abs().max() <= 3e-6 * state.abs().max()

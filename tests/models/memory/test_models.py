@@ -203,3 +203,19 @@ def test_memories_too_large_for_a_layer_are_refused() -> None:
     architecture = MemoryArchitecture(memory=Memory.model_validate({"layout": "BM"}), layer_parameters=20_000)
     with pytest.raises(ValueError, match="layer_parameters=20000"):
         _ = architecture.inner
+
+
+def test_labels_bring_the_loss() -> None:
+    memory = Memory.model_validate({"layout": "GDN-*", **SIZES})
+    torch.manual_seed(0)
+    model = MemoryForCausalLM(
+        MemoryTextConfig.of(memory, hidden_size=WIDTH, intermediate_size=16, vocab_size=50)
+    ).eval()
+    tokens = torch.randint(50, (2, 9))
+    labels = tokens.clone()
+    labels[0, :5] = -100
+    found = model(tokens, labels=labels)
+    log_p = found.logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    counted = labels[:, 1:] != -100
+    assert found.loss.item() == pytest.approx(-log_p[counted].mean().item(), rel=1e-5)
+    assert model(tokens).loss is None

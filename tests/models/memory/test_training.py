@@ -11,12 +11,13 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, Idefics3Processor
 
 from eidolon.models.idefics3 import Architecture, make_model, make_processor, train_tokenizer
-from eidolon.models.memory.building import MemoryArchitecture, layers_size, make_memory_model
+from eidolon.models.memory.building import EyeError, MemoryArchitecture, layers_size, make_memory_model
 from eidolon.models.memory.layout import SYMBOLS, Memory
 from eidolon.models.memory.modeling import MemoryForConditionalGeneration
 from eidolon.models.memory.training import FEATURES, MemoryTrainee, SeenBatches, train_memory
 from eidolon.models.training import Batches, Collator, Phase, TrainingConfig, TrainingSample, TrainingTurn
 from eidolon.models.training_loop import TrainingReport
+from eidolon.scorers.errors import UserError
 
 EYE = Architecture(
     image_size=16, patch_size=4, vision_width=32, vision_layers=1, text_width=32, text_layers=1, text_inner=32,
@@ -167,7 +168,7 @@ def test_a_size_that_memories_alone_exceed_is_refused() -> None:
 
 def test_an_eye_of_another_width_is_refused(eye: Path) -> None:
     wide = MemoryArchitecture(memory=Memory(layout="*"), width=64)
-    with pytest.raises(ValueError, match="its image tokens are 32 wide, the model 64"):
+    with pytest.raises(ValueError, match="its image tokens are 32 wide, the model is 64"):
         make_memory_model(wide, eye, seed=1)
 
 
@@ -180,3 +181,33 @@ def test_is_a_checkpoint_of_transformers(build: Callable[[], Built], tmp_path: P
         torch.equal(a, b)
         for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
     )
+
+
+def test_the_order_of_batches_can_be_that_of_no_model(build: Callable[[], Built]) -> None:
+    collator = Collator(build()[1])
+
+    def lengths(seed: int, order: int | None) -> list[list[int]]:
+        config = CONFIG.model_copy(update={"seed": seed, "order": order})
+        batches = Batches(config, sample, collator)
+        return [batches.batch(step)["attention_mask"].sum(dim=1).tolist() for step in range(6, 30)]
+
+    assert lengths(1, None) != lengths(2, None)
+    assert lengths(1, 5) == lengths(2, 5) == lengths(5, None)
+
+
+def test_a_folder_of_another_model_is_not_gone_on_with(build: Callable[[], Built], tmp_path: Path) -> None:
+    run(build(), tmp_path, stop_at=2)
+    with pytest.raises(UserError, match="another configuration"):
+        train_memory(*build(), sample, CONFIG, tmp_path, stop_at=3, identity={"window": 7})
+    assert run(build(), tmp_path, stop_at=3).steps == 3
+
+
+def test_what_nobody_can_look_through_is_said(eye: Path, tmp_path: Path) -> None:
+    from eidolon.models.shipped import CHECKPOINTS
+
+    with pytest.raises(EyeError, match="holds no config"):
+        make_memory_model(memory(), tmp_path, 0)
+    with pytest.raises(EyeError, match="32 wide, the model is 48"):
+        make_memory_model(memory().model_copy(update={"width": 48}), eye, 0)
+    with pytest.raises(EyeError, match="cannot be loaded as a VL model"):
+        make_memory_model(memory(), CHECKPOINTS / "judge-small", 0)
