@@ -20,7 +20,7 @@ MOST_BYTES = 12_000_000
 
 
 def test_they_are_variants_and_small_together() -> None:
-    assert {"attention", "swa", "gdn", "bm"} <= SHIPPED.keys() <= VARIANTS.keys()
+    assert SHIPPED.keys() == VARIANTS.keys()
     assert sum(path.stat().st_size for path in MEMORY_CHECKPOINTS.rglob("*.safetensors")) <= MOST_BYTES
 
 
@@ -28,11 +28,14 @@ def test_they_are_variants_and_small_together() -> None:
 def test_each_is_made_by_the_study_s_recipe_behind_the_one_eye(variant: str) -> None:
     folder = SHIPPED[variant]
     recipe = MemoryRecipe.model_validate_json((folder / "recipe.json").read_text())
-    assert recipe == memory_recipe(recipe.architecture.memory, recipe.training.seed)
+    training = recipe.training
+    assert training.order is not None
+    assert recipe == memory_recipe(recipe.architecture.memory, training.seed, order=training.order)
     config = json.loads((folder / "config.json").read_text())["text_config"]
     assert config["layout"] == VARIANTS[variant]
     assert (
-        f"--layout '{VARIANTS[variant]}' --seed {recipe.training.seed}" in (folder / "README.md").read_text()
+        f"--layout '{VARIANTS[variant]}' --seed {training.seed} --order {training.order}"
+        in (folder / "README.md").read_text()
     )
     files = json.loads((folder / INDEX).read_text())["weight_map"]
     seeing = load_file(MEMORY_CHECKPOINTS / EYE / VISION).keys()
