@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import jsonlines
 import torch
@@ -39,6 +39,9 @@ class Restart(BaseModel):
         )
 
 
+Precision: TypeAlias = Literal["no", "bf16"]
+
+
 class Schedule(BaseModel, ABC):
     """How long and how fast a training goes, whatever it trains."""
 
@@ -53,7 +56,7 @@ class Schedule(BaseModel, ABC):
     horizon: int | None = Field(None, ge=1)
     """Steps over which the learning rate's cosine falls; None: all of them."""
     restarts: tuple[Restart, ...] = ()
-    precision: Literal["no", "bf16"] = "no"
+    precision: Precision = "no"
     """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
     save_every: int = Field(200, ge=1)
 

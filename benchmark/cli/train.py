@@ -35,6 +35,13 @@ def train(
         int | None,
         typer.Option(min=0, help="With memory: the seed of the order of the batches. Default: the study's."),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="no|bf16",
+            help="With memory: of matrix products; no is float32. Default: bf16 on a GPU, else no.",
+        ),
+    ] = None,
     eye: Annotated[
         Path | None, typer.Option(help="With memory: a checkpoint whose picture side to look through.")
     ] = None,
@@ -56,10 +63,17 @@ def train(
     if recipe == "memory":
         from eidolon.benchmark.scenes.train_memory import read_options, train_memory_recipe
 
-        chosen = read_options(memory, seed or 0, order)
+        chosen = read_options(memory, seed or 0, order, precision)
         train_memory_recipe(chosen, out, eye, batches, scenes=scenes, stop_at=steps)
         return
-    for flag, value in {**memory, "seed": seed, "order": order, "eye": eye, "batches": batches}.items():
+    for flag, value in {
+        **memory,
+        "seed": seed,
+        "order": order,
+        "precision": precision,
+        "eye": eye,
+        "batches": batches,
+    }.items():
         if value is not None:
             raise UserError(f"--{flag} {value}: is for the recipe memory only; leave it out")
     train_recipe(recipe, out, scenes=scenes, stop_at=steps)

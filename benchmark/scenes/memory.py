@@ -6,6 +6,7 @@ from eidolon.benchmark.scenes.training import DialogueRecipe
 from eidolon.models.memory.building import MemoryArchitecture
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.models.training import Phase, TrainingConfig
+from eidolon.models.training_loop import Precision
 
 ORDER = 1
 """Seed of the order of the batches, which is the same whatever the seed of the weights."""
@@ -45,7 +46,12 @@ CROWDED = Dials(max_objects=10, image_size=96)
 
 
 def memory_recipe(
-    memory: Memory, seed: int, *, steps: tuple[int, int, int] = (500, 400, 500), order: int = ORDER
+    memory: Memory,
+    seed: int,
+    *,
+    steps: tuple[int, int, int] = (500, 400, 500),
+    order: int = ORDER,
+    precision: Precision = "no",
 ) -> MemoryRecipe:
     """Return the recipe of one model. Data and order are the same for all; the seed is that of the weights."""
     seeing, short, long = steps
@@ -60,6 +66,7 @@ def memory_recipe(
             ),
             seed=seed,
             order=order,
+            precision=precision,
             learning_rate=3e-3,
             save_every=100,
         ),

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,12 +16,17 @@ from eidolon.models.checkpoint_files import checkpoint_files
 from eidolon.models.identity import file_sha256
 from eidolon.models.memory.layout import Memory
 from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS
+from eidolon.models.training_loop import Precision
 from eidolon.scorers.errors import UserError
 from eidolon.scorers.signature import HASH_DIGITS
 
 
-def read_options(options: Mapping[str, Any], seed: int, order: int | None = None) -> MemoryRecipe:
+def read_options(
+    options: Mapping[str, Any], seed: int, order: int | None = None, precision: str | None = None
+) -> MemoryRecipe:
     """Return the recipe that the command line's options ask for.
+
+    `precision` is bfloat16 on a GPU and float32 on a CPU unless it is given, as a study must that mixes machines.
 
     Raises:
         UserError: no layout, or an option that cannot be.
@@ -36,7 +41,15 @@ def read_options(options: Mapping[str, Any], seed: int, order: int | None = None
         problem = error.errors()[0]
         flag = str(problem["loc"][0]) if problem["loc"] else "layout"
         raise UserError(f"--{flag} {problem['input']!r}: {problem['msg']}") from error
-    return memory_recipe(memory, seed, order=ORDER if order is None else order)
+    if precision is None:
+        import torch
+
+        precision = "bf16" if torch.cuda.is_available() else "no"
+    if precision not in get_args(Precision):
+        raise UserError(f"--precision {precision!r}: must be one of {', '.join(get_args(Precision))}")
+    return memory_recipe(
+        memory, seed, order=ORDER if order is None else order, precision=cast("Precision", precision)
+    )
 
 
 def batches_key(recipe: MemoryRecipe, eye: str) -> str:

@@ -97,6 +97,7 @@ def test_presence_is_asked_where_a_name_ends() -> None:
             ["memory", "--layout", "bm", "--eye", str(CHECKPOINTS / "scenes-base")],
             "tokens are 160 wide, the model is 96",
         ),
+        (["memory", "--layout", "bm", "--precision", "fp8"], "--precision 'fp8': must be one of no, bf16"),
         (["scenes-small", "--order", "4"], "--order 4: is for the recipe memory only; leave it out"),
         (["scenes-small", "--layout", "bm"], "--layout bm: is for the recipe memory only; leave it out"),
         (["scenes-small", "--seed", "4"], "--seed 4: is for the recipe memory only; leave it out"),
