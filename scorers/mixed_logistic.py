@@ -211,15 +211,16 @@ def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None
         start[problem.sigma] = 0.4 * spread
         starts.append(problem.minimise(start))
     best = min(starts, key=lambda found: float(found.fun))
-    if np.abs(best.x).max() > MAX_LOG_ODDS:
+    if not np.abs(best.x).max() <= MAX_LOG_ODDS:
         return None  # a few clusters far away from all others are no kind
     coarse = _Maximum(best.x, -float(best.fun), problem.scores(best.x), problem.hessian(best.x), None)
     clusters = len(data.starts)
     if coarse.information(clusters) > one.information(clusters):
         return None
     two = _maximise(data, best.x, nodes, shares)
-    better = two.information(clusters) < one.information(clusters)
-    return two if better and two.is_interior and np.abs(two.theta).max() <= MAX_LOG_ODDS else None
+    if not np.abs(two.theta).max() <= MAX_LOG_ODDS or not two.is_interior:
+        return None
+    return two if two.information(clusters) < one.information(clusters) else None
 
 
 def _lean(data: _Data, theta: FloatArray, columns: FloatArray) -> FloatArray:
