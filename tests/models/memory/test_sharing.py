@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
+from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.memory.checkpoints import find_checkpoints
 from eidolon.models.base import FileDigest
 from eidolon.models.checkpoint_files import INDEX, checkpoint_files
@@ -93,8 +94,11 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
     assert INDEX in checkpoint_files(tmp_path / "here")
 
 
-def test_a_copy_without_the_eye_is_refused(shared: Path, tmp_path: Path) -> None:
-    from eidolon.benchmark.cli import invoke
-
+def test_a_copy_without_the_eye_is_refused(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(shared / "gdn", tmp_path / "far" / "gdn")
     assert invoke(["doctor", "--model", f"transformers/{tmp_path / 'far' / 'gdn'}"]) == 2
+    told = capsys.readouterr().err
+    assert f"../eye/{VISION}" in told
+    assert told.count("\n") == 1
