@@ -21,8 +21,8 @@ from eidolon.benchmark.scenes.judge_evaluation import (
     measure,
     passage_questions,
 )
-from eidolon.models.text_models import language_models
-from eidolon.scorers.language_model import LanguageModel
+from eidolon.models.backends.text_models import language_models
+from eidolon.scorers.judges.language_model import LanguageModel
 
 
 def main() -> None:

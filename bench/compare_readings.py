@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eidolon.scorers.lexicon import Lexicon, Named, load_lexicon
-from eidolon.scorers.reading_careful import CarefulReading, Found
-from eidolon.scorers.reading_original import OriginalReading
+from eidolon.scorers.text.lexicon import Lexicon, Named, load_lexicon
+from eidolon.scorers.text.reading_careful import CarefulReading, Found
+from eidolon.scorers.text.reading_original import OriginalReading
 
 Truth = dict[int | str, frozenset[str]]
 

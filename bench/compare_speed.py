@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from eidolon.scorers.bootstrap import draws
-from eidolon.scorers.comparison import Side, paired_bootstrap, randomisation
-from eidolon.scorers.metric import FloatArray
-from eidolon.scorers.throne import Throne, VotedImage
+from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.metrics.throne import Throne, VotedImage
+from eidolon.scorers.statistics.bootstrap import draws
+from eidolon.scorers.statistics.comparison import Side, paired_bootstrap, randomisation
 
 LOOPED = 40
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eidolon.benchmark.config import load_config
-from eidolon.benchmark.pipeline import execute
-from eidolon.benchmark.planning import make_plan
+from eidolon.benchmark.run.pipeline import execute
+from eidolon.benchmark.run.planning import make_plan
+from eidolon.benchmark.run.settings import load_config
 
 SIZE = (640, 480)
 PATTERNS = 16

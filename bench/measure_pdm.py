@@ -11,15 +11,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from eidolon.benchmark.pdm import measure_pdm
-from eidolon.benchmark.pdm_plot import draw_pdm
-from eidolon.benchmark.prompts import PRESETS
+from eidolon.benchmark.data.prompts import PRESETS
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Request, request_seed
-from eidolon.models.image_ablation import FORMS
-from eidolon.models.shipped import shipped_models
-from eidolon.models.token_log import token_log
-from eidolon.models.transformers_backend import TransformersModel
+from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
+from eidolon.benchmark.tasks.forget.dependency.series import measure_pdm
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Request, request_seed
+from eidolon.models.base.shipped import shipped_models
+from eidolon.models.generation.token_log import token_log
+from eidolon.models.probing.image_ablation import FORMS
 from eidolon.scorers.forgetting.dependency import Fade, Interval
 
 BATCH = 16

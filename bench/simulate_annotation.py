@@ -17,7 +17,7 @@ from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.annotation import annotation_bounds, with_truth
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
-from eidolon.scorers.mixed_logistic import NotEstimableError
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 HALF = (0.3, 0.8, 1.0)
 WORLDS = {

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.compare import Wanted, compare
-from eidolon.benchmark.config import RunConfig
-from eidolon.benchmark.pipeline import execute
-from eidolon.benchmark.planning import make_plan
+from eidolon.benchmark.run.pipeline import execute
+from eidolon.benchmark.run.planning import make_plan
+from eidolon.benchmark.run.settings import RunConfig
+from eidolon.benchmark.verify.compare import Wanted, compare
 
 MODELS = ("scenes-base", "scenes-small")
 CHOOSING, TESTING = 11, 12

@@ -7,18 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.answers.rows import AnswerRow, FreeFormRow, WordRow
-from eidolon.benchmark.check.findings import Report
-from eidolon.benchmark.compare import Comparison
-from eidolon.benchmark.doctor.records import Diagnosis
-from eidolon.benchmark.leaderboard import Leaderboard
-from eidolon.benchmark.memory.recall_detail import MqarDetail
-from eidolon.benchmark.memory.records import MemoryStudy
-from eidolon.benchmark.orders.detail import OrdersDetail
-from eidolon.benchmark.probe.questions import QuestionRow
-from eidolon.benchmark.retention.detail import RetentionDetail
-from eidolon.benchmark.run_folder import RunRecord, SampleRow
-from eidolon.benchmark.trace import Trace
+from eidolon.benchmark.report.leaderboard import Leaderboard
+from eidolon.benchmark.report.trace.trace import Trace
+from eidolon.benchmark.store.diagnosis import Diagnosis
+from eidolon.benchmark.store.folder import RunRecord, SampleRow
+from eidolon.benchmark.study.recall_detail import MqarDetail
+from eidolon.benchmark.study.records import MemoryStudy
+from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
+from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
+from eidolon.benchmark.tasks.probe.questions import QuestionRow
+from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.verify.check.findings import Report
+from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.json_schemas import DIALECT, text
 

@@ -1,1 +1,1 @@
-"""Part of Eidolon."""
+"""Models behind one interface, the memory family, training. Imports only data types of `scorers`."""

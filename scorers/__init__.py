@@ -1,1 +1,1 @@
-"""Part of Eidolon."""
+"""Text in, numbers out: what a response says, metrics, statistics. Imports nothing else of Eidolon."""

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.scorers.core.scores import json_schema
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
-from eidolon.scorers.forgetting.orders import Continued
+from eidolon.scorers.forgetting.forced_orders import Continued
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import Held
-from eidolon.scorers.scores import json_schema
-from eidolon.scorers.types import Judgement, Response
 
 DIRECTORY = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from random import Random
 
-from eidolon.scorers.throne_questions import FORMATS, prompt, question
+from eidolon.scorers.judges.throne_questions import FORMATS, prompt, question
 
 WORDS = (
     "dog", "cat", "cup", "car", "apple", "bench", "skis", "necktie", "the", "a", "an", "and", "stands", "on",

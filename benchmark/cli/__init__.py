@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
-from eidolon.benchmark.log import tame_libraries
-from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.benchmark.terminal.log import tame_libraries
+from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -72,7 +72,7 @@ def _log_level() -> TyperOption:
     template = typer.Typer(add_completion=False)
 
     def show(context: typer.Context, level: str | None) -> None:
-        from eidolon.benchmark.log import find_level, to_stderr
+        from eidolon.benchmark.terminal.log import find_level, to_stderr
 
         context.with_resource(to_stderr(find_level(level)))
 
@@ -104,7 +104,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        from eidolon.scorers.signature import package_version
+        from eidolon.scorers.core.signature import package_version
 
         typer.echo(f"eidolon {package_version()}")
         raise typer.Exit()
@@ -148,8 +148,8 @@ def main() -> None:
 
 
 def _complain(message: str) -> int:
-    from eidolon.benchmark.launch import follows, let_the_first_speak
-    from eidolon.benchmark.neutral import one_line
+    from eidolon.benchmark.engine.launch import follows, let_the_first_speak
+    from eidolon.benchmark.terminal.safe_text import one_line
 
     if follows():
         let_the_first_speak()

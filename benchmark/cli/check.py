@@ -36,10 +36,10 @@ def check(
 
     Exit code 0: nothing differs; 3: something does; 2: no run folder.
     """
-    from eidolon.benchmark.check.run import How, check_runs
-    from eidolon.benchmark.check.truth import Given
-    from eidolon.models.options import parse_options
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.verify.check.ground_truth import Given
+    from eidolon.benchmark.verify.check.run import How, check_runs
+    from eidolon.models.base.options import parse_options
+    from eidolon.scorers.core.errors import UserError
 
     options = parse_options(dataset_option or [], "-D")
     if options and dataset is None:
@@ -50,7 +50,7 @@ def check(
     if json:
         typer.echo(report.to_json(), nl=False)
     else:
-        from eidolon.benchmark.check.table import show
+        from eidolon.benchmark.verify.check.table import show
 
         show(report, make_console())
     return 0 if report.fine else DIFFERS

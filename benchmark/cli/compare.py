@@ -31,10 +31,10 @@ def compare(
 ) -> None:
     """Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect."""
 
-    from eidolon.benchmark import compare as comparing
-    from eidolon.benchmark.compare_table import show
-    from eidolon.scorers.bootstrap import MAX_RESAMPLES
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.report.compare_table import show
+    from eidolon.benchmark.verify import compare as comparing
+    from eidolon.scorers.core.errors import UserError
+    from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
 
     for flag, value in (("--seed", seed), ("--resamples", resamples)):
         if value < 0:

@@ -48,12 +48,17 @@ def doctor(
 
     Exit code 3 if a check failed.
     """
-    from eidolon.benchmark.datasets import load_dataset
-    from eidolon.benchmark.doctor.examine import Examination, check_examinable, examine, resolve_against
-    from eidolon.benchmark.doctor.storing import model_of_run, store, write
-    from eidolon.models.options import parse_options
-    from eidolon.models.registry import resolve
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.data.datasets import load_dataset
+    from eidolon.benchmark.verify.doctor.diagnosis_store import model_of_run, store, write
+    from eidolon.benchmark.verify.doctor.examine import (
+        Examination,
+        check_examinable,
+        examine,
+        resolve_against,
+    )
+    from eidolon.models.backends.registry import resolve
+    from eidolon.models.base.options import parse_options
+    from eidolon.scorers.core.errors import UserError
 
     for flag, value, least in (
         ("--samples", samples, 2),
@@ -95,7 +100,7 @@ def doctor(
     if json:
         typer.echo(diagnosis.to_json(), nl=False)
     else:
-        from eidolon.benchmark.doctor.table import show
+        from eidolon.benchmark.verify.doctor.table import show
 
         show(diagnosis, make_console())
     return CHECK_FAILED if diagnosis.failed else 0

@@ -16,9 +16,9 @@ def leaderboard(
 ) -> None:
     """Collect the scores of runs into a leaderboard, and say which of them may not be compared."""
 
-    from eidolon.benchmark import leaderboard as boards
-    from eidolon.benchmark.run_folder import RUN
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.report import leaderboard as boards
+    from eidolon.benchmark.store.folder import RUN
+    from eidolon.scorers.core.errors import UserError
 
     base = out.parent if out is not None else Path()
     if out is not None and os.path.isfile(base / RUN):

@@ -19,7 +19,7 @@ def list_names(
 
     `cache` lists the responses that are kept for other runs: where, how many, and of which models.
     """
-    from eidolon.scorers.errors import UserError, did_you_mean
+    from eidolon.scorers.core.errors import UserError, did_you_mean
 
     if kind not in KINDS:
         raise UserError(f"list {kind!r}: unknown kind{did_you_mean(kind, KINDS)}")
@@ -39,8 +39,8 @@ def list_names(
 def _described(kind: str) -> dict[str, str]:
     """Return the description of each name, in the order of the list."""
     if kind == "models":
-        from eidolon.models.registry import backends
-        from eidolon.models.shipped import describe, memory_models, shipped_models
+        from eidolon.models.backends.registry import backends
+        from eidolon.models.base.shipped import describe, memory_models, shipped_models
 
         return {
             **{name: describe(path) for name, path in shipped_models().items()},
@@ -48,18 +48,18 @@ def _described(kind: str) -> dict[str, str]:
             **{f"{backend}/…": backends.describe(backend) for backend in backends.names()},
         }
     if kind == "prompts":
-        from eidolon.benchmark.prompts import PRESETS, QUESTION_PRESETS
+        from eidolon.benchmark.data.prompts import PRESETS, QUESTION_PRESETS
 
         return PRESETS | QUESTION_PRESETS
     if kind == "datasets":
-        from eidolon.benchmark.datasets import registry
+        from eidolon.benchmark.data.datasets import registry
 
         return {name: registry.describe(name) for name in registry.names()}
-    from eidolon.scorers.registry import first_sentence, judges, metrics
+    from eidolon.scorers.core.registry import first_sentence, judges, metrics
 
     if kind == "judges":
         return {name: judges.describe(name) for name in judges.names()}
-    from eidolon.benchmark.plugins import ANSWER_METRICS
+    from eidolon.benchmark.run.plugins import ANSWER_METRICS
 
     found = {name: metrics.describe(name) for name in metrics.names()}
     found |= {name: first_sentence(f"eidolon.benchmark.answers.{name}") for name in ANSWER_METRICS}
@@ -70,7 +70,7 @@ def _cache(clear: str | None, *, plain: bool) -> dict[str, Any]:
     """Return what the response cache holds, after deleting what is to go; `plain` as text."""
     from datetime import UTC, datetime
 
-    from eidolon.benchmark.response_cache import look, remove
+    from eidolon.benchmark.engine.cache import look, remove
 
     removed = {}
     if clear is not None:

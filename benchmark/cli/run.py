@@ -10,8 +10,8 @@ import typer
 from eidolon.benchmark.cli.common import make_console, report_failed, report_unscored, split_names
 
 if TYPE_CHECKING:
-    from eidolon.benchmark.planning import Plan
-    from eidolon.scorers.scores import Scores
+    from eidolon.benchmark.run.planning import Plan
+    from eidolon.scorers.core.scores import Scores
 
 
 def run(
@@ -169,12 +169,12 @@ def run(
 
     The same command again resumes.
     """
-    from eidolon.benchmark.config import load_config
-    from eidolon.benchmark.crew import Follow, Lead
-    from eidolon.benchmark.launch import find_world, join, start
-    from eidolon.benchmark.planning import check_processes, make_plan, summary
-    from eidolon.models.options import parse_options
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.engine.coordinator import Follow, Lead
+    from eidolon.benchmark.engine.launch import find_world, join, start
+    from eidolon.benchmark.run.planning import check_processes, make_plan, summary
+    from eidolon.benchmark.run.settings import load_config
+    from eidolon.models.base.options import parse_options
+    from eidolon.scorers.core.errors import UserError
 
     flags = {
         "dataset": dataset,
@@ -238,15 +238,16 @@ def run(
 
 def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
     """Bring all runs to their ends, print what came out, and return the exit code."""
-    from eidolon.benchmark import calibration_table, leaderboard
-    from eidolon.benchmark.examples import show_examples
-    from eidolon.benchmark.pipeline import execute
+    from eidolon.benchmark.report import calibration_table, leaderboard
+    from eidolon.benchmark.report.examples import show_examples
+    from eidolon.benchmark.run.pipeline import execute
 
     console = make_console()
     # An old folder beside the new ones that cannot be read is better known before the work than after it.
     leaderboard.collect(leaderboard.finished_runs(plan.out), relative_to=plan.out)
     if doctor:
-        from eidolon.benchmark.doctor import storing, table
+        from eidolon.benchmark.verify.doctor import diagnosis_store as storing
+        from eidolon.benchmark.verify.doctor import table
 
         storing.check_all_examinable(run for run, _ in plan.runs)
     scores: dict[Path, Scores] = {}
@@ -267,12 +268,12 @@ def _answer_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
         if (calibration := scores[run.path].calibration) is not None:
             calibration_table.show(calibration, run.name, console)
     if probed := [(run.name, run.probe, scores[run.path]) for run, _ in plan.runs if run.probe]:
-        from eidolon.benchmark.probe.table import show
+        from eidolon.benchmark.tasks.probe.table import show
 
         show(probed, console)
     if forgotten := [(run.name, run.path) for run, _ in plan.runs if run.forget]:
-        from eidolon.benchmark.orders import table as orders_table
-        from eidolon.benchmark.retention import table as retention_table
+        from eidolon.benchmark.tasks.forget.forced_orders import table as orders_table
+        from eidolon.benchmark.tasks.forget.retention import table as retention_table
 
         retention_table.show(forgotten, console)
         orders_table.show(forgotten, console)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eidolon.benchmark.cli.common import make_console, report_unscored, split_names
-from eidolon.scorers.errors import UserError
+from eidolon.scorers.core.errors import UserError
 
 if TYPE_CHECKING:
-    from eidolon.benchmark.answers.run import AnswerRun
-    from eidolon.benchmark.existing import ScoreRequest
+    from eidolon.benchmark.tasks.score_files.responses_file import ScoreRequest
+    from eidolon.benchmark.tasks.score_files.run import AnswerRun
 
 JUDGED = ("--responses", "--objects", "--captions", "--judge", "-J", "--field", "--limit")
 TAKES: dict[str, tuple[str, ...]] = {
@@ -138,7 +138,7 @@ def score(
 ) -> int:
     """Score what exists already. The same command again resumes, or confirms what is there."""
 
-    from eidolon.scorers.bootstrap import MAX_RESAMPLES
+    from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
 
     for flag, value, least in (("--limit", limit, 1), ("--seed", seed, 0), ("--resamples", resamples, 0)):
         if value is not None and value < least:
@@ -174,12 +174,12 @@ def score(
     alone = _alone(names, judged=responses is not None and not files)
     given.check(alone)
 
-    from eidolon.models.options import parse_options
+    from eidolon.models.base.options import parse_options
 
     fields = parse_options(field or [], "--field")
     judge_options = parse_options(judge_option or [], "-J")
     if alone is None:
-        from eidolon.benchmark.existing import ScoreRequest
+        from eidolon.benchmark.tasks.score_files.responses_file import ScoreRequest
 
         assert responses is not None
         assert objects is not None
@@ -200,12 +200,12 @@ def score(
             max_unscored,
         )
 
-    from eidolon.benchmark.answers.run import AnswerRequest
+    from eidolon.benchmark.tasks.score_files.run import AnswerRequest
 
     request = AnswerRequest(out, seed, resamples)
     thresholds = split_names(threshold)
     if alone == "throne":
-        from eidolon.benchmark.answers import throne
+        from eidolon.benchmark.tasks.score_files import throne
 
         assert annotations is not None
         run = throne.prepare(
@@ -218,12 +218,12 @@ def score(
             fields=fields,
         )
     elif alone == "pope":
-        from eidolon.benchmark.answers import pope
+        from eidolon.benchmark.tasks.score_files import pope
 
         assert questions is not None
         run = pope.prepare(request, questions, _one(files), policy=policy or pope.MAIN, fields=fields)
     elif alone == "amber":
-        from eidolon.benchmark.answers import amber
+        from eidolon.benchmark.tasks.score_files import amber
 
         assert annotations is not None
         assert relations is not None
@@ -238,7 +238,7 @@ def score(
             questions=questions,
         )
     else:
-        from eidolon.benchmark.answers import detection
+        from eidolon.benchmark.tasks.score_files import detection
 
         assert responses is not None
         asked = detection.DetectionRequest(
@@ -256,9 +256,9 @@ def score(
 
 
 def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
-    from eidolon.benchmark import calibration_table, leaderboard
-    from eidolon.benchmark.existing import prepare
-    from eidolon.benchmark.pipeline import execute
+    from eidolon.benchmark.report import calibration_table, leaderboard
+    from eidolon.benchmark.run.pipeline import execute
+    from eidolon.benchmark.tasks.score_files.responses_file import prepare
 
     run, existing = prepare(request)
     scores = execute(run, existing)
@@ -271,9 +271,9 @@ def _score_judged(request: "ScoreRequest", max_unscored: float) -> int:
 
 
 def _score_answers(run: "AnswerRun", max_unscored: float) -> int:
-    from eidolon.benchmark import calibration_table
-    from eidolon.benchmark.answers import table
-    from eidolon.benchmark.answers.run import execute
+    from eidolon.benchmark.report import calibration_table
+    from eidolon.benchmark.tasks.score_files import table
+    from eidolon.benchmark.tasks.score_files.run import execute
 
     scores = execute(run)
     console = make_console()
@@ -294,7 +294,7 @@ def _alone(names: Sequence[str], *, judged: bool) -> str | None:
 
     `throne` does on files of answers; where responses are `judged` it is one metric among others.
     """
-    from eidolon.benchmark.plugins import ANSWER_METRICS
+    from eidolon.benchmark.run.plugins import ANSWER_METRICS
 
     standing = [name for name in names if name in ANSWER_METRICS and not (judged and name == "throne")]
     if standing and len(names) > 1:

@@ -40,8 +40,8 @@ def trace(
     ] = None,
 ) -> None:
     """Show where a text depends on the picture, and the moment it names what is not there."""
-    from eidolon.benchmark.tracing import TraceSettings, run_trace
-    from eidolon.models.options import parse_options
+    from eidolon.benchmark.report.trace.tracing import TraceSettings, run_trace
+    from eidolon.models.base.options import parse_options
 
     found, picture = run_trace(
         TraceSettings(
@@ -59,11 +59,11 @@ def trace(
         ),
         out,
     )
-    from eidolon.benchmark.trace_terminal import show
+    from eidolon.benchmark.report.trace.terminal import show
 
     show(found, make_console())
     if out is not None:
-        from eidolon.benchmark.trace_page import write
+        from eidolon.benchmark.report.trace.page import write
 
         for path in write(found, picture, out):
             typer.echo(str(path))

@@ -54,9 +54,9 @@ def train(
 
     The same command again resumes. Under `accelerate launch` it uses every process.
     """
-    from eidolon.benchmark.launch import find_world
+    from eidolon.benchmark.engine.launch import find_world
     from eidolon.benchmark.scenes.train import train_recipe
-    from eidolon.scorers.errors import UserError
+    from eidolon.scorers.core.errors import UserError
 
     find_world()  # says so where a launcher that was told several processes started one
     memory = {"layout": layout, "window": window, "store": store, "selection": selection}

@@ -18,9 +18,9 @@ def vocabulary(
     """
     import os
 
-    from eidolon.benchmark.run_folder import write_atomically
-    from eidolon.benchmark.vocabulary import make_lexicon, read_categories
-    from eidolon.scorers.errors import UserError
+    from eidolon.benchmark.data.vocabulary import make_lexicon, read_categories
+    from eidolon.benchmark.store.folder import write_atomically
+    from eidolon.scorers.core.errors import UserError
 
     if out.suffix != ".json":
         raise UserError(f"--out {out}: must end in .json, by which judges know a file from a name")

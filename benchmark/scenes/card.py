@@ -12,7 +12,7 @@ from eidolon.benchmark.scenes.judges import JudgeRecipe
 from eidolon.benchmark.scenes.memory import MemoryRecipe
 from eidolon.benchmark.scenes.training import DialogueRecipe, Recipe
 from eidolon.models.memory.layout import layout_text
-from eidolon.models.training_loop import TrainingReport
+from eidolon.models.training.loop import TrainingReport
 
 
 def write_card(

@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence
-from eidolon.models.base import DEFAULT_TEMPERATURE, Decoding, Model, Request, request_seed
-from eidolon.scorers.bootstrap import bootstrap, cluster_totals, percentiles, resample
-from eidolon.scorers.chair import Chair
-from eidolon.scorers.judge_lexicon import LexiconJudge
-from eidolon.scorers.metric import FloatArray, JudgedSample
-from eidolon.scorers.types import Response
-from eidolon.scorers.verdict import with_verdicts
+from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Model, Request, request_seed
+from eidolon.scorers.core.metric import FloatArray, JudgedSample
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.core.verdict import with_verdicts
+from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.metrics.chair import Chair
+from eidolon.scorers.statistics.bootstrap import bootstrap, cluster_totals, percentiles, resample
 
 MAX_NEW_TOKENS = 400
 BATCH_SIZE = 32
@@ -124,7 +124,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
 
 def evaluate_checkpoint(path: Path, *, n: int = 300, seed: int = 0) -> Evaluation:
     """Evaluate the checkpoint in a folder."""
-    from eidolon.models.transformers_backend import TransformersModel
+    from eidolon.models.backends.transformers import TransformersModel
 
     return evaluate(TransformersModel(str(path)), n=n, seed=seed)
 

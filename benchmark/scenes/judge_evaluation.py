@@ -16,20 +16,20 @@ from eidolon.benchmark.scenes.evaluation import Interval
 from eidolon.benchmark.scenes.passages import Kind, Split, make_passage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
-from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
-from eidolon.scorers.judge_lexicon import LexiconJudge
-from eidolon.scorers.language_model import LanguageModel
-from eidolon.scorers.metric import FloatArray, ratio
-from eidolon.scorers.throne import is_yes
-from eidolon.scorers.throne_questions import (
+from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.judges.throne_questions import (
     ANSWER_TOKENS,
     DEFAULT_FORMATS,
     RESPONSE_CHARACTERS,
     prompt,
     question,
 )
-from eidolon.scorers.types import Response
-from eidolon.scorers.windows import windows
+from eidolon.scorers.metrics.throne import is_yes
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.text.windows import windows
 
 TRAPS: tuple[Kind, ...] = ("denied", "imagined")
 PASSAGE_WORDS = (15, 90)

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from eidolon.benchmark.scenes.passages import FOREIGN, Passage, make_passage
 from eidolon.benchmark.scenes.scene import Dials, make_scene
 from eidolon.benchmark.scenes.world import VOCABULARY
-from eidolon.models.t5 import ReadingSample, T5Architecture
-from eidolon.models.training_loop import Restart, Schedule
-from eidolon.scorers.throne_questions import FORMATS, RESPONSE_CHARACTERS, prompt, question
+from eidolon.models.training.loop import Restart, Schedule
+from eidolon.models.training.t5 import ReadingSample, T5Architecture
+from eidolon.scorers.judges.throne_questions import FORMATS, RESPONSE_CHARACTERS, prompt, question
 
 TOKENS_PER_WORD = 1.4
 """Of a passage, so that a batch's size can be fixed before it is written."""

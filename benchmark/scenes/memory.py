@@ -5,8 +5,8 @@ from eidolon.benchmark.scenes.scene import Dials
 from eidolon.benchmark.scenes.training import DialogueRecipe
 from eidolon.models.memory.building import MemoryArchitecture
 from eidolon.models.memory.layout import Memory, layout_text
-from eidolon.models.training import Phase, TrainingConfig
-from eidolon.models.training_loop import Precision
+from eidolon.models.training.loop import Precision
+from eidolon.models.training.vl_training import Phase, TrainingConfig
 
 ORDER = 1
 """Seed of the order of the batches, which is the same whatever the seed of the weights."""

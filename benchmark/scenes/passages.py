@@ -16,7 +16,7 @@ from textblob.inflect import pluralize
 from eidolon.benchmark.scenes.scene import Scene, Thing
 from eidolon.benchmark.scenes.text import article, caption, describe, noun, noun_phrase
 from eidolon.benchmark.scenes.world import CATEGORIES
-from eidolon.scorers.lexicon import load_lexicon
+from eidolon.scorers.text.lexicon import load_lexicon
 
 Split = Literal["train", "test"]
 """Of the phrasings: those of `test` are never trained on."""

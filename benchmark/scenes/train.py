@@ -12,14 +12,14 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eidolon.benchmark.launch import follows
+from eidolon.benchmark.engine.launch import follows
 from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, JudgeRecipe
 from eidolon.benchmark.scenes.memory import MemoryRecipe
 from eidolon.benchmark.scenes.training import RECIPES, Recipe
-from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from eidolon.models.training_loop import TrainingReport
+    from eidolon.models.training.loop import TrainingReport
 
 CHECKPOINT = "checkpoint"
 
@@ -86,8 +86,8 @@ def _train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) ->
     from eidolon.benchmark.scenes.card import describe_machine, write_card, write_eye_card
     from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
     from eidolon.benchmark.scenes.training import CELL_LABELS, tokenizer_texts, training_samples
-    from eidolon.models.idefics3 import make_model, make_processor, train_tokenizer
-    from eidolon.models.training import train
+    from eidolon.models.training.idefics3 import make_model, make_processor, train_tokenizer
+    from eidolon.models.training.vl_training import train
 
     console = Console(stderr=True, quiet=follows())
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
@@ -125,9 +125,9 @@ def _train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | Non
     from eidolon.benchmark.scenes.card import describe_machine, write_judge_card
     from eidolon.benchmark.scenes.judge_evaluation import evaluate_judge
     from eidolon.benchmark.scenes.judges import batch_samples, tokenizer_texts
-    from eidolon.models.t5 import Reader, collate, make_t5, make_tokenizer
-    from eidolon.models.text_models import language_models
-    from eidolon.models.training_loop import train_loop
+    from eidolon.models.backends.text_models import language_models
+    from eidolon.models.training.loop import train_loop
+    from eidolon.models.training.t5 import Reader, collate, make_t5, make_tokenizer
 
     console = Console(stderr=True, quiet=follows())
     tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)

@@ -9,16 +9,16 @@ from typing import Any, cast, get_args
 from pydantic import ValidationError
 from rich.console import Console
 
-from eidolon.benchmark.launch import follows
+from eidolon.benchmark.engine.launch import follows
 from eidolon.benchmark.scenes.memory import ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.train import CHECKPOINT, identity, is_finished, prepare, show_progress
-from eidolon.models.checkpoint_files import checkpoint_files
-from eidolon.models.identity import file_sha256
+from eidolon.models.base.checkpoint_files import checkpoint_files
+from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
 from eidolon.models.memory.layout import Memory
-from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS
-from eidolon.models.training_loop import Precision
-from eidolon.scorers.errors import UserError
-from eidolon.scorers.signature import HASH_DIGITS
+from eidolon.models.training.loop import Precision
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.signature import HASH_DIGITS
 
 
 def read_options(
@@ -86,7 +86,7 @@ def train_memory_recipe(
     from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
     from eidolon.benchmark.scenes.training import training_samples
     from eidolon.models.memory.building import EyeError, make_memory_model
-    from eidolon.models.memory.training import train_memory
+    from eidolon.models.training.memory_training import train_memory
 
     looked_through = eye or MEMORY_CHECKPOINTS / EYE
     console = Console(stderr=True, quiet=follows())

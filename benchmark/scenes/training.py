@@ -11,9 +11,9 @@ from eidolon.benchmark.scenes.dialogue import Mixture, Turn, training_pair
 from eidolon.benchmark.scenes.scene import Dials, Scene, render
 from eidolon.benchmark.scenes.shapes import COLOURS
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
-from eidolon.models.idefics3 import Architecture
-from eidolon.models.training import Phase, TrainingConfig, TrainingSample, TrainingTurn
-from eidolon.models.training_loop import Restart
+from eidolon.models.training.idefics3 import Architecture
+from eidolon.models.training.loop import Restart
+from eidolon.models.training.vl_training import Phase, TrainingConfig, TrainingSample, TrainingTurn
 
 CLOSED_WEIGHT = 4.0
 """Loss weight of a yes/no answer: one deciding token beside a hundred of description."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from eidolon.scorers.errors import UserError, did_you_mean
+from eidolon.scorers.core.errors import UserError, did_you_mean
 
 Symbol = Literal["*", "SWA", "M2", "GDN", "GKA", "BMF", "BM"]
 SYMBOLS: dict[Symbol, str] = {

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eidolon.models.checkpoint_files import INDEX
-from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS
+from eidolon.models.base.checkpoint_files import INDEX
+from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
 
 if TYPE_CHECKING:
     import torch

@@ -1,1 +1,1 @@
-"""When a model forgets the picture: hallucination over the length of a response, and what else could explain it."""
+"""Hallucination over the length of a response, and what explains it. `benchmark` imports it."""

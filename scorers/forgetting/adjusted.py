@@ -22,10 +22,15 @@ from math import exp, log
 import numpy as np
 from scipy.stats import norm
 
-from eidolon.scorers.bootstrap import LEVEL
+from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events, Mentions, Responses
-from eidolon.scorers.metric import FloatArray
-from eidolon.scorers.mixed_logistic import MixedLogisticFit, NotEstimableError, TwoKinds, fit_mixed_logistic
+from eidolon.scorers.statistics.bootstrap import LEVEL
+from eidolon.scorers.statistics.mixed_logistic import (
+    MixedLogisticFit,
+    NotEstimableError,
+    TwoKinds,
+    fit_mixed_logistic,
+)
 
 POSITION = "position"
 KINDS_BY = ("log words",)

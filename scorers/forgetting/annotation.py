@@ -27,15 +27,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
-from eidolon.scorers.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.types import ImageId, Mention, Record
+from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.adjusted import covariates
 from eidolon.scorers.forgetting.events import Events, IntArray, in_order, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.subsets import EARLY, LATE
 from eidolon.scorers.forgetting.tipping import Tipping, tipping_points
-from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
-from eidolon.scorers.types import ImageId, Mention, Record
-from eidolon.scorers.verdict import with_verdicts
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
 
 Part: TypeAlias = Literal["early", "middle", "late"]
 Split: TypeAlias = Literal["all", "prevalence", "size"]

@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
-from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, SUBSETS, Subset
-from eidolon.scorers.metric import FloatArray, ratio
-from eidolon.scorers.types import Record
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 
 Unit: TypeAlias = Literal["words", "tokens", "tenths"]
 

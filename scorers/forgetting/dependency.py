@@ -1,9 +1,9 @@
 """How far a model's words depend on the picture, and how fast that fades: numbers only.
 
-Of every token two numbers are known (`eidolon.models.pdm` measures them): the Hellinger distance between what the model
-expects there with the picture and without it (PDM-H: Favero et al., CVPR 2024, arXiv 2403.14003), and the size of the
-centred difference between the two log-probabilities. The first is what is plotted; the second is what a fading rate is
-fitted to. With the paper's model of fading, l(t) = f_t·l* + (1 - f_t)·l_u and f_t = e^{-λt}, the centred difference
+Of every token two numbers are known (`models.probing.dependency` measures them): the Hellinger distance between what
+the model expects there with the picture and without it (PDM-H: Favero et al., CVPR 2024, arXiv 2403.14003), and the
+size of the centred difference between the two log-probabilities. The first is plotted; a fading rate is fitted to
+the second. With the paper's model of fading, l(t) = f_t·l* + (1 - f_t)·l_u and f_t = e^{-λt}, the centred difference
 l - l_u is f_t·(l* - l_u) exactly, so that its logarithm falls by λ a token; the Hellinger distance is no such thing.
 
 Late tokens have fewer and longer responses, and other kinds of words. So there are curves by kind of token, a fixed set
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from eidolon.scorers.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS, Kind
-from eidolon.scorers.metric import FloatArray, ratio
-from eidolon.scorers.types import ImageId, Record, Verdict
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
 
 SCHEMA: Literal["eidolon/pdm/1"] = "eidolon/pdm/1"
 WIDTH = 8
@@ -143,7 +143,7 @@ class PdmTable(Record):
 
     schema_: Literal["eidolon/pdm/1"] = Field(default=SCHEMA, alias="schema")
     without: str
-    """How the second branch lacked the picture (`eidolon.models.image_ablation`)."""
+    """How the second branch lacked the picture (`eidolon.models.probing.image_ablation`)."""
     settings: dict[str, str | int | float | None]
     responses: int
     tokens: int

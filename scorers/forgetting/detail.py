@@ -6,7 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from eidolon.scorers.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.types import Judge, Record
+from eidolon.scorers.core.verdict import counted_mentions
 from eidolon.scorers.forgetting.adjusted import PER, covariates
 from eidolon.scorers.forgetting.annotation import Annotation, annotation_bounds
 from eidolon.scorers.forgetting.curves import Curve, curves
@@ -14,9 +16,7 @@ from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
-from eidolon.scorers.metric import FloatArray, JudgedSample, ratio
-from eidolon.scorers.types import Judge, Record
-from eidolon.scorers.verdict import counted_mentions
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 
 SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
 FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)

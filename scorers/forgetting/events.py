@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eidolon.scorers.bootstrap import cluster_ids
-from eidolon.scorers.metric import FloatArray, JudgedSample
-from eidolon.scorers.types import Mention
-from eidolon.scorers.verdict import cells, counted_mentions
+from eidolon.scorers.core.metric import FloatArray, JudgedSample
+from eidolon.scorers.core.types import Mention
+from eidolon.scorers.core.verdict import cells, counted_mentions
+from eidolon.scorers.statistics.bootstrap import cluster_ids
 
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]

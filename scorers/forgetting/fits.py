@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from pydantic import ConfigDict
 
+from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.adjusted import AdjustedOddsRatio, fit_position
 from eidolon.scorers.forgetting.events import Events, Mentions
-from eidolon.scorers.metric import FloatArray
-from eidolon.scorers.mixed_logistic import NotEstimableError
-from eidolon.scorers.types import Record
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 
 class Kinds(Record):

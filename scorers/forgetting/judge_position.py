@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
-from eidolon.scorers.metric import JudgedSample
-from eidolon.scorers.types import Judge, Judgement, Record, Response
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.types import Judge, Judgement, Record, Response
 
 SENTENCES = 60
 """At most so many are judged three times each, one a response: a model judge takes its time."""

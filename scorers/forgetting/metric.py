@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eidolon.scorers.core.metric import Fitted, FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.types import Judge
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
@@ -20,9 +22,7 @@ from eidolon.scorers.forgetting.subsets import (
     UNEXHAUSTED_FIRST,
     Subset,
 )
-from eidolon.scorers.metric import Fitted, FloatArray, JudgedSample, Quantity, ratio
-from eidolon.scorers.mixed_logistic import NotEstimableError
-from eidolon.scorers.types import Judge
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 CONTRASTED = (FIRST, UNEXHAUSTED_FIRST, SURVIVORS_FIRST, REPEATED)
 _FEW = f"no such mentions among the first {EARLY[1]} words, or none from word {LATE[0]} on"

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS
-from eidolon.scorers.types import ImageId, Record, Verdict
 
 if TYPE_CHECKING:  # arrays are for those who measure; a record is read without them
     from eidolon.scorers.forgetting.dependency import TokenSeries

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events, IntArray, Mentions, Responses
-from eidolon.scorers.metric import FloatArray
 
 Exhaustion: TypeAlias = Literal["none", "competing", "linear", "share"]
 

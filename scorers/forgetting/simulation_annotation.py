@@ -5,9 +5,9 @@ from math import exp
 
 import numpy as np
 
-from eidolon.scorers.metric import JudgedSample, Sources
-from eidolon.scorers.types import Judgement, Mention, Response
-from eidolon.scorers.verdict import with_verdicts
+from eidolon.scorers.core.metric import JudgedSample, Sources
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from eidolon.scorers.core.verdict import with_verdicts
 
 SIZES = (0.02, 0.1, 0.4)
 """Shares of the image that small, middling and large categories cover."""

@@ -2,8 +2,8 @@
 
 from itertools import combinations
 
-from eidolon.scorers.metric import JudgedSample
-from eidolon.scorers.verdict import counted_mentions
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.verdict import counted_mentions
 
 
 def ordered_pairs(sample: JudgedSample) -> tuple[int, int]:

@@ -17,13 +17,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
+from eidolon.scorers.core.metric import FloatArray, JudgedSample
+from eidolon.scorers.core.types import ImageId, Record
+from eidolon.scorers.core.verdict import counted_mentions
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray, in_order, read_events
 from eidolon.scorers.forgetting.subsets import LATE
-from eidolon.scorers.metric import FloatArray, JudgedSample
-from eidolon.scorers.mixed_logistic import NotEstimableError
-from eidolon.scorers.types import ImageId, Record
-from eidolon.scorers.verdict import counted_mentions
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 Order: TypeAlias = Literal["at random", "latest first"]
 Bound: TypeAlias = Literal["estimate", "interval"]

@@ -1,1 +1,1 @@
-"""What is left of the picture after n tokens of text: answers in, retention out."""
+"""Retention of the picture after n tokens of text. Forgetting measures and `benchmark` import it."""

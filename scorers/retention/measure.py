@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from pydantic import ConfigDict
 
-from eidolon.scorers.bootstrap import RESAMPLES, Estimate, bootstrap
-from eidolon.scorers.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.retention.records import CONDITIONS, Answer, Condition, Held, Kind
-from eidolon.scorers.types import ImageId, Record
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
 
 USABLE = 0.2
 """R(0) must be surely above this for retention to be told: what was hardly there cannot be seen to go."""

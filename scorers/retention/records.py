@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from eidolon.scorers.types import ImageId, Record
+from eidolon.scorers.core.types import ImageId, Record
 
 Condition: TypeAlias = Literal["own", "filler", "other", "before"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)

@@ -32,7 +32,7 @@ def requests() -> list[Any]:
     import numpy as np
     from PIL import Image
 
-    from eidolon.models.base import Decoding, Request
+    from eidolon.models.base.model import Decoding, Request
 
     random = np.random.default_rng(5)
     pictures = [
@@ -52,7 +52,7 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
 
     from PIL import Image
 
-    from eidolon.models.registry import load_model
+    from eidolon.models.backends.registry import load_model
 
     def answers(model: Any, asked: list[Any]) -> list[dict[str, Any]]:
         return [response.model_dump(mode="json") for response in model.generate(asked)]

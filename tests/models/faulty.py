@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from eidolon.models.base import Request
-from eidolon.models.transformers_backend import TransformersModel
-from eidolon.scorers.types import Response
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import Request
+from eidolon.scorers.core.types import Response
 
 
 class IgnoresTheMask(TransformersModel):

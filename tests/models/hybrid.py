@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from eidolon.models.base import Request
-from eidolon.models.idefics3 import END, train_tokenizer
-from eidolon.models.transformers_backend import TransformersModel
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import Request
+from eidolon.models.training.idefics3 import END, train_tokenizer
 
 IMAGE, START, STOP = "<image>", "<fake_token_around_image>", "<global-img>"
 SIDE = 32

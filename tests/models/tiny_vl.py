@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from eidolon.models.base import Request
-from eidolon.models.tokenizer import train_bpe
+from eidolon.models.base.model import Request
+from eidolon.models.training.tokenizer import train_bpe
 
 IMAGE = "<image>"
 TEXTS = ("Describe this image in detail.", "Is there a cup in the image?", "There is a cup. USER ASSISTANT:")

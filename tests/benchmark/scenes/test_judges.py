@@ -10,7 +10,7 @@ import pytest
 
 from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, ask, batch_samples, draw_passage
 from eidolon.benchmark.scenes.passages import Passage
-from eidolon.scorers.throne_questions import RESPONSE_CHARACTERS
+from eidolon.scorers.judges.throne_questions import RESPONSE_CHARACTERS
 
 RECIPE = JUDGE_RECIPES["judge-small"]
 

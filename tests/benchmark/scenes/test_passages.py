@@ -19,8 +19,8 @@ from eidolon.benchmark.scenes.passages import (
 )
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
-from eidolon.scorers.judge_lexicon import LexiconJudge
-from eidolon.scorers.types import Response
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.judges.lexicon import LexiconJudge
 
 FAMILIES = {
     "denials": DENIALS,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.shapes import COLOURS, Pen
 from eidolon.benchmark.scenes.world import CATEGORIES, COMPANIONS, THEMES, VOCABULARY
-from eidolon.scorers.lexicon import load_lexicon
+from eidolon.scorers.text.lexicon import load_lexicon
 
 TRUTH_HASHES = {0: "981ae3c40ac9b320", 1: "8c8dcd08b9d1ec4e"}
 PICTURE_HASHES = {0: "0fff82bf622fe60e", 1: "b797413a83e16139"}

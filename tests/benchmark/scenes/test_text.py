@@ -19,8 +19,8 @@ from eidolon.benchmark.scenes.text import (
     introduce,
 )
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
-from eidolon.scorers.judge_lexicon import LexiconJudge
-from eidolon.scorers.types import Judgement, Response
+from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.judges.lexicon import LexiconJudge
 
 SCENES = [make_scene(5, index, Dials()) for index in range(600)]
 

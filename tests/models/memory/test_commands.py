@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from eidolon.benchmark.datasets import load_dataset
-from eidolon.benchmark.doctor.examine import Examination, examine
-from eidolon.models.base import Decoding, Interview, Request
-from eidolon.models.contrast import M3ID
-from eidolon.models.image_ablation import FORMS, Form
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.verify.doctor.examine import Examination, examine
+from eidolon.models.backends.registry import resolve
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.contrast import M3ID
+from eidolon.models.base.model import Decoding, Interview, Request
 from eidolon.models.memory.cache import MemoryCache
-from eidolon.models.pdm import read_dependency
-from eidolon.models.registry import resolve
-from eidolon.models.teacher_forcing import prompt_cache, recurrent_states, teacher_force
-from eidolon.models.transformers_backend import TransformersModel
+from eidolon.models.probing.dependency import read_dependency
+from eidolon.models.probing.image_ablation import FORMS, Form
+from eidolon.models.probing.teacher_forcing import prompt_cache, recurrent_states, teacher_force
 from tests.models.memory.tiny import save_eye, save_memory
 
 LAYOUTS = ("*-SWA", "SWA-SWA", "GDN-*", "M2-M2", "GKA-SWA", "BMF-BMF", "BM-GDN")

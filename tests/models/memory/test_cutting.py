@@ -7,15 +7,15 @@ import torch
 from PIL import Image
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Interview, Request
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import Interview, Request
+from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
 from eidolon.models.memory.building import MemoryArchitecture, make_memory_model
 from eidolon.models.memory.cache import MemoryCache
 from eidolon.models.memory.layout import Memory, Symbol
 from eidolon.models.memory.stores import select_by
-from eidolon.models.reader import Reader
-from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS
-from eidolon.models.teacher_forcing import force
-from eidolon.models.transformers_backend import TransformersModel
+from eidolon.models.probing.teacher_forcing import force
+from eidolon.models.probing.token_reader import Reader
 
 LAYOUTS: tuple[tuple[Symbol, ...], ...] = (
     ("*", "*"),

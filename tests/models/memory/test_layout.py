@@ -12,7 +12,7 @@ from transformers import AutoConfig
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.layout import SYMBOLS, Memory, layout_text, parse_layout, parse_layout_option
 from eidolon.models.memory.modeling import register
-from eidolon.scorers.errors import UserError
+from eidolon.scorers.core.errors import UserError
 
 
 @given(st.lists(st.sampled_from(sorted(SYMBOLS)), min_size=1, max_size=9))

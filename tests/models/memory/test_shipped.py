@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.models.base import Decoding, Request
-from eidolon.models.checkpoint_files import INDEX
+from eidolon.models.backends.registry import load_model, resolve
+from eidolon.models.base.checkpoint_files import INDEX
+from eidolon.models.base.model import Decoding, Request
+from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS, memory_models
 from eidolon.models.memory.sharing import TEXT, VISION
-from eidolon.models.registry import load_model, resolve
-from eidolon.models.shipped import EYE, MEMORY_CHECKPOINTS, memory_models
-from eidolon.scorers.errors import UserError
+from eidolon.scorers.core.errors import UserError
 
 SHIPPED = memory_models()
 MOST_BYTES = 12_000_000

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from eidolon.models.idefics3 import Architecture, make_model, make_processor, train_tokenizer
 from eidolon.models.memory.building import MemoryArchitecture, make_memory_model
 from eidolon.models.memory.layout import Memory
+from eidolon.models.training.idefics3 import Architecture, make_model, make_processor, train_tokenizer
 
 WIDTH = 32
 TEXTS = ("Describe this image in detail. What is in the image? Is there a cup? User Assistant yes no",)

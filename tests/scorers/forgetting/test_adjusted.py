@@ -7,7 +7,7 @@ import pytest
 
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio, fit_position, minimum_responses
 from eidolon.scorers.forgetting.simulation import SCENARIOS, Hazard, simulate
-from eidolon.scorers.mixed_logistic import NotEstimableError, fit_mixed_logistic
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
 
 SEEDS = 10
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.metric import JudgedSample, Sources
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.annotation import Captions, Unannotated, annotation_bounds, with_truth
 from eidolon.scorers.forgetting.detail import forgetting_detail
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
 from eidolon.scorers.forgetting.tipping import STEPS, Tipping, candidates, tipping_points
-from eidolon.scorers.metric import JudgedSample, Sources
 from tests.scorers.forgetting.test_forgetting import CATEGORIES, WORDS, sample
 
 LOOKED_AT = st.lists(

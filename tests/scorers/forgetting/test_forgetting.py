@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.scores import score
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.curves import curve
 from eidolon.scorers.forgetting.detail import forgetting_detail
 from eidolon.scorers.forgetting.events import read_events
 from eidolon.scorers.forgetting.judge_position import judge_position
 from eidolon.scorers.forgetting.metric import Forgetting
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, SUBSETS
-from eidolon.scorers.metric import JudgedSample
-from eidolon.scorers.scores import score
-from eidolon.scorers.types import Judgement, Mention, Response
-from eidolon.scorers.verdict import with_verdicts
 
 CATEGORIES = ("dog", "cat", "car", "cup", "bed")
 

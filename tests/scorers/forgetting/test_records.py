@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import validate
 
+from eidolon.scorers.core.types import Verdict
 from eidolon.scorers.forgetting.dependency import TokenSeries
 from eidolon.scorers.forgetting.records import LETTERS, Dependence
 from eidolon.scorers.forgetting.token_kinds import KINDS
 from eidolon.scorers.json_schemas import path, schemas
-from eidolon.scorers.types import Verdict
 
 tokens = st.tuples(
     st.floats(0, 1),

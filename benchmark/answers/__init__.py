@@ -1,1 +1,0 @@
-"""Scores of answers that exist already: THRONE, POPE, AMBER, and detection against people's flags."""

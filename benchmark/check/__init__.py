@@ -1,1 +1,0 @@
-"""`eidolon check`: is a run folder what it says it is? One module for each thing that is looked at."""

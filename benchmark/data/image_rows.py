@@ -1,0 +1,114 @@
+"""Rows of a dataset whose images are files in a folder: collected one by one, checked as they come."""
+
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from eidolon.models.base.response_lines import clean, excerpt, read_image_id
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import ImageId
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class ImageRows:
+    """Collects samples; the images stay files, of which only the names are held."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in ("sample_id", "image_id", "image", "objects", "references", "areas")
+        }
+
+    def __len__(self) -> int:
+        return len(self._columns["image"])
+
+    def add(
+        self,
+        place: str,
+        image_id: ImageId,
+        image: Path,
+        objects: list[str],
+        *,
+        sample_id: ImageId | None = None,
+        references: list[str] | tuple[str, ...] = (),
+        areas: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take a sample, which stands at `place`. A UserError for ids that one column cannot hold together."""
+        first = (self._columns["image_id"] or [image_id])[0]
+        check_image_id(image_id, first, place)
+        row = {
+            "sample_id": str(image_id if sample_id is None else sample_id),
+            "image_id": image_id,
+            "image": str(image),
+            "objects": objects,
+            "references": list(references),
+            "areas": [areas.get(name) for name in objects] if areas else [],
+        }
+        for name, value in row.items():
+            self._columns[name].append(value)
+
+    def dataset(self) -> "datasets.Dataset":
+        """Return the samples as a dataset."""
+        import datasets
+
+        texts = datasets.List(datasets.Value("string"))
+        features = datasets.Features(
+            {
+                "sample_id": datasets.Value("string"),
+                "image_id": datasets.Value(id_type(self._columns["image_id"])),
+                "image": datasets.Image(decode=False),
+                "objects": texts,
+                "references": texts,
+                "areas": datasets.List(datasets.Value("float64")),
+            }
+        )
+        return datasets.Dataset.from_dict(self._columns, features=features)
+
+
+def check_image_id(image_id: ImageId, first: ImageId, place: str) -> None:
+    """Raise a UserError for an id that is not of the first one's kind, or too large for a column."""
+    if isinstance(image_id, int) and not -(2**63) <= image_id < 2**63:
+        raise UserError(f"{place}: 'image_id' does not fit into 64 bits: {image_id}")
+    if type(image_id) is not type(first):
+        raise UserError(f"{place}: 'image_id' is {excerpt(image_id)}: some are numbers and some are strings")
+
+
+def id_type(image_ids: list[ImageId]) -> str:
+    """Return the type of a column of ids."""
+    return "int64" if isinstance((image_ids or [0])[0], int) else "string"
+
+
+def image_path(folder: Path, name: object, place: str, field: str = "image") -> Path:
+    """Return where a dataset's image file is; a name that leads out of the folder is a UserError.
+
+    Whether the file is there is not looked at.
+    """
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{place}: {field!r} must be a file name, found {excerpt(name)}")
+    path, windows = folder / name, PureWindowsPath(name)
+    # What would lead out on Windows is refused everywhere, so that a dataset means the same on all systems.
+    astray = windows.drive or windows.root or ("\\" in name and ".." in windows.parts)
+    if "\0" in name or name != clean(name) or astray or not lies_in(path, folder):
+        raise UserError(f"{place}: {field!r} must lie in the folder, found {excerpt(name)}")
+    return path
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, leads to a place inside of a folder."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # links that lead in a circle, a NUL byte
+        return False
+
+
+def read_strings(value: object, field: str, place: str) -> list[str]:
+    """Check that a field is a list of strings."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise UserError(f"{place}: {field!r} must be a list of strings, found {excerpt(value)}")
+    return [clean(text) for text in value]
+
+
+def read_sample_id(value: object, place: str) -> ImageId | None:
+    """Check a sample id; null is none."""
+    return None if value is None else read_image_id(value, place, "sample_id")

@@ -1,0 +1,44 @@
+"""AMBER's free-form part: 1,004 images with the objects that are there (Wang et al. 2023)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_strings
+from eidolon.benchmark.data.json_rows import read_rows, required, text_field
+from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
+from eidolon.benchmark.tasks.score_files.amber import GENERATIVE
+from eidolon.models.base.response_lines import excerpt, read_bytes, user_path
+from eidolon.scorers.core.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
+
+FILE_NAME = "AMBER_{}.jpg"
+"""Of the image of an item; AMBER's queries name no other."""
+
+
+def load_amber(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Read AMBER's free-form items beside a folder of its images.
+
+    Items of questions are passed over. Ids are AMBER's numbers, so that responses can be scored as AMBER's too.
+    """
+    refuse_place("amber", where)
+    wanted = {"annotations": "annotations.json", "images": "FOLDER"}
+    check_options("amber", options, required=wanted, optional=("names",))
+    annotations, folder = user_path(options["annotations"]), image_folder(options["images"])
+    names = Names(options.get("names"))
+    rows = ImageRows()
+    for place, row in read_rows(read_bytes(annotations), annotations, "annotations"):
+        if limit is not None and len(rows) == limit:
+            break
+        if text_field(row, "type", place) != GENERATIVE:
+            continue
+        number = required(row, "id", place)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise UserError(f"{place}: field 'id' must be a whole number, found {excerpt(number)}")
+        truth = read_strings(required(row, "truth", place), "truth", place)
+        path = image_path(folder, FILE_NAME.format(number), place)
+        rows.add(place, number, path, names.judged(truth))
+    if not len(rows):
+        raise UserError(f"{annotations}: holds no items of type {GENERATIVE!r}")
+    return rows.dataset()

@@ -1,0 +1,1 @@
+"""Asking a model: batches, processes, the response cache. Tasks and everything above may import it."""

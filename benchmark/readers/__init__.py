@@ -1,1 +1,0 @@
-"""Readers of published datasets; each is found by its name in `eidolon.benchmark.datasets`."""

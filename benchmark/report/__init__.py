@@ -1,0 +1,1 @@
+"""Leaderboard, report page, examples and tables of finished runs. `study` and `cli` import it."""

@@ -1,0 +1,69 @@
+"""A few responses of a run with what they hallucinate marked, for a first look."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from eidolon.benchmark.store.folder import JUDGEMENTS, QUESTIONS, RESPONSES
+from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.scorers.core.types import Judgement, Response
+
+COUNT = 3
+LENGTH = 700
+"""Characters of a response that are shown."""
+
+
+def show_examples(run: Path, name: str, console: Console, count: int = COUNT) -> None:
+    """Print the run's first responses that hallucinate, then others if there are too few."""
+    pairs = [pair for pair in read_judged(run) if pair[1].unscored is None]
+    pairs.sort(key=lambda pair: not _hallucinates(pair[1]))
+    if not pairs:
+        return
+    console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
+    asked = (run / QUESTIONS).exists()
+    for response, judgement in pairs[:count]:
+        question = f", {one_line(response.prompt or '')}" if asked else ""
+        heading = (f"\nsample {one_line(response.sample_id)}{question}: ", "dim")
+        text = marked(response, judgement, plain=not console.is_terminal)
+        console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
+
+
+def read_judged(run: Path) -> list[tuple[Response, Judgement]]:
+    """Read a finished run's responses with their judgements."""
+    responses = (run / RESPONSES).read_bytes().splitlines()
+    judgements = (run / JUDGEMENTS).read_bytes().splitlines()
+    return [
+        (Response.model_validate_json(response), Judgement.model_validate_json(judgement))
+        for response, judgement in zip(responses, judgements, strict=True)
+    ]
+
+
+def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
+    """Return the response with hallucinated mentions red and underlined, or as `[!fridge!]` in plain text.
+
+    Mentions whose judge does not say where they stand are named below it. Whatever the model wrote is shown as
+    text: escape sequences and markup in it have no effect.
+    """
+    source = (response.response or "")[:LENGTH]
+    text = Text()
+    position = 0
+    for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
+        if mention.verdict != "hallucinated" or not position <= mention.start < mention.end <= len(source):
+            continue
+        if mention.start == mention.end:
+            continue
+        text.append(neutral(source[position : mention.start]))
+        words = neutral(source[mention.start : mention.end])
+        text.append(f"[!{words}!]" if plain else words, style=None if plain else "bold red underline")
+        position = mention.end
+    text.append(neutral(source[position:]))
+    if len(response.response or "") > LENGTH:
+        text.append(" …")
+    if unplaced := [m.category for m in judgement.mentions if m.verdict == "hallucinated" and not m.end]:
+        text.append(f"\nhallucinated: {one_line(', '.join(unplaced))}", style=None if plain else "bold red")
+    return text
+
+
+def _hallucinates(judgement: Judgement) -> bool:
+    return any(mention.verdict == "hallucinated" for mention in judgement.mentions)

@@ -1,0 +1,289 @@
+"""The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eidolon.benchmark.store.folder import RUN, SCORES, RunRecord, read_record, write_atomically
+from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.scores import Samples, Scores, Value
+from eidolon.scorers.core.signature import parse
+from eidolon.scorers.core.types import Record
+
+SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
+FILE = "leaderboard.json"
+
+HEADLINE = "objects.f05"
+LENGTH = "chair.words"
+Task = Literal["describe", "probe", "forget"]
+COLUMNS: dict[Task, dict[str, str]] = {
+    "describe": {
+        HEADLINE: "F0.5 ↑",
+        "objects.recall": "recall ↑",
+        "throne.classwise_f05": "THRONE F0.5 ↑",
+        "throne.classwise_precision": "THRONE P ↑",
+        "throne.classwise_recall": "THRONE R ↑",
+        "chair.chair_i": "CHAIR_i ↓",
+        "chair.chair_s": "CHAIR_s ↓",
+        LENGTH: "words",
+    },
+    "probe": {
+        "pope.accuracy": "accuracy ↑",
+        "pope.precision": "precision ↑",
+        "pope.recall": "recall ↑",
+        "pope.f1": "F1 ↑",
+        "pope.yes_rate": "yes rate",
+        "pope.unparsed": "unparsed ↓",
+    },
+    "forget": {
+        "forgetting.retention_filler_128": "kept after\n128 filler ↑",
+        "forgetting.retention_own_longest": "kept after\nown text ↑",
+        "forgetting.pdm_decay_per_100_tokens": "PDM decay\nper 100 ↓",
+        "forgetting.pdm_decay_objects_per_100_tokens": "at objects ↓",
+        "forgetting.adjusted_odds_ratio_per_100_words": "odds ratio\nper 100 ↓",
+        HEADLINE: "F0.5 ↑",
+    },
+}
+"""By task, which has a table of its own, the quantities of the table where a run has them. The first is the
+headline; the length stands without its interval. That of `forget` is the one that is set and not observed: what is
+kept of the picture behind as many tokens of filler for every model."""
+AT = "_tokens"
+"""Ends the name of the quantity that says at how many tokens another one is."""
+DIGITS = {LENGTH: ".1f", "forgetting.adjusted_odds_ratio_per_100_words": ".3g"}
+"""How numbers that are no fractions are shown; of fractions three decimals are, but two of the family `forgetting`,
+whose intervals are wide."""
+COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
+"""The parts of the signature that must agree for two rows to be comparable."""
+
+_LEADING_ZERO = re.compile(r"^(-?)0(?=\.)")
+
+
+class Row(Record):
+    """One run."""
+
+    name: str
+    run: str
+    """Its folder, relative to the leaderboard's where it lies inside."""
+    signature: str
+    differs: tuple[str, ...] = ()
+    """The parts of the signature in which it is not comparable with the first row of its task."""
+    n: Samples
+    metrics: dict[str, dict[str, Value]]
+    task: Task = "describe"
+    """What the models were asked; rows of different tasks are never compared."""
+    doctor: Literal["passed", "failed", "not run"] = "not run"
+    """What `eidolon doctor` said of the model, …"""
+    doctor_failed: tuple[str, ...] = ()
+    """… and the checks that found something."""
+
+
+class Leaderboard(Record):
+    """The content of `leaderboard.json`: rows by task, within it sorted by the headline, undefined last."""
+
+    schema_: Literal["eidolon/leaderboard/1"] = Field(alias="schema")
+    sorted_by: str = HEADLINE
+    """The headline of the task `describe`."""
+    headlines: dict[str, str] = Field(
+        default_factory=lambda: {str(task): next(iter(names)) for task, names in COLUMNS.items()}
+    )
+    """The headline of each task."""
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(indent=2, by_alias=True) + "\n"
+
+
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return the finished runs in and below the folders; a folder without any is a UserError."""
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
+        if not (runs := finished_runs(folder)):
+            raise UserError(f"{folder}: holds no finished run (a folder with {RUN} and {SCORES})")
+        found += [run for run in runs if run not in found]
+    return found
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the folders in and below a folder that hold a run with its scores, sorted.
+
+    Links to folders are followed; a run that is reached in several ways is there once.
+    """
+    runs: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    # Real folders come first, so that a run has its own name wherever that is below the folder.
+    waiting = [folder]
+    links: list[Path] = []
+    while waiting or links:
+        place = (waiting or links).pop(0)
+        if (real := place.resolve()) in seen:
+            continue
+        seen.add(real)
+        if (place / SCORES).is_file() and (place / RUN).is_file():
+            runs[real] = place
+        with suppress(FileNotFoundError, PermissionError):
+            for inner in sorted(path for path in place.iterdir() if path.is_dir()):
+                (links if inner.is_symlink() else waiting).append(inner)
+    return sorted(runs.values())
+
+
+def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
+    """Read the runs' scores into a leaderboard."""
+    rows = [_read_row(run, relative_to) for run in runs]
+    rows.sort(key=lambda row: ([*COLUMNS].index(row.task), -_headline(row), row.name, row.run))
+    first: dict[str, Row] = {}
+    return Leaderboard(
+        schema=SCHEMA,
+        rows=tuple(
+            row.model_copy(update={"differs": _differing(row, first.setdefault(row.task, row))})
+            for row in rows
+        ),
+    )
+
+
+def write(leaderboard: Leaderboard, path: Path) -> None:
+    """Write `leaderboard.json`."""
+    try:
+        write_atomically(path, leaderboard.to_json())
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+def show(leaderboard: Leaderboard, console: Console) -> None:
+    """Print a table for each task, with 95 % intervals, and the signatures below."""
+    tasks = dict.fromkeys(row.task for row in leaderboard.rows)
+    for task in tasks:
+        rows = [row for row in leaderboard.rows if row.task == task]
+        of = f" of {task}" if len(tasks) > 1 or task == "forget" else ""
+        title = f"Leaderboard{of}, 95 % intervals"
+        console.print(_table(rows, title))
+    for line in dict.fromkeys(row.signature for row in leaderboard.rows):
+        console.print(Text("signature: " + one_line(line)), soft_wrap=True)
+    for row in leaderboard.rows:
+        if row.differs:
+            parts = ", ".join(row.differs)
+            note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
+            console.print(Text(note, style="yellow"), soft_wrap=True)
+    for line in _groups(leaderboard):
+        console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
+
+
+def _table(rows: Sequence[Row], title: str) -> Table:
+    columns = {
+        name: heading
+        for name, heading in COLUMNS[rows[0].task].items()
+        if any(_value(row, name) for row in rows)
+    }
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("n", justify="right")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    table.add_column("doctor", overflow="fold")
+    for row in rows:
+        mark = " *" if row.differs else ""
+        table.add_row(
+            Text(one_line(row.name) + mark),
+            _count(row.n),
+            *(Text(_cell(_value(row, name), name, _value(row, name + AT))) for name in columns),
+            Text(_verdict(row)),
+        )
+    return table
+
+
+def _read_row(run: Path, relative_to: Path) -> Row:
+    record = read_record(run)
+    path = run / SCORES
+    try:
+        scores = Scores.from_json(path.read_text(encoding="utf-8"))
+        parse(scores.signature)
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UserError(f"{path}: is not a scores file of this version: {one_line(reason)}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    metrics = {
+        family: dict(scores_of.__pydantic_extra__ or {}) for family, scores_of in scores.metrics.items()
+    }
+    diagnosis = record.provenance.doctor
+    inside = run.resolve().is_relative_to(relative_to.resolve())
+    place = run.resolve().relative_to(relative_to.resolve()) if inside else run
+    return Row(
+        name=record.name,
+        run=place.as_posix(),
+        signature=scores.signature,
+        n=scores.n,
+        metrics=metrics,
+        task=_task(record, metrics),
+        doctor="not run" if diagnosis is None else "failed" if diagnosis.failed else "passed",
+        doctor_failed=() if diagnosis is None else diagnosis.failed,
+    )
+
+
+def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
+    """Return what a run asked; one that scored what exists was asked about what its metrics are of."""
+    if "pope" in metrics:
+        return "probe"
+    forgets = (record.config.get("verb"), record.config.get("task")) == ("run", "forget")
+    return "forget" if forgets else "describe"
+
+
+def _differing(row: Row, first: Row) -> tuple[str, ...]:
+    own, other = parse(row.signature), parse(first.signature)
+    return tuple(part for part in COMPARED if own[part] != other[part])
+
+
+def _groups(leaderboard: Leaderboard) -> Iterator[str]:
+    """Say for each part in which rows differ which of them are alike: not only the first row is compared."""
+    for task in dict.fromkeys(row.task for row in leaderboard.rows):
+        parts = [(row.name, parse(row.signature)) for row in leaderboard.rows if row.task == task]
+        for part in COMPARED:
+            named: dict[str, list[str]] = {}
+            for name, of_row in parts:
+                named.setdefault(of_row[part], []).append(name)
+            if len(named) > 1:
+                found = "; ".join(f"{value}: {', '.join(names)}" for value, names in named.items())
+                yield f"rows differ in {part}: {found}"
+
+
+def _value(row: Row, name: str) -> Value | None:
+    family, _, quantity = name.partition(".")
+    return row.metrics.get(family, {}).get(quantity)
+
+
+def _headline(row: Row) -> float:
+    value = _value(row, next(iter(COLUMNS[row.task])))
+    return -math.inf if value is None or value.value is None else value.value
+
+
+def _count(n: Samples) -> str:
+    return str(n.scored) if n.scored == n.requested else f"{n.scored} of {n.requested}"
+
+
+def _verdict(row: Row) -> str:
+    names = ", ".join(one_line(name) for name in row.doctor_failed)
+    return f"{row.doctor}: {names}" if names else row.doctor
+
+
+def _cell(value: Value | None, name: str, at: Value | None = None) -> str:
+    if value is None or value.value is None:
+        return "-"
+    digits = DIGITS.get(name, ".2f" if name.startswith("forgetting.") else ".3f")
+    shown = f"{value.value:{digits}}"
+    if at is not None and at.value is not None:
+        shown += f" at {at.value:.0f}"
+    if value.ci is None or name == LENGTH:
+        return shown
+    low, high = (_LEADING_ZERO.sub(r"\1", f"{bound:{digits}}") for bound in value.ci)
+    return f"{shown}\n{low} to {high}" if value.ci[0] < 0 else f"{shown}\n{low}-{high}"

@@ -1,0 +1,161 @@
+"""`report.html`: a run on one page that opens from disk, with its pictures inside."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.report import calibration_table
+from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.scorers.core.scores import Family, Scores, Value
+from eidolon.scorers.core.types import Judgement, Response
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from eidolon.benchmark.tasks.probe.questions import QuestionRow
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+SAMPLES = 24
+CATEGORIES = 12
+LENGTH = 10_000
+"""Characters of a response that are shown."""
+THUMBNAIL = 320
+"""Longest side of a picture, pixels."""
+
+Picture = Callable[[str], "Image.Image | None"]
+"""Gives the picture of a sample id, or None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a response; the verdict is set where it is a mention."""
+
+    text: str
+    verdict: str | None = None
+    category: str | None = None
+
+
+def render_report(
+    name: str,
+    scores: Scores,
+    rows: Sequence[SampleRow],
+    responses: Sequence[Response],
+    judgements: Sequence[Judgement],
+    picture: Picture,
+    questions: "Sequence[QuestionRow]" = (),
+    plots: Sequence[bytes] = (),
+) -> str:
+    """Return the page, without responses the scores alone. `questions` are what the responses answer, `plots` PNGs.
+
+    Text from models and files is escaped: nothing in it can run or hide.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    truth = {row.sample_id: row.objects for row in rows}
+    asked = {question.question_id: question for question in questions}
+
+    def badness(judgement: Judgement) -> int:
+        question = asked.get(judgement.sample_id)
+        if question is None or judgement.unscored is not None:
+            return _hallucinations(judgement)
+        return int(bool(judgement.mentions) != (question.label == "yes"))
+
+    order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SAMPLES]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=one_line(name),
+        scores=scores,
+        metrics=list(_metrics(scores.metrics)),
+        variants=[
+            {"label": one_line(variant.label), "metrics": list(_metrics(variant.metrics))}
+            for variant in scores.variants
+        ],
+        categories=_categories(scores),
+        plots=[base64.b64encode(plot).decode() for plot in plots],
+        calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
+        total=len(responses),
+        first="that are wrong" if questions else "that hallucinate most",
+        samples=[
+            {
+                "id": one_line(responses[i].sample_id),
+                "question": _question(asked.get(responses[i].sample_id)),
+                "pieces": list(split(responses[i], judgements[i])),
+                "unscored": one_line(judgements[i].unscored or ""),
+                "unplaced": [
+                    Piece(one_line(m.category), m.verdict)
+                    for m in judgements[i].mentions
+                    if not m.end and m.verdict != "ignored"
+                ],
+                "objects": truth[responses[i].sample_id],
+                # A sample that failed may have failed for want of a readable picture.
+                "picture": _encode(picture(responses[i].sample_id)) if responses[i].error is None else None,
+            }
+            for i in order
+        ],
+    )
+
+
+def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
+    """Yield the response in pieces, each a mention or the text between two; of a very long one the beginning."""
+    whole = response.response or ""
+    source, position = whole[:LENGTH], 0
+    for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
+        # Of two mentions in one span the first shows; one without a span stands below the text.
+        if mention.start < position or mention.start == mention.end or mention.end > len(source):
+            continue
+        yield Piece(neutral(source[position : mention.start]))
+        yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
+        position = mention.end
+    yield Piece(neutral(source[position:]))
+    if len(whole) > LENGTH:
+        yield Piece(f" … ({len(whole) - LENGTH:,} more characters)")
+
+
+def _question(row: "QuestionRow | None") -> str:
+    return "" if row is None else f"{one_line(row.text)} In truth: {row.label}."
+
+
+def _hallucinations(judgement: Judgement) -> int:
+    return sum(mention.verdict == "hallucinated" for mention in judgement.mentions)
+
+
+def _metrics(metrics: Mapping[str, Family]) -> Iterator[dict[str, str]]:
+    for family, values in metrics.items():
+        for name, value in (values.__pydantic_extra__ or {}).items():
+            better = {True: "higher is better", False: "lower is better", None: ""}[value.higher_is_better]
+            yield {
+                "name": f"{family}.{name}",
+                "value": "-" if value.value is None else f"{value.value:.3f}",
+                "interval": _interval(value),
+                "better": better,
+            }
+
+
+def _interval(value: Value) -> str:
+    if value.ci is None:
+        return value.reason or ""
+    return f"{value.ci[0]:.3f} to {value.ci[1]:.3f}"
+
+
+def _categories(scores: Scores) -> list[dict[str, str | int | float]]:
+    family = scores.metrics.get("objects")
+    if family is None or family.per_category is None:
+        return []
+    rows = [
+        {"name": name, **found.counts} for name, found in family.per_category.items() if found.counts["fp"]
+    ]
+    return sorted(rows, key=lambda row: (-float(row["fp"]), row["name"]))[:CATEGORIES]
+
+
+def _encode(image: "Image.Image | None") -> str | None:
+    if image is None:
+        return None
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    jpeg = io.BytesIO()
+    small.save(jpeg, format="JPEG", quality=85)
+    return base64.b64encode(jpeg.getvalue()).decode()

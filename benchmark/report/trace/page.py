@@ -1,0 +1,185 @@
+"""`trace.html`, `trace.png`, `trace.json`: a trace as one page that opens from disk, as a picture, and as numbers."""
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eidolon.benchmark.report.trace.terminal import VERDICTS
+from eidolon.benchmark.report.trace.trace import Trace, moment, quoted, shown, wrong
+from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL import Image
+
+TEMPLATE = Path(__file__).with_name("trace.html.jinja")
+THUMBNAIL = 480
+"""Longest side of the picture on the page, pixels."""
+ROW = 30
+"""Tokens in a row of the plot."""
+ROWS = 12
+"""At most so many rows; the page lists all tokens."""
+DPI = 110
+KIND_COLOURS = {"object": "#2471a3", "content": "#7fb3d5", "function": "#c8ccd0", "rest": "#dfe3e6"}
+VERDICT_COLOURS = {"grounded": "#05603a", "hallucinated": "#b00020"}
+
+
+def write(trace: Trace, picture: "Image.Image", folder: Path) -> list[Path]:
+    """Write the three files and return their paths; a folder that cannot be written is a UserError."""
+    plot = draw_trace(trace)
+    contents: dict[str, str | bytes] = {
+        "trace.json": trace.to_json(),
+        "trace.png": plot,
+        "trace.html": render_page(trace, picture, plot),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from error
+    return [folder / name for name in contents]
+
+
+def render_page(trace: Trace, picture: "Image.Image", plot: bytes) -> str:
+    """Return the page. Text from models and files is escaped: nothing in it can run or hide."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        model=one_line(trace.model),
+        image=one_line(trace.image),
+        prompt=one_line(trace.prompt),
+        written=f"written now, {trace.decoding}" if trace.generated else "given",
+        without=trace.without,
+        judge=trace.judge,
+        objects=None if trace.objects is None else ", ".join(map(one_line, trace.objects)) or "nothing known",
+        unjudged=None if trace.unjudged is None else one_line(trace.unjudged),
+        picture=_encode(picture),
+        plot=base64.b64encode(plot).decode(),
+        tokens=[_token(trace, index) for index in range(len(trace.tokens))],
+        mentions=[_mention(trace, index) for index in range(len(trace.mentions))],
+        moments=[moment(mention) for mention in wrong(trace)],
+    )
+
+
+def _token(trace: Trace, index: int) -> dict[str, Any]:
+    token = trace.tokens[index]
+    verdict = None if token.mention is None else trace.mentions[token.mention].verdict
+    return {
+        "number": index + 1,
+        "text": neutral(token.text),
+        "shown": shown(token.text),
+        "kind": KIND_NAMES[token.kind],
+        "verdict": verdict or "",
+        "named": token.mention is not None,
+        "pdm": f"{token.pdm:.2f}",
+        "shade": f"{min(max(token.pdm, 0.0), 1.0):.3f}",
+        "seen": f"{token.seen:.3f}",
+        "blind": f"{token.blind:.3f}",
+        "likely_seen": ", ".join(map(quoted, token.likely_seen)),
+        "likely_blind": ", ".join(map(quoted, token.likely_blind)),
+        "leaning": ", ".join(map(quoted, token.leaning[:3])),
+    }
+
+
+def _mention(trace: Trace, index: int) -> dict[str, str | int]:
+    mention = trace.mentions[index]
+    return {
+        "number": mention.token + 1,
+        "text": shown(mention.text),
+        "category": one_line(mention.category),
+        "verdict": mention.verdict or "",
+        "told": VERDICTS[mention.verdict].lower(),
+        "seen": f"{mention.seen:.2f}",
+        "blind": f"{mention.blind:.2f}",
+        "pdm": f"{mention.pdm:.2f}",
+        "instead": quoted(mention.runner_up) if mention.runner_up else "-",
+        "likely_blind": quoted(mention.if_blind),
+        "leaning": quoted(mention.by_picture),
+    }
+
+
+def draw_trace(trace: Trace) -> bytes:
+    """Return the plot as a PNG: PDM of each token by its kind, and its probability with and without the picture."""
+    import warnings
+
+    from matplotlib.figure import Figure
+
+    shown_tokens = min(len(trace.tokens), ROW * ROWS)
+    rows = max(1, -(-shown_tokens // ROW))
+    figure = Figure(figsize=(13, 1.4 + 2.0 * rows), layout="constrained")
+    panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    for row, axes in enumerate(panels):
+        _draw_row(axes, trace, row * ROW, min((row + 1) * ROW, shown_tokens))
+    beyond = (
+        f", first {shown_tokens} of {len(trace.tokens)} tokens" if shown_tokens < len(trace.tokens) else ""
+    )
+    figure.suptitle(
+        f"{one_line(trace.model)}: {one_line(trace.image)}, without the picture: {trace.without}{beyond}",
+        fontsize=12,
+        parse_math=False,
+    )
+    figure.legend(handles=_legend(trace), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    stream = io.BytesIO()
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # of characters that the font lacks, which it draws as boxes
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _draw_row(axes: "Axes", trace: Trace, start: int, end: int) -> None:
+    tokens = trace.tokens[start:end]
+    at = range(start, end)
+    axes.bar(at, [t.pdm for t in tokens], width=0.9, color=[KIND_COLOURS[t.kind] for t in tokens])
+    axes.plot(at, [t.seen for t in tokens], "o", ms=4, color="#222", zorder=3)
+    axes.plot(at, [t.blind for t in tokens], "o", ms=4.5, mfc="white", mec="#222", mew=0.9, zorder=2)
+    for index, token in zip(at, tokens, strict=True):
+        verdict = None if token.mention is None else trace.mentions[token.mention].verdict
+        colour = VERDICT_COLOURS.get(verdict or "", "#333")
+        label = shown(token.text.strip(" "))
+        axes.text(
+            index, -0.06, label if len(label) < 14 else label[:12] + "…", rotation=38, ha="right", va="top",
+            rotation_mode="anchor", fontsize=8.5, color=colour, parse_math=False,
+            fontweight="bold" if verdict == "hallucinated" else "normal",
+        )  # fmt: skip
+        if verdict == "hallucinated":
+            axes.axvspan(index - 0.5, index + 0.5, color="#b00020", alpha=0.12, lw=0)
+    axes.set(xlim=(start - 0.7, start + ROW - 0.3), ylim=(0, 1.04))
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_xticks([])
+    axes.grid(alpha=0.2, axis="y")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _legend(trace: Trace) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    found = {token.kind for token in trace.tokens}
+    handles: list[Any] = [
+        Patch(color=KIND_COLOURS[kind], label=f"PDM, {name}")
+        for kind, name in KIND_NAMES.items()
+        if kind in found
+    ]
+    handles += [
+        Line2D([], [], ls="", marker="o", ms=5, color="#222", label="probability with the picture"),
+        Line2D([], [], ls="", marker="o", ms=5, mfc="white", mec="#222", label="… and without"),
+    ]
+    if wrong(trace):
+        handles.append(Patch(color="#b00020", alpha=0.2, label="not in the picture"))
+    return handles
+
+
+def _encode(image: "Image.Image") -> str:
+    small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    png = io.BytesIO()
+    small.save(png, format="PNG")
+    return base64.b64encode(png.getvalue()).decode()

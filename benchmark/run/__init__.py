@@ -1,0 +1,1 @@
+"""From settings to a finished run folder: settings, plan, pipeline. `verify` and above import it."""

@@ -1,0 +1,165 @@
+"""`eidolon memory bench`: the study's table from checkpoints."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.study.analysis import PRIMARY, PRIMARY_LENGTHS, Pool, analyse, make_pools
+from eidolon.benchmark.study.checkpoints import Trained, find_checkpoints
+from eidolon.benchmark.study.cost import Cost, CostFile, attention_length, measure_cost
+from eidolon.benchmark.study.measure import BenchSettings, Measured, measure_checkpoint, versions
+from eidolon.benchmark.study.plots import PLOTS
+from eidolon.benchmark.study.records import SCHEMA, MemoryStudy, Size
+from eidolon.models.memory.layout import Selection
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.signature import HASH_DIGITS, signature
+
+if TYPE_CHECKING:
+    from eidolon.models.memory.modeling import MemoryTextModel
+
+STUDY = "memory.json"
+CHECKPOINTS = "checkpoints"
+"""Folder of the measurements."""
+COST = "cost.json"
+"""Speeds, that a table made again is the same."""
+MATCH = 0.03
+"""By which the parameters of variants may differ."""
+OTHER_RULES: tuple[Selection, ...] = ("random", "recent")
+"""By which the stores of a trained model are filled instead, to see whether the choice matters."""
+
+
+def run_bench(
+    given: Sequence[str], out: Path, settings: BenchSettings, *, resamples: int, other_stores: bool = True
+) -> MemoryStudy:
+    """Measure what is not measured yet, and write `memory.json` and the plots into `out`.
+
+    Raises:
+        UserError: checkpoints that are none, or an `out` that cannot be written.
+    """
+    trained = find_checkpoints(given)
+    try:
+        (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from error
+    _quieten()
+    console = Console(stderr=True)
+    measured: list[tuple[Measured, Selection | None]] = []
+    for one in trained:
+        for rule in (None, *(OTHER_RULES if other_stores and _is_study_store(one) else ())):
+            found = measure_checkpoint(
+                one,
+                settings,
+                out / CHECKPOINTS,
+                selection=rule,
+                say=lambda text: console.print(text, style="dim"),
+            )
+            measured.append((found, rule))
+    pools = make_pools(measured, settings.limit)
+    sizes = _sizes([pool for pool in pools if pool.selection is None], out)
+    variants, comparisons = analyse(pools, sizes, settings, resamples)
+    study = MemoryStudy(
+        schema=SCHEMA,
+        signature=_signature(settings, trained, resamples),
+        settings=settings,
+        resamples=resamples,
+        versions=versions(),
+        machine=_machine(),
+        variants=variants,
+        comparisons=comparisons,
+        registered=len(PRIMARY) * len(PRIMARY_LENGTHS),
+    )
+    write_atomically(out / STUDY, study.to_json())
+    for name, draw in PLOTS.items():
+        picture = draw(study)
+        if picture is not None:
+            write_atomically(out / name, picture)
+    return study
+
+
+def _is_study_store(trained: Trained) -> bool:
+    """Whether a model has stores that were filled by innovation in training."""
+    return "BM" in trained.memory.layout and trained.memory.selection == "innovation"
+
+
+def _signature(settings: BenchSettings, trained: Sequence[Trained], resamples: int) -> str:
+    dials = settings.dials
+    models = ",".join(f"{one.name}#{one.digest[:HASH_DIGITS]}" for one in trained)
+    return signature(
+        dataset=f"scenes(objects={dials.min_objects}-{dials.max_objects},size={dials.image_size},"
+        f"seed={settings.seed})",
+        prompt=settings.prompt,
+        decoding=f"sample(t={settings.temperature},max={settings.max_new_tokens},seed={settings.seed})",
+        judge="lexicon(reading=careful)",
+        policy=f"memory-bench({models},descriptions={settings.descriptions})",
+        n=settings.limit,
+        resamples=resamples,
+        seed=settings.seed,
+    )
+
+
+def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, Size]:
+    """Return what each variant's models and memory take; speeds are kept with what they were taken of."""
+    names = {pool.label: pool.measured[0].trained.digest for pool in pools}
+    path = out / COST
+    file = CostFile.read(path, names, _machine())
+    if file is None:
+        file = CostFile(
+            machine=_machine(),
+            digests=names,
+            costs=measure_cost({pool.label: _text_model(pool) for pool in pools}),
+        )
+        write_atomically(path, file.model_dump_json(indent=1) + "\n")
+    attention = next((pool.label for pool in pools if set(pool.memory.layout) == {"*"}), None)
+    return {pool.label: _size(pool, file.costs, pools, attention) for pool in pools}
+
+
+def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attention: str | None) -> Size:
+    cost, about = costs[pool.label], pool.measured[0].about
+    reference = next((p.measured[0].about.text_parameters for p in pools if p.label == attention), None)
+    share = None if reference is None else about.text_parameters / reference
+    before, last = sorted(cost.bytes_at)[-2:]
+    width = _width(pool.measured[0].trained.folder)
+    return Size(
+        parameters=about.parameters,
+        text_parameters=about.text_parameters,
+        parameters_to_attention=share,
+        parameters_match=None if share is None else abs(share - 1) <= MATCH,
+        bytes_at=cost.bytes_at,
+        attention_tokens_of_same_bytes={
+            n: attention_length(size, pool.memory, width, cost.dtype) for n, size in cost.bytes_at.items()
+        },
+        bytes_per_token=(cost.bytes_at[last] - cost.bytes_at[before]) / (last - before),
+        tokens_per_second={n: 1000 / ms for n, ms in cost.ms_per_token.items()},
+        speed_to_attention={}
+        if attention is None
+        else {n: costs[attention].ms_per_token[n] / ms for n, ms in cost.ms_per_token.items()},
+    )
+
+
+def _text_model(pool: Pool) -> "MemoryTextModel":
+    from eidolon.models.backends.transformers import TransformersModel
+
+    model: Any = TransformersModel(str(pool.measured[0].trained.folder)).model
+    return model.model.text_model.eval()  # type: ignore[no-any-return]
+
+
+def _width(folder: Path) -> int:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return int(config["text_config"]["hidden_size"])
+
+
+def _machine() -> str:
+    from eidolon.benchmark.scenes.card import describe_machine
+
+    return describe_machine()
+
+
+def _quieten() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

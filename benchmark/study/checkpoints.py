@@ -1,0 +1,187 @@
+"""Which checkpoints a bench is about: found in folders of trainings, told apart by what their layers remember with."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, deserialize
+
+from eidolon.benchmark.scenes.memory import VARIANTS
+from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE, trained_words
+from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
+from eidolon.models.base.response_lines import user_path
+from eidolon.models.base.shipped import memory_models
+from eidolon.models.memory.layout import Memory, layout_text
+from eidolon.scorers.core.errors import UserError
+
+CONFIG = "config.json"
+CHECKPOINT = "checkpoint"
+"""What `eidolon train` calls the folder of the weights."""
+MAIN = ("attention", "swa", "gdn", "bm")
+"""The variants that the study compares; the others are described."""
+STUDY = Memory(layout=("*",), heads=2)
+"""The study's sizes; what differs from them stands in a variant's name."""
+_SIZES = ("window", "store", "fading", "selection", "heads", "head_dim", "rotary")
+_SAY_NOTHING = (INDEX, RECIPE, "evaluation.json")
+"""Files of a checkpoint that decide nothing about its answers."""
+_NEEDED = {"window": ("SWA", "BMF", "BM"), "store": ("BM",), "selection": ("BM",), "fading": ("BMF", "BM")}
+"""Sizes that only some layers have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One checkpoint, looked at without loading it."""
+
+    variant: str
+    folder: Path
+    memory: Memory
+    seed: int
+    """Of its weights: the recipe's, or its number among those of its variant where there is no recipe."""
+    trained_words: int | None
+    digest: str
+    """SHA-256 of weights and configuration."""
+
+    @property
+    def name(self) -> str:
+        """Variant and seed."""
+        return f"{self.variant}-s{self.seed}"
+
+
+def find_checkpoints(given: Sequence[str]) -> list[Trained]:
+    """Return the checkpoints that the command line names, the shipped ones where it names none.
+
+    Each is a shipped variant's name, a checkpoint's folder, a training's folder or a folder of trainings; `NAME=`
+    before it says what the variant is to be called.
+
+    Raises:
+        UserError: a folder without checkpoints, one of another family, two checkpoints of one variant and seed, or
+            different memories under one name.
+    """
+    shipped = memory_models()
+    if not given:
+        if not shipped:
+            raise UserError("no checkpoint of the memory family is shipped; name a checkpoint's folder")
+        given = [*shipped]
+    found: list[Trained] = []
+    for text in given:
+        label, equals, place = ("", "", text) if user_path(text).is_dir() else text.rpartition("=")
+        if equals and not label:
+            raise UserError(f"{text!r}: nothing stands before =; write VARIANT=FOLDER")
+        path = user_path(place)
+        if place in shipped and not path.is_dir():
+            found.append(_read(label or place, shipped[place], found))
+            continue
+        if not path.is_dir():
+            raise UserError(
+                f"{text!r}: is neither a folder nor a shipped variant ({', '.join(shipped) or 'none'})"
+            )
+        folders = _checkpoints_in(path)
+        if not folders:
+            raise UserError(f"{text!r}: holds no checkpoint (no {CONFIG} of the memory family)")
+        for folder in folders:
+            found.append(_read(label, folder, found))
+    for one in found:
+        other = next(other for other in found if other.variant == one.variant)
+        if other.memory != one.memory:
+            raise UserError(
+                f"{one.variant}: {other.folder} and {one.folder} have different memories; give each a name of its own"
+            )
+    names = [one.name for one in found]
+    for one in found:
+        if names.count(one.name) > 1:
+            twice = ", ".join(str(other.folder) for other in found if other.name == one.name)
+            raise UserError(f"{one.variant}, seed {one.seed}: given more than once ({twice}); leave one out")
+    return found
+
+
+def variant_name(memory: Memory) -> str:
+    """Return the name of a layout, with the sizes that are not the study's."""
+    layout = layout_text(memory.layout)
+    known = {text: name for name, text in VARIANTS.items()}
+    sizes = [
+        f"{size}={getattr(memory, size)}"
+        for size in _SIZES
+        if getattr(memory, size) != getattr(STUDY, size)
+        and (size not in _NEEDED or set(_NEEDED[size]) & set(memory.layout))
+    ]
+    return known.get(layout, layout) + (f"({','.join(sizes)})" if sizes else "")
+
+
+def _checkpoints_in(path: Path) -> list[Path]:
+    """Return the folder itself, its `checkpoint`, or those of the trainings in it."""
+    for folder in (path, path / CHECKPOINT):
+        if _is_ours(folder):
+            return [folder]
+    below = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+    return [inner for folder in below for inner in (folder, folder / CHECKPOINT) if _is_ours(inner)]
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("model_type") == "eidolon_memory"
+
+
+def _read(label: str, folder: Path, before: Sequence[Trained]) -> Trained:
+    memory = read_memory(folder)
+    variant = re.sub(r"\s+", "-", label.strip()) or variant_name(memory)
+    training = _recipe(folder).get("training")
+    seed = training.get("seed") if isinstance(training, dict) else None
+    if not isinstance(seed, int):
+        seed = sum(one.variant == variant for one in before)
+    return Trained(variant, folder, memory, seed, trained_words(folder), _digest(folder))
+
+
+def read_memory(folder: Path) -> Memory:
+    """Return the memories that a checkpoint's configuration describes."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    text: dict[str, Any] = config.get("text_config", {})
+    names = {"heads": "num_attention_heads"}
+    fields = {
+        name: text[names.get(name, name)] for name in Memory.model_fields if names.get(name, name) in text
+    }
+    try:
+        return Memory.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{folder / CONFIG}: text_config.{problem['loc'][0]}: {problem['msg']}") from error
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _digest(folder: Path) -> str:
+    """Return a hash of the tensors, however they are spread over files, and of what else decides the answers."""
+    digest = hashlib.sha256()
+    tensors: dict[str, str] = {}
+    for name, file in checkpoint_files(folder).items():
+        if file.suffix == ".safetensors":
+            tensors |= _tensor_hashes(file)
+        elif name not in _SAY_NOTHING:
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    for tensor, content in sorted(tensors.items()):
+        digest.update(f"{tensor}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def _tensor_hashes(file: Path) -> dict[str, str]:
+    try:
+        tensors = deserialize(file.read_bytes())  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise UserError(f"{file}: is no safetensors file ({error}); copy it again") from error
+    return {
+        name: hashlib.sha256(f"{tensor['dtype']}{tensor['shape']}\0".encode() + tensor["data"]).hexdigest()
+        for name, tensor in tensors
+    }

@@ -1,0 +1,182 @@
+"""`eidolon memory mqar`: trains the models of the study one after the other, and measures what they recall.
+
+In DIR: `runs/CELL/` with a training's state, its `result.json` and `right.npz` (which test queries it answered); and
+`mqar.json` and `mqar.png` over all runs of the folder. What is finished is not done again.
+"""
+
+import io
+from collections.abc import Sequence
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import get_args
+from zipfile import BadZipFile
+
+import numpy as np
+from pydantic import ValidationError
+from rich.console import Console
+
+from eidolon.benchmark.engine.launch import follows
+from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.study.mqar_plot import draw_mqar
+from eidolon.benchmark.study.recall import FILLERS
+from eidolon.benchmark.study.recall_detail import MqarDetail, Right, Trained, make_detail, measure_kind
+from eidolon.benchmark.study.recall_recipe import COMPARED_STORE, SEEDS, Cell, RecallRecipe, study_cells
+from eidolon.models.memory.layout import Selection, parse_layout_option
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.types import Record
+
+RUNS, RESULT, RIGHT = "runs", "result.json", "right.npz"
+
+
+class RunResult(Record):
+    """`result.json` of one run."""
+
+    recipe: RecallRecipe
+    model: Trained
+
+
+def run_mqar(
+    out: Path,
+    layouts: Sequence[str] | None = None,
+    stores: Sequence[int] | None = None,
+    selections: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    *,
+    steps: int | None = None,
+    sequences: int | None = None,
+    recipe: RecallRecipe | None = None,
+) -> MqarDetail:
+    """Do the whole study, or the cells that are asked for, and write what is known of all that the folder holds.
+
+    Raises:
+        UserError: a layout or selection that cannot be; a folder that cannot be written, or with other runs.
+    """
+    changed = {"steps": steps, "test_sequences": sequences}
+    recipe = (recipe or RecallRecipe()).model_copy(
+        update={name: value for name, value in changed.items() if value is not None}
+    )
+    cells = choose_cells(layouts, stores, selections, seeds)
+    runs = out / RUNS
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from error
+    # It reports at every save that tied weights are saved once.
+    getLogger("accelerate.utils.other").setLevel(ERROR)
+    finished(runs, recipe)  # complains of other runs before hours are spent
+    console = Console(stderr=True, quiet=follows())
+    for number, cell in enumerate(cells, 1):
+        if not (runs / cell.slug / RESULT).exists():
+            console.print(f"{number} of {len(cells)}: {cell.label}, seed {cell.seed}", highlight=False)
+            run_cell(recipe, cell, runs / cell.slug)
+    done = finished(runs, recipe)
+    detail = make_detail(recipe, [trained for trained, _ in done], {one.cell: right for one, right in done})
+    if not follows():
+        write_atomically(out / "mqar.json", detail.to_json())
+        write_atomically(out / "mqar.png", draw_mqar(detail))
+    console.print(f"{out / 'mqar.json'}: {len(done)} models")
+    return detail
+
+
+def choose_cells(
+    layouts: Sequence[str] | None,
+    stores: Sequence[int] | None,
+    selections: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+) -> list[Cell]:
+    """Return the cells that the command line asks for, a seed after the other.
+
+    Raises:
+        UserError: no such layout or selection, or one for a store where none is.
+    """
+    seeds = tuple(dict.fromkeys(seeds or SEEDS))
+    if not (layouts or stores or selections):
+        return study_cells(seeds)
+    known = get_args(Selection)
+    for selection in selections or ():
+        if selection not in known:
+            raise UserError(f"--selection {selection!r}: is none{did_you_mean(selection, known)}")
+    chosen: list[Cell] = []
+    parsed = [parse_layout_option("--layout", layout) for layout in layouts or ("BM",)]
+    if (stores or selections) and not any("BM" in layout for layout in parsed):
+        flag = "--store" if stores else "--selection"
+        raise UserError(f"{flag}: no layout has a store; name one with BM")
+    for seed in seeds:
+        for layout in parsed:
+            if "BM" not in layout:
+                chosen.append(Cell(layout=layout, seed=seed))
+                continue
+            for store in stores or (COMPARED_STORE,):
+                for selection in selections or ("innovation",):
+                    fields = {"layout": layout, "store": store, "selection": selection, "seed": seed}
+                    chosen.append(Cell.model_validate(fields))
+    return list(dict.fromkeys(chosen))
+
+
+def run_cell(recipe: RecallRecipe, cell: Cell, folder: Path) -> None:
+    """Train one model, resuming where it stopped, and write how it answered."""
+    from eidolon.benchmark.study.recall_model import find_right, make_model, make_test, train_model
+
+    model = make_model(recipe, recipe.memory(cell), cell.seed)
+    report = train_model(model, recipe, recipe.training(cell.seed), folder)
+    if not report.is_main_process:
+        return
+    right: dict[str, np.ndarray] = {}
+    kinds = []
+    longest = 0
+    for filler, pairs in recipe.kinds:
+        test = make_test(recipe.task, pairs, filler, recipe.test_sequences)
+        found = right[f"{filler}-{pairs}"] = find_right(model, test)
+        kinds.append(measure_kind(filler, pairs, found, test, recipe.window))
+        longest = max(longest, test.tokens.shape[1])
+    trained = Trained(
+        layout=cell.layout,
+        store=cell.store,
+        selection=cell.selection,
+        seed=cell.seed,
+        parameters=report.parameters,
+        state_bytes=model.state_bytes(longest),
+        loss=round(report.loss, 4),
+        kinds=tuple(kinds),
+    )
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **right)  # type: ignore[arg-type]
+    write_atomically(folder / RIGHT, packed.getvalue())
+    write_atomically(
+        folder / RESULT, RunResult(recipe=recipe, model=trained).model_dump_json(indent=1) + "\n"
+    )
+
+
+def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[Trained, Right]]:
+    """Return the finished runs of a folder, in the study's order.
+
+    Raises:
+        UserError: a run of another recipe, or whose files cannot be read.
+    """
+    found: list[tuple[Trained, Right]] = []
+    for path in sorted(runs.glob(f"*/{RESULT}")):
+        try:
+            result = RunResult.model_validate_json(path.read_bytes())
+            with np.load(path.with_name(RIGHT)) as packed:
+                right = {
+                    (filler, pairs): packed[f"{filler}-{pairs}"]
+                    for filler in FILLERS
+                    for pairs in result.recipe.pairs
+                    if f"{filler}-{pairs}" in packed
+                }
+        except (ValidationError, OSError, ValueError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path.parent}: cannot be read; remove it ({type(error).__name__})") from error
+        if result.recipe != recipe:
+            differing = [
+                name
+                for name in type(recipe).model_fields
+                if getattr(result.recipe, name) != getattr(recipe, name)
+            ]
+            raise UserError(
+                f"{path}: is of another recipe ({', '.join(differing)}); give the same options, or another --out"
+            )
+        found.append((result.model, right))
+    order = {cell.label: place for place, cell in enumerate(study_cells((0,)))}
+    return sorted(
+        found, key=lambda one: (order.get(one[0].cell.label, len(order)), one[0].cell.label, one[0].seed)
+    )

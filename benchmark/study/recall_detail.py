@@ -1,0 +1,220 @@
+"""`mqar.json`: how many values each memory recalled, and what that says."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from eidolon.benchmark.study.recall import Filler, Recall, Sequences, measure_recall
+from eidolon.benchmark.study.recall_recipe import COMPARED_STORE, Cell, RecallRecipe
+from eidolon.models.memory.layout import Layout, Selection
+from eidolon.scorers.core.signature import package_version
+from eidolon.scorers.core.types import Record
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap, method
+
+SCHEMA: Literal["eidolon/mqar/1"] = "eidolon/mqar/1"
+Right = Mapping[tuple[Filler, int], NDArray[np.bool_]]
+"""By filler and number of pairs: which queries of which test sequence were answered, (sequences, pairs)."""
+Said = Literal["holds", "reversed", "undecided"]
+
+
+class DistanceRecall(Record):
+    """Recall where the value stood so many tokens before the question."""
+
+    first: int
+    last: int | None
+    """Null: and farther."""
+    recall: Recall | None
+    """Null where no question was asked from there."""
+
+
+class KindRecall(Record):
+    """Recall in the sequences of one filler and number of pairs."""
+
+    filler: Filler
+    pairs: int
+    recall: Recall
+    by_distance: tuple[DistanceRecall, ...]
+
+
+class Trained(Record):
+    """One model."""
+
+    layout: Layout
+    store: int | None
+    selection: Selection | None
+    seed: int
+    parameters: int
+    state_bytes: int
+    """What it keeps of the longest test sequence at its end; attention alone needs more for a longer one."""
+    loss: float
+    """Mean over the last 100 steps, nats an answer."""
+    kinds: tuple[KindRecall, ...]
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(layout=self.layout, store=self.store, selection=self.selection, seed=self.seed)
+
+
+class Summary(Record):
+    """A memory, over its seeds."""
+
+    label: str
+    seeds: tuple[int, ...]
+    filler: Filler
+    pairs: int
+    mean: float
+    lowest: float
+    highest: float
+    """Over seeds."""
+
+
+class Contrast(Record):
+    """What was published or expected of two memories, against what was found."""
+
+    claim: str
+    filler: Filler
+    pairs: int
+    seeds: tuple[int, ...]
+    by_seed: tuple[float, ...]
+    """Recall of the first minus that of the second."""
+    difference: float
+    ci: tuple[float, float] | None
+    """95 % bootstrap interval over test sequences, with these trained models; `by_seed` shows how others differ."""
+    said: Said
+    """`holds` or `reversed`: of two seeds at least, the interval and every seed are on that side of zero."""
+
+
+class MqarDetail(Record):
+    """The content of `mqar.json`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    schema_: Literal["eidolon/mqar/1"] = Field(alias="schema")
+    eidolon: str
+    recipe: RecallRecipe
+    intervals: str
+    models: tuple[Trained, ...]
+    summary: tuple[Summary, ...]
+    contrasts: tuple[Contrast, ...]
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def measure_kind(
+    filler: Filler, pairs: int, right: NDArray[np.bool_], test: Sequences, window: int
+) -> KindRecall:
+    """Measure `right`, bool (sequences, pairs), as a whole and by distance: within the window, and beyond it."""
+    recall = measure_recall(right)
+    assert recall is not None
+    edges = [1, window, 2 * window, 4 * window, None]
+    by_distance = []
+    for first, after in pairwise(edges):
+        assert first is not None
+        chosen = (test.distances >= first) & (True if after is None else test.distances < after)
+        last = None if after is None else after - 1
+        by_distance.append(DistanceRecall(first=first, last=last, recall=measure_recall(right, chosen)))
+    return KindRecall(filler=filler, pairs=pairs, recall=recall, by_distance=tuple(by_distance))
+
+
+def make_detail(recipe: RecallRecipe, models: Sequence[Trained], right: Mapping[Cell, Right]) -> MqarDetail:
+    """Put together what was measured."""
+    return MqarDetail(
+        schema=SCHEMA,
+        eidolon=package_version(),
+        recipe=recipe,
+        intervals=method(seed=0, resamples=RESAMPLES, over="sequences"),
+        models=tuple(models),
+        summary=tuple(summarise(models)),
+        contrasts=tuple(contrast(recipe, right)),
+    )
+
+
+def summarise(models: Sequence[Trained]) -> Iterable[Summary]:
+    """Yield each memory's recall over its seeds, by kind."""
+    for label in dict.fromkeys(model.cell.label for model in models):
+        own = [model for model in models if model.cell.label == label]
+        for kind in own[0].kinds:
+            values = [
+                other.recall.value
+                for model in own
+                for other in model.kinds
+                if (other.filler, other.pairs) == (kind.filler, kind.pairs)
+            ]
+            yield Summary(
+                label=label,
+                seeds=tuple(model.seed for model in own),
+                filler=kind.filler,
+                pairs=kind.pairs,
+                mean=round(float(np.mean(values)), 4),
+                lowest=min(values),
+                highest=max(values),
+            )
+
+
+def contrast(recipe: RecallRecipe, right: Mapping[Cell, Right]) -> Iterable[Contrast]:
+    """Yield what was published against what was found, at the largest number of pairs, for each filler.
+
+    B'MOJO ≥ B'MOJO-F ≥ its state alone, and more with a larger store (Zancato et al., NeurIPS 2024); and as
+    controls, the most surprising tokens are worth more than the latest or random ones.
+    """
+    by_label: dict[str, dict[int, Right]] = {}
+    for cell, found in right.items():
+        by_label.setdefault(cell.label, {})[cell.seed] = found
+    stores = sorted(
+        {cell.store for cell in right if cell.label == f"BM {cell.store}" and cell.store is not None}
+    )
+    sized = [f"BM {store}" for store in stores]
+    claimed = [("BMF", "GDN")]
+    if sized:
+        claimed += [(sized[-1], "BMF"), (sized[-1], "GDN"), *zip(sized[1:], sized, strict=False)]
+    kept = f"BM {COMPARED_STORE}"
+    claimed += [(kept, f"{kept} {selection}") for selection in ("recent", "random")]
+    pairs = max(recipe.pairs)
+    for better, worse in claimed:
+        seeds = tuple(sorted(by_label.get(better, {}).keys() & by_label.get(worse, {}).keys()))
+        for filler in recipe.fillers if seeds else ():
+            differences = np.stack(
+                [
+                    (
+                        by_label[better][seed][filler, pairs].astype(float)
+                        - by_label[worse][seed][filler, pairs]
+                    ).mean(1)
+                    for seed in seeds
+                ]
+            )
+            yield _compare(f"{better} over {worse}", filler, pairs, seeds, differences)
+
+
+def _compare(
+    claim: str, filler: Filler, pairs: int, seeds: tuple[int, ...], differences: NDArray[np.float64]
+) -> Contrast:
+    """Compare by differences of recall, (seeds, sequences)."""
+    statistics = np.stack([differences.mean(0), np.ones(differences.shape[1])], axis=1)
+    found = bootstrap(
+        statistics, range(len(statistics)), lambda sums: {"difference": sums[..., 0] / sums[..., 1]}
+    )["difference"]
+    by_seed = differences.mean(1)
+    ci = None if np.isnan(found.low) else (round(float(found.low), 4), round(float(found.high), 4))
+    said: Said = "undecided"
+    if len(seeds) < 2 or ci is None:
+        said = "undecided"
+    elif ci[0] > 0 and (by_seed > 0).all():
+        said = "holds"
+    elif ci[1] < 0 and (by_seed < 0).all():
+        said = "reversed"
+    return Contrast(
+        claim=claim,
+        filler=filler,
+        pairs=pairs,
+        seeds=seeds,
+        by_seed=tuple(round(float(value), 4) for value in by_seed),
+        difference=round(float(found.value), 4),
+        ci=ci,
+        said=said,
+    )

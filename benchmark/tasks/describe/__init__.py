@@ -1,0 +1,1 @@
+"""The task `describe`: free-form descriptions, judged and scored. `run` and `forget` import it."""

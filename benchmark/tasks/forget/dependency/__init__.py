@@ -1,0 +1,1 @@
+"""Visual prompt dependency of responses. `forget`, `report.trace` and `study` import it."""

@@ -1,0 +1,231 @@
+"""Visual prompt dependency of responses: where the model that wrote them meets the judge that reads them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eidolon.models.base.model import Failure, Request
+from eidolon.models.generation.generated_text import split_reasoning, token_ends
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Judge, Judgement, Mention, Response, Verdict
+from eidolon.scorers.core.verdict import with_verdicts
+from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, TokenSeries, pdm_table
+from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
+from eidolon.scorers.statistics.bootstrap import RESAMPLES
+
+if TYPE_CHECKING:
+    from eidolon.models.backends.transformers import TransformersModel
+    from eidolon.models.probing.dependency import Reading
+    from eidolon.models.probing.image_ablation import Form
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A text in a model's tokens."""
+
+    text: str
+    """The answer, as it would stand in `Response.response`."""
+    tokens: tuple[int, ...]
+    ends: tuple[int, ...]
+    """For each token, the offset in `text` at which it ends; a thinking block before the answer ends at 0."""
+    reasoning: str | None = None
+
+
+def spell(model: "TransformersModel", text: str, lead: str = "") -> Spelled:
+    """Return a text in the model's tokens, `lead` being the white space with which its answers begin.
+
+    What looks like a special token (`<image>`) is text here, as everything else.
+
+    Raises:
+        UserError: the tokenizer cannot write the text.
+    """
+    tokenizer = model.tokenizer
+    tokens = tokenizer.encode(lead + text, add_special_tokens=False, split_special_tokens=True)
+    spelled = from_tokens(model, tokens)
+    if spelled.text.split() != text.split():
+        raise UserError(
+            f"the text {text[:40]!r}… becomes {spelled.text[:40]!r}… in the tokens of {model.name}; "
+            "its probabilities cannot be told"
+        )
+    return spelled
+
+
+def from_tokens(model: "TransformersModel", tokens: Sequence[int]) -> Spelled:
+    """Return the text of tokens that a model generated."""
+    tokenizer = model.tokenizer
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    ends = token_ends(tokenizer, tokens, text)
+    if ends is None:
+        ends = tuple(
+            len(tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)) for i in range(len(tokens))
+        )
+    answer = split_reasoning(text)
+    return Spelled(answer.text, tuple(tokens), answer.shift(ends), answer.reasoning)
+
+
+def judge_text(
+    judge: Judge, request: Request, spelled: Spelled, objects: Collection[str] | None
+) -> Judgement:
+    """Return what the judge finds named in a text, with verdicts where the true objects are given.
+
+    Mentions that stand at no token (a judge may not say where) are left out.
+    """
+    response = Response(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        response=spelled.text,
+        completion_tokens=len(spelled.tokens),
+        token_ends=spelled.ends,
+    )
+    (judgement,) = judge.judge([response])
+    if objects is not None:
+        judgement = with_verdicts(judgement, objects)
+    placed = tuple(m for m in judgement.mentions if m.end > m.start and m.token is not None)
+    return judgement.model_copy(update={"mentions": placed})
+
+
+def series_of(
+    request: Request, spelled: Spelled, reading: "Reading", mentions: Sequence[Mention]
+) -> TokenSeries:
+    """Return what was measured along one text, with the kind and the verdict of each token."""
+    verdicts: list[Verdict | None] = [None] * len(reading.tokens)
+    for mention in mentions:
+        if mention.token is not None:
+            verdicts[mention.token] = mention.verdict
+    return TokenSeries(
+        image_id=request.image_id,
+        hellinger=np.array(reading.hellinger, dtype=float),
+        difference=np.array(reading.difference, dtype=float),
+        kinds=kinds_of(spelled, mentions),
+        verdicts=tuple(verdicts),
+    )
+
+
+def kinds_of(spelled: Spelled, mentions: Sequence[Mention]) -> tuple[Kind, ...]:
+    """Return the kind of each token."""
+    return token_kinds(spelled.text, spelled.ends, [(m.start, m.end) for m in mentions])
+
+
+def read_series(
+    model: "TransformersModel",
+    requests: Sequence[Request],
+    texts: Sequence[str | None],
+    *,
+    tokens: Sequence[Sequence[int] | None] | None = None,
+    objects: Sequence[Collection[str] | None] | None = None,
+    judge: Judge | None = None,
+    form: "Form" = "dropped",
+    batch: int | None = None,
+    seed: int = 0,
+    recover: bool = False,
+) -> list[TokenSeries | Failure]:
+    """Read each text with its picture and without; return what was measured along it, or why nothing was.
+
+    Nothing is measured along None, along a text without tokens, and along one that the tokenizer cannot write. With
+    `recover`, so it is where reading it fails or does not fit; without, exceptions go through. The other parameters
+    are those of `measure_pdm`.
+
+    Raises:
+        UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
+    """
+    from eidolon.models.probing.dependency import BATCH, read_dependency
+    from eidolon.models.probing.teacher_forcing import leading_space
+    from eidolon.scorers.judges.lexicon import LexiconJudge
+
+    require_probabilities(model)
+    judge = judge or LexiconJudge()
+    known = tokens or [None] * len(texts)
+    truth = objects or [None] * len(texts)
+    found: dict[int, TokenSeries | Failure] = {}
+    rows: list[int] = []
+    for row, (text, ids) in enumerate(zip(texts, known, strict=True)):
+        if text is None:
+            found[row] = Failure("there is no response")
+        elif not (ids or text.strip()):
+            found[row] = Failure("the response is empty")
+        else:
+            rows.append(row)
+    lead = leading_space(model, requests[rows[0]]) if any(known[row] is None for row in rows) else ""
+    spelled: dict[int, Spelled] = {}
+    for row in rows:
+        ids = known[row]
+        try:
+            spelled[row] = spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids)
+        except UserError as error:  # one text that the tokenizer cannot write must not cost the others
+            found[row] = Failure(str(error))
+    failures: dict[int, Failure] = {}
+    readings = (
+        read_dependency(
+            model,
+            [requests[row] for row in spelled],
+            [one.tokens for one in spelled.values()],
+            form=form,
+            seed=seed,
+            batch=batch or BATCH,
+            failures=failures if recover else None,
+        )
+        if spelled
+        else []
+    )
+    for position, ((row, one), reading) in enumerate(zip(spelled.items(), readings, strict=True)):
+        if position in failures:
+            found[row] = failures[position]
+        else:
+            mentions = judge_text(judge, requests[row], one, truth[row]).mentions
+            found[row] = series_of(requests[row], one, reading, mentions)
+    return [found[row] for row in range(len(texts))]
+
+
+def measure_pdm(
+    model: "TransformersModel",
+    requests: Sequence[Request],
+    texts: Sequence[str | None],
+    *,
+    tokens: Sequence[Sequence[int] | None] | None = None,
+    objects: Sequence[Collection[str] | None] | None = None,
+    judge: Judge | None = None,
+    form: "Form" = "dropped",
+    batch: int | None = None,
+    survival: int = SURVIVAL,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> PdmTable:
+    """Measure how far the model depends on each request's picture along a text, and how that fades.
+
+    `texts` are usually the model's own responses; None (there is none), a text without tokens and one that the
+    tokenizer cannot write are left out and counted.
+    `tokens` are those that were generated, where they are known: a text can have several spellings. `objects` is the
+    truth of each picture, by which mentions are told apart; `judge` (default: the careful lexicon) finds them.
+    `form` says what the branch without the picture is fed, `seed` deals the pictures of `shuffled` and draws the
+    resamples. A thinking block is in no text; the answer is read as if there had been none.
+
+    Raises:
+        UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
+    """
+    from eidolon.scorers.judges.lexicon import LexiconJudge
+
+    judge = judge or LexiconJudge()
+    found = read_series(
+        model, requests, texts, tokens=tokens, objects=objects, judge=judge, form=form, batch=batch, seed=seed
+    )
+    series = [one for one in found if isinstance(one, TokenSeries)]
+    settings: dict[str, str | int | float | None] = {
+        "judge": judge.signature(),
+        "left_out": len(found) - len(series),
+    }
+    return pdm_table(
+        series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples
+    )
+
+
+def require_probabilities(model: object) -> None:
+    """Raise a UserError for a model that does not tell how likely tokens are."""
+    from eidolon.models.backends.transformers import TransformersModel
+
+    if not isinstance(model, TransformersModel):
+        raise UserError(
+            f"model {getattr(model, 'name', type(model).__name__)!r}: does not tell the probabilities of tokens with "
+            "and without the picture; give a transformers/… model"
+        )

@@ -1,0 +1,58 @@
+"""`orders.json`: what forced orders came to, and how they were forced."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from eidolon.scorers.core.scores import Scores, Value, with_quantities
+from eidolon.scorers.core.types import Record
+from eidolon.scorers.forgetting.forced_orders import Contrast, ContrastName, Found
+from eidolon.scorers.retention.measure import Number
+
+SCHEMA: Literal["eidolon/orders/1"] = "eidolon/orders/1"
+FAMILY = "forgetting"
+REPORTED: dict[str, ContrastName] = {"order_difficulty": "difficulty", "order_lateness": "lateness"}
+"""What stands in `scores.json`: differences of the rate."""
+
+
+class Missing(Record):
+    """Images whose description was not begun in any order."""
+
+    images: int
+    reason: str
+
+
+class OrdersDetail(Record):
+    """The content of `orders.json`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    schema_: Literal["eidolon/orders/1"] = Field(alias="schema")
+    signature: str
+    frame: str
+    """The sentence that names objects for the model."""
+    window: int
+    """Words after it that are looked at."""
+    missing: tuple[Missing, ...]
+    found: Found
+
+    def contrast(self, name: ContrastName) -> Contrast | None:
+        """Return a contrast, None where there is none."""
+        return next((one for one in self.found.contrasts if one.name == name), None)
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def with_orders(scores: Scores, found: Found) -> Scores:
+    """Return the scores with the effects of forced orders in the family `forgetting`."""
+    known = {contrast.name: contrast for contrast in found.contrasts}
+    values = {name: _value(known.get(contrast), found) for name, contrast in REPORTED.items()}
+    return with_quantities(scores, FAMILY, values)
+
+
+def _value(contrast: Contrast | None, found: Found) -> Value:
+    rate = Number(value=None) if contrast is None else contrast.rate
+    reason = found.reason if contrast is None else contrast.reason
+    return Value(value=rate.value, ci=rate.ci, n=found.images, higher_is_better=False, reason=reason)

@@ -1,0 +1,61 @@
+"""The retention probe of runs as a table: what is left after n tokens, a row for each text before the questions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eidolon.benchmark.store.folder import RETENTION
+from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
+from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.scorers.retention.measure import Number, Series
+from eidolon.scorers.retention.records import Condition
+
+ROWS: dict[tuple[Condition, Series], str] = {
+    ("own", "unnamed"): "own description",
+    ("filler", "unnamed"): "filler",
+    ("other", "unnamed"): "another's, unnamed",
+    ("other", "named"): "another's, named",
+    ("before", "unnamed"): "(filler before picture)",
+    ("filler", "text"): "(told fact, filler)",
+}
+
+
+def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
+    """Print retention by accuracy of runs, given by name and folder, and what it was found to mean."""
+    for name, path in runs:
+        detail = RetentionDetail.model_validate_json((path / RETENTION).read_bytes())
+        console.print(_table(name, detail))
+        beyond = [str(n) for n in detail.lengths if detail.extrapolated(n)]
+        if beyond:
+            console.print(
+                f"longer than any training text ({detail.trained_tokens} tokens): {', '.join(beyond)}"
+            )
+        elif detail.trained_tokens is None:
+            console.print("how long the training texts were is not known; --trained-length says")
+        for finding in detail.findings:
+            if finding.verdict not in ("no fall seen", "not measured"):
+                told = f"{finding.condition} {finding.n}: {finding.verdict} ({finding.reason})"
+                console.print(told, markup=False, highlight=False)
+
+
+def _table(name: str, detail: RetentionDetail) -> Table:
+    table = Table(title=f"Retention R(n)/R(0) of {one_line(name)}, 95 % intervals", title_justify="left")
+    table.add_column("after n tokens of")
+    found = {(point.condition, point.series, point.n): point for point in detail.points}
+    shown = sorted({point.n for point in detail.points})
+    for n in shown:
+        table.add_column(f"{n}*" if detail.extrapolated(n) else str(n), justify="right")
+    for (condition, series), label in ROWS.items():
+        points = [found.get((condition, series, n)) for n in shown]
+        table.add_row(label, *(Text("-" if p is None else _cell(p.retention)) for p in points))
+    return table
+
+
+def _cell(number: Number) -> str:
+    if number.value is None:
+        return "-"
+    bounds = "" if number.ci is None else "\n{:.2f}-{:.2f}".format(*number.ci)
+    return f"{number.value:.2f}{bounds}"

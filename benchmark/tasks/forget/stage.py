@@ -1,0 +1,109 @@
+"""The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
+
+The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
+is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with
+the picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones,
+and it goes on: forced orders.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from eidolon.benchmark.store.folder import RunFolder, SampleRow, write_atomically
+from eidolon.benchmark.tasks.forget.dependency.stage import follow_responses
+from eidolon.benchmark.tasks.forget.dependency.stage import quantities as pdm_quantities
+from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
+from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings, force_orders
+from eidolon.benchmark.tasks.forget.retention.design import Namer
+from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
+from eidolon.benchmark.tasks.forget.retention.stage import Interviewer, RetentionSettings, probe_retention
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.scores import Scores, with_quantities
+from eidolon.scorers.core.types import Judge, Response
+from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.retention.measure import Point
+
+FAMILY = "forgetting"
+PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """What is measured, and who reads which objects a text names."""
+
+    retention: RetentionSettings
+    orders: OrderSettings
+    namers: tuple[Judge, ...]
+    """Readings of text, the careful one first; what one of them finds is named."""
+
+    def namer(self) -> Namer:
+        """Return what finds all categories that a text names."""
+
+        def name(text: str) -> Collection[str]:
+            response = Response(sample_id="text", image_id="text", response=text)
+            return {
+                m.category for judge in self.namers for one in judge.judge([response]) for m in one.mentions
+            }
+
+        return name
+
+
+def measure_forgetting(
+    forget: Forget,
+    folder: RunFolder,
+    name: str,
+    rows: Sequence[SampleRow],
+    responses: Sequence[Response],
+    judged: Sequence[JudgedSample],
+    scores: Scores,
+    interviewer: Interviewer,
+) -> tuple[Scores, list[bytes]]:
+    """Measure what the folder lacks; return the scores with it and the plots, which lie in the folder too."""
+    from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
+    from eidolon.benchmark.tasks.forget.retention.plot import draw_retention
+
+    retention = forget.retention
+    before = dict(folder.record.usage or {})
+
+    def count() -> None:
+        if (usage := interviewer.usage()) is not None:
+            folder.count_usage(before, usage)
+
+    detail = probe_retention(
+        retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer, count
+    )
+    kept = draw_retention(detail, name)
+    write_atomically(folder.path / PLOT, kept)
+    table = follow_responses(
+        folder,
+        name,
+        retention.prompt,
+        rows,
+        responses,
+        forget.namers[0],
+        interviewer,
+        seed=retention.seed,
+        resamples=retention.resamples,
+        count=count,
+    )
+    orders = force_orders(forget.orders, folder, name, rows, judged, scores.signature, interviewer)
+    interviewer.release()
+    plots = [kept]
+    if table.responses:
+        plots.append(draw_pdm(table, name))
+        write_atomically(folder.path / PDM_PLOT, plots[-1])
+    if orders.found.contrasts:
+        from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders
+
+        plots.append(draw_orders(orders, name))
+        write_atomically(folder.path / ORDERS_PLOT, plots[-1])
+    scores = with_forgetting(scores, detail.points, detail.trained_tokens, table)
+    return with_orders(scores, orders.found), plots
+
+
+def with_forgetting(
+    scores: Scores, points: Sequence[Point], trained_tokens: int | None, table: PdmTable
+) -> Scores:
+    """Return the scores with what was measured beside the responses in the family `forgetting`."""
+    found = retention_quantities(points, trained_tokens) | pdm_quantities(table)
+    return with_quantities(scores, FAMILY, found)

@@ -1,0 +1,110 @@
+"""What a run makes of the answers to its questions: what each was read as, and the scores by split and policy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eidolon.benchmark.tasks.probe.questions import SPLITS, Built, Split
+from eidolon.benchmark.tasks.score_files.pope import ALL, family
+from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed
+from eidolon.benchmark.tasks.score_files.run import lines
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts
+from eidolon.scorers.core.signature import hashed
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.judges.yes_no import YesNoJudge
+from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
+from eidolon.scorers.statistics.bootstrap import column_sums
+from eidolon.scorers.text.yes_no import POLICIES
+
+
+def find_splits(name: str) -> tuple[Split, ...]:
+    """Return the split of that name, or all; an unknown one is a UserError."""
+    found = tuple(split for split in SPLITS if name in (split, ALL))
+    if not found:
+        raise UserError(f"--split {name}: unknown split{did_you_mean(name, [*SPLITS, ALL])}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The questions of a run, and how their answers are read. The first policy is the main one."""
+
+    built: Built
+    splits: tuple[Split, ...]
+    policies: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the text of `questions.jsonl`."""
+        return lines(self.built.rows)
+
+    def judge(self) -> YesNoJudge:
+        """Return the judge that reads under the main policy."""
+        return YesNoJudge({row.question_id: row.category for row in self.built.rows}, self.policies[0])
+
+    def policy(self) -> str:
+        """Return what was asked and how it is read, as it stands in a score's signature."""
+        splits = "+".join(self.splits)
+        return f"pope(policy={self.policies[0]},splits={splits},{hashed('questions', self.text())})"
+
+    def answers(self, responses: Sequence[Response]) -> str:
+        """Return the text of `answers.jsonl`: what each policy reads in each answer that there is."""
+        return lines(
+            AnswerRow(
+                sample_id=row.question_id,
+                image_id=row.image,
+                dimension=row.split,
+                truth=row.label,
+                parsed={name: parsed(POLICIES[name](response.response)) for name in self.policies},
+            )
+            for row, response in zip(self.built.rows, responses, strict=True)
+            if response.response is not None
+        )
+
+    def score(self, responses: Sequence[Response], *, signature: str, seed: int, resamples: int) -> Scores:
+        """Score the answers to all questions together, then each split, and each policy on both.
+
+        All splits have the same images and the same number of questions, so that the accuracy of all together
+        is the mean of the splits'.
+        """
+        answered = [
+            (row, AnsweredQuestion(row.question_id, row.image, row.label == "yes", response.response))
+            for row, response in zip(self.built.rows, responses, strict=True)
+            if response.response is not None
+        ]
+        main = Pope(self.policies[0])
+        samples = [sample for _, sample in answered]
+
+        def scored(split: Split | None, policy: str) -> dict[str, Family]:
+            chosen = [sample for row, sample in answered if split in (None, row.split)]
+            return {"pope": family(chosen, policy, seed=seed, resamples=resamples)}
+
+        return assemble(
+            scored(None, main.policy),
+            [sample.image_id for sample in samples],
+            signature=signature,
+            counts={"pope": named_counts(main.columns, column_sums(main.statistics(samples)))},
+            unscored=len(responses) - len(answered),
+            requested=len(self.built.rows),
+            variants=[
+                Variant(
+                    label=",".join(f"{name}={value}" for name, value in settings.items()),
+                    settings=settings,
+                    metrics=scored(split, policy),
+                )
+                for split, policy, settings in self._variants()
+            ],
+            seed=seed,
+            resamples=resamples,
+        )
+
+    def _variants(self) -> Iterator[tuple[Split | None, str, dict[str, Any]]]:
+        """Yield split (None: all together), policy, and the settings that a variant is told by."""
+        together: tuple[Split | None, ...] = (None, *self.splits) if len(self.splits) > 1 else (None,)
+        for split in together:
+            for policy in self.policies:
+                told: dict[str, Any] = {} if split is None else {"split": split}
+                if len(self.policies) > 1:
+                    told["policy"] = policy
+                if told:
+                    yield split, policy, told

@@ -1,0 +1,1 @@
+"""Scores of responses and answers that exist already, from files. `run` and `cli` import it."""

@@ -1,0 +1,323 @@
+"""Detection from files: responses whose words people have flagged, judged by one of our judges."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.data.ground_truth import Truth, objects_in, read_truth
+from eidolon.benchmark.run.plugins import make_judge, matches_references
+from eidolon.benchmark.store.folder import JUDGEMENTS, RESPONSES, SampleRow
+from eidolon.benchmark.tasks.score_files.responses_file import (
+    common_prompt,
+    distinct,
+    gather_captions,
+    join_truth,
+    references_text,
+    truth_text,
+)
+from eidolon.benchmark.tasks.score_files.rows import WordRow
+from eidolon.benchmark.tasks.score_files.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
+from eidolon.models.base.response_lines import (
+    FIELDS,
+    ResponseLine,
+    decode_text,
+    excerpt,
+    iterate_objects,
+    read_bytes,
+    read_response_rows,
+)
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts, values_of
+from eidolon.scorers.core.signature import hashed, signature
+from eidolon.scorers.core.types import ImageId, Judge, Judgement
+from eidolon.scorers.judges.matching import Evidence, decide, join
+from eidolon.scorers.metrics.detection import (
+    BASELINE,
+    CONFUSION,
+    Detection,
+    WordScores,
+    judged_words,
+    unreferenced_words,
+    word_spans,
+)
+from eidolon.scorers.statistics.bootstrap import column_sums
+
+FLAGS = ("words", "human_hallucinated")
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """A response line with its words, where they stand in it, and people's flags."""
+
+    line: ResponseLine
+    words: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    human: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judge's part, done when it is needed: after the folder is ours."""
+
+    judge: Judge
+    flagged: Sequence[Flagged]
+    truth: Truth
+    references: Mapping[ImageId, tuple[str, ...]]
+    """Empty where the judge does not match with them."""
+
+    @cached_property
+    def judgements(self) -> list[Judgement]:
+        """One a response, with verdicts."""
+        responses = [item.line.response for item in self.flagged]
+        evidence = [
+            Evidence(self.truth[response.image_id], self.references.get(response.image_id, ()))
+            for response in responses
+        ]
+        return decide(self.judge, self.judge.judge(responses), evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionRequest:
+    """What the command line says to this metric alone."""
+
+    responses: Path
+    objects: Path | None = None
+    captions: Path | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    judge: str = "lexicon"
+    judge_options: Mapping[str, str] = field(default_factory=dict)
+    threshold: float | None = None
+    limit: int | None = None
+
+
+def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
+    """Read and check all inputs. Truth is the objects, what the references name, or both together.
+
+    `word-overlap` in place of a judge is the plain baseline; with references it is a variant of every other.
+    """
+    for name, value in asked.fields.items():
+        if name not in FIELDS:
+            raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
+    if asked.threshold is not None and not 0 <= asked.threshold <= 1:
+        raise UserError(f"--threshold {asked.threshold:g}: must be between 0 and 1 for --metric detection")
+    judge = _judge(asked)
+    content = read_bytes(asked.responses)
+    flagged = _read_flagged(content, asked)[: asked.limit]
+    captions = gather_captions([item.line for item in flagged], asked.responses, asked.captions)
+    from_text = judge is None or matches_references(judge)
+    _check_sources(asked, flagged, captions, from_text)
+    judged = None
+    seen = repr(sorted(map(str, captions.items())))
+    if judge is not None:
+        references = distinct(captions) if from_text else {}
+        judged = Judged(judge, flagged, _truth(asked, judge, flagged, captions), references)
+        seen = truth_text(judged.truth) + references_text(references)
+    baseline = [
+        WordScores(*_identity(item), unreferenced_words(item.words, captions[item.line.response.image_id]))
+        for item in flagged
+        if item.line.response.image_id in captions and item.line.response.response is not None
+    ]
+
+    def family(samples: Sequence[WordScores]) -> tuple[Family, dict[str, int | float]]:
+        metric = Detection(samples, asked.threshold)
+        statistics = metric.statistics(samples)
+        images = [sample.image_id for sample in samples]
+        values: dict[str, Any] = values_of(
+            metric, statistics, images, seed=request.seed, resamples=request.resamples
+        )
+        return Family(**values), named_counts(CONFUSION, column_sums(statistics)[: len(CONFUSION)])
+
+    def main_samples() -> Sequence[WordScores]:
+        return baseline if judged is None else _word_scores(flagged, judged.judgements)
+
+    def scores() -> Scores:
+        samples = main_samples()
+        main, counts = family(samples)
+        with_baseline = judged is not None and len(baseline) > 0
+        return assemble(
+            {"detection": main},
+            [sample.image_id for sample in samples],
+            signature=signature(
+                dataset=hashed(asked.responses.stem, content + seen.encode()),
+                prompt=common_prompt([item.line.response for item in flagged]),
+                judge=BASELINE if judge is None else judge.signature(),
+                policy=f"detection(threshold={_threshold(asked.threshold)})",
+                n=len(flagged),
+                resamples=request.resamples,
+                seed=request.seed,
+            ),
+            counts={"detection": counts},
+            unscored=len(flagged) - len(samples),
+            variants=[
+                Variant(
+                    label=BASELINE,
+                    settings={"judge": BASELINE, "threshold": asked.threshold},
+                    metrics={"detection": family(baseline)[0]},
+                )
+            ]
+            if with_baseline
+            else [],
+            seed=request.seed,
+            resamples=request.resamples,
+        )
+
+    return AnswerRun(
+        path=request.out,
+        config={
+            "verb": "score",
+            "metrics": ["detection"],
+            "responses": hashlib.sha256(content).hexdigest(),
+            "fields": dict(asked.fields),
+            "truth": hashed("truth", seen),
+            "limit": asked.limit,
+            "judge": {"name": asked.judge, "signature": BASELINE if judge is None else judge.signature()},
+            "threshold": asked.threshold,
+            "seed": request.seed,
+            "resamples": request.resamples,
+        },
+        sample_ids=[item.line.response.sample_id for item in flagged],
+        files={
+            RESPONSES: lambda: lines(item.line.response for item in flagged),
+            **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
+            WORDS: lambda: lines(_word_rows(flagged, main_samples())),
+        },
+        scores=scores,
+        main=asked.judge,
+        shown=Shown if judged is None else lambda: _shown(judged),
+    )
+
+
+def _judge(asked: DetectionRequest) -> Judge | None:
+    if asked.judge != BASELINE:
+        judge = make_judge(asked.judge, asked.judge_options)
+        if not getattr(judge, "says_where", True):
+            raise UserError(
+                f"--judge {asked.judge}: does not say which words name an object, which --metric detection compares"
+            )
+        return judge
+    for key, value in asked.judge_options.items():
+        raise UserError(f"-J {key}={value}: {BASELINE} takes no options")
+    return None
+
+
+def _read_flagged(content: bytes, asked: DetectionRequest) -> list[Flagged]:
+    path = asked.responses
+    rows = [*iterate_objects(decode_text(content, path), path)]
+    for number, row in rows:
+        _check_flags(row, f"{path}:{number}")
+    response = asked.fields.get("response", "response")
+    completed = [
+        (
+            number,
+            row
+            if response in row or "response" in asked.fields
+            else row | {response: " ".join(row["words"])},
+        )
+        for number, row in rows
+    ]
+    flagged = []
+    for line, (number, row) in zip(read_response_rows(completed, path, asked.fields), rows, strict=True):
+        words, human = tuple(row["words"]), tuple(row["human_hallucinated"])
+        try:
+            spans = word_spans(words, line.response.response or " ".join(words))
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: field 'words': {error}") from None
+        flagged.append(Flagged(line, words, tuple(spans), human))
+    return flagged
+
+
+def _check_flags(row: Mapping[str, Any], where: str) -> None:
+    for name, kind, what in (("words", str, "strings"), ("human_hallucinated", bool, "true and false")):
+        if name not in row:
+            raise UserError(
+                f"{where}: field {name!r} is missing; --metric detection needs people's word flags"
+            )
+        value = row[name]
+        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+            raise UserError(f"{where}: field {name!r} must be a list of {what}, found {excerpt(value)}")
+    if len(row["words"]) != len(row["human_hallucinated"]):
+        raise UserError(
+            f"{where}: {len(row['human_hallucinated'])} flags in 'human_hallucinated' for {len(row['words'])} words"
+        )
+
+
+def _check_sources(
+    asked: DetectionRequest,
+    flagged: Sequence[Flagged],
+    captions: Mapping[ImageId, list[str]],
+    from_text: bool,
+) -> None:
+    if asked.objects is not None and not from_text:
+        return
+    for item in flagged:
+        if item.line.response.image_id not in captions:
+            needs = "" if from_text else "--objects, "
+            raise UserError(
+                f"{asked.responses}:{item.line.line}: nothing says what is in image "
+                f"{excerpt(item.line.response.image_id)}; give {needs}--captions or 'references' in the line"
+            )
+
+
+def _truth(
+    asked: DetectionRequest,
+    judge: Judge,
+    flagged: Sequence[Flagged],
+    captions: Mapping[ImageId, list[str]],
+) -> Truth:
+    response_lines = [item.line for item in flagged]
+    truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
+    if asked.objects is not None:
+        known = read_truth(asked.objects, judge).objects
+        truth = join_truth(response_lines, known, asked.responses, asked.objects)
+    for image_id, objects in objects_in(captions, judge).items():
+        truth[image_id] = join(judge, truth[image_id], objects)
+    return truth
+
+
+def _word_scores(flagged: Sequence[Flagged], judgements: Sequence[Judgement]) -> list[WordScores]:
+    return [
+        WordScores(*_identity(item), judged_words(judgement, item.spans))
+        for item, judgement in zip(flagged, judgements, strict=True)
+        if judgement.unscored is None
+    ]
+
+
+def _word_rows(flagged: Sequence[Flagged], samples: Sequence[WordScores]) -> Iterator[WordRow]:
+    words = {item.line.response.sample_id: item.words for item in flagged}
+    return (
+        WordRow(
+            sample_id=sample.sample_id,
+            image_id=sample.image_id,
+            words=words[sample.sample_id],
+            human=sample.human,
+            scores=sample.scores,
+        )
+        for sample in samples
+    )
+
+
+def _shown(judged: Judged) -> Shown:
+    responses = [item.line.response for item in judged.flagged]
+    return Shown(
+        samples=[
+            SampleRow(
+                sample_id=response.sample_id,
+                image_id=response.image_id,
+                objects=tuple(sorted(judged.truth[response.image_id])),
+            )
+            for response in responses
+        ],
+        responses=responses,
+        judgements=judged.judgements,
+    )
+
+
+def _identity(item: Flagged) -> tuple[str, ImageId, tuple[bool, ...]]:
+    return item.line.response.sample_id, item.line.response.image_id, item.human
+
+
+def _threshold(value: float | None) -> str:
+    return "above0" if value is None else f"{value:g}"

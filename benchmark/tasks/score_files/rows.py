@@ -1,0 +1,53 @@
+"""The records that runs over answers keep beside the responses: what was read, and what is true."""
+
+from typing import Literal
+
+from eidolon.scorers.core.types import ImageId, Record
+
+YesNo = Literal["yes", "no"]
+
+
+class AnswerRow(Record):
+    """A line of `answers.jsonl`: what is true, and what each policy reads in the answer; null is unread."""
+
+    sample_id: str
+    image_id: ImageId
+    dimension: str | None = None
+    truth: YesNo
+    parsed: dict[str, YesNo | None]
+
+
+class FreeFormRow(Record):
+    """A line of `free_form.jsonl`: the listed nouns of a response, and the objects that they name."""
+
+    sample_id: str
+    image_id: ImageId
+    nouns: tuple[str, ...]
+    hallucinated: tuple[str, ...]
+    covered: tuple[str, ...]
+    feared: tuple[str, ...]
+    """Of the feared objects those that the response names."""
+    true_objects: tuple[str, ...] | None = None
+    """All that are in the image, …"""
+    feared_objects: tuple[str, ...] | None = None
+    """… and all that models like to add; null in folders written before these were kept."""
+
+
+class WordRow(Record):
+    """A line of `words.jsonl`: people's flags on the words of a response, and how wrong each was held."""
+
+    sample_id: str
+    image_id: ImageId
+    words: tuple[str, ...]
+    human: tuple[bool, ...]
+    scores: tuple[float, ...]
+
+
+def yes_no(value: bool) -> YesNo:
+    """Return the word for a truth."""
+    return "yes" if value else "no"
+
+
+def parsed(value: bool | None) -> YesNo | None:
+    """Return the word for what was read, if anything was."""
+    return None if value is None else yes_no(value)

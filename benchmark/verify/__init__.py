@@ -1,0 +1,1 @@
+"""Finished runs read back, compared and checked; models examined. `report` and `cli` import it."""

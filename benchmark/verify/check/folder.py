@@ -1,0 +1,390 @@
+"""A foreign run folder, read with care: nothing outside it, nothing endless, and every line of the right form."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eidolon.benchmark.store.folder import (
+    CONTINUED,
+    DEPENDENCE,
+    HELD,
+    JUDGEMENTS,
+    PDM,
+    QUESTIONS,
+    REPORT,
+    RESPONSES,
+    RETENTION,
+    RUN,
+    SAMPLES,
+    SCORES,
+    RunRecord,
+    SampleRow,
+    file_hashes,
+    read_record,
+)
+from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
+from eidolon.benchmark.tasks.probe.questions import QuestionRow, Split
+from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
+from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
+from eidolon.models.base.response_lines import excerpt, parse_json
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.scores import Scores
+from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.forgetting.detail import ForgettingDetail
+from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.records import Dependence
+from eidolon.scorers.retention.records import Held
+from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
+from eidolon.scorers.text.yes_no import POLICIES
+
+MAX_FILE, MAX_LINE = 1 << 30, 1 << 24
+"""Bytes. 5,000 long descriptions with every token's place are some tens of megabytes, a line a few kilobytes."""
+MAX_GENERATIONS = 10_000
+
+FORGETTING = "forgetting.json"
+
+LINES: Mapping[str, type[BaseModel]] = {
+    SAMPLES: SampleRow,
+    QUESTIONS: QuestionRow,
+    RESPONSES: Response,
+    JUDGEMENTS: Judgement,
+    ANSWERS: AnswerRow,
+    FREE_FORM: FreeFormRow,
+    WORDS: WordRow,
+    HELD: Held,
+    DEPENDENCE: Dependence,
+    CONTINUED: Continued,
+}
+"""What stands on the lines of each file, …"""
+DOCUMENTS: Mapping[str, type[BaseModel]] = {
+    FORGETTING: ForgettingDetail,
+    RETENTION: RetentionDetail,
+    PDM: PdmTable,
+}
+"""… and in files of one piece beside the scores."""
+
+Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
+"""How a run came about: a judge read descriptions, questions were asked, or answers from files were scored."""
+NEEDED: Mapping[Kind, tuple[str, ...]] = {
+    "describe": (SAMPLES, RESPONSES, JUDGEMENTS),
+    "probe": (SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, ANSWERS),
+    "pope": (RESPONSES, ANSWERS),
+    "amber": (RESPONSES,),
+    "detection": (RESPONSES, WORDS),
+    "throne": (SAMPLES, JUDGEMENTS),
+}
+NEEDED_TO_FORGET = (HELD, RETENTION, DEPENDENCE, PDM)
+"""What a run of the task `forget` has beside what one of descriptions has."""
+
+LineT = TypeVar("LineT", bound=BaseModel)
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+_DIGITS = re.compile(r"[0-9a-f]{64}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class PromptSettings(_Part):
+    """What the models were asked."""
+
+    name: str
+    text: str
+    hash: str
+
+
+class DecodingSettings(_Part):
+    """How they answered."""
+
+    max_new_tokens: int
+    temperature: float = Field(allow_inf_nan=False)
+    top_p: float = Field(allow_inf_nan=False)
+
+
+class DatasetSettings(_Part):
+    """Of what."""
+
+    name: str
+    settings: dict[str, str]
+
+
+class JudgeSettings(_Part):
+    """Who read the answers."""
+
+    name: str
+    signature: str
+
+
+class RetentionConfig(_Part):
+    """How it was asked what they still knew of the picture."""
+
+    lengths: tuple[int, ...]
+    trained_tokens: int | None = None
+
+
+class Settings(_Part):
+    """The `config` of `run.json`, as far as checks use it; what one kind of run has alone is optional."""
+
+    verb: Literal["run", "score"]
+    seed: int = Field(ge=0, lt=2**63)
+    resamples: int = Field(ge=0, le=MAX_RESAMPLES)
+    metrics: tuple[str, ...] = ()
+    task: Literal["describe", "probe", "forget"] = "describe"
+    generations: int = Field(default=1, ge=1, le=MAX_GENERATIONS)
+    limit: int | None = None
+    prompt: PromptSettings | None = None
+    decoding: DecodingSettings | None = None
+    dataset: DatasetSettings | None = None
+    judge: JudgeSettings | None = None
+    retention: RetentionConfig | None = None
+    sha256: dict[str, str | None] = {}
+    truth: str | None = None
+    areas: str | None = None
+    sources: str | None = None
+    splits: tuple[Split, ...] = ()
+    policies: tuple[str, ...] = ()
+    pairs: int = Field(default=1, ge=1)
+    min_objects: int | None = None
+    images: int = 0
+    left_out: int = 0
+    questions: str | None = None
+    annotations: str | None = None
+    answers: str | dict[str, str] | None = None
+    policy: str | None = None
+    mode: str | None = None
+    matching: str | None = None
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    thresholds: tuple[int, ...] = ()
+
+
+class Folder:
+    """One run folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder; what is no run folder is a UserError."""
+        if not os.path.isdir(path):
+            raise UserError(f"{path}: {'is a file, not a run folder' if path.exists() else 'no such folder'}")
+        if not os.path.lexists(path / RUN):
+            raise UserError(f"{path}: is not a run folder: it holds no {RUN}")
+        self.path = path
+        if problem := _unreadable(path / RUN):
+            raise UserError(f"{path / RUN}: {problem}; this is no run folder of ours")
+        _check_text(path / RUN)
+        self.record: RunRecord = read_record(path)
+        looked_at = (*LINES, *DOCUMENTS, SCORES, REPORT)
+        self.unreadable = {name: found for name in looked_at if (found := self._problem(name))}
+        """What is there and must not be opened, with the reason."""
+        self._settings: Settings | str = _read_settings(self.record.config)
+        self._lines: dict[str, list[Any] | str] = {}
+        self._documents: dict[str, Any] = {}
+        self._scores: Scores | str | None = None
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the task was `forget`: a run of descriptions, and more."""
+        settings = self._settings
+        return not isinstance(settings, str) and (settings.verb, settings.task) == ("run", "forget")
+
+    @property
+    def settings(self) -> Settings:
+        """The run's configuration; UncheckableError where it is not one of ours."""
+        if isinstance(self._settings, str):
+            raise UncheckableError(f"the config cannot be read: {self._settings}")
+        return self._settings
+
+    @property
+    def kind(self) -> Kind:
+        """How the run came about."""
+        settings = self.settings
+        if settings.verb == "run":
+            return "describe" if settings.task == "forget" else settings.task
+        for alone in ("pope", "amber", "detection"):
+            if settings.metrics == (alone,):
+                return alone
+        return "throne" if isinstance(settings.answers, dict) else "describe"
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is there to be read."""
+        return os.path.lexists(self.path / name) and name not in self.unreadable
+
+    def check_files(self) -> str:
+        """All files of such a run are there, and none is anything else than a file."""
+        if isinstance(self._settings, str):
+            raise DifferenceError(f"{RUN}: config: {self._settings}")
+        for name, problem in self.unreadable.items():
+            raise DifferenceError(f"{name}: {problem}")
+        needed = (*NEEDED[self.kind], *(NEEDED_TO_FORGET if self.forgets else ()), SCORES)
+        if missing := [name for name in needed if not self.has(name)]:
+            raise DifferenceError(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
+        known = {*LINES, *DOCUMENTS, SCORES, REPORT, RUN}
+        others = sorted(name for name in os.listdir(self.path) if name not in known and name[0] != ".")
+        more = f"; not looked at: {', '.join(others[:5])}" if others else ""
+        return f"{RUN} and {', '.join(needed)}{more}"
+
+    def check_schema(self) -> str:
+        """Every line of every file has the form that this version writes."""
+        checked = []
+        for name in LINES:
+            if not self.has(name):
+                continue
+            if isinstance(found := self._read(name), str):
+                raise DifferenceError(found)
+            checked.append(f"{name} {len(found)}")
+        for name in filter(self.has, DOCUMENTS):
+            if isinstance(problem := self._read_document(name), str):
+                raise DifferenceError(problem)
+        if isinstance(scores := self._read_scores(), str):
+            raise DifferenceError(scores)
+        return f"lines of {', '.join(checked)}"
+
+    def check_hashes(self) -> str:
+        """The files are those that were there when the run ended."""
+        if self.record.status != "success":
+            raise DifferenceError(f"the run did not end well: its status is {excerpt(self.record.status)}")
+        recorded = self.record.files
+        if recorded is None:
+            raise UncheckableError(f"{RUN} holds no hashes of the files, as an earlier version wrote it")
+        if self.unreadable:
+            raise UncheckableError("some files cannot be read")
+        found = file_hashes(self.path)
+        for name in sorted(recorded.keys() | found.keys()):
+            if name not in found:
+                raise DifferenceError(f"{excerpt(name)} was there when the run ended and is gone")
+            if name not in recorded:
+                raise DifferenceError(f"{excerpt(name)} was not there when the run ended")
+            if recorded[name] != found[name]:
+                raise DifferenceError(f"{excerpt(name)} was changed after the run ended")
+        return f"{len(found)} files as they were when the run ended"
+
+    def lines(self, name: str, record: type[LineT]) -> list[LineT]:
+        """Return the lines of a file; UncheckableError where it is not there or cannot be read."""
+        if name in self.unreadable or not self.has(name):
+            raise UncheckableError(f"{name} is not there, or is no file")
+        found = self._read(name)
+        if isinstance(found, str):
+            raise UncheckableError(f"{name} cannot be read as it should be")
+        return found
+
+    def document(self, name: str, record: type[DocumentT]) -> DocumentT:
+        """Return the content of a file of one piece; UncheckableError where it is not there or cannot be read."""
+        if not self.has(name):
+            raise UncheckableError(f"{name} is not there, or is no file")
+        found = self._read_document(name)
+        if not isinstance(found, record):
+            raise UncheckableError(f"{name} cannot be read as it should be")
+        return found
+
+    def scores(self) -> Scores:
+        """Return the scores; UncheckableError where they cannot be read."""
+        found = self._read_scores()
+        if isinstance(found, str):
+            raise UncheckableError(f"{SCORES} is not there or cannot be read as it should be")
+        return found
+
+    def _problem(self, name: str) -> str | None:
+        return _unreadable(self.path / name) if os.path.lexists(self.path / name) else None
+
+    def _read(self, name: str) -> list[Any] | str:
+        if name not in self._lines:
+            try:
+                self._lines[name] = _read_lines(self.path / name, LINES[name])
+            except DifferenceError as problem:
+                self._lines[name] = str(problem)
+        return self._lines[name]
+
+    def _read_document(self, name: str) -> BaseModel | str:
+        if name not in self._documents:
+            try:
+                self._documents[name] = DOCUMENTS[name].model_validate_json((self.path / name).read_bytes())
+            except ValidationError as error:
+                self._documents[name] = f"{name}: {_first(error)}"
+        found: BaseModel | str = self._documents[name]
+        return found
+
+    def _read_scores(self) -> Scores | str:
+        if self._scores is None:
+            self._scores = f"{SCORES} is not there" if not self.has(SCORES) else self._parse_scores()
+        return self._scores
+
+    def _parse_scores(self) -> Scores | str:
+        try:
+            return Scores.model_validate_json((self.path / SCORES).read_bytes())
+        except ValidationError as error:
+            return f"{SCORES}: {_first(error)}"
+
+
+def _read_settings(config: Mapping[str, Any]) -> Settings | str:
+    try:
+        settings = Settings.model_validate_json(json.dumps(config))  # in JSON, a list will do for a tuple
+    except ValidationError as error:
+        return _first(error)
+    if unknown := [policy for policy in settings.policies if policy not in POLICIES]:
+        return f"policies: unknown policy {excerpt(unknown[0])}"
+    if settings.verb == "run" and None in (settings.prompt, settings.decoding, settings.dataset):
+        return "prompt, decoding or dataset is missing, which every run of a model has"
+    if settings.verb == "run" and settings.task == "probe" and not (settings.splits and settings.policies):
+        return "splits or policies are missing, which every probe has"
+    return settings
+
+
+def _unreadable(path: Path) -> str | None:
+    """Say why a path must not be opened: a link may lead out of the folder, a pipe never ends."""
+    mode = os.lstat(path)
+    if stat.S_ISLNK(mode.st_mode):
+        return "is a link, which may lead out of the folder"
+    if not stat.S_ISREG(mode.st_mode):
+        return "is no regular file"
+    if mode.st_size > MAX_FILE:
+        return f"is larger than {MAX_FILE >> 20} MiB"
+    return None if os.access(path, os.R_OK) else "cannot be read"
+
+
+def _check_text(path: Path) -> None:
+    """Raise a UserError for a record that is not UTF-8, not JSON, or holds numbers that JSON lacks."""
+    try:
+        content = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    try:
+        parse_json(content)
+    except ValueError as error:
+        raise UserError(f"{path}: is not valid JSON ({error})") from error
+    if re.search(r"[:\[,]\s*-?(NaN|Infinity)\s*[,}\]]", content):
+        raise UserError(f"{path}: holds a number that is not finite")
+
+
+def _read_lines(path: Path, record: type[BaseModel]) -> list[Any]:
+    found: list[Any] = []
+    with path.open("rb") as stream:
+        number = 0
+        while line := stream.readline(MAX_LINE + 1):
+            number += 1
+            place = f"{path.name}:{number}"
+            if len(line) > MAX_LINE:
+                raise DifferenceError(f"{place}: is longer than {MAX_LINE >> 20} MiB")
+            if not line.endswith(b"\n"):
+                raise DifferenceError(f"{place}: has no end: it was torn")
+            try:
+                found.append(record.model_validate_json(line))
+            except ValidationError as error:
+                raise DifferenceError(f"{place}: {_first(error)}") from None
+    return found
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{excerpt(place)}: {problem['msg']}" if place else str(problem["msg"])
+
+
+def is_hash(text: str | None) -> bool:
+    """Tell whether a text is a SHA-256 in hexadecimal."""
+    return text is not None and _DIGITS.fullmatch(text) is not None

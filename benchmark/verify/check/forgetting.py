@@ -1,0 +1,104 @@
+"""What a run of the task `forget` measured beside its responses, computed again from what it wrote down on the way."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic import BaseModel
+
+from eidolon.benchmark.store.folder import DEPENDENCE, HELD, PDM, RESPONSES, RETENTION
+from eidolon.benchmark.tasks.forget.dependency.stage import table_of
+from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
+from eidolon.benchmark.verify.check.findings import DifferenceError
+from eidolon.benchmark.verify.check.folder import Folder
+from eidolon.benchmark.verify.check.json_diff import walk
+from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.forgetting.records import Dependence
+from eidolon.scorers.retention.measure import measure
+from eidolon.scorers.retention.records import Held
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Both files as they follow from the lines; what took the model is as the folder says."""
+
+    retention: RetentionDetail
+    table: PdmTable
+
+
+@lru_cache(maxsize=1)
+def measured_again(folder: Folder) -> Again:
+    """Compute both files again, once for all checks of a folder. UncheckableErrors say what is missing."""
+    settings = folder.settings
+    there = folder.document(RETENTION, RetentionDetail)
+    held = folder.lines(HELD, Held)
+    found = measure(held, seed=settings.seed, resamples=settings.resamples)
+    retention = there.model_copy(
+        update={
+            "signature": folder.scores().signature,
+            "lengths": settings.retention.lengths if settings.retention else there.lengths,
+            "images": len({one.image_id for one in held}),
+            "findings": found.findings,
+            "points": found.points,
+        }
+    )
+    if settings.retention and (told := settings.retention.trained_tokens) is not None:
+        retention = retention.model_copy(update={"trained_tokens": told})
+    table = table_of(
+        folder.lines(DEPENDENCE, Dependence),
+        _reader(folder),
+        seed=settings.seed,
+        resamples=settings.resamples,
+    )
+    return Again(retention, table)
+
+
+def check_forgetting(folder: Folder) -> str:
+    """`retention.json` and `pdm.json` say what their lines say, and every sample has its line in `pdm.jsonl`."""
+    _check_lines(folder)
+    again = measured_again(folder)
+    _compare(RETENTION, again.retention, folder.document(RETENTION, RetentionDetail))
+    _compare(PDM, again.table, folder.document(PDM, PdmTable))
+    return (
+        f"{RETENTION} from {len(folder.lines(HELD, Held))} contexts, {PDM} from {again.table.responses} responses; "
+        "which contexts there were to be takes the model"
+    )
+
+
+def _check_lines(folder: Folder) -> None:
+    first: dict[str, Response] = {}
+    for response in folder.lines(RESPONSES, Response):
+        first.setdefault(response.sample_id, response)
+    lines = folder.lines(DEPENDENCE, Dependence)
+    wanted = [(sample_id, first[sample_id].generation) for sample_id in folder.record.sample_ids]
+    if [(line.sample_id, line.generation) for line in lines] != wanted:
+        raise DifferenceError(f"{DEPENDENCE}: does not hold the first response to each sample, in order")
+    for number, line in enumerate(lines, 1):
+        response = first[line.sample_id]
+        if line.image_id != response.image_id:
+            raise DifferenceError(
+                f"{DEPENDENCE}:{number}: image {excerpt(line.image_id)} is not that of the response"
+            )
+        if response.response is None and line.left_out is None:
+            raise DifferenceError(f"{DEPENDENCE}:{number}: there is no response, and it was read")
+    ids = {*folder.record.sample_ids}
+    for number, one in enumerate(folder.lines(HELD, Held), 1):
+        if one.sample_id not in ids or one.image_id != first[one.sample_id].image_id:
+            raise DifferenceError(
+                f"{HELD}:{number}: sample {excerpt(one.sample_id)} is not one of the run, or has another image"
+            )
+
+
+def _reader(folder: Folder) -> str:
+    """Return the signature of who finds the mentions: the careful reading of the run's lexicon."""
+    judge = folder.settings.judge
+    return "" if judge is None else judge.signature.replace("reading=original", "reading=careful")
+
+
+def _compare(name: str, here: BaseModel, there: BaseModel) -> None:
+    mine, theirs = (one.model_dump(mode="json", by_alias=True) for one in (here, there))
+    for place, new, old in walk(mine, theirs):
+        raise DifferenceError(
+            f"{name}: {'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the lines"
+        )

@@ -1,0 +1,292 @@
+"""Scores computed again from a folder's files, by the code that computes them in a run, and compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eidolon.benchmark.data.prompts import Prompt
+from eidolon.benchmark.run.pipeline import Run, judged_samples, score_judgements
+from eidolon.benchmark.run.plugins import make_metrics
+from eidolon.benchmark.store.folder import CONTINUED, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
+from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, truths
+from eidolon.benchmark.tasks.forget.stage import with_forgetting
+from eidolon.benchmark.tasks.score_files.pope import MAIN
+from eidolon.benchmark.tasks.score_files.responses_file import common_prompt
+from eidolon.benchmark.verify.check.consistency import expected_keys
+from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
+from eidolon.benchmark.verify.check.folder import Folder, is_hash
+from eidolon.benchmark.verify.check.forgetting import measured_again
+from eidolon.benchmark.verify.check.json_diff import walk
+from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorded_judge
+from eidolon.benchmark.verify.load_run import FamilyReading, reread
+from eidolon.models.base.model import Decoding
+from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.scores import (
+    Family,
+    Scores,
+    Variant,
+    assemble,
+    category_values,
+    named_counts,
+    values_of,
+)
+from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, UNKNOWN, parse
+from eidolon.scorers.core.types import Judge, Judgement, Response
+from eidolon.scorers.forgetting.forced_orders import Continued, Found, measure_orders, no_orders
+from eidolon.scorers.metrics.detection import CONFUSION
+from eidolon.scorers.metrics.pope import Pope
+from eidolon.scorers.metrics.throne import Throne, cell_counts
+from eidolon.scorers.statistics.bootstrap import column_sums
+
+TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS = "totals", "scores", "intervals", "counts", "variants"
+PARTS_OF_SCORES = (TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS)
+"""The checks into which a difference between two scores files falls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """Scores made again here, and what of them could not be."""
+
+    scores: Scores
+    unknown: Mapping[str, str]
+    """By check, why it cannot be told here."""
+    rebuilt: Mapping[str, str]
+    """The parts of the signature that follow from the files and the configuration."""
+
+
+def recompute(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+    """Compute the scores again. UserErrors and UncheckableError say what is missing."""
+    if folder.kind in ("describe", "probe"):
+        return _rescore(folder, options)
+    return _reassemble(folder)
+
+
+def differences(here: Recomputed, there: Scores) -> dict[str, list[str]]:
+    """Return what differs between scores computed here and those of a folder, in words, by check."""
+    found: dict[str, list[str]] = {name: [] for name in PARTS_OF_SCORES}
+    mine = here.scores.model_dump(mode="json", by_alias=True)
+    theirs = there.model_dump(mode="json", by_alias=True)
+    for place, new, old in walk(mine, theirs):
+        check = _check_of(place)
+        if check is not None and check not in here.unknown:
+            found[check].append(
+                f"{'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the files"
+            )
+    return found
+
+
+def check_signature(here: Recomputed, there: Scores) -> str:
+    """The signature says what the configuration and the files say."""
+    parts = parse(there.signature)
+    for part in PARTS:
+        if part in here.rebuilt and parts[part] != here.rebuilt[part]:
+            raise DifferenceError(
+                f"{part} is {excerpt(parts[part], 120)} there and {excerpt(here.rebuilt[part], 120)} here"
+            )
+    left = [part for part in PARTS if part not in here.rebuilt]
+    return f"rebuilt{', but for ' + ', '.join(left) + ', which take the input files' if left else ''}"
+
+
+def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+    run = run_again(folder, options)
+    responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
+    scores = score_judgements(run, responses, judgements)
+    if folder.forgets:
+        again = measured_again(folder)
+        scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
+        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
+    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+
+
+def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
+    """Return the run of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
+
+    Its judge is only recorded where it cannot be made again. UserErrors and UncheckableError say what is missing.
+    """
+    settings, record = folder.settings, folder.record
+    responses = folder.lines(RESPONSES, Response)
+    judgements = folder.lines(JUDGEMENTS, Judgement)
+    keys = expected_keys(folder)
+    if [(r.sample_id, r.generation) for r in responses] != keys or len(judgements) != len(keys):
+        raise UncheckableError("there is not one response and one judgement to each sample")
+    judge: Judge
+    try:
+        judge = make_again(folder, options)
+    except UncheckableError:
+        judge = recorded_judge(folder)
+    dataset, prompt, decoding = settings.truth, common_prompt(responses), None
+    if settings.dataset and settings.prompt and settings.decoding:
+        dataset = _dataset(folder)
+        prompt = Prompt(settings.prompt.name, settings.prompt.text).signature()
+        decoding = Decoding(**settings.decoding.model_dump(), seed=settings.seed).signature()
+    return Run(
+        path=folder.path,
+        name=record.name,
+        config=record.config,
+        samples=tuple(folder.lines(SAMPLES, SampleRow)),
+        keys=tuple(keys),
+        batch_size=max(1, record.batches.get("size", 1)),
+        judge=judge,
+        metrics=() if folder.kind == "probe" else make_metrics(settings.metrics, judge),
+        dataset=dataset or UNKNOWN,
+        prompt=prompt,
+        decoding=decoding,
+        seed=settings.seed,
+        resamples=settings.resamples,
+        probe=probe_of(folder) if folder.kind == "probe" else None,
+    )
+
+
+def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
+    """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
+    if not folder.has(CONTINUED):
+        there = folder.scores().metrics.get(FAMILY)
+        told = {} if there is None else there.quantities()
+        reasons = [told[name].reason for name in REPORTED if name in told]
+        return no_orders(next(filter(None, reasons), f"{CONTINUED} is not there"))
+    return measure_orders(
+        folder.lines(CONTINUED, Continued),
+        truths(run.samples),
+        first_of_each(judged),
+        seed=run.seed,
+        resamples=run.resamples,
+    )
+
+
+def _dataset(folder: Folder) -> str:
+    from eidolon.scorers.core.signature import hashed
+
+    settings = folder.settings
+    assert settings.dataset is not None
+    digest = settings.sha256.get("dataset")
+    if not is_hash(digest):
+        raise DifferenceError("run.json: config.sha256.dataset is no SHA-256")
+    return hashed(settings.dataset.name, digest or "")
+
+
+def _reassemble(folder: Folder) -> Recomputed:
+    """Compute the one family of answers that were scored from files."""
+    settings, there = folder.settings, folder.scores()
+    again = reread(folder.path)
+    family = folder.kind
+    if family not in again.families:
+        raise UncheckableError(again.unread.get(family, f"{family} is not among the scores"))
+    reading = again.families[family]
+    samples = [scored.sample for scored in reading.scored.values()]
+    images = [scored.image_id for scored in reading.scored.values()]
+    seed, resamples = settings.seed, settings.resamples
+    responses = len(folder.lines(JUDGEMENTS if family == "throne" else RESPONSES, _record(family)))
+    scores = assemble(
+        {family: _family(reading, seed, resamples)},
+        images,
+        signature=there.signature,
+        counts={family: _counts(folder, reading, samples)},
+        unscored=responses - len(samples),
+        requested=there.n.requested,
+        calibration=there.calibration,
+        variants=_variants(folder, reading),
+        over="items" if "intervals=items" in again.signature["policy"] else "images",
+        seed=seed,
+        resamples=resamples,
+    )
+    unknown = {}
+    if family != "pope" and there.variants:
+        unknown[VARIANTS] = "they take the input files; score them here and compare"
+    return Recomputed(scores, unknown, _known_parts(folder, len(images), responses))
+
+
+def _record(family: str) -> type[Any]:
+    return Judgement if family == "throne" else Response
+
+
+def _family(reading: FamilyReading, seed: int, resamples: int) -> Family:
+    samples = [scored.sample for scored in reading.scored.values()]
+    images = [scored.image_id for scored in reading.scored.values()]
+    metric = reading.metric(samples)
+    statistics = metric.statistics(samples)
+    values: dict[str, Any] = values_of(metric, statistics, images, seed=seed, resamples=resamples)
+    split = reading.categories
+    if split is None:
+        return Family(**values)
+    per_category = category_values(
+        split.metric, split.statistics(samples), images, split.vocabulary, seed=seed, resamples=resamples
+    )
+    return Family(per_category=per_category, **values)
+
+
+def _counts(folder: Folder, reading: FamilyReading, samples: list[Any]) -> dict[str, int | float]:
+    metric = reading.metric(samples)
+    if isinstance(metric, Throne):
+        return cell_counts(metric.cells(samples))
+    sums = column_sums(metric.statistics(samples))
+    if folder.kind == "detection":
+        return named_counts(CONFUSION, sums[: len(CONFUSION)])
+    return named_counts(metric.columns, sums)
+
+
+def _variants(folder: Folder, reading: FamilyReading) -> tuple[Variant, ...]:
+    """Compute POPE's policies again; the variants of others are taken as they are."""
+    there = folder.scores().variants
+    if folder.kind != "pope":
+        return there
+    seed, resamples = folder.settings.seed, folder.settings.resamples
+    found = []
+    for variant in there:
+        policy = str(variant.settings.get("policy"))
+        read = FamilyReading(reading.scored, lambda _, name=policy: Pope(name))  # type: ignore[misc]
+        found.append(variant.model_copy(update={"metrics": {"pope": _family(read, seed, resamples)}}))
+    return tuple(found)
+
+
+def _known_parts(folder: Folder, scored: int, responses: int) -> dict[str, str]:
+    """Return the parts of the signature of answers from files that their run's configuration tells."""
+    settings, there = folder.settings, parse(folder.scores().signature)
+    parts = {
+        "decoding": UNKNOWN,
+        "n": str(responses if folder.kind == "detection" else scored),
+        "resamples": str(settings.resamples),
+        "seed": str(settings.seed),
+        "eidolon": version_that_scored(folder),
+    }
+    name = there["dataset"].rpartition("#")[0]
+    source = settings.questions if folder.kind == "pope" else settings.annotations
+    if source is not None and folder.kind != "detection":
+        parts["dataset"] = f"{name}#{source[:HASH_DIGITS]}"
+    if folder.kind == "pope":
+        main = MAIN if settings.policy == "all" else settings.policy
+        parts |= {"prompt": "questions", "judge": "yes-no", "policy": f"pope(policy={main})"}
+    elif folder.kind == "detection":
+        limit = "above0" if settings.threshold is None else f"{settings.threshold:g}"
+        parts["policy"] = f"detection(threshold={limit})"
+        prompt = common_prompt(folder.lines(RESPONSES, Response))
+        parts["prompt"] = UNKNOWN if prompt is None else prompt
+        if settings.judge:
+            parts["judge"] = settings.judge.signature
+    else:
+        parts["prompt"] = UNKNOWN
+    if folder.kind == "throne" and settings.thresholds:
+        voters = there["policy"].rpartition("of")[2].rstrip(")")
+        parts["policy"] = f"throne(mode={settings.mode},threshold={settings.thresholds[0]}of{voters})"
+    return parts
+
+
+def version_that_scored(folder: Folder) -> str:
+    """Return the version of Eidolon that the last session ran."""
+    last = folder.record.sessions[-1].provenance if folder.record.sessions else None
+    return (last or folder.record.provenance).packages.get("eidolon", UNKNOWN)
+
+
+def _check_of(place: tuple[str, ...]) -> str | None:
+    """Return which check a field of `scores.json` belongs to."""
+    first = place[0]
+    if first in ("signature", "schema"):
+        return None
+    if first == "n":
+        return TOTALS
+    if first == VARIANTS:
+        return VARIANTS
+    if first == "intervals" or "ci" in place[2:] or place[-1] == "undefined_resamples":
+        return INTERVALS
+    return VALUES if first == "metrics" and "counts" not in place[2:] else COUNTS

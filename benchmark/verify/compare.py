@@ -1,0 +1,469 @@
+"""Two runs of the same kind side by side: what differs between them, and whether it is more than chance."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from eidolon.benchmark.store.folder import RUN, write_atomically
+from eidolon.benchmark.verify.load_run import FamilyReading, Key, Reread, reread
+from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.types import ImageId, Record
+from eidolon.scorers.statistics.bootstrap import method
+from eidolon.scorers.statistics.comparison import (
+    ALPHA,
+    POWER,
+    RESAMPLES,
+    Compared,
+    ComparedFamily,
+    Side,
+    compare_categories,
+    compare_family,
+    decide,
+)
+
+SCHEMA: Literal["eidolon/comparison/1"] = "eidolon/comparison/1"
+
+ALLOWED = ("judge", "reading", "vocabulary", "prompt", "dataset", "policy")
+"""What must be the same in both runs unless `--allow` says otherwise; `judge` covers the next two."""
+JUDGED_BY = ("reading", "vocabulary")
+"""The settings of a judge that are named by themselves."""
+ON_REQUEST = ("forgetting",)
+"""Families that are compared where `--metric` names them, or where there is no other."""
+JUDGE_IS_COMPARED = ("detection",)
+"""Families that measure the judge, so that another judge is what a comparison is about."""
+
+_QUESTIONS = re.compile(r",splits=[^,)]*,questions#[0-9a-f]+")
+"""Which questions a probe asked, in its policy: the shared ones are compared one by one."""
+_SETTING = re.compile(r"(?:^|,)(\w+)=")
+
+
+class Run(Record):
+    """One of the two runs, and what became of its responses."""
+
+    name: str
+    run: str
+    """Its folder, as it was given."""
+    signature: str
+    model: dict[str, Any] | None
+    """Of a run of ours: its name, options and what the loaded model said of itself."""
+    responses: int
+    """All of the run: the next four add up to it."""
+    compared: int
+    unscored: int
+    unscored_in_other: int
+    """Scored here, and unscored in the other run."""
+    missing_in_other: int
+    """Scored here, and no response of the other run."""
+
+
+class Differing(Record):
+    """Something in which the runs differ other than in their responses."""
+
+    part: str
+    a: str
+    b: str
+    allowed_by: Literal["nature", "flag"]
+    """By the nature of a comparison (model, decoding), or because `--allow` named it."""
+
+
+class Methods(Record):
+    """How the numbers were made."""
+
+    interval: str
+    test: str
+    correction: str
+    minimum_detectable_effect: str
+    level: float
+    alpha: float
+    resamples: int
+    seed: int
+
+
+class Comparison(Record):
+    """The content of a comparison's JSON file: fractions, no times; null with a reason where undefined."""
+
+    schema_: Literal["eidolon/comparison/1"] = Field(alias="schema")
+    a: Run
+    b: Run
+    unit: str
+    """What was resampled and swapped whole: images, or items where the inputs name no images."""
+    clusters: int
+    """How many of them."""
+    differs: tuple[Differing, ...]
+    notes: tuple[str, ...]
+    methods: Methods
+    metrics: dict[str, ComparedFamily]
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        document = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line says."""
+
+    metrics: Sequence[str] = ()
+    """Families, or single quantities as `objects.f05`; none means all that both runs have."""
+    allow: Collection[str] = ()
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+
+def compare(path_a: Path, path_b: Path, wanted: Wanted) -> Comparison:
+    """Compare two run folders. What makes them incomparable is a UserError that names it."""
+    for part in wanted.allow:
+        if part not in ALLOWED:
+            raise UserError(f"--allow {part}: nothing of this name{did_you_mean(part, ALLOWED)}")
+    if path_a.resolve() == path_b.resolve():
+        raise UserError(f"{path_a} and {path_b}: are the same run folder; a run does not differ from itself")
+    a, b = reread(path_a), reread(path_b)
+    shared_families = _shared_families(a, b)
+    chosen = _choose(wanted.metrics, shared_families, a)
+    keys = _shared_keys(a, b, shared_families)
+    differs = _check_alike(a, b, keys, shared_families, wanted.allow)
+    images = _images(a, b, keys, shared_families[0])
+    unit = "items" if "over items" in (a.scores.intervals.method if a.scores.intervals else "") else "images"
+    values: dict[str, dict[str, Compared]] = {}
+    categories: dict[str, dict[str, dict[str, Compared]] | None] = {}
+    equal = True
+    for family, names in chosen.items():
+        pair = _Pair(a.families[family], b.families[family], keys)
+        values[family] = compare_family(
+            [q for q in pair.metric.quantities if q.name in names],
+            pair.a,
+            pair.b,
+            images,
+            test=a.families[family].rules == b.families[family].rules,
+            answers=pair.answers,
+            unit=unit,
+            seed=wanted.seed,
+            resamples=wanted.resamples,
+        )
+        if not wanted.metrics or family in wanted.metrics:
+            categories[family] = pair.categories(images, unit, wanted)
+        equal = equal and pair.equal()
+    decided = decide(values)
+    tested = sum(value.p is not None for family in decided.values() for value in family.values())
+    runs = _describe(a, b, keys), _describe(b, a, keys)
+    return Comparison(
+        schema=SCHEMA,
+        a=runs[0],
+        b=runs[1],
+        unit=unit,
+        clusters=len(set(images)),
+        differs=tuple(differs),
+        notes=tuple(_notes(a, b, keys, decided, equal, len(set(images)), unit)),
+        methods=_methods(wanted, unit, tested),
+        metrics={
+            family: ComparedFamily(per_category=categories.get(family), **_as_fields(found))
+            for family, found in decided.items()
+        },
+    )
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """Write the comparison's file; not into a run folder, whose files it could replace."""
+    if (path.parent / RUN).is_file():
+        raise UserError(
+            f"--out {path}: lies in a run folder, whose files it could replace; give another place"
+        )
+    try:
+        write_atomically(path, comparison.to_json())
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+class _Pair:
+    """One family of both runs on the shared samples."""
+
+    def __init__(self, a: FamilyReading, b: FamilyReading, keys: Sequence[Key]) -> None:
+        self._split = a.categories, b.categories
+        self.samples = [[reading.scored[key].sample for key in keys] for reading in (a, b)]
+        # Both are constructed for the samples of both, so that their columns are the same.
+        everything = [*self.samples[0], *self.samples[1]]
+        metrics = a.metric(everything), b.metric(everything)
+        self.metric = metrics[0]
+        self.answers = a.answers
+        self.a, self.b = (
+            Side(metric.statistics(samples), metric.compute)
+            for metric, samples in zip(metrics, self.samples, strict=True)
+        )
+
+    def equal(self) -> bool:
+        """Tell whether the runs do not differ in any sample."""
+        a, b = self.a.statistics, self.b.statistics
+        return a.shape == b.shape and bool((a == b).all())
+
+    def categories(
+        self, images: Sequence[ImageId], unit: str, wanted: Wanted
+    ) -> dict[str, dict[str, Compared]] | None:
+        """Compare category by category, where both runs are split by the same ones."""
+        a, b = self._split
+        if a is None or b is None or a.vocabulary != b.vocabulary:
+            return None
+        return compare_categories(
+            a.metric.quantities,
+            Side(a.statistics(self.samples[0]), a.metric.compute),
+            Side(b.statistics(self.samples[1]), b.metric.compute),
+            images,
+            a.vocabulary,
+            unit=unit,
+            seed=wanted.seed,
+            resamples=wanted.resamples,
+        )
+
+
+def _shared_families(a: Reread, b: Reread) -> list[str]:
+    shared = [family for family in a.families if family in b.families]
+    if shared:
+        return shared
+    for run in (a, b):
+        for family, reason in run.unread.items():
+            raise UserError(f"{run.path}: {family} cannot be compared: {reason}")
+    raise UserError(
+        f"{a.path} and {b.path}: have no metric in common ({', '.join(a.scores.metrics) or 'none'}; "
+        f"{', '.join(b.scores.metrics) or 'none'}); compare runs of one kind"
+    )
+
+
+def _choose(wanted: Sequence[str], shared: Sequence[str], run: Reread) -> dict[str, list[str]]:
+    """Return the quantities to compare of each family."""
+    names = {
+        family: [
+            name
+            for name in run.scores.metrics[family].quantities()
+            if name not in run.families[family].others
+        ]
+        for family in shared
+    }
+    if not wanted:
+        # More hypotheses would make every other one harder to reject.
+        return {family: names[family] for family in names if family not in ON_REQUEST} or names
+    chosen: dict[str, list[str]] = {}
+    for text in wanted:
+        family, _, quantity = text.partition(".")
+        if family not in names:
+            raise UserError(
+                f"--metric {text}: both runs have no {family!r}{did_you_mean(family, list(shared))}"
+            )
+        if quantity and quantity not in names[family]:
+            raise UserError(
+                f"--metric {text}: {family} has no {quantity!r}{did_you_mean(quantity, names[family])}"
+            )
+        chosen.setdefault(family, []).extend([quantity] if quantity else names[family])
+    return chosen
+
+
+def _scored(run: Reread, families: Sequence[str]) -> set[Key]:
+    """Return the responses that all of the families have scored."""
+    return set.intersection(*(set(run.families[family].scored) for family in families))
+
+
+def _shared_keys(a: Reread, b: Reread, families: Sequence[str]) -> list[Key]:
+    keys = sorted(_scored(a, families) & _scored(b, families))
+    if not keys:
+        example = next(iter(sorted(a.responses)), ("", 0))[0], next(iter(sorted(b.responses)), ("", 0))[0]
+        raise UserError(
+            f"{a.path} and {b.path}: share no scored sample ({excerpt(example[0])} is one of A, "
+            f"{excerpt(example[1])} of B); compare runs on the same samples"
+        )
+    return keys
+
+
+def _images(a: Reread, b: Reread, keys: Sequence[Key], family: str) -> list[ImageId]:
+    images = []
+    for key in keys:
+        here, there = (run.families[family].scored[key].image_id for run in (a, b))
+        if here != there:
+            raise UserError(
+                f"{a.path} and {b.path}: sample {excerpt(key[0])} is of image {excerpt(here)} in A and of image "
+                f"{excerpt(there)} in B; compare runs on the same samples"
+            )
+        images.append(here)
+    return images
+
+
+def _check_alike(
+    a: Reread, b: Reread, keys: Sequence[Key], families: Sequence[str], allow: Collection[str]
+) -> list[Differing]:
+    """Return in what the runs differ; what is neither compared nor allowed is a UserError naming it all."""
+    found = [*_differing_settings(a, b), *_differing_truth(a, b, keys, families)]
+    refused, differs = [], []
+    for part, here, there in found:
+        covered = part in allow or (part in JUDGED_BY and "judge" in allow)
+        nature = part not in ALLOWED or (
+            part in ("judge", *JUDGED_BY) and all(family in JUDGE_IS_COMPARED for family in families)
+        )
+        if not covered and not nature:
+            refused.append((part, here, there))
+        differs.append(Differing(part=part, a=here, b=there, allowed_by="nature" if nature else "flag"))
+    if refused:
+        parts = "; ".join(f"{part} ({here} / {there})" for part, here, there in refused)
+        named = dict.fromkeys(part for part, _, _ in refused)
+        names = ",".join(part for part in named if part not in JUDGED_BY or "judge" not in named)
+        raise UserError(
+            f"{a.path} and {b.path}: differ in {parts}; compare runs that were scored alike, or give --allow {names}"
+        )
+    return differs
+
+
+def _differing_settings(a: Reread, b: Reread) -> list[tuple[str, str, str]]:
+    """Return (part, in A, in B) of the signature's parts and the model."""
+    found = []
+    models = _model_name(a), _model_name(b)
+    if models[0] != models[1]:
+        found.append(("model", *models))
+    judges = [_judge_settings(run.signature["judge"]) for run in (a, b)]
+    for part in dict.fromkeys([*judges[0], *judges[1]]):
+        here, there = (settings.get(part, "none") for settings in judges)
+        if here != there:
+            found.append((part, here, there))
+    for part in ("prompt", "policy", "decoding", "eidolon"):
+        here, there = (_QUESTIONS.sub("", run.signature[part]) for run in (a, b))
+        if here != there:
+            found.append((part, here, there))
+    return found
+
+
+def _differing_truth(
+    a: Reread, b: Reread, keys: Sequence[Key], families: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Return the first shared sample that is not the same in both: another truth, question or picture.
+
+    A dataset's hash is of all its samples, so that runs over different parts of one differ in it; what decides
+    is whether the shared samples are the same.
+    """
+    for family in families:
+        for key in keys:
+            here, there = (run.families[family].scored[key] for run in (a, b))
+            if here.truth != there.truth:
+                where = f"sample {excerpt(key[0])}: "
+                return [("dataset", where + _cut(here.truth), _cut(there.truth))]
+            for name in here.evidence.keys() & there.evidence.keys():
+                if here.evidence[name] != there.evidence[name]:
+                    return [("dataset", f"sample {excerpt(key[0])}: {name} of A", f"{name} of B")]
+    return []
+
+
+def _cut(text: str, width: int = 80) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _judge_settings(signature: str) -> dict[str, str]:
+    """Split `lexicon(reading=careful,vocabulary=coco80)` into the judge and the settings named by themselves."""
+    name, bracket, inner = signature.partition("(")
+    if not bracket or not inner.endswith(")"):
+        return {"judge": signature}
+    inner, settings, rest = inner[:-1], {}, []
+    starts = [*_SETTING.finditer(inner)]
+    for match, following in zip(starts, [*starts[1:], None], strict=True):
+        value = inner[match.end() : following.start() if following else len(inner)]
+        if match[1] in JUDGED_BY:
+            settings[match[1]] = value
+        else:
+            rest.append(f"{match[1]}={value}")
+    return {"judge": f"{name}({','.join(rest)})" if rest else name, **settings}
+
+
+def _model_name(run: Reread) -> str:
+    model = run.record.config.get("model")
+    if not isinstance(model, Mapping):
+        return "unknown"
+    options = model.get("options") or {}
+    inner = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return f"{model.get('name')}" + (f"({inner})" if inner else "")
+
+
+def _describe(run: Reread, other: Reread, keys: Sequence[Key]) -> Run:
+    families = [family for family in run.families if family in other.families]
+    scored, scored_there = _scored(run, families), _scored(other, families)
+    config = run.record.config.get("model")
+    model = None
+    if isinstance(config, Mapping):
+        model = {**config, "description": run.record.model}
+    return Run(
+        name=run.record.name,
+        run=run.path.as_posix(),
+        signature=run.scores.signature,
+        model=model,
+        responses=len(run.responses),
+        compared=len(keys),
+        unscored=len(run.responses - scored),
+        unscored_in_other=len((scored & other.responses) - scored_there),
+        missing_in_other=len(scored - other.responses),
+    )
+
+
+def _notes(
+    a: Reread,
+    b: Reread,
+    keys: Sequence[Key],
+    decided: Mapping[str, Mapping[str, Compared]],
+    equal: bool,
+    clusters: int,
+    unit: str,
+) -> list[str]:
+    """Return what a reader should know before believing the numbers."""
+    notes = []
+    if equal:
+        notes.append("the runs do not differ in any shared sample: all differences are zero")
+    if a.signature["eidolon"] != b.signature["eidolon"]:
+        notes.append(
+            f"warning: scored by different versions of Eidolon, {a.signature['eidolon']} and {b.signature['eidolon']}"
+        )
+    if a.signature["dataset"] != b.signature["dataset"]:
+        notes.append(
+            f"the dataset is {a.signature['dataset']} in A and {b.signature['dataset']} in B; only the shared "
+            "samples were looked at"
+        )
+    if a.signature["prompt"] == b.signature["prompt"] == "unknown":
+        notes.append("the prompts are not known, so nothing says that they were the same")
+    notes += [
+        f"{family} is compared where it is asked for: --metric {family}"
+        for family in ON_REQUEST
+        if family in a.families and family in b.families and family not in decided
+    ]
+    for run, other in ((a, b), (b, a)):
+        for family in run.scores.metrics:
+            if family in run.unread:
+                notes.append(f"{run.path}: {family} cannot be compared: {run.unread[family]}")
+            elif family not in other.scores.metrics:
+                notes.append(f"{family} is in {run.path} alone and is left out")
+    if len(keys) > clusters and any(v.mcnemar for family in decided.values() for v in family.values()):
+        notes.append(
+            f"McNemar's test takes questions for independent, though several are about one of the {clusters} "
+            f"{unit}; p swaps all of an image's at once"
+        )
+    return notes
+
+
+def _methods(wanted: Wanted, unit: str, tested: int) -> Methods:
+    interval = method(seed=wanted.seed, resamples=wanted.resamples, over=unit)
+    return Methods(
+        interval=f"B - A, paired {interval}",
+        test=(
+            f"two-sided approximate randomisation, labels swapped by {unit}, p = (1 + extreme) / (1 + R), "
+            f"R={wanted.resamples}, seed={wanted.seed}"
+        ),
+        correction=f"Holm over {tested} quantities",
+        minimum_detectable_effect=(
+            f"(z_{1 - ALPHA / 2:g} + z_{POWER:g}) * SE of the paired difference: {POWER:.0%} power at a "
+            f"two-sided {ALPHA:.0%}, before correction"
+        ),
+        level=1 - ALPHA,
+        alpha=ALPHA,
+        resamples=wanted.resamples,
+        seed=wanted.seed,
+    )
+
+
+def _as_fields(values: Mapping[str, Compared]) -> dict[str, Any]:
+    return dict(values)

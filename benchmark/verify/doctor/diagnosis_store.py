@@ -1,0 +1,81 @@
+"""Where verdicts are kept: in the provenance of the run whose model was examined."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.data.datasets import SampleSource
+from eidolon.benchmark.engine.generation import Generation
+from eidolon.benchmark.run.pipeline import Run
+from eidolon.benchmark.store.diagnosis import Diagnosis
+from eidolon.benchmark.store.folder import (
+    check_folder,
+    first_difference,
+    held_record,
+    read_record,
+    write_atomically,
+)
+from eidolon.benchmark.verify.doctor.examine import Examination, check_examinable, examine
+from eidolon.models.backends.registry import content_hash, resolve
+from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.errors import UserError
+
+
+def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
+    """Return name and options of a run's model; a run without one, or whose model has changed, is a UserError."""
+    config = read_record(path).config
+    if config.get("verb") != "run":
+        raise UserError(f"--run {path}: scores responses that exist already; it has no model to examine")
+    name = config["model"]["name"]
+    if (files := content_hash(resolve(name))) != config["sha256"]["model_files"]:
+        raise _changed(path, "files", files, config["sha256"]["model_files"])
+    return name, dict(config["model"]["options"])
+
+
+def store(path: Path, diagnosis: Diagnosis) -> None:
+    """Put verdicts into a run's `run.json`; those of another model than the run's are a UserError."""
+    with held_record(path) as record:
+        here = {
+            "name": diagnosis.model,
+            "options": diagnosis.options,
+            "files": diagnosis.model_files,
+            "described": diagnosis.described,
+        }
+        there: dict[str, Any] = {
+            **record.config["model"],
+            "files": record.config["sha256"]["model_files"],
+            "described": diagnosis.described if record.model is None else record.model,
+        }
+        if difference := first_difference(here, there):
+            raise _changed(path, *difference)
+        record.provenance.doctor = diagnosis
+
+
+def _changed(path: Path, field: str, now: object, then: object) -> UserError:
+    return UserError(
+        f"--run {path}: its model is another by now: {field} is {excerpt(now)} and was {excerpt(then)}"
+    )
+
+
+def write(diagnosis: Diagnosis, path: Path) -> None:
+    """Write a diagnosis to a file."""
+    try:
+        write_atomically(path, diagnosis.to_json())
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+def examine_run(run: Run, generation: Generation, source: SampleSource) -> Diagnosis:
+    """Return the verdicts on a run's model: those that its folder has, or new ones, from images of its own."""
+    earlier = check_folder(run.path, run.config)
+    if earlier is not None and earlier.provenance.doctor is not None:
+        return earlier.provenance.doctor
+    model = run.config["model"]
+    what = Examination(source, seed=run.seed)
+    return examine(resolve(model["name"]), model["options"], what, generation.loaded())
+
+
+def check_all_examinable(runs: Iterable[Run]) -> None:
+    """Raise a UserError if the model of a run cannot be examined, before the first is."""
+    for run in runs:
+        check_examinable(resolve(run.config["model"]["name"]))

@@ -1,0 +1,109 @@
+"""All checks of one model, in order."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.data.datasets import SampleSource
+from eidolon.benchmark.engine.generation import describe_model
+from eidolon.benchmark.store.diagnosis import Check, Diagnosis
+from eidolon.benchmark.store.folder import provenance
+from eidolon.benchmark.verify.doctor import batching as company
+from eidolon.benchmark.verify.doctor import image as picture
+from eidolon.benchmark.verify.doctor import loading as build
+from eidolon.benchmark.verify.doctor import settings
+from eidolon.benchmark.verify.doctor.parity import as_reference
+from eidolon.benchmark.verify.doctor.subject import MAX_NEW_TOKENS, SAMPLES, Subject, make_requests
+from eidolon.models.backends.registry import (
+    ModelReference,
+    content_hash,
+    deciding_options,
+    load_model,
+    resolve,
+)
+from eidolon.scorers.core.errors import UserError
+
+if TYPE_CHECKING:
+    from eidolon.models.base.model import Model
+
+CHECKS: tuple[Callable[[Subject], Check], ...] = (
+    build.weights,
+    settings.length,
+    company.determinism,
+    company.batch,
+    company.padding,
+    company.order,
+    picture.image,
+    settings.seeds,
+    build.precision,
+    build.prefix_cache,
+    build.against,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What to examine a model on."""
+
+    source: SampleSource
+    samples: int = SAMPLES
+    max_new_tokens: int = MAX_NEW_TOKENS
+    seed: int = 0
+    against: ModelReference | None = None
+    against_options: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_examinable(reference: ModelReference) -> None:
+    """Raise a UserError for responses that exist already: nothing is there to be asked again."""
+    if reference.backend == "replay":
+        raise UserError(f"--model {reference.text!r}: replays a file; the doctor needs a model that answers")
+
+
+def resolve_against(text: str) -> ModelReference:
+    """Check the name of the model to compare with, before anything is loaded."""
+    try:
+        reference = resolve(text)
+    except UserError as error:
+        raise UserError(str(error).replace("--model", "--against", 1)) from error
+    if reference.backend != "transformers":
+        raise UserError(
+            f"--against {text!r}: must be a checkpoint that runs in this process, transformers/PATH, which can "
+            "tell how likely each token was"
+        )
+    return reference
+
+
+def examine(
+    reference: ModelReference, options: Mapping[str, str], what: Examination, model: "Model | None" = None
+) -> Diagnosis:
+    """Run every check. A model that is loaded already is taken as it is."""
+    check_examinable(reference)
+    requests = make_requests(what.source, what.samples, max_new_tokens=what.max_new_tokens, seed=what.seed)
+    other = None if what.against is None else load_model(what.against, what.against_options)
+    model = load_model(reference, options) if model is None else model
+    subject = Subject(
+        name=reference.text,
+        backend=reference.backend,
+        model=model,
+        requests=requests,
+        reference=as_reference(model) or (None if other is None else as_reference(other)),
+        against=other,
+        twin=lambda changes: load_model(reference, {**options, **changes}),
+        described=describe_model(model),
+    )
+    return Diagnosis(
+        model=reference.text,
+        options=deciding_options(reference, options),
+        model_files=content_hash(reference),
+        described=dict(subject.described),
+        against=None if what.against is None else what.against.text,
+        tolerance=None if subject.reference is None else subject.reference.near_tie,
+        dataset=what.source.signature(),
+        samples=len(requests),
+        max_new_tokens=what.max_new_tokens,
+        seed=what.seed,
+        checks=tuple(check(subject) for check in CHECKS),
+        packages=provenance().packages,
+        checked=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

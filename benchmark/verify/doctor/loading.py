@@ -1,0 +1,137 @@
+"""Checks of what was loaded: its weights, its precision, its cache, and whether another program answers alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from eidolon.benchmark.store.diagnosis import Check
+from eidolon.benchmark.verify.doctor.parity import NEAR_TIE, Answered, as_reference, ask, compare, forced
+from eidolon.benchmark.verify.doctor.subject import Subject
+from eidolon.benchmark.verify.doctor.verdicts import judge, not_applicable
+from eidolon.models.base.model import Model
+from eidolon.scorers.core.errors import UserError
+
+PREFIX_CACHE_OPTION = {"vllm": "prefix_caching"}
+"""By backend that can keep the state of a prompt's beginning for other prompts: the option that lets it."""
+PRECISION_OPTION = {"transformers": "dtype", "vllm": "dtype"}
+"""By backend that can be told the precision of its weights: the option."""
+FULL = "float32"
+PRECISION_NOISE = {"float16": 0.06, "bfloat16": 0.4}
+"""By precision, how much the log-probability of a token may differ from float32's, in nats: four times what rounding
+alone does to the shipped models (0.015 and 0.1 at the most in 500 tokens)."""
+
+
+def weights(subject: Subject) -> Check:
+    """Every tensor of the checkpoint has its place in the model; one that lacks some is not even loaded."""
+    unused = subject.described.get("unused_weights")
+    if not isinstance(unused, int):
+        return not_applicable("weights", "the backend does not say what it loaded")
+    problems = [f"{unused} tensors of the checkpoint have no place in the model"] if unused else []
+    return judge("weights", [], problems, {"unused": unused})
+
+
+def precision(subject: Subject) -> Check:
+    """The run's precision against float32, and whether recurrent states are kept in 16 bits."""
+    option = PRECISION_OPTION.get(subject.backend)
+    if option is None:
+        return not_applicable("precision", "the backend does not say how precise it is")
+    figures: dict[str, int | float | str] = {"weights": str(subject.described.get("dtype"))}
+    problems: list[str] = []
+    if subject.own:
+        states = _state_types(subject)
+        figures["states"] = ", ".join(states) or "none"
+        if coarse := [name for name in states if name in ("float16", "bfloat16")]:
+            problems.append(f"recurrent states are kept in {coarse[0]}, which degrades long answers")
+        if hidden := _other_types(subject):
+            problems.append(f"some weights are {hidden}, not {figures['weights']}")
+    if subject.described.get("dtype") == FULL or subject.twin is None:
+        if problems or figures.get("states", "none") != "none":
+            return judge("precision", [], problems, figures)
+        return not_applicable("precision", "all of it is float32", figures)
+    import torch
+
+    answered = subject.together
+    try:
+        with _twin(subject, {option: FULL}) as full:
+            return _against_full(subject, full, answered, problems, figures)
+    except (UserError, torch.OutOfMemoryError) as error:
+        return not_applicable("precision", f"the same model in float32 cannot be had: {error}", figures)
+
+
+def _against_full(
+    subject: Subject,
+    full: Model,
+    coarse: Sequence[Answered],
+    problems: list[str],
+    figures: dict[str, int | float | str],
+) -> Check:
+    answers = ask(full, subject.requests, batch=subject.n, name=subject.name)
+    dtype = str(subject.described.get("dtype"))
+    # The gap is the full model's, the tolerance that of the coarser one.
+    finer = as_reference(full) or subject.reference
+    finer = finer and replace(finer, tolerance=NEAR_TIE.get(dtype, 0.0))
+    told = [a for a in answers if a.tokens]
+    if finer and finer.model is full and subject.own and told:
+        moved = float((forced(finer.model, told) - forced(subject.own.model, told)).abs().max())
+        figures["noise"] = moved
+        if not moved <= PRECISION_NOISE[dtype]:
+            problems.append(
+                f"log-probabilities of the same text move by {moved:.3g} nats, more than {PRECISION_NOISE[dtype]:g}: "
+                "more than rounding"
+            )
+    return judge("precision", [compare(answers, coarse, finer)], problems, figures)
+
+
+@contextmanager
+def _twin(subject: Subject, options: Mapping[str, str]) -> Iterator[Model]:
+    """Load the model with other options. Engines that take a device for themselves are let go of before and after."""
+    assert subject.twin is not None
+    _close(subject.model)
+    twin = subject.twin(options)
+    try:
+        yield twin
+    finally:
+        _close(twin)
+
+
+def _close(model: Model) -> None:
+    close = getattr(model, "close", None)
+    if callable(close):
+        close()
+
+
+def _state_types(subject: Subject) -> list[str]:
+    from eidolon.models.probing.teacher_forcing import prompt_cache, recurrent_states
+
+    assert subject.own is not None
+    cache = prompt_cache(subject.own.model, subject.requests[:1])
+    return sorted({str(state.dtype).removeprefix("torch.") for state in recurrent_states(cache)})
+
+
+def _other_types(subject: Subject) -> str:
+    """Return the floating types of weights that are less precise than the model says."""
+    assert subject.own is not None
+    model = subject.own.model
+    bits = model.dtype.itemsize
+    found = {p.dtype for p in model.model.parameters() if p.is_floating_point() and p.dtype.itemsize < bits}
+    return ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in found))
+
+
+def prefix_cache(subject: Subject) -> Check:
+    """The same requests with the prefix cache and without it, twice, so that it is warm the second time."""
+    option = PREFIX_CACHE_OPTION.get(subject.backend)
+    if option is None or subject.twin is None:
+        return not_applicable("prefix cache", "the backend keeps none between requests")
+    with _twin(subject, {option: "false"}) as without:
+        plain = ask(without, subject.requests, batch=subject.n, name=subject.name)
+    with _twin(subject, {option: "true"}) as cache:
+        cold, warm = (ask(cache, subject.requests, batch=subject.n, name=subject.name) for _ in range(2))
+    return judge("prefix cache", [compare(plain, found, subject.reference) for found in (cold, warm)])
+
+
+def against(subject: Subject) -> Check:
+    """The backend's word against that of transformers, with the same checkpoint."""
+    if subject.against is None:
+        return not_applicable("against", "no other model was named to compare with")
+    expected = ask(subject.against, subject.requests, batch=subject.n, name=subject.name)
+    return judge("against", [compare(expected, subject.together, subject.reference)])

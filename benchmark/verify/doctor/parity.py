@@ -1,0 +1,297 @@
+"""Do two ways of running a model give the same answers, and if not, was it only a tie that broke differently?
+
+Greedy decoding takes the likeliest token. Two that are equally likely up to rounding may be taken by either run, and
+everything after is then another text. So answers are compared up to the first difference, and a reference that can
+say log-probabilities tells whether it is a near-tie there. What isn't one has a cause that someone should know.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eidolon.benchmark.engine.generation import collect
+from eidolon.benchmark.store.diagnosis import Difference
+from eidolon.models.base.model import Model, Request
+from eidolon.models.generation.generated_text import token_ends
+from eidolon.models.generation.token_log import token_log
+from eidolon.scorers.core.types import Record, Response
+
+if TYPE_CHECKING:
+    import torch
+
+    from eidolon.models.backends.transformers import TransformersModel
+
+NEAR_TIE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.2}
+"""By precision, how far below the likeliest token, in nats, one may be that rounding alone could put first.
+
+Measured on the shipped models, the log-probability of the same token alone and in a padded batch differs by at most
+3e-6 in float32, 0.006 in float16 and 0.05 in bfloat16. A gap has two such errors; the rest is room for larger
+models, of which float32, whose errors are far below any real fault, is given most."""
+EXCERPT = 24
+"""Characters of each text that are shown, from the word on that differs."""
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request with its answer, and the generated tokens where the model tells them."""
+
+    request: Request
+    response: Response
+    tokens: Tokens | None = None
+
+
+class Parity(Record):
+    """What comparing two lists of answers found."""
+
+    n: int
+    equal: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def largest_gap(self) -> float | None:
+        """The largest gap at a first difference, None without any that is known."""
+        return max((d.gap for d in self.differences if d.gap is not None), default=None)
+
+    @property
+    def unexplained(self) -> tuple[Difference, ...]:
+        """The differences that are not known to be near-ties."""
+        return tuple(d for d in self.differences if not d.near_tie)
+
+    @property
+    def same(self) -> bool:
+        """Whether rounding explains everything."""
+        return not self.unexplained
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model in this process that tells how likely tokens are, and which gap counts as a tie."""
+
+    model: "TransformersModel"
+    tolerance: float = 0.0
+    """Nats; 0 for that of the model's precision."""
+
+    @property
+    def near_tie(self) -> float:
+        """The gap up to which two tokens are tied."""
+        return self.tolerance or NEAR_TIE[str(self.model.dtype).removeprefix("torch.")]
+
+
+def as_reference(model: Model) -> Reference | None:
+    """Return the model as one that tells log-probabilities, None where it can't."""
+    if not hasattr(model, "tokenizer"):  # spares those that need no torch its import
+        return None
+    from eidolon.models.backends.transformers import TransformersModel
+    from eidolon.models.probing.teacher_forcing import check
+    from eidolon.scorers.core.errors import UserError
+
+    if not isinstance(model, TransformersModel):
+        return None
+    try:
+        check(model)
+    except UserError:
+        return None
+    return Reference(model)
+
+
+def ask(model: Model, requests: Sequence[Request], *, batch: int, name: str = "model") -> list[Answered]:
+    """Have requests answered in batches, in their order; with tokens where the backend notes them."""
+    answered: list[Answered] = []
+    for start in range(0, len(requests), batch):
+        asked = requests[start : start + batch]
+        with token_log() as tokens:
+            found = collect(name, asked, model.generate(asked))
+        for request in asked:
+            key = request.sample_id, request.generation
+            answered.append(Answered(request, found[key], tokens.get(key)))
+    return answered
+
+
+def compare(
+    expected: Sequence[Answered], found: Sequence[Answered], reference: Reference | None = None
+) -> Parity:
+    """Compare answers to the same requests, in the same order.
+
+    Both greedy, or both sampled with the same seeds; the gap of sampled ones is only told where the reference's own
+    backend drew both.
+    """
+    if len(expected) != len(found):
+        raise ValueError(f"{len(expected)} answers and {len(found)} to compare them with")
+    apart = [pair for pair in zip(expected, found, strict=True) if not _equal(*pair)]
+    differences = [_difference(a, b, reference) for a, b in apart]
+    return Parity(n=len(expected), equal=len(expected) - len(apart), differences=tuple(differences))
+
+
+def _equal(a: Answered, b: Answered) -> bool:
+    if a.response.error is not None or b.response.error is not None:
+        return False
+    if a.tokens is not None and b.tokens is not None and a.tokens != b.tokens:
+        return False
+    ends = {a.response.finish_reason, b.response.finish_reason} - {"unknown"}
+    return a.response.response == b.response.response and len(ends) < 2
+
+
+def _difference(a: Answered, b: Answered, reference: Reference | None) -> Difference:
+    one, other = (x.response.response or "" for x in (a, b))
+    character = common(one, other)
+    known = Difference(
+        sample_id=a.request.sample_id,
+        character=character,
+        expected=_shown(a.response, character),
+        found=_shown(b.response, character),
+    )
+    if reference is None or a.response.error is not None or b.response.error is not None:
+        return known
+    fork = find_fork(a, b, reference.model)
+    if fork is None:
+        return known.model_copy(update={"near_tie": False})
+    measure = draw_gap if a.request.decoding.sampled else tie_gap
+    gap = measure(a.request, fork, reference.model)
+    return known.model_copy(
+        update={"token": len(fork.prefix), "gap": gap, "near_tie": gap <= reference.near_tie}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where two continuations part: what both begin with, and the tokens with which either goes on."""
+
+    prefix: Tokens
+    expected: Tokens
+    found: Tokens
+    """Of each one token, or for an end all that could have made it."""
+
+
+def find_fork(a: Answered, b: Answered, model: "TransformersModel") -> Fork | None:
+    """Return where two different answers part, None where tokens cannot tell (one was cut short, say).
+
+    Tokens that a backend does not tell are those of its text. They need not be the ones that were generated, so
+    where only one side tells its own, the other is aligned with it by characters.
+    """
+    if a.tokens is not None and b.tokens is not None:
+        at = common(a.tokens, b.tokens)
+        return _fork(a.tokens[:at], _next(a, a.tokens, at, model), _next(b, b.tokens, at, model))
+    swapped = a.tokens is None and b.tokens is not None
+    known, told = (b, a) if swapped else (a, b)
+    left, right = _spelled(known, model), _spelled(told, model)
+    character = common(left.text, right.text)
+    at = sum(1 for _ in takewhile(lambda end: end <= character, left.ends))
+    if len(left.text) == character and known.tokens is not None:
+        at = len(left.tokens)
+    start = left.ends[at - 1] if at else 0
+    beyond = sum(1 for _ in takewhile(lambda end: end <= start, right.ends))
+    one, other = _next(known, left.tokens, at, model), _next(told, right.tokens, beyond, model)
+    return _fork(left.tokens[:at], other, one) if swapped else _fork(left.tokens[:at], one, other)
+
+
+def _fork(prefix: Tokens, expected: Tokens, found: Tokens) -> Fork | None:
+    return Fork(prefix, expected, found) if expected and found and expected != found else None
+
+
+def _next(answered: Answered, tokens: Tokens, at: int, model: "TransformersModel") -> Tokens:
+    if at < len(tokens):
+        return tokens[at : at + 1]
+    return model.end_ids if answered.response.finish_reason != "length" else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    text: str
+    """With the white space that answers are stripped of."""
+    tokens: Tokens
+    ends: tuple[int, ...]
+
+
+def _spelled(answered: Answered, model: "TransformersModel") -> _Spelled:
+    tokenizer = model.tokenizer
+    if answered.tokens is None:
+        from eidolon.models.probing.teacher_forcing import leading_space
+
+        # Answers are stripped; what a model wrote began as its template has it, for most with a space.
+        text = leading_space(model, answered.request) + (answered.response.response or "")
+        tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
+    else:
+        tokens = answered.tokens
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    ends = token_ends(tokenizer, tokens, text)
+    if ends is None:
+        ends = tuple(
+            len(tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)) for i in range(len(tokens))
+        )
+    return _Spelled(text, tokens, ends)
+
+
+def tie_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:
+    """Return how far the less likely of the two tokens is below the likeliest token there, in nats."""
+    values = _log_probabilities(request, fork.prefix, model)
+    chosen = min(max(values[t] for t in tokens) for tokens in (fork.expected, fork.found))
+    return float(values.max() - chosen)
+
+
+def draw_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:
+    """Return how far the random number of that step lies outside of the less fitting token's share, 0 to 1.
+
+    The number and the order of the tokens are those of `eidolon.models.generation.sampling`.
+    """
+    decoding = request.decoding
+    values = _log_probabilities(request, fork.prefix, model) / decoding.temperature
+    shares = np.exp(values - values.max())
+    shares /= shares.sum()
+    if decoding.top_p < 1:
+        order = np.argsort(shares, kind="stable")
+        shares[order[shares[order].cumsum() <= 1 - decoding.top_p]] = 0.0
+        shares /= shares.sum()
+    upper = shares.cumsum()
+    stream = np.random.Generator(np.random.PCG64(decoding.seed))
+    drawn = stream.random(len(fork.prefix) + 1)[-1]
+    outside = [
+        min(max(upper[t] - shares[t] - drawn, drawn - upper[t], 0.0) for t in tokens)
+        for tokens in (fork.expected, fork.found)
+    ]
+    return float(max(outside))
+
+
+def _log_probabilities(
+    request: Request, prefix: Tokens, model: "TransformersModel"
+) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return those of all tokens after a prefix."""
+    from eidolon.models.probing.teacher_forcing import teacher_force
+
+    for chunk in teacher_force(model, [request], [[*prefix, model.pad_id]]):
+        last = chunk
+    values = last.logits[0, -1].double().log_softmax(-1)
+    return np.asarray(values.cpu().numpy())
+
+
+def forced(model: "TransformersModel", answers: Sequence[Answered]) -> "torch.Tensor":
+    """Return what a model thinks of answers whose tokens are known: (answers, longest) log-probabilities, in one batch,
+    0 beyond the end of each."""
+    import torch
+
+    from eidolon.models.probing.teacher_forcing import teacher_force
+
+    chunks = teacher_force(model, [a.request for a in answers], [a.tokens or () for a in answers])
+    return torch.cat([chunk.log_probabilities().cpu() for chunk in chunks], dim=1)
+
+
+def common(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return how many elements two sequences have in common from their start."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _shown(response: Response, character: int) -> str:
+    if response.response is None:
+        return f"(failed: {response.error})"
+    start = response.response.rfind(" ", 0, character) + 1
+    rest = response.response[start : start + EXCERPT] if character < len(response.response) else ""
+    return rest or f"(ends: {response.finish_reason})"
+
+
+def renamed(answered: Sequence[Answered], by: Mapping[str, Request]) -> list[Answered]:
+    """Return answers as those to other requests, by the sample id they were given under."""
+    return [replace(one, request=by[one.request.sample_id]) for one in answered]

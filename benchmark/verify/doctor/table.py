@@ -1,0 +1,43 @@
+"""A diagnosis as a table."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eidolon.benchmark.store.diagnosis import Check, Diagnosis
+from eidolon.benchmark.terminal.safe_text import one_line
+
+STYLES = {"ok": "green", "differs": "bold red", "not applicable": "dim"}
+
+
+def show(diagnosis: Diagnosis, console: Console) -> None:
+    """Print a row a check, and what to read where one failed."""
+    table = Table(title=f"{one_line(diagnosis.model)}: {diagnosis.samples} samples", title_justify="left")
+    table.add_column("check")
+    table.add_column("verdict")
+    table.add_column("equal", justify="right")
+    table.add_column("largest gap", justify="right")
+    table.add_column("found", overflow="fold")
+    for check in diagnosis.checks:
+        table.add_row(
+            check.name,
+            Text(check.verdict, style=STYLES[check.verdict]),
+            "-" if check.n is None else f"{check.equal} of {check.n}",
+            _gap(check),
+            Text(_found(check)),
+        )
+    console.print(table)
+    if diagnosis.failed:
+        console.print(Text(f"failed: {', '.join(diagnosis.failed)}; see docs/doctor.md", style="bold red"))
+
+
+def _gap(check: Check) -> str:
+    return "-" if check.largest_gap is None else f"{check.largest_gap:.2g}"
+
+
+def _found(check: Check) -> str:
+    figures = "; ".join(
+        f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in check.figures.items()
+    )
+    return one_line(f"{check.detail} ({figures})" if figures else check.detail)

@@ -1,0 +1,364 @@
+"""An OpenAI-compatible chat endpoint: many requests at once, tried again while that may help, failures kept apart.
+
+What speaks to it are the `openai` model backend and the judges' language models; both hand over the bodies of
+requests and get back one `Completion` each.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from eidolon.models.base.response_lines import clean, parse_json
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import FinishReason
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "none"
+"""Sent where there is no key: servers on one's own machine want none, the client insists on one."""
+SHORTEST_SECRET = 8
+"""Characters of a key that is struck out of what the endpoint sends; shorter ones (`none`, `EMPTY`) are no secret."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+"""Before the second try, doubled with each further one up to the longest; a random half of it is left out."""
+LONGEST_RETRY_AFTER_S = 120.0
+"""A server that wants us to stay away longer is not waited for."""
+CONNECT_S = 10.0
+PATIENCE = 3
+"""Calls in a row that may end without any answer; after them an endpoint is tried once a call, not `retries` times."""
+EXCERPT = 300
+"""Characters of an endpoint's own message that an error keeps."""
+
+FOR_A_MOMENT = (408, 429)
+"""Statuses that pass, beside all from 500."""
+NOT_OURS = (401, 403, 404)
+"""Statuses that no other prompt would change: the key, the address or the model's name is wrong."""
+FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back for one request: `text`, or the `error` that kept it away."""
+
+    text: str | None = None
+    reasoning: str | None = None
+    """What the model thought, where the endpoint sends it apart from the answer."""
+    finish_reason: FinishReason = "unknown"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+    transient: bool = False
+    """Of an error: the same request may well be answered another time."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all requests so far came to."""
+
+    requests: int = 0
+    """Sent, each try counted."""
+    retries: int = 0
+    answers: int = 0
+    unmetered: int = 0
+    """Answers whose tokens the endpoint did not count."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
+    """Split `MODEL@URL`, having sent nothing; anything else is a UserError that never repeats a password.
+
+    `text` is what the user gave after the flag, which ends in its blank or equals sign.
+    """
+    model, at, rest = target.partition("@http")
+    url = f"http{rest}"
+    try:
+        parts = urlsplit(url)
+        whole = bool(at and model) and parts.scheme in ("http", "https") and bool(parts.hostname)
+        secret, port = parts.username or parts.password or parts.query or parts.fragment, parts.port
+    except ValueError:
+        whole, secret, port = False, "", None
+    if whole and secret:
+        raise UserError(
+            f"{flag}openai/{model}@…: the URL must end with its path and hold no user, password or query; "
+            f"put the key into the environment's {KEY_VARIABLE}"
+        )
+    if not whole or port == 0:
+        raise UserError(f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1")
+    return model, url
+
+
+class Endpoint:
+    """One model at one address, asked through the `openai` package. Constructing it sends nothing.
+
+    Tried again are lost connections, time-outs, and the statuses 408, 429 and 5xx: `retries` times, waiting longer
+    each time, at least as long as a `Retry-After` says, and all requests wait for that. Each try has `timeout`
+    seconds, however slowly the answer drips in. The key is that of the environment's OPENAI_API_KEY; it is struck
+    out of everything that comes back.
+
+    An endpoint that answers nothing is not asked thousands of times: once as many requests in a row have failed for
+    good as run at once, the rest of the call is not sent, and the next call begins with a single request.
+    """
+
+    def __init__(
+        self, given: str, model: str, url: str, *, concurrency: int, timeout: float, retries: int
+    ) -> None:
+        """Take what the user gave, for messages, the address, and requests at once, seconds a try, further tries."""
+        if find_spec("openai") is None:
+            raise UserError(f"{given}: needs the package openai; pip install 'eidolon[endpoints]'")
+        self.model, self.url = model, url
+        self.traffic = Traffic()
+        self._given = given
+        self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
+        self._key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise UserError(f"{KEY_VARIABLE}: holds characters that no key has; set it again")
+        self._open_at = 0.0  # on the monotonic clock: no request before
+        self._lost = 0  # requests in a row that failed for good
+        self._lost_calls = 0
+        self._down: str | None = None
+        self._refusal: str | None = None
+
+    def check(self) -> None:
+        """Ask for the list of models; an endpoint that cannot be reached, or refuses the key, is a UserError.
+
+        Any other answer will do, also none within a few seconds: not every server has such a list.
+        """
+        _run(self._check())
+
+    def ask(self, bodies: Sequence[Mapping[str, Any]]) -> list[Completion]:
+        """Return one completion a request, in order. A body holds all fields but the model's name.
+
+        Raises:
+            UserError: the endpoint, having answered nothing yet, refuses the key, knows no such address or model, or
+                takes none of several requests.
+        """
+        return _run(self._ask_all(bodies)) if bodies else []
+
+    async def _check(self) -> None:
+        import openai
+
+        try:
+            async with self._client() as client, asyncio.timeout(CONNECT_S):
+                await client.models.with_raw_response.list()
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise UserError(f"{self._given}: {self._describe(error)}; set {KEY_VARIABLE}") from None
+        except (openai.APITimeoutError, TimeoutError):
+            pass
+        except openai.APIConnectionError as error:
+            reason = self._excerpt(error.__cause__ or error)
+            raise UserError(
+                f"{self._given}: the endpoint cannot be reached ({reason}); start the server or mend the URL"
+            ) from None
+
+    async def _ask_all(self, bodies: Sequence[Mapping[str, Any]]) -> list[Completion]:
+        answered = self.traffic.answers
+        slots = asyncio.Semaphore(self._concurrency)
+        found: list[Completion] = []
+        async with self._client() as client:
+
+            async def ask(body: Mapping[str, Any]) -> Completion:
+                async with slots:
+                    if self._refusal is not None:
+                        return Completion(error=self._refusal)
+                    if self._down is not None:
+                        return _failed(f"not asked, for the endpoint answered nothing before: {self._down}")
+                    return await self._complete(client, body, self._retries)
+
+            if self._lost:
+                self._down = None
+                found = [
+                    await self._complete(
+                        client, bodies[0], self._retries if self._lost_calls < PATIENCE else 0
+                    )
+                ]
+                if self._lost:
+                    self._down = found[0].error
+            found += await asyncio.gather(*(ask(body) for body in bodies[len(found) :]))
+        if (
+            len(found) > 1
+            and not self.traffic.answers
+            and all(one.error and not one.transient for one in found)
+        ):
+            # One request may be at fault itself; all of them are asked in a way that the endpoint does not take.
+            self._refusal = found[0].error
+        if self._refusal is not None:
+            raise UserError(f"{self._given}: {self._refusal}")
+        self._lost_calls = 0 if self.traffic.answers > answered else self._lost_calls + 1
+        return found
+
+    async def _complete(self, client: "AsyncOpenAI", body: Mapping[str, Any], retries: int) -> Completion:
+        import openai
+
+        fields = {**body}
+        messages = fields.pop("messages")
+        for tried in range(retries + 1):
+            if tried:
+                self.traffic.retries += 1
+                await asyncio.sleep(
+                    min(FIRST_WAIT_S * 2 ** (tried - 1), LONGEST_WAIT_S) * random.uniform(0.5, 1)
+                )
+            while (wait := self._open_at - time.monotonic()) > 0:
+                await asyncio.sleep(wait * random.uniform(1, 1.1))
+            self.traffic.requests += 1
+            try:
+                async with asyncio.timeout(self._timeout):
+                    answer = await client.chat.completions.with_raw_response.create(
+                        model=self.model, messages=messages, extra_body=fields
+                    )
+            except openai.APIStatusError as error:
+                message = self._describe(error)
+                if error.status_code not in FOR_A_MOMENT and error.status_code < 500:
+                    return self._refused(error.status_code, message)
+                delay = retry_after(error.response.headers.get("retry-after"))
+                if delay > LONGEST_RETRY_AFTER_S:
+                    message += f" (and wants us to stay away for {delay:.0f} s)"
+                    break
+                self._open_at = max(self._open_at, time.monotonic() + delay)
+            except (openai.APITimeoutError, TimeoutError):
+                message = f"the endpoint gave no answer within {self._timeout:g} s"
+            except openai.APIConnectionError as error:
+                message = f"the endpoint cannot be reached: {self._excerpt(error.__cause__ or error)}"
+            else:
+                return self._answered(answer.content)
+            _log.info(
+                "try failed", extra={"fields": {"try": tried + 1, "of": retries + 1, "reason": message}}
+            )
+        self._lost += 1
+        if self._lost >= self._concurrency:
+            self._down = message
+        return _failed(message)
+
+    def _answered(self, content: bytes) -> Completion:
+        self._lost, self._down = 0, None
+        self.traffic.answers += 1
+        try:
+            found = read_completion(content)
+        except ValueError as error:
+            self.traffic.unmetered += 1
+            return _failed(f"the endpoint's answer is no chat completion: {self._excerpt(error)}")
+        if found.prompt_tokens is None or found.completion_tokens is None:
+            self.traffic.unmetered += 1
+        self.traffic.prompt_tokens += found.prompt_tokens or 0
+        self.traffic.completion_tokens += found.completion_tokens or 0
+        return replace(
+            found,
+            text=found.text and self._without_key(found.text),
+            reasoning=found.reasoning and self._without_key(found.reasoning),
+        )
+
+    def _refused(self, status: int, message: str) -> Completion:
+        self._lost, self._down = 0, None
+        if status not in NOT_OURS:
+            return Completion(error=message)
+        if not self.traffic.answers:
+            self._refusal = message
+        # What has answered before may know key and model again later.
+        return _failed(message)
+
+    def _client(self) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI, Timeout
+
+        return AsyncOpenAI(
+            base_url=self.url,
+            api_key=self._key or NO_KEY,
+            timeout=Timeout(self._timeout, connect=min(self._timeout, CONNECT_S)),
+            max_retries=0,
+        )
+
+    def _describe(self, error: "APIStatusError") -> str:
+        return f"the endpoint answers {error.status_code}: {self._excerpt(error.response.text)}"
+
+    def _excerpt(self, found: object) -> str:
+        text = "".join(c if c.isprintable() else " " for c in self._without_key(clean(str(found))))
+        return " ".join(text.split())[:EXCERPT] or type(found).__name__
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "***") if len(self._key) >= SHORTEST_SECRET else text
+
+
+def read_completion(content: bytes) -> Completion:
+    """Read the body of a chat completion, trusting nothing in it; what is none raises ValueError."""
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        body = parse_json(content.decode())
+        choice = body["choices"][0]
+        message = choice["message"]
+        text, refusal = message.get("content"), message.get("refusal")
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        finish, usage = choice.get("finish_reason"), body.get("usage")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(content[:EXCERPT].decode(errors="replace")) from None
+    usage = usage if isinstance(usage, dict) else {}
+    asked, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    reasoning = reasoning if isinstance(reasoning, str) else None
+    if text is None:
+        # Nothing but thoughts is an empty answer; a refusal is what the model says.
+        text = "" if refusal is None and reasoning is not None else refusal
+    if finish == "content_filter":
+        found = Completion(error="the endpoint's content filter withheld the answer")
+    elif not isinstance(text, str):
+        found = _failed("the endpoint's answer holds no text")
+    else:
+        found = Completion(
+            clean(text),
+            None if reasoning is None else clean(reasoning),
+            FINISH.get(finish, "unknown") if isinstance(finish, str) else "unknown",
+        )
+    return replace(found, prompt_tokens=asked, completion_tokens=written)
+
+
+def retry_after(value: str | None) -> float:
+    """Return the seconds that a `Retry-After` header asks for, a number or a date (RFC 9110); else 0."""
+    if value is None:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        # Without a zone it is UTC.
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return seconds if seconds > 0 else 0.0
+
+
+def _failed(message: str) -> Completion:
+    return Completion(error=message, transient=True)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, also where the caller has an event loop already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

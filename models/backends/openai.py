@@ -1,0 +1,200 @@
+"""A VL model behind an OpenAI-compatible chat endpoint: each picture a data URI, every setting in the request."""
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from PIL import Image
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from eidolon.models.backends.endpoint import KEY_VARIABLE, Completion, Endpoint, parse_address
+from eidolon.models.backends.registry import TRANSPORT_OPTIONS
+from eidolon.models.base.identity import versions
+from eidolon.models.base.model import Decoding, FileDigest, Request
+from eidolon.models.base.options import validate_options
+from eidolon.models.generation.generated_text import split_reasoning
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Response
+
+JPEG_QUALITY = 95
+LONGEST_TOKEN = 128
+"""Characters of the longest tokens in use (runs of spaces and dashes). An answer beyond this times the limit on new
+tokens is not the answer to what was asked."""
+OWN_FIELDS = (
+    "model",
+    "messages",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "seed",
+    "n",
+    "stream",
+)
+
+
+def _parse_extra(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('must be a JSON object, for example {"top_k": -1}') from None
+
+
+class Options(BaseModel):
+    """The `-M key=value` options of this backend. The last five do not change what is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_format: Literal["png", "jpeg"] = "png"
+    """`png` loses nothing; `jpeg` is smaller, at quality 95 without chroma subsampling."""
+    detail: Literal["auto", "low", "high"] | None = None
+    """How closely a service looks, where it knows that."""
+    system: str | None = None
+    """A system message."""
+    revision: str | None = Field(default=None, min_length=1)
+    """Your name for the state of the model that is served; with it, answers are kept and given again."""
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The field for the limit on new tokens; some services only know the longer name."""
+    extra: Annotated[dict[str, Any], BeforeValidator(_parse_extra)] = {}
+    """Further fields of the request, as a JSON object: what a server would else take from a model's own settings."""
+    concurrency: int = Field(default=8, ge=1)
+    """Requests at once, of those in a batch."""
+    timeout: float = Field(default=180.0, gt=0, allow_inf_nan=False)
+    """Seconds for each try."""
+    retries: int = Field(default=5, ge=0)
+    """Further tries after lost connections, time-outs, 408, 429 and 5xx."""
+    price_in: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """For a million tokens of the prompt, in whatever currency, …"""
+    price_out: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """… and of the answer."""
+
+
+class OpenAIModel:
+    """`MODEL@URL`. An answer depends on its own request only, so one that failed can be asked for again alone."""
+
+    def __init__(self, target: str, /, **options: str) -> None:
+        """Check the options, and that there is an endpoint.
+
+        Raises:
+            UserError: an unknown or ill-typed option, a wrong address, or an endpoint that cannot be reached or
+                refuses the key.
+        """
+        given = f"openai/{target}"
+        model, url = parse_address("--model ", given, target)
+        for name in options:
+            if "key" in name.lower():
+                raise UserError(f"-M {name}: keys are taken from the environment's {KEY_VARIABLE} alone")
+        self.options = validate_options(Options, options)
+        for name in OWN_FIELDS:
+            if name in self.options.extra:
+                raise UserError(f"-M extra: the field {name!r} is set by flags and other options")
+        self._endpoint = Endpoint(
+            f"--model {given}",
+            model,
+            url,
+            concurrency=self.options.concurrency,
+            timeout=self.options.timeout,
+            retries=self.options.retries,
+        )
+        self._endpoint.check()
+
+    @classmethod
+    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return what is asked of whom; None unless the user names the model's state, which no server tells."""
+        read = validate_options(Options, options)
+        if read.revision is None:
+            return None
+        model, url = parse_address("--model ", f"openai/{target}", target)
+        asked = read.model_dump(mode="json", exclude={*TRANSPORT_OPTIONS["openai"]})
+        # Pillow makes the bytes of a JPEG.
+        return {"model": model, "url": url, "options": asked, "versions": versions(("pillow",))}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what determines the responses beside the requests, as far as it can be known from here."""
+        jpeg = self.options.image_format == "jpeg"
+        return {
+            "backend": "openai",
+            "name": self._endpoint.model,
+            "url": self._endpoint.url,
+            "image_encoding": f"jpeg(quality={JPEG_QUALITY},4:4:4)" if jpeg else "png",
+            "detail": self.options.detail,
+            "system": self.options.system,
+            **({} if self.options.revision is None else {"revision": self.options.revision}),
+            "limit_field": self.options.limit_field,
+            "extra": self.options.extra,
+        }
+
+    def usage(self) -> dict[str, int | float]:
+        """Return what all requests so far came to, failed ones too, and what they cost where prices are given."""
+        traffic = self._endpoint.traffic
+        counts: dict[str, int | float] = {**traffic.as_dict()}
+        prices = (self.options.price_in, self.options.price_out)
+        if prices != (None, None):
+            per_token = [(price or 0.0) / 1e6 for price in prices]
+            counts["cost"] = traffic.prompt_tokens * per_token[0] + traffic.completion_tokens * per_token[1]
+        return counts
+
+    def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
+        """Answer a batch, several requests at a time, in order."""
+        completions = self._endpoint.ask([self._body(request) for request in requests])
+        for request, completion in zip(requests, completions, strict=True):
+            yield _response(request, completion)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        picture: dict[str, Any] = {"url": data_uri(request.image, self.options.image_format)}
+        if self.options.detail is not None:
+            picture["detail"] = self.options.detail
+        content = [{"type": "image_url", "image_url": picture}, {"type": "text", "text": request.prompt}]
+        system = [{"role": "system", "content": self.options.system}] if self.options.system else []
+        return {
+            "messages": [*system, {"role": "user", "content": content}],
+            "temperature": request.decoding.temperature,
+            "top_p": request.decoding.top_p,
+            self.options.limit_field: request.decoding.max_new_tokens,
+            "seed": request.decoding.seed,
+            **self.options.extra,
+        }
+
+
+def data_uri(image: Image.Image, image_format: Literal["png", "jpeg"]) -> str:
+    """Return a picture's pixels as a data URI, without colour profile, rotation or other notes in it."""
+    plain = image.convert("RGB")
+    plain.info = {}
+    stream = io.BytesIO()
+    if image_format == "png":
+        plain.save(stream, "PNG")
+    else:
+        plain.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return f"data:image/{image_format};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _response(request: Request, completion: Completion) -> Response:
+    completion = _within_limit(completion, request.decoding)
+    answer = None if completion.text is None else split_reasoning(completion.text)
+    return Response(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        response=None if answer is None else answer.text,
+        generation=request.generation,
+        prompt=request.prompt,
+        reasoning=completion.reasoning or (answer.reasoning if answer else None),
+        finish_reason="error" if answer is None else completion.finish_reason,
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        error=completion.error,
+        transient=completion.transient,
+    )
+
+
+def _within_limit(completion: Completion, decoding: Decoding) -> Completion:
+    length = len(completion.text or "")
+    if length <= LONGEST_TOKEN * decoding.max_new_tokens:
+        return completion
+    return Completion(
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        error=f"the endpoint's answer holds {length} characters, more than {decoding.max_new_tokens} tokens can",
+        transient=True,
+    )

@@ -1,0 +1,64 @@
+"""Where a model runs, and in which precision, from what the user said."""
+
+import os
+from typing import Any
+
+import torch
+
+from eidolon.scorers.core.errors import UserError
+
+
+def choose_device(name: str, flag: str) -> torch.device:
+    """Return the named device; `auto` is the first CUDA device, else Apple's, else the CPU.
+
+    Of several processes on a machine with CUDA devices, `auto` gives each one of its own.
+
+    One that cannot be used is a UserError that names the flag (`-M`).
+    """
+    if name == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        if torch.cuda.is_available():
+            name = _own_cuda_device(flag)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"{flag} device={name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the named precision; `auto` is float32 on a CPU, else bfloat16, float16 where there is none."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16
+
+
+def _own_cuda_device(flag: str) -> str:
+    """Return the CUDA device of this process, one of as many as its launcher says there are on the machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if processes == 1:
+        return "cuda"
+    number, devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if processes > devices:
+        raise UserError(
+            f"{flag} device=auto: {processes} processes find {devices} CUDA device(s) here; start at most one a "
+            f"device, or name one that all are to share, as in {flag} device=cuda:0"
+        )
+    torch.cuda.set_device(number)  # some kernels start on the current device, wherever their tensors are
+    return f"cuda:{number}"
+
+
+def device_identity(device: torch.device) -> dict[str, Any]:
+    """Return what of a device decides how sums are rounded: its kind, not its number."""
+    found: dict[str, Any] = {"device": device.type, "matmul": torch.get_float32_matmul_precision()}
+    if device.type == "cpu":
+        found |= {"cpu": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+    elif device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found

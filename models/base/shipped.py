@@ -1,0 +1,40 @@
+"""The checkpoints that come with Eidolon: trained from scratch on Scenes, each with its model card."""
+
+import json
+from pathlib import Path
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+MEMORY_CHECKPOINTS = CHECKPOINTS / "memory"
+EYE = "eye"
+"""The picture side that all models of the memory family look through; it describes nothing by itself."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the shipped VL checkpoints by name, sorted."""
+    return {path.parent.name: path.parent for path in sorted(CHECKPOINTS.glob("*/processor_config.json"))}
+
+
+def memory_models() -> dict[str, Path]:
+    """Return the shipped checkpoints of the memory family by variant, sorted."""
+    found = (path.parent for path in sorted(MEMORY_CHECKPOINTS.glob("*/processor_config.json")))
+    return {folder.name: folder for folder in found if folder.name != EYE}
+
+
+def describe(checkpoint: Path) -> str:
+    """Return the first sentence of a checkpoint's model card, empty where it has none."""
+    try:
+        card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    _, _, body = card.partition("\n# ")
+    paragraph = " ".join(body.partition("\n\n")[2].partition("\n\n")[0].split())
+    return paragraph.partition(". ")[0].rstrip(".")
+
+
+def shipped_judges() -> dict[str, Path]:
+    """Return the shipped language models that answer a judge's questions by name, sorted."""
+    return {
+        path.parent.name: path.parent
+        for path in sorted(CHECKPOINTS.glob("*/config.json"))
+        if json.loads(path.read_text(encoding="utf-8")).get("model_type") == "t5"
+    }

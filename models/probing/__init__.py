@@ -1,0 +1,1 @@
+"""Questions to a model in the middle of its text: forcing, interviews, dependency. Backends import it."""

@@ -1,0 +1,1 @@
+"""Training loops that are handed their samples, and the models they start from. `benchmark` imports it."""

@@ -1,0 +1,1 @@
+"""Records, errors, the metric protocol, the registry, signatures. Every package imports it."""

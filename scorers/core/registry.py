@@ -1,0 +1,150 @@
+"""Names for things that can be plugged in, loaded only when asked for.
+
+A third-party package adds to a registry with an entry point, and nothing else:
+
+    [project.entry-points."eidolon.metrics"]
+    my_metric = "my_package.metric:MyMetric"
+"""
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from eidolon.scorers.core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from eidolon.scorers.core.metric import Metric
+    from eidolon.scorers.core.types import Judge
+
+T = TypeVar("T")
+
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
+
+
+class Registry(Generic[T]):
+    """Maps names to objects given as `module:attribute`: our own, then those of installed plug-ins."""
+
+    def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
+        """Take what an entry is called in messages (`metric`), the entry-point group and our own entries."""
+        self.kind = kind
+        self.group = group
+        self._builtin = dict(builtin)
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, sorted. Loads nothing."""
+        return tuple(sorted((*self._builtin, *self._plugins)))
+
+    def get(self, name: str) -> T:
+        """Import and return the named object.
+
+        Raises `UserError` for an unknown name and for a plug-in that cannot be loaded; a failure in one of
+        our own modules is a bug and is raised as it is.
+        """
+        plugin = self._plugins.get(name)
+        if plugin is not None:
+            return self._load_plugin(plugin)
+        if name not in self._builtin:
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+        found: T = _load(self._builtin[name])
+        return found
+
+    def describe(self, name: str) -> str:
+        """Return the first sentence of the named object's docstring, empty where it has none.
+
+        It is read from the source and nothing is loaded, so that a list of names costs no torch. Raises
+        `UserError` for an unknown name.
+        """
+        plugin = self._plugins.get(name)
+        if plugin is None and name not in self._builtin:
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+        return first_sentence(plugin.value if plugin else self._builtin[name])
+
+    def _load_plugin(self, plugin: EntryPoint) -> T:
+        try:
+            found: T = plugin.load()
+        except Exception as error:
+            raise UserError(
+                f"{self.kind} {plugin.name!r} of the plug-in {_package(plugin)} ({plugin.value}) cannot be "
+                f"loaded: {type(error).__name__}: {error}; repair or uninstall that package"
+            ) from error
+        return found
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        plugins: dict[str, EntryPoint] = {}
+        for entry in sorted(entry_points(group=self.group), key=lambda entry: (entry.name, _package(entry))):
+            if entry.name in self._builtin:
+                raise UserError(
+                    f"the plug-in {_package(entry)} takes the name of the built-in {self.kind} "
+                    f"{entry.name!r}; uninstall it or have it renamed"
+                )
+            if entry.name in plugins:
+                raise UserError(
+                    f"the plug-ins {_package(plugins[entry.name])} and {_package(entry)} both provide the "
+                    f"{self.kind} {entry.name!r}; uninstall one of them"
+                )
+            plugins[entry.name] = entry
+        return plugins
+
+
+def first_sentence(target: str) -> str:
+    """Return the first sentence that documents `module` or `module:attribute`, from the module's source."""
+    module, _, attribute = target.partition(":")
+    try:
+        found = find_spec(module.strip())
+        source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+        node: ast.AST = ast.parse(source)
+    except Exception:  # a plug-in's package may be broken in any way; using it says how
+        return ""
+    for part in attribute.strip().split(".") if attribute else ():
+        inner = next((n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part), None)
+        if inner is None:
+            return ""
+        node = inner
+    documented = (
+        ast.get_docstring(node) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else None
+    )
+    return _SENTENCE_END.split(" ".join((documented or "").partition("\n\n")[0].split()))[0].rstrip(".")
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    found: Any = import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "(unknown package)"
+
+
+judges: "Registry[Callable[..., Judge]]" = Registry(
+    "judge",
+    "eidolon.judges",
+    {
+        "extract": "eidolon.scorers.judges.extract:ExtractJudge",
+        "lexicon": "eidolon.scorers.judges.lexicon:LexiconJudge",
+        "nouns": "eidolon.scorers.judges.nouns:NounsJudge",
+        "qa": "eidolon.scorers.judges.qa:QuestionJudge",
+        "words": "eidolon.scorers.judges.words:WordsJudge",
+    },
+)
+metrics: "Registry[Callable[..., Metric]]" = Registry(
+    "metric",
+    "eidolon.metrics",
+    {
+        "aloha": "eidolon.scorers.metrics.aloha:Aloha",
+        "chair": "eidolon.scorers.metrics.chair:Chair",
+        "forgetting": "eidolon.scorers.forgetting.metric:Forgetting",
+        "objects": "eidolon.scorers.metrics.objects:Objects",
+        "openchair": "eidolon.scorers.metrics.openchair:OpenChair",
+        "throne": "eidolon.scorers.metrics.throne_judged:JudgedThrone",
+    },
+)

@@ -1,0 +1,330 @@
+"""Forced orders: what a model goes on to name once its turn has begun with some of the true objects.
+
+The small ones were named for it, or the large ones, right away or after as many words about nothing. So position
+and difficulty of what is left come apart: the same objects are left at two positions, and other objects at the same
+position, with as many of them unnamed each time.
+
+    difficulty   mean over both positions of   (large named, small left) - (small named, large left)
+    lateness     mean over both orders of      late - soon
+
+Of the share of first mentions that are wrong, of wrong ones per 100 words, and of what is left that gets named.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from pydantic import ConfigDict
+
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
+from eidolon.scorers.retention.measure import Number, number
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+
+WINDOW = 60
+"""Words after the given text that are looked at; the late text is as many words longer than the soon one."""
+LEAST_IMAGES = 8
+"""Fewer images have no contrasts: their intervals would say more than they know."""
+LEAST_MENTIONS = 20
+"""A cell of fewer is in no contrast: where none of a handful is wrong, an interval would be a point."""
+DETECTABLE = 2.8 / 1.96
+"""Half an interval times this: what would be seen with 80 % power, 1.96 + 0.84 standard errors."""
+
+Order: TypeAlias = Literal["small", "large"]
+"""Which of the true objects the given text names; the others are left."""
+Begun: TypeAlias = Literal["small", "large", "own"]
+"""The same, or nothing given: the model's own description from the same word on."""
+Verdict: TypeAlias = Literal[
+    "what is left, not lateness", "lateness, not what is left", "both", "neither shows", "not measured"
+]
+ContrastName: TypeAlias = Literal[
+    "difficulty", "lateness", "interaction", "own_rise", "own_minus_small", "own_minus_large"
+]
+
+ARMS: tuple[tuple[Order, bool], ...] = (("small", False), ("large", False), ("small", True), ("large", True))
+"""Order and lateness of the given texts, as they are numbered in `orders.jsonl`."""
+CELLS: tuple[tuple[Begun, bool], ...] = (*ARMS, ("own", False), ("own", True))
+QUANTITIES = ("rate", "per_100", "recall", "next")
+CONTRASTS: dict[ContrastName, dict[tuple[Begun, bool], float]] = {
+    "difficulty": {
+        ("large", False): 0.5,
+        ("large", True): 0.5,
+        ("small", False): -0.5,
+        ("small", True): -0.5,
+    },
+    "lateness": {("small", True): 0.5, ("large", True): 0.5, ("small", False): -0.5, ("large", False): -0.5},
+    "interaction": {("large", True): 1, ("small", True): -1, ("large", False): -1, ("small", False): 1},
+    "own_rise": {("own", True): 1, ("own", False): -1},
+    "own_minus_small": {("own", False): 1, ("small", False): -1},
+    "own_minus_large": {("own", False): 1, ("large", False): -1},
+}
+"""What each cell counts in each contrast."""
+COLUMNS = (
+    "turns",
+    "before",
+    "mentions",
+    "hallucinated",
+    "forced",
+    "words",
+    "left",
+    "recalled",
+    "next",
+    "next_hallucinated",
+    "area",
+    "sized",
+)
+
+
+class Continued(Record):
+    """A line of `orders.jsonl`: a turn that was begun for the model, and how it went on."""
+
+    sample_id: str
+    generation: int
+    """Number of the given text, as in `ARMS`."""
+    image_id: ImageId
+    order: Order
+    late: bool
+    named: tuple[str, ...]
+    """The categories that the given text names, in its order."""
+    given: str
+    response: str | None
+    """The whole turn, the given text included."""
+    finish_reason: FinishReason
+    completion_tokens: int | None
+    """Of the whole turn."""
+    mentions: tuple[Mention, ...] = ()
+    """Of the whole turn."""
+    unscored: str | None = None
+
+
+class Cell(Record):
+    """What was named within `WINDOW` words from a position on, after one of the given texts or in its place."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    order: Begun
+    late: bool
+    turns: int
+    """With at least a word there."""
+    words_before: float | None
+    """Mean."""
+    area_left: float | None
+    """Mean share of the picture that the true objects cover which are still unnamed there."""
+    mentions: int
+    """First mentions with a true object still unnamed, …"""
+    hallucinated: int
+    """… the wrong ones among them, …"""
+    forced: int
+    """… and first mentions after all true objects were named, which cannot be right."""
+    words: int
+    rate: Number
+    """hallucinated / mentions."""
+    per_100: Number
+    """Wrong first mentions, forced ones too, for 100 words written there."""
+    recall: Number
+    """Of the true objects still unnamed at the position, the share that is named there."""
+    next: Number
+    """Share of the very next first mentions that are wrong."""
+
+
+class Contrast(Record):
+    """A difference between cells, resampled together by image."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: ContrastName
+    rate: Number
+    per_100: Number
+    recall: Number
+    next: Number
+    detectable: float | None
+    """How far the rate's would have to be from 0 to be seen with 80 % power."""
+    reason: str | None = None
+    """Why there is none."""
+
+
+class Found(Record):
+    """All that forced orders say."""
+
+    images: int
+    """All of whose four turns could be judged."""
+    incomplete: int
+    """Other images that were asked about."""
+    verdict: Verdict
+    cells: tuple[Cell, ...]
+    contrasts: tuple[Contrast, ...]
+    reason: str | None = None
+    """Why nothing could be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is in a picture."""
+
+    objects: frozenset[str]
+    areas: Mapping[str, float]
+    """Of some or all of them, the share of the picture that the largest instance covers."""
+
+
+def measure_orders(
+    continued: Sequence[Continued],
+    truth: Mapping[str, Truth],
+    own: Mapping[str, JudgedSample],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Found:
+    """Compare the orders; `truth` and the model's `own` descriptions are by sample id.
+
+    Intervals are percentile bootstraps over images, all turns of an image together. An image of which a turn could
+    not be judged is left out; its own description may be missing.
+    """
+    turns = {(line.sample_id, line.order, line.late): line for line in continued}
+    ids = list(dict.fromkeys(line.sample_id for line in continued))
+    whole = [i for i in ids if all((t := turns.get((i, *arm))) and t.unscored is None for arm in ARMS)]
+    images = [turns[i, "small", False].image_id for i in whole]
+    statistics = np.zeros((len(whole), len(CELLS) * len(COLUMNS)))
+    for row, i in enumerate(whole):
+        statistics[row] = np.ravel(_cells({arm: turns[i, *arm] for arm in ARMS}, truth[i], own.get(i)))
+    estimates = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+    found = {name: number(estimate) for name, estimate in estimates.items()}
+    sums = statistics.sum(axis=0).reshape(len(CELLS), len(COLUMNS)).tolist()
+    reason = None
+    if not continued:
+        reason = "no picture has two true objects of known size"
+    elif len(set(images)) < LEAST_IMAGES:
+        reason = f"{len(set(images))} images, fewer than {LEAST_IMAGES}"
+    cells = {
+        cell: _cell(cell, of, {quantity: found[f"{cell}/{quantity}"] for quantity in QUANTITIES})
+        for cell, of in zip(CELLS, sums, strict=True)
+    }
+    contrasts = [_contrast(name, cells, found) for name in CONTRASTS if reason is None]
+    return Found(
+        images=len(whole),
+        incomplete=len(ids) - len(whole),
+        verdict=_verdict({contrast.name: contrast.rate for contrast in contrasts}),
+        cells=tuple(cells.values()),
+        contrasts=tuple(contrasts),
+        reason=reason,
+    )
+
+
+def no_orders(reason: str) -> Found:
+    """Return what stands where no turn was begun."""
+    return Found(images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason)
+
+
+def count(
+    text: str, mentions: Sequence[Mention], truth: Truth, start: int, named: frozenset[str] = frozenset()
+) -> list[float]:
+    """Return what `COLUMNS` names of one turn, from word `start` on; `named` was named before in any case."""
+    length = len(text.split())
+    seen = {*named, *(m.category for m in mentions if m.word < start)}
+    left = truth.objects - seen
+    sized = [truth.areas[name] for name in left if name in truth.areas]
+    tally = dict.fromkeys(COLUMNS, 0.0)
+    tally |= {"left": len(left), "area": sum(sized), "sized": len(sized)}
+    if length > start:
+        tally |= {"turns": 1, "before": start, "words": min(length - start, WINDOW)}
+    for mention in sorted(mentions, key=lambda mention: (mention.start, mention.end)):
+        if mention.category in seen or not start <= mention.word < start + WINDOW:
+            continue
+        wrong = mention.category not in truth.objects
+        if not truth.objects - seen:
+            tally["forced"] += 1
+        else:
+            if not tally["mentions"]:
+                tally["next"], tally["next_hallucinated"] = 1, wrong
+            tally["mentions"] += 1
+            tally["hallucinated"] += wrong
+        tally["recalled"] += not wrong
+        seen.add(mention.category)
+    return [float(tally[name]) for name in COLUMNS]
+
+
+def _cells(
+    turns: Mapping[tuple[Order, bool], Continued], truth: Truth, own: JudgedSample | None
+) -> list[list[float]]:
+    """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
+    counts: dict[tuple[Begun, bool], list[float]] = {
+        arm: count(turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named))
+        for arm, turn in turns.items()
+    }
+    nothing = [0.0] * len(COLUMNS)
+    text, mentions = ("", ()) if own is None else (own.response.response or "", own.judgement.mentions)
+    for late in (False, True):
+        start = max(len(turn.given.split()) for arm, turn in turns.items() if arm[1] == late)
+        counts["own", late] = nothing if own is None else count(text, mentions, truth, start)
+    return [counts[cell] for cell in CELLS]
+
+
+def compute(totals: FloatArray) -> dict[str, FloatArray]:
+    """Map totals (..., 72) to the quantities of each cell and of each contrast, (...), by `cell/quantity`."""
+    columns = np.moveaxis(totals.reshape(*totals.shape[:-1], len(CELLS), len(COLUMNS)), -1, 0)
+    of = dict(zip(COLUMNS, columns, strict=True))
+    by_cell = {
+        "rate": ratio(of["hallucinated"], of["mentions"]),
+        "per_100": 100 * ratio(of["hallucinated"] + of["forced"], of["words"]),
+        "recall": ratio(of["recalled"], of["left"]),
+        "next": ratio(of["next_hallucinated"], of["next"]),
+    }
+    found = {f"{cell}/{name}": by_cell[name][..., i] for i, cell in enumerate(CELLS) for name in QUANTITIES}
+    for contrast, weights in CONTRASTS.items():
+        for name in QUANTITIES:
+            parts = [weight * found[f"{cell}/{name}"] for cell, weight in weights.items()]
+            found[f"{contrast}/{name}"] = np.sum(parts, axis=0)
+    return found
+
+
+def _cell(cell: tuple[Begun, bool], sums: Sequence[float], numbers: Mapping[str, Number]) -> Cell:
+    of = dict(zip(COLUMNS, sums, strict=True))
+    return Cell(
+        order=cell[0],
+        late=cell[1],
+        turns=int(of["turns"]),
+        words_before=of["before"] / of["turns"] if of["turns"] else None,
+        area_left=of["area"] / of["sized"] if of["sized"] else None,
+        mentions=int(of["mentions"]),
+        hallucinated=int(of["hallucinated"]),
+        forced=int(of["forced"]),
+        words=int(of["words"]),
+        **numbers,
+    )
+
+
+def _contrast(
+    name: ContrastName, cells: Mapping[tuple[Begun, bool], Cell], found: Mapping[str, Number]
+) -> Contrast:
+    thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
+    if thin is not None:
+        when = "late" if thin.late else "soon"
+        return Contrast(
+            name=name,
+            **dict.fromkeys(QUANTITIES, Number(value=None)),
+            detectable=None,
+            reason=f"{thin.order}, {when}: {thin.mentions} first mentions, fewer than {LEAST_MENTIONS}",
+        )
+    numbers = {quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES}
+    return Contrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
+
+
+def _detectable(difference: Number) -> float | None:
+    if difference.ci is None:
+        return None
+    low, high = difference.ci
+    return DETECTABLE * (high - low) / 2
+
+
+def _verdict(rates: Mapping[ContrastName, Number]) -> Verdict:
+    bounds = {name: rates[name].ci for name in rates}
+    difficulty, lateness = bounds.get("difficulty"), bounds.get("lateness")
+    if difficulty is None or lateness is None:
+        return "not measured"
+    verdicts: dict[tuple[bool, bool], Verdict] = {
+        (True, True): "both",
+        (True, False): "what is left, not lateness",
+        (False, True): "lateness, not what is left",
+        (False, False): "neither shows",
+    }
+    return verdicts[difficulty[0] > 0, lateness[0] > 0]

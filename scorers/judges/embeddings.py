@@ -1,0 +1,113 @@
+"""Sentence embeddings: what a matcher asks of them, and those of the `sentence-transformers` package."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.signature import HASH_DIGITS
+
+PACKAGE = "sentence_transformers"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+"""What PyTorch writes as pickles."""
+
+
+class Embedder(Protocol):
+    """Maps texts to vectors whose cosine says how alike they are."""
+
+    def signature(self) -> str:
+        """Return what computes the vectors, for the score's signature. Loads nothing."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Return the vectors, shape (texts, dimensions)."""
+        ...
+
+
+class SentenceEmbedder:
+    """A model of `sentence-transformers`, by its name on the Hub or the path of its folder, loaded at first
+    use.
+
+    It runs on the CPU, where a word's vector does not depend on the machine. Raises UserError where the
+    package is not installed, and where the model cannot be loaded.
+    """
+
+    def __init__(self, name: str) -> None:
+        if importlib.util.find_spec(PACKAGE) is None:
+            raise UserError(
+                f"-J embeddings={name}: needs the package sentence-transformers; "
+                "pip install 'eidolon[embeddings]'"
+            )
+        self._name = name
+        self._model: Any = None
+        self._known: dict[str, FloatArray] = {}
+
+    def signature(self) -> str:
+        """Return the name, and for a folder a hash of its files."""
+        folder = Path(self._name)
+        if not folder.is_dir():
+            return f"embeddings={self._name}"
+        digest = hashlib.sha256()
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+        return f"embeddings={folder.name}#{digest.hexdigest()[:HASH_DIGITS]}"
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Return the vectors, shape (texts, dimensions), each text computed once."""
+        # One text at a time: a vector must not depend on what else is in its batch.
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = np.asarray(
+                    self._load().encode(text, show_progress_bar=False), dtype=float
+                )
+        return np.stack([self._known[text] for text in texts])
+
+    def _load(self) -> Any:
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+
+            _check_folder(Path(self._name), self._name)
+            try:
+                self._model = SentenceTransformer(
+                    self._name,
+                    device="cpu",
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
+            except (OSError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"-J embeddings={self._name}: cannot be loaded ({reason})") from error
+        return self._model
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder whose model is code of its own, or a pickle: not every version of the package does."""
+    if not folder.is_dir():
+        return
+    try:
+        modules = json.loads((folder / "modules.json").read_bytes())
+        kinds = [str(module["type"]) for module in modules]
+    except FileNotFoundError:
+        kinds = []  # a plain checkpoint of transformers
+    except (OSError, ValueError, TypeError, LookupError):
+        raise UserError(f"-J embeddings={name}: its modules.json cannot be read") from None
+    for kind in kinds:
+        if not kind.startswith(PACKAGE + "."):
+            raise UserError(
+                f"-J embeddings={name}: its module {kind!r} is code of its own, which is never run; "
+                "give a model without"
+            )
+    pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
+    for path in pickles:
+        if not any(path.parent.glob("*.safetensors")):
+            raise UserError(
+                f"-J embeddings={name}: its weights are a pickle ({path.relative_to(folder)}), which can run any "
+                "code; convert them to safetensors"
+            )

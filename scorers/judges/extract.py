@@ -1,0 +1,176 @@
+"""The judge `extract`: a language model lists the objects that a response names."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Judge, Judgement, Mention, Response
+from eidolon.scorers.judges.language_model import LanguageModel, Reply
+from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
+from eidolon.scorers.judges.matching import singular_name
+from eidolon.scorers.judges.mentions import Places, judged, why_missing
+from eidolon.scorers.judges.nouns import NounsJudge
+from eidolon.scorers.text.lexicon import load_lexicon
+from eidolon.scorers.text.tagged import singular, spans_of_words
+
+BATCH = 64
+"""Responses that the model is asked about at once."""
+MAX_NEW_TOKENS = 512
+PROMPT = (
+    "Below is a description of an image. List the physical objects, animals and people that it says are in "
+    "the image.\n"
+    "- Name each one once, as a short singular noun from the description, without colours, numbers or "
+    "other adjectives.\n"
+    "- Leave out what the description says is absent, and what cannot be seen, such as feelings or sounds.\n"
+    '- Reply with JSON only, in this form: {{"objects": ["first", "second"]}}. Without any object: '
+    '{{"objects": []}}.\n'
+    "\n"
+    "Description:\n{response}"
+)
+SCHEMA = {
+    "type": "object",
+    "properties": {"objects": {"type": "array", "items": {"type": "string"}}},
+    "required": ["objects"],
+    "additionalProperties": False,
+}
+"""What a backend that can constrain its output holds the model to."""
+
+_SHOWN = 60
+
+
+class ExtractJudge:
+    """Mentions what a language model lists, one mention an object, at the first place where the text names
+    it.
+
+    An object that the text does not name is the judge's invention, not the response's: it is kept, without a
+    place and as `ignored`. A reply that is no JSON of the form asked for, and an error of the model, leave
+    the response unscored. Captions are read by the judge `nouns`, so that the truth does not depend on the
+    model. Options as there.
+    """
+
+    name = "extract"
+    vocabulary: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        models: Sequence[LanguageModel],
+        match: str = "names",
+        lexicon: str = "coco80",
+        embeddings: str | None = None,
+        threshold: str | float | None = None,
+        concreteness: str | None = None,
+    ) -> None:
+        if len(models) != 1:
+            raise UserError(
+                f"judge extract: needs exactly one language model, found {len(models)}; name it by "
+                "-J models=…"
+            )
+        (self._model,) = models
+        self.matcher = make_matcher(
+            self.name,
+            match,
+            lexicon=load_lexicon(lexicon),
+            embeddings=embeddings,
+            threshold=threshold,
+            models=models,
+        )
+        self._concreteness = None if concreteness is None else Concreteness(concreteness)
+        self.reader: Judge | None = None
+        if self.matcher.kind == "objects":
+            self.reader = NounsJudge(lexicon=lexicon, concreteness=concreteness)
+
+    def signature(self) -> str:
+        """Return which model extracts, how objects are matched, and which of them count."""
+        concrete = "all" if self._concreteness is None else self._concreteness.signature()
+        model, match = self._model.signature(), self.matcher.signature()
+        return f"extract(model={model},match={match},concreteness={concrete})"
+
+    def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
+        """Yield one judgement a response, in order, verdicts not yet set."""
+        rest = iter(responses)
+        while batch := list(islice(rest, BATCH)):
+            asked = [response for response in batch if needs_asking(response)]
+            prompts = [PROMPT.format(response=response.response) for response in asked]
+            replies = (
+                self._model.reply(prompts, max_new_tokens=MAX_NEW_TOKENS, schema=SCHEMA) if prompts else []
+            )
+            found = iter(replies)
+            for response in batch:
+                yield self._judge_one(response, next(found) if needs_asking(response) else None)
+
+    def _judge_one(self, response: Response, reply: Reply | None) -> Judgement:
+        if response.response is None or response.error is not None:
+            return judged(response, unscored=why_missing(response))
+        if reply is None:
+            return judged(response)
+        if reply.text is None or reply.error is not None:
+            return judged(response, unscored=f"{self._model.name}: {reply.error or 'no reply'}")
+        objects = parse_objects(reply.text)
+        if objects is None:
+            shown = " ".join(reply.text.split())[:_SHOWN]
+            return judged(response, unscored=f'{self._model.name}: not {{"objects": [strings]}}: {shown!r}')
+        if self._concreteness is not None:
+            objects = [name for name in objects if name in self._concreteness]
+        return judged(response, place(objects, response))
+
+
+def needs_asking(response: Response) -> bool:
+    """Tell whether there is a text to ask about; one without a letter or digit names nothing."""
+    return response.error is None and any(character.isalnum() for character in response.response or "")
+
+
+def parse_objects(text: str) -> list[str] | None:
+    """Return the names of the first JSON object with `objects` in a reply, each once and singular.
+
+    None where there is no such object, or its `objects` is not a list of strings that are not blank.
+    """
+    decoder = json.JSONDecoder()
+    position = text.find("{")
+    while position != -1:
+        try:
+            value, _ = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and "objects" in value:
+            names = value["objects"]
+            if not isinstance(names, list) or not all(
+                isinstance(name, str) and name.strip() for name in names
+            ):
+                return None
+            return list(dict.fromkeys(map(singular_name, names)))
+        position = text.find("{", position + 1)
+    return None
+
+
+def place(objects: Sequence[str], response: Response) -> list[Mention]:
+    """Return a mention for each object, in the order of the text; those without a place come last.
+
+    Long names are placed first, so that the dog of a "hot dog" is found elsewhere or not at all.
+    """
+    places = Places(response)
+    text = response.response or ""
+    words = spans_of_words(text)
+    taken: set[int] = set()
+    mentions: list[Mention] = []
+    unplaced: list[Mention] = []
+    for name in sorted(objects, key=lambda name: -len(name.split())):
+        span = _find(name.split(), words, taken)
+        if span is None:
+            unplaced.append(places.mention(0, 0, name).model_copy(update={"verdict": "ignored"}))
+        else:
+            taken.update(range(*span))
+            mentions.append(places.mention(words[span[0]][1], words[span[1] - 1][2], name))
+    return sorted(mentions, key=lambda mention: mention.start) + unplaced
+
+
+def _find(
+    name: Sequence[str], words: Sequence[tuple[str, int, int]], taken: set[int]
+) -> tuple[int, int] | None:
+    """Return the first run of words [first, end) that is this name, its last word in singular or plural."""
+    for first in range(len(words) - len(name) + 1):
+        end = first + len(name)
+        *before, last = (word for word, _, _ in words[first:end])
+        if before == [*name[:-1]] and name[-1] in (last, singular(last)) and not taken & {*range(first, end)}:
+            return first, end
+    return None

@@ -1,0 +1,87 @@
+"""The lexicon judge: objects of a closed vocabulary, found by rules."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from eidolon.scorers.judges.mentions import Places, judged, why_missing
+from eidolon.scorers.text.judgeability import classify
+from eidolon.scorers.text.lexicon import Lexicon, Named, label, load_lexicon
+
+READINGS = ("careful", "original")
+NOT_ENGLISH = "not English: the lexicon cannot read it"
+
+
+class Reading(Protocol):
+    """A way to read: which objects a text names, and where."""
+
+    name: str
+
+    def read(self, text: str) -> list[Named]:
+        """Return the objects named in `text`, in its order."""
+        ...
+
+
+class LexiconJudge:
+    """Finds the objects of a lexicon in responses, by one of two readings.
+
+    `careful` (the default) reads what the text says is there; an empty response or a refusal names nothing,
+    and one that is not English is unscored. `original` reads every text as the reference CHAIR program does.
+    `lexicon` is the name of a shipped one, the path of a `.json` file, or a `Lexicon`; `categories` (a list, or
+    names separated by commas) narrows what is reported, not what is read: with only `dog`, a hot dog is still none.
+    Raises UserError for an unknown reading, lexicon or category.
+    """
+
+    name = "lexicon"
+
+    def __init__(
+        self,
+        reading: str = "careful",
+        lexicon: str | Lexicon = "coco80",
+        categories: str | tuple[str, ...] | list[str] | None = None,
+    ) -> None:
+        if reading not in READINGS:
+            raise UserError(f"judge lexicon: unknown reading {reading!r}{did_you_mean(reading, READINGS)}")
+        self.lexicon = load_lexicon(lexicon) if isinstance(lexicon, str) else lexicon
+        if isinstance(categories, str):
+            categories = [name.strip() for name in categories.split(",")]
+        self.known = self.lexicon.vocabulary
+        self.vocabulary = self.lexicon.select(categories)
+        self.reading = _build_reading(reading, self.lexicon)
+
+    def signature(self) -> str:
+        """Return the reading and the vocabulary."""
+        vocabulary = label(self.lexicon, self.vocabulary)
+        return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"
+
+    def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
+        """Yield one judgement a response, in order, verdicts not yet set."""
+        return (self._judge_one(response) for response in responses)
+
+    def _judge_one(self, response: Response) -> Judgement:
+        if response.response is None or response.error is not None:
+            return judged(response, unscored=why_missing(response))
+        kind = classify(response.response) if self.reading.name == "careful" else "ok"
+        if kind == "non_english":
+            return judged(response, unscored=NOT_ENGLISH)
+        return judged(response, self._mentions(response, response.response) if kind == "ok" else ())
+
+    def _mentions(self, response: Response, text: str) -> tuple[Mention, ...]:
+        wanted = frozenset(self.vocabulary)
+        places = Places(response)
+        return tuple(
+            places.mention(named.start, named.end, named.category)
+            for named in self.reading.read(text)
+            if named.category in wanted
+        )
+
+
+def _build_reading(name: str, lexicon: Lexicon) -> Reading:
+    if name == "original":
+        from eidolon.scorers.text.reading_original import OriginalReading
+
+        return OriginalReading(lexicon)
+    from eidolon.scorers.text.reading_careful import CarefulReading
+
+    return CarefulReading(lexicon)

@@ -1,0 +1,70 @@
+"""Where in a response something stands: mentions from spans, and judgements from mentions."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from eidolon.scorers.text.judgeability import classify
+
+NO_RESPONSE = "no response"
+NOT_ENGLISH = "not English: the rules cannot read it"
+
+_WORD = re.compile(r"\S+")
+
+
+class Places:
+    """The words and tokens of one response, to say which of them a span belongs to."""
+
+    def __init__(self, response: Response) -> None:
+        self._text = response.response or ""
+        self._token_ends = response.token_ends
+        self._word_starts = [match.start() for match in _WORD.finditer(self._text)]
+
+    def mention(self, start: int, end: int, category: str, *, weight: float | None = None) -> Mention:
+        """Return the mention of a category by the characters [start, end)."""
+        return Mention(
+            category=category,
+            text=self._text[start:end],
+            start=start,
+            end=end,
+            word=bisect_right(self._word_starts, start) - 1,
+            token=self._token(start),
+            weight=weight,
+        )
+
+    def _token(self, offset: int) -> int | None:
+        """Return the index of the token whose text holds the character at `offset`."""
+        if self._token_ends is None:
+            return None
+        index = bisect_right(self._token_ends, offset)
+        return index if index < len(self._token_ends) else None
+
+
+def judged(response: Response, mentions: Iterable[Mention] = (), *, unscored: str | None = None) -> Judgement:
+    """Return the judgement of a response."""
+    return Judgement(
+        sample_id=response.sample_id,
+        image_id=response.image_id,
+        generation=response.generation,
+        mentions=tuple(mentions),
+        unscored=unscored,
+    )
+
+
+def judged_in_english(response: Response, find: Callable[[str], Iterable[Mention]]) -> Judgement:
+    """Return the judgement of a response by rules of English, which `find` what its text mentions.
+
+    An empty response and a refusal mention nothing; no response, and another language, are unscored.
+    """
+    if response.response is None or response.error is not None:
+        return judged(response, unscored=why_missing(response))
+    kind = classify(response.response)
+    if kind == "non_english":
+        return judged(response, unscored=NOT_ENGLISH)
+    return judged(response, find(response.response) if kind == "ok" else ())
+
+
+def why_missing(response: Response) -> str:
+    """Return why there is no response to judge."""
+    return response.error or NO_RESPONSE

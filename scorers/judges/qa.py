@@ -1,0 +1,179 @@
+"""The judge by question answering: language models are asked, category by category, what a response says.
+
+The protocol is THRONE's (Kaul et al., CVPR 2024): N models answer M questions on every category from the text
+alone, and V = N·M votes decide whether it is present, absent, or ignored because the votes disagree.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
+from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.judges.mentions import why_missing
+from eidolon.scorers.judges.throne_questions import (
+    ANSWER_TOKENS,
+    DEFAULT_FORMATS,
+    RESPONSE_CHARACTERS,
+    parse_formats,
+    prompt,
+    question,
+)
+from eidolon.scorers.metrics.throne import check_threshold, is_yes
+from eidolon.scorers.text.lexicon import label, load_lexicon
+from eidolon.scorers.text.windows import windows
+
+READINGS = ("compat", "windows")
+
+
+class QuestionJudge:
+    """Asks an ensemble of language models; `judge/format` names a vote.
+
+    `models` answer greedily. `formats` are names of `throne_questions.FORMATS`, separated by commas; `threshold`
+    is how many votes make a category present, by default all. The reading `compat` sees the first 1024
+    characters, as published; `windows` reads on, in windows of at most so many characters cut at the ends of
+    sentences, and a vote is a yes if it is one in any window. `vocabulary` is the name of a lexicon or the path
+    of a `.json` file; `categories` narrows it.
+
+    Raises UserError for no models, and for an unknown format, threshold, reading, lexicon or category.
+    """
+
+    name = "qa"
+    batch = 16
+    """Responses that are judged, and written, at a time: thousands of questions."""
+    says_where = False
+    """Answers are about the whole response, so mentions have the empty text at 0."""
+
+    def __init__(
+        self,
+        models: Sequence[LanguageModel],
+        formats: str = ",".join(DEFAULT_FORMATS),
+        threshold: str | int | None = None,
+        reading: str = "compat",
+        vocabulary: str = "coco80",
+        categories: str | None = None,
+    ) -> None:
+        if not models:
+            raise UserError("judge qa: there are no language models to ask; name some by -J models=…")
+        if reading not in READINGS:
+            raise UserError(f"-J reading={reading}: unknown reading{did_you_mean(reading, READINGS)}")
+        self.models = tuple(models)
+        self.judges = tuple(model.name for model in models)
+        if len(set(self.judges)) != len(self.judges):
+            raise ValueError(f"models of an ensemble need different names, found {', '.join(self.judges)}")
+        self.formats = parse_formats(formats)
+        self.voters = len(self.judges) * len(self.formats)
+        self.threshold = _parse_threshold(threshold, self.voters)
+        self.reading = reading
+        self.lexicon = load_lexicon(vocabulary)
+        chosen = None if categories is None else [name.strip() for name in categories.split(",")]
+        self.known = self.lexicon.vocabulary
+        self.vocabulary = self.lexicon.select(chosen)
+        self._questions = tuple(
+            (f, category, question(f, category)) for f in self.formats for category in self.vocabulary
+        )
+
+    def signature(self) -> str:
+        """Return the models with their hashes, and everything else that decides a vote."""
+        models = "+".join(model.signature() for model in self.models)
+        vocabulary = label(self.lexicon, self.vocabulary)
+        return (
+            f"qa(models={models},formats={'+'.join(self.formats)},threshold={self.threshold}of{self.voters},"
+            f"reading={self.reading},vocabulary={vocabulary})"
+        )
+
+    def reader(self) -> LexiconJudge:
+        """Return the careful lexicon judge of the same categories."""
+        return LexiconJudge("careful", self.lexicon, self.vocabulary)
+
+    def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
+        """Yield one judgement a response, in order; verdicts are set only where a category is ignored.
+
+        A response with an error, and one on which a model fails, is unscored with the reason. Memory holds the
+        questions on `batch` responses at a time.
+        """
+        rest = iter(responses)
+        while chunk := list(islice(rest, self.batch)):
+            yield from self._judge_chunk(chunk)
+
+    def _judge_chunk(self, responses: Sequence[Response]) -> Iterator[Judgement]:
+        failed: dict[int, str] = {}
+        texts: dict[int, list[str]] = {}
+        for i, response in enumerate(responses):
+            if response.error is not None or response.response is None:
+                failed[i] = why_missing(response)
+            else:
+                texts[i] = self._texts(response.response)
+        yes: dict[int, dict[str, dict[str, int]]] = {i: {} for i in texts}
+        for model in self.models:
+            asked = {i: found for i, found in texts.items() if i not in failed}
+            for i, answers in self._ask(model, asked).items():
+                if isinstance(answers, str):
+                    failed[i] = answers
+                    continue
+                for (f, category), vote in answers.items():
+                    if vote:
+                        yes[i].setdefault(category, self._no_votes())[f"{model.name}/{f}"] = 1
+        for i, response in enumerate(responses):
+            yield self._judgement(response, yes.get(i, {}), failed.get(i))
+
+    def _texts(self, response: str) -> list[str]:
+        if self.reading == "windows":
+            return windows(response, RESPONSE_CHARACTERS)
+        return [response[:RESPONSE_CHARACTERS]]
+
+    def _ask(
+        self, model: LanguageModel, texts: Mapping[int, Sequence[str]]
+    ) -> dict[int, dict[tuple[str, str], bool] | str]:
+        """Return by response the vote of one model by (format, category), or why there is none."""
+        place: dict[str, int] = {}
+        for windows_of_one in texts.values():
+            for text in windows_of_one:
+                for _, _, asked in self._questions:
+                    place.setdefault(prompt(text, asked), len(place))
+        replies = model.reply(list(place), max_new_tokens=ANSWER_TOKENS) if place else []
+        if len(replies) != len(place):
+            raise ValueError(f"model {model.name!r} gave {len(replies)} replies to {len(place)} prompts")
+        found: dict[int, dict[tuple[str, str], bool] | str] = {}
+        for i, windows_of_one in texts.items():
+            votes: dict[tuple[str, str], bool] = {}
+            error = None
+            for f, category, asked in self._questions:
+                answers = [replies[place[prompt(text, asked)]] for text in windows_of_one]
+                error = error or next((a.error or "no answer" for a in answers if a.text is None), None)
+                votes[f, category] = any(is_yes(answer.text or "") for answer in answers)
+            found[i] = votes if error is None else f"judge {model.name}: {error}"
+        return found
+
+    def _no_votes(self) -> dict[str, int]:
+        return {f"{judge}/{f}": 0 for judge in self.judges for f in self.formats}
+
+    def _judgement(
+        self, response: Response, yes: Mapping[str, dict[str, int]], unscored: str | None
+    ) -> Judgement:
+        votes = {category: yes[category] for category in self.vocabulary if category in yes}
+        return Judgement(
+            sample_id=response.sample_id,
+            image_id=response.image_id,
+            generation=response.generation,
+            mentions=() if unscored else tuple(self._mentions(votes)),
+            unscored=unscored,
+            votes=None if unscored else votes,
+        )
+
+    def _mentions(self, votes: Mapping[str, dict[str, int]]) -> Iterator[Mention]:
+        for category, of_one in votes.items():
+            count = sum(of_one.values())
+            if count <= self.voters - self.threshold and count < self.threshold:
+                continue
+            verdict: Verdict | None = None if count >= self.threshold else "ignored"
+            yield Mention(category=category, text="", start=0, end=0, word=0, verdict=verdict, votes=of_one)
+
+
+def _parse_threshold(threshold: str | int | None, voters: int) -> int:
+    if threshold is None:
+        return voters
+    if isinstance(threshold, str) and not (threshold.isascii() and threshold.isdigit()):
+        raise UserError(f"-J threshold={threshold}: must be a whole number of votes")
+    return check_threshold(int(threshold), voters, flag="-J threshold=")

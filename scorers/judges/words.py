@@ -1,0 +1,76 @@
+"""The judge `words`: every word that claims something, and how telling it is if nothing supports it."""
+
+from collections.abc import Iterable, Iterator
+
+from eidolon.scorers.core.types import Judge, Judgement, Mention, Response
+from eidolon.scorers.judges.matching import Matcher
+from eidolon.scorers.judges.mentions import Places, judged_in_english
+from eidolon.scorers.judges.reference_matcher import SupportMatcher, number
+from eidolon.scorers.text.content_words import HEDGES, LIGHT
+from eidolon.scorers.text.english import FUNCTION_WORDS
+from eidolon.scorers.text.lexicon import load_lexicon
+from eidolon.scorers.text.tagged import Token, tag
+
+NUMBER, NOUN, OTHER, LIGHTLY = 3 / 4, 1 / 4, 1 / 8, 1 / 16
+"""How often, roughly, people flag such a word if no reference supports it: a number (two, 12), a noun, a verb
+or adjective, and a light word (size, posture, place). Rounded from the counts on one half of HAT's first 200
+samples."""
+HEDGED = 1 / 2
+"""What is left of a weight after "possibly" in the same sentence: a hedge asserts less."""
+
+_ENDS = frozenset(".!?")
+_OTHERS = ("VB", "JJ")
+
+
+class WordsJudge:
+    """Mentions the nouns, verbs, adjectives and numbers of a response, with weights; references decide.
+
+    It needs no download: the tagger is textblob's. An empty response or a refusal claims nothing, and one
+    that is not English is unscored. `lexicon` names the synonyms of objects. Raises UserError for an unknown
+    lexicon.
+    """
+
+    name = "words"
+    vocabulary: tuple[str, ...] = ()
+    reader: Judge | None = None
+
+    def __init__(self, lexicon: str = "coco80") -> None:
+        self.matcher: Matcher = SupportMatcher(load_lexicon(lexicon))
+
+    def signature(self) -> str:
+        """Return the tagger, what supports words, and the weights."""
+        weights = ":".join(f"{weight:g}" for weight in (NUMBER, NOUN, OTHER, LIGHTLY, HEDGED))
+        return f"words(tagger=textblob,match={self.matcher.signature()},weights={weights})"
+
+    def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
+        """Yield one judgement a response, in order, verdicts not yet set."""
+        return (self._judge_one(response) for response in responses)
+
+    def _judge_one(self, response: Response) -> Judgement:
+        return judged_in_english(response, lambda _: weighed(response))
+
+
+def weighed(response: Response) -> Iterator[Mention]:
+    """Yield a mention for each word that claims something; its category is the lower-cased word."""
+    places = Places(response)
+    hedge = 1.0
+    for token in tag(response.response or ""):
+        if token.text in _ENDS:
+            hedge = 1.0
+        elif token.text in HEDGES:
+            hedge = HEDGED
+        elif weight := weight_of(token):
+            yield places.mention(token.start, token.end, token.text, weight=weight * hedge)
+
+
+def weight_of(token: Token) -> float:
+    """Return how telling a word is if nothing supports it, 0 for one that claims nothing."""
+    if not token.text[0].isalnum() or token.text in FUNCTION_WORDS:
+        return 0.0
+    if number(token.text) is not None:
+        return NUMBER
+    if token.text in LIGHT:
+        return LIGHTLY
+    if token.is_noun:
+        return NOUN
+    return OTHER if token.tag.startswith(_OTHERS) else 0.0

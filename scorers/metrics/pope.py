@@ -1,0 +1,75 @@
+"""POPE: yes/no questions on whether an object is in the image (Li et al., EMNLP 2023)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eidolon.scorers.core.metric import FloatArray, Quantity, ratio
+from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.metrics.objects import f_beta
+from eidolon.scorers.text.yes_no import find_policy
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredQuestion:
+    """A yes/no question with its truth and an answer."""
+
+    question_id: str
+    image_id: ImageId
+    truth: bool
+    answer: str
+
+
+class Pope:
+    """Accuracy, precision, recall, F1 and the yes rate under one parsing policy; yes is the positive class.
+
+    An answer that the policy cannot read is never right. It counts as a no under `lenient`, is left out of
+    precision and recall under `exact`, and under `strict` it misses the object where there is one; `original`
+    reads everything. Raises UserError for an unknown policy.
+    """
+
+    family: str = "pope"
+    quantities: tuple[Quantity, ...] = (
+        Quantity("accuracy", True, (0, 1), "right answers / questions", "there are no questions"),
+        Quantity("precision", True, (0, 1), "TP / (TP + FP)", "no answer is yes"),
+        Quantity("recall", True, (0, 1), "TP / (TP + FN)", "no question has the truth yes"),
+        Quantity("f1", True, (0, 1), "2PR / (P + R)", "no answer is yes and no question has the truth yes"),
+        Quantity("yes_rate", None, (0, 1), "answers read as yes / questions", "there are no questions"),
+        Quantity("unparsed", False, (0, 1), "answers not read / questions", "there are no questions"),
+    )
+    columns: tuple[str, ...] = ("questions", "tp", "fp", "tn", "fn", "unparsed", "unparsed_present")
+
+    def __init__(self, policy: str = "original") -> None:
+        self.policy = policy
+        self.parse = find_policy(policy)
+
+    def statistics(self, samples: Sequence[AnsweredQuestion]) -> FloatArray:
+        """Return the counts named by `columns`, shape (samples, 7); TP to FN hold what is read or counted."""
+        return np.array([self._counts(s) for s in samples], dtype=float).reshape(len(samples), 7)
+
+    def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
+        """Map totals (..., 7) to the quantities, shape (...)."""
+        questions, tp, fp, tn, fn, unparsed, missed = (totals[..., i] for i in range(7))
+        if self.policy == "strict":
+            fn = fn + missed
+        precision, recall = ratio(tp, tp + fp), ratio(tp, tp + fn)
+        # From P and R, as the original rounds; on counts where that is 0/0.
+        f1 = np.where(tp > 0, ratio(2 * precision * recall, precision + recall), f_beta(tp, fp, fn, beta=1))
+        return {
+            "accuracy": ratio(tp + tn, questions),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "yes_rate": ratio(tp + fp, questions),
+            "unparsed": ratio(unparsed, questions),
+        }
+
+    def _counts(self, sample: AnsweredQuestion) -> tuple[int, ...]:
+        read = self.parse(sample.answer)
+        counted = False if read is None and self.policy == "lenient" else read
+        tp = counted is True and sample.truth
+        fp = counted is True and not sample.truth
+        tn = counted is False and not sample.truth
+        fn = counted is False and sample.truth
+        return (1, int(tp), int(fp), int(tn), int(fn), int(read is None), int(read is None and sample.truth))

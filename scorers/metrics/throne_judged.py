@@ -1,0 +1,135 @@
+"""THRONE on responses that a judge of several votes has read: the same scores as from files of answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.metric import Alternative, FloatArray, JudgedSample, Quantity
+from eidolon.scorers.core.types import Judge, VotingJudge
+from eidolon.scorers.judges.calibration import Calibration, by_position, calibrate, first_parts
+from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
+
+
+class JudgedThrone:
+    """The family `throne` from `Judgement.votes`, in `compat` at the judge's threshold.
+
+    Its variants are the other mode, and `compat` at the thresholds that the paper reports of nine votes: a
+    majority (5), all but one (8), and all (9).
+
+    Each response counts as an image of its own; the bootstrap draws those of one image together.
+    """
+
+    family: str = "throne"
+
+    def __init__(self, judge: Judge, mode: str = MODES[0], threshold: int | None = None) -> None:
+        """Take the judge whose votes they are; one that has a single vote is a UserError."""
+        if not isinstance(judge, VotingJudge):
+            raise UserError(
+                f"--metric throne: judge {judge.name!r} has one vote, and throne counts several; give --judge qa, "
+                "or score files of answers with eidolon score --metric throne --answers"
+            )
+        self._judge = judge
+        voters = len(judge.judges) * len(judge.formats)
+        self.throne = Throne(
+            mode, judge.threshold if threshold is None else threshold, voters, len(judge.vocabulary)
+        )
+        self.quantities: tuple[Quantity, ...] = self.throne.quantities
+        self.columns: tuple[str, ...] = self.throne.columns
+
+    def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
+        """Return the statistics of `Throne`, shape (samples, 3C + 7)."""
+        return self.throne.statistics(self.voted(samples))
+
+    def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
+        """Map totals (..., 3C + 7) to the quantities, shape (...)."""
+        return self.throne.compute(totals)
+
+    def counts(self, samples: Sequence[JudgedSample]) -> dict[str, int | float]:
+        """Return how many cells are predicted, correct, true and ignored."""
+        return cell_counts(self.throne.cells(self.voted(samples)))
+
+    def by_category(self, vocabulary: Sequence[str]) -> "JudgedThronePerCategory":
+        """Return the measures of each category of the judge's vocabulary, the only one there are votes on."""
+        if tuple(vocabulary) != self._judge.vocabulary:
+            raise ValueError("the votes are on the judge's own vocabulary")
+        return JudgedThronePerCategory(self)
+
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Return the other mode, and the other thresholds."""
+        mode, threshold, voters = self.throne.mode, self.throne.threshold, self.throne.voters
+        (other_mode,) = (name for name in MODES if name != mode)
+        thresholds = dict.fromkeys((voters // 2 + 1, voters - 1, voters))
+        settings = [(f"throne {other_mode}", other_mode, threshold)]
+        settings += [(f"throne threshold={k}", mode, k) for k in thresholds if voters // 2 < k != threshold]
+        return tuple(
+            Alternative(label, {"mode": m, "threshold": k}, JudgedThrone(self._judge, m, k))
+            for label, m, k in settings
+        )
+
+    def voted(self, samples: Sequence[JudgedSample]) -> list[VotedImage]:
+        """Return the yes votes and the truth of each sample, categories in the judge's order."""
+        votes = votes_of(self._judge, samples).sum(axis=(0, 1))
+        vocabulary = self._judge.vocabulary
+        return [
+            VotedImage(
+                sample.response.image_id, votes[i], np.array([c in sample.objects for c in vocabulary])
+            )
+            for i, sample in enumerate(samples)
+        ]
+
+
+class JudgedThronePerCategory:
+    """Precision, recall, F1 and F0.5 of each category by itself."""
+
+    family: str = "throne"
+
+    def __init__(self, whole: JudgedThrone) -> None:
+        self._whole = whole
+        self._categories = whole.throne.by_category()
+        self.quantities: tuple[Quantity, ...] = self._categories.quantities
+        self.columns: tuple[str, ...] = self._categories.columns
+
+    def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
+        """Return predicted, correct and true of each category, shape (samples, categories · 3)."""
+        return self._whole.throne.category_statistics(self._whole.voted(samples))
+
+    def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
+        """Map totals (..., categories · 3) to the measures, shape (..., categories)."""
+        return self._categories.compute(totals)
+
+
+def votes_of(judge: VotingJudge, samples: Sequence[JudgedSample]) -> NDArray[np.bool_]:
+    """Return all votes, shape (judges, formats, samples, categories).
+
+    Raises `ValueError` for a sample without votes: it was judged by another judge.
+    """
+    category = {name: i for i, name in enumerate(judge.vocabulary)}
+    voter = {
+        f"{name}/{f}": (j, m) for j, name in enumerate(judge.judges) for m, f in enumerate(judge.formats)
+    }
+    found = np.zeros((len(judge.judges), len(judge.formats), len(samples), len(category)), dtype=bool)
+    for i, sample in enumerate(samples):
+        if sample.judgement.votes is None:
+            raise ValueError(f"sample {sample.judgement.sample_id!r} has no votes")
+        for name, votes in sample.judgement.votes.items():
+            for key, vote in votes.items():
+                found[(*voter[key], i, category[name])] = vote
+    return found
+
+
+def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Calibration:
+    """Return the agreement among a judge's votes, by position too where somebody says where things are named."""
+    votes = votes_of(judge, samples)
+    throne = JudgedThrone(judge)
+    ignored = throne.throne.cells(throne.voted(samples)).ignored
+    found = calibrate(votes, judge.judges, ignored, judge.threshold).model_copy(
+        update={"formats": judge.formats}
+    )
+    reader = judge.reader()
+    if reader is None:
+        return found
+    parts = first_parts([sample.response for sample in samples], reader, judge.vocabulary)
+    positions = by_position(votes, judge.judges, ignored, parts, reader.signature())
+    return found.model_copy(update={"by_position": positions})

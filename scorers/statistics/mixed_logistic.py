@@ -1,0 +1,381 @@
+"""Logistic regression with a random intercept a cluster, by maximum likelihood.
+
+    logit P(y_ij = 1) = x_ij·β + sigma·z_i,   z_i ~ N(0, 1)
+
+The intercepts are integrated out by Gauss-Hermite quadrature; gradient and Hessian are exact (Louis 1982), so that
+the covariance of the estimates is that of the likelihood, not of an approximation to it. The variational and Laplace
+approximations that Python's libraries have for this model are biased for short clusters of 0s and 1s (Breslow and Lin
+1995), and a response is just that.
+
+Clusters may also be of two kinds, whose intercepts lie `distance` apart,
+
+    logit P(y_ij = 1) = x_ij·β + sigma·z_i + distance·k_i,   k_i ∈ {0, 1},   logit P(k_i = 1) = v_i·alpha
+
+(a latent class with covariates: Dayton and Macready 1988; normal mixtures for intercepts: Verbeke and Lesaffre 1996).
+One normal for what has two humps biases whatever goes with the hump. Two are taken where the Bayesian information
+criterion says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+
+from eidolon.scorers.core.metric import FloatArray
+
+NODES = 31
+"""Of the quadrature, …"""
+WIDE_NODES, WIDE = 121, 1.2
+"""… and where clusters differ by more than this standard deviation."""
+GRADIENT_TOLERANCE = 1e-4
+"""Of the standardised problem, in log-likelihood a unit; a standard error is thousands of times larger."""
+RANK_TOLERANCE = 1e-7
+COARSE_NODES = 11
+"""Of each kind, while it is not yet known whether there are two."""
+ALIKE = 0.3
+"""Clusters whose intercepts differ by no more than this standard deviation are not looked at for two kinds."""
+KIND_STARTS = (0.0, -1.4)
+"""Log odds of the upper kind from which two kinds are searched: as many as of the lower, and a fifth."""
+MAX_LOG_ODDS = 30.0
+"""Beyond this a coefficient of a standardised column runs off to infinity: outcomes are separated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoKinds:
+    """Clusters of a lower and an upper kind."""
+
+    distance: float
+    """Between their intercepts, in log odds; positive."""
+    upper: float
+    """Share of clusters of the upper kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixedLogisticFit:
+    """Estimates by column, with their covariance."""
+
+    names: tuple[str, ...]
+    """The columns that could be told apart from those before them; the others are left out."""
+    coefficients: FloatArray
+    """Log odds ratios, shape (columns,)."""
+    covariance: FloatArray
+    """Robust (sandwich) over the clusters of inference, shape (columns, columns)."""
+    model_covariance: FloatArray
+    """Inverse observed information."""
+    intercept_sd: float
+    """sigma: how far clusters (of one kind) differ, in log odds."""
+    kinds: TwoKinds | None
+    """None where the clusters are all of one."""
+    log_likelihood: float
+    observations: int
+    clusters: int
+
+    def __getitem__(self, name: str) -> tuple[float, float]:
+        """Return a coefficient and its robust standard error. Raises `KeyError` where it was left out."""
+        if name not in self.names:
+            raise KeyError(name)
+        at = self.names.index(name)
+        return float(self.coefficients[at]), float(self.covariance[at, at] ** 0.5)
+
+
+class NotEstimableError(ValueError):
+    """The data do not determine the coefficients; the message says why."""
+
+
+def fit_mixed_logistic(
+    columns: dict[str, FloatArray],
+    outcomes: NDArray[np.bool_],
+    clusters: NDArray[np.intp],
+    *,
+    inference_clusters: NDArray[np.intp] | None = None,
+    nodes: int | None = None,
+    kinds_by: Sequence[str] | None = None,
+) -> MixedLogisticFit:
+    """Fit the model by an intercept and the given columns, each of shape (observations,).
+
+    `clusters` says whose intercept an observation has; `inference_clusters` groups what is not independent beyond
+    that (all responses to one image), for the robust covariance, and must be constant within a cluster. `nodes` of
+    the quadrature are as many as it takes unless given. With `kinds_by`, clusters may be of two kinds, whose shares
+    go with those columns, which are constant within a cluster; without, they are of one. A column that is a linear
+    combination of those before it is left out. Raises `NotEstimableError` where all outcomes are alike, or separated
+    by the columns, or the likelihood has no interior maximum.
+    """
+    y = np.asarray(outcomes, dtype=float)
+    if not len(y) or y.min() == y.max():
+        raise NotEstimableError("all outcomes are the same" if len(y) else "there are no observations")
+    order = np.argsort(clusters, kind="stable")
+    names, design, scale, shift = _standardise(columns, order, len(y))
+    data = _Data.of(design, y[order], np.asarray(clusters)[order])
+    start = np.zeros(len(names) + 1)
+    start[0], start[-1] = np.log(y.mean() / (1 - y.mean())), 0.5
+    found = _maximise(data, start, nodes)
+    theta = found.theta
+    if np.abs(theta[: len(names)]).max() > MAX_LOG_ODDS or not np.isfinite(theta).all():
+        raise NotEstimableError("the outcomes are separated by the covariates")
+    if not found.is_interior:
+        raise NotEstimableError("the likelihood has no interior maximum")
+    if kinds_by is not None and abs(theta[-1]) > ALIKE:
+        shares = [names.index(name) for name in kinds_by if name in names]
+        found = _two_kinds(data, design[data.starts][:, [0, *shares]], found, nodes) or found
+        theta = found.theta
+    model, scores = np.linalg.inv(found.hessian), found.scores
+    if inference_clusters is not None:
+        scores = _sum_by(scores, np.asarray(inference_clusters)[order][data.starts])
+    many = len(scores) / max(len(scores) - 1, 1)
+    robust = model @ (many * scores.T @ scores) @ model
+    if not (np.isfinite(robust).all() and (np.diag(model) > 0).all() and (np.diag(robust) >= 0).all()):
+        raise NotEstimableError("the likelihood is too flat at its maximum")
+    back, fixed = _back(scale, shift), slice(len(names))
+    return MixedLogisticFit(
+        names=names,
+        coefficients=back @ theta[fixed],
+        covariance=back @ robust[fixed, fixed] @ back.T,
+        model_covariance=back @ model[fixed, fixed] @ back.T,
+        intercept_sd=abs(float(theta[len(names)])),
+        kinds=found.kinds,
+        log_likelihood=found.log_likelihood,
+        observations=len(y),
+        clusters=len(data.starts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Observations, sorted by cluster."""
+
+    x: FloatArray
+    y: FloatArray
+    starts: NDArray[np.intp]
+    """Where each cluster begins."""
+    row: NDArray[np.intp]
+    """The cluster of each observation."""
+
+    @classmethod
+    def of(cls, x: FloatArray, y: FloatArray, clusters: NDArray[np.intp]) -> "_Data":
+        starts = np.flatnonzero(np.r_[True, clusters[1:] != clusters[:-1]])
+        return cls(x, y, starts, np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(y)])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Maximum:
+    """Where a search ended."""
+
+    theta: FloatArray
+    log_likelihood: float
+    scores: FloatArray
+    hessian: FloatArray
+    kinds: TwoKinds | None
+
+    @property
+    def is_interior(self) -> bool:
+        flat = np.abs(self.scores.sum(axis=0)).max() <= 100 * GRADIENT_TOLERANCE
+        return bool(flat and np.linalg.eigvalsh(self.hessian)[0] > 0)
+
+    def information(self, clusters: int) -> float:
+        """Return Schwarz's criterion, the smaller the better; what is independent are the clusters."""
+        return float(len(self.theta) * np.log(clusters) - 2 * self.log_likelihood)
+
+
+def _maximise(
+    data: _Data, start: FloatArray, nodes: int | None, shares: FloatArray | None = None
+) -> _Maximum:
+    """Search from there, with as many nodes as the spread that is found takes."""
+    problem = _Likelihood(data, nodes or NODES, shares)
+    found = problem.minimise(start)
+    if nodes is None and abs(found.x[problem.sigma]) > WIDE:
+        problem = _Likelihood(data, WIDE_NODES, shares)
+        found = problem.minimise(found.x)
+    return _Maximum(
+        found.x,
+        -float(found.fun),
+        problem.scores(found.x),
+        problem.hessian(found.x),
+        problem.kinds(found.x),
+    )
+
+
+def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None) -> _Maximum | None:
+    """Return the maximum with two kinds of clusters, None where one kind describes them as well."""
+    problem = _Likelihood(data, COARSE_NODES, shares)
+    spread = abs(one.theta[-1])
+    distance = 2.5 * spread  # what a fifth of the clusters so far away makes of the spread
+    starts = []
+    for odds in KIND_STARTS:
+        start = np.r_[one.theta, distance, odds, _lean(data, one.theta, shares[:, 1:])]
+        start[0] -= distance * expit(odds)
+        start[problem.sigma] = 0.4 * spread
+        starts.append(problem.minimise(start))
+    best = min(starts, key=lambda found: float(found.fun))
+    if not np.abs(best.x).max() <= MAX_LOG_ODDS:
+        return None  # a few clusters far away from all others are no kind
+    coarse = _Maximum(best.x, -float(best.fun), problem.scores(best.x), problem.hessian(best.x), None)
+    clusters = len(data.starts)
+    if coarse.information(clusters) > one.information(clusters):
+        return None
+    two = _maximise(data, best.x, nodes, shares)
+    if not np.abs(two.theta).max() <= MAX_LOG_ODDS or not two.is_interior:
+        return None
+    return two if two.information(clusters) < one.information(clusters) else None
+
+
+def _lean(data: _Data, theta: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return for each column of the clusters, (clusters, k), a coefficient that leans the way the one-kind fit does.
+
+    What the kinds owe to a column, that fit puts into the coefficients of what is constant within clusters. A search
+    that starts level can end at a maximum that leans to the other side.
+    """
+    first = data.x[data.starts]
+    constant = np.flatnonzero((data.x == first[data.row]).all(axis=0))
+    between = first[:, constant] @ theta[constant]
+    return np.asarray(2 * np.sign((between - between.mean()) @ columns))
+
+
+class _Likelihood:
+    """Minus the log-likelihood, its gradient and Hessian.
+
+    theta is β, sigma and, where there are two kinds, their distance and alpha; `shares` are the v of the clusters,
+    (clusters, len(alpha)). A node of the quadrature is a value of z, or of z and k; `_features` are what sigma and the
+    distance multiply there.
+    """
+
+    def __init__(self, data: _Data, nodes: int, shares: FloatArray | None = None) -> None:
+        z, weights = np.polynomial.hermite_e.hermegauss(nodes)
+        log_weights = np.log(weights / weights.sum())
+        if shares is None:
+            self._features, self._log_weights = z[:, None], log_weights
+        else:
+            upper = np.repeat([0.0, 1.0], nodes)
+            self._features, self._log_weights = (
+                np.column_stack([np.tile(z, 2), upper]),
+                np.tile(log_weights, 2),
+            )
+        self._data, self._shares = data, shares
+        self.sigma = data.x.shape[1]
+        self._alpha = self.sigma + self._features.shape[1]
+        self._at: FloatArray | None = None
+
+    def minimise(self, start: FloatArray) -> Any:
+        """Return scipy's result of the search from there."""
+        return minimize(
+            self.value,
+            start,
+            jac=self.gradient,
+            hess=self.hessian,
+            method="trust-exact",
+            options={"gtol": GRADIENT_TOLERANCE, "maxiter": 500},
+        )
+
+    def value(self, theta: FloatArray) -> float:
+        self._evaluate(theta)
+        return -float(self._log_likelihood)
+
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        return -np.asarray(self.scores(theta).sum(axis=0))
+
+    def kinds(self, theta: FloatArray) -> TwoKinds | None:
+        """Return the kinds, whichever of them came out as the upper."""
+        if self._shares is None:
+            return None
+        distance = float(theta[self.sigma + 1])
+        share = float(expit(self._shares @ theta[self._alpha :]).mean())
+        return TwoKinds(abs(distance), share if distance > 0 else 1 - share)
+
+    def scores(self, theta: FloatArray) -> FloatArray:
+        """Return the gradient of each cluster's log-likelihood, shape (clusters, len(theta))."""
+        self._evaluate(theta)
+        data, residual = self._data, self._data.y[:, None] - self._p
+        expected = (residual * self._posterior[data.row]).sum(axis=1)
+        by_column = np.add.reduceat(data.x * expected[:, None], data.starts, axis=0)
+        by_node = np.add.reduceat(residual, data.starts, axis=0) * self._posterior
+        parts = [by_column, by_node @ self._features]
+        if self._shares is not None:
+            parts.append(self._shares * (self._posterior @ self._features[:, 1] - self._upper)[:, None])
+        return np.column_stack(parts)
+
+    def hessian(self, theta: FloatArray) -> FloatArray:
+        """Return minus the second derivatives of the log-likelihood.
+
+        By Louis: expected complete-data information, less the posterior variance of the complete-data score.
+        """
+        self._evaluate(theta)
+        data, features = self._data, self._features
+        many, fixed, varied = len(theta), slice(self.sigma), slice(self.sigma, self._alpha)
+        weight = self._p * (1 - self._p) * self._posterior[data.row]
+        information = np.zeros((many, many))
+        information[fixed, fixed] = (data.x * weight.sum(axis=1)[:, None]).T @ data.x
+        information[fixed, varied] = data.x.T @ (weight @ features)
+        information[varied, fixed] = information[fixed, varied].T
+        information[varied, varied] = features.T @ (weight.sum(axis=0)[:, None] * features)
+        residual = data.y[:, None] - self._p
+        score = np.empty((len(data.starts), len(self._log_weights), many))
+        for column in range(self.sigma):
+            score[:, :, column] = np.add.reduceat(residual * data.x[:, [column]], data.starts, axis=0)
+        score[:, :, varied] = np.add.reduceat(residual, data.starts, axis=0)[:, :, None] * features
+        if self._shares is not None:
+            alpha = slice(self._alpha, many)
+            spread = self._upper * (1 - self._upper)
+            information[alpha, alpha] = (self._shares * spread[:, None]).T @ self._shares
+            score[:, :, alpha] = (features[:, 1] - self._upper[:, None])[:, :, None] * self._shares[:, None]
+        mean = np.einsum("ik,ika->ia", self._posterior, score)
+        weighted = (score * np.sqrt(self._posterior)[:, :, None]).reshape(-1, many)
+        return np.asarray(information - weighted.T @ weighted + mean.T @ mean)
+
+    def _evaluate(self, theta: FloatArray) -> None:
+        if self._at is not None and np.array_equal(theta, self._at):
+            return
+        data = self._data
+        eta = (data.x @ theta[: self.sigma])[:, None] + self._features @ theta[self.sigma : self._alpha]
+        joint = np.add.reduceat(log_expit(np.where(data.y[:, None] > 0, eta, -eta)), data.starts, axis=0)
+        joint += self._log_weights
+        if self._shares is not None:
+            odds = (self._shares @ theta[self._alpha :])[:, None]
+            joint += np.where(self._features[:, 1] > 0, log_expit(odds), log_expit(-odds))
+            self._upper = expit(odds[:, 0])
+        top = joint.max(axis=1, keepdims=True)
+        weights = np.exp(joint - top)
+        total = weights.sum(axis=1, keepdims=True)
+        self._log_likelihood = (np.log(total) + top).sum()
+        self._posterior, self._p, self._at = weights / total, expit(eta), theta.copy()
+
+
+def _standardise(
+    columns: dict[str, FloatArray], order: NDArray[np.intp], n: int
+) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
+    """Return the names kept, the design (n, columns) with the intercept first, and its scale and shift."""
+    names, kept, scale, shift = ["intercept"], [np.ones(n)], [1.0], [0.0]
+    for name, column in columns.items():
+        if len(kept) >= n:
+            break
+        values = np.asarray(column, dtype=float)[order]
+        spread = float(values.std())
+        if spread <= RANK_TOLERANCE * max(1.0, float(np.abs(values).max())):
+            continue
+        standard = (values - values.mean()) / spread
+        triangle = qr(np.column_stack([*kept, standard]), mode="r")[0]
+        if abs(triangle[len(kept), len(kept)]) <= RANK_TOLERANCE * np.sqrt(n):
+            continue
+        names.append(name)
+        kept.append(standard)
+        scale.append(spread)
+        shift.append(float(values.mean()))
+    return tuple(names), np.column_stack(kept), np.array(scale), np.array(shift)
+
+
+def _back(scale: FloatArray, shift: FloatArray) -> FloatArray:
+    """Return the matrix from coefficients of standardised columns to those of the columns as given."""
+    back = np.diag(1 / scale)
+    back[0] = -shift / scale
+    back[0, 0] = 1.0
+    return back
+
+
+def _sum_by(rows: FloatArray, groups: NDArray[np.intp] | Sequence[int]) -> FloatArray:
+    _, at = np.unique(groups, return_inverse=True)
+    sums = np.zeros((at.max() + 1, rows.shape[1]))
+    np.add.at(sums, at, rows)
+    return sums

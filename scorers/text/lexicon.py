@@ -1,0 +1,192 @@
+"""The closed vocabulary of the lexicon judge: categories, the words that name each, and where they mislead.
+
+A lexicon is a JSON file in this package's `data/`, or a user's own in the same format. The top level holds
+what both readings share and what the `original` reading needs; `careful` holds the tables of that reading.
+"""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field, ValidationError, model_validator
+
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.signature import hashed
+from eidolon.scorers.core.types import Record
+
+
+class Named(NamedTuple):
+    """An object named in a text: `text[start:end]`, by a term of the lexicon."""
+
+    start: int
+    end: int
+    category: str
+    term: str
+
+
+class Category(Record):
+    """One kind of object and the singular words that name it; `id` is the number its dataset gives it."""
+
+    name: str
+    terms: tuple[str, ...]
+    id: int | None = None
+
+
+class CompoundHeads(Record):
+    """Before one of these heads these terms name no object of their own: `bus` + `stop`."""
+
+    terms: tuple[str, ...]
+    heads: tuple[str, ...]
+
+
+class CarefulTables(Record):
+    """What the `careful` reading knows beyond the categories' terms. Every table may be empty."""
+
+    extra_terms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Category → more terms, compound phrases among them."""
+    excluded_terms: tuple[str, ...] = ()
+    """Terms that mostly name something else."""
+    plurals: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Term → its plural forms, where the spelling rules do not give them."""
+    blocked_phrases: tuple[str, ...] = ()
+    """Phrases that hold a term and name none of the objects."""
+    modifiers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Term that is more often an adjective → heads before which it still names its object."""
+    colours: tuple[str, ...] = ()
+    colour_cues: tuple[str, ...] = ()
+    """Words or phrases after which a term that is also a colour means the colour."""
+    compound_heads: tuple[CompoundHeads, ...] = ()
+    verb_heads: tuple[str, ...] = ()
+    """Heads whose plural is more often a verb: "the bus stops"."""
+    verbs: tuple[str, ...] = ()
+    """Terms that are also verbs."""
+    kin: tuple[str, ...] = ()
+    """Terms for a person that also describe animals."""
+    animal_categories: tuple[str, ...] = ()
+    other_animals: tuple[str, ...] = ()
+    """Animals that have no category."""
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Category → terms that name a part of it in a sentence that names the category."""
+
+
+class Lexicon(Record):
+    """A vocabulary with its terms, in the order of the file."""
+
+    name: str
+    source: str = ""
+    licence: str = ""
+    categories: tuple[Category, ...]
+    pairs: dict[str, str] = Field(default_factory=dict)
+    """Two neighbouring words → the word that they are read as (`original` only)."""
+    careful: CarefulTables = CarefulTables()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Lexicon":
+        owner: dict[str, str] = {}
+        for category in self.categories:
+            for term in category.terms:
+                if owner.setdefault(term, category.name) != category.name:
+                    raise ValueError(f"the term {term!r} names both {owner[term]!r} and {category.name!r}")
+        careful = self.careful
+        for table in (careful.extra_terms, careful.parts):
+            for name in table:
+                _require(name, self.vocabulary, "category")
+        for name in careful.animal_categories:
+            _require(name, self.vocabulary, "category")
+        for term, name in self.careful_terms().items():
+            if owner.get(term, name) != name:
+                raise ValueError(f"the term {term!r} names both {owner[term]!r} and {name!r}")
+        return self
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The category names, in the lexicon's order."""
+        return tuple(category.name for category in self.categories)
+
+    def terms(self) -> dict[str, str]:
+        """Return term → category, as the source spells the terms."""
+        return {term: category.name for category in self.categories for term in category.terms}
+
+    def careful_terms(self) -> dict[str, str]:
+        """Return term → category for the `careful` reading, lower-cased, the excluded terms included."""
+        terms = {term.lower(): name for term, name in self.terms().items()}
+        for name, extra in self.careful.extra_terms.items():
+            terms |= dict.fromkeys(extra, name)
+        return terms
+
+    def select(self, categories: "tuple[str, ...] | list[str] | None") -> tuple[str, ...]:
+        """Return those of the named categories in the lexicon's order; all without names.
+
+        Raises UserError for a name that the lexicon lacks, or for an empty choice.
+        """
+        if categories is None:
+            return self.vocabulary
+        if not categories:
+            raise UserError(f"lexicon {self.name}: no categories chosen; name at least one, or leave it out")
+        for name in categories:
+            if name not in self.vocabulary:
+                hint = did_you_mean(name, self.vocabulary)
+                raise UserError(f"lexicon {self.name} has no category {name!r}{hint}")
+        return tuple(name for name in self.vocabulary if name in set(categories))
+
+
+def _require(name: str, known: tuple[str, ...], kind: str) -> None:
+    if name not in known:
+        raise ValueError(f"no such {kind}: {name!r}{did_you_mean(name, known)}")
+
+
+def available_lexicons() -> tuple[str, ...]:
+    """Return the names of the lexicons that ship with the package."""
+    folder = files("eidolon.scorers") / "data"
+    return tuple(
+        sorted(item.name[: -len(".json")] for item in folder.iterdir() if item.name.endswith(".json"))
+    )
+
+
+def load_lexicon(name: str) -> Lexicon:
+    """Load a shipped lexicon by name, or a user's by the path of its `.json` file.
+
+    Raises UserError where there is none or where it is not valid.
+    """
+    if name.endswith(".json"):
+        return _read_file(Path(name))
+    return _load_shipped(name)
+
+
+@cache
+def _load_shipped(name: str) -> Lexicon:
+    known = available_lexicons()
+    if name not in known:
+        raise UserError(f"unknown lexicon {name!r}{did_you_mean(name, known)} (or the path of a .json file)")
+    return Lexicon.model_validate_json((files("eidolon.scorers") / "data" / f"{name}.json").read_bytes())
+
+
+def label(lexicon: Lexicon, vocabulary: tuple[str, ...] | None = None) -> str:
+    """Return it as it stands in a signature: its name, with a hash of its content unless it is the shipped one of
+    that name, and the categories of a `vocabulary` that is narrower."""
+    name = lexicon.name
+    if name not in available_lexicons() or lexicon != load_lexicon(name):
+        name = hashed(name, lexicon.model_dump_json())
+    narrowed = vocabulary is not None and vocabulary != lexicon.vocabulary
+    return f"{name}:{'+'.join(vocabulary or ())}" if narrowed else name
+
+
+def _read_file(path: Path) -> Lexicon:
+    try:
+        return Lexicon.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the lexicon: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: not a lexicon: {place + ': ' if place else ''}{first['msg']}") from error
+
+
+def plural_forms(term: str) -> tuple[str, ...]:
+    """Return the regular plural of a term's last word; irregular ones belong in the lexicon."""
+    if term.endswith(("s", "x", "z", "ch", "sh")):
+        return (term + "es",)
+    if term.endswith("y") and term[-2:-1] not in "aeiou":
+        return (term[:-1] + "ies",)
+    return (term + "s",)

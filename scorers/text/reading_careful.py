@@ -1,0 +1,323 @@
+"""The default reading: which objects a text says are there.
+
+spaCy cuts the text into tokens and finds every form of every term and phrase of the lexicon; of overlapping
+matches the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, where it
+
+- stands before a hyphen ("dog-friendly") or describes the noun that follows ("pizza box", "orange shirt"),
+- is a verb ("to train"), a person's word for an animal ("baby elephant"), a part ("the seat of the toilet"),
+- is denied ("no cups").
+
+Nothing here needs a downloaded model; what the rules cannot see is listed in `docs/lexicon.md`.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import pairwise
+from typing import NamedTuple
+
+from eidolon.scorers.text.english import follows_noun, words
+from eidolon.scorers.text.lexicon import Lexicon, Named, plural_forms
+from eidolon.scorers.text.negation import denied
+
+PART_REACH = 8
+"""Matches on each side among which the whole of a part is looked for."""
+
+_UNBROKEN = re.compile(r"\S{200,}")
+"""Runs without white space on which spaCy's tokeniser takes quadratic time."""
+_PART = re.compile(r"\w+|\W")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
+_BEFORE_PREPOSITION_TO = words("next close closer adjacent due up opposite addition compared similar")
+_SENTENCE_MARKS = frozenset(".!?")
+
+
+class Reason(StrEnum):
+    """Why a match names no object."""
+
+    BLOCKED = "blocked phrase"
+    EXCLUDED = "excluded term"
+    HYPHEN = "hyphenated modifier"
+    COMPOUND = "describes the next noun"
+    ADJECTIVE = "adjective"
+    VERB = "verb"
+    ANIMAL = "animal kin"
+    PART = "part of another object"
+    DENIED = "denied"
+
+
+class Found(NamedTuple):
+    """A match, and why it was dropped; a blocked phrase has the category ``."""
+
+    named: Named
+    dropped: Reason | None
+
+
+class _Form(NamedTuple):
+    term: str
+    category: str
+    plural: bool
+    dropped: Reason | None = None
+
+
+class _Match(NamedTuple):
+    first: int
+    end: int
+    form: _Form
+
+
+class _Tokens(NamedTuple):
+    words: list[str]
+    starts: list[int]
+    ends: list[int]
+
+    def at(self, position: int) -> str:
+        """Return the word at a position, or nothing outside the text."""
+        return self.words[position] if 0 <= position < len(self.words) else ""
+
+
+class CarefulReading:
+    """Reads texts by the rules above; `explain` also gives what was dropped."""
+
+    name = "careful"
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        # Imported here because spaCy takes more than a second.
+        from spacy.lang.en import English
+        from spacy.matcher import PhraseMatcher
+        from spacy.tokens import Doc
+
+        self._tables = lexicon.careful
+        self._document = Doc
+        english = English()
+        self._vocab = english.vocab
+        self._tokenizer = english.tokenizer
+        self._matcher = PhraseMatcher(english.vocab, attr="LOWER")
+        self._by_key: dict[int, _Form] = {}
+        for text, form in _forms(lexicon).items():
+            self._matcher.add(text, [self._tokenizer(spelling) for spelling in _spellings(text)])
+            self._by_key[english.vocab.strings[text]] = form
+        self._heads = _compound_heads(lexicon)
+        self._animals = _animal_forms(lexicon)
+        self._colours = frozenset(self._tables.colours)
+        self._colour_cues = frozenset(self._tables.colour_cues)
+        self._verbs = frozenset(self._tables.verbs)
+        self._kin = frozenset(self._tables.kin)
+
+    def read(self, text: str) -> list[Named]:
+        """Return the objects that `text` names, in its order; `term` is the lexicon's."""
+        return [found.named for found in self.explain(text) if found.dropped is None]
+
+    def explain(self, text: str) -> list[Found]:
+        """Return every match in the order of the text, with the reason where it was dropped."""
+        tokens, matches = self._match(text)
+        reasons = [match.form.dropped or self._misread(tokens, match) for match in matches]
+        self._drop_compounds(tokens, matches, reasons)
+        self._drop_kin(matches, reasons)
+        self._drop_parts(tokens, matches, reasons)
+        for index in denied(tokens.words, [(match.first, match.end) for match in matches]):
+            reasons[index] = reasons[index] or Reason.DENIED
+        return [Found(_named(tokens, match), reason) for match, reason in zip(matches, reasons, strict=True)]
+
+    def _match(self, text: str) -> tuple[_Tokens, list[_Match]]:
+        """Return the tokens and the longest matches.
+
+        A line break stays as a token, and so parts what stands on its sides, unless the next line goes on in
+        lower case; other white space is left out.
+        """
+        # spaCy encodes every token, and half of a surrogate pair cannot be encoded.
+        placed = self._tokenize(_SURROGATE.sub("\ufffd", text))
+        # One longer than needed when there is no token at all.
+        nexts = [*(token[:1] for _, token in placed[1:]), ""]
+        kept = [
+            (start, token)
+            for (start, token), following in zip(placed, nexts, strict=False)
+            if not token.isspace() or ("\n" in token and not following.islower())
+        ]
+        tokens = _Tokens(
+            words=[token.lower().replace("\u2019", "'") for _, token in kept],
+            starts=[start for start, _ in kept],
+            ends=[start + len(token) for start, token in kept],
+        )
+        found = self._matcher(self._document(self._vocab, words=[token for _, token in kept]))
+        return tokens, _longest([_Match(first, end, self._by_key[key]) for key, first, end in found])
+
+    def _tokenize(self, text: str) -> list[tuple[int, str]]:
+        """Return the tokens with their offsets: spaCy's, but for runs that are no prose."""
+        placed: list[tuple[int, str]] = []
+        position = 0
+        for run in _UNBROKEN.finditer(text):
+            placed += [
+                (position + token.idx, token.text) for token in self._tokenizer(text[position : run.start()])
+            ]
+            placed += [(run.start() + part.start(), part[0]) for part in _PART.finditer(run[0])]
+            position = run.end()
+        return placed + [(position + token.idx, token.text) for token in self._tokenizer(text[position:])]
+
+    def _misread(self, tokens: _Tokens, match: _Match) -> Reason | None:
+        """Return why the words around one match show that it names nothing."""
+        term, following = match.form.term, tokens.at(match.end)
+        if following in ("-", "\u2010", "\u2011") and _joined(tokens, match.end):
+            return Reason.HYPHEN
+        if term in self._kin and self._is_animal(tokens, match):
+            return Reason.ANIMAL
+        if match.form.plural:
+            return Reason.ADJECTIVE if self._is_colour(tokens, match) else None
+        if following in self._heads.get(term, ()):
+            return Reason.COMPOUND
+        if term in self._verbs and self._is_verb(tokens, match):
+            return Reason.VERB
+        if term in self._tables.modifiers:
+            names = following in self._heads_kept(term) or follows_noun(following)
+            if not names or self._is_colour(tokens, match):
+                return Reason.ADJECTIVE
+        return None
+
+    def _heads_kept(self, term: str) -> set[str]:
+        heads = self._tables.modifiers[term]
+        return {*heads, *(form for head in heads for form in plural_forms(head))}
+
+    def _is_verb(self, tokens: _Tokens, match: _Match) -> bool:
+        before = tokens.at(match.first - 1)
+        return before in _BEFORE_VERB and not (
+            before == "to" and tokens.at(match.first - 2) in _BEFORE_PREPOSITION_TO
+        )
+
+    def _is_animal(self, tokens: _Tokens, match: _Match) -> bool:
+        """Tell whether a word for a person describes an animal: "its mother", "adult and baby zebras"."""
+        if tokens.at(match.first - 1) == "its":
+            return True
+        position = match.end
+        while tokens.at(position) in ("and", "her", "its", "&"):
+            position += 1
+        if position > match.end and tokens.at(position) in self._kin:
+            position += 1
+        elif position > match.end:
+            return False
+        return tokens.at(position) in self._animals
+
+    def _is_colour(self, tokens: _Tokens, match: _Match) -> bool:
+        """Tell whether a term that is also a colour means it: "red and orange", "is bright orange"."""
+        term, following = match.form.term, tokens.at(match.end)
+        if term not in self._colours or following in self._heads_kept(term):
+            return False
+        colours = self._colours - {term, *plural_forms(term)}
+        left = match.first - 1
+        before = tokens.at(left)
+        if before in self._colour_cues or f"{tokens.at(left - 1)} {before}" in self._colour_cues:
+            return not match.form.plural
+        while tokens.at(left) in (",", "and", "or", "/"):
+            left -= 1
+        right = match.end
+        while tokens.at(right) in (",", "and", "or", "/", "&"):
+            right += 1
+        beside_left = left < match.first - 1 and tokens.at(left) in colours
+        return beside_left or (right > match.end and tokens.at(right) in colours)
+
+    def _drop_compounds(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
+        """Of two terms side by side the first, in the singular, describes the second: "pickup truck".
+
+        A person at the end is another object than the thing before it ("bus driver"), and a person before a
+        thing does not describe it.
+        """
+        for index, (left, right) in enumerate(pairwise(matches)):
+            if left.end != right.first or left.form.plural or reasons[index] or reasons[index + 1]:
+                continue
+            people = [match.form.category == "person" for match in (left, right)]
+            if people[0] == people[1]:
+                reasons[index] = Reason.COMPOUND
+
+    def _drop_kin(self, matches: list[_Match], reasons: list[Reason | None]) -> None:
+        """After "a mother zebra", "the mother" and "her baby" are animals, if no other person is named."""
+        if Reason.ANIMAL not in reasons:
+            return
+        kin = [index for index, match in enumerate(matches) if match.form.term in self._kin]
+        others = (
+            match.form.category == "person" and reason is None and match.form.term not in self._kin
+            for match, reason in zip(matches, reasons, strict=True)
+        )
+        if not any(others):
+            for index in kin:
+                reasons[index] = reasons[index] or Reason.ANIMAL
+
+    def _drop_parts(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
+        """Drop parts of an object that the same sentence names: "a motorcycle with a black seat"."""
+        for index, match in enumerate(matches):
+            for whole, parts in self._tables.parts.items():
+                if reasons[index] is not None or match.form.term not in parts:
+                    continue
+                near = matches[max(0, index - PART_REACH) : index + PART_REACH + 1]
+                wholes = [other.first for other in near if other.form.category == whole]
+                if any(_same_sentence(tokens.words, match.first, first) for first in wholes):
+                    reasons[index] = Reason.PART
+
+
+def _forms(lexicon: Lexicon) -> dict[str, _Form]:
+    """Return every spelled form of the lexicon's terms and blocked phrases."""
+    tables = lexicon.careful
+    excluded = frozenset(tables.excluded_terms)
+    forms: dict[str, _Form] = {}
+    for term, category in lexicon.careful_terms().items():
+        dropped = Reason.EXCLUDED if term in excluded else None
+        for plural in tables.plurals.get(term, plural_forms(term)):
+            forms.setdefault(plural, _Form(term, category, True, dropped))
+    for term, category in lexicon.careful_terms().items():
+        forms[term] = _Form(term, category, False, Reason.EXCLUDED if term in excluded else None)
+    for phrase in tables.blocked_phrases:
+        for form in (phrase, *tables.plurals.get(phrase, plural_forms(phrase))):
+            forms[form] = _Form(phrase, "", False, Reason.BLOCKED)
+    return forms
+
+
+def _spellings(form: str) -> tuple[str, ...]:
+    """Return a form as it is, and with hyphens between its words."""
+    return (form, form.replace(" ", "-")) if " " in form else (form,)
+
+
+def _compound_heads(lexicon: Lexicon) -> dict[str, frozenset[str]]:
+    heads: dict[str, set[str]] = {}
+    verbs = frozenset(lexicon.careful.verb_heads)
+    for group in lexicon.careful.compound_heads:
+        plurals = (form for head in group.heads if head not in verbs for form in plural_forms(head))
+        forms = {*group.heads, *plurals}
+        for term in group.terms:
+            heads.setdefault(term, set()).update(forms)
+    return {term: frozenset(forms) for term, forms in heads.items()}
+
+
+def _animal_forms(lexicon: Lexicon) -> frozenset[str]:
+    tables = lexicon.careful
+    terms = [term for term, name in lexicon.careful_terms().items() if name in tables.animal_categories]
+    names = [*terms, *tables.other_animals]
+    plurals = [form for name in names for form in tables.plurals.get(name, plural_forms(name))]
+    return frozenset([*names, *plurals])
+
+
+def _longest(matches: Sequence[_Match]) -> list[_Match]:
+    """Return the longest of overlapping matches (the first of equals), in the order of the text."""
+    kept: list[_Match] = []
+    taken: set[int] = set()
+    for match in sorted(matches, key=lambda match: (match.first - match.end, match.first)):
+        if match.first not in taken and match.end - 1 not in taken:
+            kept.append(match)
+            taken.update(range(match.first, match.end))
+    return sorted(kept)
+
+
+def _named(tokens: _Tokens, match: _Match) -> Named:
+    start, end = tokens.starts[match.first], tokens.ends[match.end - 1]
+    return Named(start, end, match.form.category, match.form.term)
+
+
+def _joined(tokens: _Tokens, hyphen: int) -> bool:
+    """Tell whether the hyphen at this position touches a word on both sides."""
+    return (
+        tokens.ends[hyphen - 1] == tokens.starts[hyphen]
+        and tokens.at(hyphen + 1)[:1].isalpha()
+        and tokens.ends[hyphen] == tokens.starts[hyphen + 1]
+    )
+
+
+def _same_sentence(words: Sequence[str], one: int, other: int) -> bool:
+    between = words[min(one, other) : max(one, other)]
+    return not any(word in _SENTENCE_MARKS or "\n" in word for word in between)

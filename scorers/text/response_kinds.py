@@ -1,0 +1,27 @@
+"""How many responses are no ordinary description: empty, refusals, other languages, cut off.
+
+Counted beside the scores, never part of them: a model that refuses often has a low CHAIR, and the reader should
+see why.
+"""
+
+from collections.abc import Iterable
+
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.text.judgeability import classify
+
+
+def count_kinds(responses: Iterable[Response]) -> dict[str, int]:
+    """Return how many responses are empty, refusals, not English, and cut off at the token limit.
+
+    A request that failed has no response, and is of no kind.
+    """
+    counts = {"empty": 0, "refusals": 0, "non_english": 0, "truncated": 0}
+    column = {"empty": "empty", "refusal": "refusals", "non_english": "non_english"}
+    for response in responses:
+        if response.response is None:
+            continue
+        kind = classify(response.response)
+        if kind != "ok":
+            counts[column[kind]] += 1
+        counts["truncated"] += response.finish_reason == "length"
+    return counts

@@ -1,0 +1,282 @@
+"""The study's table from answers that are made up, so that all of it is known beforehand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eidolon.benchmark.study.analysis import (
+    Analysis,
+    Pool,
+    analyse,
+    compare,
+    judge_seeing,
+    make_pools,
+    reach_of,
+)
+from eidolon.benchmark.study.checkpoints import Trained
+from eidolon.benchmark.study.measure import BLOCKS, COLUMNS, About, BenchSettings, Measured, TextReading
+from eidolon.benchmark.study.records import Comparison
+from eidolon.models.memory.layout import Memory, Selection, Symbol
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.retention.records import Answer, Held
+from eidolon.scorers.statistics.bootstrap import Estimate
+
+IMAGES = 40
+SETTINGS = BenchSettings(limit=IMAGES, descriptions=IMAGES, lengths=(64, 256, 512))
+SYMBOLS: dict[str, Symbol] = {"attention": "*", "swa": "SWA", "gdn": "GDN", "bm": "BM"}
+
+
+def answer(about: str, truth: bool, right: bool) -> Answer:
+    yes = truth == right
+    return Answer(
+        kind="object", about=about, truth=truth, log_yes=-0.1 if yes else -3.0, log_no=-3.0 if yes else -0.1
+    )
+
+
+def made_up(
+    variant: str,
+    seed: int,
+    kept: dict[int, float],
+    *,
+    first: float = 1.0,
+    symbol: Symbol | None = None,
+    **sizes: object,
+) -> Measured:
+    """A model that is right about a share of images at n = 0, and after n about a share of these."""
+    questions, held = [], []
+    for image in range(IMAGES):
+        knows = image < first * IMAGES
+        name = f"scenes-0-{image}"
+        start = [answer("cup", True, knows), answer("dog", False, True)]
+        questions.append(Held(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
+        held.append(Held(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
+        for number, (n, share) in enumerate(kept.items(), 1):
+            still = knows and (image * 7 + seed) % IMAGES < share * IMAGES
+            held.append(
+                Held(
+                    sample_id=name, generation=number, image_id=image, condition="filler", n=n,
+                    answers=(answer("cup", True, still), answer("dog", False, True)),
+                )
+            )  # fmt: skip
+    memory = Memory.model_validate(
+        {"layout": (symbol or SYMBOLS[variant],) * 4, "window": 48, "heads": 2, **sizes}
+    )
+    about = About(
+        variant=variant,
+        seed=seed,
+        selection=None,
+        digest="0" * 64,
+        trained_tokens=125,
+        parameters=1,
+        text_parameters=1,
+    )
+    responses = tuple(
+        Response(sample_id=f"scenes-0-{i}", image_id=i, response="There is a cup.", finish_reason="stop")
+        for i in range(IMAGES)
+    )
+    readings = tuple(
+        TextReading(
+            sample_id=f"scenes-0-{i}",
+            generation=text,
+            image_id=i,
+            blocks=((2.0, 3.0, 5.0, 0.5, 1.0, 2.0, 4.0, 0.25), *[(0.0,) * len(COLUMNS)] * (len(BLOCKS) - 1)),
+            # log size falls by 0.02 a token: u = t/100 at 0 and 1, y at 0 and -2.
+            moments=(2.0, 0.5, 0.5, 0.5, -1.0, -1.0, 2.0),
+        )
+        for i in range(IMAGES)
+        for text in range(3)
+    )
+    trained = Trained(variant, Path("nowhere"), memory, seed, 100, "0" * 64)
+    return Measured(trained, about, responses, tuple(questions), tuple(held), readings)
+
+
+def pools_of(*measured: Measured, others: tuple[tuple[Measured, Selection], ...] = ()) -> list[Pool]:
+    return make_pools([*((one, None) for one in measured), *others], IMAGES)
+
+
+def test_a_variants_row() -> None:
+    kept = {64: 1.0, 256: 0.5, 512: 0.0}
+    pools = pools_of(made_up("attention", 1, kept), made_up("attention", 2, kept))
+    ((row,), comparisons) = analyse(pools, {}, SETTINGS, 200)
+    assert comparisons == ()
+    assert (row.variant, row.intervals_over, [c.seed for c in row.checkpoints]) == (
+        "attention", "seeds and images", [1, 2]
+    )  # fmt: skip
+    assert row.yes_no_accuracy.value == 1
+    assert row.yes_rate.value == 0.5
+    assert row.seeing == "trained"
+    points = {point.n: point for point in row.retention}
+    # R = 2·accuracy - 1, and half of the questions stay right whatever is forgotten.
+    assert [points[n].retention.value for n in (64, 256, 512)] == [1, 0.5, 0]
+    assert [points[n].beyond_training for n in (64, 256, 512)] == [False, True, True]
+    assert points[256].questions == 2 * 2 * IMAGES
+    assert points[256].images == IMAGES
+    assert row.checkpoints[0].retention == {64: 1, 256: 0.5, 512: 0}
+    text = row.texts[1]
+    assert (text.text, text.texts) == ("usual", 2 * IMAGES)
+    assert (text.whole.nats.value, text.whole.nats_blind.value, text.whole.pdm.value) == (1.5, 2.5, 0.25)
+    assert (text.whole.name_nats.value, text.whole.name_nats_blind.value) == (2, 4)
+    assert text.decay_per_100_tokens.value == pytest.approx(1 - np.exp(-2))
+    assert text.blocks[0].tokens == 2 * 2 * IMAGES
+    assert text.blocks[1].nats.value is None
+    assert row.scores["words"].value == 4
+    assert row.scores["truncated"].value == 0
+    assert row.position_effect is not None
+    assert row.position_effect.odds_ratio.value is None
+    assert row.position_effect.reason is not None
+
+
+def test_one_seed_is_over_images() -> None:
+    ((row,), _) = analyse(pools_of(made_up("gdn", 1, {64: 0.5})), {}, SETTINGS, 50)
+    assert row.intervals_over == "images"
+    assert row.seeing == "not compared"
+
+
+def test_who_did_not_learn_to_see() -> None:
+    kept = {64: 1.0}
+    pools = pools_of(
+        made_up("attention", 1, kept), made_up("gdn", 1, kept, first=0.9), made_up("swa", 1, kept)
+    )
+    rows, _ = analyse(pools, {}, SETTINGS, 50)
+    # 0.9 of the present objects and all of the absent ones: 5 points below.
+    assert {row.variant: row.seeing for row in rows} == {
+        "attention": "trained",
+        "gdn": "did not learn to see",
+        "swa": "trained",
+    }
+
+
+def estimate(value: float, low: float) -> Estimate:
+    nothing = np.array(0)
+    return Estimate(np.array(value), np.array(low), np.array(1.0), nothing)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "reference", "verdict"),
+    [
+        (0.90, estimate(0.92, 0.9), "trained"),
+        (0.899, estimate(0.92, 0.9), "did not learn to see"),
+        (0.95, estimate(0.92, 0.9), "trained"),
+        # Nobody is as good as an attention that sees nothing.
+        (0.55, estimate(0.55, 0.49), "did not learn to see"),
+        (0.9, None, "not compared"),
+    ],
+)
+def test_seeing(accuracy: float, reference: Estimate | None, verdict: str) -> None:
+    assert judge_seeing(estimate(accuracy, 0.8), reference) == verdict
+
+
+def test_reach() -> None:
+    assert reach_of(Memory(layout=("SWA",) * 4, window=48)) == 188
+    assert reach_of(Memory(layout=("SWA", "GDN"), window=48)) is None
+    pools = pools_of(made_up("swa", 1, {64: 1.0, 256: 0.0, 512: 0.5}))
+    ((row,), _) = analyse(pools, {}, SETTINGS, 200)
+    assert row.reach is not None
+    assert row.reach.tokens == 188
+    assert [(c.n, c.at_chance) for c in row.reach.checks] == [(256, True), (512, False)]
+
+
+def naive_holm(ps: list[float]) -> list[float]:
+    found = []
+    for p in ps:
+        below = [q for q in ps if q <= p]
+        found.append(min(1.0, max(q * sum(r >= q for r in ps) for q in below)))
+    return found
+
+
+def four(**kept: float) -> list[Pool]:
+    return pools_of(
+        *(
+            made_up(variant, seed, {64: 1.0, 256: share, 512: share / 2})
+            for variant, share in kept.items()
+            for seed in (1, 2)
+        )
+    )
+
+
+def test_registered_comparisons_and_holm() -> None:
+    pools = four(attention=1.0, bm=0.9, gdn=0.5, swa=0.0)
+    found = compare(Analysis(SETTINGS, 999), pools)
+    registered = [one for one in found if one.registered]
+    assert [(one.a, one.b, one.n) for one in registered] == [
+        (a, b, n) for a, b in (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa")) for n in (64, 256, 512)
+    ]
+    ps = [one.p for one in registered]
+    assert all(p is not None for p in ps)
+    assert [one.p_holm for one in registered] == pytest.approx(naive_holm([p or 0 for p in ps]))
+    outcomes = {(one.a, one.n): one.outcome for one in registered}
+    assert all(outcomes[a, 64] == "not significant" for a in ("attention", "bm", "gdn"))
+    assert outcomes["bm", 256] == outcomes["gdn", 256] == "a keeps more"
+    by_pair = {(one.a, one.b, one.n): one for one in found}
+    difference = by_pair["bm", "gdn", 256]
+    assert difference.difference.value == pytest.approx(0.4)
+    assert difference.of_both_right.value == pytest.approx(0.4)
+    assert difference.matched
+    assert difference.accuracy_at_0 == (1, 1)
+    # All pairs of the four, each at three lengths; nothing was asked in other conditions.
+    assert len(found) == 6 * 3
+
+
+def test_what_could_not_be_compared_counts_in_holms_correction() -> None:
+    found = [one for one in compare(Analysis(SETTINGS, 999), four(bm=0.9, gdn=0.5)) if one.registered]
+    ps = [one.p or 0 for one in found]
+    assert len(ps) == 3
+    assert [one.p_holm for one in found] == pytest.approx(naive_holm([*ps, *[1.0] * 6])[:3])
+
+
+def test_without_resamples_there_are_no_intervals() -> None:
+    for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5)):
+        assert one.p is None
+        assert one.difference.ci is None
+        assert one.outcome == "not measured"
+    found = {
+        one.n: one.difference.value for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5))
+    }
+    assert found[256] == pytest.approx(0.5)
+
+
+def test_one_model_s_retention_needs_something_to_forget() -> None:
+    pools = pools_of(made_up("bm", 1, {256: 1.0}, first=0.1), made_up("bm", 2, {256: 0.5}))
+    ((row,), _) = analyse(pools, {}, SETTINGS, 100)
+    assert [one.retention[256] for one in row.checkpoints] == [None, pytest.approx(0.5)]
+
+
+def test_the_same_answers_do_not_differ() -> None:
+    found = compare(Analysis(SETTINGS, 200), four(attention=0.5, bm=0.5))
+    assert all(one.difference.value == 0 for one in found)
+    assert {one.outcome for one in found} == {"not significant"}
+
+
+def test_unlike_beginnings_are_no_match() -> None:
+    pools = pools_of(made_up("attention", 1, {256: 1.0}), made_up("bm", 1, {256: 1.0}, first=0.8))
+    (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
+    assert found.accuracy_at_0 == (1, pytest.approx(0.9))
+    assert found.matched is False
+
+
+def test_what_hardly_saw_is_not_compared() -> None:
+    pools = pools_of(made_up("attention", 1, {256: 1.0}), made_up("bm", 1, {256: 1.0}, first=0.1))
+    (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
+    assert found.outcome == "not measured"
+    assert found.p is None
+    assert found.reason is not None
+    assert "too little to forget" in found.reason
+
+
+def test_stores_filled_otherwise_are_compared_with_their_like() -> None:
+    plain, random = made_up("bm", 1, {256: 0.8}), made_up("bm", 1, {256: 0.4})
+    trained_so = made_up("bm(selection=recent)", 1, {256: 0.4}, symbol="BM", selection="recent")
+    wider = made_up("bm(window=9)", 1, {256: 0.9}, symbol="BM", window=9)
+    wider_random = made_up("bm(window=9)", 1, {256: 0.3}, symbol="BM", window=9)
+    pools = pools_of(plain, trained_so, wider, others=((random, "random"), (wider_random, "random")))
+    assert [pool.label for pool in pools] == [
+        "bm", "bm[random]", "bm(selection=recent)", "bm(window=9)", "bm(window=9)[random]"
+    ]  # fmt: skip
+    found: tuple[Comparison, ...] = compare(Analysis(SETTINGS, 200), pools)
+    assert [(one.a, one.b, one.registered) for one in found] == [
+        ("bm", "bm[random]", False),
+        ("bm", "bm(selection=recent)", False),
+        ("bm(window=9)", "bm(window=9)[random]", False),
+    ]
+    assert [one.difference.value for one in found] == pytest.approx([0.4, 0.4, 0.6])

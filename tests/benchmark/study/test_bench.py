@@ -1,0 +1,256 @@
+"""`eidolon memory bench` from checkpoints to table, on two that nobody trained; and which checkpoints it finds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jsonschema import validate
+from PIL import Image
+from rich.console import Console
+
+from eidolon.benchmark import json_schemas
+from eidolon.benchmark.scenes.memory import memory_recipe
+from eidolon.benchmark.scenes.scene import make_scene, render
+from eidolon.benchmark.scenes.text import describe
+from eidolon.benchmark.study import bench, measure
+from eidolon.benchmark.study.bench import run_bench
+from eidolon.benchmark.study.checkpoints import find_checkpoints, variant_name
+from eidolon.benchmark.study.cost import attention_length, bytes_per_sequence, measure_cost
+from eidolon.benchmark.study.measure import BenchSettings
+from eidolon.benchmark.study.plots import PLOTS
+from eidolon.benchmark.study.records import MemoryStudy
+from eidolon.benchmark.study.table import show
+from eidolon.benchmark.tasks.forget.dependency.series import spell
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import Request
+from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
+from eidolon.models.memory.building import MemoryArchitecture, make_memory_model
+from eidolon.models.memory.configuration import MemoryTextConfig
+from eidolon.models.memory.layout import Memory, Symbol
+from eidolon.models.memory.modeling import MemoryTextModel
+from eidolon.models.probing.teacher_forcing import leading_space
+from eidolon.scorers.core.errors import UserError
+from tests.benchmark.conftest import Cli
+
+SETTINGS = BenchSettings(
+    limit=9, descriptions=12, lengths=(16, 40), max_new_tokens=24, usual_words=(20, 30), long_words=(40, 50)
+)
+
+
+def save(folder: Path, symbol: Symbol, seed: int) -> Path:
+    """A random model of one layer with the recipe of a study's."""
+    memory = Memory(layout=(symbol,), window=12, store=4, heads=2)
+    model, processor = make_memory_model(
+        MemoryArchitecture(memory=memory, layer_parameters=90_000), MEMORY_CHECKPOINTS / EYE, seed
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "recipe.json").write_text(memory_recipe(memory, seed).model_dump_json())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trainings")
+    save(folder / "attention-1" / "checkpoint", "*", 1)
+    save(folder / "bm-1" / "checkpoint", "BM", 1)
+    (folder / "batches").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(trainings: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MemoryStudy]:
+    out = tmp_path_factory.mktemp("study")
+    return out, run_bench([str(trainings)], out, SETTINGS, resamples=100)
+
+
+def test_the_file_is_as_its_schema_says(study: tuple[Path, MemoryStudy]) -> None:
+    out, found = study
+    told = json.loads((out / "memory.json").read_text())
+    validate(told, json_schemas.read("memory"))
+    assert MemoryStudy.model_validate(told) == found
+    assert "scenes(objects=3-10,size=96,seed=0)" in found.signature
+    assert found.registered == 9
+
+
+def test_every_variant_is_there(study: tuple[Path, MemoryStudy]) -> None:
+    _, found = study
+    labels = [variant.variant for variant in found.variants]
+    assert labels == ["*", "BM(window=12,store=4)", *labels[2:]]
+    assert [variant.filled_by for variant in found.variants] == [None, None, "random", "recent"]
+    attention, bm, *others = found.variants
+    for variant in (attention, bm):
+        assert variant.trained_tokens is not None
+        assert variant.size is not None
+        assert variant.size.parameters_match
+        assert {p.condition for p in variant.retention} >= {"filler", "before"}
+        assert all(text.whole.nats.value is not None for text in variant.texts)
+        assert set(variant.scores) == {
+            "precision",
+            "recall",
+            "f05",
+            "chair_i",
+            "chair_s",
+            "words",
+            "truncated",
+        }
+    for variant in others:
+        assert variant.size is None
+        assert {p.condition for p in variant.retention} == {"filler"}
+        assert not variant.scores
+    assert bm.size is not None
+    assert attention.size is not None
+    assert attention.size.attention_tokens_of_same_bytes[1024] == pytest.approx(1024)
+    assert attention.size.bytes_at[8192] > 7 * attention.size.bytes_at[1024]
+    assert bm.size.bytes_at[8192] == bm.size.bytes_at[1024]
+    assert bm.size.bytes_per_token == 0
+    assert set(bm.size.speed_to_attention) == set(bm.size.bytes_at)
+
+
+def test_nats_are_those_of_one_plain_pass(study: tuple[Path, MemoryStudy], trainings: Path) -> None:
+    """The reference of a scene, read without a cache and token by token summed; likewise its names, by their words."""
+    out, _ = study
+    (folder,) = (out / "checkpoints").glob("A-s1-*")
+    lines = [json.loads(line) for line in (folder / "readings.jsonl").read_text().splitlines()]
+    (line,) = (one for one in lines if one["image_id"] == 2 and one["generation"] == 1)
+    columns = np.array(line["blocks"]).sum(axis=0)
+    scene = make_scene(0, 2, SETTINGS.dials)
+    text = describe(scene, scene.rng("bench reference"), SETTINGS.usual_words)
+    model = TransformersModel(str(trainings / "attention-1" / "checkpoint"))
+    inputs = dict(model.prepare([Request("2", 2, render(scene), SETTINGS.prompt)]))
+    request = Request("2", 2, render(scene), SETTINGS.prompt)
+    tokens = spell(model, text, leading_space(model, request)).tokens
+    start = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    with torch.no_grad():
+        logits = model.model(**inputs, use_cache=False).logits[0].double()
+    nats = [-float(logits[start + i - 1].log_softmax(dim=-1)[token]) for i, token in enumerate(tokens)]
+    assert columns[0] == len(tokens)
+    assert columns[1] == pytest.approx(sum(nats), rel=1e-5)
+    # Every object of the scene is named once for the first time.
+    assert columns[4] == len(scene.objects)
+    assert min(nats) <= columns[5] / columns[4] <= max(nats)
+
+
+def test_pictures_and_table(study: tuple[Path, MemoryStudy], capsys: pytest.CaptureFixture[str]) -> None:
+    out, found = study
+    drawn = {path.name for path in out.glob("*.png")}
+    assert drawn == set(PLOTS)
+    for name in drawn:
+        assert Image.open(out / name).size[0] > 700
+    show(found, Console(width=160))
+    printed = capsys.readouterr().out
+    assert "Sizes" in printed
+    assert "Retention" in printed
+    assert "BM(window=12,store=4)" in printed
+
+
+def test_what_is_measured_is_not_measured_again(
+    study: tuple[Path, MemoryStudy], trainings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = study
+    before = (out / "memory.json").read_bytes()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(measure._Bench, "__init__", refuse)
+    monkeypatch.setattr(bench, "measure_cost", refuse)
+    run_bench([str(trainings)], out, SETTINGS, resamples=100)
+    assert (out / "memory.json").read_bytes() == before
+    with pytest.raises(AssertionError, match="measured again"):
+        run_bench([str(trainings)], out, SETTINGS.model_copy(update={"seed": 1}), resamples=100)
+
+
+def test_which_checkpoints_are_found(trainings: Path) -> None:
+    found = find_checkpoints([str(trainings)])
+    assert [(one.variant, one.seed, one.trained_words) for one in found] == [
+        ("*", 1, 100),
+        ("BM(window=12,store=4)", 1, 100),
+    ]
+    (named,) = find_checkpoints([f"mine={trainings / 'bm-1'}"])
+    assert (named.variant, named.name) == ("mine", "mine-s1")
+    with pytest.raises(UserError, match=r"BM.*seed 1: given more than once"):
+        find_checkpoints([str(trainings), str(trainings / "bm-1" / "checkpoint")])
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        find_checkpoints([str(trainings / "batches")])
+    with pytest.raises(UserError, match="neither a folder nor a shipped variant"):
+        find_checkpoints(["nothing-of-that-name"])
+    with pytest.raises(UserError, match=r"mine: .* have different memories"):
+        find_checkpoints([f"mine={trainings}"])
+    odd = trainings / "a=b"
+    odd.symlink_to(trainings / "bm-1")
+    assert [one.variant for one in find_checkpoints([str(odd)])] == ["BM(window=12,store=4)"]
+    odd.unlink()
+    with pytest.raises(UserError, match="nothing stands before ="):
+        find_checkpoints([f"={trainings}"])
+
+
+@pytest.mark.parametrize(
+    ("memory", "name"),
+    [
+        (Memory(layout=("*",) * 4, heads=2), "attention"),
+        (Memory(layout=("BM",) * 4, heads=2), "bm"),
+        (Memory(layout=("BM",) * 4, heads=2, store=64), "bm(store=64)"),
+        (Memory(layout=("BM",) * 4, heads=2, selection="recent"), "bm(selection=recent)"),
+        # What a layer does not have is no difference.
+        (Memory(layout=("GDN",) * 4, heads=2, store=64, window=9, selection="recent"), "gdn"),
+        (Memory(layout=("GDN", "GDN", "GDN", "*"), heads=2), "hybrid"),
+        (Memory(layout=("GDN", "BMF"), heads=2, fading="M2"), "GDN-BMF(fading=M2)"),
+    ],
+)
+def test_names_of_variants(memory: Memory, name: str) -> None:
+    assert variant_name(memory) == name
+
+
+def test_bytes_are_those_of_what_was_read() -> None:
+    memory = Memory(layout=("*", "*"), heads=2, head_dim=8, window=48)
+
+    def model(layout: tuple[Symbol, ...]) -> MemoryTextModel:
+        changed = memory.model_copy(update={"layout": layout})
+        return MemoryTextModel(
+            MemoryTextConfig.of(changed, hidden_size=16, intermediate_size=8, vocab_size=50)
+        ).eval()
+
+    full, window = model(("*", "*")), model(("SWA", "SWA"))
+    # Keys and values of two heads of 8 in float32 and a flag a token, for two layers, and a counter for each.
+    assert bytes_per_sequence(full, 100) == 2 * (100 * (2 * 2 * 8 * 4 + 1) + 8)
+    costs = measure_cost({"full": full, "window": window}, (32, 64, 128))
+    assert costs["full"].bytes_at == {n: 2 * (n * 129 + 8) for n in (32, 64, 128)}
+    assert len(set(costs["window"].bytes_at.values())) == 1
+    assert attention_length(costs["window"].bytes_at[128], memory, 16, "float32") == pytest.approx(48)
+    half = window.to(torch.bfloat16)
+    assert attention_length(bytes_per_sequence(half, 128), memory, 16, "bfloat16") == pytest.approx(48)
+    assert all(ms > 0 for cost in costs.values() for ms in cost.ms_per_token.values())
+
+
+def test_wrong_options_are_told_in_a_line(cli: Cli, tmp_path: Path) -> None:
+    for arguments, told in (
+        (("nowhere", "--out", tmp_path), "neither a folder nor a shipped variant"),
+        (("nowhere", "--lengths", "16,x", "--out", tmp_path), "--lengths '16,x'"),
+        (
+            ("gdn", "--limit", "8", "--descriptions", "7", "--out", tmp_path),
+            "--descriptions 7: must be --limit (8)",
+        ),
+    ):
+        result = cli("memory", "bench", *arguments)
+        assert result.code == 2
+        assert told in result.err
+        assert "Traceback" not in result.err
+
+
+def test_more_is_described_than_asked_about(study: tuple[Path, MemoryStudy]) -> None:
+    out, found = study
+    folder = sorted((out / "checkpoints").glob("BM*-s1-*"))[0]
+
+    def images(name: str) -> set[int]:
+        return {json.loads(line)["image_id"] for line in (folder / name).read_text().splitlines()}
+
+    assert images("responses.jsonl") == set(range(12))
+    assert images("questions.jsonl") == images("readings.jsonl") == set(range(9))
+    assert found.settings.descriptions == 12
+    with pytest.raises(ValueError, match="fewer than the 9 scenes"):
+        BenchSettings(limit=9, descriptions=8)

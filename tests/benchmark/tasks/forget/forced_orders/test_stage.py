@@ -1,0 +1,191 @@
+"""Forced orders of models whose law is known, from their words to what is found; and models that cannot go on."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from eidolon.benchmark.json_schemas import schemas as own_schemas
+from eidolon.benchmark.store.folder import RunFolder, SampleRow
+from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
+from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders
+from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSettings, force_orders, read_turn
+from eidolon.models.base.contrast import make_contrast
+from eidolon.models.base.model import Decoding, Request
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.json_schemas import schemas
+from eidolon.scorers.judges.lexicon import LexiconJudge
+from tests.benchmark.conftest import read_lines
+from tests.benchmark.tasks.forget.retention.test_design import Words
+
+THINGS = ("bed", "bus", "car", "cat", "cup", "dog", "fork", "oven", "tv", "zebra", "kite", "bench")
+SIZES = (0.01, 0.02, 0.03, 0.2, 0.3, 0.4)
+IMAGES = 40
+
+
+def rows() -> list[SampleRow]:
+    found = []
+    for i in range(IMAGES):
+        names = Random(i).sample(THINGS, len(SIZES))
+        areas = dict(zip(names, SIZES, strict=True))
+        found.append(SampleRow(sample_id=f"s{i}", image_id=i, objects=tuple(sorted(names)), areas=areas))
+    return found
+
+
+Law = Callable[[int, float], float]
+
+
+class Talker(Words):
+    """Names the largest object that is left, or by the chance that its law gives one that is not there."""
+
+    def __init__(self, law: Law) -> None:
+        super().__init__()
+        self.law, self.asked = law, 0
+        self.areas = {row.sample_id: row.areas for row in rows()}
+        self.seen: list[Request] = []
+
+    def continue_replies(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        for request, tokens in reversed(list(zip(requests, given, strict=True))):  # any order will do
+            self.seen.append(request)
+            text = self._go_on(request, self.decode_reply(tokens))
+            yield Response(
+                sample_id=request.sample_id,
+                image_id=request.image_id,
+                generation=request.generation,
+                response=text,
+                finish_reason="stop",
+            )
+
+    def _go_on(self, request: Request, text: str) -> str:
+        areas = self.areas[request.sample_id]
+        dice = Random(f"{request.sample_id} {request.generation}")
+        for _ in range(3):
+            unnamed = [name for name in THINGS if f" {name}" not in text]
+            left = sorted((name for name in unnamed if name in areas), key=areas.__getitem__)
+            wrong = not left or dice.random() < self.law(len(text.split()), areas[left[-1]])
+            name = dice.choice([name for name in unnamed if name not in areas]) if wrong else left[-1]
+            text += f" There is a {name} here."
+        return text
+
+
+class Company:
+    def __init__(self, model: Any) -> None:
+        self.model, self.loads = model, 0
+
+    def interviewee(self) -> Any:
+        self.loads += 1
+        return self.model
+
+    def picture(self, sample_id: str) -> Image.Image:
+        if sample_id == "s3":
+            raise OSError("a broken file")
+        return Image.new("RGB", (4, 4))
+
+
+def settings(**fields: Any) -> OrderSettings:
+    values: dict[str, Any] = {
+        "prompt": "Describe this image.",
+        "decoding": Decoding(512, 0.6, 1.0, 11),
+        "judge": LexiconJudge(),
+        "batch_size": 32,
+        "resamples": 300,
+    }
+    return OrderSettings(**(values | fields))
+
+
+def folder(path: Path) -> RunFolder:
+    return RunFolder(path, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("law", "verdict"),
+    [
+        (lambda words, size: 0.1 if words < 50 else 0.5, "lateness, not what is left"),
+        (lambda words, size: 0.1 if size > 0.1 else 0.5, "what is left, not lateness"),
+    ],
+    ids=["position", "difficulty"],
+)
+def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict: str) -> None:
+    model = Talker(law)
+    company = Company(model)
+    detail = force_orders(settings(), folder(tmp_path), "talker", rows(), [], "signature", company)
+    assert detail.found.verdict == verdict
+    assert (detail.found.images, detail.found.incomplete) == (IMAGES - 1, 0)  # without the broken picture
+    for request in model.seen:
+        assert request.prompt == "Describe this image."
+        assert request.decoding.max_new_tokens == TOKENS
+        assert request.decoding.temperature == 0.6
+    seeds = {(r.sample_id, r.decoding.seed) for r in model.seen}
+    assert len(seeds) == len({seed for _, seed in seeds}) == IMAGES - 1
+    jsonschema.validate(json.loads(detail.to_json()), own_schemas()["orders"])
+    lines = read_lines(tmp_path / "orders.jsonl")
+    form = jsonschema.Draft202012Validator(schemas()["continued"])
+    for line in lines:
+        form.validate(line)
+        assert line["response"].startswith(line["given"])
+    again = [Continued.model_validate(line) for line in lines]
+    objects = {row.sample_id: row.objects for row in rows()}
+    assert [read_turn(line, LexiconJudge(), objects[line.sample_id]) for line in again[::9]] == again[::9]
+    assert draw_orders(detail, "talker").startswith(b"\x89PNG")
+    # Nothing is asked again once both files are there.
+    asked = len(model.seen)
+    assert force_orders(settings(), folder(tmp_path), "talker", rows(), [], "signature", company) == detail
+    assert (company.loads, len(model.seen)) == (1, asked)
+
+
+def test_it_goes_on_from_the_last_whole_batch(tmp_path: Path) -> None:
+    law: Law = lambda words, size: 0.3  # noqa: E731
+    wanted = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(Talker(law)))
+    whole = (tmp_path / "orders.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "orders.jsonl").write_bytes(b"".join(lines[:70]) + lines[70][:33])
+    (tmp_path / "orders.json").unlink()
+    model = Talker(law)
+    assert force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(model)) == wanted
+    assert (tmp_path / "orders.jsonl").read_bytes() == whole
+    assert len(model.seen) == len(lines) - 64
+
+
+def test_a_turn_that_failed_is_unscored_with_its_reason(tmp_path: Path) -> None:
+    class Failing(Talker):
+        def _go_on(self, request: Request, text: str) -> str:
+            if (request.sample_id, request.generation) == ("s5", 2):
+                return "Something else altogether."
+            return super()._go_on(request, text)
+
+    model = Failing(lambda words, size: 0.2)
+    detail = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(model))
+    assert (detail.found.images, detail.found.incomplete) == (IMAGES - 2, 1)
+    unscored = [line for line in read_lines(tmp_path / "orders.jsonl") if line["unscored"]]
+    assert [(line["sample_id"], line["unscored"]) for line in unscored] == [
+        ("s5", "the turn does not begin as it was begun")
+    ]
+
+
+def test_what_cannot_go_on_is_left_out_with_the_reason(tmp_path: Path, scores: Any) -> None:
+    detail = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(Words()))
+    assert detail.found.reason == "the model cannot go on from a given text"
+    assert not (tmp_path / "orders.jsonl").exists()
+    steered = settings(decoding=Decoding(contrast=make_contrast("m3id", {})))
+    other = folder(tmp_path / "other")
+    other.path.mkdir()
+    told = force_orders(steered, other, "t", rows(), [], "s", Company(Talker(lambda words, size: 0)))
+    assert told.found.reason is not None
+    assert told.found.reason.startswith("not with --decoding m3id")
+    found = with_orders(scores, told.found).metrics["forgetting"]["order_lateness"]
+    assert (found.value, found.ci, found.n, found.reason) == (None, None, 0, told.found.reason)
+
+
+@pytest.fixture
+def scores() -> Any:
+    from eidolon.scorers.core.scores import score
+
+    return score([], [], signature="s")

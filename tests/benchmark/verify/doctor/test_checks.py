@@ -1,0 +1,318 @@
+"""Each check of the doctor: a sound model that passes it and a faulty one that does not."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.engine.generation import describe_model
+from eidolon.benchmark.store.diagnosis import Check
+from eidolon.benchmark.verify.doctor import batching as company
+from eidolon.benchmark.verify.doctor import image as picture
+from eidolon.benchmark.verify.doctor import loading as build
+from eidolon.benchmark.verify.doctor import settings
+from eidolon.benchmark.verify.doctor.parity import as_reference
+from eidolon.benchmark.verify.doctor.subject import Subject, make_requests
+from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.base.model import Model, Request
+from eidolon.models.base.shipped import shipped_models
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Response
+from tests.models import faulty
+from tests.models.hybrid import HybridModel
+from tests.models.hybrid import picture as noise_picture
+
+SMALL = str(shipped_models()["scenes-small"])
+CheckOf = Callable[[Subject], Check]
+
+
+def scenes(n: int) -> SampleSource:
+    return load_dataset("scenes", limit=n, seed=0, options={})
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Request]:
+    return make_requests(scenes(8), 8, max_new_tokens=40, seed=0)
+
+
+@pytest.fixture(scope="module")
+def sound() -> TransformersModel:
+    return TransformersModel(SMALL)
+
+
+def subject(model: Model, asked: Sequence[Request], backend: str = "transformers", **more: Any) -> Subject:
+    given = {"reference": as_reference(model), "described": describe_model(model), **more}
+    return Subject(name="tried", backend=backend, model=model, requests=asked, **given)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        build.weights, settings.length, company.determinism, company.batch, company.padding, company.order,
+        picture.image, settings.seeds,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("text_only", [False, True])
+def test_a_sound_model_passes(
+    sound: TransformersModel, asked: list[Request], check: CheckOf, text_only: bool
+) -> None:
+    model: Model = faulty.TextOnly(sound) if text_only else sound
+    found = check(subject(model, asked))
+    if text_only and check is build.weights:
+        assert found.verdict == "not applicable"
+    else:
+        assert found.verdict == "ok", found
+    if found.n is not None:
+        assert (found.equal, found.n, found.near_ties) == (8, 8, None)
+
+
+@pytest.mark.parametrize(
+    ("check", "kind", "told"),
+    [
+        (settings.length, faulty.ForgetsTheLimit, "8 answers are longer than 8 tokens"),
+        (company.determinism, faulty.KeepsState, "sample scenes-0-0 at token"),
+        (company.batch, faulty.SwapsPictures, "sample scenes-0-0 at token"),
+        (company.padding, faulty.IgnoresTheMask, "log-probabilities of the same text move by"),
+        (company.padding, faulty.CountsPadding, "at token"),
+        (company.order, faulty.ReversesPictures, "at token"),
+        (company.order, faulty.SwapsPictures, "at token"),
+        (picture.image, faulty.Blind, "another picture moves no log-probability of 8 answers"),
+        (picture.image, faulty.RemembersPictures, "at token"),
+        (settings.seeds, faulty.IgnoresSeeds, "no answer at temperature 1 changed with the seed"),
+        (settings.seeds, faulty.SeedsByPlace, "at token"),
+    ],
+)
+@pytest.mark.parametrize("text_only", [False, True])
+def test_a_faulty_model_fails(
+    asked: list[Request], check: CheckOf, kind: type[TransformersModel], told: str, text_only: bool
+) -> None:
+    """Also where nothing but its text is known; then nobody claims a near-tie."""
+    broken = kind(SMALL)
+    if kind is faulty.IgnoresTheMask and text_only:
+        asked = [replace(r, decoding=replace(r.decoding, max_new_tokens=64)) for r in asked]
+    found = check(subject(faulty.TextOnly(broken) if text_only else broken, asked))
+    assert found.verdict == "differs", found
+    if text_only:
+        assert found.near_ties is None
+        assert all(d.gap is None and d.token is None for d in found.differences)
+        told = {
+            "at token": "at character",
+            "sample scenes-0-0 at token": "sample scenes-0-0 at character",
+            "log-probabilities of the same text move by": "at character",
+            "another picture moves no log-probability of 8 answers": "no answer changed with the picture",
+        }.get(told, told)
+    assert told in found.detail
+    # Where an answer goes on beyond its limit, there is no token on the other side.
+    if found.differences and not text_only and check is not settings.length:
+        assert (found.largest_gap or 0) > 0.001
+
+
+def test_the_seeds_of_a_place_are_found_though_each_batch_repeats_itself(asked: list[Request]) -> None:
+    """What differs there is alone against together, not again against before."""
+    found = settings.seeds(subject(faulty.SeedsByPlace(SMALL), asked))
+    assert found.equal == 1, "the first request of the batch has its own seed, alone and together"
+
+
+def test_tensors_without_a_place_are_found(tmp_path: Path, asked: list[Request]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    checkpoint = tmp_path / "more"
+    shutil.copytree(SMALL, checkpoint)
+    tensors = load_file(checkpoint / "model.safetensors")
+    tensors["model.text_model.layers.0.gka.weight"] = torch.ones(4)
+    save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    found = build.weights(subject(TransformersModel(str(checkpoint)), asked))
+    assert (found.verdict, found.figures) == ("differs", {"unused": 1})
+    assert "1 tensors of the checkpoint have no place" in found.detail
+
+
+def load_small(options: Mapping[str, str]) -> Model:
+    return TransformersModel(SMALL, **options)
+
+
+def test_precision(asked: list[Request], sound: TransformersModel) -> None:
+    """Float32 has nothing to compare with; float16 puts the patches of Idefics3 in wrong places, which is found.
+
+    transformers 5.19 computes the places in the precision of the pixels (its pull request 47133).
+    """
+    full = build.precision(subject(sound, asked, twin=load_small))
+    assert (full.verdict, full.figures) == ("not applicable", {"weights": "float32", "states": "none"})
+    half = build.precision(subject(TransformersModel(SMALL, dtype="float16"), asked, twin=load_small))
+    assert half.verdict == "differs"
+    assert "more than rounding" in half.detail
+    mended = TransformersModel(SMALL, dtype="float16")
+    mended.model.model.vision_model.embeddings.position_embedding.register_forward_pre_hook(
+        lambda _, given: (torch.arange(given[0].shape[1]).expand_as(given[0]),)
+    )
+    found = build.precision(subject(mended, asked, twin=load_small))
+    assert found.verdict == "ok", found
+    assert 0.001 < float(found.figures["noise"]) < 0.03
+
+
+def test_a_model_that_is_less_precise_than_it_says(asked: list[Request]) -> None:
+    found = build.precision(subject(faulty.SaysFloat32(SMALL), asked, twin=load_small))
+    assert found.verdict == "differs"
+    assert "some weights are bfloat16, not float32" in found.detail
+
+
+def test_precision_of_a_backend_that_does_not_say(asked: list[Request], sound: TransformersModel) -> None:
+    assert build.precision(subject(faulty.TextOnly(sound), asked, "python")).verdict == "not applicable"
+
+
+def test_no_memory_for_float32(asked: list[Request]) -> None:
+    """Told in either way; the check says so rather than ending the examination."""
+    coarse = TransformersModel(SMALL, dtype="bfloat16")
+    for error in (torch.OutOfMemoryError("40 GiB wanted"), UserError("40 GiB wanted")):
+
+        def too_large(options: Mapping[str, str], error: Exception = error) -> Model:
+            raise error
+
+        found = build.precision(subject(coarse, asked, twin=too_large))
+        assert found.verdict == "not applicable"
+        assert found.detail == "the same model in float32 cannot be had: 40 GiB wanted"
+
+
+class Cached:
+    """A model with a prefix cache; one that is `leaky` spoils what it meets a second time."""
+
+    def __init__(self, model: TransformersModel, leaky: bool) -> None:
+        self._model, self._leaky = model, leaky
+        self._met: set[str] = set()
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
+        for request in requests:
+            spoilt = self._leaky and request.sample_id in self._met
+            self._met.add(request.sample_id)
+            image = Image.new("RGB", request.image.size) if spoilt else request.image
+            yield from self._model.generate([replace(request, image=image)])
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_prefix_cache(asked: list[Request], sound: TransformersModel, leaky: bool) -> None:
+    loaded: list[tuple[Mapping[str, str], Cached]] = []
+    own = Cached(sound, False)
+
+    def twin(options: Mapping[str, str]) -> Model:
+        assert all(model.closed for model in (own, *(model for _, model in loaded))), (
+            "a device holds one engine"
+        )
+        loaded.append((options, Cached(sound, leaky and options["prefix_caching"] == "true")))
+        return loaded[-1][1]
+
+    found = build.prefix_cache(subject(own, asked, "vllm", twin=twin, reference=as_reference(sound)))
+    assert found.verdict == ("differs" if leaky else "ok")
+    assert [options for options, _ in loaded] == [{"prefix_caching": "false"}, {"prefix_caching": "true"}]
+    assert all(model.closed for _, model in loaded)
+    if leaky:
+        assert (found.equal, found.near_ties) == (0, False)
+
+
+def test_no_prefix_cache(asked: list[Request], sound: TransformersModel) -> None:
+    assert build.prefix_cache(subject(sound, asked, twin=load_small)).verdict == "not applicable"
+
+
+def test_against_another(asked: list[Request], sound: TransformersModel) -> None:
+    """A backend without tokens is judged by the reference: the same checkpoint passes, another and bfloat16 fail."""
+    other = TransformersModel(str(shipped_models()["scenes-base"]))
+    coarse = TransformersModel(SMALL, dtype="bfloat16")
+    reference = as_reference(sound)
+    for model, verdict in ((sound, "ok"), (other, "differs"), (coarse, "differs")):
+        tried = subject(faulty.TextOnly(model), asked, "openai", reference=reference, against=sound)
+        found = build.against(tried)
+        assert found.verdict == verdict
+        if verdict == "differs":
+            assert found.near_ties is False
+            assert (found.largest_gap or 0) > 0.001
+    assert build.against(subject(sound, asked)).verdict == "not applicable"
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Request]:
+    return [
+        replace(r, image=noise_picture(i), decoding=replace(r.decoding, max_new_tokens=24))
+        for i, r in enumerate(make_requests(scenes(6), 6, max_new_tokens=24, seed=0))
+    ]
+
+
+def test_a_hybrid_passes(pictures: list[Request]) -> None:
+    """Recurrent layers beside attention, prompts padded, nothing known of where its processor comes from."""
+    model = HybridModel("hybrid")
+    tried = subject(model, pictures, twin=lambda options: HybridModel("hybrid", **options))
+    for check in (
+        company.determinism, company.batch, company.padding, company.order, picture.image, settings.length,
+        settings.seeds, build.precision,
+    ):  # fmt: skip
+        found = check(tried)
+        assert found.verdict == "ok", found
+    assert build.precision(tried).figures["states"] == "float32"
+
+
+def test_states_in_16_bits_are_found(pictures: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.cache_utils import LinearAttentionLayer
+
+    update = LinearAttentionLayer.update_recurrent_state
+
+    def coarse(self: Any, states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return update(self, states.bfloat16(), *args, **kwargs)
+
+    monkeypatch.setattr(LinearAttentionLayer, "update_recurrent_state", coarse)
+    found = build.precision(subject(HybridModel("hybrid"), pictures))
+    assert found.verdict == "differs"
+    assert "recurrent states are kept in bfloat16" in found.detail
+
+
+def test_recurrent_layers_that_ignore_padding_are_found(
+    pictures: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one release of such layers did: the attention beside them is masked as it should be."""
+    from transformers.models.qwen3_5 import modeling_qwen3_5
+
+    monkeypatch.setattr(modeling_qwen3_5, "apply_mask_to_padding_states", lambda states, mask: states)
+    model = HybridModel("hybrid")
+    assert company.batch(subject(model, pictures)).verdict == "ok"
+    found = company.padding(subject(model, pictures))
+    assert found.verdict == "differs"
+    assert float(found.figures["noise"]) > 0.01
+
+
+class Failing:
+    """Fails whenever it is asked several things at once."""
+
+    def __init__(self, model: TransformersModel) -> None:
+        self._model = model
+
+    def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
+        if len(requests) == 1:
+            return self._model.generate(requests)
+        return [
+            Response(sample_id=r.sample_id, image_id=r.image_id, response=None, error="out of memory")
+            for r in requests
+        ]
+
+
+def test_a_failed_answer_is_not_equal(asked: list[Request], sound: TransformersModel) -> None:
+    found = company.batch(subject(Failing(sound), asked))
+    assert (found.verdict, found.equal) == ("differs", 0)
+    assert "(failed: out of memory)" in found.detail
+
+
+def test_requests_need_two_pictures() -> None:
+    source = scenes(1)
+    with pytest.raises(UserError, match="has 1 readable images"):
+        make_requests(source, 8, max_new_tokens=8, seed=0)
+
+
+def test_a_limit_below_the_short_one(sound: TransformersModel, asked: list[Request]) -> None:
+    few = [replace(r, decoding=replace(r.decoding, max_new_tokens=3)) for r in asked]
+    found = settings.length(subject(sound, few))
+    assert (found.verdict, found.figures) == ("ok", {"limit": 3})

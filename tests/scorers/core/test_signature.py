@@ -1,0 +1,63 @@
+"""The signature line: its order, its escapes, and that it can be read back."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidolon.scorers.core.signature import PARTS, hashed, package_version, parse, signature
+
+
+def test_has_every_part_in_order():
+    line = signature(
+        dataset=hashed("scenes", b"rows"),
+        prompt=hashed("describe", "Describe this image in detail."),
+        decoding="greedy",
+        judge="lexicon(reading=careful,vocabulary=coco80)",
+        policy="strict",
+        n=500,
+        resamples=2000,
+        seed=0,
+    )
+    assert re.fullmatch(
+        r"dataset=scenes#[0-9a-f]{12}\|prompt=describe#[0-9a-f]{12}\|decoding=greedy"
+        r"\|judge=lexicon\(reading=careful,vocabulary=coco80\)\|policy=strict\|n=500\|resamples=2000\|seed=0"
+        r"\|eidolon=[^|]+",
+        line,
+    )
+    assert parse(line)["judge"] == "lexicon(reading=careful,vocabulary=coco80)"
+
+
+def test_what_is_not_given_is_unknown():
+    assert signature(n=0).startswith(
+        "dataset=unknown|prompt=unknown|decoding=unknown|judge=unknown|policy=unknown|n=0|resamples=unknown|"
+    )
+    assert parse(signature())["eidolon"] == package_version()
+
+
+@given(st.text(), st.text())
+def test_any_value_stays_on_one_line_and_comes_back(dataset, prompt):
+    line = signature(dataset=dataset, prompt=prompt)
+    assert len(line.splitlines()) == 1
+    assert tuple(parse(line)) == PARTS
+    assert (parse(line)["dataset"], parse(line)["prompt"]) == (dataset, prompt)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "expected 'dataset=…', found ''"),
+        ("dataset=a|n=3", "expected 'prompt=…', found 'n=3'"),
+        ("dataset=a|prompt=b", "2 parts where there are 9"),
+        (signature() + "|more=1", "10 parts where there are 9"),
+    ],
+)
+def test_refuses_other_lines(line, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(line)
+
+
+def test_hashes_bytes_and_text_alike():
+    assert hashed("a", "é") == hashed("a", "é".encode())
+    assert hashed("a", "1") != hashed("a", "2")

@@ -1,0 +1,204 @@
+"""Free nouns, by the tagger and by a spaCy pipeline, and the options of the judges of an open vocabulary."""
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.judges.matcher_options import Concreteness
+from eidolon.scorers.judges.matching import OpenJudge
+from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
+from eidolon.scorers.judges.nouns import NounsJudge, ParsedNouns, Phrases, TaggedNouns
+from eidolon.scorers.text.lexicon import load_lexicon
+
+COCO = load_lexicon("coco80")
+
+
+def response(text: str | None, **fields: object) -> Response:
+    return Response.model_validate({"sample_id": "s", "image_id": 1, "response": text, **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "nouns"),
+    [
+        ("Two dogs and a red ball.", {"dogs": "dog", "ball": "ball"}),
+        # The tagger errs on the verb; the dogs are found all the same.
+        ("Two dogs chase a red ball.", {"dogs": "dog", "chase": "chase", "ball": "ball"}),
+        ("A wedding cake next to fire hydrants.", {"cake": "cake", "fire hydrants": "fire hydrant"}),
+        ("A kitchen fire hydrant.", {"fire hydrant": "fire hydrant"}),
+        ("A group of people on the left side of the image.", {"people": "person"}),
+        ("The bus stands near women with glasses.", {"bus": "bus", "women": "woman", "glasses": "glass"}),
+        ("It is empty.", {}),
+    ],
+)
+def test_nouns_by_the_tagger(text: str, nouns: dict[str, str]) -> None:
+    found = TaggedNouns(COCO).read(text)
+    assert {text[noun.start : noun.end]: noun.lemma for noun in found} == nouns
+
+
+def test_mentions_have_their_places() -> None:
+    (judgement,) = NounsJudge().judge([response("A tree.\nTwo hot dogs.", token_ends=[6, 7, 12, 16, 21])])
+    assert [m.model_dump() for m in judgement.mentions] == [
+        {"category": "tree", "text": "tree", "start": 2, "end": 6, "word": 1, "token": 0}
+        | {"verdict": None, "votes": None},
+        {"category": "hot dog", "text": "hot dogs", "start": 12, "end": 20, "word": 3, "token": 3}
+        | {"verdict": None, "votes": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "unscored"),
+    [
+        (None, {}, NO_RESPONSE),
+        (None, {"error": "timeout"}, "timeout"),
+        ("Un perro y un gato en la calle con el hombre.", {}, NOT_ENGLISH),
+        ("", {}, None),
+        ("I'm sorry, I cannot see the image.", {}, None),
+    ],
+)
+def test_what_cannot_be_judged(text: str | None, fields: dict[str, str], unscored: str | None) -> None:
+    (judgement,) = NounsJudge().judge([response(text, **fields)])
+    assert judgement.mentions == ()
+    assert judgement.unscored == unscored
+
+
+def test_longest_phrase_first() -> None:
+    phrases = Phrases(COCO)
+    assert phrases.at(["hot", "dogs", "here"]) == (2, "hot dog")
+    assert phrases.at(["dogs", "here"]) is None
+    assert phrases.at([]) is None
+
+
+PARSE = [
+    # text, part of speech, head, relation, lemma
+    ("Two", "NUM", 2, "nummod", "two"),
+    ("fire", "NOUN", 2, "compound", "fire"),
+    ("hydrants", "NOUN", 3, "nsubj", "hydrant"),
+    ("face", "VERB", 3, "ROOT", "face"),
+    ("the", "DET", 6, "det", "the"),
+    ("left", "ADJ", 6, "amod", "left"),
+    ("side", "NOUN", 3, "dobj", "side"),
+    ("of", "ADP", 6, "prep", "of"),
+    ("him", "PRON", 7, "pobj", "he"),
+    ("and", "CCONJ", 3, "cc", "and"),
+    ("trees", "NOUN", 3, "dobj", "tree"),
+    (".", "PUNCT", 3, "punct", "."),
+]
+
+
+class Parsed(Language):
+    """A pipeline that knows one parse, since no trained one may be downloaded for a test."""
+
+    lang = "en"
+    Defaults = spacy.blank("en").Defaults
+
+    def __call__(self, text: str | Doc, **_: object) -> Doc:
+        words, tags, heads, relations, lemmas = (list(column) for column in zip(*PARSE, strict=True))
+        return Doc(
+            self.vocab,
+            words=words,
+            spaces=[word != "trees" and word != "." for word in words],
+            pos=tags,
+            heads=heads,
+            deps=relations,
+            lemmas=lemmas,
+        )
+
+
+def test_heads_of_noun_chunks() -> None:
+    text = "Two fire hydrants face the left side of him and trees."
+    reader = ParsedNouns(Parsed(meta={"lang": "en", "name": "hand", "version": "1.2"}), COCO)
+    assert [(text[n.start : n.end], n.lemma) for n in reader.read(text)] == [
+        ("fire hydrants", "fire hydrant"),
+        ("trees", "tree"),
+    ]
+    assert reader.signature() == "spacy:en_hand-1.2"
+
+
+@pytest.mark.parametrize("name", ["en_core_web_sm_of_nobody", "not/a name"])
+def test_a_pipeline_that_is_not_installed(name: str) -> None:
+    with pytest.raises(UserError, match=f"-J pipeline={name}: .*python -m spacy download {name}"):
+        NounsJudge(pipeline=name)
+
+
+def test_a_pipeline_without_a_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("bare_pipeline")
+    module.__spec__ = __import__("importlib.machinery").machinery.ModuleSpec("bare_pipeline", None)
+    monkeypatch.setitem(sys.modules, "bare_pipeline", module)
+    monkeypatch.setattr(spacy, "load", lambda name: spacy.blank("en"))
+    with pytest.raises(UserError, match="-J pipeline=bare_pipeline: has no tagger and parser"):
+        NounsJudge(pipeline="bare_pipeline")
+
+
+def test_concrete_nouns_only(tmp_path: Path) -> None:
+    table = tmp_path / "ratings.txt"
+    table.write_text("Word\tBigram\tConc.M\ndog\t0\t4.85\nidea\t0\t1.61\nball\t0\t4.5\nHot Dogs\t1\t4.9\n")
+    judge = NounsJudge(concreteness=str(table))
+    (judgement,) = judge.judge([response("Dogs with an idea, a ball, a tree.")])
+    assert [m.category for m in judgement.mentions] == ["dog"]
+    assert "hot-dogs" in Concreteness(str(table))
+    assert "concreteness=>4.5:ratings#" in judge.signature()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("noun,score\ndog,4\n", r":1: needs the columns 'Word' and 'Conc.M'.* found noun, score"),
+        ("", r":1: needs the columns .* found nothing"),
+        ("word,concreteness\ndog,4\ncat,high\n", ":3: concreteness must be a number, found 'high'"),
+        ("word,concreteness\ndog\n", ":2: concreteness must be a number, found None"),
+        (b"word,concreteness\n\xff,4\n", "is not UTF-8"),
+        (None, "cannot be read"),
+    ],
+)
+def test_tables_that_cannot_be_read(tmp_path: Path, content: str | bytes | None, message: str) -> None:
+    table = tmp_path / "table.csv"
+    if content is not None:
+        table.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message):
+        Concreteness(str(table))
+
+
+class Fake:
+    name = "fake"
+
+    def signature(self) -> str:
+        return "fake#1"
+
+    def reply(self, prompts: object, **_: object) -> list[object]:
+        raise AssertionError("nothing is asked here")
+
+
+def test_signatures_and_readers() -> None:
+    judge = NounsJudge()
+    assert judge.signature() == "nouns(reader=textblob,match=names+coco80,concreteness=all)"
+    assert isinstance(judge, OpenJudge)
+    assert judge.reader is judge
+    model: LanguageModel = Fake()  # type: ignore[assignment]
+    asking = NounsJudge(match="lm", models=[model])
+    assert asking.signature() == "nouns(reader=textblob,match=lm:fake#1,concreteness=all)"
+    assert asking.reader is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"match": "llm"}, "-J match=llm: .* did you mean 'lm'"),
+        ({"match": "lm"}, "exactly one language model, found 0"),
+        ({"match": "lm", "embeddings": "x"}, "-J embeddings=x: is not for -J match=lm"),
+        ({"match": "lm", "threshold": "0.5"}, "-J threshold=0.5: is not for -J match=lm"),
+        ({"threshold": "0.5"}, "add -J embeddings=MODEL"),
+        ({"embeddings": "x", "threshold": "2"}, "threshold '2' must be a number from 0 to 1"),
+        ({"lexicon": "cocoa"}, "unknown lexicon 'cocoa'"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        NounsJudge(**options)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""POPE against the reference program, arithmetic done by hand, and a naive twin for each policy."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
+from eidolon.scorers.text.yes_no import POLICIES
+
+NAMES = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "f1",
+    "yes_rate": "yes_ratio",
+}
+PHRASES = [
+    "yes",
+    "Yes",
+    "YES.",
+    "no",
+    "No",
+    "NO",
+    "No.",
+    "",
+    "Yes, it is.",
+    "not",
+    "Maybe",
+    "yes and no",
+    "nope",
+]
+
+
+def question(index: int, truth: bool, answer: str) -> AnsweredQuestion:
+    return AnsweredQuestion(str(index), index // 6, truth, answer)
+
+
+def compute(policy: str, samples: list[AnsweredQuestion]) -> dict[str, float]:
+    metric = Pope(policy)
+    values = metric.compute(metric.statistics(samples).sum(axis=0))
+    return {name: float(value) for name, value in values.items()}
+
+
+def over(top: float, bottom: float) -> float:
+    return top / bottom if bottom else math.nan
+
+
+def naive(policy: str, samples: list[AnsweredQuestion]) -> dict[str, float]:
+    """Each policy as the prose says it, without a confusion matrix."""
+    right = said_yes = right_yes = present = unparsed = 0
+    for s in samples:
+        read = POLICIES[policy](s.answer)
+        unparsed += read is None
+        if policy == "lenient":
+            read = bool(read)
+        right += read is not None and read == s.truth
+        said_yes += read is True
+        right_yes += read is True and s.truth
+        present += s.truth and not (policy == "exact" and read is None)
+    return {
+        "accuracy": over(right, len(samples)),
+        "precision": over(right_yes, said_yes),
+        "recall": over(right_yes, present),
+        "f1": over(2 * right_yes, said_yes + present),
+        "yes_rate": over(said_yes, len(samples)),
+        "unparsed": over(unparsed, len(samples)),
+    }
+
+
+@st.composite
+def answered(draw: st.DrawFn) -> list[AnsweredQuestion]:
+    rows = draw(st.lists(st.tuples(st.booleans(), st.sampled_from(PHRASES)), max_size=20))
+    return [question(i, truth, answer) for i, (truth, answer) in enumerate(rows)]
+
+
+@pytest.mark.parametrize("split", ["random", "popular", "adversarial"])
+def test_equals_the_reference_program(reference_data: Path, split: str) -> None:
+    expected = json.loads((reference_data / "expected" / "pope.json").read_text())[split]
+    asked = (reference_data / "pope" / f"coco_pope_{split}.json").read_text().splitlines()
+    answers = (reference_data / "pope" / f"answers_{split}.jsonl").read_text().splitlines()
+    samples = [
+        AnsweredQuestion(str(q["question_id"]), q["image"], q["label"] == "yes", json.loads(a)["answer"])
+        for q, a in zip(map(json.loads, asked), answers, strict=True)
+    ]
+    metric = Pope("original")
+    assert "".join("y" if metric.parse(s.answer) else "n" for s in samples) == expected["parsed"]
+    values = compute("original", samples)
+    assert {theirs: values[ours] for ours, theirs in NAMES.items()} == {
+        k: expected[k] for k in NAMES.values()
+    }
+    totals = dict(zip(metric.columns, metric.statistics(samples).sum(axis=0), strict=True))
+    assert {k: totals[k.lower()] for k in ("TP", "FP", "TN", "FN")} == {
+        k: expected[k] for k in ("TP", "FP", "TN", "FN")
+    }
+
+
+def test_phrasings_are_read_as_the_reference_reads_them(reference_data: Path) -> None:
+    for example in json.loads((reference_data / "expected" / "pope.json").read_text())["phrasing_examples"]:
+        assert POLICIES["original"](example["answer"]) == (example["parsed"] == "yes"), example
+
+
+@pytest.mark.parametrize(
+    ("answer", "original", "exact", "lenient", "strict"),
+    [
+        ("yes", True, True, True, True),
+        (" Yes\n", True, True, True, True),
+        ("Yes.", True, None, True, True),
+        ("NO!", True, None, False, False),
+        ("No", False, False, False, False),
+        ("No, there is no dog.", False, None, False, None),
+        ("There is not a dog.", False, None, None, None),
+        ("Yes, not only one.", False, None, True, None),
+        ("The dog is here. No cat is.", True, None, False, None),
+        ("yes and no", False, None, None, None),
+        ("", True, None, None, None),
+        ("Nope.", True, None, None, None),
+    ],
+)
+def test_what_each_policy_reads(answer: str, original: Any, exact: Any, lenient: Any, strict: Any) -> None:
+    assert [policy(answer) for policy in POLICIES.values()] == [original, exact, lenient, strict]
+    assert [*POLICIES] == ["original", "exact", "lenient", "strict"]
+
+
+HAND = [
+    question(0, True, "Yes."),
+    question(1, True, "No"),
+    question(2, True, "I think so"),
+    question(3, False, "no"),
+    question(4, False, "yes"),
+    question(5, False, "Nope"),
+]
+"""The example of docs/metrics.md."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "values"),
+    [
+        ("original", (3 / 6, 2 / 4, 2 / 3, 4 / 7, 4 / 6, 0)),
+        ("exact", (1 / 6, 0, 0, 0, 1 / 6, 3 / 6)),
+        ("lenient", (3 / 6, 1 / 2, 1 / 3, 2 / 5, 2 / 6, 2 / 6)),
+        ("strict", (2 / 6, 1 / 2, 1 / 3, 2 / 5, 2 / 6, 2 / 6)),
+    ],
+)
+def test_worked_by_hand(policy: str, values: tuple[float, ...]) -> None:
+    names = ("accuracy", "precision", "recall", "f1", "yes_rate", "unparsed")
+    assert compute(policy, HAND) == pytest.approx(dict(zip(names, values, strict=True)))
+
+
+@given(answered(), st.sampled_from([*POLICIES]))
+def test_equals_its_naive_twin(samples: list[AnsweredQuestion], policy: str) -> None:
+    assert compute(policy, samples) == pytest.approx(naive(policy, samples), nan_ok=True, rel=1e-12)
+
+
+@given(answered(), st.sampled_from([*POLICIES]), st.randoms(use_true_random=False))
+def test_order_and_duplication_change_nothing(
+    samples: list[AnsweredQuestion], policy: str, random: Any
+) -> None:
+    before = compute(policy, samples)
+    assert compute(policy, random.sample(samples, len(samples))) == pytest.approx(before, nan_ok=True, abs=0)
+    assert compute(policy, samples * 2) == pytest.approx(before, nan_ok=True, rel=1e-12)
+
+
+def test_undefined_without_questions_or_yes() -> None:
+    assert all(math.isnan(value) for value in compute("strict", []).values())
+    silent = compute("original", [question(0, True, "no")])
+    assert math.isnan(silent["precision"])
+    assert silent["recall"] == silent["f1"] == 0
+
+
+def test_unknown_policy() -> None:
+    with pytest.raises(UserError, match="did you mean 'strict'"):
+        Pope("stric")

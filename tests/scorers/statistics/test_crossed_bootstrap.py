@@ -1,0 +1,109 @@
+"""The bootstrap over seeds and images against loops, and against the plain one where there is one seed."""
+
+import zlib
+from math import isnan, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.statistics.bootstrap import bootstrap, draws
+from eidolon.scorers.statistics.crossed_bootstrap import Crossed, combine_fits, pooled, two_sided
+
+
+def share(totals: FloatArray) -> dict[str, FloatArray]:
+    return {"share": ratio(totals[..., 1], totals[..., 0])}
+
+
+def counts(seeds: int, images: int, seed: int) -> FloatArray:
+    rng = np.random.default_rng(seed)
+    asked = rng.integers(0, 4, size=(seeds, images))
+    return np.stack([asked, rng.binomial(asked, 0.7)], axis=-1).astype(float)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_totals_are_those_of_loops(seeds: int) -> None:
+    statistics = counts(seeds, 7, 3)
+    resamples = 40
+    generator = np.random.Generator(np.random.PCG64([5, zlib.crc32(b"bm")]))
+    chosen = generator.integers(seeds, size=(resamples, seeds)).tolist()
+    expected = []
+    for pictures, models in zip(draws(7, seed=5, resamples=resamples), chosen, strict=True):
+        total = [0.0, 0.0]
+        for model in models if seeds > 1 else [0]:
+            for picture in pictures:
+                for column in range(2):
+                    total[column] += statistics[model, picture, column]
+        expected.append(total)
+    assert Crossed(7, seed=5, resamples=resamples).totals(statistics, "bm").tolist() == expected
+
+
+def test_with_one_seed_it_is_the_plain_bootstrap() -> None:
+    statistics = counts(1, 30, 8)
+    plain = bootstrap(statistics[0], list(range(30)), share, seed=2, resamples=500)["share"]
+    found = Crossed(30, seed=2, resamples=500).estimate(statistics, "any", share)["share"]
+    assert (found.value, found.low, found.high) == (plain.value, plain.low, plain.high)
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    """Three models of unlike skill, each sure of itself: images alone would say nothing of the next model."""
+    statistics = np.ones((3, 40, 2))
+    statistics[1, :, 1] = 0.5
+    statistics[2, :, 1] = 0
+    found = Crossed(40, resamples=500).estimate(statistics, "a", share)["share"]
+    assert float(found.value) == 0.5
+    assert float(found.low) < 0.2
+    assert float(found.high) > 0.8
+    # Images alone say nothing: all of a model's are alike.
+    alone = Crossed(40, resamples=500).estimate(statistics[1:2], "a", share)["share"]
+    assert (float(alone.low), float(alone.high)) == (0.5, 0.5)
+
+
+def test_what_images_do_cancels_out_of_a_difference() -> None:
+    statistics = counts(2, 20, 4)
+    crossed = Crossed(20, resamples=300)
+    same, p = crossed.difference(("a", statistics), ("a", statistics), share)["share"]
+    assert (float(same.value), float(same.low), float(same.high), p) == (0, 0, 0, 1)
+    # Models of another name draw their own seeds, so that something is left.
+    other, _ = crossed.difference(("a", statistics), ("b", statistics), share)["share"]
+    assert float(other.low) < 0 < float(other.high)
+
+
+def test_what_no_image_was_asked_about_has_no_value() -> None:
+    found = Crossed(5, resamples=50).estimate(np.zeros((2, 5, 2)), "a", share)["share"]
+    assert isnan(float(found.value))
+    assert isnan(float(found.low))
+
+
+def test_pooled_sums_over_both() -> None:
+    statistics = counts(3, 4, 1)
+    assert pooled(statistics).tolist() == [
+        sum(float(statistics[s, i, c]) for s in range(3) for i in range(4)) for c in range(2)
+    ]
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, nan]), max_size=60))
+def test_two_sided_counts_both_sides(values: list[float]) -> None:
+    known = [value for value in values if not isnan(value)]
+    found = two_sided(np.array(values, dtype=float))
+    if not known or len(values) - len(known) > 0.05 * len(values):
+        assert isnan(found)
+        return
+    below = sum(value <= 0 for value in known)
+    above = sum(value >= 0 for value in known)
+    assert found == min(1, 2 * (min(below, above) + 1) / (len(known) + 1))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0.01, 2)), min_size=1, max_size=5))
+def test_combined_fits(fits: list[tuple[float, float]]) -> None:
+    value, error = combine_fits({str(i): fit for i, fit in enumerate(fits)})
+    mean = sum(fit[0] for fit in fits) / len(fits)
+    within = sum(fit[1] ** 2 for fit in fits) / len(fits)
+    between = sum((fit[0] - mean) ** 2 for fit in fits) / max(1, len(fits) - 1) / len(fits)
+    assert value == pytest.approx(mean, abs=1e-12)
+    assert error == pytest.approx((within + between) ** 0.5)
+    # Never surer than the least sure of the fits would be if all were as it is.
+    assert error >= min(fit[1] for fit in fits) - 1e-12

@@ -1,0 +1,137 @@
+"""The original reading: its quirks, its offsets, a naive twin, and the reference's own numbers."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eidolon.scorers.text.lexicon import load_lexicon
+from eidolon.scorers.text.reading_original import OriginalReading
+
+READING = OriginalReading(load_lexicon("coco80"))
+PIECES = st.sampled_from(
+    [
+        *("dog", "Dogs", "toilet", "seat", "hot", "traffic", "lights", "baby", "cannot", "gonna", "'s", "--"),
+        *("\u0130", "\u03a3", "\u00df", "\u201d", "\u00a0", "\U0001f436", "\x00", " ", "  ", "\n"),
+        *('"', "''", "``", ".", "?!", ")", "(", ","),
+    ]
+)
+TEXTS = st.one_of(st.text(), st.lists(PIECES).map("".join), st.lists(PIECES).map(" ".join))
+
+
+def names(text: str) -> list[str]:
+    return [named.category for named in READING.read(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A dog and two cats.", ["dog", "cat"]),
+        ("A bus. Two buses.", ["bus"]),
+        ("He wears a tie; they wear ties.", ["tie"]),
+        ("An orange cat.", ["orange", "cat"]),
+        ("a hot dog, hot dogs", ["hot dog", "hot dog"]),
+        ("a baby elephant", ["elephant"]),
+        ("a passenger train on train tracks", ["train"]),
+        ("two wine glasses and a glass", ["wine glass"]),
+        ("a motor bike", []),
+        ("a cheesecake, a tennis racket", ["tennis racket"]),
+        ("the toilet seat", ["toilet"]),
+        ("a toilet. a seat.", ["toilet"]),
+        ("a seat", ["chair"]),
+        ("a table.The dog", ["dog"]),
+        ("no cups", ["cup"]),
+        ("an iPhone", []),
+        ("people", ["person"]),
+        ("", []),
+        (" \n\x00", []),
+    ],
+)
+def test_by_hand(text: str, expected: list[str]) -> None:
+    assert names(text) == expected
+
+
+def test_terms_are_singular_and_spans_are_not() -> None:
+    text = "Stop. \u0130\u0130 TRAFFIC  LIGHTS and \u201cKnives\u201d"
+    assert [(named.term, text[named.start : named.end]) for named in READING.read(text)] == [
+        ("traffic light", "TRAFFIC  LIGHTS"),
+        ("knife", "Knives"),
+    ]
+
+
+def twin(text: str) -> list[tuple[str, str]]:
+    """Read as the reference's description says, without offsets and without a cache."""
+    from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
+    from textblob.inflect import singularize  # type: ignore[import-untyped]
+
+    lexicon = load_lexicon("coco80")
+    cut = re.sub("([.!?]+[\"'\u201d\u2019)\\]]*\\s+)", "\\1\ue000", text.lower())
+    words = [
+        singularize(t) for piece in cut.split("\ue000") for t in NLTKWordTokenizer().tokenize(piece.strip())
+    ]
+    merged: list[str] = []
+    while words:
+        pair = lexicon.pairs.get(" ".join(words[:2]))
+        merged.append(pair or words[0])
+        words = words[2 if pair else 1 :]
+    if "toilet" in merged and "seat" in merged:
+        merged = [word for word in merged if word != "seat"]
+    return [(word, lexicon.terms()[word]) for word in merged if word in lexicon.terms()]
+
+
+@given(TEXTS.filter(lambda text: "\ue000" not in text))
+def test_equals_its_naive_twin(text: str) -> None:
+    assert [(named.term, named.category) for named in READING.read(text)] == twin(text)
+
+
+@given(TEXTS)
+def test_spans_are_ordered_and_hold_the_words(text: str) -> None:
+    end = 0
+    for named in READING.read(text):
+        assert end <= named.start < named.end <= len(text)
+        end = named.end
+        surface = text[named.start : named.end].lower().split()
+        assert surface[-1][:2] == named.term.split()[-1][:2]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def truth(reference_data: Path) -> dict[int, frozenset[str]]:
+    path = reference_data / "coco_gt" / "objects.jsonl"
+    return {row["image_id"]: frozenset(row["objects"]) for row in rows(path)}
+
+
+def test_reference_counts(reference_data: Path, truth: dict[int, frozenset[str]]) -> None:
+    expected = json.loads((reference_data / "expected" / "chair_runs.json").read_text(encoding="utf-8"))
+    for run, numbers in expected.items():
+        counts = dict.fromkeys(numbers["counts"], 0)
+        for row in rows(reference_data / "responses" / f"{run}.jsonl"):
+            objects = truth[row["image_id"]]
+            named = Counter(names(row["response"]))
+            wrong = sum(count for category, count in named.items() if category not in objects)
+            counts["hallucinated_captions"] += wrong > 0
+            counts["hallucinated_words"] += wrong
+            counts["coco_words"] += named.total()
+            counts["recalled_gt_objects"] += len(objects & named.keys())
+            counts["gt_objects"] += len(objects)
+            counts["captions_without_coco_words"] += not named
+            counts["captions_with_empty_gt"] += not objects
+        assert counts == numbers["counts"], run
+
+
+def test_reference_words(reference_data: Path) -> None:
+    for path in sorted((reference_data / "expected" / "chair_per_caption").glob("*.jsonl")):
+        hat = path.stem == "hat"
+        source = reference_data / ("hat" if hat else "responses") / path.name
+        pairs = zip(rows(source), rows(path), strict=True)
+        for row, expected in pairs:
+            found = READING.read(row["caption" if hat else "response"])
+            assert [[named.term, named.category] for named in found] == expected["words"]
