@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from eidolon.models.base.model import Request
+from eidolon.models.base.model import DescribedModel, Model, Request
 from eidolon.models.base.response_lines import clean, user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.types import Response
@@ -38,13 +38,13 @@ class CustomModel:
                 f"model {self._name!r}: {module} has no {attribute!r}{did_you_mean(attribute, classes)}"
             )
         self._model = self._guard(lambda: factory(**options), "could not be constructed")
-        if not callable(getattr(self._model, "generate", None)):
+        if not isinstance(self._model, Model):
             raise UserError(f"model {self._name!r}: has no method generate(requests)")
 
     def describe(self) -> dict[str, Any]:
         """Return what the user's class says of itself, where it does, beside its name."""
-        describe = getattr(self._model, "describe", None)
-        own = self._guard(describe, "failed in describe()") if callable(describe) else {}
+        described = isinstance(self._model, DescribedModel)
+        own = self._guard(self._model.describe, "failed in describe()") if described else {}
         if not isinstance(own, Mapping):
             raise UserError(
                 f"model {self._name!r}: describe() must return a dict, found {type(own).__name__}"

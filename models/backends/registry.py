@@ -141,14 +141,19 @@ def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> d
 def identity(
     reference: ModelReference, options: Mapping[str, str], digest: "FileDigest"
 ) -> dict[str, Any] | None:
-    """Return what decides a model's answers beside the requests, without loading it (`IdentifiedModel`).
+    """Return what decides a model's answers beside the requests, without loading it (`IdentifiedBackend`).
 
     None where its backend cannot tell: then no answer of it may stand for another.
     """
     from eidolon.models.base.identity import own_code
+    from eidolon.models.base.model import IdentifiedBackend
 
-    identify = getattr(backends.get(reference.backend), "identity", None)
-    found = identify(reference.target, options, digest) if callable(identify) else None
+    backend = backends.get(reference.backend)
+    found = (
+        backend.identity(reference.target, options, digest)
+        if isinstance(backend, IdentifiedBackend)
+        else None
+    )
     return None if found is None else {"backend": reference.backend, "eidolon": own_code(), **found}
 
 

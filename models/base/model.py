@@ -1,6 +1,7 @@
 """The one interface behind which every vision-language model stands."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,103 +104,203 @@ class Failure:
     """It passes, so that a later session asks again."""
 
 
+@runtime_checkable
 class Model(Protocol):
-    """Anything that answers requests.
+    """Anything that answers requests. The protocols below are optional: a model that has the methods is used so."""
 
-    `generate` is called with the fixed batches of a run, whose requests share one decoding but for the seed, and
-    returns one response a request, in any order; a request it cannot answer comes back as a response whose `error`
-    says why. Where that passes (`Response.transient`), a later session asks for the same again, with fewer requests
-    in the batch.
-    """
+    def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
+        """Answer one of the run's fixed batches; its requests share one decoding except for the seed.
 
-    def generate(self, requests: Sequence[Request]) -> Iterable[Response]: ...
-
-
-class SizingModel(Model, Protocol):
-    """A model that can tell how many requests a batch should have, for runs whose batch size is `auto`."""
-
-    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
-        """Return it, or None where any will do; `largest` gives the run's largest requests, the largest first."""
+        Returns one response per request, in any order. A request that fails comes back as a response with an `error`.
+        If the failure may pass, the response is also `transient`: a later session sends the same request again, in a
+        batch with fewer requests.
+        """
         ...
 
 
-class DescribedModel(Model, Protocol):
-    """A model that also says what it is, for the run's provenance (a custom model need not)."""
+@runtime_checkable
+class SizingModel(Protocol):
+    """A model that can choose the number of requests per batch, for runs with `--batch-size auto`."""
+
+    def find_batch_size(self, largest: Callable[[], Sequence[Request]]) -> int | None:
+        """Return the number of requests per batch, or None if any number will do.
+
+        `largest` returns the run's largest requests, the largest first. Call it only if they are needed.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribedModel(Protocol):
+    """A model that describes itself, for the run's provenance."""
 
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts: backend, versions, weights hash, device, dtype."""
         ...
 
 
-class MeteredModel(Model, Protocol):
-    """A model whose requests are counted, for the run's provenance."""
+@runtime_checkable
+class MeteredModel(Protocol):
+    """A model that counts what its requests used, for the run's provenance."""
 
     def usage(self) -> dict[str, int | float]:
-        """Return what all requests so far came to, by name; sessions of a run are added up."""
+        """Return the totals of all requests so far, by name. A run adds up the totals of its sessions."""
+        ...
+
+
+@runtime_checkable
+class DecodingCheckedModel(Protocol):
+    """A model that cannot decode in every way that its backend offers."""
+
+    def check_decoding(self, decoding: Decoding) -> None:
+        """Check a decoding before the first request.
+
+        Raises:
+            UserError: the model's architecture does not support it.
+        """
+        ...
+
+
+@runtime_checkable
+class ClosingModel(Protocol):
+    """A model that holds resources beyond its Python objects, such as processes of its own."""
+
+    def close(self) -> None:
+        """Free the resources. A later call of `generate` may acquire them again."""
         ...
 
 
 @runtime_checkable
 class ScoringModel(Protocol):
-    """A model that can be handed a text as its own and says how likely yes and no would be after it."""
+    """A model that gives the probabilities of yes and no after a text in its own turn."""
 
     @property
     def max_positions(self) -> int | None:
-        """Tokens that it can read, pictures included; None where it does not say."""
+        """Context length in tokens, image tokens included; None if unknown."""
         ...
 
     @property
     def layout(self) -> str:
-        """Where the given text of an interview stands, in words."""
+        """Where an interview places the given text, in words."""
         ...
 
     def check_interview(self) -> None:
-        """Raise a UserError where it cannot be interviewed after all."""
+        """Check that this model can be interviewed.
+
+        Raises:
+            UserError: it cannot.
+        """
         ...
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of a text as they stand in the model's own turn."""
+        """Return the token ids of a text as they stand in the model's own turn."""
         ...
 
     def decode_reply(self, tokens: Sequence[int]) -> str:
-        """Return the text of such tokens."""
+        """Return the text of token ids from the model's own turn."""
         ...
 
     def interview(self, interviews: Sequence[Interview]) -> Sequence[Sequence[Odds] | Failure]:
-        """Return the odds of each question of each interview, or why there are none."""
+        """Return for each interview the odds of each question, or the reason why it failed."""
         ...
 
 
 @runtime_checkable
 class ContinuingModel(ScoringModel, Protocol):
-    """A model that also goes on by itself from a text it is handed as its own."""
+    """A model that also continues a text in its own turn."""
 
     def continue_replies(
         self, requests: Sequence[Request], given: Sequence[Sequence[int]]
     ) -> Iterable[Response]:
-        """Answer one batch, each answer beginning with given tokens; they are part of the response.
+        """Answer one batch; each response begins with the given token ids, which are part of it.
 
-        The requests are like those of `generate`; no two share sample and generation. `max_new_tokens` bounds what
-        is added to the given tokens.
+        The requests are like those of `generate`; no two have the same sample and generation. `max_new_tokens` limits
+        the tokens after the given ones.
+        """
+        ...
+
+
+@runtime_checkable
+class WhiteBoxModel(Protocol):
+    """A transformers model in this process: other code may run its forward pass and read its logits.
+
+    Teacher forcing, interviews, image ablation and contrastive decoding need no more of a model than this.
+    """
+
+    @property
+    def name(self) -> str:
+        """The path or hub id of the checkpoint, for messages."""
+        ...
+
+    @property
+    def model(self) -> Any:
+        """The `torch.nn.Module`: a `PreTrainedModel` of transformers with a language-model head."""
+        ...
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's transformers processor."""
+        ...
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        ...
+
+    @property
+    def device(self) -> Any:
+        """The `torch.device` of the inputs."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """The id of the padding token."""
+        ...
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids of the tokens that end an answer."""
+        ...
+
+    @property
+    def has_template(self) -> bool:
+        """Whether a chat template renders the prompts."""
+        ...
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """Keyword arguments of the chat template beside the messages."""
+        ...
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often a batch was split, by reason. Code that reads batches with this model adds to it."""
+        ...
+
+    def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
+        """Return the model's keyword arguments for a batch: tensors by name, on the model's device.
+
+        `input_ids` and `attention_mask` are (batch, length), padded on the left. With `pictures` false the prompts are
+        rendered without an image.
         """
         ...
 
 
 FileDigest: TypeAlias = Callable[[Path], str]
-"""Returns the SHA-256 of a file's content; it may know that of a file which has not changed."""
+"""Returns the SHA-256 of a file's content, in hexadecimal. It may cache the digest of an unchanged file."""
 
 
-class IdentifiedModel(Model, Protocol):
-    """A model that can say, before it is loaded, what its answers come from, so that they may be given again.
+@runtime_checkable
+class IdentifiedBackend(Protocol):
+    """A backend class that can say, before it loads a model, what the answers depend on. It enables the answer cache.
 
-    It must answer alike whatever a request's ids are: only picture, prompt and decoding are looked at.
+    The answers must not depend on the ids of a request: only on image, prompt and decoding.
     """
 
-    @classmethod
-    def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
-        """Return everything beside a request that can change its answer, JSON-ready; None: it cannot be known.
+    def identity(self, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
+        """Return, JSON-ready, everything beside a request that can change its answer; None if that is unknown.
 
-        Two models that could answer differently must differ here: weights, template, processor, every option,
-        versions, precision, the kind of device.
+        It is a class method. Two models that could answer differently must differ here: weights, template, processor,
+        every option, versions, precision, the kind of device.
         """
         ...
