@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from eidolon.benchmark.data import images as pictures
 from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_sample_id, read_strings
 from eidolon.benchmark.data.selection import choose, sample_ids_of
-from eidolon.models.base.response_lines import (
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import (
     decode_text,
     excerpt,
     iterate_objects,
@@ -29,7 +30,6 @@ from eidolon.models.base.response_lines import (
     read_image_id,
     user_path,
 )
-from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.registry import Registry
 from eidolon.scorers.core.signature import hashed

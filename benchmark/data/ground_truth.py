@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from eidolon.benchmark.data.datasets import Sample, judged_objects
-from eidolon.models.base.response_lines import (
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import (
     clean,
     decode_text,
     excerpt,
@@ -16,7 +17,6 @@ from eidolon.models.base.response_lines import (
     read_bytes,
     read_image_id,
 )
-from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.types import ImageId, Judge, Response, VotingJudge
 from eidolon.scorers.judges.matching import OpenJudge, join

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from eidolon.models.base.response_lines import clean, excerpt, read_image_id
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import clean, excerpt, read_image_id
 from eidolon.scorers.core.types import ImageId
 
 if TYPE_CHECKING:

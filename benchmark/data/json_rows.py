@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.data.ground_truth import read_document
-from eidolon.models.base.response_lines import (
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import (
     clean,
     decode_text,
     excerpt,
@@ -14,7 +15,6 @@ from eidolon.models.base.response_lines import (
     read_bytes,
     read_image_id,
 )
-from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.types import ImageId
 
 Row = tuple[str, dict[str, Any]]

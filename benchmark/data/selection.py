@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eidolon.models.base.response_lines import clean, decode_text, excerpt, read_bytes
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import clean, decode_text, excerpt, read_bytes
 
 if TYPE_CHECKING:
     import datasets

@@ -21,8 +21,8 @@ from PIL import Image
 
 from eidolon.models.base.identity import file_sha256
 from eidolon.models.base.model import Request
-from eidolon.models.base.response_lines import user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import user_path
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "EIDOLON_CACHE", "EIDOLON_CACHE_MAX_MB"
 MAX_MB = 4096

@@ -47,9 +47,9 @@ from eidolon.models.backends.registry import (
 )
 from eidolon.models.base.contrast import check_backend, make_contrast
 from eidolon.models.base.model import Decoding, Model
-from eidolon.models.base.response_lines import excerpt
 from eidolon.models.base.shipped import shipped_models
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import Metric
 from eidolon.scorers.core.types import Judge
 from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge

@@ -11,8 +11,8 @@ from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.tasks.probe.questions import PAIRS
 from eidolon.benchmark.tasks.score_files.pope import ALL, MAIN
 from eidolon.models.base.model import DEFAULT_TEMPERATURE
-from eidolon.models.base.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES, RESAMPLES
 
 TASKS = ("describe", "probe", "forget")

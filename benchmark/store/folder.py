@@ -33,8 +33,8 @@ from pydantic import (
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.terminal.log import to_file, without_secrets
 from eidolon.models.base.identity import file_sha256
-from eidolon.models.base.response_lines import excerpt
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.types import ImageId, Judgement, Record, Response
 from eidolon.scorers.forgetting.forced_orders import Continued

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, deserialize
 from eidolon.benchmark.scenes.memory import VARIANTS
 from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE, trained_words
 from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
-from eidolon.models.base.response_lines import user_path
 from eidolon.models.base.shipped import memory_models
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import user_path
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"

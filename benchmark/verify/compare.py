@@ -11,8 +11,8 @@ from pydantic import Field
 
 from eidolon.benchmark.store.folder import RUN, write_atomically
 from eidolon.benchmark.verify.load_run import FamilyReading, Key, Reread, reread
-from eidolon.models.base.response_lines import excerpt
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.statistics.bootstrap import method
 from eidolon.scorers.statistics.comparison import (

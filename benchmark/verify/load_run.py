@@ -27,9 +27,9 @@ from eidolon.benchmark.store.folder import (
 )
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
-from eidolon.models.base.response_lines import excerpt, read_bytes
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import parse

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from eidolon.models.base.model import DescribedModel, Model, Request
-from eidolon.models.base.response_lines import clean, user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import clean, user_path
 from eidolon.scorers.core.types import Response
 
 

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from eidolon.models.base.response_lines import clean, parse_json
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import clean, parse_json
 from eidolon.scorers.core.types import FinishReason
 
 if TYPE_CHECKING:

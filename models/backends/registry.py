@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from eidolon.models.base.checkpoint_files import checkpoint_files
 from eidolon.models.base.options import construct
-from eidolon.models.base.response_lines import user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import user_path
 from eidolon.scorers.core.registry import Registry
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eidolon.models.base.model import Request
-from eidolon.models.base.response_lines import read_bytes, read_responses, user_path
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import read_bytes, user_path
+from eidolon.scorers.core.response_lines import read_responses
 from eidolon.scorers.core.types import ImageId, Response
 
 

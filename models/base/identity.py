@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eidolon.models.base.checkpoint_files import checkpoint_files
-from eidolon.models.base.response_lines import user_path
+from eidolon.scorers.core.input_files import user_path
 
 if TYPE_CHECKING:
     from eidolon.models.base.model import FileDigest

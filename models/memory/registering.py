@@ -2,7 +2,7 @@
 
 import json
 
-from eidolon.models.base.response_lines import user_path
+from eidolon.scorers.core.input_files import user_path
 
 MODEL_TYPES = ("eidolon_memory", "eidolon_memory_text")
 

@@ -7,8 +7,8 @@ from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_string
 from eidolon.benchmark.data.json_rows import read_rows, required, text_field
 from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
 from eidolon.benchmark.tasks.score_files.amber import GENERATIVE
-from eidolon.models.base.response_lines import excerpt, read_bytes, user_path
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt, read_bytes, user_path
 
 if TYPE_CHECKING:
     import datasets

@@ -9,8 +9,8 @@ from eidolon.benchmark.data.ground_truth import coco_records, read_box_areas, re
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
 from eidolon.benchmark.data.json_rows import read_coco
 from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
-from eidolon.models.base.response_lines import read_image_id, user_path
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import read_image_id, user_path
 
 if TYPE_CHECKING:
     import datasets

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.image_rows import check_image_id, id_type, lies_in
 from eidolon.benchmark.data.readers.options import Names, check_options
-from eidolon.models.base.response_lines import clean, excerpt, read_image_id, user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import clean, excerpt, read_image_id, user_path
 from eidolon.scorers.core.types import ImageId
 
 if TYPE_CHECKING:

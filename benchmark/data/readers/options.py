@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from eidolon.benchmark.data.json_rows import read_json_object
-from eidolon.models.base.response_lines import clean, excerpt, read_bytes, user_path
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import clean, excerpt, read_bytes, user_path
 
 
 def check_options(

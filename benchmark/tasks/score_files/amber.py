@@ -18,8 +18,8 @@ from eidolon.benchmark.data.json_rows import (
 from eidolon.benchmark.store.folder import RESPONSES
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, AnswerRequest, AnswerRun, lines
-from eidolon.models.base.response_lines import decode_text, excerpt, read_bytes
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.core.scores import Family, Scores, assemble, named_counts, values_of
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response

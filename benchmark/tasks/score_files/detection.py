@@ -20,16 +20,9 @@ from eidolon.benchmark.tasks.score_files.responses_file import (
 )
 from eidolon.benchmark.tasks.score_files.rows import WordRow
 from eidolon.benchmark.tasks.score_files.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
-from eidolon.models.base.response_lines import (
-    FIELDS,
-    ResponseLine,
-    decode_text,
-    excerpt,
-    iterate_objects,
-    read_bytes,
-    read_response_rows,
-)
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
+from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
 from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts, values_of
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Judge, Judgement

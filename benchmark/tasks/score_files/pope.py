@@ -9,8 +9,8 @@ from eidolon.benchmark.data.json_rows import Row, id_field, read_rows, text_fiel
 from eidolon.benchmark.store.folder import RESPONSES
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, AnswerRequest, AnswerRun, lines
-from eidolon.models.base.response_lines import excerpt, read_bytes
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts, values_of
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response

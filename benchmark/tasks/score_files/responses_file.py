@@ -25,9 +25,10 @@ from eidolon.benchmark.run.plugins import (
     needs_references,
 )
 from eidolon.benchmark.store.folder import BatchFile, RunFolder, SampleRow
-from eidolon.models.base.response_lines import FIELDS, ResponseLine, excerpt, read_bytes, read_responses
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_responses
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import join

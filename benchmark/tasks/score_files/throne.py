@@ -13,8 +13,9 @@ from eidolon.benchmark.data.ground_truth import coco_records
 from eidolon.benchmark.data.json_rows import read_coco, read_json_object
 from eidolon.benchmark.store.folder import JUDGEMENTS, SAMPLES, SampleRow
 from eidolon.benchmark.tasks.score_files.run import AnswerRequest, AnswerRun, lines
-from eidolon.models.base.response_lines import excerpt, read_bytes, read_image_id, read_responses
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt, read_bytes, read_image_id
+from eidolon.scorers.core.response_lines import read_responses
 from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, category_values, values_of
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Judgement, Mention, Response, Verdict

@@ -11,7 +11,7 @@ from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, Wor
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder
-from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.metrics.amber import DIMENSIONS
 from eidolon.scorers.metrics.detection import judged_words, word_spans

@@ -11,7 +11,7 @@ from eidolon.benchmark.verify.check.folder import FORGETTING, Folder
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import RecordedJudge
 from eidolon.benchmark.verify.check.scoring import run_again
-from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.metric import Forgetting

@@ -33,8 +33,8 @@ from eidolon.benchmark.tasks.probe.questions import QuestionRow, Split
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
-from eidolon.models.base.response_lines import excerpt, parse_json
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt, parse_json
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable

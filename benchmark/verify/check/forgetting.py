@@ -11,7 +11,7 @@ from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.benchmark.verify.check.json_diff import walk
-from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.records import Dependence

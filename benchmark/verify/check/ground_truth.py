@@ -14,7 +14,7 @@ from eidolon.benchmark.tasks.score_files.responses_file import looks, references
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder, is_hash
 from eidolon.benchmark.verify.check.judging import make_again
-from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Response
 

@@ -16,8 +16,8 @@ from eidolon.benchmark.tasks.probe.answers import Probe
 from eidolon.benchmark.tasks.probe.questions import Built, QuestionRow
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder
-from eidolon.models.base.response_lines import excerpt
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Judge, Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import Continued
 from eidolon.scorers.judges.lexicon import LexiconJudge

@@ -32,8 +32,8 @@ from eidolon.benchmark.verify.check.scoring import (
     differences,
     recompute,
 )
-from eidolon.models.base.response_lines import excerpt
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import UNKNOWN, parse
 
 FOREIGN = (

@@ -21,7 +21,7 @@ from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.verify.load_run import FamilyReading, reread
 from eidolon.models.base.model import Decoding
-from eidolon.models.base.response_lines import excerpt
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import (
     Family,

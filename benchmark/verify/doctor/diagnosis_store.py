@@ -17,8 +17,8 @@ from eidolon.benchmark.store.folder import (
 )
 from eidolon.benchmark.verify.doctor.examine import Examination, check_examinable, examine
 from eidolon.models.backends.registry import content_hash, resolve
-from eidolon.models.base.response_lines import excerpt
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 
 
 def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
