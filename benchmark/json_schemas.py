@@ -10,7 +10,7 @@ from typing import Any
 from eidolon.benchmark.report.leaderboard import Leaderboard
 from eidolon.benchmark.report.trace.trace import Trace
 from eidolon.benchmark.store.diagnosis import Diagnosis
-from eidolon.benchmark.store.folder import RunRecord, SampleRow
+from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.recall_detail import MqarDetail
 from eidolon.benchmark.study.records import MemoryStudy
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail

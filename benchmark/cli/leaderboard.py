@@ -17,7 +17,7 @@ def leaderboard(
     """Collect the scores of runs into a leaderboard, and say which of them may not be compared."""
 
     from eidolon.benchmark.report import leaderboard as boards
-    from eidolon.benchmark.store.folder import RUN
+    from eidolon.benchmark.store.files import RUN
     from eidolon.scorers.core.errors import UserError
 
     base = out.parent if out is not None else Path()

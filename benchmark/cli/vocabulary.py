@@ -19,7 +19,7 @@ def vocabulary(
     import os
 
     from eidolon.benchmark.data.vocabulary import make_lexicon, read_categories
-    from eidolon.benchmark.store.folder import write_atomically
+    from eidolon.benchmark.store.atomic import write_atomically
     from eidolon.scorers.core.errors import UserError
 
     if out.suffix != ".json":

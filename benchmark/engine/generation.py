@@ -16,7 +16,9 @@ from eidolon.benchmark.data.datasets import Sample, SampleSource
 from eidolon.benchmark.engine.cached_model import CachedModel, uncached
 from eidolon.benchmark.engine.coordinator import Alone, Crew, Keys
 from eidolon.benchmark.run.settings import AUTO
-from eidolon.benchmark.store.folder import AFTER_RESPONSES, BatchFile, RunFolder
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.files import AFTER_RESPONSES
+from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import Meter, meter
 from eidolon.models.base.model import Decoding, Model, Request, ScoringModel, request_seed

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from eidolon.benchmark.store.folder import JUDGEMENTS, QUESTIONS, RESPONSES
+from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES
 from eidolon.benchmark.terminal.safe_text import neutral, one_line
 from eidolon.scorers.core.types import Judgement, Response
 

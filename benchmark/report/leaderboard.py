@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eidolon.benchmark.store.folder import RUN, SCORES, RunRecord, read_record, write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.files import RUN, SCORES
+from eidolon.benchmark.store.record import RunRecord, read_record
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.scores import Samples, Scores, Value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.report import calibration_table
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.terminal.safe_text import neutral, one_line
 from eidolon.scorers.core.scores import Family, Scores, Value
 from eidolon.scorers.core.types import Judgement, Response

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.run.pipeline import Run
-from eidolon.benchmark.store.folder import DEPENDENCE, HELD, RESPONSES, RETENTION, RUN, RunRecord, read_record
+from eidolon.benchmark.store.files import PDM_LINES, RESPONSES, RETENTION, RETENTION_LINES, RUN
+from eidolon.benchmark.store.record import RunRecord, read_record
 from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
 from eidolon.benchmark.tasks.forget.retention.design import Most, most_of
 from eidolon.scorers.core.errors import UserError
@@ -128,7 +129,7 @@ def _probes(run: Run) -> _Probes:
         return _Probes()
     retention = run.forget.retention
     most = most_of(len({row.image_id for row in run.samples}), retention.lengths)
-    there = list(_json_lines(run.path / HELD))
+    there = list(_json_lines(run.path / RETENTION_LINES))
     whole = (run.path / RETENTION).is_file()
     done = there if whole else there[: len(there) // retention.batch_size * retention.batch_size]
     left = (
@@ -140,7 +141,7 @@ def _probes(run: Run) -> _Probes:
             most.tokens - sum(one["n"] for one in done),
         )
     )
-    lines = min(_lines(run.path / DEPENDENCE), len(run.samples))
+    lines = min(_lines(run.path / PDM_LINES), len(run.samples))
     read = lines if lines == len(run.samples) else lines // TOGETHER * TOGETHER
     unread = len(run.samples) - read
     return _Probes(

@@ -17,27 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eidolon.benchmark.engine.generation import Generation, transient_failures
 from eidolon.benchmark.report.page import render_report
+from eidolon.benchmark.store.atomic import write_atomically, write_once
+from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.diagnosis import Diagnosis
-from eidolon.benchmark.store.folder import (
+from eidolon.benchmark.store.files import (
     AFTER_RESPONSES,
     JUDGEMENTS,
     QUESTIONS,
     REPORT,
     RESPONSES,
     SAMPLES,
-    SCHEMA,
     SCORES,
-    BatchFile,
-    RunFolder,
-    RunRecord,
-    SampleRow,
-    check_folder,
-    new_session,
-    open_run,
-    provenance,
-    write_atomically,
-    write_once,
 )
+from eidolon.benchmark.store.folder import RunFolder, check_folder, open_run
+from eidolon.benchmark.store.record import SCHEMA, RunRecord, SampleRow, new_session, provenance
 from eidolon.benchmark.tasks.describe.metric_details import write_details
 from eidolon.benchmark.tasks.forget.stage import Forget, measure_forgetting
 from eidolon.benchmark.tasks.probe.answers import Probe

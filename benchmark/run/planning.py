@@ -27,7 +27,9 @@ from eidolon.benchmark.run.plugins import (
     needs_references,
 )
 from eidolon.benchmark.run.settings import AUTO, ModelSpec, RunConfig
-from eidolon.benchmark.store.folder import RUN, SampleRow, check_folder
+from eidolon.benchmark.store.files import RUN
+from eidolon.benchmark.store.folder import check_folder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
 from eidolon.benchmark.tasks.forget.retention.stage import INTERVIEWS, RetentionSettings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.analysis import PRIMARY, PRIMARY_LENGTHS, Pool, analyse, make_pools
 from eidolon.benchmark.study.checkpoints import Trained, find_checkpoints
 from eidolon.benchmark.study.cost import Cost, CostFile, attention_length, measure_cost

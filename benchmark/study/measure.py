@@ -17,7 +17,10 @@ from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.memory import CROWDED
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence, describe
-from eidolon.benchmark.store.folder import HELD, RESPONSES, BatchFile, SampleRow, write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.study.checkpoints import Trained
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import Design, make_design
@@ -430,6 +433,6 @@ def _read(folder: Path, trained: Trained) -> Measured | None:
         About.model_validate_json((folder / ABOUT).read_bytes()),
         lines(RESPONSES, Response),
         lines(QUESTIONS, Held),
-        lines(HELD, Held),
+        lines(RETENTION_LINES, Held),
         lines(READINGS_FILE, TextReading),
     )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from eidolon.benchmark.engine.launch import follows
-from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.mqar_plot import draw_mqar
 from eidolon.benchmark.study.recall import FILLERS
 from eidolon.benchmark.study.recall_detail import MqarDetail, Right, Trained, make_detail, measure_kind

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from eidolon.benchmark.store.folder import RUN, write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.verify.load_run import FamilyReading, Key, Reread, reread
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt

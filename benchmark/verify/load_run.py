@@ -16,15 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.run.plugins import needs_judge
-from eidolon.benchmark.store.folder import (
-    JUDGEMENTS,
-    RESPONSES,
-    SAMPLES,
-    SCORES,
-    RunRecord,
-    SampleRow,
-    read_record,
-)
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
+from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.scorers.core import registry

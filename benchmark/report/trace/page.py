@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.report.trace.terminal import VERDICTS
 from eidolon.benchmark.report.trace.trace import Trace, moment, quoted, shown, wrong
-from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.terminal.safe_text import neutral, one_line
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.token_kinds import KIND_NAMES

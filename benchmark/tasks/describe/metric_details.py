@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from eidolon.benchmark.store.folder import write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.scorers.core.metric import DetailedMetric, JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.forgetting.detail import ForgettingDetail

@@ -9,7 +9,9 @@ and it goes on: forced orders.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from eidolon.benchmark.store.folder import RunFolder, SampleRow, write_atomically
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.stage import follow_responses
 from eidolon.benchmark.tasks.forget.dependency.stage import quantities as pdm_quantities
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders

@@ -15,7 +15,7 @@ from eidolon.benchmark.data.json_rows import (
     text_field,
     yes_no_field,
 )
-from eidolon.benchmark.store.folder import RESPONSES
+from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, AnswerRequest, AnswerRun, lines
 from eidolon.scorers.core.errors import UserError, did_you_mean

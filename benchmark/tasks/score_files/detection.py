@@ -9,7 +9,8 @@ from typing import Any
 
 from eidolon.benchmark.data.ground_truth import Truth, objects_in, read_truth
 from eidolon.benchmark.run.plugins import make_judge, matches_references
-from eidolon.benchmark.store.folder import JUDGEMENTS, RESPONSES, SampleRow
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.responses_file import (
     common_prompt,
     distinct,

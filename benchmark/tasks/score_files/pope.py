@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.data.json_rows import Row, id_field, read_rows, text_field, yes_no_field
-from eidolon.benchmark.store.folder import RESPONSES
+from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, AnswerRequest, AnswerRun, lines
 from eidolon.scorers.core.errors import UserError, did_you_mean

@@ -24,7 +24,9 @@ from eidolon.benchmark.run.plugins import (
     matches_references,
     needs_references,
 )
-from eidolon.benchmark.store.folder import BatchFile, RunFolder, SampleRow
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.metric import Sources

@@ -8,18 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from eidolon.benchmark.report.page import render_report
-from eidolon.benchmark.store.folder import (
-    REPORT,
-    SCHEMA,
-    SCORES,
-    RunRecord,
-    SampleRow,
-    new_session,
-    open_run,
-    provenance,
-    write_atomically,
-    write_once,
-)
+from eidolon.benchmark.store.atomic import write_atomically, write_once
+from eidolon.benchmark.store.files import REPORT, SCORES
+from eidolon.benchmark.store.folder import open_run
+from eidolon.benchmark.store.record import SCHEMA, RunRecord, SampleRow, new_session, provenance
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from eidolon.benchmark.data.ground_truth import coco_records
 from eidolon.benchmark.data.json_rows import read_coco, read_json_object
-from eidolon.benchmark.store.folder import JUDGEMENTS, SAMPLES, SampleRow
+from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.run import AnswerRequest, AnswerRun, lines
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes, read_image_id

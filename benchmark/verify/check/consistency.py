@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from eidolon.benchmark.data.prompts import QUESTION
-from eidolon.benchmark.store.folder import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.probe.questions import QuestionRow
 from eidolon.benchmark.tasks.score_files.responses_file import IMPORT_BATCH
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow, parsed, yes_no

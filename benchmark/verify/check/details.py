@@ -5,7 +5,7 @@ from math import isclose
 from typing import Any
 
 from eidolon.benchmark.run.pipeline import judged_samples
-from eidolon.benchmark.store.folder import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
 from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import FORGETTING, Folder
 from eidolon.benchmark.verify.check.json_diff import walk

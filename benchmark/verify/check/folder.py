@@ -10,24 +10,22 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from eidolon.benchmark.store.folder import (
-    CONTINUED,
-    DEPENDENCE,
-    HELD,
+from eidolon.benchmark.store.atomic import file_hashes
+from eidolon.benchmark.store.files import (
     JUDGEMENTS,
+    ORDERS_LINES,
     PDM,
+    PDM_LINES,
     QUESTIONS,
     REPORT,
     RESPONSES,
     RETENTION,
+    RETENTION_LINES,
     RUN,
     SAMPLES,
     SCORES,
-    RunRecord,
-    SampleRow,
-    file_hashes,
-    read_record,
 )
+from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.probe.questions import QuestionRow, Split
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
@@ -59,9 +57,9 @@ LINES: Mapping[str, type[BaseModel]] = {
     ANSWERS: AnswerRow,
     FREE_FORM: FreeFormRow,
     WORDS: WordRow,
-    HELD: Held,
-    DEPENDENCE: Dependence,
-    CONTINUED: Continued,
+    RETENTION_LINES: Held,
+    PDM_LINES: Dependence,
+    ORDERS_LINES: Continued,
 }
 """What stands on the lines of each file, …"""
 DOCUMENTS: Mapping[str, type[BaseModel]] = {
@@ -81,7 +79,7 @@ NEEDED: Mapping[Kind, tuple[str, ...]] = {
     "detection": (RESPONSES, WORDS),
     "throne": (SAMPLES, JUDGEMENTS),
 }
-NEEDED_TO_FORGET = (HELD, RETENTION, DEPENDENCE, PDM)
+NEEDED_TO_FORGET = (RETENTION_LINES, RETENTION, PDM_LINES, PDM)
 """What a run of the task `forget` has beside what one of descriptions has."""
 
 LineT = TypeVar("LineT", bound=BaseModel)

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from eidolon.benchmark.store.folder import DEPENDENCE, HELD, PDM, RESPONSES, RETENTION
+from eidolon.benchmark.store.files import PDM, PDM_LINES, RESPONSES, RETENTION, RETENTION_LINES
 from eidolon.benchmark.tasks.forget.dependency.stage import table_of
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.verify.check.findings import DifferenceError
@@ -32,7 +32,7 @@ def measured_again(folder: Folder) -> Again:
     """Compute both files again, once for all checks of a folder. UncheckableErrors say what is missing."""
     settings = folder.settings
     there = folder.document(RETENTION, RetentionDetail)
-    held = folder.lines(HELD, Held)
+    held = folder.lines(RETENTION_LINES, Held)
     found = measure(held, seed=settings.seed, resamples=settings.resamples)
     retention = there.model_copy(
         update={
@@ -46,7 +46,7 @@ def measured_again(folder: Folder) -> Again:
     if settings.retention and (told := settings.retention.trained_tokens) is not None:
         retention = retention.model_copy(update={"trained_tokens": told})
     table = table_of(
-        folder.lines(DEPENDENCE, Dependence),
+        folder.lines(PDM_LINES, Dependence),
         _reader(folder),
         seed=settings.seed,
         resamples=settings.resamples,
@@ -61,7 +61,8 @@ def check_forgetting(folder: Folder) -> str:
     _compare(RETENTION, again.retention, folder.document(RETENTION, RetentionDetail))
     _compare(PDM, again.table, folder.document(PDM, PdmTable))
     return (
-        f"{RETENTION} from {len(folder.lines(HELD, Held))} contexts, {PDM} from {again.table.responses} responses; "
+        f"{RETENTION} from {len(folder.lines(RETENTION_LINES, Held))} contexts, "
+        f"{PDM} from {again.table.responses} responses; "
         "which contexts there were to be takes the model"
     )
 
@@ -70,23 +71,24 @@ def _check_lines(folder: Folder) -> None:
     first: dict[str, Response] = {}
     for response in folder.lines(RESPONSES, Response):
         first.setdefault(response.sample_id, response)
-    lines = folder.lines(DEPENDENCE, Dependence)
+    lines = folder.lines(PDM_LINES, Dependence)
     wanted = [(sample_id, first[sample_id].generation) for sample_id in folder.record.sample_ids]
     if [(line.sample_id, line.generation) for line in lines] != wanted:
-        raise DifferenceError(f"{DEPENDENCE}: does not hold the first response to each sample, in order")
+        raise DifferenceError(f"{PDM_LINES}: does not hold the first response to each sample, in order")
     for number, line in enumerate(lines, 1):
         response = first[line.sample_id]
         if line.image_id != response.image_id:
             raise DifferenceError(
-                f"{DEPENDENCE}:{number}: image {excerpt(line.image_id)} is not that of the response"
+                f"{PDM_LINES}:{number}: image {excerpt(line.image_id)} is not that of the response"
             )
         if response.response is None and line.left_out is None:
-            raise DifferenceError(f"{DEPENDENCE}:{number}: there is no response, and it was read")
+            raise DifferenceError(f"{PDM_LINES}:{number}: there is no response, and it was read")
     ids = {*folder.record.sample_ids}
-    for number, one in enumerate(folder.lines(HELD, Held), 1):
+    for number, one in enumerate(folder.lines(RETENTION_LINES, Held), 1):
         if one.sample_id not in ids or one.image_id != first[one.sample_id].image_id:
             raise DifferenceError(
-                f"{HELD}:{number}: sample {excerpt(one.sample_id)} is not one of the run, or has another image"
+                f"{RETENTION_LINES}:{number}: sample {excerpt(one.sample_id)} is not one of the run, "
+                "or has another image"
             )
 
 

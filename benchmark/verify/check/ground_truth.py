@@ -9,7 +9,8 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
-from eidolon.benchmark.store.folder import QUESTIONS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.store.files import QUESTIONS, RESPONSES, SAMPLES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.responses_file import looks, references_text, truth_text
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder, is_hash

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from eidolon.benchmark.run.plugins import make_judge, matches_references
-from eidolon.benchmark.store.folder import CONTINUED, JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, QUESTIONS, RESPONSES, SAMPLES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
 from eidolon.benchmark.tasks.forget.forced_orders.stage import read_turn
 from eidolon.benchmark.tasks.probe.answers import Probe
@@ -125,21 +126,21 @@ def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
     known = {key: Evidence(frozenset(row.objects), row.references) for key, row in rows.items()}
     here = decide(judge, judge.judge(responses), [known[r.sample_id] for r in responses])
     _compare(here, there)
-    begun = _compare_turns(folder, judge) if folder.has(CONTINUED) else ""
+    begun = _compare_turns(folder, judge) if folder.has(ORDERS_LINES) else ""
     return f"{judge.signature()} says the same of all {len(here)} responses{begun}"
 
 
 def _compare_turns(folder: Folder, judge: Judge) -> str:
     """Judge the turns again that were begun for the model."""
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
-    lines = folder.lines(CONTINUED, Continued)
+    lines = folder.lines(ORDERS_LINES, Continued)
     for number, line in enumerate(lines, 1):
         row = rows[line.sample_id]
         if line.named != chosen(row)[line.order] or not line.given.endswith(sentence(line.named)):
-            raise DifferenceError(f"{CONTINUED}:{number}: does not begin with the {line.order} objects")
+            raise DifferenceError(f"{ORDERS_LINES}:{number}: does not begin with the {line.order} objects")
         if read_turn(line, judge, row.objects) != line:
             raise DifferenceError(
-                f"{CONTINUED}:{number}: other mentions, or another reason why there are none"
+                f"{ORDERS_LINES}:{number}: other mentions, or another reason why there are none"
             )
     return f", and of {len(lines)} turns that were begun for the model"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eidolon.benchmark.data.prompts import Prompt
-from eidolon.benchmark.store.folder import provenance
+from eidolon.benchmark.store.record import provenance
 from eidolon.benchmark.verify.check.consistency import (
     check_answers,
     check_judgements,

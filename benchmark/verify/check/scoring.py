@@ -7,7 +7,8 @@ from typing import Any
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.run.pipeline import Run, judged_samples, score_judgements
 from eidolon.benchmark.run.plugins import make_metrics
-from eidolon.benchmark.store.folder import CONTINUED, JUDGEMENTS, RESPONSES, SAMPLES, SampleRow
+from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, RESPONSES, SAMPLES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, truths
 from eidolon.benchmark.tasks.forget.stage import with_forgetting
@@ -141,13 +142,13 @@ def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
 
 def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
     """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
-    if not folder.has(CONTINUED):
+    if not folder.has(ORDERS_LINES):
         there = folder.scores().metrics.get(FAMILY)
         told = {} if there is None else there.quantities()
         reasons = [told[name].reason for name in REPORTED if name in told]
-        return no_orders(next(filter(None, reasons), f"{CONTINUED} is not there"))
+        return no_orders(next(filter(None, reasons), f"{ORDERS_LINES} is not there"))
     return measure_orders(
-        folder.lines(CONTINUED, Continued),
+        folder.lines(ORDERS_LINES, Continued),
         truths(run.samples),
         first_of_each(judged),
         seed=run.seed,

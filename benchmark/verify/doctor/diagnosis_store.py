@@ -7,14 +7,10 @@ from typing import Any
 from eidolon.benchmark.data.datasets import SampleSource
 from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.run.pipeline import Run
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.diagnosis import Diagnosis
-from eidolon.benchmark.store.folder import (
-    check_folder,
-    first_difference,
-    held_record,
-    read_record,
-    write_atomically,
-)
+from eidolon.benchmark.store.folder import check_folder, held_record
+from eidolon.benchmark.store.record import first_difference, read_record
 from eidolon.benchmark.verify.doctor.examine import Examination, check_examinable, examine
 from eidolon.models.backends.registry import content_hash, resolve
 from eidolon.scorers.core.errors import UserError

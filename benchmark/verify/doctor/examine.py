@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.data.datasets import SampleSource
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
-from eidolon.benchmark.store.folder import provenance
+from eidolon.benchmark.store.record import provenance
 from eidolon.benchmark.verify.doctor import batching as company
 from eidolon.benchmark.verify.doctor import image as picture
 from eidolon.benchmark.verify.doctor import loading as build

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from PIL import Image
 
 from eidolon.benchmark.report.page import render_report, split
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores, score
 from eidolon.scorers.core.types import Judgement, Mention, Response

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eidolon.benchmark.store.folder import DISK_ERRORS
+from eidolon.benchmark.store.atomic import DISK_ERRORS
 from tests.benchmark.conftest import Cli
 from tests.fault_table import FaultRecorder, tally
 
@@ -213,7 +213,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(
 def test_the_last_line_torn_at_every_byte(
     cli: Cli, command: list[object], calm: dict[str, bytes], tmp_path: Path, faults: FaultRecorder, name: str
 ) -> None:
-    from eidolon.benchmark.store.folder import BatchFile
+    from eidolon.benchmark.store.batch_file import BatchFile
     from eidolon.scorers.core.types import Judgement, Response
 
     record = Response if name == "responses.jsonl" else Judgement
@@ -273,8 +273,8 @@ def test_what_else_a_kill_can_tear(
 HOLD = """
 import sys, time
 from pathlib import Path
-from eidolon.benchmark.store.folder import _locked
-with _locked(Path(sys.argv[1])):
+from eidolon.benchmark.store.lock import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from eidolon.benchmark.store.folder import (
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.folder import check_folder, open_run
+from eidolon.benchmark.store.record import (
     SCHEMA,
-    BatchFile,
     Provenance,
     RunRecord,
     Session,
-    check_folder,
     first_difference,
-    open_run,
     read_record,
-    write_atomically,
 )
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response

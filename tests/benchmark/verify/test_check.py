@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.store.folder import file_hashes
+from eidolon.benchmark.store.atomic import file_hashes
 from eidolon.benchmark.verify.check import folder as folders
 from eidolon.benchmark.verify.check.findings import DifferenceError, Report, UncheckableError
 from eidolon.benchmark.verify.check.run import FOREIGN, How, check_runs

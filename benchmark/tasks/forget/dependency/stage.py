@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from eidolon.benchmark.store.folder import (
-    DEPENDENCE,
-    PDM,
-    SCORES,
-    BatchFile,
-    RunFolder,
-    SampleRow,
-    write_atomically,
-)
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.files import PDM, PDM_LINES, SCORES
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.series import read_series
 from eidolon.benchmark.tasks.forget.retention.stage import Interviewer
 from eidolon.benchmark.terminal.log import timed
@@ -62,7 +58,7 @@ def follow_responses(
     """
     first = {response.sample_id: response for response in reversed(responses)}
     keys = [(row.sample_id, first[row.sample_id].generation) for row in rows]
-    lines = BatchFile(folder.path / DEPENDENCE, Dependence, keys, TOGETHER)
+    lines = BatchFile(folder.path / PDM_LINES, Dependence, keys, TOGETHER)
     failed = [row for row, line in zip(rows, lines.records, strict=False) if line.transient]
     if (done := _read_done(folder)) is not None and not (lines.batches or failed):
         return done

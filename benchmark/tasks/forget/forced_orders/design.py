@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.retention.filler import filler
 from eidolon.models.base.model import ScoringModel
 from eidolon.scorers.core.types import ImageId

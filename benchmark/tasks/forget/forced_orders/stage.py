@@ -7,14 +7,11 @@ from typing import Any, Protocol
 from PIL import Image
 from pydantic import ValidationError
 
-from eidolon.benchmark.store.folder import (
-    CONTINUED,
-    ORDERS,
-    BatchFile,
-    RunFolder,
-    SampleRow,
-    write_atomically,
-)
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.files import ORDERS, ORDERS_LINES
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED, Begun, make_design
 from eidolon.benchmark.tasks.forget.forced_orders.detail import SCHEMA, Missing, OrdersDetail
 from eidolon.benchmark.terminal.log import timed
@@ -114,7 +111,7 @@ def go_on(
     """Let the model go on with what `orders.jsonl` lacks, batch by batch; return all turns."""
     objects = {row.sample_id: row.objects for row in rows}
     keys = [(turn.sample_id, turn.number) for turn in turns]
-    lines = BatchFile(folder.path / CONTINUED, Continued, keys, settings.batch_size)
+    lines = BatchFile(folder.path / ORDERS_LINES, Continued, keys, settings.batch_size)
     with meter(f"{name}, orders", len(keys), len(lines.records)) as progress:
         for batch in lines.batches:
             now = turns[lines.span(batch)]
@@ -216,5 +213,5 @@ def _read_done(folder: RunFolder) -> OrdersDetail | None:
         raise UserError(
             f"{path}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
         ) from error
-    whole = (folder.path / CONTINUED).exists() or not done.found.images + done.found.incomplete
+    whole = (folder.path / ORDERS_LINES).exists() or not done.found.images + done.found.incomplete
     return done if whole else None

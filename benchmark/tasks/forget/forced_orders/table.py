@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from eidolon.benchmark.store.folder import ORDERS
+from eidolon.benchmark.store.files import ORDERS
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.forgetting.forced_orders import ContrastName

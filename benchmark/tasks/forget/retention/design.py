@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.retention.filler import filler
 from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.tasks.probe.questions import Annotations, choose_absent, count, wording

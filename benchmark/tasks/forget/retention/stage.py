@@ -13,15 +13,11 @@ from typing import Any, Protocol
 from PIL import Image
 from pydantic import ValidationError
 
-from eidolon.benchmark.store.folder import (
-    HELD,
-    RETENTION,
-    SCORES,
-    BatchFile,
-    RunFolder,
-    SampleRow,
-    write_atomically,
-)
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.files import RETENTION, RETENTION_LINES, SCORES
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.retention.design import ABSENT, Context, Design, Namer, make_design
 from eidolon.benchmark.tasks.forget.retention.detail import SCHEMA, Missing, RetentionDetail
 from eidolon.benchmark.tasks.forget.retention.filler import filler
@@ -150,7 +146,7 @@ def ask(
     """
     contexts = design.contexts
     keys = [(context.sample_id, context.number) for context in contexts]
-    held = BatchFile(folder / HELD, Held, keys, settings.batch_size)
+    held = BatchFile(folder / RETENTION_LINES, Held, keys, settings.batch_size)
     failed = [context for context, one in zip(contexts, held.records, strict=False) if one.transient]
     again = [failed[i : i + settings.batch_size] for i in range(0, len(failed), settings.batch_size)]
     batches = [*again, *(contexts[held.span(batch)] for batch in held.batches)]
@@ -258,7 +254,7 @@ def _missing(
 
 def _read_done(folder: RunFolder) -> RetentionDetail | None:
     """Return what an earlier session brought to its end, None where there is something to ask."""
-    path, held = folder.path / RETENTION, folder.path / HELD
+    path, held = folder.path / RETENTION, folder.path / RETENTION_LINES
     if not (path.exists() and held.exists()):
         return None
     at = held

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eidolon.benchmark.store.folder import RETENTION
+from eidolon.benchmark.store.files import RETENTION
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.retention.measure import Number, Series

@@ -9,7 +9,7 @@ from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.store.diagnosis import Diagnosis
-from eidolon.benchmark.store.folder import read_record
+from eidolon.benchmark.store.record import read_record
 from eidolon.benchmark.verify.doctor.examine import CHECKS
 from eidolon.models.base.shipped import shipped_models
 from tests.benchmark.conftest import Cli, write_lines

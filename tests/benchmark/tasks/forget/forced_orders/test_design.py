@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.design import (
     MOST_NAMED,
     articled,

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from eidolon.benchmark.json_schemas import schemas as own_schemas
-from eidolon.benchmark.store.folder import RunFolder, SampleRow
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSettings, force_orders, read_turn

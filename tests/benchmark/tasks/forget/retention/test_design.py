@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eidolon.benchmark.store.folder import SampleRow
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.retention.design import FACTS, Context, make_design, most_of
 from eidolon.benchmark.tasks.forget.retention.filler import filler
 from eidolon.models.base.model import Interview, Odds

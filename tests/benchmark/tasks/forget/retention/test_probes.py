@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.store.folder import RunFolder, SampleRow
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.stage import follow_responses, quantities, table_of
 from eidolon.benchmark.tasks.forget.retention.detail import REPORTED
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities

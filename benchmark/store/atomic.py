@@ -1,0 +1,53 @@
+"""Files that are written in one piece, and their hashes."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from eidolon.benchmark.store.files import HASHED, RUN, TORN
+from eidolon.models.base.identity import file_sha256
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""What the user can mend: a run that met one goes on from its last whole batch."""
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}{TORN}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_once(path: Path, write: Callable[[], str]) -> None:
+    """Write a file that is not there yet, in one piece."""
+    if not path.exists():
+        write_atomically(path, write())
+
+
+def remove_torn(path: Path) -> None:
+    for file in path.glob(f".*{TORN}"):
+        file.unlink(missing_ok=True)
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
+    files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
+    return {name: file_sha256(path / name) for name in sorted(names)}
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

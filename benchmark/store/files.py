@@ -1,0 +1,36 @@
+"""The names of the files in a run folder."""
+
+RUN = "run.json"
+SAMPLES = "samples.jsonl"
+QUESTIONS = "questions.jsonl"
+RESPONSES = "responses.jsonl"
+JUDGEMENTS = "judgements.jsonl"
+SCORES = "scores.json"
+REPORT = "report.html"
+
+RETENTION_LINES = "retention.jsonl"
+RETENTION = "retention.json"
+PDM_LINES = "pdm.jsonl"
+PDM = "pdm.json"
+ORDERS_LINES = "orders.jsonl"
+ORDERS = "orders.json"
+
+AFTER_RESPONSES = (
+    SCORES,
+    JUDGEMENTS,
+    RETENTION,
+    RETENTION_LINES,
+    PDM_LINES,
+    PDM,
+    ORDERS_LINES,
+    ORDERS,
+)
+"""Files that are computed from the responses, and are stale once the responses change."""
+
+LOCK = ".lock"
+TORN = ".tmp"
+"""Suffix of a file that is being rewritten. After a kill such a file is garbage."""
+LOG = "run.log"
+"""The event log. Nothing reads it; it is not part of the result, and no hash covers it."""
+HASHED = (".html", ".json", ".jsonl", ".png")
+"""Suffixes of the files whose hashes `run.json` records. The log is not one of them."""

