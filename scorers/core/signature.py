@@ -1,7 +1,7 @@
-"""The one line beside every score that says how it was computed (the idea is sacrebleu's).
+"""How a score was computed, as data and as the one line beside it (the idea is sacrebleu's).
 
 `dataset=coco-val2014#1f3a…|prompt=describe#9c01…|decoding=greedy|judge=lexicon(…)|policy=…|n=500|…`: always
-the same parts in the same order, so that two lines can be compared by eye and by program.
+the same parts in the same order, so that two lines are easy to compare.
 """
 
 import hashlib
@@ -9,12 +9,65 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
 
-PARTS = ("dataset", "prompt", "decoding", "judge", "policy", "n", "resamples", "seed", "eidolon")
+from pydantic import Field
+
+from eidolon.scorers.core.types import Record
+
+DISTRIBUTION = "eidolon-bench"
+"""The name of the installed distribution."""
+_FORMER_DISTRIBUTION = "eidolon"
 UNKNOWN = "unknown"
 HASH_DIGITS = 12
-"""48 bits: enough to tell apart the files and prompts of a lifetime, short enough for a table."""
+"""48 bits: no two files or prompts of a user collide in practice, and the digits still fit in a table."""
 
 _UNSAFE = re.compile(r"[%|\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+def package_version() -> str:
+    """Return the installed version of Eidolon, `unknown` when it runs uninstalled."""
+    for name in (DISTRIBUTION, _FORMER_DISTRIBUTION):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return UNKNOWN
+
+
+class Signature(Record):
+    """How scores were computed, in parts. None means that a part is not known."""
+
+    dataset: str | None = None
+    """Name and hash: `scenes#1f3a…`."""
+    prompt: str | None = None
+    """Name and hash."""
+    decoding: str | None = None
+    judge: str | None = None
+    """The judge's own signature: its name and its options."""
+    policy: str | None = None
+    """How yes/no answers are read, where there are any."""
+    n: int | None = None
+    """Responses that were requested."""
+    resamples: int | None = None
+    """Bootstrap resamples of the intervals."""
+    seed: int | None = None
+    """Seed of the bootstrap."""
+    eidolon: str = Field(default_factory=package_version)
+    """Version of Eidolon that computed the scores."""
+
+    def parts(self) -> dict[str, str]:
+        """Return the text of each part by its name, in the order of the line; `unknown` where it is None."""
+        return {part: UNKNOWN if value is None else str(value) for part, value in self}
+
+    def line(self) -> str:
+        """Return the signature in one line.
+
+        `%`, `|` and line breaks in values are percent-encoded. Everything else stays readable.
+        """
+        return "|".join(f"{part}={_escape(text)}" for part, text in self.parts().items())
+
+
+PARTS = tuple(Signature.model_fields)
+"""The names of the parts, in the order of the line."""
 
 
 def signature(
@@ -28,21 +81,26 @@ def signature(
     resamples: int | None = None,
     seed: int | None = None,
 ) -> str:
-    """Return the signature line; what is not given reads `unknown`. `parse` undoes it.
-
-    `%`, `|` and line breaks in values are percent-encoded; everything else stays readable.
-    """
-    given = (dataset, prompt, decoding, judge, policy, n, resamples, seed, package_version())
-    return "|".join(
-        f"{part}={UNKNOWN if value is None else _escape(str(value))}"
-        for part, value in zip(PARTS, given, strict=True)
-    )
+    """Return `Signature(...).line()`."""
+    return Signature(
+        dataset=dataset,
+        prompt=prompt,
+        decoding=decoding,
+        judge=judge,
+        policy=policy,
+        n=n,
+        resamples=resamples,
+        seed=seed,
+    ).line()
 
 
 def parse(line: str) -> dict[str, str]:
-    """Return the parts of a signature line by name, unescaped.
+    """Return the parts of a signature line by name, unescaped: what `Signature.parts` was.
 
-    Raises `ValueError` naming the part that is missing, foreign or out of place.
+    It serves old run folders, which hold no more than the line.
+
+    Raises:
+        ValueError: a part is missing, unknown or out of order; the message names it.
     """
     fields = line.split("|")
     parts = {}
@@ -60,14 +118,6 @@ def hashed(name: str, content: bytes | str) -> str:
     """Return `name#hash`: the first digits of the SHA-256 of the content (text as UTF-8)."""
     data = content.encode() if isinstance(content, str) else content
     return f"{name}#{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}"
-
-
-def package_version() -> str:
-    """Return the installed version of Eidolon, `unknown` when it runs uninstalled."""
-    try:
-        return version("eidolon")
-    except PackageNotFoundError:
-        return UNKNOWN
 
 
 def _escape(value: str) -> str:

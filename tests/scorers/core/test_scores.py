@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from eidolon.scorers import json_schemas
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
 from eidolon.scorers.core.scores import Scores, Value, Variant, score, score_family
-from eidolon.scorers.core.signature import signature
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.metrics.chair import Chair
@@ -20,7 +20,7 @@ from eidolon.scorers.metrics.objects import Objects
 from eidolon.scorers.text.response_kinds import count_kinds
 
 VOCABULARY = ("car", "cat", "cup", "dog")
-METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+METRICS_PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 def sample(image, text, named, objects, *, generation=0, finish_reason="stop"):
@@ -48,7 +48,12 @@ EXAMPLE = [
 
 
 def scored(samples=EXAMPLE, **settings):
-    given = {"signature": signature(n=len(samples)), "vocabulary": VOCABULARY, "resamples": 200, **settings}
+    given = {
+        "signature": Signature(n=len(samples)).line(),
+        "vocabulary": VOCABULARY,
+        "resamples": 200,
+        **settings,
+    }
     return score(samples, [Chair(), Objects()], **given)
 
 
@@ -189,7 +194,7 @@ def test_each_metric_reads_the_samples_once():
 
 
 def scored_by(metric):
-    return score(EXAMPLE, [metric], signature=signature())
+    return score(EXAMPLE, [metric], signature=Signature().line())
 
 
 def test_nan_cannot_be_written():
