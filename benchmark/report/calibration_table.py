@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.judges.calibration import Calibration, JudgePair
+from eidolon.scorers.core.calibration import Calibration, JudgePair
 
 Rows = list[tuple[str, ...]]
 """A header, then the body; the first column names the row."""

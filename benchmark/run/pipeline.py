@@ -38,11 +38,12 @@ from eidolon.benchmark.tasks.score_files.run import ANSWERS
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
 from eidolon.scorers.core.metric import JudgedSample, Metric
-from eidolon.scorers.core.scores import Scores, score
+from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import signature
 from eidolon.scorers.core.types import Judge, Judgement, Response, VotingJudge
+from eidolon.scorers.judges.agreement import calibrate_judge
 from eidolon.scorers.judges.matching import Evidence, decide
-from eidolon.scorers.metrics.throne_judged import calibrate_judge
+from eidolon.scorers.metrics.scoring import score
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -27,7 +27,7 @@ from eidolon.scorers.judges.throne_questions import (
     prompt,
     question,
 )
-from eidolon.scorers.metrics.throne import is_yes
+from eidolon.scorers.judges.votes import is_yes
 from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 from eidolon.scorers.text.windows import windows
 

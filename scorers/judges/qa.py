@@ -20,7 +20,7 @@ from eidolon.scorers.judges.throne_questions import (
     prompt,
     question,
 )
-from eidolon.scorers.metrics.throne import check_threshold, is_yes
+from eidolon.scorers.judges.votes import check_threshold, is_yes
 from eidolon.scorers.text.lexicon import label, load_lexicon
 from eidolon.scorers.text.windows import windows
 

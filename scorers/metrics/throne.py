@@ -13,16 +13,12 @@ from numpy.typing import NDArray
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.metric import FloatArray, Quantity, ratio
 from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.judges.votes import VotedCells, check_threshold, decide
 
 MODES = ("compat", "fixed")
 _COUNTS = ("predicted", "correct", "true")
 _SUMS = ("precision", "recall", "f1", "f1_defined", "f05", "f05_defined")
 MEASURES = ("precision", "recall", "f1", "f05")
-
-
-def is_yes(answer: str) -> bool:
-    """Tell whether a judge's answer is a vote: `yes` after lower-casing and stripping, and nothing else."""
-    return answer.lower().strip() == "yes"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,32 +32,7 @@ class VotedImage:
     """Shape (categories,)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """The decisions on all cells, each of shape (images, categories); ignored cells are in no other set."""
-
-    predicted: NDArray[np.bool_]
-    ignored: NDArray[np.bool_]
-    truth: NDArray[np.bool_]
-
-
-def decide(yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, threshold: int) -> Cells:
-    """Apply the voting rule to counts of yes votes and truth, both (images, categories)."""
-    ignored = (yes > voters - threshold) & (yes < threshold)
-    return Cells(predicted=yes >= threshold, ignored=ignored, truth=truth & ~ignored)
-
-
-def check_threshold(threshold: int, voters: int, flag: str = "--threshold ") -> int:
-    """Return a threshold that is a majority of the votes and no more than all; others are UserErrors."""
-    least = voters // 2 + 1
-    if not least <= threshold <= voters:
-        raise UserError(
-            f"{flag}{threshold}: of {voters} votes it must be from {least} (majority) to {voters} (all)"
-        )
-    return threshold
-
-
-def cell_counts(cells: Cells) -> dict[str, int | float]:
+def cell_counts(cells: VotedCells) -> dict[str, int | float]:
     """Return the numbers behind the scores, over all cells: the `counts` block of `scores.json`."""
     return {
         "images": cells.truth.shape[0],
@@ -113,7 +84,7 @@ class Throne:
             *(f"image_{name}" for name in _SUMS),
         )
 
-    def cells(self, samples: Sequence[VotedImage]) -> Cells:
+    def cells(self, samples: Sequence[VotedImage]) -> VotedCells:
         """Return the decisions on all cells of the samples."""
         shape = (len(samples), self.categories)
         yes = np.array([s.votes for s in samples], dtype=np.int64).reshape(shape)

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import Alternative, FloatArray, JudgedSample, Quantity
 from eidolon.scorers.core.types import Judge, VotingJudge
-from eidolon.scorers.judges.calibration import Calibration, by_position, calibrate, first_parts
+from eidolon.scorers.judges.votes import votes_of
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
 
 
@@ -98,38 +97,3 @@ class JudgedThronePerCategory:
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
         """Map totals (..., categories · 3) to the measures, shape (..., categories)."""
         return self._categories.compute(totals)
-
-
-def votes_of(judge: VotingJudge, samples: Sequence[JudgedSample]) -> NDArray[np.bool_]:
-    """Return all votes, shape (judges, formats, samples, categories).
-
-    Raises `ValueError` for a sample without votes: it was judged by another judge.
-    """
-    category = {name: i for i, name in enumerate(judge.vocabulary)}
-    voter = {
-        f"{name}/{f}": (j, m) for j, name in enumerate(judge.judges) for m, f in enumerate(judge.formats)
-    }
-    found = np.zeros((len(judge.judges), len(judge.formats), len(samples), len(category)), dtype=bool)
-    for i, sample in enumerate(samples):
-        if sample.judgement.votes is None:
-            raise ValueError(f"sample {sample.judgement.sample_id!r} has no votes")
-        for name, votes in sample.judgement.votes.items():
-            for key, vote in votes.items():
-                found[(*voter[key], i, category[name])] = vote
-    return found
-
-
-def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Calibration:
-    """Return the agreement among a judge's votes, by position too where somebody says where things are named."""
-    votes = votes_of(judge, samples)
-    throne = JudgedThrone(judge)
-    ignored = throne.throne.cells(throne.voted(samples)).ignored
-    found = calibrate(votes, judge.judges, ignored, judge.threshold).model_copy(
-        update={"formats": judge.formats}
-    )
-    reader = judge.reader()
-    if reader is None:
-        return found
-    parts = first_parts([sample.response for sample in samples], reader, judge.vocabulary)
-    positions = by_position(votes, judge.judges, ignored, parts, reader.signature())
-    return found.model_copy(update={"by_position": positions})

@@ -9,11 +9,12 @@ from eidolon.benchmark.tasks.score_files.pope import ALL, family
 from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed
 from eidolon.benchmark.tasks.score_files.run import lines
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts
+from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.yes_no import YesNoJudge
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
+from eidolon.scorers.metrics.scoring import assemble, named_counts
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.yes_no import POLICIES
 

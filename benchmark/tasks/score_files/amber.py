@@ -20,7 +20,7 @@ from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, par
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, AnswerRequest, AnswerRun, lines
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
-from eidolon.scorers.core.scores import Family, Scores, assemble, named_counts, values_of
+from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.amber import TYPES, Amber, ClosedAnswer, FreeAnswer
@@ -31,6 +31,7 @@ from eidolon.scorers.metrics.amber_words import (
     WordMatcher,
     vocabulary_of,
 )
+from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.metrics.throne import check_mode
 from eidolon.scorers.statistics.bootstrap import column_sums
 

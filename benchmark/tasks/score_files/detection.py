@@ -24,7 +24,7 @@ from eidolon.benchmark.tasks.score_files.run import WORDS, AnswerRequest, Answer
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
-from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts, values_of
+from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Judge, Judgement
 from eidolon.scorers.judges.matching import Evidence, decide, join
@@ -37,6 +37,7 @@ from eidolon.scorers.metrics.detection import (
     unreferenced_words,
     word_spans,
 )
+from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 
 FLAGS = ("words", "human_hallucinated")

@@ -11,10 +11,11 @@ from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.run import ANSWERS, AnswerRequest, AnswerRun, lines
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt, read_bytes
-from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, named_counts, values_of
+from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
+from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.yes_no import POLICIES
 

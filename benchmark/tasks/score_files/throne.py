@@ -14,23 +14,18 @@ from eidolon.benchmark.data.json_rows import read_coco, read_json_object
 from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.run import AnswerRequest, AnswerRun, lines
+from eidolon.scorers.core.calibration import Calibration
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes, read_image_id
 from eidolon.scorers.core.response_lines import read_responses
-from eidolon.scorers.core.scores import Family, Scores, Variant, assemble, category_values, values_of
+from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Judgement, Mention, Response, Verdict
-from eidolon.scorers.judges.calibration import Calibration, by_position, calibrate, first_parts
+from eidolon.scorers.judges.agreement import by_position, calibrate, first_parts
 from eidolon.scorers.judges.lexicon import LexiconJudge
-from eidolon.scorers.metrics.throne import (
-    Cells,
-    Throne,
-    VotedImage,
-    cell_counts,
-    check_mode,
-    check_threshold,
-    is_yes,
-)
+from eidolon.scorers.judges.votes import VotedCells, check_threshold, is_yes
+from eidolon.scorers.metrics.scoring import assemble, category_values, values_of
+from eidolon.scorers.metrics.throne import Throne, VotedImage, cell_counts, check_mode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,7 +285,7 @@ def _read_said(
 
 
 def _calibration(
-    votes: Votes, cells: Cells, threshold: int, said: Said | None, categories: tuple[str, ...]
+    votes: Votes, cells: VotedCells, threshold: int, said: Said | None, categories: tuple[str, ...]
 ) -> Calibration:
     found = calibrate(votes.yes, votes.judges, cells.ignored, threshold)
     if said is None:
@@ -308,7 +303,7 @@ def _judge_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _judgements(
-    votes: Votes, images: Sequence[ImageId], annotated: Annotated, cells: Cells
+    votes: Votes, images: Sequence[ImageId], annotated: Annotated, cells: VotedCells
 ) -> Callable[[], str]:
     """Return the text of `judgements.jsonl`: the categories that are present or ignored, with the votes.
 

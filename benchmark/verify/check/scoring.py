@@ -24,20 +24,13 @@ from eidolon.benchmark.verify.load_run import FamilyReading, reread
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import (
-    Family,
-    Scores,
-    Variant,
-    assemble,
-    category_values,
-    named_counts,
-    values_of,
-)
+from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, UNKNOWN, parse
 from eidolon.scorers.core.types import Judge, Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import Continued, Found, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION
 from eidolon.scorers.metrics.pope import Pope
+from eidolon.scorers.metrics.scoring import assemble, category_values, named_counts, values_of
 from eidolon.scorers.metrics.throne import Throne, cell_counts
 from eidolon.scorers.statistics.bootstrap import column_sums
 

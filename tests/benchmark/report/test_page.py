@@ -6,10 +6,11 @@ from PIL import Image
 from eidolon.benchmark.report.page import render_report, split
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import Scores, score
+from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.metrics.chair import Chair
 from eidolon.scorers.metrics.objects import Objects
+from eidolon.scorers.metrics.scoring import score
 
 HOSTILE = '<script>alert(1)</script> a cup & a dog\x1b[31m "quoted" \u202e'
 OBJECTS = ("cup",)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import score
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.curves import curve
@@ -20,6 +19,7 @@ from eidolon.scorers.forgetting.events import read_events
 from eidolon.scorers.forgetting.judge_position import judge_position
 from eidolon.scorers.forgetting.metric import Forgetting
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, SUBSETS
+from eidolon.scorers.metrics.scoring import score
 
 CATEGORIES = ("dog", "cat", "car", "cup", "bed")
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.metrics.throne import MEASURES, Throne, VotedImage, decide, is_yes
+from eidolon.scorers.judges.votes import decide, is_yes
+from eidolon.scorers.metrics.throne import MEASURES, Throne, VotedImage
 
 REFERENCE_NAMES = {"precision": "P", "recall": "R", "f1": "F1", "f05": "F0_5"}
 

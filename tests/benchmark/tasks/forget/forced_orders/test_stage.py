@@ -187,6 +187,6 @@ def test_what_cannot_go_on_is_left_out_with_the_reason(tmp_path: Path, scores: A
 
 @pytest.fixture
 def scores() -> Any:
-    from eidolon.scorers.core.scores import score
+    from eidolon.scorers.metrics.scoring import score
 
     return score([], [], signature="s")

@@ -1,4 +1,4 @@
-"""How far the voters of an ensemble agree with each other: read it before the scores that rest on them."""
+"""How far the votes of an ensemble agree with each other, over all and by position in the response."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -6,89 +6,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from eidolon.scorers.core.types import Judge, Record, Response
+from eidolon.scorers.core.calibration import Calibration, JudgePair, JudgeVotes, PartVotes, PositionVotes
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.types import Judge, Response, VotingJudge
+from eidolon.scorers.judges.votes import ignored_cells, votes_of
 
 FIFTHS = 5
-"""Parts of a response, by characters, for which agreement is told apart."""
+"""Parts of a response, equally long in characters, for which agreement is reported separately."""
 
 
-class JudgeVotes(Record):
-    """How often one judge says yes: over all its votes, and with each question format in order."""
+def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Calibration:
+    """Return the agreement among a judge's votes; by position too, where its `reader` locates categories.
 
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    yes_rate: float | None
-    yes_rate_by_format: tuple[float | None, ...]
-
-
-class JudgePair(Record):
-    """The share of (image, category, format) votes on which two judges say the same."""
-
-    judges: tuple[str, str]
-    agreement: float | None
-
-
-class PartVotes(Record):
-    """The votes on the categories that a response names first in one part of it."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    cells: int
-    """(response, category) pairs; everything below is over them, and null where there are none."""
-    yes_rate: float | None
-    yes_rate_by_judge: dict[str, float | None]
-    pairwise_agreement: tuple[JudgePair, ...]
-    fleiss_kappa: float | None
-    ignored: float | None
-
-
-class PositionVotes(Record):
-    """The votes by where in the response a category is first named.
-
-    Judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253), and a judge that cuts the
-    response cannot know what comes late: then the yes rate falls from part to part.
+    Raises:
+        ValueError: a sample has no votes.
     """
-
-    reader: str
-    """The signature of the judge that says where."""
-    parts: tuple[PartVotes, ...]
-    """The fifths of the response, by characters."""
-
-
-class Calibration(Record):
-    """Agreement among the votes; fractions, null where there are no votes to take them from."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    voters: int
-    """Judges times question formats: the votes on each cell."""
-    cells: int
-    """(image, category) pairs voted on."""
-    threshold: int
-    """Votes that make a category present."""
-    ignored: float | None
-    """Share of cells on which the votes do not decide at that threshold."""
-    judges: dict[str, JudgeVotes]
-    yes_rate_by_format: tuple[float | None, ...]
-    pairwise_agreement: tuple[JudgePair, ...]
-    fleiss_kappa: float | None
-    """Agreement of all votes beyond chance (Fleiss 1971); null with fewer than two voters, or where all
-    votes are the same."""
-    formats: tuple[str, ...] | None = None
-    """The names of the formats, absent where they have none and are counted from 1."""
-    by_position: PositionVotes | None = None
-    """Absent where nobody says where the categories are named."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        return {
-            name: value
-            for name, value in fields.items()
-            if value is not None or name not in ("formats", "by_position")
-        }
+    votes = votes_of(judge, samples)
+    voters = len(judge.judges) * len(judge.formats)
+    ignored = ignored_cells(votes.sum(axis=(0, 1)), voters=voters, threshold=judge.threshold)
+    found = calibrate(votes, judge.judges, ignored, judge.threshold).model_copy(
+        update={"formats": judge.formats}
+    )
+    reader = judge.reader()
+    if reader is None:
+        return found
+    parts = first_parts([sample.response for sample in samples], reader, judge.vocabulary)
+    positions = by_position(votes, judge.judges, ignored, parts, reader.signature())
+    return found.model_copy(update={"by_position": positions})
 
 
 def calibrate(

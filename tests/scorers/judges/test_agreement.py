@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.judges.calibration import by_position, calibrate, first_parts, fleiss_kappa
+from eidolon.scorers.judges.agreement import by_position, calibrate, first_parts, fleiss_kappa
 from eidolon.scorers.judges.lexicon import LexiconJudge
 
 

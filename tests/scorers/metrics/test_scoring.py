@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from eidolon.scorers import json_schemas
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
-from eidolon.scorers.core.scores import Scores, Value, Variant, score, score_family
+from eidolon.scorers.core.scores import Scores, Value, Variant
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.metrics.chair import Chair
 from eidolon.scorers.metrics.objects import Objects
+from eidolon.scorers.metrics.scoring import score, score_family
 from eidolon.scorers.text.response_kinds import count_kinds
 
 VOCABULARY = ("car", "cat", "cup", "dog")

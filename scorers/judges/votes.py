@@ -1,0 +1,74 @@
+"""The voting rule of THRONE, and the votes of a judge as an array (Kaul et al., CVPR 2024).
+
+V votes decide on every (image, category) cell: present with at least k yes votes, ignored with more than
+V - k and fewer than k, else absent. An ignored cell leaves the prediction and the truth of its image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.types import VotingJudge
+
+
+def is_yes(answer: str) -> bool:
+    """Tell whether an answer is a yes vote: exactly `yes`, in any case, between any white space."""
+    return answer.lower().strip() == "yes"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VotedCells:
+    """The decisions on all cells, each of shape (images, categories). An ignored cell is in no other set."""
+
+    predicted: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    truth: NDArray[np.bool_]
+
+
+def decide(yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, threshold: int) -> VotedCells:
+    """Apply the voting rule to counts of yes votes and truth, both (images, categories)."""
+    ignored = ignored_cells(yes, voters=voters, threshold=threshold)
+    return VotedCells(predicted=yes >= threshold, ignored=ignored, truth=truth & ~ignored)
+
+
+def ignored_cells(yes: NDArray[np.int64], *, voters: int, threshold: int) -> NDArray[np.bool_]:
+    """Return on which cells the votes do not decide, in the shape of `yes`, the counts of yes votes."""
+    return (yes > voters - threshold) & (yes < threshold)
+
+
+def check_threshold(threshold: int, voters: int, flag: str = "--threshold ") -> int:
+    """Return the threshold.
+
+    Raises:
+        UserError: it is less than a majority of the votes, or more than all of them.
+    """
+    least = voters // 2 + 1
+    if not least <= threshold <= voters:
+        raise UserError(
+            f"{flag}{threshold}: of {voters} votes it must be from {least} (majority) to {voters} (all)"
+        )
+    return threshold
+
+
+def votes_of(judge: VotingJudge, samples: Sequence[JudgedSample]) -> NDArray[np.bool_]:
+    """Return all votes, shape (judges, formats, samples, categories).
+
+    Raises:
+        ValueError: a sample has no votes, because another judge judged it.
+    """
+    category = {name: i for i, name in enumerate(judge.vocabulary)}
+    voter = {
+        f"{name}/{f}": (j, m) for j, name in enumerate(judge.judges) for m, f in enumerate(judge.formats)
+    }
+    found = np.zeros((len(judge.judges), len(judge.formats), len(samples), len(category)), dtype=bool)
+    for i, sample in enumerate(samples):
+        if sample.judgement.votes is None:
+            raise ValueError(f"sample {sample.judgement.sample_id!r} has no votes")
+        for name, votes in sample.judgement.votes.items():
+            for key, vote in votes.items():
+                found[(*voter[key], i, category[name])] = vote
+    return found

@@ -1,0 +1,291 @@
+"""`scores.json` from judged samples and metrics: every quantity with its interval, counts and variants."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from eidolon.scorers.core.calibration import Calibration
+from eidolon.scorers.core.metric import (
+    AlternativesMetric,
+    CategoryMetric,
+    Computation,
+    CountingMetric,
+    FittedMetric,
+    FloatArray,
+    JudgedSample,
+    Metric,
+    Quantity,
+)
+from eidolon.scorers.core.scores import (
+    SCHEMA,
+    CategoryScores,
+    Family,
+    Intervals,
+    Kinds,
+    Samples,
+    Scores,
+    Value,
+    Variant,
+)
+from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.statistics.bootstrap import (
+    LEVEL,
+    MAX_UNDEFINED_SHARE,
+    RESAMPLES,
+    Estimate,
+    bootstrap,
+    column_sums,
+    method,
+)
+from eidolon.scorers.text.response_kinds import count_kinds
+
+
+def score(
+    samples: Sequence[JudgedSample],
+    metrics: Sequence[Metric],
+    *,
+    signature: str,
+    unscored: int = 0,
+    requested: int | None = None,
+    vocabulary: Sequence[str] | None = None,
+    variants: Sequence[Variant] = (),
+    calibration: Calibration | None = None,
+    responses: Iterable[Response] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Score the judged samples, which do not include the `unscored` ones.
+
+    `requested` is how many responses the run was to have, by default those that are there. With a judge's
+    closed `vocabulary`, metrics that can are also reported per category; those with other settings add
+    variants of their own to `variants`. `responses` are those whose kinds are
+    counted, by default the scored ones: a judge may leave some unscored for what they are. Raises
+    `ValueError` for a response that occurs twice and for two metrics of one family.
+    """
+    _check_distinct([(s.response.sample_id, s.response.generation) for s in samples], "response")
+    _check_distinct([m.family for m in metrics], "metric family")
+    present = len(samples) + unscored
+    statistics = {m.family: m.statistics(samples) for m in metrics}
+    return Scores(
+        schema=SCHEMA,
+        signature=signature,
+        n=Samples(
+            requested=present if requested is None else requested,
+            samples=present,
+            scored=len(samples),
+            unscored=unscored,
+        ),
+        metrics={
+            m.family: score_family(
+                samples,
+                m,
+                statistics=statistics[m.family],
+                vocabulary=vocabulary,
+                seed=seed,
+                resamples=resamples,
+            )
+            for m in metrics
+        },
+        counts={m.family: _counts(m, samples, statistics[m.family]) for m in metrics},
+        responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
+        intervals=Intervals(
+            method=method(seed=seed, resamples=resamples),
+            level=LEVEL,
+            resamples=resamples,
+            seed=seed,
+            clusters=len({s.response.image_id for s in samples}),
+        ),
+        calibration=calibration,
+        variants=(*variants, *_alternatives(samples, metrics, seed=seed, resamples=resamples)),
+    )
+
+
+def score_family(
+    samples: Sequence[JudgedSample],
+    metric: Metric,
+    *,
+    statistics: FloatArray | None = None,
+    vocabulary: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Family:
+    """Return the quantities of one metric with intervals: one entry of `metrics`, here or in a variant.
+
+    `statistics` are the metric's, where the caller has them already.
+    """
+    images = [s.response.image_id for s in samples]
+    if statistics is None:
+        statistics = metric.statistics(samples)
+    values: dict[str, Any] = values_of(metric, statistics, images, seed=seed, resamples=resamples)
+    if isinstance(metric, FittedMetric):
+        values |= _fitted_values(metric, samples)
+    per_category = None
+    if vocabulary is not None and isinstance(metric, CategoryMetric):
+        split = metric.by_category(vocabulary)
+        per_category = category_values(
+            split, split.statistics(samples), images, vocabulary, seed=seed, resamples=resamples
+        )
+    return Family(per_category=per_category, **values)
+
+
+def _fitted_values(metric: FittedMetric, samples: Sequence[JudgedSample]) -> dict[str, Value]:
+    found = metric.fit(samples)
+    return {
+        q.name: Value(
+            value=found[q.name].value,
+            ci=found[q.name].ci,
+            n=len(samples),
+            higher_is_better=q.higher_is_better,
+            reason="no scored responses" if not samples else found[q.name].reason,
+        )
+        for q in metric.fitted_quantities
+    }
+
+
+def _alternatives(
+    samples: Sequence[JudgedSample], metrics: Sequence[Metric], *, seed: int, resamples: int
+) -> list[Variant]:
+    return [
+        Variant(
+            label=other.label,
+            settings=other.settings,
+            metrics={m.family: score_family(samples, other.metric, seed=seed, resamples=resamples)},
+        )
+        for m in metrics
+        if isinstance(m, AlternativesMetric)
+        for other in m.alternatives()
+    ]
+
+
+def _counts(
+    metric: Metric, samples: Sequence[JudgedSample], statistics: FloatArray
+) -> dict[str, int | float]:
+    if isinstance(metric, CountingMetric):
+        return metric.counts(samples)
+    return named_counts(metric.columns, column_sums(statistics))
+
+
+def assemble(
+    metrics: dict[str, Family],
+    images: Sequence[ImageId],
+    *,
+    signature: str,
+    counts: dict[str, dict[str, int | float]],
+    unscored: int = 0,
+    requested: int | None = None,
+    calibration: Calibration | None = None,
+    variants: Sequence[Variant] = (),
+    over: str = "images",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Put together what was computed from the samples of these images, which do not include the unscored.
+
+    `over` says what `images` are where the inputs do not name the image of a sample.
+    """
+    present = len(images) + unscored
+    return Scores(
+        schema=SCHEMA,
+        signature=signature,
+        n=Samples(
+            requested=present if requested is None else requested,
+            samples=present,
+            scored=len(images),
+            unscored=unscored,
+        ),
+        metrics=metrics,
+        counts=counts,
+        intervals=Intervals(
+            method=method(seed=seed, resamples=resamples, over=over),
+            level=LEVEL,
+            resamples=resamples,
+            seed=seed,
+            clusters=len(set(images)),
+        ),
+        calibration=calibration,
+        variants=tuple(variants),
+    )
+
+
+def values_of(
+    metric: Computation,
+    statistics: FloatArray,
+    images: Sequence[ImageId],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, Value]:
+    """Return each quantity with its interval, from statistics (samples, k) and the image of each sample."""
+    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    clusters = len(set(images))
+    return {
+        q.name: _value(q, estimates[q.name], (), len(images), clusters, resamples) for q in metric.quantities
+    }
+
+
+def category_values(
+    metric: Computation,
+    statistics: FloatArray,
+    images: Sequence[ImageId],
+    vocabulary: Sequence[str],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, CategoryScores]:
+    """Return the same for each category, from category-major statistics (samples, categories · k)."""
+    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    clusters = len(set(images))
+    sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
+    scores = {}
+    for i, category in enumerate(vocabulary):
+        values: dict[str, Any] = {
+            q.name: _value(q, estimates[q.name], (i,), len(images), clusters, resamples)
+            for q in metric.quantities
+        }
+        scores[category] = CategoryScores(counts=named_counts(metric.columns, sums[i]), **values)
+    return scores
+
+
+def named_counts(columns: Sequence[str], sums: FloatArray) -> dict[str, int | float]:
+    """Return sums of statistics by name, whole numbers as integers."""
+    return dict(zip(columns, _numbers(sums), strict=True))
+
+
+def _value(
+    quantity: Quantity, estimate: Estimate, at: tuple[int, ...], n: int, clusters: int, resamples: int
+) -> Value:
+    value, low, high = (float(a[at]) for a in (estimate.value, estimate.low, estimate.high))
+    undefined = int(estimate.undefined_resamples[at])
+    reason = None
+    if n == 0:
+        reason = "no scored responses"
+    elif value != value:
+        reason = f"undefined: {quantity.undefined}"
+    elif resamples == 0:
+        reason = "no interval: no resamples were asked for"
+    elif clusters < 2:
+        reason = "no interval: it takes at least two images"
+    elif low != low:
+        reason = (
+            f"no interval: undefined in {undefined} of {resamples} resamples, "
+            f"more than {MAX_UNDEFINED_SHARE:.0%}"
+        )
+    return Value(
+        value=value if value == value else None,
+        ci=(low, high) if low == low else None,
+        n=n,
+        higher_is_better=quantity.higher_is_better,
+        reason=reason,
+        undefined_resamples=undefined if value == value else 0,
+    )
+
+
+def _numbers(sums: FloatArray) -> list[int | float]:
+    return [int(value) if value.is_integer() else value for value in sums.tolist()]
+
+
+def _check_distinct(keys: Sequence[object], what: str) -> None:
+    seen = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(f"the {what} {key!r} occurs twice")
+        seen.add(key)
