@@ -2,9 +2,9 @@
 
     python bench/compare_judges.py [--scenes 300] [--seed 20261]
 
-Every judge answers the same questions on held-out Scenes text (`eidolon.benchmark.scenes.judge_evaluation`). A judge
-alone is every one of its answers, in each question format; together, all votes must be yes (unanimous, as THRONE's
-default) or more than half.
+Every judge answers the same questions about held-out Scenes text: `eidolon.benchmark.study.training.judge_evaluation`
+makes them. For a judge alone, each of its answers counts, in every question format. For all judges together, either all
+votes must be yes (unanimous, THRONE's default) or more than half of them.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eidolon.benchmark.scenes.judge_evaluation import (
+from eidolon.benchmark.study.training.judge_evaluation import (
     TRAPS,
     Asked,
     ask_lexicon,

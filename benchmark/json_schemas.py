@@ -11,8 +11,8 @@ from eidolon.benchmark.report.leaderboard import Leaderboard
 from eidolon.benchmark.report.trace.trace import Trace
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.record import RunRecord, SampleRow
-from eidolon.benchmark.study.recall_detail import MqarDetail
-from eidolon.benchmark.study.records import MemoryStudy
+from eidolon.benchmark.study.memory.records import MemoryStudy
+from eidolon.benchmark.study.recall.detail import MqarDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.probe.questions import QuestionRow

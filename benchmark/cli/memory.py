@@ -50,7 +50,7 @@ def mqar(
 
     The same command again goes on where it stopped; what is finished is not done again.
     """
-    from eidolon.benchmark.study.mqar import run_mqar
+    from eidolon.benchmark.study.recall.run import run_mqar
 
     run_mqar(out, layout, store, selection, seed, steps=steps, sequences=sequences)
 
@@ -88,9 +88,9 @@ def bench(
     The same command again goes on where it stopped; what is measured is not measured again.
     """
     from eidolon.benchmark.cli.common import make_console
-    from eidolon.benchmark.study.bench import run_bench
-    from eidolon.benchmark.study.measure import BenchSettings
-    from eidolon.benchmark.study.table import show
+    from eidolon.benchmark.study.memory.bench import run_bench
+    from eidolon.benchmark.study.memory.measure import BenchSettings
+    from eidolon.benchmark.study.memory.table import show
     from eidolon.scorers.core.errors import UserError
 
     if descriptions is not None and descriptions < limit:

@@ -55,13 +55,13 @@ def train(
     The same command again resumes. Under `accelerate launch` it uses every process.
     """
     from eidolon.benchmark.engine.launch import find_world
-    from eidolon.benchmark.scenes.train import train_recipe
+    from eidolon.benchmark.study.training.train import train_recipe
     from eidolon.scorers.core.errors import UserError
 
     find_world()  # says so where a launcher that was told several processes started one
     memory = {"layout": layout, "window": window, "store": store, "selection": selection}
     if recipe == "memory":
-        from eidolon.benchmark.scenes.train_memory import read_options, train_memory_recipe
+        from eidolon.benchmark.study.training.memory import read_options, train_memory_recipe
 
         chosen = read_options(memory, seed or 0, order, precision)
         train_memory_recipe(chosen, out, eye, batches, scenes=scenes, stop_at=steps)

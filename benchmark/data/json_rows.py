@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.data.ground_truth import read_document
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import (
     clean,
@@ -12,7 +11,6 @@ from eidolon.scorers.core.input_files import (
     excerpt,
     iterate_objects,
     parse_json,
-    read_bytes,
     read_image_id,
 )
 from eidolon.scorers.core.types import ImageId
@@ -41,15 +39,6 @@ def read_json_object(content: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {excerpt(value)}")
     return value
-
-
-def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Read a COCO instances JSON, with its bytes."""
-    content = read_bytes(path)
-    document = read_document(decode_text(content, path), path)
-    if document is None:
-        raise UserError(f"{path}: is not a COCO instances JSON (an object with 'annotations')")
-    return content, document
 
 
 def text_field(row: Mapping[str, Any], field: str, where: str) -> str:

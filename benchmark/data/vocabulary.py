@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from eidolon.benchmark.data.ground_truth import coco_records, read_document
+from eidolon.benchmark.data.amber_format import GENERATIVE
+from eidolon.benchmark.data.coco_format import coco_records, read_document
 from eidolon.benchmark.data.image_rows import read_strings
 from eidolon.benchmark.data.json_rows import read_rows, required, text_field
-from eidolon.benchmark.tasks.score_files.amber import GENERATIVE
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.text.english import words

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from eidolon.benchmark.data.datasets import Sample, SampleSource
+from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.cached_model import CachedModel, uncached
 from eidolon.benchmark.engine.coordinator import Alone, Crew, Keys
 from eidolon.benchmark.run.settings import AUTO

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.data.datasets import Sample, SampleSource, judged_objects, load_dataset
+from eidolon.benchmark.data.categories import judged_objects
+from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.ground_truth import join_references
 from eidolon.benchmark.data.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
+from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.cache import Called, open_cache
 from eidolon.benchmark.engine.cached_model import cached
 from eidolon.benchmark.engine.generation import Asked, Generation

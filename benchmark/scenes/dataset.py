@@ -3,13 +3,40 @@
 import io
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from eidolon.benchmark.data.loaders import GeneratedLoader
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
+from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import datasets
+
+DEFAULT_SAMPLES = 64
+"""How many scenes are drawn without `--limit`."""
+
+
+@GeneratedLoader
+def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Draw Scenes: as many as the limit says, from the seed; the options are its dials."""
+    if where:
+        raise UserError(f"--dataset scenes/{where}: Scenes is drawn, not read; write --dataset scenes")
+    for key, value in options.items():
+        if key not in Dials.model_fields:
+            fix = did_you_mean(key, [*Dials.model_fields])
+            raise UserError(f"-D {key}={value}: Scenes has no dial {key!r}{fix}")
+    try:
+        dials = Dials.model_validate(dict(options))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        given = {field: options[field]} if field in options else options
+        flags = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise UserError(f"-D {flags}: {problem['msg']}") from error
+    return load(DEFAULT_SAMPLES if limit is None else limit, seed, **dials.model_dump())
 
 
 def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":

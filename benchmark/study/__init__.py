@@ -1,1 +1,1 @@
-"""The memory study: its measurements, associative recall and plots. Only `cli` imports it."""
+"""Trainings on Scenes, and the studies of the memory family. `cli` and the JSON schemas import it."""

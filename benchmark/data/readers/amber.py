@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from eidolon.benchmark.data.amber_format import GENERATIVE, item_id
 from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_strings
 from eidolon.benchmark.data.json_rows import read_rows, required, text_field
 from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
-from eidolon.benchmark.tasks.score_files.amber import GENERATIVE
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_bytes, user_path
+from eidolon.scorers.core.input_files import read_bytes, user_path
 
 if TYPE_CHECKING:
     import datasets
@@ -33,9 +33,7 @@ def load_amber(where: str, limit: int | None, seed: int, options: Mapping[str, s
             break
         if text_field(row, "type", place) != GENERATIVE:
             continue
-        number = required(row, "id", place)
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise UserError(f"{place}: field 'id' must be a whole number, found {excerpt(number)}")
+        number = item_id(row, place)
         truth = read_strings(required(row, "truth", place), "truth", place)
         path = image_path(folder, FILE_NAME.format(number), place)
         rows.add(place, number, path, names.judged(truth))

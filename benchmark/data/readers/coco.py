@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.data.ground_truth import coco_records, read_box_areas, read_captions, read_instances
+from eidolon.benchmark.data.coco_format import (
+    coco_records,
+    read_box_areas,
+    read_captions,
+    read_coco,
+    read_instances,
+)
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
-from eidolon.benchmark.data.json_rows import read_coco
 from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_image_id, user_path

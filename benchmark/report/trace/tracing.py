@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from eidolon.benchmark.data.datasets import judged_objects
+from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.prompts import find_prompt
 from eidolon.models.backends.registry import ModelReference, backends, load_model, resolve
 from eidolon.models.base.contrast import Without

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
-from eidolon.benchmark.data.datasets import Sample
+from eidolon.benchmark.data.samples import Sample
 from eidolon.benchmark.tasks.score_files.rows import YesNo
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import ImageId, Record

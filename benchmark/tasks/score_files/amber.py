@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.data.amber_format import GENERATIVE, item_id
 from eidolon.benchmark.data.json_rows import (
     Row,
     id_field,
@@ -35,7 +36,6 @@ from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.metrics.throne import check_mode
 from eidolon.scorers.statistics.bootstrap import column_sums
 
-GENERATIVE = "generative"
 Relations = Mapping[str, tuple[str, ...]]
 
 
@@ -154,7 +154,7 @@ def _read_relations(content: bytes, path: Path) -> Relations:
 def _read_annotations(rows: Sequence[Row], relations: Relations, path: Path) -> dict[int, Annotation]:
     known: dict[int, Annotation] = {}
     for place, row in rows:
-        number = _item_id(row, place)
+        number = item_id(row, place)
         if number in known:
             raise UserError(f"{place}: id {number} is annotated already")
         kind = text_field(row, "type", place)
@@ -185,7 +185,7 @@ def _objects(
 def _read_answers(rows: Sequence[Row], known: Mapping[int, Annotation], path: Path) -> dict[int, str]:
     answers: dict[int, str] = {}
     for place, row in rows:
-        number = _item_id(row, place)
+        number = item_id(row, place)
         if number not in known:
             raise UserError(f"{place}: id {number} is not in {path}")
         if number in answers:
@@ -198,18 +198,11 @@ def _read_images(contents: Mapping[str, bytes], path: Path | None) -> dict[int, 
     if path is None:
         return {}
     rows = read_rows(contents["questions"], path, "questions")
-    return {_item_id(row, place): id_field(row, "image", place) for place, row in rows}
+    return {item_id(row, place): id_field(row, "image", place) for place, row in rows}
 
 
 def _read_words(contents: Mapping[str, bytes], path: Path | None) -> frozenset[str]:
     return frozenset() if path is None else frozenset(decode_text(contents["safe_words"], path).split())
-
-
-def _item_id(row: Mapping[str, Any], place: str) -> int:
-    value = required(row, "id", place)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{place}: field 'id' must be a whole number, found {excerpt(value)}")
-    return value
 
 
 def _sample(

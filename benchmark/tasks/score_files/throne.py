@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eidolon.benchmark.data.ground_truth import coco_records
-from eidolon.benchmark.data.json_rows import read_coco, read_json_object
+from eidolon.benchmark.data.coco_format import coco_records, read_coco
+from eidolon.benchmark.data.json_rows import read_json_object
 from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.run import AnswerRequest, AnswerRun, lines

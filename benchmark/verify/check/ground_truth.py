@@ -126,11 +126,12 @@ def _draw_again(folder: Folder) -> str:
 
 def _compare_with(folder: Folder, given: Given) -> str:
     """Compare with a dataset that the user names."""
-    from eidolon.benchmark.data.datasets import judged_objects, load_dataset
+    from eidolon.benchmark.data.categories import judged_objects
+    from eidolon.benchmark.data.datasets import is_generated, load_dataset
     from eidolon.benchmark.data.ground_truth import join_references
 
     settings = folder.settings
-    limit = settings.limit if given.name.partition("/")[0] == "scenes" else None
+    limit = settings.limit if is_generated(given.name) else None
     source = load_dataset(given.name, limit=limit, seed=settings.seed, options=given.options)
     try:
         judge = make_again(folder, None) if folder.kind == "describe" else None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.data.datasets import SampleSource
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.run.pipeline import Run
 from eidolon.benchmark.store.atomic import write_atomically

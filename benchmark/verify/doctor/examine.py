@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.data.datasets import SampleSource
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
 from eidolon.benchmark.store.record import provenance

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from eidolon.benchmark.data.datasets import SampleSource
 from eidolon.benchmark.data.prompts import PRESETS
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.verify.doctor.parity import Answered, Reference, ask
 from eidolon.models.base.model import Decoding, Model, Request, request_seed
 from eidolon.scorers.core.errors import UserError

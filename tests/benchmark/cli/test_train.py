@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.scenes.evaluation import Evaluation
-from eidolon.benchmark.scenes.judge_evaluation import JudgeEvaluation
-from eidolon.benchmark.scenes.judges import JudgeRecipe, JudgeTraining
-from eidolon.benchmark.scenes.training import Recipe
+from eidolon.benchmark.scenes.dialogue_training import Recipe
+from eidolon.benchmark.scenes.judge_training import JudgeRecipe, JudgeTraining
+from eidolon.benchmark.study.training.evaluation import Evaluation
+from eidolon.benchmark.study.training.judge_evaluation import JudgeEvaluation
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.training.idefics3 import Architecture
 from eidolon.models.training.t5 import T5Architecture

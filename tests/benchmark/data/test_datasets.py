@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, check_objects, load_dataset
+from eidolon.benchmark.data.categories import check_objects
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import read_lines, write_lines
 

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from eidolon.benchmark.scenes.dataset import load
+from eidolon.benchmark.scenes.dialogue_training import CELL_LABELS, cell_targets
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.benchmark.scenes.training import CELL_LABELS, cell_targets
 
 
 def test_rows_carry_picture_and_truth() -> None:

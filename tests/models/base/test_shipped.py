@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eidolon.benchmark.scenes.evaluation import Evaluation, evaluate_checkpoint
-from eidolon.benchmark.scenes.training import RECIPES, Recipe
+from eidolon.benchmark.scenes.dialogue_training import RECIPES, Recipe
+from eidolon.benchmark.study.training.evaluation import Evaluation, evaluate_checkpoint
 from eidolon.models.base.shipped import shipped_models
 
 SHIPPED = shipped_models()

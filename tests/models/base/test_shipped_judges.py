@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eidolon.benchmark.scenes.judge_evaluation import (
+from eidolon.benchmark.study.training.judge_evaluation import (
     TRAPS,
     Asked,
     ask_lexicon,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.study.checkpoints import find_checkpoints
+from eidolon.benchmark.study.memory.checkpoints import find_checkpoints
 from eidolon.models.backends.registry import content_hash, resolve
 from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
 from eidolon.models.base.identity import checkpoint_identity, file_sha256

@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.scenes.memory import VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.memory_training import VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.backends.registry import load_model, resolve
 from eidolon.models.base.checkpoint_files import INDEX

@@ -14,7 +14,7 @@ def trained_words(checkpoint: Path) -> int | None:
     if not (checkpoint / RECIPE).is_file():
         return None
     from eidolon.benchmark.scenes.dialogue import Mixture
-    from eidolon.benchmark.scenes.training import DialogueRecipe
+    from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe
 
     try:
         told = json.loads((checkpoint / RECIPE).read_text(encoding="utf-8"))

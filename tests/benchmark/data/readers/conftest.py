@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.samples import SampleSource
 
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}]
 

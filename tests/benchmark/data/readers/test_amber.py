@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.prompts import find_prompt
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.data.readers.conftest import write_json
 

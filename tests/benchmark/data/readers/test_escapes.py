@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import write_lines
 from tests.benchmark.data.readers.conftest import CATEGORIES, write_json

@@ -12,7 +12,8 @@ import datasets
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.scorers.core.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.benchmark.data.datasets import Sample
+from eidolon.benchmark.data.samples import Sample
 from eidolon.benchmark.tasks.probe.questions import (
     SPLITS,
     Built,

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from eidolon.benchmark.data.datasets import SampleSource, load_dataset
+from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check
 from eidolon.benchmark.verify.doctor import batching as company

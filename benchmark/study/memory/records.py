@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from eidolon.benchmark.study.measure import BenchSettings
+from eidolon.benchmark.study.memory.measure import BenchSettings
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.retention.measure import Number, Point

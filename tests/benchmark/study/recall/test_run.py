@@ -10,12 +10,13 @@ from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.study import mqar, recall_model
-from eidolon.benchmark.study.mqar import choose_cells, run_cell, run_mqar
-from eidolon.benchmark.study.recall import Task, measure_recall
-from eidolon.benchmark.study.recall_detail import Right, contrast
-from eidolon.benchmark.study.recall_model import find_right, make_batch, make_model, make_test, train_model
-from eidolon.benchmark.study.recall_recipe import Cell, RecallRecipe, RecallTraining, study_cells
+from eidolon.benchmark.study.recall import model as recall_model
+from eidolon.benchmark.study.recall import run as mqar
+from eidolon.benchmark.study.recall.detail import Right, contrast
+from eidolon.benchmark.study.recall.model import find_right, make_batch, make_model, make_test, train_model
+from eidolon.benchmark.study.recall.recipe import Cell, RecallRecipe, RecallTraining, study_cells
+from eidolon.benchmark.study.recall.run import choose_cells, run_cell, run_mqar
+from eidolon.benchmark.study.recall.task import Task, measure_recall
 from eidolon.scorers.core.errors import UserError
 
 TINY = RecallRecipe(

@@ -1,16 +1,15 @@
 """The cards of checkpoints trained on Scenes."""
 
-import platform
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from eidolon.benchmark.scenes.evaluation import Evaluation
-from eidolon.benchmark.scenes.judge_evaluation import JudgeEvaluation
-from eidolon.benchmark.scenes.judges import JudgeRecipe
-from eidolon.benchmark.scenes.memory import MemoryRecipe
-from eidolon.benchmark.scenes.training import DialogueRecipe, Recipe
+from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe, Recipe
+from eidolon.benchmark.scenes.judge_training import JudgeRecipe
+from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.study.training.evaluation import Evaluation
+from eidolon.benchmark.study.training.judge_evaluation import JudgeEvaluation
 from eidolon.models.memory.layout import layout_text
 from eidolon.models.training.loop import TrainingReport
 
@@ -20,8 +19,8 @@ def write_card(
 ) -> None:
     """Write `README.md`, `recipe.json` and `evaluation.json` into a model's folder."""
     from eidolon.benchmark.scenes.dialogue import Mixture
-    from eidolon.benchmark.scenes.evaluation import MAX_NEW_TOKENS
     from eidolon.benchmark.scenes.world import VOCABULARY
+    from eidolon.benchmark.study.training.evaluation import MAX_NEW_TOKENS
 
     mixtures = [recipe.mixtures.get(phase.name, Mixture()) for phase in recipe.training.phases]
     _write(
@@ -41,7 +40,7 @@ def write_memory_card(
     folder: Path, recipe: MemoryRecipe, report: TrainingReport, evaluation: Evaluation, device: str = ""
 ) -> None:
     """Write the same files into the folder of a model of the memory family."""
-    from eidolon.benchmark.scenes.evaluation import MAX_NEW_TOKENS
+    from eidolon.benchmark.study.training.evaluation import MAX_NEW_TOKENS
 
     _write(
         folder,
@@ -66,15 +65,6 @@ def write_judge_card(
 ) -> None:
     """Write the same files into a judge's folder."""
     _write(folder, "judge_card.md.jinja", recipe, evaluation, report=report, device=device)
-
-
-def describe_machine() -> str:
-    """Return what trained: the GPU's name, or the processor's architecture and its threads."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU thread(s), {platform.machine()}"
 
 
 def _write(

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from eidolon.benchmark.scenes.evaluation import Interval
 from eidolon.benchmark.scenes.passages import Kind, Split, make_passage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
+from eidolon.benchmark.study.training.evaluation import Interval
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.language_model import LanguageModel

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eidolon.benchmark.study.recall import FILLERS, POWER, Filler, Task, make_sequences, measure_recall
-from eidolon.benchmark.study.recall_detail import measure_kind
+from eidolon.benchmark.study.recall.detail import measure_kind
+from eidolon.benchmark.study.recall.task import FILLERS, POWER, Filler, Task, make_sequences, measure_recall
 
 TASK = Task(keys=12, values=9, filler_tokens=5)
 

@@ -1,8 +1,8 @@
 """The memory study's training: one recipe, whose layout and seed alone differ from variant to variant."""
 
 from eidolon.benchmark.scenes.dialogue import Mixture
+from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe
 from eidolon.benchmark.scenes.scene import Dials
-from eidolon.benchmark.scenes.training import DialogueRecipe
 from eidolon.models.memory.building import MemoryArchitecture
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.models.training.loop import Precision

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Cell
 
-from eidolon.benchmark.study.records import Comparison, MemoryStudy, Variant
+from eidolon.benchmark.study.memory.records import Comparison, MemoryStudy, Variant
 from eidolon.scorers.retention.measure import Number, Series
 from eidolon.scorers.retention.records import Condition
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from eidolon.benchmark.engine.launch import follows
-from eidolon.benchmark.scenes.memory import ORDER, VARIANTS, MemoryRecipe, memory_recipe
-from eidolon.benchmark.scenes.train import CHECKPOINT, identity, is_finished, prepare, show_progress
+from eidolon.benchmark.scenes.memory_training import ORDER, VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_finished, prepare, show_progress
 from eidolon.models.base.checkpoint_files import checkpoint_files
 from eidolon.models.base.identity import file_sha256
 from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
@@ -82,9 +82,10 @@ def train_memory_recipe(
 ) -> None:
     """Train, evaluate and write the checkpoint into `out/checkpoint`, resuming where an earlier run stopped."""
     prepare(out)
-    from eidolon.benchmark.scenes.card import describe_machine, write_memory_card
-    from eidolon.benchmark.scenes.evaluation import evaluate_checkpoint
-    from eidolon.benchmark.scenes.training import training_samples
+    from eidolon.benchmark.scenes.dialogue_training import training_samples
+    from eidolon.benchmark.study.machine import describe_machine
+    from eidolon.benchmark.study.training.card import write_memory_card
+    from eidolon.benchmark.study.training.evaluation import evaluate_checkpoint
     from eidolon.models.memory.building import EyeError, make_memory_model
     from eidolon.models.training.memory_training import train_memory
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from eidolon.benchmark.study.recall import FILLERS, Filler, Task
+from eidolon.benchmark.study.recall.task import FILLERS, Filler, Task
 from eidolon.models.memory.layout import Layout, Memory, Selection, layout_text
 from eidolon.models.training.loop import Schedule
 from eidolon.scorers.core.types import Record

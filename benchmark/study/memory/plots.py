@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.study.records import Block, MemoryStudy, RetentionPoint, Variant
+from eidolon.benchmark.study.memory.records import Block, MemoryStudy, RetentionPoint, Variant
 from eidolon.scorers.retention.measure import Number, Series
 from eidolon.scorers.retention.records import Condition
 

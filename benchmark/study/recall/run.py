@@ -17,10 +17,10 @@ from rich.console import Console
 
 from eidolon.benchmark.engine.launch import follows
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.study.mqar_plot import draw_mqar
-from eidolon.benchmark.study.recall import FILLERS
-from eidolon.benchmark.study.recall_detail import MqarDetail, Right, Trained, make_detail, measure_kind
-from eidolon.benchmark.study.recall_recipe import COMPARED_STORE, SEEDS, Cell, RecallRecipe, study_cells
+from eidolon.benchmark.study.recall.detail import MqarDetail, Right, Trained, make_detail, measure_kind
+from eidolon.benchmark.study.recall.plot import draw_mqar
+from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, SEEDS, Cell, RecallRecipe, study_cells
+from eidolon.benchmark.study.recall.task import FILLERS
 from eidolon.models.memory.layout import Selection, parse_layout_option
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.types import Record
@@ -115,7 +115,7 @@ def choose_cells(
 
 def run_cell(recipe: RecallRecipe, cell: Cell, folder: Path) -> None:
     """Train one model, resuming where it stopped, and write how it answered."""
-    from eidolon.benchmark.study.recall_model import find_right, make_model, make_test, train_model
+    from eidolon.benchmark.study.recall.model import find_right, make_model, make_test, train_model
 
     model = make_model(recipe, recipe.memory(cell), cell.seed)
     report = train_model(model, recipe, recipe.training(cell.seed), folder)

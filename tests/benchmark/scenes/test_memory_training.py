@@ -8,10 +8,10 @@ import pytest
 
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.dialogue import Mixture, make_dialogue
-from eidolon.benchmark.scenes.memory import ORDER, VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.dialogue_training import training_samples
+from eidolon.benchmark.scenes.memory_training import ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene
-from eidolon.benchmark.scenes.train_memory import batches_key
-from eidolon.benchmark.scenes.training import training_samples
+from eidolon.benchmark.study.training.memory import batches_key
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
 from eidolon.models.base.shipped import CHECKPOINTS, MEMORY_CHECKPOINTS
 from eidolon.models.memory.layout import Memory

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eidolon.benchmark.study.recall import Filler, Sequences, Task, make_sequences
-from eidolon.benchmark.study.recall_recipe import RecallRecipe, RecallTraining
+from eidolon.benchmark.study.recall.recipe import RecallRecipe, RecallTraining
+from eidolon.benchmark.study.recall.task import Filler, Sequences, Task, make_sequences
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.layout import Memory
 from eidolon.models.memory.modeling import MemoryForCausalLM

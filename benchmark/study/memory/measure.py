@@ -14,14 +14,14 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
-from eidolon.benchmark.scenes.memory import CROWDED
+from eidolon.benchmark.scenes.memory_training import CROWDED
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence, describe
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.study.checkpoints import Trained
+from eidolon.benchmark.study.memory.checkpoints import Trained
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import Design, make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens

@@ -3,8 +3,8 @@
 import io
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.study.recall import Filler
-from eidolon.benchmark.study.recall_detail import MqarDetail, Summary
+from eidolon.benchmark.study.recall.detail import MqarDetail, Summary
+from eidolon.benchmark.study.recall.task import Filler
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

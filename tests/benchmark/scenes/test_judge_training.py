@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, ask, batch_samples, draw_passage
+from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, ask, batch_samples, draw_passage
 from eidolon.benchmark.scenes.passages import Passage
 from eidolon.scorers.judges.throne_questions import RESPONSE_CHARACTERS
 
@@ -73,7 +73,7 @@ def test_what_is_named_without_being_claimed_is_asked_about_often() -> None:
 def test_samples_do_not_depend_on_the_hash_seed() -> None:
     """A set's order does, and with it every later draw; a training resumed by another process would go astray."""
     code = (
-        "from eidolon.benchmark.scenes.judges import JUDGE_RECIPES, batch_samples, tokenizer_texts\n"
+        "from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, batch_samples, tokenizer_texts\n"
         "print(batch_samples(JUDGE_RECIPES['judge-base'])(2000), tokenizer_texts(n=50))"
     )
     written = {

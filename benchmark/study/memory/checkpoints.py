@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
-from eidolon.benchmark.scenes.memory import VARIANTS
+from eidolon.benchmark.scenes.memory_training import VARIANTS
 from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE, trained_words
 from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
 from eidolon.models.base.shipped import memory_models

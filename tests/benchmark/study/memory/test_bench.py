@@ -11,17 +11,17 @@ from PIL import Image
 from rich.console import Console
 
 from eidolon.benchmark import json_schemas
-from eidolon.benchmark.scenes.memory import memory_recipe
+from eidolon.benchmark.scenes.memory_training import memory_recipe
 from eidolon.benchmark.scenes.scene import make_scene, render
 from eidolon.benchmark.scenes.text import describe
-from eidolon.benchmark.study import bench, measure
-from eidolon.benchmark.study.bench import run_bench
-from eidolon.benchmark.study.checkpoints import find_checkpoints, variant_name
-from eidolon.benchmark.study.cost import attention_length, bytes_per_sequence, measure_cost
-from eidolon.benchmark.study.measure import BenchSettings
-from eidolon.benchmark.study.plots import PLOTS
-from eidolon.benchmark.study.records import MemoryStudy
-from eidolon.benchmark.study.table import show
+from eidolon.benchmark.study.memory import bench, measure
+from eidolon.benchmark.study.memory.bench import run_bench
+from eidolon.benchmark.study.memory.checkpoints import find_checkpoints, variant_name
+from eidolon.benchmark.study.memory.cost import attention_length, bytes_per_sequence, measure_cost
+from eidolon.benchmark.study.memory.measure import BenchSettings
+from eidolon.benchmark.study.memory.plots import PLOTS
+from eidolon.benchmark.study.memory.records import MemoryStudy
+from eidolon.benchmark.study.memory.table import show
 from eidolon.benchmark.tasks.forget.dependency.series import spell
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Request

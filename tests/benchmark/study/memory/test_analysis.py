@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eidolon.benchmark.study.analysis import (
+from eidolon.benchmark.study.memory.analysis import (
     Analysis,
     Pool,
     analyse,
@@ -14,9 +14,16 @@ from eidolon.benchmark.study.analysis import (
     make_pools,
     reach_of,
 )
-from eidolon.benchmark.study.checkpoints import Trained
-from eidolon.benchmark.study.measure import BLOCKS, COLUMNS, About, BenchSettings, Measured, TextReading
-from eidolon.benchmark.study.records import Comparison
+from eidolon.benchmark.study.memory.checkpoints import Trained
+from eidolon.benchmark.study.memory.measure import (
+    BLOCKS,
+    COLUMNS,
+    About,
+    BenchSettings,
+    Measured,
+    TextReading,
+)
+from eidolon.benchmark.study.memory.records import Comparison
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.records import Answer, Held

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from eidolon.benchmark.study.checkpoints import MAIN
-from eidolon.benchmark.study.measure import (
+from eidolon.benchmark.study.memory.checkpoints import MAIN
+from eidolon.benchmark.study.memory.measure import (
     BLOCKS,
     COLUMNS,
     TEXTS,
@@ -20,7 +20,7 @@ from eidolon.benchmark.study.measure import (
     rows_of,
     scenes_of,
 )
-from eidolon.benchmark.study.records import (
+from eidolon.benchmark.study.memory.records import (
     Bin,
     Block,
     Checkpoint,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.study.analysis import PRIMARY, PRIMARY_LENGTHS, Pool, analyse, make_pools
-from eidolon.benchmark.study.checkpoints import Trained, find_checkpoints
-from eidolon.benchmark.study.cost import Cost, CostFile, attention_length, measure_cost
-from eidolon.benchmark.study.measure import BenchSettings, Measured, measure_checkpoint, versions
-from eidolon.benchmark.study.plots import PLOTS
-from eidolon.benchmark.study.records import SCHEMA, MemoryStudy, Size
+from eidolon.benchmark.study.memory.analysis import PRIMARY, PRIMARY_LENGTHS, Pool, analyse, make_pools
+from eidolon.benchmark.study.memory.checkpoints import Trained, find_checkpoints
+from eidolon.benchmark.study.memory.cost import Cost, CostFile, attention_length, measure_cost
+from eidolon.benchmark.study.memory.measure import BenchSettings, Measured, measure_checkpoint, versions
+from eidolon.benchmark.study.memory.plots import PLOTS
+from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, Size
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.signature import HASH_DIGITS, signature
@@ -153,7 +153,7 @@ def _width(folder: Path) -> int:
 
 
 def _machine() -> str:
-    from eidolon.benchmark.scenes.card import describe_machine
+    from eidolon.benchmark.study.machine import describe_machine
 
     return describe_machine()
 

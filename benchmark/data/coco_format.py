@@ -1,0 +1,155 @@
+"""Files in COCO's format: instances (annotated objects) and captions. A mistake is a UserError that names its place."""
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from eidolon.benchmark.data.categories import judged_objects
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import (
+    clean,
+    decode_text,
+    excerpt,
+    parse_json,
+    read_bytes,
+    read_image_id,
+)
+from eidolon.scorers.core.types import ImageId, Judge
+
+Truth: TypeAlias = dict[ImageId, frozenset[str]]
+"""The true categories of every image."""
+Areas: TypeAlias = dict[ImageId, dict[str, float]]
+"""Of true categories, the share of the image that the largest instance covers, where it is known."""
+
+_GOES_ON = ("{", "[", ",")
+"""How the first line of a JSON file ends that is written over several; a line of objects ends with `}`."""
+
+
+def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Read a COCO instances JSON, with its bytes."""
+    content = read_bytes(path)
+    document = read_document(decode_text(content, path), path)
+    if document is None:
+        raise UserError(f"{path}: is not a COCO instances JSON (an object with 'annotations')")
+    return content, document
+
+
+def read_document(text: str, path: Path) -> dict[str, Any] | None:
+    """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
+
+    A line of objects may have a field `annotations` too. An object that goes on over several lines and is no
+    valid JSON is a UserError.
+    """
+    first = text.lstrip().partition("\n")[0].strip()
+    if not first.startswith("{"):
+        return None
+    try:
+        value = parse_json(first)
+    except ValueError:
+        try:
+            value = parse_json(text)
+        except ValueError as error:
+            if not first.endswith(_GOES_ON):
+                return None
+            raise UserError(
+                f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
+            ) from None
+    found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
+    return value if found else None
+
+
+def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None) -> Truth:
+    """Return the categories with any annotation, a crowd's included, of every image of a COCO instances JSON.
+
+    A category that the judge does not know is a UserError, and those it does not report are left out; without a
+    judge all stay.
+    """
+    names: dict[int, str] = {}
+    for place, category in coco_records(document, "categories", path):
+        name = category.get("name")
+        if not isinstance(name, str):
+            raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
+        if judge is not None:
+            judged_objects([name], judge, place)
+        number = category.get("id")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
+        if names.setdefault(number, name) != name:
+            raise UserError(f"{place}: id {number} is that of {names[number]!r} too")
+    found: dict[ImageId, set[str]] = {}
+    for place, image in coco_records(document, "images", path):
+        found[read_image_id(image.get("id"), place)] = set()
+    for place, annotation in coco_records(document, "annotations", path):
+        category_id = annotation.get("category_id")
+        if not isinstance(category_id, int) or category_id not in names:
+            raise UserError(f"{place}: 'category_id' {excerpt(category_id)} is not among the categories")
+        found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
+    if not found:
+        raise UserError(f"{path}: holds no images")
+    return {
+        image_id: frozenset(objects if judge is None else judged_objects(sorted(objects), judge, str(path)))
+        for image_id, objects in found.items()
+    }
+
+
+def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
+    """Return the share of the image that the largest box of every category covers, from a COCO instances JSON that
+    `read_instances` has checked; nothing where the image's size or the box is not given."""
+    names = {category["id"]: category["name"] for _, category in coco_records(document, "categories", path)}
+    pixels = {image["id"]: _pixels(image) for _, image in coco_records(document, "images", path)}
+    areas: Areas = {}
+    for _, annotation in coco_records(document, "annotations", path):
+        image_id, sides = annotation["image_id"], _box_sides(annotation.get("bbox"))
+        if sides is None or not pixels.get(image_id):
+            continue
+        found = areas.setdefault(image_id, {})
+        name, share = names[annotation["category_id"]], min(sides[0] * sides[1] / pixels[image_id], 1.0)
+        found[name] = max(found.get(name, 0.0), share)
+    return areas
+
+
+def _pixels(image: Mapping[str, Any]) -> int:
+    """Return an image's size, 0 where it is not given."""
+    sides = (image.get("width"), image.get("height"))
+    if any(isinstance(side, bool) or not isinstance(side, int) or side <= 0 for side in sides):
+        return 0
+    return int(sides[0] * sides[1])  # type: ignore[operator]
+
+
+def _box_sides(box: object) -> tuple[float, float] | None:
+    """Return width and height of a COCO box, [x, y, width, height] in pixels; None for anything else."""
+    if not isinstance(box, list) or len(box) != 4:
+        return None
+    sides = box[2:]
+    if any(
+        isinstance(side, bool) or not isinstance(side, int | float) or not isfinite(side) or side < 0
+        for side in sides
+    ):
+        return None
+    return float(sides[0]), float(sides[1])
+
+
+def read_captions(path: Path) -> dict[ImageId, list[str]]:
+    """Read the captions of every image from a COCO captions JSON."""
+    document = read_document(decode_text(read_bytes(path), path), path)
+    if document is None:
+        raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
+    captions: dict[ImageId, list[str]] = {}
+    for place, annotation in coco_records(document, "annotations", path):
+        text = annotation.get("caption")
+        if not isinstance(text, str):
+            raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
+        captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))
+    return captions
+
+
+def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield (place for messages, record) of one of a COCO file's lists."""
+    records = document.get(key)
+    if not isinstance(records, list):
+        raise UserError(f"{path}: COCO field {key!r} must be a list, found {excerpt(records)}")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise UserError(f"{path}: {key}[{index}] must be an object, found {excerpt(record)}")
+        yield f"{path}: {key}[{index}]", record

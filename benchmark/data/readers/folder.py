@@ -1,0 +1,63 @@
+"""A folder of images with an `objects.jsonl`."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.data.ground_truth import read_areas
+from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_sample_id, read_strings
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import (
+    decode_text,
+    excerpt,
+    iterate_objects,
+    read_bytes,
+    read_image_id,
+    user_path,
+)
+from eidolon.scorers.core.types import ImageId
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Read a folder of images with an `objects.jsonl`: lines {"image_id", "image", "objects"}.
+
+    `image` is a file name relative to the folder, which it cannot leave; `sample_id`, a list `references` of captions
+    by people, and `areas`, {category: share of the image that its largest instance covers}, may be given too.
+    """
+    if not where:
+        raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
+    if options:
+        raise UserError(f"-D {next(iter(options))}: a folder dataset takes no options")
+    folder = user_path(where)
+    table = folder / "objects.jsonl"
+    rows = ImageRows()
+    truth: dict[ImageId, tuple[set[str], int]] = {}
+    for number, row in iterate_objects(decode_text(read_bytes(table), table), table):
+        if limit is not None and len(rows) == limit:
+            break
+        place = f"{table}:{number}"
+        for name in ("image_id", "image", "objects"):
+            if name not in row:
+                raise UserError(f"{place}: field {name!r} is missing")
+        references = row.get("references")
+        path = image_path(folder, row["image"], place)
+        if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
+            raise UserError(f"{place}: no such image file: {excerpt(row['image'])}")
+        image_id = read_image_id(row["image_id"], place)
+        objects = read_strings(row["objects"], "objects", place)
+        rows.add(
+            place,
+            image_id,
+            path,
+            objects,
+            sample_id=read_sample_id(row.get("sample_id"), place),
+            references=() if references is None else read_strings(references, "references", place),
+            areas=read_areas(row.get("areas"), objects, place),
+        )
+        found, first = truth.setdefault(image_id, (set(objects), number))
+        if found != set(objects):
+            raise UserError(f"{place}: image {excerpt(image_id)} has other objects on line {first}")
+    return rows.dataset()

@@ -1,0 +1,38 @@
+"""The recipes that `eidolon train` knows: shipped ones by name, others from a file."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from eidolon.benchmark.scenes.dialogue_training import RECIPES, Recipe
+from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, JudgeRecipe
+from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.scorers.core.errors import UserError, did_you_mean
+
+
+def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
+    """Return the shipped recipe of a model or a judge by name, or one, also of the memory family, in a JSON file."""
+    shipped: dict[str, Recipe | JudgeRecipe] = {**RECIPES, **JUDGE_RECIPES}
+    if name in shipped:
+        return shipped[name]
+    path = Path(name)
+    if path.suffix != ".json":
+        raise UserError(f"recipe {name!r}: not known{did_you_mean(name, list(shipped))}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        fields = json.loads(text)
+        architecture = fields.get("architecture") if isinstance(fields, dict) else None
+        known = architecture if isinstance(architecture, dict) else {}
+        kind = JudgeRecipe if "encoder_layers" in known else MemoryRecipe if "memory" in known else Recipe
+        return kind.model_validate_json(text)
+    except OSError as error:
+        raise UserError(f"recipe {name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"recipe {name}: is no text file") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"recipe {name}:{error.lineno}: is not valid JSON ({error.msg})") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"recipe {name}: {field or 'file'}: {problem['msg']}") from error
