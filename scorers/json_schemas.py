@@ -10,9 +10,9 @@ from typing import Any
 from eidolon.scorers.core.scores import json_schema
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
-from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.forgetting.records import Dependence
-from eidolon.scorers.retention.records import Held
+from eidolon.scorers.retention.records import AnsweredContext
 
 DIRECTORY = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,11 +22,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas by name. Those of `continued`, `dependence`, `held`, `responses` and `judgements` describe
     one line."""
     return {
-        "continued": {"$schema": DIALECT, **Continued.model_json_schema()},
+        "continued": {"$schema": DIALECT, **ForcedTurn.model_json_schema()},
         "forgetting": {"$schema": DIALECT, **ForgettingDetail.model_json_schema(by_alias=True)},
         "judgements": {"$schema": DIALECT, **Judgement.model_json_schema()},
         "dependence": {"$schema": DIALECT, **Dependence.model_json_schema()},
-        "held": {"$schema": DIALECT, **Held.model_json_schema()},
+        "held": {"$schema": DIALECT, **AnsweredContext.model_json_schema()},
         "responses": {"$schema": DIALECT, **Response.model_json_schema()},
         "scores": {"$schema": DIALECT, **json_schema()},
     }

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.forgetting.records import Dependence
-from eidolon.scorers.retention.records import Held
+from eidolon.scorers.retention.records import AnsweredContext
 
 _log = logging.getLogger(__name__)
-RecordT = TypeVar("RecordT", Response, Judgement, Held, Dependence, Continued)
+RecordT = TypeVar("RecordT", Response, Judgement, AnsweredContext, Dependence, ForcedTurn)
 
 
 class BatchFile(Generic[RecordT]):

@@ -33,7 +33,7 @@ DETECTABLE = 2.8 / 1.96
 
 Order: TypeAlias = Literal["small", "large"]
 """Which of the true objects the given text names; the others are left."""
-Begun: TypeAlias = Literal["small", "large", "own"]
+CellOrder: TypeAlias = Literal["small", "large", "own"]
 """The same, or nothing given: the model's own description from the same word on."""
 Verdict: TypeAlias = Literal[
     "what is left, not lateness", "lateness, not what is left", "both", "neither shows", "not measured"
@@ -44,9 +44,9 @@ ContrastName: TypeAlias = Literal[
 
 ARMS: tuple[tuple[Order, bool], ...] = (("small", False), ("large", False), ("small", True), ("large", True))
 """Order and lateness of the given texts, as they are numbered in `orders.jsonl`."""
-CELLS: tuple[tuple[Begun, bool], ...] = (*ARMS, ("own", False), ("own", True))
+CELLS: tuple[tuple[CellOrder, bool], ...] = (*ARMS, ("own", False), ("own", True))
 QUANTITIES = ("rate", "per_100", "recall", "next")
-CONTRASTS: dict[ContrastName, dict[tuple[Begun, bool], float]] = {
+CONTRASTS: dict[ContrastName, dict[tuple[CellOrder, bool], float]] = {
     "difficulty": {
         ("large", False): 0.5,
         ("large", True): 0.5,
@@ -76,7 +76,7 @@ COLUMNS = (
 )
 
 
-class Continued(Record):
+class ForcedTurn(Record):
     """A line of `orders.jsonl`: a turn that was begun for the model, and how it went on."""
 
     sample_id: str
@@ -103,7 +103,7 @@ class Cell(Record):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    order: Begun
+    order: CellOrder
     late: bool
     turns: int
     """With at least a word there."""
@@ -168,7 +168,7 @@ class Truth:
 
 
 def measure_orders(
-    continued: Sequence[Continued],
+    continued: Sequence[ForcedTurn],
     truth: Mapping[str, Truth],
     own: Mapping[str, JudgedSample],
     *,
@@ -244,10 +244,10 @@ def count(
 
 
 def _cells(
-    turns: Mapping[tuple[Order, bool], Continued], truth: Truth, own: JudgedSample | None
+    turns: Mapping[tuple[Order, bool], ForcedTurn], truth: Truth, own: JudgedSample | None
 ) -> list[list[float]]:
     """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
-    counts: dict[tuple[Begun, bool], list[float]] = {
+    counts: dict[tuple[CellOrder, bool], list[float]] = {
         arm: count(turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named))
         for arm, turn in turns.items()
     }
@@ -277,7 +277,7 @@ def compute(totals: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
-def _cell(cell: tuple[Begun, bool], sums: Sequence[float], numbers: Mapping[str, Number]) -> Cell:
+def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[str, Number]) -> Cell:
     of = dict(zip(COLUMNS, sums, strict=True))
     return Cell(
         order=cell[0],
@@ -294,7 +294,7 @@ def _cell(cell: tuple[Begun, bool], sums: Sequence[float], numbers: Mapping[str,
 
 
 def _contrast(
-    name: ContrastName, cells: Mapping[tuple[Begun, bool], Cell], found: Mapping[str, Number]
+    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], Cell], found: Mapping[str, Number]
 ) -> Contrast:
     thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
     if thin is not None:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import ImageId, Record
-from eidolon.scorers.retention.records import CONDITIONS, Answer, Condition, Held, Kind
+from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext, Condition, Kind
 from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
 
 USABLE = 0.2
@@ -104,7 +104,7 @@ class Measured:
     findings: tuple[Finding, ...]
 
 
-def measure(held: Sequence[Held], *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
+def measure(held: Sequence[AnsweredContext], *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
     """Return retention by condition, series and length; intervals are percentile bootstraps over images.
 
     Raises:
@@ -126,7 +126,7 @@ def measure(held: Sequence[Held], *, seed: int = 0, resamples: int = RESAMPLES) 
 Cell = tuple[Condition, Series, int]
 
 
-def pair(held: Iterable[Held]) -> dict[Cell, list[Pair]]:
+def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[Pair]]:
     """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n.
 
     Of an image where asking at n = 0 failed nothing counts.

@@ -40,7 +40,7 @@ class Answer(Record):
         return 0.5 if self.margin == 0 else float(self.margin > 0)
 
 
-class Held(Record):
+class AnsweredContext(Record):
     """A line of `retention.jsonl`: one context of an image, and the answers given in it.
 
     Without a condition it is the beginning, n = 0, that the others of the image are compared with.

@@ -31,7 +31,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record, Response
 from eidolon.scorers.forgetting.dependency import ROUNDING, fade_moments
 from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
-from eidolon.scorers.retention.records import Answer, Held
+from eidolon.scorers.retention.records import Answer, AnsweredContext
 
 if TYPE_CHECKING:
     from eidolon.models.backends.transformers import TransformersModel
@@ -120,8 +120,8 @@ class Measured:
     trained: Trained
     about: About
     responses: tuple[Response, ...]
-    questions: tuple[Held, ...]
-    held: tuple[Held, ...]
+    questions: tuple[AnsweredContext, ...]
+    held: tuple[AnsweredContext, ...]
     readings: tuple[TextReading, ...]
 
 
@@ -203,7 +203,7 @@ class _Bench:
     def ask_at_once(self) -> None:
         """Ask about present and absent objects right after the picture, as often about the one as the other."""
         keys = [(row.sample_id, 0) for row in self.rows]
-        file = BatchFile(self.folder / QUESTIONS, Held, keys, BATCH)
+        file = BatchFile(self.folder / QUESTIONS, AnsweredContext, keys, BATCH)
         for batch in file.batches:
             places = range(len(keys))[file.span(batch)]
             asked = [self._questions(self.scenes[i]) for i in places]
@@ -229,7 +229,9 @@ class _Bench:
                 )
                 row = self.rows[i]
                 lines.append(
-                    Held(sample_id=row.sample_id, generation=0, image_id=row.image_id, answers=answers)
+                    AnsweredContext(
+                        sample_id=row.sample_id, generation=0, image_id=row.image_id, answers=answers
+                    )
                 )
             file.append(lines)
 
@@ -432,7 +434,7 @@ def _read(folder: Path, trained: Trained) -> Measured | None:
         trained,
         About.model_validate_json((folder / ABOUT).read_bytes()),
         lines(RESPONSES, Response),
-        lines(QUESTIONS, Held),
-        lines(RETENTION_LINES, Held),
+        lines(QUESTIONS, AnsweredContext),
+        lines(RETENTION_LINES, AnsweredContext),
         lines(READINGS_FILE, TextReading),
     )

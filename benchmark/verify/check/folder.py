@@ -37,9 +37,9 @@ from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.detail import ForgettingDetail
-from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.forgetting.records import Dependence
-from eidolon.scorers.retention.records import Held
+from eidolon.scorers.retention.records import AnsweredContext
 from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
 from eidolon.scorers.text.yes_no import POLICIES
 
@@ -57,9 +57,9 @@ LINES: Mapping[str, type[BaseModel]] = {
     ANSWERS: AnswerRow,
     FREE_FORM: FreeFormRow,
     WORDS: WordRow,
-    RETENTION_LINES: Held,
+    RETENTION_LINES: AnsweredContext,
     PDM_LINES: Dependence,
-    ORDERS_LINES: Continued,
+    ORDERS_LINES: ForcedTurn,
 }
 """What stands on the lines of each file, …"""
 DOCUMENTS: Mapping[str, type[BaseModel]] = {

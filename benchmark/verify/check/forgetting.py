@@ -16,7 +16,7 @@ from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.measure import measure
-from eidolon.scorers.retention.records import Held
+from eidolon.scorers.retention.records import AnsweredContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def measured_again(folder: Folder) -> Again:
     """Compute both files again, once for all checks of a folder. UncheckableErrors say what is missing."""
     settings = folder.settings
     there = folder.document(RETENTION, RetentionDetail)
-    held = folder.lines(RETENTION_LINES, Held)
+    held = folder.lines(RETENTION_LINES, AnsweredContext)
     found = measure(held, seed=settings.seed, resamples=settings.resamples)
     retention = there.model_copy(
         update={
@@ -61,7 +61,7 @@ def check_forgetting(folder: Folder) -> str:
     _compare(RETENTION, again.retention, folder.document(RETENTION, RetentionDetail))
     _compare(PDM, again.table, folder.document(PDM, PdmTable))
     return (
-        f"{RETENTION} from {len(folder.lines(RETENTION_LINES, Held))} contexts, "
+        f"{RETENTION} from {len(folder.lines(RETENTION_LINES, AnsweredContext))} contexts, "
         f"{PDM} from {again.table.responses} responses; "
         "which contexts there were to be takes the model"
     )
@@ -84,7 +84,7 @@ def _check_lines(folder: Folder) -> None:
         if response.response is None and line.left_out is None:
             raise DifferenceError(f"{PDM_LINES}:{number}: there is no response, and it was read")
     ids = {*folder.record.sample_ids}
-    for number, one in enumerate(folder.lines(RETENTION_LINES, Held), 1):
+    for number, one in enumerate(folder.lines(RETENTION_LINES, AnsweredContext), 1):
         if one.sample_id not in ids or one.image_id != first[one.sample_id].image_id:
             raise DifferenceError(
                 f"{RETENTION_LINES}:{number}: sample {excerpt(one.sample_id)} is not one of the run, "

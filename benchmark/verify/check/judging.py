@@ -20,7 +20,7 @@ from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Judge, Judgement, Response
-from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.matching import Evidence, OpenJudge, decide
 from eidolon.scorers.text.lexicon import available_lexicons
@@ -133,7 +133,7 @@ def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
 def _compare_turns(folder: Folder, judge: Judge) -> str:
     """Judge the turns again that were begun for the model."""
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
-    lines = folder.lines(ORDERS_LINES, Continued)
+    lines = folder.lines(ORDERS_LINES, ForcedTurn)
     for number, line in enumerate(lines, 1):
         row = rows[line.sample_id]
         if line.named != chosen(row)[line.order] or not line.given.endswith(sentence(line.named)):

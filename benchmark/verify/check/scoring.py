@@ -27,7 +27,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, UNKNOWN, parse
 from eidolon.scorers.core.types import Judge, Judgement, Response
-from eidolon.scorers.forgetting.forced_orders import Continued, Found, measure_orders, no_orders
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn, Found, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION
 from eidolon.scorers.metrics.pope import Pope
 from eidolon.scorers.metrics.scoring import assemble, category_values, named_counts, values_of
@@ -141,7 +141,7 @@ def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
         reasons = [told[name].reason for name in REPORTED if name in told]
         return no_orders(next(filter(None, reasons), f"{ORDERS_LINES} is not there"))
     return measure_orders(
-        folder.lines(ORDERS_LINES, Continued),
+        folder.lines(ORDERS_LINES, ForcedTurn),
         truths(run.samples),
         first_of_each(judged),
         seed=run.seed,

@@ -21,7 +21,7 @@ from eidolon.scorers.forgetting.forced_orders import (
     LEAST_MENTIONS,
     QUANTITIES,
     WINDOW,
-    Continued,
+    ForcedTurn,
     Found,
     Truth,
     count,
@@ -101,7 +101,7 @@ def test_counts_are_those_of_a_walk_over_the_words(
     assert found == naive_count(text, truth, start, named)
 
 
-def line(key: str, arm: int, named: Sequence[str], given: str, rest: str, **fields: object) -> Continued:
+def line(key: str, arm: int, named: Sequence[str], given: str, rest: str, **fields: object) -> ForcedTurn:
     text = f"{given} {rest}".strip()
     values: dict[str, object] = {
         "sample_id": key,
@@ -116,7 +116,7 @@ def line(key: str, arm: int, named: Sequence[str], given: str, rest: str, **fiel
         "completion_tokens": None,
         "mentions": mentions_of(text),
     }
-    return Continued.model_validate(values | fields)
+    return ForcedTurn.model_validate(values | fields)
 
 
 Law = Callable[[int, float, int], float]
@@ -134,7 +134,7 @@ LAWS: dict[str, tuple[Law, str]] = {
 }
 
 
-def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[Continued], dict[str, Truth]]:
+def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[ForcedTurn], dict[str, Truth]]:
     """Draw turns of a model that names the largest object left, or by the law's chance one that is not there."""
     rng = np.random.default_rng(seed)
     lines, truth = [], {}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.retention.measure import LEAST_IMAGES, Finding, Point, measure, pair
-from eidolon.scorers.retention.records import CONDITIONS, Answer, Held
+from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext
 
 LENGTHS = (16, 64, 256)
 IMAGES = 40
@@ -19,7 +19,7 @@ Mind = Callable[[str, bool, int, int], float]
 fact, and all tokens."""
 
 
-def hold(mind: Mind, images: int = IMAGES) -> list[Held]:
+def hold(mind: Mind, images: int = IMAGES) -> list[AnsweredContext]:
     """What the probe writes down of such a model: each context with two objects and the told fact."""
     found = []
     for image in range(images):
@@ -44,7 +44,7 @@ def hold(mind: Mind, images: int = IMAGES) -> list[Held]:
                     )
                 )
             found.append(
-                Held(
+                AnsweredContext(
                     sample_id=f"s{image}",
                     generation=number,
                     image_id=image,

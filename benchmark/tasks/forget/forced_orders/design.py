@@ -23,7 +23,7 @@ FRAME = "I can see {objects}."
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class TurnPrefix:
     """A turn that is begun for the model."""
 
     sample_id: str
@@ -40,7 +40,7 @@ class Begun:
 class Design:
     """All turns, the short ones first, and why images have none."""
 
-    turns: tuple[Begun, ...]
+    turns: tuple[TurnPrefix, ...]
     missing: Mapping[str, int]
     """Images by reason."""
 
@@ -48,7 +48,7 @@ class Design:
 def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> Design:
     """Begin four turns for each image, by its first sample."""
     missing: Counter[str] = Counter()
-    turns: list[Begun] = []
+    turns: list[TurnPrefix] = []
     for row in {row.image_id: row for row in reversed(rows)}.values():
         begun = _begin(row, model)
         if isinstance(begun, str):
@@ -82,7 +82,7 @@ def articled(category: str) -> str:
     return f"{'an' if category[0].lower() in 'aeiou' else 'a'} {category}"
 
 
-def _begin(row: SampleRow, model: ScoringModel) -> list[Begun] | str:
+def _begin(row: SampleRow, model: ScoringModel) -> list[TurnPrefix] | str:
     named = chosen(row)
     if not named["small"]:
         return "fewer than two true objects of known size"
@@ -94,5 +94,5 @@ def _begin(row: SampleRow, model: ScoringModel) -> list[Begun] | str:
         tokens = model.encode_reply(text)
         if model.decode_reply(tokens) != text:
             return "the model's tokenizer does not give the text back"
-        turns.append(Begun(row.sample_id, row.image_id, number, order, late, named[order], text, tokens))
+        turns.append(TurnPrefix(row.sample_id, row.image_id, number, order, late, named[order], text, tokens))
     return turns

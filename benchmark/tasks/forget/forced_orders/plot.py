@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.forgetting.forced_orders import Begun, Cell, ContrastName
+from eidolon.scorers.forgetting.forced_orders import Cell, CellOrder, ContrastName
 from eidolon.scorers.retention.measure import Number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINES: dict[Begun, tuple[str, str, str]] = {
+LINES: dict[CellOrder, tuple[str, str, str]] = {
     "small": ("begun with the small objects, the large ones left", "#2471a3", "-"),
     "large": ("begun with the large objects, the small ones left", "#c0392b", "-"),
     "own": ("not begun: its own description from there on", "#7f8c8d", "--"),

@@ -12,7 +12,7 @@ from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.files import ORDERS, ORDERS_LINES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED, Begun, make_design
+from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED, TurnPrefix, make_design
 from eidolon.benchmark.tasks.forget.forced_orders.detail import SCHEMA, Missing, OrdersDetail
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
@@ -21,7 +21,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judge, Response
 from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.forced_orders import WINDOW, Continued, Truth, measure_orders, no_orders
+from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, Truth, measure_orders, no_orders
 
 TOKENS = 2 * WINDOW
 """That a model may add to a turn: enough for the words that are looked at, in any tokens."""
@@ -103,15 +103,15 @@ def go_on(
     settings: OrderSettings,
     folder: RunFolder,
     name: str,
-    turns: Sequence[Begun],
+    turns: Sequence[TurnPrefix],
     rows: Sequence[SampleRow],
     model: ContinuingModel,
     company: Company,
-) -> Sequence[Continued]:
+) -> Sequence[ForcedTurn]:
     """Let the model go on with what `orders.jsonl` lacks, batch by batch; return all turns."""
     objects = {row.sample_id: row.objects for row in rows}
     keys = [(turn.sample_id, turn.number) for turn in turns]
-    lines = BatchFile(folder.path / ORDERS_LINES, Continued, keys, settings.batch_size)
+    lines = BatchFile(folder.path / ORDERS_LINES, ForcedTurn, keys, settings.batch_size)
     with meter(f"{name}, orders", len(keys), len(lines.records)) as progress:
         for batch in lines.batches:
             now = turns[lines.span(batch)]
@@ -132,7 +132,7 @@ def go_on(
     return lines.records
 
 
-def read_turn(line: Continued, judge: Judge, objects: Sequence[str]) -> Continued:
+def read_turn(line: ForcedTurn, judge: Judge, objects: Sequence[str]) -> ForcedTurn:
     """Return the line with what the judge finds in the whole turn."""
     if line.response is not None and not line.response.startswith(line.given):
         return line.model_copy(update={"mentions": (), "unscored": "the turn does not begin as it was begun"})
@@ -158,7 +158,7 @@ def first_of_each(judged: Sequence[JudgedSample]) -> dict[str, JudgedSample]:
     return {sample.response.sample_id: sample for sample in reversed(judged)}
 
 
-def _request(turn: Begun, settings: OrderSettings, company: Company) -> Request:
+def _request(turn: TurnPrefix, settings: OrderSettings, company: Company) -> Request:
     picture = company.picture(turn.sample_id)
     assert picture is not None
     # All turns of an image draw alike: what differs between them is then less due to chance.
@@ -168,8 +168,10 @@ def _request(turn: Begun, settings: OrderSettings, company: Company) -> Request:
     return Request(turn.sample_id, turn.image_id, picture, settings.prompt, turn.number, decoding)
 
 
-def _line(turn: Begun, answer: Response, judge: Judge, objects: Mapping[str, Sequence[str]]) -> Continued:
-    line = Continued(
+def _line(
+    turn: TurnPrefix, answer: Response, judge: Judge, objects: Mapping[str, Sequence[str]]
+) -> ForcedTurn:
+    line = ForcedTurn(
         sample_id=turn.sample_id,
         generation=turn.number,
         image_id=turn.image_id,

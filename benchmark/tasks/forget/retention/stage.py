@@ -28,7 +28,7 @@ from eidolon.models.base.model import Failure, Interview, Odds, Request, Scoring
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.measure import measure
-from eidolon.scorers.retention.records import Answer, Condition, Held
+from eidolon.scorers.retention.records import Answer, AnsweredContext, Condition
 
 INTERVIEWS = 16
 """Contexts that are read together unless the user says otherwise."""
@@ -139,14 +139,14 @@ def ask(
     model: ScoringModel,
     pictures: Mapping[str, Callable[[], Image.Image]],
     count: Callable[[], None] = lambda: None,
-) -> Sequence[Held]:
+) -> Sequence[AnsweredContext]:
     """Ask what the folder's `retention.jsonl` lacks, batch by batch, and return it all.
 
     What failed for a reason that passes comes first.
     """
     contexts = design.contexts
     keys = [(context.sample_id, context.number) for context in contexts]
-    held = BatchFile(folder / RETENTION_LINES, Held, keys, settings.batch_size)
+    held = BatchFile(folder / RETENTION_LINES, AnsweredContext, keys, settings.batch_size)
     failed = [context for context, one in zip(contexts, held.records, strict=False) if one.transient]
     again = [failed[i : i + settings.batch_size] for i in range(0, len(failed), settings.batch_size)]
     batches = [*again, *(contexts[held.span(batch)] for batch in held.batches)]
@@ -164,7 +164,7 @@ def ask(
     return held.records
 
 
-def _show(progress: Meter, contexts: Sequence[Context], answered: Sequence[Held]) -> None:
+def _show(progress: Meter, contexts: Sequence[Context], answered: Sequence[AnsweredContext]) -> None:
     failed = [one for one in answered if one.error is not None]
     progress.advance(len(answered), sum(context.n for context in contexts), len(failed))
     for one in failed:
@@ -184,10 +184,10 @@ def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[]
     )
 
 
-def _held(context: Context, found: Sequence[Odds] | Failure) -> Held:
+def _held(context: Context, found: Sequence[Odds] | Failure) -> AnsweredContext:
     failure = found if isinstance(found, Failure) else None
     odds = () if isinstance(found, Failure) else found
-    return Held(
+    return AnsweredContext(
         sample_id=context.sample_id,
         generation=context.number,
         image_id=context.image_id,
@@ -237,7 +237,7 @@ def trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | No
 
 
 def _missing(
-    counted: Mapping[tuple[Condition, int], Counter[str]], held: Sequence[Held]
+    counted: Mapping[tuple[Condition, int], Counter[str]], held: Sequence[AnsweredContext]
 ) -> tuple[Missing, ...]:
     """Return what could not be asked, and what was asked and not answered."""
     found = {cell: Counter(reasons) for cell, reasons in counted.items()}
@@ -259,7 +259,9 @@ def _read_done(folder: RunFolder) -> RetentionDetail | None:
         return None
     at = held
     try:
-        if any(Held.model_validate_json(line).transient for line in held.read_bytes().splitlines()):
+        if any(
+            AnsweredContext.model_validate_json(line).transient for line in held.read_bytes().splitlines()
+        ):
             return None
         at = path
         return RetentionDetail.model_validate_json(path.read_bytes())

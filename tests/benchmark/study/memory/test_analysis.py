@@ -26,7 +26,7 @@ from eidolon.benchmark.study.memory.measure import (
 from eidolon.benchmark.study.memory.records import Comparison
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.retention.records import Answer, Held
+from eidolon.scorers.retention.records import Answer, AnsweredContext
 from eidolon.scorers.statistics.bootstrap import Estimate
 
 IMAGES = 40
@@ -56,12 +56,12 @@ def made_up(
         knows = image < first * IMAGES
         name = f"scenes-0-{image}"
         start = [answer("cup", True, knows), answer("dog", False, True)]
-        questions.append(Held(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
-        held.append(Held(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
+        questions.append(AnsweredContext(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
+        held.append(AnsweredContext(sample_id=name, generation=0, image_id=image, answers=tuple(start)))
         for number, (n, share) in enumerate(kept.items(), 1):
             still = knows and (image * 7 + seed) % IMAGES < share * IMAGES
             held.append(
-                Held(
+                AnsweredContext(
                     sample_id=name, generation=number, image_id=image, condition="filler", n=n,
                     answers=(answer("cup", True, still), answer("dog", False, True)),
                 )

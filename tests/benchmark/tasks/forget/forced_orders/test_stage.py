@@ -19,7 +19,7 @@ from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSett
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding, Request
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.forgetting.forced_orders import Continued
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.json_schemas import schemas
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from tests.benchmark.conftest import read_lines
@@ -132,7 +132,7 @@ def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict:
     for line in lines:
         form.validate(line)
         assert line["response"].startswith(line["given"])
-    again = [Continued.model_validate(line) for line in lines]
+    again = [ForcedTurn.model_validate(line) for line in lines]
     objects = {row.sample_id: row.objects for row in rows()}
     assert [read_turn(line, LexiconJudge(), objects[line.sample_id]) for line in again[::9]] == again[::9]
     assert draw_orders(detail, "talker").startswith(b"\x89PNG")

@@ -33,7 +33,7 @@ from eidolon.scorers.forgetting.dependency import ROUNDING, TokenSeries
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.retention.measure import measure
-from eidolon.scorers.retention.records import Held
+from eidolon.scorers.retention.records import AnsweredContext
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 from tests.benchmark.verify.test_check import copy, edit_line, found, hide, in_json, in_line
 
@@ -141,7 +141,9 @@ def test_the_longest_text_against_a_naive_twin(forgotten: Path) -> None:
 def test_what_is_longest_goes_by_the_training(
     forgotten: Path, trained: int | None, tokens: int | None, reason: str | None
 ) -> None:
-    points = measure([Held.model_validate(line) for line in read_lines(forgotten / H)], resamples=50).points
+    points = measure(
+        [AnsweredContext.model_validate(line) for line in read_lines(forgotten / H)], resamples=50
+    ).points
     values = retention_quantities(points, trained)
     assert {f"retention_{name}_longest" for name in REPORTED} <= {*values}
     kept, at = values["retention_filler_longest"], values["retention_filler_longest_tokens"]
