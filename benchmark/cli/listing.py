@@ -62,7 +62,7 @@ def _described(kind: str) -> dict[str, str]:
     from eidolon.benchmark.run.plugins import ANSWER_METRICS
 
     found = {name: metrics.describe(name) for name in metrics.names()}
-    found |= {name: first_sentence(f"eidolon.benchmark.answers.{name}") for name in ANSWER_METRICS}
+    found |= {name: first_sentence(f"eidolon.benchmark.tasks.score_files.{name}") for name in ANSWER_METRICS}
     return dict(sorted(found.items()))
 
 
