@@ -9,7 +9,7 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test lint format results clean
+.PHONY: demo test lint format docs results clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test      run the test suite"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    put the code into shape"
+	@echo "make docs      build the documentation into build/docs"
 	@echo "make results   make results/leaderboard.json again"
 	@echo "make clean     remove .venv and everything made"
 
@@ -62,6 +63,13 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	@touch $@ $(VENV)/.installed
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 results: $(VENV)/.installed
 	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference
