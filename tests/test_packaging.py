@@ -1,27 +1,75 @@
 """What users install is what is in the repository: every module and every data file, and nothing but them."""
 
+import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("benchmark", "models", "scorers")
+CHECKPOINTS = ROOT / "models" / "checkpoints"
+PACKAGES = {
+    "eidolon": ROOT / "api",
+    "eidolon/benchmark": ROOT / "benchmark",
+    "eidolon/models": ROOT / "models",
+    "eidolon/scorers": ROOT / "scorers",
+}
+MADE = {"__pycache__", "build"}
+"""Folders that Python and pip leave between the sources."""
+MEGABYTE = 1_000_000
+LARGEST_WHEEL = 3 * MEGABYTE
 
 
-def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both distributions, built from the checkout, by name."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for source in (ROOT, CHECKPOINTS):
+        # Built elsewhere than in the checkout, where an older build's files would be packed too.
+        elsewhere = tmp_path_factory.mktemp("build")
+        settings = elsewhere / "settings.cfg"
+        settings.write_text(f"[build]\nbuild_base = {elsewhere}\n[egg_info]\negg_base = {elsewhere}\n")
+        subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
+        )
+    return {wheel.name.partition("-")[0]: wheel for wheel in folder.glob("*.whl")}
+
+
+def packed(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if path.is_file() and not MADE & {*inside.parts} and not inside.parts[0].endswith(".egg-info"):
+            yield inside
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_no_checkpoint(wheels: dict[str, Path]) -> None:
     wanted = {
-        f"eidolon/{path.relative_to(ROOT).as_posix()}"
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        f"{package}/{path.as_posix()}"
+        for package, folder in PACKAGES.items()
+        for path in files(folder)
+        if not (folder / path).is_relative_to(CHECKPOINTS)
     }
-    assert packed == wanted
+    assert packed(wheels["eidolon_bench"]) == wanted
+
+
+def test_the_checkpoints_are_a_distribution_of_their_own(wheels: dict[str, Path]) -> None:
+    wanted = {f"eidolon_checkpoints/{path.as_posix()}" for path in files(CHECKPOINTS)}
+    assert packed(wheels["eidolon_checkpoints"]) == wanted - {"eidolon_checkpoints/pyproject.toml"}
+
+
+def test_the_wheels_are_small(wheels: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {name: wheel.stat().st_size for name, wheel in wheels.items()}
+    with capsys.disabled():
+        print("\nwheels:", ", ".join(f"{name} {size / MEGABYTE:.2f} MB" for name, size in sizes.items()))
+    assert sizes["eidolon_bench"] <= LARGEST_WHEEL

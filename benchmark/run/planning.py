@@ -51,7 +51,7 @@ from eidolon.models.backends.registry import (
 )
 from eidolon.models.base.contrast import check_backend, make_contrast
 from eidolon.models.base.model import Decoding, Model
-from eidolon.models.base.shipped import shipped_models
+from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import Metric
@@ -332,7 +332,7 @@ def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:
     specs = config.models or tuple(ModelSpec(name=name) for name in shipped_models())
     specs = tuple(spec.model_copy(update={"options": config.model_options | spec.options}) for spec in specs)
     if not specs:
-        raise UserError("--model: this installation has no shipped models; name one, for example replay/FILE")
+        raise UserError(f"--model: {NOT_INSTALLED}; or name a model, for example replay/FILE")
     resolved = [(spec, resolve(spec.name)) for spec in specs]
     folders: dict[str, str] = {}
     for spec, reference in resolved:

@@ -26,6 +26,7 @@ from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.terminal.log import without_secrets
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.signature import DISTRIBUTION
 from eidolon.scorers.core.types import ImageId, Record
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
@@ -193,7 +194,7 @@ def utc_now() -> str:
 
 def _version(package: str) -> str | None:
     try:
-        return version(package)
+        return version(DISTRIBUTION if package == "eidolon" else package)
     except PackageNotFoundError:
         return None
 

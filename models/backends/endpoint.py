@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -124,8 +123,6 @@ class Endpoint:
         self, given: str, model: str, url: str, *, concurrency: int, timeout: float, retries: int
     ) -> None:
         """Take what the user gave, for messages, the address, and requests at once, seconds a try, further tries."""
-        if find_spec("openai") is None:
-            raise UserError(f"{given}: needs the package openai; pip install 'eidolon[endpoints]'")
         self.model, self.url = model, url
         self.traffic = Traffic()
         self._given = given

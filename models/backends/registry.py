@@ -72,7 +72,7 @@ class ModelReference:
 
 def resolve(text: str) -> ModelReference:
     """Check a model's name without loading anything; a UserError says what is wrong with it."""
-    from eidolon.models.base.shipped import shipped_models
+    from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 
     backend, slash, target = text.partition("/")
     shipped = shipped_models()
@@ -81,6 +81,8 @@ def resolve(text: str) -> ModelReference:
             return ModelReference(text, "transformers", str(shipped[text]))
         if text in backends.names():
             raise UserError(f"--model {text!r}: name what the backend is to load: {text}/NAME")
+        if not shipped:
+            raise UserError(f"--model {text!r}: {NOT_INSTALLED}")
         raise UserError(f"--model {text!r}: no shipped model of this name{did_you_mean(text, [*shipped])}")
     if backend == MEMORY:
         return ModelReference(text, "transformers", _memory_target(text, target))
@@ -104,13 +106,15 @@ def resolve(text: str) -> ModelReference:
 
 def _memory_target(text: str, target: str) -> str:
     """Return the folder of `memory/VARIANT`, a shipped variant or a folder."""
-    from eidolon.models.base.shipped import memory_models
+    from eidolon.models.base.shipped import NOT_INSTALLED, memory_models
 
     variants = memory_models()
     if target in variants:
         return str(variants[target])
     if target and os.path.exists(user_path(target)):
         return resolve_checkpoint(f"--model {text!r}", target, {})
+    if not variants:
+        raise UserError(f"--model {text!r}: {NOT_INSTALLED}")
     mend = did_you_mean(target, [*variants]) or f" (one of {', '.join(variants)}, or a folder)"
     raise UserError(f"--model {text!r}: no such variant of the memory family{mend}")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 
 from eidolon.models.backends.registry import ModelReference, resolve_checkpoint
-from eidolon.models.base.shipped import shipped_judges
+from eidolon.models.base.shipped import NOT_INSTALLED, shipped_judges
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.registry import Registry
 from eidolon.scorers.judges.language_model import LanguageModel
@@ -65,7 +65,7 @@ def _resolve_all(names: str | None) -> tuple[ModelReference, ...]:
         shipped = shipped_judges()
         if not shipped:
             raise UserError(
-                "-J models: this installation has no shipped judges; name language models, for example "
+                f"-J models: {NOT_INSTALLED}; or name language models, for example "
                 "-J models=transformers/google/flan-t5-base"
             )
         return tuple(ModelReference(name, "transformers", str(path)) for name, path in shipped.items())
@@ -87,6 +87,8 @@ def _resolve(text: str) -> ModelReference:
             return ModelReference(text, "transformers", str(shipped[text]))
         if text in backends.names():
             raise UserError(f"{given}: name what the backend is to load: {text}/NAME")
+        if not shipped:
+            raise UserError(f"{given}: {NOT_INSTALLED}")
         raise UserError(
             f"{given}: no shipped judge of this name{did_you_mean(text, [*shipped, *backends.names()])}"
         )

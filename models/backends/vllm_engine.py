@@ -69,7 +69,7 @@ class Engine:
 def import_vllm(given: str) -> None:
     """Import vLLM as it is to be used here; a UserError begins with what the user gave."""
     if find_spec("vllm") is None:
-        raise UserError(f"{given}: needs the package vllm; pip install 'eidolon[vllm]'")
+        raise UserError(f"{given}: needs the package vllm; pip install 'eidolon-bench[vllm]'")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

@@ -1,9 +1,29 @@
 """The checkpoints that come with Eidolon: trained from scratch on Scenes, each with its model card."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+PACKAGE = "eidolon_checkpoints"
+NOT_INSTALLED = (
+    "the package eidolon-checkpoints, which holds the shipped models, is not installed; "
+    "in a checkout of Eidolon: pip install ./models/checkpoints"
+)
+
+
+def _find() -> Path:
+    """Return the folder of the checkpoints: in a checkout the one beside the code, else the installed package.
+
+    The checkout comes first because its code and its checkpoints belong together, whatever is installed. Where
+    there is neither, the folder does not exist.
+    """
+    beside = Path(__file__).parent.parent / "checkpoints"
+    if not beside.is_dir() and (package := find_spec(PACKAGE)) and package.submodule_search_locations:
+        return Path(package.submodule_search_locations[0])
+    return beside
+
+
+CHECKPOINTS = _find()
 MEMORY_CHECKPOINTS = CHECKPOINTS / "memory"
 EYE = "eye"
 """The picture side that all models of the memory family look through; it describes nothing by itself."""

@@ -14,8 +14,7 @@ from pydantic import Field
 from eidolon.scorers.core.types import Record
 
 DISTRIBUTION = "eidolon-bench"
-"""The name of the installed distribution."""
-_FORMER_DISTRIBUTION = "eidolon"
+"""The name of the installed distribution. PyPI's `eidolon` is another project."""
 UNKNOWN = "unknown"
 HASH_DIGITS = 12
 """48 bits: no two files or prompts of a user collide in practice, and the digits still fit in a table."""
@@ -25,12 +24,10 @@ _UNSAFE = re.compile(r"[%|\x00-\x1f\x7f\x85\u2028\u2029]")
 
 def package_version() -> str:
     """Return the installed version of Eidolon, `unknown` when it runs uninstalled."""
-    for name in (DISTRIBUTION, _FORMER_DISTRIBUTION):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return UNKNOWN
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return UNKNOWN
 
 
 class Signature(Record):

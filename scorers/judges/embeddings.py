@@ -42,7 +42,7 @@ class SentenceEmbedder:
         if importlib.util.find_spec(PACKAGE) is None:
             raise UserError(
                 f"-J embeddings={name}: needs the package sentence-transformers; "
-                "pip install 'eidolon[embeddings]'"
+                "pip install 'eidolon-bench[embeddings]'"
             )
         self._name = name
         self._model: Any = None

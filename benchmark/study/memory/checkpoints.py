@@ -14,7 +14,7 @@ from safetensors import SafetensorError, deserialize
 from eidolon.benchmark.scenes.memory_training import VARIANTS
 from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE, trained_words
 from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
-from eidolon.models.base.shipped import memory_models
+from eidolon.models.base.shipped import NOT_INSTALLED, memory_models
 from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import user_path
@@ -65,7 +65,7 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
     shipped = memory_models()
     if not given:
         if not shipped:
-            raise UserError("no checkpoint of the memory family is shipped; name a checkpoint's folder")
+            raise UserError(f"{NOT_INSTALLED}; or name a checkpoint's folder")
         given = [*shipped]
     found: list[Trained] = []
     for text in given:

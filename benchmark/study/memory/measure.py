@@ -387,7 +387,12 @@ def versions() -> dict[str, str]:
     """Return the versions of what computes."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("eidolon", "torch", "transformers", "numpy")}
+    from eidolon.scorers.core.signature import package_version
+
+    return {
+        "eidolon": package_version(),
+        **{name: version(name) for name in ("torch", "transformers", "numpy")},
+    }
 
 
 def _device() -> dict[str, Any]:

@@ -159,9 +159,3 @@ def test_a_key_among_the_options_is_refused_without_telling_it() -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY") as raised:
         load_model("openai/m@http://127.0.0.1:9/v1", {"api_key": "sk-secret"})
     assert "secret" not in str(raised.value)
-
-
-def test_the_package_is_wanted_only_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eidolon.models.backends.endpoint.find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"pip install 'eidolon\[endpoints\]'"):
-        load_model("openai/m@http://127.0.0.1:9/v1")

@@ -12,7 +12,7 @@ from eidolon.scorers.core.errors import UserError
 def test_vllm_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_engine, "find_spec", lambda name: None)
     with pytest.raises(
-        UserError, match=r"--model vllm/.*: needs the package vllm; pip install 'eidolon\[vllm\]'"
+        UserError, match=r"--model vllm/.*: needs the package vllm; pip install 'eidolon-bench\[vllm\]'"
     ):
         load_model("vllm/scenes-small")
 

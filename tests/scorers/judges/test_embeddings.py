@@ -83,6 +83,6 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         SentenceEmbedder(str(nowhere)).embed(["dog"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        UserError, match=r"needs the package sentence-transformers; pip install 'eidolon\[emb"
+        UserError, match=r"needs the package sentence-transformers; pip install 'eidolon-bench\[emb"
     ):
         SentenceEmbedder("x")
