@@ -1,4 +1,4 @@
-"""What AMBER's files have in common, whoever reads them."""
+"""The parts of AMBER's file format that its dataset and its metric share."""
 
 from collections.abc import Mapping
 from typing import Any

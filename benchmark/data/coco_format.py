@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from eidolon.benchmark.data.categories import judged_objects
+from eidolon.benchmark.data.json_rows import invalid_json
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import (
     clean,
@@ -18,16 +19,16 @@ from eidolon.scorers.core.input_files import (
 from eidolon.scorers.core.types import ImageId, Judge
 
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
-"""The true categories of every image."""
+"""The categories that are in each image."""
 Areas: TypeAlias = dict[ImageId, dict[str, float]]
-"""Of true categories, the share of the image that the largest instance covers, where it is known."""
+"""By image and category, the share of the image that the largest instance covers, 0 to 1, where it is known."""
 
-_GOES_ON = ("{", "[", ",")
-"""How the first line of a JSON file ends that is written over several; a line of objects ends with `}`."""
+_CONTINUED = ("{", "[", ",")
+"""Ends of the first line of a JSON document that spans several lines. A line of objects ends with `}`."""
 
 
 def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Read a COCO instances JSON, with its bytes."""
+    """Return the bytes and the content of a COCO instances JSON. Raises UserError for any other file."""
     content = read_bytes(path)
     document = read_document(decode_text(content, path), path)
     if document is None:
@@ -36,10 +37,12 @@ def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def read_document(text: str, path: Path) -> dict[str, Any] | None:
-    """Return a COCO file's content, None for anything else; of a file of lines only the first is parsed.
+    """Return the content of a COCO file; None if the text is something else, such as lines of objects.
 
-    A line of objects may have a field `annotations` too. An object that goes on over several lines and is no
-    valid JSON is a UserError.
+    Of a file of lines only the first line is parsed. It may have a field `annotations` too, beside its `image_id`.
+
+    Raises:
+        UserError: the text starts like a JSON object that spans several lines, but is not valid JSON.
     """
     first = text.lstrip().partition("\n")[0].strip()
     if not first.startswith("{"):
@@ -50,20 +53,20 @@ def read_document(text: str, path: Path) -> dict[str, Any] | None:
         try:
             value = parse_json(text)
         except ValueError as error:
-            if not first.endswith(_GOES_ON):
+            if not first.endswith(_CONTINUED):
                 return None
-            raise UserError(
-                f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
-            ) from None
+            raise invalid_json(path, error) from None
     found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
     return value if found else None
 
 
 def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None) -> Truth:
-    """Return the categories with any annotation, a crowd's included, of every image of a COCO instances JSON.
+    """Return the categories that have any annotation, crowds included, of every image of a COCO instances JSON.
 
-    A category that the judge does not know is a UserError, and those it does not report are left out; without a
-    judge all stay.
+    With a judge, only the categories that it reports are kept.
+
+    Raises:
+        UserError: the content is not COCO's format, or a category is unknown to the judge.
     """
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
@@ -76,7 +79,7 @@ def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None)
         if isinstance(number, bool) or not isinstance(number, int):
             raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
         if names.setdefault(number, name) != name:
-            raise UserError(f"{place}: id {number} is that of {names[number]!r} too")
+            raise UserError(f"{place}: id {number} is also the id of {names[number]!r}")
     found: dict[ImageId, set[str]] = {}
     for place, image in coco_records(document, "images", path):
         found[read_image_id(image.get("id"), place)] = set()
@@ -94,8 +97,10 @@ def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None)
 
 
 def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
-    """Return the share of the image that the largest box of every category covers, from a COCO instances JSON that
-    `read_instances` has checked; nothing where the image's size or the box is not given."""
+    """Return the share of the image that the largest box of each category covers, 0 to 1.
+
+    `document` has been checked by `read_instances`. Where it lacks the size of an image or a box, there is no area.
+    """
     names = {category["id"]: category["name"] for _, category in coco_records(document, "categories", path)}
     pixels = {image["id"]: _pixels(image) for _, image in coco_records(document, "images", path)}
     areas: Areas = {}
@@ -110,7 +115,7 @@ def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
 
 
 def _pixels(image: Mapping[str, Any]) -> int:
-    """Return an image's size, 0 where it is not given."""
+    """Return the number of pixels of an image; 0 if its size is not given."""
     sides = (image.get("width"), image.get("height"))
     if any(isinstance(side, bool) or not isinstance(side, int) or side <= 0 for side in sides):
         return 0
@@ -118,7 +123,7 @@ def _pixels(image: Mapping[str, Any]) -> int:
 
 
 def _box_sides(box: object) -> tuple[float, float] | None:
-    """Return width and height of a COCO box, [x, y, width, height] in pixels; None for anything else."""
+    """Return width and height, in pixels, of a COCO box [x, y, width, height]; None for anything else."""
     if not isinstance(box, list) or len(box) != 4:
         return None
     sides = box[2:]
@@ -131,7 +136,7 @@ def _box_sides(box: object) -> tuple[float, float] | None:
 
 
 def read_captions(path: Path) -> dict[ImageId, list[str]]:
-    """Read the captions of every image from a COCO captions JSON."""
+    """Return the captions of each image from a COCO captions JSON. Raises UserError for any other file."""
     document = read_document(decode_text(read_bytes(path), path), path)
     if document is None:
         raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
@@ -145,7 +150,11 @@ def read_captions(path: Path) -> dict[ImageId, list[str]]:
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield (place for messages, record) of one of a COCO file's lists."""
+    """Yield (place for messages, record) for each record of one of a COCO file's lists.
+
+    Raises:
+        UserError: the list is missing, or a record is no object.
+    """
     records = document.get(key)
     if not isinstance(records, list):
         raise UserError(f"{path}: COCO field {key!r} must be a list, found {excerpt(records)}")

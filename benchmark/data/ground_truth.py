@@ -1,4 +1,4 @@
-"""Ground truth from files: `{"image_id", "objects"}` lines, COCO instances, COCO captions."""
+"""Ground truth: read from files of objects, and joined with the objects that reference captions name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,24 +18,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a file of objects tells."""
+class GroundTruth:
+    """The content of a file of objects."""
 
     objects: Truth
     areas: Areas = field(default_factory=dict)
 
 
-def read_truth(path: Path, judge: Judge) -> Known:
-    """Read objects lines or a COCO instances JSON, told apart by their content; keep what the judge reports.
+def read_truth(path: Path, judge: Judge) -> GroundTruth:
+    """Return the objects that the judge reports, by image, from lines of objects or a COCO instances JSON.
 
-    A category that the judge does not know, an image with two different lists, and an area that is no share of an
-    image are UserErrors.
+    The content of the file decides which of the two it is.
+
+    Raises:
+        UserError: the file cannot be read, an object is no category of the judge, an image has two different lists of
+            objects or areas, or an area is not from 0 to 1.
     """
     text = decode_text(read_bytes(path), path)
     document = read_document(text, path)
     if document is not None:
         truth = read_instances(document, path, judge)
-        return Known(truth, _judged_areas(truth, read_box_areas(document, path)))
+        return GroundTruth(truth, _judged_areas(truth, read_box_areas(document, path)))
     truth = {}
     areas: Areas = {}
     lines: dict[ImageId, int] = {}
@@ -57,11 +60,14 @@ def read_truth(path: Path, judge: Judge) -> Known:
         lines.setdefault(image_id, number)
     if not truth:
         raise UserError(f"{path}: holds no images")
-    return Known(truth, _judged_areas(truth, areas))
+    return GroundTruth(truth, _judged_areas(truth, areas))
 
 
 def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, float]:
-    """Check the `areas` of a line of objects, {category: share of the image}; null and a missing field are none."""
+    """Return the checked `areas` of a line of objects: {category: share of the image}.
+
+    Null is an empty dict. Raises UserError, with `where`, for anything else that is wrong.
+    """
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -77,7 +83,7 @@ def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, f
 
 
 def _judged_areas(truth: Truth, areas: Areas) -> Areas:
-    """Return the areas of what is true to the judge."""
+    """Return the areas of the objects that the judge reports."""
     return {
         image_id: {name: share for name, share in found.items() if name in truth[image_id]}
         for image_id, found in areas.items()
@@ -85,10 +91,10 @@ def _judged_areas(truth: Truth, areas: Areas) -> Areas:
 
 
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
-    """Return the categories that the judge reads in each image's captions; what it cannot judge adds none.
+    """Return the categories that the judge finds in the captions of each image; none in one that it cannot judge.
 
-    Captions are short and there are many: a judge of several votes has its lexicon read them. One with an open
-    vocabulary has a reader for them, or none where captions join no truth.
+    Captions are short and many, so a judge with several votes reads them with its lexicon. A judge with an open
+    vocabulary uses its reader for captions; without one the result is empty.
     """
     reader: Judge | None = judge
     if isinstance(judge, VotingJudge):
@@ -109,15 +115,17 @@ def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth
 
 
 def sources_of(judge: Judge, objects: Collection[str], named: Collection[str]) -> Sources | None:
-    """Return who says that the objects of an image are there, given those that are annotated and those that its
-    captions name. None with an open vocabulary, where a noun may be another name of an object."""
+    """Return the sources of an image's ground truth: its annotated objects, and those that its captions name.
+
+    None for a judge with an open vocabulary, where a noun may be another name for an annotated object.
+    """
     return None if isinstance(judge, OpenJudge) else Sources(frozenset(objects), frozenset(named))
 
 
 def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ...]:
-    """Return the samples with the objects that the judge reads in their references joined to the truth.
+    """Return the samples with the objects that the judge finds in their references added to the ground truth.
 
-    That is CHAIR's truth (Rohrbach et al. 2018). Samples without references stay as they are.
+    This is the ground truth of CHAIR (Rohrbach et al. 2018). Samples without references stay unchanged.
     """
     captions: dict[ImageId, tuple[str, ...]] = {s.sample_id: s.references for s in samples if s.references}
     named = objects_in(captions, judge) if captions else {}
@@ -138,15 +146,15 @@ def find_truth(
     image_id: ImageId,
     where: str,
     path: Path,
-    mend: str = "a response needs the objects of its image",
+    fix: str = "a response needs the objects of its image",
 ) -> T:
-    """Return what a file says of an image; an image that it does not know is a UserError."""
+    """Return the entry of an image. Raises UserError, with `where` and `fix`, if the file does not have it."""
     if image_id in truth:
         return truth[image_id]
     other: Callable[[Any], ImageId] = str if isinstance(image_id, int) else int
     try:
         if other(image_id) in truth:
-            mend = "it is there as a string" if isinstance(image_id, int) else "it is there as a number"
+            fix = "it is there as a string" if isinstance(image_id, int) else "it is there as a number"
     except ValueError:
         pass
-    raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {mend}")
+    raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {fix}")

@@ -1,4 +1,4 @@
-"""Rows of a dataset whose images are files in a folder: collected one by one, checked as they come."""
+"""Collects the rows of a dataset with images in a folder, and checks each row as it is added."""
 
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ImageRows:
-    """Collects samples; the images stay files, of which only the names are held."""
+    """Collects samples. Of the images only the paths are kept."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {
@@ -34,7 +34,20 @@ class ImageRows:
         references: list[str] | tuple[str, ...] = (),
         areas: Mapping[str, float] | None = None,
     ) -> None:
-        """Take a sample, which stands at `place`. A UserError for ids that one column cannot hold together."""
+        """Add a sample.
+
+        Args:
+            place: File and line, or record, of the sample, for messages.
+            image_id: Of the type of all earlier ones.
+            image: Path of the image file.
+            objects: Categories that are in the image.
+            sample_id: Default: the `image_id`.
+            references: Captions that people wrote for the image.
+            areas: By category, the share of the image that its largest instance covers.
+
+        Raises:
+            UserError: `image_id` does not fit into the column of the earlier ones.
+        """
         first = (self._columns["image_id"] or [image_id])[0]
         check_image_id(image_id, first, place)
         row = {
@@ -49,7 +62,7 @@ class ImageRows:
             self._columns[name].append(value)
 
     def dataset(self) -> "datasets.Dataset":
-        """Return the samples as a dataset."""
+        """Return the samples as a dataset with the columns of `DatasetLoader`."""
         import datasets
 
         texts = datasets.List(datasets.Value("string"))
@@ -67,7 +80,7 @@ class ImageRows:
 
 
 def check_image_id(image_id: ImageId, first: ImageId, place: str) -> None:
-    """Raise a UserError for an id that is not of the first one's kind, or too large for a column."""
+    """Raise a UserError for an id of another type than the first one, or one of more than 64 bits."""
     if isinstance(image_id, int) and not -(2**63) <= image_id < 2**63:
         raise UserError(f"{place}: 'image_id' does not fit into 64 bits: {image_id}")
     if type(image_id) is not type(first):
@@ -75,40 +88,41 @@ def check_image_id(image_id: ImageId, first: ImageId, place: str) -> None:
 
 
 def id_type(image_ids: list[ImageId]) -> str:
-    """Return the type of a column of ids."""
+    """Return the `datasets` type of a column of ids: `int64` or `string`."""
     return "int64" if isinstance((image_ids or [0])[0], int) else "string"
 
 
 def image_path(folder: Path, name: object, place: str, field: str = "image") -> Path:
-    """Return where a dataset's image file is; a name that leads out of the folder is a UserError.
+    """Return the path of an image file of a dataset, without checking that it exists.
 
-    Whether the file is there is not looked at.
+    Raises:
+        UserError: the name is no string, or leads out of the folder.
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"{place}: {field!r} must be a file name, found {excerpt(name)}")
     path, windows = folder / name, PureWindowsPath(name)
-    # What would lead out on Windows is refused everywhere, so that a dataset means the same on all systems.
-    astray = windows.drive or windows.root or ("\\" in name and ".." in windows.parts)
-    if "\0" in name or name != clean(name) or astray or not lies_in(path, folder):
-        raise UserError(f"{place}: {field!r} must lie in the folder, found {excerpt(name)}")
+    # A name that leads out of the folder on Windows is refused everywhere: a dataset is valid on all systems or none.
+    outside = windows.drive or windows.root or ("\\" in name and ".." in windows.parts)
+    if "\0" in name or name != clean(name) or outside or not lies_in(path, folder):
+        raise UserError(f"{place}: {field!r} must be inside the folder, found {excerpt(name)}")
     return path
 
 
 def lies_in(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, leads to a place inside of a folder."""
+    """Whether a path is inside a folder, with all links resolved."""
     try:
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # links that lead in a circle, a NUL byte
+    except (OSError, RuntimeError, ValueError):  # circular links, a NUL byte
         return False
 
 
 def read_strings(value: object, field: str, place: str) -> list[str]:
-    """Check that a field is a list of strings."""
+    """Return a field that must be a list of strings, else raise UserError."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise UserError(f"{place}: {field!r} must be a list of strings, found {excerpt(value)}")
     return [clean(text) for text in value]
 
 
 def read_sample_id(value: object, place: str) -> ImageId | None:
-    """Check a sample id; null is none."""
+    """Return a sample id; None for null. Raises UserError for anything but a string or a whole number."""
     return None if value is None else read_image_id(value, place, "sample_id")

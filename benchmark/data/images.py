@@ -1,6 +1,6 @@
-"""From the bytes of an image file to the picture that models are shown: the first frame, upright, RGB, 8 bits.
+"""Decodes image files to the image that models get: the first frame, upright, RGB, 8 bits a channel.
 
-A file that does not hold one whole picture is an error; it is never shown in part, and never guessed at.
+A damaged file is an error. No part of its image is used.
 """
 
 import io
@@ -29,19 +29,25 @@ FORMATS = (
     "TIFF",
     "WEBP",
 )
-"""Of all that Pillow opens: some of the others start programs (EPS: Ghostscript) or are no pictures."""
+"""The formats that are read. Others that Pillow opens start programs (EPS: Ghostscript) or are not images."""
 MOST_PIXELS = 89_478_485
-"""What Pillow warns of as a decompression bomb: 256 MiB as RGB. More is an error."""
+"""The largest image, 256 MiB as RGB. Pillow warns of a decompression bomb above it; here it is an error."""
 MOST_BYTES = 1 << 29
-"""Of a file; the largest honest one is a fraction of it."""
-PAPER = (255, 255, 255)
-"""What shines through where a picture is transparent: colours that nobody would see must not be described."""
+"""The largest file. Real images are much smaller."""
+BACKGROUND = (255, 255, 255)
+"""What transparent parts are composed on. The colours below full transparency are invisible to people, and must not
+reach a model."""
 
 
 def read(path: str) -> "Image.Image":
-    """Decode an image file. Raises OSError where it cannot be read, else what `decode` raises."""
+    """Return the decoded image of a file.
+
+    Raises:
+        OSError: the file cannot be read, is no regular file, or is larger than `MOST_BYTES`.
+        ValueError, SyntaxError and others: as `decode`.
+    """
     found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would block
         raise OSError("is no regular file")
     if found.st_size > MOST_BYTES:
         raise OSError(f"holds more than {MOST_BYTES:,} bytes")
@@ -49,19 +55,20 @@ def read(path: str) -> "Image.Image":
 
 
 def decode(content: bytes) -> "Image.Image":
-    """Decode the bytes of an image file.
+    """Return the decoded image of a file's bytes.
 
-    Of several frames or pages the first is taken; a rotation note (EXIF) is followed, transparent parts lie on
-    white, 16-bit levels are scaled to 8 bits, CMYK is converted without colour profiles.
+    It is the first frame or page, turned upright by its EXIF orientation. Transparent parts become white, 16-bit levels
+    are scaled to 8 bits, and CMYK is converted without colour profiles.
 
     Raises:
-        ValueError: no image format of those that are read, more than `MOST_PIXELS`, or levels without a scale.
-        OSError, SyntaxError and others: whatever Pillow makes of a damaged file.
+        ValueError: the format is not one of `FORMATS`, the image has more than `MOST_PIXELS`, or its pixels are
+            floating-point numbers.
+        OSError, SyntaxError and others: what Pillow raises for a damaged file.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.init()
-    with _in_earnest():
+    with _strict_pillow():
         try:
             opened = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
         except UnidentifiedImageError:
@@ -74,13 +81,12 @@ def decode(content: bytes) -> "Image.Image":
                     f"has {image.width} x {image.height} = {pixels:,} pixels, more than {MOST_PIXELS:,}"
                 )
             image.load()
-            return _on_paper(_eight_bits(ImageOps.exif_transpose(image))).convert("RGB")
+            return _without_transparency(_eight_bits(ImageOps.exif_transpose(image))).convert("RGB")
 
 
 @contextmanager
-def _in_earnest() -> Iterator[None]:
-    """Have Pillow fail on files that are cut off, whatever a plug-in told it; what it would warn of shows in the
-    outcome."""
+def _strict_pillow() -> Iterator[None]:
+    """Make Pillow fail on truncated files, even if other code told it to accept them, and keep its warnings silent."""
     from PIL import ImageFile
 
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
@@ -91,19 +97,19 @@ def _in_earnest() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _on_paper(image: "Image.Image") -> "Image.Image":
+def _without_transparency(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if not image.has_transparency_data:
         return image
-    paper = Image.new("RGBA", image.size, (*PAPER, 255))
-    return Image.alpha_composite(paper, image.convert("RGBA"))
+    background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+    return Image.alpha_composite(background, image.convert("RGBA"))
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":
-    """Scale 16-bit grey levels to 8 bits: Pillow's own conversion cuts them off at 255, nearly all to white.
+    """Scale 16-bit grey levels to 8 bits. Pillow's own conversion clips them at 255, which turns nearly all white.
 
-    Floating-point pixels have no scale that a file says; they are refused rather than shown black.
+    Floating-point pixels are refused: the file does not say their range.
     """
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range; save the image with 8 bits a channel")

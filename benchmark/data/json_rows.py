@@ -1,6 +1,7 @@
-"""Files of questions and answers, read and checked; every mistake in one is a UserError that says where."""
+"""Reads and checks files of JSON objects. Every mistake is a UserError that names file, line or item, and field."""
 
 from collections.abc import Iterator, Mapping
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ from eidolon.scorers.core.input_files import (
 from eidolon.scorers.core.types import ImageId
 
 Row = tuple[str, dict[str, Any]]
-"""Where a row stands, for messages, and the row."""
+"""The place of a row, for messages, and its content."""
 
 
 def read_rows(content: bytes, path: Path, what: str) -> list[Row]:
-    """Read a JSON list of objects or JSONL, told apart by the first character; none at all is a UserError."""
+    """Return the rows of a JSON list of objects or a JSONL file; the first character decides which of the two it is.
+
+    `what` names the rows in the message about an empty file.
+
+    Raises:
+        UserError: invalid JSON, a row that is no object, or no rows.
+    """
     text = decode_text(content, path)
     rows = [*_list_rows(text, path)] if text.lstrip().startswith("[") else [*_line_rows(text, path)]
     if not rows:
@@ -29,20 +36,24 @@ def read_rows(content: bytes, path: Path, what: str) -> list[Row]:
 
 
 def read_json_object(content: bytes, path: Path) -> dict[str, Any]:
-    """Read a file that is one JSON object."""
+    """Return the content of a file that is one JSON object. Raises UserError for anything else."""
     try:
         value = parse_json(decode_text(content, path))
     except ValueError as error:
-        raise UserError(
-            f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
-        ) from None
+        raise invalid_json(path, error) from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {excerpt(value)}")
     return value
 
 
+def invalid_json(path: Path, error: ValueError) -> UserError:
+    """Return the UserError for a file that `parse_json` cannot parse."""
+    line, reason = (error.lineno, error.msg) if isinstance(error, JSONDecodeError) else (1, str(error))
+    return UserError(f"{path}:{line}: is not valid JSON ({reason})")
+
+
 def text_field(row: Mapping[str, Any], field: str, where: str) -> str:
-    """Return a field that must be a string."""
+    """Return the value of a field that must be a string, else raise UserError."""
     value = required(row, field, where)
     if not isinstance(value, str):
         raise UserError(f"{where}: field {field!r} must be a string, found {excerpt(value)}")
@@ -50,7 +61,7 @@ def text_field(row: Mapping[str, Any], field: str, where: str) -> str:
 
 
 def yes_no_field(row: Mapping[str, Any], field: str, where: str) -> bool:
-    """Return a field that must be `yes` or `no`, in any case."""
+    """Return whether a field is `yes`. Raises UserError if it is neither `yes` nor `no`, in any case."""
     value = text_field(row, field, where)
     if value.strip().lower() not in ("yes", "no"):
         raise UserError(f"{where}: field {field!r} must be yes or no, found {excerpt(value)}")
@@ -58,7 +69,7 @@ def yes_no_field(row: Mapping[str, Any], field: str, where: str) -> bool:
 
 
 def id_field(row: Mapping[str, Any], field: str, where: str) -> ImageId:
-    """Return a field that must be a whole number or a string."""
+    """Return the value of a field that must be a whole number or a string, else raise UserError."""
     value = required(row, field, where)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise UserError(
@@ -68,10 +79,10 @@ def id_field(row: Mapping[str, Any], field: str, where: str) -> ImageId:
 
 
 def required(row: Mapping[str, Any], field: str, where: str) -> Any:
-    """Return a field that must be there."""
+    """Return the value of a field. Raises UserError if the field is missing."""
     if field not in row:
-        mend = did_you_mean(field, list(row)) if row else ""
-        raise UserError(f"{where}: field {field!r} is missing; found {excerpt(list(row))}{mend}")
+        fix = did_you_mean(field, list(row)) if row else ""
+        raise UserError(f"{where}: field {field!r} is missing; found {excerpt(list(row))}{fix}")
     return row[field]
 
 
@@ -83,9 +94,7 @@ def _list_rows(text: str, path: Path) -> Iterator[Row]:
     try:
         values = parse_json(text)
     except ValueError as error:
-        raise UserError(
-            f"{path}:{getattr(error, 'lineno', 1)}: is not valid JSON ({getattr(error, 'msg', error)})"
-        ) from None
+        raise invalid_json(path, error) from None
     for index, value in enumerate(values):
         if not isinstance(value, dict):
             raise UserError(f"{path}: item {index}: expected a JSON object, found {excerpt(value)}")

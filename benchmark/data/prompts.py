@@ -1,4 +1,4 @@
-"""The named prompts, and the rule by which a word on the command line is one of them or a text of its own."""
+"""The named prompts, and how `--prompt` is read: as the name of one, or as a text."""
 
 import re
 from collections.abc import Mapping
@@ -17,42 +17,50 @@ PRESETS = {
     "small-first": "Describe this image in detail. Begin with the small objects and end with the large ones.",
     "large-first": "Describe this image in detail. Begin with the large objects and end with the small ones.",
 }
-"""`describe` is THRONE's (Kaul et al. 2024), `describe-please` OPERA's (Huang et al. 2024), `amber` that of AMBER's
-free-form part (Wang et al. 2023); the others are those of the CHAIR tables of POPE (Li et al. 2023), `caption` the
-short one. The last two ask for an order: `docs/forgetting.md`."""
+"""Sources: `describe` is the prompt of THRONE (Kaul et al. 2024), `describe-please` that of OPERA (Huang et al. 2024),
+and `amber` that of AMBER's free-form part (Wang et al. 2023). `brief`, `concise` and `caption` are from the tables of
+CHAIR in POPE (Li et al. 2023). `small-first` and `large-first` ask for an order; `docs/forgetting.md` explains them."""
 
 QUESTION = "{question}"
-"""Where the question goes in a prompt of the task `probe`."""
+"""The placeholder of the question in a prompt of the task `probe`."""
 QUESTION_PRESETS = {
     "question": QUESTION,
     "one-word": QUESTION + " Please answer this question with one word.",
     "single-word": QUESTION + "\nAnswer the question using a single word or phrase.",
 }
-"""`question` is POPE's own (Li et al. 2023), `one-word` VCD's (Leng et al. 2024), `single-word` that of LLaVA-1.5
-(Liu et al. 2024) and lmms-eval."""
+"""Sources: `question` is POPE's prompt (Li et al. 2023), `one-word` that of VCD (Leng et al. 2024), and `single-word`
+that of LLaVA-1.5 (Liu et al. 2024) and lmms-eval."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked; `name` is a preset's, or `custom`."""
+    """The prompt of a run. `name` is the name of a preset, or `custom`."""
 
     name: str
     text: str
 
     def signature(self) -> str:
-        """Return name and hash as they stand in a score's signature."""
+        """Return name and hash in the form of a score's signature."""
         return hashed(self.name, self.text)
 
 
 def find_prompt(value: str) -> Prompt:
-    """Return the preset of that name, or a free text; a single word that is no preset is a UserError."""
+    """Return the preset with the name `value`, or `value` itself as a prompt.
+
+    Raises:
+        UserError: an empty text, or a single word that is no preset.
+    """
     return _find(value, PRESETS)
 
 
 def find_question_prompt(value: str) -> Prompt:
-    """Return the same for the task `probe`; a text without the place of the question, once, is a UserError."""
+    """Return the prompt of the task `probe`: a preset, or a text with the placeholder `QUESTION`.
+
+    Raises:
+        UserError: an empty text, a single word that is no preset, or a text that does not hold `QUESTION` just once.
+    """
     prompt = _find(value, QUESTION_PRESETS)
     if prompt.text.count(QUESTION) != 1:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Samples: the one shape in which a run takes a dataset. They are ordered, and images are decoded late."""
+"""Samples: the form in which a run reads a dataset. They are ordered, and each image is decoded when it is needed."""
 
 import hashlib
 import io
@@ -22,30 +22,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a dataset with its truth. `index` finds the image."""
+    """One image of a dataset with its ground truth."""
 
     index: int
+    """The row of the dataset."""
     sample_id: str
     image_id: ImageId
     objects: tuple[str, ...]
     image_sha256: str | None
-    """Of the file's bytes; None where they cannot be read."""
+    """Of the bytes of the file; None if they cannot be read."""
     references: tuple[str, ...] = ()
-    """What people wrote about the image, where the dataset says."""
+    """Captions that people wrote for the image, if the dataset has them."""
     areas: Mapping[str, float] = field(default_factory=dict)
-    """Of each object the share of the image that its largest instance covers, where the dataset says."""
+    """By object, the share of the image that its largest instance covers, 0 to 1, if the dataset has it."""
     sources: Sources | None = None
-    """Who says that the objects are there, where reference captions joined the truth."""
+    """Which objects are annotated and which the reference captions name; None without references."""
 
 
 class SampleSource:
     """The samples of a dataset in the order of the run."""
 
     def __init__(self, name: str, settings: Mapping[str, Any], rows: "datasets.Dataset") -> None:
-        """Take over a dataset. Columns that are missing or ill-typed, no samples at all, a sample id that occurs
-        twice, and not a single readable image file are UserErrors.
+        """Check the rows of a dataset and hash its images, one at a time. No image stays in memory.
 
-        Images are hashed here, one after the other in a stream; none stays in memory."""
+        Args:
+            name: The dataset as the user named it, `NAME` or `NAME/WHERE`.
+            settings: What `run.json` records of it: the options of its loader.
+            rows: The columns that `eidolon.benchmark.data.loaders.DatasetLoader` describes.
+
+        Raises:
+            UserError: a column is missing or has values of a wrong type, there are no samples, a sample id occurs
+                twice, or none of the image files can be read.
+        """
         import datasets
 
         for column in ("image_id", "image", "objects"):
@@ -64,7 +72,7 @@ class SampleSource:
         for sample in self.samples:
             if (first := seen.setdefault(sample.sample_id, sample.index)) != sample.index:
                 rows_of = f"rows {first} and {sample.index}"
-                raise UserError(f"--dataset {name}: sample id {sample.sample_id!r} stands in {rows_of}")
+                raise UserError(f"--dataset {name}: sample id {sample.sample_id!r} is in {rows_of}")
         if all(sample.image_sha256 is None for sample in self.samples):
             first = self._rows[0]["image"]
             raise UserError(
@@ -74,24 +82,26 @@ class SampleSource:
         self.sha256 = self._hash()
 
     def image(self, sample: Sample) -> "Image.Image":
-        """Decode a sample's image, upright and in RGB, as `eidolon.benchmark.data.images` says. Raises whatever an
-        unreadable one makes of it."""
+        """Return the decoded image of a sample, upright and in RGB.
+
+        Raises what `eidolon.benchmark.data.images.read` raises for a file that cannot be read.
+        """
         content, path = _parts(self._rows[sample.index]["image"])
         return images.read(path) if content is None else images.decode(content)
 
     def pixels(self, sample: Sample) -> int:
-        """Return how many pixels a sample's image says it has, without decoding it; 0 where it says nothing."""
+        """Return the number of pixels of a sample's image from its header; 0 if it cannot be read."""
         from PIL import Image
 
         content, path = _parts(self._rows[sample.index]["image"])
         try:
             with Image.open(path if content is None else io.BytesIO(content)) as image:
                 return image.width * image.height
-        except Exception:  # whatever Pillow makes of it; the run will record it
+        except Exception:  # Pillow raises almost anything for a broken file; the run records the error
             return 0
 
     def signature(self) -> str:
-        """Return name and hash as they stand in a score's signature."""
+        """Return name and hash in the form of a score's signature."""
         return hashed(self.name, self.sha256)
 
     def _read(self, index: int, row: Mapping[str, Any]) -> Sample:
@@ -128,12 +138,14 @@ class SampleSource:
 
 
 def _image_hash(cell: Mapping[str, Any] | None) -> str | None:
-    """Return the hash of an image's bytes, read as a stream; None where they cannot be read, which is met
-    again, and recorded, when the image is to be decoded."""
+    """Return the SHA-256 of the bytes of an image; None if they cannot be read.
+
+    Decoding the image fails for the same reason later, and the run records that error.
+    """
     content, path = _parts(cell)
     if content is not None:
         return hashlib.sha256(content).hexdigest()
-    if not os.path.isfile(path):  # a pipe would be waited for
+    if not os.path.isfile(path):  # opening a pipe would block
         return None
     try:
         with open(path, "rb") as stream:
@@ -143,6 +155,6 @@ def _image_hash(cell: Mapping[str, Any] | None) -> str | None:
 
 
 def _parts(cell: Mapping[str, Any] | None) -> tuple[bytes | None, str]:
-    """Return the bytes of an image, or the path of its file; an empty path where the row holds neither."""
+    """Return the bytes of an image and the path of its file; None and an empty path for what the row lacks."""
     content, path = (cell["bytes"], cell["path"]) if cell else (None, None)
     return (content if isinstance(content, bytes) else None), path or ""

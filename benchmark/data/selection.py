@@ -1,4 +1,4 @@
-"""Which samples of a dataset a run takes: those that a file names, or some that a seed draws."""
+"""Selects the samples of a run: those that a file names, or random ones."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 def choose(
     ids: Sequence[str], name: str, limit: int | None, seed: int, file: Path | None, pick: str
 ) -> list[int]:
-    """Return the places of the chosen samples among `ids`, the sample ids of the dataset `name`, ascending.
+    """Return the indices of the chosen samples, ascending.
 
-    Drawn samples are the first by a hash of seed and id: fewer are a subset of more, and neither depends on the
-    order of the dataset.
+    Random samples are the first by a hash of seed and id. So a smaller limit selects a subset of a larger one, and the
+    selection does not depend on the order of the dataset.
+
+    Args:
+        ids: The sample ids of the dataset.
+        name: The dataset as the user named it, for messages.
+        limit: How many to keep; None for all.
+        seed: For `pick` = `random`.
+        file: Sample ids to choose from, one a line; None for all of the dataset.
+        pick: `first` or `random`.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or has an id twice or one that the dataset does not have.
     """
     places = list(range(len(ids))) if file is None else _named(ids, name, file)
     if limit is None or limit >= len(places):
@@ -29,7 +40,7 @@ def choose(
 
 
 def sample_ids_of(rows: "datasets.Dataset") -> list[str]:
-    """Return the sample id of every row, without a look at the images."""
+    """Return the sample id of every row, without reading the images."""
     image_ids = list(rows["image_id"])
     given = list(rows["sample_id"]) if "sample_id" in rows.column_names else [None] * len(rows)
     return [str(i if s is None else s) for s, i in zip(given, image_ids, strict=True)]
@@ -45,7 +56,7 @@ def _named(ids: Sequence[str], name: str, file: Path) -> list[int]:
             continue
         if wanted in line_of:
             raise UserError(
-                f"{file}:{number}: sample id {excerpt(wanted)} stands on line {line_of[wanted]} already"
+                f"{file}:{number}: sample id {excerpt(wanted)} is on line {line_of[wanted]} already"
             )
         if wanted not in place_of:
             raise UserError(
@@ -58,7 +69,7 @@ def _named(ids: Sequence[str], name: str, file: Path) -> list[int]:
 
 
 def _close(wanted: str, ids: Sequence[str]) -> str:
-    """Return a likely id: a dataset has too many for all of them to be listed."""
+    """Return the closest id for a message. All ids of a dataset would be too many to list."""
     from difflib import get_close_matches
 
     if close := get_close_matches(wanted, ids, n=1):

@@ -1,4 +1,4 @@
-"""A vocabulary for the judges, begun from the category names of a dataset's own annotations."""
+"""Makes a first vocabulary for the judges from the category names in a dataset's annotations."""
 
 from pathlib import Path
 
@@ -15,15 +15,22 @@ PLURAL_ONLY = words(
     "binoculars chopsticks earphones glasses goggles headphones jeans leggings pajamas pants pliers pyjamas "
     "scissors shorts skis sunglasses tights tongs trousers tweezers"
 )
-"""Objects of which there is no singular, or whose singular is something else."""
+"""Objects without a singular, or with a singular that means something else."""
 NO_PLURAL_ENDINGS = ("ss", "us", "is", "as", "ens")
-"""Of words that end in s and are singular: glass, bus, tennis, canvas, lens."""
-WHOLE_IES = words("cookies movies pies ties")
+"""Endings of singular words that end in s: glass, bus, tennis, canvas, lens."""
+SINGULAR_IN_IE = words("cookies movies pies ties")
+"""Plurals in -ies whose singular ends in -ie, not in -y."""
 
 
 def read_categories(path: Path) -> list[tuple[str, int | None]]:
-    """Return (name, id) of the categories of a COCO-like instances JSON in the order of their ids; of AMBER's
-    annotations the words of its free-form items, those that are feared included, sorted and without ids."""
+    """Return (name, id) of the categories in a file of annotations.
+
+    From a COCO instances JSON: its categories in the order of their ids. From AMBER's annotations: the words of the
+    free-form items, those of likely hallucinations included, sorted, with None as id.
+
+    Raises:
+        UserError: the file is neither of the two, or has no categories.
+    """
     content = read_bytes(path)
     text = decode_text(content, path)
     document = read_document(text, path)
@@ -48,10 +55,10 @@ def read_categories(path: Path) -> list[tuple[str, int | None]]:
 
 
 def make_lexicon(categories: list[tuple[str, int | None]], name: str) -> tuple[Lexicon, list[str]]:
-    """Return a lexicon in which each category is named by its own words, and notes on what to look at.
+    """Return a lexicon whose terms are the words of the category names, and notes about what to check in it.
 
-    `Handbag/Satchel` is named by both words, `Sneakers` by `sneaker`. A term belongs to the first category that
-    has it.
+    `Handbag/Satchel` becomes two terms, `Sneakers` the term `sneaker`. A term that two categories share goes to the
+    first of them.
     """
     owner: dict[str, str] = {}
     found: list[Category] = []
@@ -62,9 +69,9 @@ def make_lexicon(categories: list[tuple[str, int | None]], name: str) -> tuple[L
             if owner.setdefault(term, category) == category:
                 terms.append(term)
             else:
-                notes.append(f"{term!r} of {category!r} stays with {owner[term]!r}")
+                notes.append(f"{term!r} of {category!r} goes to {owner[term]!r}")
         if not terms:
-            notes.append(f"{category!r} has no term left: it will never be found")
+            notes.append(f"{category!r} has no term of its own: no judge will find it")
         found.append(Category(name=category, terms=tuple(terms), id=number))
     return Lexicon(name=name, source="category names", categories=tuple(found)), notes
 
@@ -75,11 +82,11 @@ def _terms(category: str) -> list[str]:
 
 
 def _singular(term: str) -> str:
-    """Return a term with its last word in the singular, where spelling tells it."""
+    """Return a term with its last word in the singular, as far as the spelling shows it."""
     head, space, last = term.rpartition(" ")
     if not last.endswith("s") or len(last) < 4 or last in PLURAL_ONLY or last.endswith(NO_PLURAL_ENDINGS):
         return term
-    if last.endswith("ies") and last not in WHOLE_IES:
+    if last.endswith("ies") and last not in SINGULAR_IN_IE:
         last = last[:-3] + "y"
     elif last.endswith(("ches", "shes", "sses", "xes")):
         last = last[:-2]

@@ -1,4 +1,4 @@
-"""AMBER's free-form part: 1,004 images with the objects that are there (Wang et al. 2023)."""
+"""The free-form part of AMBER (Wang et al. 2023): 1,004 images with the objects that are in them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.data.amber_format import GENERATIVE, item_id
 from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_strings
 from eidolon.benchmark.data.json_rows import read_rows, required, text_field
-from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
+from eidolon.benchmark.data.readers.options import CategoryNames, check_options, image_folder, refuse_place
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_bytes, user_path
 
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
     import datasets
 
 FILE_NAME = "AMBER_{}.jpg"
-"""Of the image of an item; AMBER's queries name no other."""
+"""The image file of an item, by its number, as AMBER's queries name it."""
 
 
 def load_amber(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
-    """Read AMBER's free-form items beside a folder of its images.
+    """Read AMBER's free-form items and a folder of its images.
 
-    Items of questions are passed over. Ids are AMBER's numbers, so that responses can be scored as AMBER's too.
+    Questions are skipped. The ids are AMBER's numbers, so that the responses can also be scored by AMBER's metric.
+
+    It has the parameters of `DatasetLoader`, with the options `annotations`, `images` and `names`.
     """
     refuse_place("amber", where)
     wanted = {"annotations": "annotations.json", "images": "FOLDER"}
     check_options("amber", options, required=wanted, optional=("names",))
     annotations, folder = user_path(options["annotations"]), image_folder(options["images"])
-    names = Names(options.get("names"))
+    names = CategoryNames(options.get("names"))
     rows = ImageRows()
     for place, row in read_rows(read_bytes(annotations), annotations, "annotations"):
         if limit is not None and len(rows) == limit:

@@ -1,4 +1,4 @@
-"""COCO, and what is annotated in its format: an instances JSON beside a folder of images."""
+"""COCO and datasets in its format: an instances JSON and a folder of images."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from eidolon.benchmark.data.coco_format import (
     read_instances,
 )
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
-from eidolon.benchmark.data.readers.options import Names, check_options, image_folder, refuse_place
+from eidolon.benchmark.data.readers.options import CategoryNames, check_options, image_folder, refuse_place
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_image_id, user_path
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 
 def load_coco(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
-    """Read COCO instances, and captions if given, beside a folder of images.
+    """Read COCO instances and a folder of images, with captions as references if `-D captions` names them.
 
-    An object is there if it has any annotation, a crowd's included, as THRONE counts them (Kaul et al. 2024).
-    Images come in the order of the JSON.
+    An object counts if it has any annotation, crowds included, as in THRONE (Kaul et al. 2024). The samples are in the
+    order of the JSON.
+
+    It has the parameters of `DatasetLoader`, with the options `annotations`, `images`, `captions` and `names`.
     """
     return _load("coco", where, limit, options)
 
@@ -33,7 +35,7 @@ def load_coco(where: str, limit: int | None, seed: int, options: Mapping[str, st
 def load_objects365(
     where: str, limit: int | None, seed: int, options: Mapping[str, str]
 ) -> "datasets.Dataset":
-    """Read Objects365, which is annotated as COCO is, with 365 categories of its own."""
+    """Read Objects365, which has the format and the options of COCO and 365 categories of its own."""
     return _load("objects365", where, limit, options)
 
 
@@ -46,7 +48,7 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
         optional=("captions", "names"),
     )
     annotations, folder = user_path(options["annotations"]), image_folder(options["images"])
-    names = Names(options.get("names"))
+    names = CategoryNames(options.get("names"))
     _, document = read_coco(annotations)
     objects = read_instances(document, annotations, None)
     captions = read_captions(user_path(options["captions"])) if "captions" in options else {}
@@ -70,8 +72,8 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
     return rows.dataset()
 
 
-def _areas(shares: Mapping[str, float], names: Names) -> dict[str, float]:
-    """Return the largest share of the image by the names that the judge knows."""
+def _areas(shares: Mapping[str, float], names: CategoryNames) -> dict[str, float]:
+    """Return the shares of the image by the judge's words; the largest one where two names map to the same word."""
     found: dict[str, float] = {}
     for name, share in shares.items():
         for mapped in names.judged([name]):
@@ -80,8 +82,10 @@ def _areas(shares: Mapping[str, float], names: Names) -> dict[str, float]:
 
 
 def _find(folder: Path, name: object, place: str) -> Path:
-    """Return where an image is: under the name's whole path, or its last part where archives were unpacked
-    into one folder. If it is at neither, the first is where it is missing."""
+    """Return the path of an image: its whole name below the folder, or only the last part of the name.
+
+    The last part is for archives that were unpacked into one folder. If neither file exists, it is the first path.
+    """
     path = image_path(folder, name, place, "file_name")
     flat = image_path(folder, path.name, place, "file_name")
     return flat if os.path.isfile(flat) and not os.path.isfile(path) else path

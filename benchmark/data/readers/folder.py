@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
     """Read a folder of images with an `objects.jsonl`: lines {"image_id", "image", "objects"}.
 
-    `image` is a file name relative to the folder, which it cannot leave; `sample_id`, a list `references` of captions
-    by people, and `areas`, {category: share of the image that its largest instance covers}, may be given too.
+    `image` is the name of a file inside the folder. Optional fields are `sample_id`, `references` (a list of captions
+    by people) and `areas` ({category: share of the image that its largest instance covers}).
+
+    It has the parameters of `DatasetLoader`; `where` is the folder, and there are no options.
     """
     if not where:
         raise UserError("--dataset folder: name the folder: --dataset folder/PATH")
@@ -44,7 +46,7 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
                 raise UserError(f"{place}: field {name!r} is missing")
         references = row.get("references")
         path = image_path(folder, row["image"], place)
-        if not os.path.isfile(path):  # unlike Path.is_file, also where the name is too long for a file
+        if not os.path.isfile(path):  # unlike Path.is_file, it accepts names that are too long
             raise UserError(f"{place}: no such image file: {excerpt(row['image'])}")
         image_id = read_image_id(row["image_id"], place)
         objects = read_strings(row["objects"], "objects", place)

@@ -1,4 +1,4 @@
-"""Any dataset of the `datasets` library: by its name on the Hub, or from a folder; columns by name."""
+"""Datasets of the `datasets` library, from the Hub or a folder, with columns named by options."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.image_rows import check_image_id, id_type, lies_in
-from eidolon.benchmark.data.readers.options import Names, check_options
+from eidolon.benchmark.data.readers.options import CategoryNames, check_options
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import clean, excerpt, read_image_id, user_path
 from eidolon.scorers.core.types import ImageId
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     import datasets
 
 COLUMNS = ("image", "objects", "image_id", "sample_id", "references")
-"""What a column can be mapped to, by default from the column of that name."""
+"""Our columns. Each is read from the column of its own name unless an option names another."""
 NO_LABEL = -1
-"""How the library marks an item without its label."""
+"""The library's mark of an item without a label."""
 
 
 def load_hub(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
     """Read a Hugging Face dataset: its Hub name, a folder of data files, or what `save_to_disk` wrote.
 
-    `-D image=`, `objects=`, `image_id=`, `sample_id=` and `references=` name columns; with dots they reach into
-    them (`objects.category`). `split`, `config` and `revision` say which part; `names` maps category names.
-    Without an `image_id` the number of the row is one. No code of a dataset is ever run, and image files
-    outside the dataset's own folder are a UserError.
+    The options `image`, `objects`, `image_id`, `sample_id` and `references` name columns. Dots reach into a column:
+    `objects.category`. `split`, `config` and `revision` select a part of the dataset, and `names` is a file that maps
+    category names. Without an `image_id` the row number is used. No code of a dataset is run, and image files outside
+    the folder of the dataset are refused.
+
+    It has the parameters of `DatasetLoader`; `where` is the name or the folder.
     """
     if not where:
         raise UserError("--dataset hf: name the dataset: --dataset hf/NAME or hf/FOLDER")
     check_options("hf", options, required={}, optional=(*COLUMNS, "split", "config", "revision", "names"))
-    names = Names(options.get("names"))
+    names = CategoryNames(options.get("names"))
     rows, roots = _open(where, options)
     if limit is not None:
         rows = rows.select(range(min(limit, len(rows))))
@@ -43,7 +45,7 @@ def load_hub(where: str, limit: int | None, seed: int, options: Mapping[str, str
 
 
 def _open(where: str, options: Mapping[str, str]) -> tuple["datasets.Dataset", list[Path]]:
-    """Return the rows, and the folders in which image files may lie."""
+    """Return the rows, and the folders that image files must be in."""
     import datasets
     from datasets.exceptions import DatasetsError
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -52,7 +54,7 @@ def _open(where: str, options: Mapping[str, str]) -> tuple["datasets.Dataset", l
     folder = user_path(where)
     local = os.path.exists(folder)
     if local and not folder.is_dir():
-        raise UserError(f"--dataset hf/{where}: is a file, not a folder; name the folder that it is in")
+        raise UserError(f"--dataset hf/{where}: is a file, not a folder; name its folder")
     was_quiet = not datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
@@ -68,7 +70,7 @@ def _open(where: str, options: Mapping[str, str]) -> tuple["datasets.Dataset", l
                 split=options.get("split"),
                 revision=options.get("revision"),
             )
-    # What a dataset's files, its name, the network and the cache can do wrong comes as one of these.
+    # These cover wrong files and names, and errors of the network and the cache.
     except (
         DatasetsError,
         HFValidationError,
@@ -106,20 +108,20 @@ def _split(loaded: Any, where: str, split: str | None) -> "datasets.Dataset":
 def _path(
     rows: "datasets.Dataset", where: str, column: str, options: Mapping[str, str]
 ) -> tuple[str, ...] | None:
-    """Return the steps that lead to a column's values, None for one that the dataset need not have."""
+    """Return the steps to a column's values, such as (`objects`, `category`); None without an optional column."""
     import datasets
 
     given = options.get(column, column)
-    # A column's own name may have dots.
+    # The name of a column may have dots in it.
     steps = (given,) if given in rows.column_names else tuple(given.split("."))
     if steps[0] not in rows.column_names:
         if column not in options and column not in ("image", "objects"):
             return None
-        mend = did_you_mean(steps[0], rows.column_names)
-        raise UserError(f"-D {column}={given}: hf/{where} has no column {steps[0]!r}{mend}")
+        fix = did_you_mean(steps[0], rows.column_names)
+        raise UserError(f"-D {column}={given}: hf/{where} has no column {steps[0]!r}{fix}")
     feature = rows.features[steps[0]]
     for step in steps[1:]:
-        while not isinstance(feature, dict) and hasattr(feature, "feature"):
+        while isinstance(feature, datasets.List | datasets.LargeList):
             feature = feature.feature
         if not isinstance(feature, dict) or step not in feature:
             known = [*feature] if isinstance(feature, dict) else []
@@ -131,7 +133,7 @@ def _path(
 
 
 def _check_images(rows: "datasets.Dataset", image: Sequence[str], roots: Sequence[Path], where: str) -> None:
-    """Raise a UserError for an image that is a file outside the dataset's folders. Decodes and copies none."""
+    """Raise a UserError for an image file outside the folders of the dataset, without decoding any image."""
     number = 0
     for table in rows.select_columns([image[0]]).with_format("arrow").iter(batch_size=64):
         for chunk in table[image[0]].chunks:
@@ -140,13 +142,13 @@ def _check_images(rows: "datasets.Dataset", image: Sequence[str], roots: Sequenc
                 is_file = not has_bytes and path is not None
                 if is_file and not any(lies_in(Path(path), root) for root in roots):
                     raise UserError(
-                        f"{where}: row {number}: the image must lie in the dataset's folder, found {excerpt(path)}"
+                        f"{where}: row {number}: the image must be in the folder of the dataset, found {excerpt(path)}"
                     )
                 number += 1
 
 
 def _build(
-    rows: "datasets.Dataset", paths: Mapping[str, tuple[str, ...] | None], names: Names, where: str
+    rows: "datasets.Dataset", paths: Mapping[str, tuple[str, ...] | None], names: CategoryNames, where: str
 ) -> "datasets.Dataset":
     import datasets
 
@@ -181,22 +183,22 @@ def _build(
         columns["references"] = [found for _, found in read("references")]
         features["references"] = datasets.List(text)
     image = (paths["image"] or ("image",))[0]
-    pictures = rows.select_columns([image])
+    images = rows.select_columns([image])
     if image != "image":
-        pictures = pictures.rename_column(image, "image")
+        images = images.rename_column(image, "image")
     others = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
-    joined: datasets.Dataset = datasets.concatenate_datasets([pictures, others], axis=1)
+    joined: datasets.Dataset = datasets.concatenate_datasets([images, others], axis=1)
     return joined
 
 
 def _texts(value: Any, feature: Any, steps: Sequence[str], column: str, place: str) -> Iterator[str]:
-    """Yield the strings below a value, class labels by their names; lists are walked through."""
+    """Yield the strings below a value, in lists too. Class labels are yielded by their names."""
     import datasets
 
     if value is None:
         return
     if isinstance(value, list):
-        inner = feature.feature if hasattr(feature, "feature") else feature
+        inner = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
         for item in value:
             yield from _texts(item, inner, steps, column, place)
     elif steps and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the readers' `-D` options share: which there are, folders, and names in the judge's words."""
+"""Checks of the `-D` options that readers share, and the mapping of category names to the judge's words."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,22 +12,22 @@ from eidolon.scorers.core.input_files import clean, excerpt, read_bytes, user_pa
 def check_options(
     dataset: str, options: Mapping[str, str], *, required: Mapping[str, str], optional: Iterable[str] = ()
 ) -> None:
-    """Raise a UserError for an option that the dataset lacks, or one that is missing.
+    """Raise a UserError for an option that the dataset does not have, or a required one that is missing.
 
-    `required` maps a name to what it stands for: `{"annotations": "FILE"}`.
+    `required` maps names to placeholders of their values, for the message: `{"annotations": "FILE"}`.
     """
     known = (*required, *optional)
     for key, value in options.items():
         if key not in known:
-            mend = did_you_mean(key, known)
-            raise UserError(f"-D {key}={value}: dataset {dataset!r} has no option {key!r}{mend}")
+            fix = did_you_mean(key, known)
+            raise UserError(f"-D {key}={value}: dataset {dataset!r} has no option {key!r}{fix}")
     for key, value in required.items():
         if not options.get(key):
             raise UserError(f"--dataset {dataset}: give -D {key}={value}")
 
 
 def refuse_place(dataset: str, where: str) -> None:
-    """Raise a UserError for a name that goes on after the dataset's: its files are named by options."""
+    """Raise a UserError for `--dataset NAME/WHERE`, where the dataset takes its files from options."""
     if where:
         raise UserError(
             f"--dataset {dataset}/{where}: the files are named by options; write --dataset {dataset} -D …"
@@ -35,7 +35,7 @@ def refuse_place(dataset: str, where: str) -> None:
 
 
 def image_folder(text: str) -> Path:
-    """Return the folder of `-D images`; one that is not there is a UserError."""
+    """Return the folder of `-D images`. Raises UserError if it does not exist or is no folder."""
     folder = user_path(text)
     if not os.path.isdir(folder):
         what = "is a file, not a folder" if os.path.exists(folder) else "no such folder"
@@ -43,12 +43,18 @@ def image_folder(text: str) -> Path:
     return folder
 
 
-class Names:
-    """The judge's word for each of the dataset's category names."""
+class CategoryNames:
+    """Maps the category names of a dataset to the judge's words."""
 
     def __init__(self, file: str | None) -> None:
-        """Take the file of `-D names`: a JSON object, name to name, or to null where it is to be left out of
-        the truth. A name that it does not hold stays as it is."""
+        """Read the file of `-D names`; without one all names stay unchanged.
+
+        The file is a JSON object {name: judge's word}. Null removes a category from the ground truth. Names that are
+        not in the file stay unchanged.
+
+        Raises:
+            UserError: the file cannot be read, or a value is neither a string nor null.
+        """
         self._names: dict[str, str | None] = {}
         if file is None:
             return
@@ -59,6 +65,6 @@ class Names:
             self._names[clean(name)] = None if judged is None else clean(judged)
 
     def judged(self, names: Iterable[str]) -> list[str]:
-        """Return the objects in the judge's words, each once, sorted."""
+        """Return the judge's words for the given names, sorted and without duplicates."""
         found = {self._names.get(name, name) for name in names}
         return sorted(name for name in found if name is not None)

@@ -1,4 +1,4 @@
-"""Datasets: samples in order, images late, mistakes in a folder dataset."""
+"""Datasets: order of samples, decoding of images, mistakes in a folder dataset."""
 
 import hashlib
 import io
@@ -71,8 +71,8 @@ def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
         source.image(source.samples[1])
 
 
-def test_ids_and_objects_as_they_come(picture_folder: Path) -> None:
-    """A null sample id is none; half a surrogate pair, which no file can hold, is replaced."""
+def test_null_ids_and_lone_surrogates(picture_folder: Path) -> None:
+    """A null sample id counts as missing. A lone surrogate, which no UTF-8 file can hold, is replaced."""
     rows = read_lines(picture_folder / "objects.jsonl")
     rows[0]["sample_id"], rows[1]["sample_id"], rows[1]["objects"] = None, "\ud800", ["\ud800"]
     write_lines(picture_folder / "objects.jsonl", rows)
@@ -84,13 +84,13 @@ def test_ids_and_objects_as_they_come(picture_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"image": "../secret.png"}, "must lie in the folder"),
-        ({"image": "/etc/passwd"}, "must lie in the folder"),
-        ({"image": "link.png"}, "must lie in the folder"),
+        ({"image": "../secret.png"}, "must be inside the folder"),
+        ({"image": "/etc/passwd"}, "must be inside the folder"),
+        ({"image": "link.png"}, "must be inside the folder"),
         ({"image": "nowhere.png"}, "no such image file"),
         ({"image": "."}, "no such image file"),
         ({"image": 7}, "file name"),
-        ({"image": "0\0.png"}, "must lie in the folder"),
+        ({"image": "0\0.png"}, "must be inside the folder"),
         ({"objects": "dog"}, "list of strings"),
         ({"image_id": "text"}, "numbers and some are strings"),
         ({"image_id": None}, "image_id"),
@@ -98,7 +98,7 @@ def test_ids_and_objects_as_they_come(picture_folder: Path) -> None:
         ({"sample_id": "0"}, "rows 0 and 1"),
         ({"sample_id": [1]}, "'sample_id' must be"),
         ({"image": 300 * "x"}, "no such image file"),
-        ({"image": "\ud800.png"}, "must lie in the folder"),
+        ({"image": "\ud800.png"}, "must be inside the folder"),
     ],
 )
 def test_mistakes_in_a_folder(picture_folder: Path, row: dict[str, Any], expected: str) -> None:
@@ -130,7 +130,7 @@ def test_missing_field_and_empty_table(picture_folder: Path) -> None:
 
 
 def test_dataset_with_images_inside() -> None:
-    """A plug-in's dataset may hold the images' bytes, lack `sample_id`, and have more columns."""
+    """The dataset of a plug-in may hold the bytes of images, lack `sample_id`, and have other columns."""
     content = io.BytesIO()
     Image.new("RGB", (3, 3), (9, 9, 9)).save(content, format="PNG")
     rows = datasets.Dataset.from_dict(
@@ -162,7 +162,7 @@ def test_unknown_category() -> None:
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """200 photographs of 0.9 MB each, decoded: were they kept, the process would grow by 180 MB."""
+    """200 photographs, 0.9 MB each when decoded. If they were kept, the process would grow by 180 MB."""
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)).save(
         tmp_path / "first.jpg", quality=50
@@ -188,7 +188,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert most - before < 60
 
 
-def test_hash_in_a_stream_is_that_of_the_bytes(picture_folder: Path) -> None:
+def test_the_streamed_hash_equals_that_of_the_bytes(picture_folder: Path) -> None:
     for sample in load_folder(picture_folder).samples:
         content = (picture_folder / f"{sample.image_id}.png").read_bytes()
         assert sample.image_sha256 == hashlib.sha256(content).hexdigest()
@@ -197,8 +197,8 @@ def test_hash_in_a_stream_is_that_of_the_bytes(picture_folder: Path) -> None:
 def test_references_of_a_folder(picture_folder: Path) -> None:
     rows = read_lines(picture_folder / "objects.jsonl")
     write_lines(picture_folder / "objects.jsonl", [rows[0], {**rows[1], "references": ["A dog.", "Grass."]}])
-    plain, told = load_folder(picture_folder).samples
-    assert (plain.references, told.references) == ((), ("A dog.", "Grass."))
+    plain, captioned = load_folder(picture_folder).samples
+    assert (plain.references, captioned.references) == ((), ("A dog.", "Grass."))
     write_lines(picture_folder / "objects.jsonl", [{**rows[0], "references": "A dog."}])
     with pytest.raises(UserError, match=r"objects\.jsonl:1: 'references' must be a list of strings"):
         load_folder(picture_folder)
@@ -208,8 +208,8 @@ def test_areas_of_a_folder(picture_folder: Path) -> None:
     rows = read_lines(picture_folder / "objects.jsonl")
     table = picture_folder / "objects.jsonl"
     write_lines(table, [rows[0], {**rows[1], "objects": ["dog", "cat"], "areas": {"cat": 0.25}}])
-    plain, told = load_folder(picture_folder).samples
-    assert (plain.areas, told.areas) == ({}, {"cat": 0.25})
+    plain, measured = load_folder(picture_folder).samples
+    assert (plain.areas, measured.areas) == ({}, {"cat": 0.25})
     write_lines(table, [{**rows[0], "objects": ["dog"], "areas": {"dog": -1}}])
     with pytest.raises(
         UserError, match=r"objects\.jsonl:1: field 'areas': 'dog' must be from 0 to 1, found -1"

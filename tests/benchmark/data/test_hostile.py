@@ -1,4 +1,4 @@
-"""Text from models and datasets is hostile wherever it is shown: terminals, tables, HTML, JSON."""
+"""Hostile text from models and datasets, in terminals, tables, HTML and JSON."""
 
 import json
 import re
@@ -37,11 +37,11 @@ ATTACKS = [
     "javascript:alert(1) data:text/html,x file:///etc/passwd http://evil/",
 ]
 SILENT = re.compile(r"\x1b\[[0-9;]*m")
-"""What rich itself writes to a terminal: colours."""
+"""The colours that rich writes to a terminal."""
 
 
 class Page(HTMLParser):
-    """Collects what a browser would do with a page."""
+    """Collects the elements of a page that a browser would act on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 
 def harmless(text: str) -> None:
-    """Fail where a text could move a cursor, hide something or turn its direction round."""
+    """Fail if a text could move the cursor, hide characters or change the writing direction."""
     for character in SILENT.sub("", text):
         if character not in "\n\u200d":
             assert unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"), ascii(character)
@@ -80,7 +80,7 @@ class Hostile:
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """A run in which the model and the dataset's ids are hostile; one sample fails with a hostile error."""
+    """A run with a hostile model and hostile ids. One sample fails with a hostile error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "attacks.json").write_text(json.dumps(ATTACKS))
     (tmp_path / "hostile.py").write_text(MODEL)
@@ -125,14 +125,14 @@ def test_nothing_hostile_reaches_a_terminal_or_a_page(
         value.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")) for value in page.values
     )
     harmless(page.text)
-    assert "<script>alert(1)</script>" in page.text, "shown as what it is"
+    assert "<script>alert(1)</script>" in page.text, "shown as text"
     assert "{{ 7*7 }}" in page.text
 
     for name in ("run.json", "scores.json"):
         json.loads((run / name).read_text(encoding="utf-8"))
-    # As bytes: in JSON, U+2028 and its like stand for themselves, and are no ends of lines.
+    # Split as bytes: in JSON, U+2028 and similar characters do not end a line.
     lines = [json.loads(line) for line in (run / "responses.jsonl").read_bytes().splitlines()]
-    assert len(lines) == len(ATTACKS), "no text ends a line of a file"
+    assert len(lines) == len(ATTACKS), "no text ends a line"
     for line, attack in zip(lines, ATTACKS, strict=True):
         clean = re.sub("[\ud800-\udfff]", "\ufffd", attack)
         assert line["response"] is None or line["response"].endswith(clean), "kept as the model wrote it"
@@ -193,7 +193,7 @@ def test_lines_on_stderr_are_text(capsys: pytest.CaptureFixture[str]) -> None:
     [("x", 10_000_000), ("no not never ", 10_000_000), ("a hot dog. ", 1_000_000), ("(", 1_000_000)],
 )
 def test_ten_megabytes(unit: str, length: int, cli: Cli, tmp_path: Path, picture_folder: Path) -> None:
-    """Such a response is judged, or unscored with its reason, in reasonable time, and shown in part."""
+    """Such a response is judged in reasonable time, or unscored with a reason, and only a part of it is shown."""
     long = unit * (length // len(unit))
     rows: list[dict[str, Any]] = [
         {"image_id": 0, "response": long},

@@ -1,4 +1,4 @@
-"""Image files of every kind of trouble: each is shown right, or is an unscored sample with its reason."""
+"""Unusual and broken image files: each is decoded right, or its sample is unscored with a reason."""
 
 import io
 import json
@@ -23,37 +23,37 @@ pytestmark = pytest.mark.faults
 
 WIDTH, HEIGHT = 24, 16
 TOP_LEFT = (200, 40, 30)
-"""Of the picture below: reddish, so that a rotation, a lost channel or a wrong frame shows."""
+"""The colour of the top left quarter of the test image. A rotation, a lost channel or a wrong frame changes it."""
 
 
 def scene() -> Image.Image:
-    """A picture with smooth noise, its top left quarter in one colour."""
+    """Return noise with a top left quarter in one colour."""
     levels = np.random.default_rng(0).integers(90, 160, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     levels[: HEIGHT // 2, : WIDTH // 2] = TOP_LEFT
     return Image.fromarray(levels)
 
 
 def encode(image: Image.Image, format: str, **options: Any) -> bytes:
-    """Return an image as a file's bytes."""
+    """Return the bytes of an image file."""
     content = io.BytesIO()
     image.save(content, format=format, **options)
     return content.getvalue()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a chunk of a PNG."""
+    """Return one chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    """Return a PNG made by hand; `rows` is what zlib packs, a filter byte before each row."""
+    """Return a PNG file. `rows` are its uncompressed rows, each after its filter byte."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
 def rotated(format: str) -> bytes:
-    """Return a picture that lies on its side, with a note that says so."""
+    """Return an image that is stored on its side, with the EXIF orientation that turns it upright."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encode(scene().transpose(Image.Transpose.ROTATE_90), format, exif=exif)
@@ -65,14 +65,14 @@ def animated(format: str) -> bytes:
 
 
 def sixteen_bits(colour: int) -> bytes:
-    """Return a 16-bit PNG, grey (0) or RGB (2), of the top left colour."""
+    """Return a 16-bit PNG in the top left colour: grey for 0, RGB for 2."""
     levels = TOP_LEFT if colour == 2 else TOP_LEFT[:1]
     pixel = b"".join(struct.pack(">H", level * 257) for level in levels)
     return png(WIDTH, HEIGHT, 16, colour, HEIGHT * (b"\0" + WIDTH * pixel))
 
 
 def palette() -> bytes:
-    """Return a GIF-like PNG whose colour 0 is transparent; below it hides green."""
+    """Return a palette PNG with a transparent colour 0, which is green below its transparency."""
     image = Image.new("P", (WIDTH, HEIGHT), 0)
     image.putpalette([0, 255, 0, *TOP_LEFT])
     image.paste(1, (0, 0, WIDTH // 2, HEIGHT // 2))
@@ -80,7 +80,7 @@ def palette() -> bytes:
 
 
 def hidden() -> bytes:
-    """Return an RGBA picture, transparent outside of its top left quarter, where green hides."""
+    """Return an RGBA image that is transparent green outside its top left quarter."""
     image = Image.new("RGBA", (WIDTH, HEIGHT), (0, 255, 0, 0))
     image.paste((*TOP_LEFT, 255), (0, 0, WIDTH // 2, HEIGHT // 2))
     return encode(image, "PNG")
@@ -111,18 +111,18 @@ READABLE: dict[str, tuple[Callable[[], bytes], Corners]] = {
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_what_can_be_read_is_shown_right(kind: str) -> None:
+def test_readable_files_are_decoded_right(kind: str) -> None:
     content, (first, last) = READABLE[kind]
     image = decode(content())
     assert (image.mode, image.size) == ("RGB", (WIDTH, HEIGHT))
-    # Lossy formats and conversions may be a little off.
+    # Lossy formats and conversions change the colours a little.
     assert image.getpixel((2, 2)) == pytest.approx(first, abs=40 if "WebP" in kind else 12)
     if last is not None:
         assert image.getpixel((WIDTH - 2, HEIGHT - 2)) == pytest.approx(last, abs=3)
 
 
 def test_the_default_image_of_an_animated_png_comes_first() -> None:
-    """It may be no frame of the animation; it is what viewers without animation show."""
+    """Viewers without animation show it. It need not be a frame of the animation."""
     content = encode(
         scene(),
         "PNG",
@@ -157,7 +157,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_cannot_be_read_says_why(kind: str) -> None:
+def test_unreadable_files_have_a_reason(kind: str) -> None:
     content, reason = BROKEN[kind]
     with pytest.raises(Exception, match=reason):
         decode(content())
@@ -166,8 +166,8 @@ def test_what_cannot_be_read_says_why(kind: str) -> None:
 @pytest.mark.parametrize(
     "format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA"]
 )
-def test_cut_anywhere_it_is_never_shown_in_part(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As a plug-in may have it.
+def test_a_truncated_file_is_never_decoded_in_part(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A plug-in may set this.
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8))
     content = encode(noise, format)
@@ -185,7 +185,7 @@ def test_cut_anywhere_it_is_never_shown_in_part(format: str, monkeypatch: pytest
     content=st.binary(max_size=200),
     start=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0"]),
 )
-def test_garbage_is_an_exception_or_a_picture(content: bytes, start: bytes) -> None:
+def test_garbage_is_an_exception_or_an_image(content: bytes, start: bytes) -> None:
     try:
         image = decode(start + content)
     except Exception:
@@ -194,7 +194,7 @@ def test_garbage_is_an_exception_or_a_picture(content: bytes, start: bytes) -> N
 
 
 def test_a_bomb_takes_no_memory() -> None:
-    """900 million pixels would be 2.7 GB; the process may grow by a fiftieth of that at most."""
+    """900 million pixels would take 2.7 GB. The process may grow by a fiftieth of that."""
 
     def peak_kb() -> int:
         line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM:"))
@@ -212,19 +212,19 @@ def test_a_bomb_takes_no_memory() -> None:
 def test_only_formats_that_are_data() -> None:
     Image.init()
     assert not {"EPS", "WMF", "HDF5", "GRIB", "BUFR"} & set(FORMATS)
-    assert set(FORMATS) - {"HEIF"} <= set(Image.OPEN), "HEIF comes with a package of its own"
+    assert set(FORMATS) - {"HEIF"} <= set(Image.OPEN), "HEIF needs another package"
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(OSError, match="no regular file"):
         read(str(tmp_path / "a.png"))
 
 
 @pytest.fixture
-def troubled(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A folder dataset of one image of every kind, and the names of the broken ones."""
-    folder = tmp_path / "pictures"
+def unusual(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A folder dataset with one image of each kind, and the names of the broken ones."""
+    folder = tmp_path / "images"
     folder.mkdir()
     rows = []
     for kind, (content, _) in (READABLE | BROKEN).items():  # type: ignore[operator]
@@ -236,10 +236,10 @@ def troubled(tmp_path: Path) -> tuple[Path, list[str]]:
 
 
 def test_a_run_over_all_of_them(
-    troubled: tuple[Path, list[str]], cli: Cli, tmp_path: Path, faults: FaultRecorder
+    unusual: tuple[Path, list[str]], cli: Cli, tmp_path: Path, faults: FaultRecorder
 ) -> None:
-    """Every sample is there; the broken ones are unscored and say why; the exit code tells; again is the same."""
-    folder, broken = troubled
+    """Every sample is in the run. The broken ones are unscored with a reason. A second run changes nothing."""
+    folder, broken = unusual
     kinds = [row["image_id"] for row in read_lines(folder / "objects.jsonl")]
     answers = write_lines(tmp_path / "a.jsonl", [{"image_id": kind, "response": "A dog."} for kind in kinds])
     arguments = ("run", "--model", f"replay/{answers}", "--dataset", f"folder/{folder}", "--resamples", 10)
@@ -250,7 +250,7 @@ def test_a_run_over_all_of_them(
     judged = {row["sample_id"]: row["unscored"] for row in read_lines(run / "judgements.jsonl")}
     assert [kind for kind, reason in judged.items() if reason] == broken
     assert all(reason.startswith("the image cannot be read: ") for reason in judged.values() if reason)
-    assert "0x" not in json.dumps(judged), "no address of an object: runs must be equal"
+    assert "0x" not in json.dumps(judged), "an address of an object would differ between runs"
     before = {name: (run / name).read_bytes() for name in ("responses.jsonl", "scores.json")}
     assert cli(*arguments, "--out", tmp_path / "out").code == 3
     assert {name: (run / name).read_bytes() for name in before} == before

@@ -1,4 +1,4 @@
-"""Which samples of a dataset a run takes."""
+"""The selection of samples: from a file, or random."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.benchmark.conftest import Cli, read_lines
 
 
 def pick(folder: Path, ids: str | None = None, **settings: object) -> list[str]:
-    """Return the sample ids that are taken of the ten pictures."""
+    """Return the ids of the samples that are selected from the ten images."""
     file = None
     if ids is not None:
         file = folder.parent / "ids.txt"
@@ -24,7 +24,7 @@ def pick(folder: Path, ids: str | None = None, **settings: object) -> list[str]:
     return [sample.sample_id for sample in source.samples]
 
 
-def test_named_samples_in_the_datasets_order(picture_folder: Path) -> None:
+def test_named_samples_keep_the_order_of_the_dataset(picture_folder: Path) -> None:
     assert pick(picture_folder, "7\n\n 2 \r\n") == ["2", "7"]
     assert pick(picture_folder, "\ufeff9\n2\n0", limit=2) == ["0", "2"]
 
@@ -34,7 +34,7 @@ def test_named_samples_in_the_datasets_order(picture_folder: Path) -> None:
     [
         ("1\n11\n", r'ids\.txt:2: --dataset folder/.* has no sample "11"; did you mean "1"\?'),
         ("dog\n", r'ids\.txt:1: .* has no sample "dog"; it has 10, the first is "0"'),
-        ("3\n\n3\n", r'ids\.txt:3: sample id "3" stands on line 1 already'),
+        ("3\n\n3\n", r'ids\.txt:3: sample id "3" is on line 1 already'),
         ("\n \n", r"ids\.txt: holds no sample ids"),
     ],
 )
@@ -85,7 +85,7 @@ def test_every_sample_is_drawn_equally_often() -> None:
     assert 400 < min(counts) <= max(counts) < 600  # expected 500, standard deviation 19
 
 
-def test_of_scenes_the_drawn_ones(tmp_path: Path) -> None:
+def test_a_generated_dataset_is_selected_from_its_limit(tmp_path: Path) -> None:
     file = tmp_path / "ids.txt"
     file.write_text("scenes-0-2\n")
     options = {"image_size": "32"}

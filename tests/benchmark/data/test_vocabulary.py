@@ -27,12 +27,12 @@ def annotations(tmp_path: Path) -> Path:
     return file
 
 
-def test_judges_read_with_it(annotations: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_judge_uses_the_file(annotations: Path, cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "mine.json"
     result = cli("vocabulary", "--annotations", annotations, "--out", out)
     assert result.code == 0, result.err
-    assert "look at: 'satchel' of 'Satchel' stays with 'Handbag/Satchel'" in result.out
-    assert "look at: 'Satchel' has no term left" in result.out
+    assert "look at: 'satchel' of 'Satchel' goes to 'Handbag/Satchel'" in result.out
+    assert "look at: 'Satchel' has no term of its own" in result.out
     assert "5 categories" in result.out
     lexicon = load_lexicon(str(out))
     assert lexicon.vocabulary == ("Sneakers", "Cell Phone", "Handbag/Satchel", "Glasses", "Satchel")

@@ -21,7 +21,7 @@ def write_json(path: Path, value: Any) -> Path:
 
 @dataclass
 class Coco:
-    """An instances JSON with its images, and the options that name them."""
+    """An instances JSON with its images, and the options for them."""
 
     folder: Path
     annotations: Path
@@ -40,7 +40,7 @@ class Coco:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Coco:
-    """Six images: a dog in all, a crowd of persons in the even ones, a dog twice in image 12."""
+    """Six images: each has a dog, the even ones a crowd of persons, and image 12 two dogs."""
     folder = tmp_path / "val"
     folder.mkdir()
     images, annotations = [], []

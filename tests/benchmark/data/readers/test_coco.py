@@ -1,4 +1,4 @@
-"""COCO and Objects365: an instances JSON beside a folder of images."""
+"""COCO and Objects365: an instances JSON and a folder of images."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def test_any_annotation_counts_crowds_too(coco: Coco) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(pairs=st.lists(st.tuples(st.integers(10, 15), st.sampled_from([1, 17, 18])), max_size=12))
-def test_truth_is_that_of_a_naive_count(coco: Coco, pairs: list[tuple[int, int]]) -> None:
+def test_the_ground_truth_equals_a_naive_count(coco: Coco, pairs: list[tuple[int, int]]) -> None:
     coco.document["annotations"] = [{"image_id": image, "category_id": kind} for image, kind in pairs]
     coco.save()
     for sample in coco.load().samples:
@@ -38,7 +38,7 @@ def test_truth_is_that_of_a_naive_count(coco: Coco, pairs: list[tuple[int, int]]
 
 
 def test_reference_annotations(reference_data: Path, tmp_path: Path) -> None:
-    """The 240 images of the reference data: every other reading of them says the same."""
+    """The objects of the 240 images of the reference data are the same as in its other files."""
     source = reference_data / "throne" / "coco_annotations.json"
     document = json.loads(source.read_text(encoding="utf-8"))
     for image in document["images"]:
@@ -58,7 +58,7 @@ def test_reference_annotations(reference_data: Path, tmp_path: Path) -> None:
     assert found == {image_id: union[image_id] for image_id in found}  # type: ignore[index]
 
 
-def test_captions_join_the_truth(coco: Coco, tmp_path: Path) -> None:
+def test_captions_join_the_ground_truth(coco: Coco, tmp_path: Path) -> None:
     captions = [
         {"image_id": 11, "caption": "A cat naps beside a dog."},
         {"image_id": 11, "caption": "Two animals."},
@@ -82,7 +82,7 @@ def test_captions_join_the_truth(coco: Coco, tmp_path: Path) -> None:
         coco.load(captions=file)
 
 
-def test_names_in_the_judges_words(coco: Coco, tmp_path: Path) -> None:
+def test_names_are_mapped_to_the_judges_words(coco: Coco, tmp_path: Path) -> None:
     coco.document["categories"] = [{**c, "name": str(c["name"]).title()} for c in CATEGORIES]
     coco.save()
     assert coco.load("objects365").samples[0].objects == ("Dog", "Person")
@@ -101,19 +101,21 @@ def test_areas_are_of_the_largest_box(coco: Coco, tmp_path: Path) -> None:
     coco.save()
     by_id = {sample.image_id: sample.areas for sample in coco.load().samples}
     assert by_id[10] == {"dog": 0.0, "person": 2 / 48}
-    assert by_id[12]["dog"] == 18 / 48, "of two dogs the larger"
+    assert by_id[12]["dog"] == 18 / 48, "the larger of two dogs"
     names = write_json(tmp_path / "names.json", {"person": "dog"})
-    assert coco.load(names=names).samples[0].areas == {"dog": 2 / 48}, "of what is called alike the larger"
+    assert coco.load(names=names).samples[0].areas == {"dog": 2 / 48}, (
+        "the larger of two objects with the same word"
+    )
     del coco.document["annotations"][0]["bbox"]
     coco.save()
     samples = coco.load().samples
     assert "dog" in samples[0].objects
-    assert samples[0].areas == {"person": 2 / 48}, "of the others it is not known"
+    assert samples[0].areas == {"person": 2 / 48}, "unknown without a box"
     assert samples[1].areas == by_id[11]
 
 
 def test_images_in_folders_or_flat(coco: Coco) -> None:
-    """Objects365 says `images/v1/patch8/x.jpg`; who unpacks all archives into one folder has `x.jpg`."""
+    """Objects365 names `images/v1/patch8/x.jpg`. With all archives unpacked into one folder, the file is `x.jpg`."""
     images = coco.document["images"]
     images[0]["file_name"] = "images/v1/patch8/" + images[0]["file_name"]
     nested = coco.folder / "images" / "v1"
@@ -132,11 +134,11 @@ def _image(**change: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (_image(file_name="../../secret.jpg"), r"instances\.json: images\[1\]: 'file_name' must lie in"),
-        (_image(file_name="/etc/passwd"), "must lie in the folder"),
+        (_image(file_name="../../secret.jpg"), r"instances\.json: images\[1\]: 'file_name' must be inside"),
+        (_image(file_name="/etc/passwd"), "must be inside the folder"),
         (_image(file_name=None), r"images\[1\]: 'file_name' must be a file name, found null"),
         (_image(id="11"), "some are numbers and some are strings|is not among"),
-        (_image(id=10), "sample id '10' stands in rows 0 and 1"),
+        (_image(id=10), "sample id '10' is in rows 0 and 1"),
         (_image(id=None), r"images\[1\]: 'image_id' must be"),
         (lambda d: d["annotations"][0].update(category_id=7), r"annotations\[0\]: 'category_id' 7"),
         (lambda d: d.update(images=[]), "holds no|no samples"),
@@ -170,7 +172,7 @@ def test_mistakes_in_the_options(coco: Coco, name: str, options: dict[str, str],
 
 
 def test_a_missing_image_is_one_unscored_sample(coco: Coco, cli: Cli, tmp_path: Path) -> None:
-    """A broken one and a missing one; what they are is in the file, and the rest is scored."""
+    """A broken and a missing image are unscored with their reasons, and the others are scored."""
     (coco.folder / "000000000011.jpg").unlink()
     broken = coco.folder / "000000000013.jpg"
     broken.write_bytes(broken.read_bytes()[:100])
@@ -212,7 +214,7 @@ def test_no_image_at_all_is_the_wrong_folder(coco: Coco, tmp_path: Path) -> None
         coco.load(images=tmp_path / "empty")
 
 
-def test_a_narrowed_judge_cuts_the_truth(coco: Coco, cli: Cli, tmp_path: Path) -> None:
+def test_a_narrowed_judge_narrows_the_ground_truth(coco: Coco, cli: Cli, tmp_path: Path) -> None:
     answers = write_lines(
         tmp_path / "answers.jsonl", [{"image_id": i, "response": "A dog and a cat."} for i in range(10, 16)]
     )

@@ -1,4 +1,4 @@
-"""File names in datasets cannot leave the image folder, whichever reader reads them."""
+"""File names in datasets cannot lead out of the image folder, in any reader."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.benchmark.data.readers.conftest import CATEGORIES, write_json
 pytestmark = pytest.mark.faults
 
 Load = Callable[[Path, str], SampleSource]
-"""Makes a dataset in a folder whose one image has a name, and loads it."""
+"""Makes a dataset with one image of the given name in a folder, and loads it."""
 
 
 def load_folder(folder: Path, name: str) -> SampleSource:
@@ -41,7 +41,7 @@ def load_objects365(folder: Path, name: str) -> SampleSource:
 
 
 def load_table(folder: Path, name: str) -> SampleSource:
-    """A parquet file of the Hub's kind, which can hold paths instead of pictures."""
+    """A parquet file as on the Hub. It can hold paths instead of images."""
     features = datasets.Features(
         {"image": datasets.Image(decode=False), "objects": datasets.List(datasets.Value("string"))}
     )
@@ -53,7 +53,7 @@ def load_table(folder: Path, name: str) -> SampleSource:
 
 
 def load_image_folder(folder: Path, name: str) -> SampleSource:
-    """The library's own folder of images with a table of their names."""
+    """The image folder of the `datasets` library, with its table of file names."""
     write_lines(folder / "metadata.jsonl", [{"file_name": name, "objects": ["dog"]}])
     return load_dataset(f"hf/{folder}", limit=None, seed=0, options={})
 
@@ -72,7 +72,7 @@ NAMES = {
     "file URL": "file://{secret}",
     "link to a file": "link.png",
     "link to a folder": "linked/secret.png",
-    "link in a circle": "circle.png",
+    "circular link": "circle.png",
     "NUL": "a.png\0.jpg",
     "Windows drive": "C:\\secret.png",
     "Windows drive, relative": "C:secret.png",
@@ -84,9 +84,9 @@ NAMES = {
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder with a picture, and links that lead out of it to another."""
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    """A folder with an image, and links out of it to another image."""
+    folder = tmp_path / "images"
     (folder / "inside").mkdir(parents=True)
     Image.new("RGB", (4, 4), "green").save(folder / "a.png")
     Image.new("RGB", (4, 4), "red").save(tmp_path / "secret.png")
@@ -98,26 +98,26 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("kind", NAMES)
-def test_no_name_leads_out(reader: str, kind: str, pictures: Path) -> None:
-    name = NAMES[kind].format(secret=pictures.parent / "secret.png")
+def test_no_name_leads_out(reader: str, kind: str, images: Path) -> None:
+    name = NAMES[kind].format(secret=images.parent / "secret.png")
     with pytest.raises(UserError) as refused:
-        READERS[reader](pictures, name)
+        READERS[reader](images, name)
     assert "\n" not in str(refused.value)
 
 
-def test_names_inside_are_read(pictures: Path) -> None:
+def test_names_inside_are_read(images: Path) -> None:
     for reader in ("folder", "coco", "objects365", "hf table"):
         for name in ("a.png", "inside/../a.png"):
-            source = READERS[reader](pictures, name)
+            source = READERS[reader](images, name)
             assert source.image(source.samples[0]).getpixel((0, 0)) == (0, 128, 0)
 
 
-def test_a_link_among_ambers_images(pictures: Path) -> None:
-    """AMBER's file names are its numbers; only a link can lead out."""
+def test_a_link_among_ambers_images(images: Path) -> None:
+    """The file names of AMBER are numbers, so that only a link can lead out of the folder."""
     annotations = write_json(
-        pictures.parent / "annotations.json", [{"id": 1, "type": "generative", "truth": ["sky"], "hallu": []}]
+        images.parent / "annotations.json", [{"id": 1, "type": "generative", "truth": ["sky"], "hallu": []}]
     )
-    (pictures / "AMBER_1.jpg").symlink_to(pictures.parent / "secret.png")
-    options = {"annotations": str(annotations), "images": str(pictures)}
-    with pytest.raises(UserError, match="must lie in the folder"):
+    (images / "AMBER_1.jpg").symlink_to(images.parent / "secret.png")
+    options = {"annotations": str(annotations), "images": str(images)}
+    with pytest.raises(UserError, match="must be inside the folder"):
         load_dataset("amber", limit=None, seed=0, options=options)

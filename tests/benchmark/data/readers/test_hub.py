@@ -1,4 +1,4 @@
-"""Datasets of the `datasets` library: saved, from data files, from the cache; columns by name."""
+"""Datasets of the `datasets` library: saved ones, data files and the cache, with named columns."""
 
 import io
 import os
@@ -86,7 +86,7 @@ def test_rows_are_numbered_without_ids(saved: Path) -> None:
 
 
 def test_images_may_be_missing(tmp_path: Path) -> None:
-    """A null image is one that cannot be read."""
+    """A null image counts as an image that cannot be read."""
     pictures = [{"bytes": png(1), "path": None}, None]
     features = datasets.Features(
         {"image": datasets.Image(), "objects": datasets.List(datasets.Value("string"))}
@@ -101,7 +101,7 @@ def test_images_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_image_folder_stays_inside(tmp_path: Path) -> None:
-    """Files beside a table of them are read; a path that was written into the table by hand is not."""
+    """Files beside their table are read. A path outside, written into a table by hand, is refused."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "a.png").write_bytes(png(7))
@@ -125,7 +125,7 @@ def test_image_folder_stays_inside(tmp_path: Path) -> None:
         import pyarrow.parquet
 
         pyarrow.parquet.write_table(evil.data.table, table)
-        with pytest.raises(UserError, match="row 0: the image must lie in the dataset's folder"):
+        with pytest.raises(UserError, match="row 0: the image must be in the folder of the dataset"):
             load(tmp_path / "evil")
 
 
@@ -158,7 +158,7 @@ def test_splits(rows: datasets.Dataset, tmp_path: Path) -> None:
     assert [s.image_id for s in load(tmp_path / "both", **MAPPED, split="validation").samples] == [101]
 
 
-def test_what_is_no_dataset(tmp_path: Path) -> None:
+def test_places_without_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="name the dataset"):
         load("")
     with pytest.raises(UserError, match="cannot be loaded"):
@@ -180,7 +180,7 @@ def test_code_of_a_dataset_never_runs(rows: datasets.Dataset, tmp_path: Path) ->
 
 
 def test_offline_from_the_cache(rows: datasets.Dataset, tmp_path: Path) -> None:
-    """Without the Hub a dataset that was loaded once is there, another is a mistake in one line."""
+    """Without the Hub, a dataset from the cache loads, and any other is a one-line error."""
     files, cache = tmp_path / "org" / "pictures", tmp_path / "cache"
     files.mkdir(parents=True)
     rows.to_parquet(str(files / "train.parquet"))
