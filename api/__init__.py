@@ -13,7 +13,7 @@ __all__ = ["__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from eidolon.scorers.core.signature import package_version
+        from eidolon.scorers.core.distribution import package_version
 
         return package_version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from eidolon.benchmark.terminal.log import tame_libraries
+from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        from eidolon.scorers.core.signature import package_version
+        from eidolon.scorers.core.distribution import package_version
 
         typer.echo(f"eidolon {package_version()}")
         raise typer.Exit()
@@ -128,6 +129,11 @@ def invoke(arguments: Sequence[str]) -> int:
         code = app([*arguments] or ["--help"], prog_name="eidolon", standalone_mode=False, obj=[*arguments])
     except UserError as error:
         return _complain(str(error))
+    except ModuleNotFoundError as error:
+        missing = how_to_install(error)
+        if missing is None:
+            raise
+        return _complain(f"eidolon {' '.join(arguments[:1])} {missing}")
     except typer.TyperException as error:
         verb = next((word for word in arguments if word in VERBS), "")
         return _complain(

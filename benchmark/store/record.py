@@ -24,9 +24,9 @@ from pydantic import (
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.terminal.log import without_secrets
+from eidolon.scorers.core.distribution import DISTRIBUTION
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import Sources
-from eidolon.scorers.core.signature import DISTRIBUTION
 from eidolon.scorers.core.types import ImageId, Record
 
 SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"

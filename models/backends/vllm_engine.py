@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from eidolon.scorers.core.distribution import install
 from eidolon.scorers.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Engine:
 def import_vllm(given: str) -> None:
     """Import vLLM as it is to be used here; a UserError begins with what the user gave."""
     if find_spec("vllm") is None:
-        raise UserError(f"{given}: needs the package vllm; pip install 'eidolon-bench[vllm]'")
+        raise UserError(f"{given}: needs the package vllm; {install('vllm')}")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

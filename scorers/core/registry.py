@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,15 +44,21 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Import and return the named object.
 
-        Raises `UserError` for an unknown name and for a plug-in that cannot be loaded; a failure in one of
-        our own modules is a bug and is raised as it is.
+        Raises `UserError` for an unknown name, for a plug-in that cannot be loaded and where a package of an
+        extra is missing; another failure in one of our own modules is a bug and is raised as it is.
         """
         plugin = self._plugins.get(name)
         if plugin is not None:
             return self._load_plugin(plugin)
         if name not in self._builtin:
             raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
-        found: T = _load(self._builtin[name])
+        try:
+            found: T = _load(self._builtin[name])
+        except ModuleNotFoundError as error:
+            missing = how_to_install(error)
+            if missing is None:
+                raise
+            raise UserError(f"{self.kind} {name!r} {missing}") from error
         return found
 
     def describe(self, name: str) -> str:

@@ -6,28 +6,17 @@ the same parts in the same order, so that two lines are easy to compare.
 
 import hashlib
 import re
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
 
 from pydantic import Field
 
+from eidolon.scorers.core.distribution import UNKNOWN, package_version
 from eidolon.scorers.core.types import Record
 
-DISTRIBUTION = "eidolon-bench"
-"""The name of the installed distribution. PyPI's `eidolon` is another project."""
-UNKNOWN = "unknown"
 HASH_DIGITS = 12
 """48 bits: no two files or prompts of a user collide in practice, and the digits still fit in a table."""
 
 _UNSAFE = re.compile(r"[%|\x00-\x1f\x7f\x85\u2028\u2029]")
-
-
-def package_version() -> str:
-    """Return the installed version of Eidolon, `unknown` when it runs uninstalled."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return UNKNOWN
 
 
 class Signature(Record):

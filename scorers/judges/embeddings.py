@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from eidolon.scorers.core.distribution import install
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.signature import HASH_DIGITS
@@ -41,8 +42,7 @@ class SentenceEmbedder:
     def __init__(self, name: str) -> None:
         if importlib.util.find_spec(PACKAGE) is None:
             raise UserError(
-                f"-J embeddings={name}: needs the package sentence-transformers; "
-                "pip install 'eidolon-bench[embeddings]'"
+                f"-J embeddings={name}: needs the package sentence-transformers; {install('embeddings')}"
             )
         self._name = name
         self._model: Any = None

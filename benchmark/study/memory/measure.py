@@ -387,7 +387,7 @@ def versions() -> dict[str, str]:
     """Return the versions of what computes."""
     from importlib.metadata import version
 
-    from eidolon.scorers.core.signature import package_version
+    from eidolon.scorers.core.distribution import package_version
 
     return {
         "eidolon": package_version(),

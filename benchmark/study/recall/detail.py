@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, Cell, RecallRecipe
 from eidolon.benchmark.study.recall.task import Filler, Recall, Sequences, measure_recall
 from eidolon.models.memory.layout import Layout, Selection
-from eidolon.scorers.core.signature import package_version
+from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap, method
 

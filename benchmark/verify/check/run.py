@@ -32,9 +32,10 @@ from eidolon.benchmark.verify.check.scoring import (
     differences,
     recompute,
 )
+from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.signature import UNKNOWN, parse
+from eidolon.scorers.core.signature import parse
 
 FOREIGN = (
     ValueError,

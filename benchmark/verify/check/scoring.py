@@ -22,10 +22,11 @@ from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.verify.load_run import FamilyReading, reread
 from eidolon.models.base.model import Decoding
+from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
-from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, UNKNOWN, parse
+from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, parse
 from eidolon.scorers.core.types import Judge, Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, Found, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION

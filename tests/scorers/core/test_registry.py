@@ -107,3 +107,14 @@ def test_importing_registry_and_scores_stays_light():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_says_how_to_install_a_package_of_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(
+        UserError, match=r"^thing 'heavy' needs the package torch; pip install 'eidolon-bench\[models\]'"
+    ):
+        Registry("thing", "test.things", {"heavy": "torch:Tensor"}).get("heavy")
+    missing = r"^thing 'heavy' needs the package torch; pip install 'eidolon-bench\[models\]'"
+    with pytest.raises(UserError, match=missing):
+        Registry("thing", "test.things", {"heavy": "torch:Tensor"}).get("heavy")

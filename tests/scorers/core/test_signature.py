@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.scorers.core.signature import PARTS, Signature, hashed, package_version, parse
+from eidolon.scorers.core.distribution import package_version
+from eidolon.scorers.core.signature import PARTS, Signature, hashed, parse
 
 
 def test_has_every_part_in_order():
