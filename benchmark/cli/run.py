@@ -169,7 +169,7 @@ def run(
 
     The same command again resumes.
     """
-    from eidolon.benchmark.engine.coordinator import Follow, Lead
+    from eidolon.benchmark.engine.coordinator import Follower, Leader
     from eidolon.benchmark.engine.launch import find_world, join, start
     from eidolon.benchmark.run.planning import check_processes, make_plan, summary
     from eidolon.benchmark.run.settings import load_config
@@ -223,16 +223,16 @@ def run(
         for name, value in summary(make_plan(settings, out), rate).items() if world.rank == 0 else ():
             typer.echo(f"{name}: {value}")
         return 0
-    with join(world) as crew:
+    with join(world) as coordinator:
         plan = make_plan(settings, out)
         workers = [worker for _, worker in plan.runs]
-        if isinstance(crew, Follow):
-            crew.serve(plan.sha256(), workers)
+        if isinstance(coordinator, Follower):
+            coordinator.serve(plan.sha256(), workers)
             return 0
-        if isinstance(crew, Lead):
-            crew.gather(plan.sha256(), workers)
+        if isinstance(coordinator, Leader):
+            coordinator.gather(plan.sha256(), workers)
         for worker in workers:
-            worker.crew = crew
+            worker.coordinator = coordinator
         return _answer_and_show(plan, settings.max_unscored, doctor=doctor)
 
 

@@ -56,7 +56,7 @@ class Worker(Protocol):
         ...
 
 
-class Crew(Protocol):
+class Coordinator(Protocol):
     """The processes that answer batches."""
 
     @property
@@ -81,7 +81,7 @@ class Crew(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """This process answers everything itself."""
 
     size = 1
@@ -100,8 +100,8 @@ class Alone:
         return worker.keep()
 
 
-class Store(Protocol):
-    """What of a `torch.distributed.Store` is used here."""
+class MessageStore(Protocol):
+    """What of a `torch.distributed.MessageStore` is used here."""
 
     def set(self, key: str, value: str | bytes) -> None: ...
     def get(self, key: str) -> bytes: ...
@@ -110,10 +110,10 @@ class Store(Protocol):
     def delete_key(self, key: str) -> bool: ...
 
 
-class Mail:
+class Mailbox:
     """Messages of any length under keys, each taken once."""
 
-    def __init__(self, store: Store, prefix: str = "") -> None:
+    def __init__(self, store: MessageStore, prefix: str = "") -> None:
         """Take the store, and what all keys in it are to begin with."""
         self._store, self._prefix = store, prefix
 
@@ -155,7 +155,7 @@ class Mail:
         return self._store.add(f"{self._prefix}beats/{rank}", 0)
 
 
-class _Order(Record):
+class _Command(Record):
     """What the leader wants of the others."""
 
     do: Literal["load", "answer", "leave"]
@@ -163,7 +163,7 @@ class _Order(Record):
     batches: tuple[tuple[tuple[str, int], ...], ...] = ()
 
 
-class _Answers(Record):
+class _AnsweredBatch(Record):
     """What a process says of a batch."""
 
     responses: tuple[Response, ...]
@@ -188,10 +188,10 @@ class _OriginError(Exception):
     """The traceback of an error in another process, as text, to be shown as the cause of the one here."""
 
 
-class Lead:
+class Leader:
     """The first of several processes: it hands out batches, answers its share, and collects the others'."""
 
-    def __init__(self, mail: Mail, size: int, lost_after: float = LOST_AFTER_S) -> None:
+    def __init__(self, mail: Mailbox, size: int, lost_after: float = LOST_AFTER_S) -> None:
         self.size = size
         self._mail, self._lost_after = mail, lost_after
         self._orders = count()
@@ -227,7 +227,9 @@ class Lead:
             if rank == 0:
                 yield worker.answer(keys)
             else:
-                answered = _Answers.model_validate_json(self._wait(f"answers/{number}/{position}", rank))
+                answered = _AnsweredBatch.model_validate_json(
+                    self._wait(f"answers/{number}/{position}", rank)
+                )
                 self._usage[rank], self._kept[rank] = answered.usage, answered.kept
                 yield [*answered.responses]
         worker.release()
@@ -255,7 +257,7 @@ class Lead:
         batches: Sequence[Keys] = (),
     ) -> int:
         number = next(self._orders)
-        order = _Order(
+        order = _Command(
             do=do,
             worker=0 if worker is None else next(i for i, one in enumerate(self._workers) if one is worker),
             batches=tuple(tuple(keys) for keys in batches),
@@ -276,10 +278,10 @@ class Lead:
         return self._mail.take(key)
 
 
-class Follow:
+class Follower:
     """Another process than the first: it does what the leader orders."""
 
-    def __init__(self, mail: Mail, rank: int, size: int, lost_after: float = LOST_AFTER_S) -> None:
+    def __init__(self, mail: Mailbox, rank: int, size: int, lost_after: float = LOST_AFTER_S) -> None:
         self._mail, self._rank, self._size, self._lost_after = mail, rank, size, lost_after
 
     def serve(self, plan: str, workers: Sequence[Worker]) -> None:
@@ -288,7 +290,7 @@ class Follow:
         for number in count():
             key = f"order/{self._rank}/{number}"
             self._wait(partial(self._mail.has, key))
-            order = _Order.model_validate_json(self._mail.take(key))
+            order = _Command.model_validate_json(self._mail.take(key))
             if order.do == "leave":
                 self._mail.post(f"left/{number}/{self._rank}", "")
                 return
@@ -311,12 +313,12 @@ class Follow:
         )
         self._mail.post("failure", failure.model_dump_json())
 
-    def _answer(self, worker: Worker, order: _Order, number: int) -> None:
+    def _answer(self, worker: Worker, order: _Command, number: int) -> None:
         for position in range(self._rank, len(order.batches), self._size):
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
             self._wait(partial(self._mail.lacks, earlier))
             responses = worker.answer(order.batches[position])
-            answers = _Answers(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
+            answers = _AnsweredBatch(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())
         worker.release()
 

@@ -1,35 +1,43 @@
-"""Responses of a model: everything that it is asked, batch by batch, in one process or in several.
+"""Responses of a model to the requests of a run, batch by batch, in one process or in several.
 
-Failures that pass are asked for again before what is missing; what a model may do wrong by itself (answer what was
-not asked, or twice, or fail at everything for one reason) ends the run with a line that names it.
+A model that breaks its contract (it answers what was not asked, answers twice, or fails at every request for one
+reason) ends the run with one line that names it.
 """
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.samples import Sample, SampleSource
+from eidolon.benchmark.engine.batch_size import AUTO, LARGEST_BATCH
 from eidolon.benchmark.engine.cached_model import CachedModel, uncached
-from eidolon.benchmark.engine.coordinator import Alone, Crew, Keys
-from eidolon.benchmark.run.settings import AUTO
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.engine.coordinator import Coordinator, SingleProcess
+from eidolon.benchmark.store.batch_file import BatchFile, Key
+from eidolon.benchmark.store.batch_writer import Stage, complete
 from eidolon.benchmark.store.files import AFTER_RESPONSES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.terminal.log import timed
-from eidolon.benchmark.terminal.progress import Meter, meter
-from eidolon.models.base.model import Decoding, Model, Request, ScoringModel, request_seed
+from eidolon.models.base.model import (
+    Decoding,
+    DecodingCheckedModel,
+    DescribedModel,
+    MeteredModel,
+    Model,
+    Request,
+    ScoringModel,
+    SizingModel,
+    request_seed,
+)
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 
 if TYPE_CHECKING:
     from PIL import Image
 
-LARGEST_BATCH = 64
-"""Requests that a model which tries what fits is given to try."""
 UNREADABLE = "the image cannot be read"
 
 _log = logging.getLogger(__name__)
@@ -38,52 +46,55 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a model is asked about a sample of the dataset."""
+class PromptedSample:
+    """A sample of the dataset with the prompt that the model gets."""
 
     sample: Sample
     prompt: str
     is_question: bool = False
-    """One of several about its image."""
+    """One of several questions about its image."""
 
 
 class Generation:
-    """Responses from a model, for every generation of all that it is asked."""
+    """The model of a run, and what it is asked: every generation of every prompted sample."""
 
     def __init__(
         self,
         name: str,
         load: Callable[[], Model],
         source: SampleSource,
-        asked: Mapping[str, Asked],
+        prompted: Mapping[str, PromptedSample],
         decoding: Decoding,
     ) -> None:
-        """Take the model's name, how to load it (done at most once, and only if something is missing), and
-        what to ask it, by sample id of the run."""
+        """`prompted` holds the prompted samples by the run's sample id.
+
+        `load` loads the model. It is called at most once, and only if a response is missing.
+        """
         self._name, self._load, self._source = name, load, source
-        self._asked, self._decoding = asked, decoding
+        self._prompted, self._decoding = prompted, decoding
         self._model: Model | None = None
         self.interviews = False
-        """Whether the model will be asked in the midst of a text too, so that one that cannot is told at once."""
-        self.crew: Crew = Alone()
-        """Who answers: this process, or several."""
+        """Whether the run also interviews the model. `load` then refuses a model that cannot be interviewed."""
+        self.coordinator: Coordinator = SingleProcess()
+        """Distributes the batches over processes."""
 
     def prepare(self) -> None:
-        """Load the model, wherever it is to answer."""
+        """Load the model in every process that answers."""
         if self._model is None:
-            self.crew.prepare(self)
+            self.coordinator.prepare(self)
 
-    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> int | None:
-        """Ask the model, if it can tell; it may ask for the largest requests to try."""
-        find = getattr(self._model, "find_batch_size", None)
-        return find(lambda: self._largest(keys)) if callable(find) else None
+    def find_batch_size(self, keys: Sequence[Key]) -> int | None:
+        """Return the number of requests per batch that the loaded model chooses, None if it has no preference."""
+        if not isinstance(self._model, SizingModel):
+            return None
+        return self._model.find_batch_size(lambda: self._largest(keys))
 
-    def _largest(self, keys: Sequence[tuple[str, int]]) -> list[Request]:
-        """Return the requests with the largest pictures, and with the longest prompts among equals, largest first."""
+    def _largest(self, keys: Sequence[Key]) -> list[Request]:
+        """Return the requests with the largest images, largest first; among equals, those with the longest prompts."""
         sizes = {
             sample_id: (
-                self._source.pixels(self._asked[sample_id].sample),
-                len(self._asked[sample_id].prompt),
+                self._source.pixels(self._prompted[sample_id].sample),
+                len(self._prompted[sample_id].prompt),
             )
             for sample_id, _ in keys
         }
@@ -91,56 +102,64 @@ class Generation:
         return self._requests(largest)[0]
 
     def loaded(self) -> Model:
-        """Return the model, for a look at it before the run."""
+        """Return the model itself, loaded and without a cache in front of it."""
         self.prepare()
         return uncached(self._loaded())
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
-        """Answer what is missing, showing the progress; then let go of the model.
+        """Complete the responses, and drop the model.
 
-        Failures that pass are asked for again first. An answer takes the failure's place; a failure that passes,
-        once more, does not, so that nothing changes where nothing was gained.
+        Raises:
+            UserError: the model breaks its contract, or is not the one of an earlier session.
         """
         self.prepare()
-        model = self._loaded()
-        folder.describe_session(self.crew.size, _said(model).get("threads"))
+        model, coordinator = self._loaded(), self.coordinator
+        folder.describe_session(coordinator.size, _description(model).get("threads"))
         folder.describe_model(describe_model(model))
-        keys, used = responses.keys, dict(folder.record.usage or {})
+        used = dict(folder.record.usage or {})
+
+        def answer(batches: Sequence[Sequence[Key]]) -> Iterator[Sequence[Response]]:
+            for number, answers in enumerate(coordinator.answers(self, batches)):
+                if number == 0 and not responses.records:
+                    _check_first(self._name, answers)
+                yield answers
+
+        def after_batch(answers: Sequence[Response], done: int) -> None:
+            if (kept := coordinator.keep(self)) is not None:
+                folder.record.sessions[-1].cache = kept
+            if (usage := coordinator.usage(self)) is not None:
+                folder.count_usage(used, usage)
+            _log_batch(answers, done)
+
         found = folder.record.config.get("batch_size") == AUTO
-        what = f"{self._name}, batches of {responses.batch_size}" if found else self._name
-        again = [*transient_failures(responses).values()]
-        batches = [*again, *(keys[responses.span(batch)] for batch in responses.batches)]
-        with meter(what, len(keys), len(responses.records) - sum(map(len, again))) as progress:
-            for number, answers in enumerate(self.crew.answers(self, batches)):
-                if number >= len(again):
-                    if not responses.records:
-                        _check_first(self._name, answers)
-                    responses.append(answers)
-                elif healed := {(a.sample_id, a.generation): a for a in answers if not _passes(a)}:
-                    folder.forget(*AFTER_RESPONSES)
-                    responses.replace(healed)
-                if (kept := self.crew.keep(self)) is not None:
-                    folder.record.sessions[-1].cache = kept
-                if (usage := self.crew.usage(self)) is not None:
-                    folder.count_usage(used, usage)
-                _show(progress, answers)
+        stage: Stage[Response] = Stage(
+            label=f"{self._name}, batches of {responses.batch_size}" if found else self._name,
+            tokens=lambda answer: answer.completion_tokens or 0,
+            failed=lambda answer: answer.error is not None,
+            before_replace=lambda: folder.forget(*AFTER_RESPONSES),
+            after_batch=after_batch,
+        )
+        complete(responses, answer, stage)
 
     def load(self) -> None:
-        """Load the model in this process; one that cannot decode as the run asks says so here."""
+        """Load the model in this process, unless it is loaded.
+
+        Raises:
+            UserError: the model does not support the run's decoding, or cannot be interviewed where the run does so.
+        """
         if self._model is None:
             with timed("model loaded", model=self._name):
                 self._model = self._load()
-            check_decoding = getattr(self._model, "check_decoding", None)
-            if callable(check_decoding):
-                check_decoding(self._decoding)
+            if isinstance(self._model, DecodingCheckedModel):
+                self._model.check_decoding(self._decoding)
             if self.interviews:
-                self.interviewee()
+                self.scoring_model()
 
-    def interviewee(self) -> ScoringModel:
-        """Return the model, loaded in this process, to be asked in the midst of a text.
+    def scoring_model(self) -> ScoringModel:
+        """Return the model for interviews, loaded in this process.
 
         Raises:
-            UserError: it cannot be.
+            UserError: it cannot be interviewed.
         """
         self.load()
         model = uncached(self._loaded())
@@ -153,41 +172,44 @@ class Generation:
         return model
 
     def release(self) -> None:
-        """Let go of the model in this process."""
+        """Drop the model in this process, so that its memory is free."""
         self._model = None
 
     def usage(self) -> dict[str, int | float] | None:
-        """Return what the requests of this process came to, None where the model does not count."""
-        usage = getattr(self._model, "usage", None)
-        return (usage() or None) if callable(usage) else None
+        """Return what the requests of this process have used, None if the model does not count."""
+        return (self._model.usage() or None) if isinstance(self._model, MeteredModel) else None
 
     def keep(self) -> dict[str, int] | None:
-        """Let the cache keep the answers of this process; return its hits and misses, None without a cache."""
+        """Store the answers of this process in the cache; return its hits and misses, None without a cache."""
         return self._model.keep() if isinstance(self._model, CachedModel) else None
 
-    def answer(self, keys: Keys) -> list[Response]:
-        """Answer one batch in this process."""
+    def answer(self, keys: Sequence[Key]) -> list[Response]:
+        """Return the responses of one batch, answered in this process."""
         model = self._loaded()
         requests, unreadable = self._requests(keys)
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
-    def _requests(self, keys: Keys) -> tuple[list[Request], dict[tuple[str, int], Response]]:
-        """Return the requests of a batch, and what becomes of those whose pictures cannot be read."""
+    def picture(self, sample_id: str) -> "Image.Image | None":
+        """Return a sample's picture. An unreadable one raises whatever its decoder raises."""
+        return self._source.image(self._prompted[sample_id].sample)
+
+    def _requests(self, keys: Sequence[Key]) -> tuple[list[Request], dict[Key, Response]]:
+        """Return the requests of a batch, and the responses in place of those whose image cannot be read."""
         requests: list[Request] = []
-        unreadable: dict[tuple[str, int], Response] = {}
+        unreadable: dict[Key, Response] = {}
         for sample_id, generation in keys:
-            asked = self._asked[sample_id]
-            image_id = asked.sample.image_id
+            prompted = self._prompted[sample_id]
+            image_id = prompted.sample.image_id
             try:
-                image = self._source.image(asked.sample)
-            except Exception as error:  # a broken file makes Pillow raise almost anything; it is recorded
+                image = self._source.image(prompted.sample)
+            except Exception as error:  # a decoder may raise anything; the response records it
                 unreadable[sample_id, generation] = Response(
                     sample_id=sample_id,
                     image_id=image_id,
                     response=None,
                     generation=generation,
-                    prompt=asked.prompt,
+                    prompt=prompted.prompt,
                     finish_reason="error",
                     error=f"{UNREADABLE}: {_reason(error)}",
                 )
@@ -195,7 +217,15 @@ class Generation:
                 seed = request_seed(self._decoding.seed, sample_id, generation)
                 decoding = replace(self._decoding, seed=seed)
                 requests.append(
-                    Request(sample_id, image_id, image, asked.prompt, generation, decoding, asked.is_question)
+                    Request(
+                        sample_id,
+                        image_id,
+                        image,
+                        prompted.prompt,
+                        generation,
+                        decoding,
+                        prompted.is_question,
+                    )
                 )
         return requests, unreadable
 
@@ -203,65 +233,45 @@ class Generation:
         assert self._model is not None
         return self._model
 
-    def picture(self, sample_id: str) -> "Image.Image | None":
-        """Return a sample's picture."""
-        return self._source.image(self._asked[sample_id].sample)
-
-
-def transient_failures(responses: BatchFile[Response]) -> dict[int, list[tuple[str, int]]]:
-    """Return, by batch, the keys of the responses that are there but failed for a reason that passes."""
-    found: dict[int, list[tuple[str, int]]] = {}
-    for batch in range(responses.done):
-        if keys := [
-            (r.sample_id, r.generation) for r in responses.records[responses.span(batch)] if _passes(r)
-        ]:
-            found[batch] = keys
-    return found
-
-
-def _passes(response: Response) -> bool:
-    return response.transient and response.error is not None
-
 
 def _check_first(name: str, answers: Sequence[Response]) -> None:
-    """Refuse a model that fails at every request of the first batch for one reason: it would at all the others.
+    """Raise a UserError if every request of the first batch failed for one reason, as all later ones would.
 
-    Numbers in the reasons may differ (shapes, ids), and failures that pass are for later sessions.
+    Numbers in the reasons may differ: shapes, ids. Transient failures are left to later sessions.
     """
-    asked = [answer for answer in answers if not (answer.error or "").startswith(UNREADABLE)]
-    reasons = {_NUMBER.sub("#", answer.error or "") for answer in asked}
-    if len(asked) > 1 and len(reasons) == 1 and all(a.error is not None and not a.transient for a in asked):
+    answered = [answer for answer in answers if not (answer.error or "").startswith(UNREADABLE)]
+    reasons = {_NUMBER.sub("#", answer.error or "") for answer in answered}
+    permanent = all(answer.error is not None and not answer.transient for answer in answered)
+    if len(answered) > 1 and len(reasons) == 1 and permanent:
         raise UserError(
-            f"model {name!r}: fails at every request of the first batch ({len(asked)}): {asked[0].error}"
+            f"model {name!r}: fails at every request of the first batch ({len(answered)}): {answered[0].error}"
         )
 
 
-def _show(progress: Meter, answers: Sequence[Response]) -> None:
+def _log_batch(answers: Sequence[Response], done: int) -> None:
     tokens = sum(answer.completion_tokens or 0 for answer in answers)
     failed = [answer for answer in answers if answer.error is not None]
-    progress.advance(len(answers), tokens, len(failed))
-    counted = {"responses": len(answers), "tokens": tokens, "failed": len(failed), "done": progress.done}
-    _log.info("batch answered", extra={"fields": counted})
+    counts = {"responses": len(answers), "tokens": tokens, "failed": len(failed), "done": done}
+    _log.info("batch answered", extra={"fields": counts})
     for answer in failed:
-        what = {"sample": answer.sample_id, "generation": answer.generation, "reason": answer.error}
-        _log.warning("response failed", extra={"fields": what})
+        fields = {"sample": answer.sample_id, "generation": answer.generation, "reason": answer.error}
+        _log.warning("response failed", extra={"fields": fields})
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong, without the address of the object it went wrong with: runs must be equal."""
+    """Return what went wrong, without object addresses, which would differ between equal runs."""
     return f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}"
 
 
-def collect(
-    name: str, requests: Sequence[Request], responses: Iterable[Response]
-) -> dict[tuple[str, int], Response]:
+def collect(name: str, requests: Sequence[Request], responses: Iterable[Response]) -> dict[Key, Response]:
     """Return a model's responses by (sample id, generation).
 
-    A response to what was not asked, two to one request, none to another, and one with neither text nor error
-    (or both) are UserErrors that name the model: a custom one may do any of this.
+    Raises:
+        UserError: a response is to no request, is a second one to the same request, is missing, or does not have
+            either a text or an error. The message names the model.
     """
     asked = {(request.sample_id, request.generation): request for request in requests}
-    found: dict[tuple[str, int], Response] = {}
+    found: dict[Key, Response] = {}
     for response in responses:
         key = (response.sample_id, response.generation)
         if key not in asked or response.image_id != asked[key].image_id:
@@ -274,6 +284,9 @@ def collect(
             raise UserError(
                 f"model {name!r}: the answer to sample {key[0]!r} must have either a response or an error"
             )
+        if response.transient and response.error is None:
+            # Only an error can be transient. Marked so, a text would be asked for again by every session.
+            response = response.model_copy(update={"transient": False})
         found[key] = response
     for key in asked:
         if key not in found:
@@ -285,11 +298,11 @@ def collect(
 
 
 def describe_model(model: Model) -> dict[str, Any]:
-    """Return what a model says of itself, but for the number of threads: sessions may differ in it."""
-    return {name: value for name, value in _said(model).items() if name != "threads"}
+    """Return what a model says of itself, without its number of threads, in which sessions may differ."""
+    return {name: value for name, value in _description(model).items() if name != "threads"}
 
 
-def _said(model: Model) -> dict[str, Any]:
-    describe = getattr(model, "describe", None)
-    said: dict[str, Any] = json.loads(json.dumps(describe() if callable(describe) else {}, default=str))
-    return said
+def _description(model: Model) -> dict[str, Any]:
+    facts = model.describe() if isinstance(model, DescribedModel) else {}
+    description: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return description

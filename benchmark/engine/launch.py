@@ -19,7 +19,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any, NoReturn
 
-from eidolon.benchmark.engine.coordinator import Alone, Follow, Lead, Mail
+from eidolon.benchmark.engine.coordinator import Follower, Leader, Mailbox, SingleProcess
 from eidolon.scorers.core.errors import UserError
 
 GO_ON = "what was written is whole, and the same command goes on"
@@ -135,20 +135,20 @@ def end(codes: Mapping[int, int], size: int) -> int:
 
 
 @contextmanager
-def join(world: World) -> Iterator[Alone | Lead | Follow]:
+def join(world: World) -> Iterator[SingleProcess | Leader | Follower]:
     """Take this process's place among those of the world. What fails in one of the others fails in the first.
 
     Raises:
         UserError: the others cannot be found.
     """
     if world.size == 1:
-        yield Alone()
+        yield SingleProcess()
         return
     mail = _open_mail()
     with _pulse(mail, world.rank):
         if world.rank == 0:
             with _told_to_end():
-                lead = Lead(mail, world.size)
+                lead = Leader(mail, world.size)
                 try:
                     yield lead
                 except Exception as error:
@@ -157,7 +157,7 @@ def join(world: World) -> Iterator[Alone | Lead | Follow]:
                     raise
                 lead.dismiss()
         else:
-            follow = Follow(mail, world.rank, world.size)
+            follow = Follower(mail, world.rank, world.size)
             try:
                 yield follow
             except Exception as error:
@@ -204,7 +204,7 @@ def _told_to_end() -> Iterator[None]:
 
 
 @contextmanager
-def _pulse(mail: Mail, rank: int) -> Iterator[None]:
+def _pulse(mail: Mailbox, rank: int) -> Iterator[None]:
     """Give signs of life while the block runs, and end this process, whatever it does, if its launcher is gone.
 
     A process that was started by hand, in a shell that may end before it, has no launcher to look for.
@@ -232,7 +232,7 @@ def _pulse(mail: Mail, rank: int) -> Iterator[None]:
         thread.join()
 
 
-def _open_mail() -> Mail:
+def _open_mail() -> Mailbox:
     from torch.distributed import DistError
     from torch.distributed.rendezvous import rendezvous
 
@@ -243,7 +243,7 @@ def _open_mail() -> Mail:
             f"--processes: the processes cannot find each other: {str(error).splitlines()[0]}"
         ) from error
     # A launcher that starts everything once more keeps its store, with the messages of the last time.
-    return Mail(_LaunchersStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
+    return Mailbox(_LaunchersStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
 
 
 def _await_end() -> NoReturn:

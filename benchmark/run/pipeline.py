@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eidolon.benchmark.engine.generation import Generation, transient_failures
+from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.report.page import render_report
 from eidolon.benchmark.store.atomic import write_atomically, write_once
 from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_writer import is_complete
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.files import (
     AFTER_RESPONSES,
@@ -132,7 +133,7 @@ def execute(run: Run, producer: Producer) -> Scores:
             write_once(folder.path / QUESTIONS, run.probe.text)
         batch_size = folder.record.batches["size"]
         responses = BatchFile(folder.path / RESPONSES, Response, run.keys, batch_size)
-        if responses.batches or transient_failures(responses):
+        if not is_complete(responses):
             producer.prepare()
             if responses.batches:
                 folder.forget(*AFTER_RESPONSES)

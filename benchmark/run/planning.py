@@ -16,9 +16,10 @@ from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.ground_truth import join_references
 from eidolon.benchmark.data.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.data.samples import Sample, SampleSource
+from eidolon.benchmark.engine.batch_size import AUTO
 from eidolon.benchmark.engine.cache import Called, open_cache
 from eidolon.benchmark.engine.cached_model import cached
-from eidolon.benchmark.engine.generation import Asked, Generation
+from eidolon.benchmark.engine.generation import Generation, PromptedSample
 from eidolon.benchmark.run.estimate import estimate
 from eidolon.benchmark.run.pipeline import Run
 from eidolon.benchmark.run.plugins import (
@@ -28,7 +29,7 @@ from eidolon.benchmark.run.plugins import (
     matches_references,
     needs_references,
 )
-from eidolon.benchmark.run.settings import AUTO, ModelSpec, RunConfig
+from eidolon.benchmark.run.settings import ModelSpec, RunConfig
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.folder import check_folder
 from eidolon.benchmark.store.record import SampleRow
@@ -80,7 +81,7 @@ class _Task:
     """What is asked of every model, and what is made of the responses."""
 
     prompt: Prompt
-    asked: dict[str, Asked]
+    asked: dict[str, PromptedSample]
     """By sample id of the run, in order."""
     judge: Judge
     settings: dict[str, Any]
@@ -216,7 +217,7 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
         ]
         return _Task(
             prompt=prompt,
-            asked={sample.sample_id: Asked(sample, prompt.text) for sample in samples},
+            asked={sample.sample_id: PromptedSample(sample, prompt.text) for sample in samples},
             judge=judge,
             settings={
                 "generations": config.generations,
@@ -282,7 +283,7 @@ def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:
         return _Task(
             prompt=prompt,
             asked={
-                row.question_id: Asked(
+                row.question_id: PromptedSample(
                     built.samples[row.question_id], prompt.text.replace(QUESTION, row.text), is_question=True
                 )
                 for row in built.rows

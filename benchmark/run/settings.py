@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from eidolon.benchmark.engine.batch_size import AUTO
 from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.tasks.probe.questions import PAIRS
 from eidolon.benchmark.tasks.score_files.pope import ALL, MAIN
@@ -16,7 +17,6 @@ from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES, RESAMPLES
 
 TASKS = ("describe", "probe", "forget")
-AUTO: Literal["auto"] = "auto"
 OF_TASK: dict[str, tuple[str, ...]] = {
     "describe": ("judge", "metrics", "generations"),
     "probe": ("split", "policy", "pairs", "min_objects"),

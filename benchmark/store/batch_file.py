@@ -4,29 +4,63 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.forgetting.forced_orders import ForcedTurn
-from eidolon.scorers.forgetting.records import Dependence
-from eidolon.scorers.retention.records import AnsweredContext
+
+Key: TypeAlias = tuple[str, int]
+"""Sample id and generation: the key of a record in its file."""
 
 _log = logging.getLogger(__name__)
-RecordT = TypeVar("RecordT", Response, Judgement, AnsweredContext, Dependence, ForcedTurn)
+
+
+class StoredRecord(Protocol):
+    """What a batch file needs of a record: its key, and its line."""
+
+    @property
+    def sample_id(self) -> str:
+        """The sample that the record belongs to."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Number of the record among those of its sample, from 0."""
+        ...
+
+    def model_dump_json(self) -> str:
+        """Return the record as JSON on one line."""
+        ...
+
+    @classmethod
+    def model_validate_json(cls, json_data: bytes, /) -> Self:
+        """Return the record of a line; raises pydantic's ValidationError."""
+        ...
+
+
+RecordT = TypeVar("RecordT", bound=StoredRecord)
+
+
+def key_of(record: StoredRecord) -> Key:
+    """Return the key of a record."""
+    return record.sample_id, record.generation
 
 
 class BatchFile(Generic[RecordT]):
-    """A JSONL file of one record an expected key, written in fixed batches and resumed at a batch's edge."""
+    """A JSONL file with one record for each expected key. It is written in fixed batches and resumed at the end of
+    the last whole batch."""
 
-    def __init__(
-        self, path: Path, record: type[RecordT], keys: Sequence[tuple[str, int]], batch_size: int
-    ) -> None:
-        """Take the (sample id, generation) of every record in order. Reads what is there, and cuts the file
-        after the last whole batch; records that are not the expected ones are a UserError."""
+    def __init__(self, path: Path, record: type[RecordT], keys: Sequence[Key], batch_size: int) -> None:
+        """Read the file if it exists, and cut it after its last whole batch.
+
+        `keys` are those of every record, in order.
+
+        Raises:
+            UserError: the file holds other records than the expected ones.
+        """
         self._path = path
         self.keys = keys
         self.batch_size = batch_size
@@ -35,36 +69,36 @@ class BatchFile(Generic[RecordT]):
 
     @property
     def done(self) -> int:
-        """Number of whole batches that are there."""
+        """Number of whole batches in the file."""
         return -(-len(self.records) // self.batch_size)
 
     @property
     def batches(self) -> range:
-        """The batches that are still to do."""
+        """The batches that are missing."""
         return range(self.done, -(-len(self.keys) // self.batch_size))
 
     def span(self, batch: int) -> slice:
-        """Return which of the keys belong to a batch."""
+        """Return the positions of a batch in `keys`."""
         return slice(batch * self.batch_size, min((batch + 1) * self.batch_size, len(self.keys)))
 
     def append(self, records: Sequence[RecordT]) -> None:
-        """Write the next batch to the disk before returning."""
+        """Write the next batch. It is on the disk when this returns."""
         expected = list(self.keys[self.span(self.done)])
-        if [(r.sample_id, r.generation) for r in records] != expected:
+        if [key_of(record) for record in records] != expected:
             raise ValueError(f"batch {self.done} of {self._path.name} does not hold its samples in order")
-        text = "".join(record.model_dump_json() + "\n" for record in records)
         with self._path.open("ab") as stream:
-            stream.write(text.encode())
+            stream.write(to_lines(records).encode())
             stream.flush()
             os.fsync(stream.fileno())
         self.records.extend(records)
 
-    def replace(self, changed: Mapping[tuple[str, int], RecordT]) -> None:
-        """Put other records in the place of some that are there: on the disk all of them, or after a kill none."""
-        self.records = [changed.get((r.sample_id, r.generation), r) for r in self.records]
-        write_atomically(self._path, "".join(record.model_dump_json() + "\n" for record in self.records))
+    def replace(self, changed: Mapping[Key, RecordT]) -> None:
+        """Replace records by others with the same keys: after a kill the disk has all of the new ones or none."""
+        self.records = [changed.get(key_of(record), record) for record in self.records]
+        write_atomically(self._path, to_lines(self.records))
 
     def _resume(self, record: type[RecordT]) -> None:
+        # Not read by `jsonlines`: where the file is cut depends on the byte at which each line ends.
         if not self._path.exists():
             return
         content = self._path.read_bytes()
@@ -80,7 +114,7 @@ class BatchFile(Generic[RecordT]):
                     f"{self._path}:{len(found) + 1}: is not a line this run wrote "
                     f"({error.errors()[0]['msg']}); delete the file to do this stage again"
                 ) from error
-            if (line.sample_id, line.generation) != key:
+            if key_of(line) != key:
                 raise UserError(
                     f"{self._path}:{len(found) + 1}: holds sample {line.sample_id!r} where the run has "
                     f"{key[0] if key else 'no more'!r}; delete the file to do this stage again"

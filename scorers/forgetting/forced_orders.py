@@ -12,10 +12,10 @@ Of the share of first mentions that are wrong, of wrong ones per 100 words, and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
@@ -96,6 +96,16 @@ class ForcedTurn(Record):
     mentions: tuple[Mention, ...] = ()
     """Of the whole turn."""
     unscored: str | None = None
+    transient: bool = False
+    """The model failed for a reason that may pass, so that a later session tries again. Absent from the file where it
+    is false."""
+
+    @model_serializer(mode="wrap")
+    def _without_transient(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if not self.transient:
+            fields.pop("transient", None)
+        return fields
 
 
 class Cell(Record):

@@ -23,7 +23,7 @@ from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.study.memory.checkpoints import Trained
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
-from eidolon.benchmark.tasks.forget.retention.design import Design, make_design
+from eidolon.benchmark.tasks.forget.retention.design import ProbeDesign, make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
 from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Failure, Interview, Request, request_seed
 from eidolon.models.memory.layout import Selection
@@ -294,7 +294,7 @@ class _Bench:
         )
         if conditions is not None:
             kept = tuple(c for c in design.contexts if c.condition is None or c.condition in conditions)
-            design = Design(kept, design.missing)
+            design = ProbeDesign(kept, design.missing)
         pictures = {
             row.sample_id: lambda picture=picture: picture
             for row, picture in zip(self.rows, self.pictures, strict=True)

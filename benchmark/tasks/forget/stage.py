@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.dependency.stage import follow_responses
+from eidolon.benchmark.tasks.forget.dependency.stage import measure_dependency
 from eidolon.benchmark.tasks.forget.dependency.stage import quantities as pdm_quantities
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings, force_orders
+from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource
 from eidolon.benchmark.tasks.forget.retention.design import Namer
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
-from eidolon.benchmark.tasks.forget.retention.stage import Interviewer, RetentionSettings, probe_retention
+from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, probe_retention
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Judge, Response
@@ -58,7 +59,7 @@ def measure_forgetting(
     responses: Sequence[Response],
     judged: Sequence[JudgedSample],
     scores: Scores,
-    interviewer: Interviewer,
+    source: ModelSource,
 ) -> tuple[Scores, list[bytes]]:
     """Measure what the folder lacks; return the scores with it and the plots, which lie in the folder too."""
     from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
@@ -67,29 +68,21 @@ def measure_forgetting(
     retention = forget.retention
     before = dict(folder.record.usage or {})
 
-    def count() -> None:
-        if (usage := interviewer.usage()) is not None:
+    def count_usage() -> None:
+        if (usage := source.usage()) is not None:
             folder.count_usage(before, usage)
 
-    detail = probe_retention(
-        retention, folder, name, rows, responses, scores.signature, interviewer, forget.namer, count
+    measurement = Measurement(
+        folder, name, rows, responses, judged, scores.signature, source, count_usage=count_usage
     )
+    detail = probe_retention(retention, measurement, forget.namer)
     kept = draw_retention(detail, name)
     write_atomically(folder.path / PLOT, kept)
-    table = follow_responses(
-        folder,
-        name,
-        retention.prompt,
-        rows,
-        responses,
-        forget.namers[0],
-        interviewer,
-        seed=retention.seed,
-        resamples=retention.resamples,
-        count=count,
+    table = measure_dependency(
+        measurement, retention.prompt, forget.namers[0], seed=retention.seed, resamples=retention.resamples
     )
-    orders = force_orders(forget.orders, folder, name, rows, judged, scores.signature, interviewer)
-    interviewer.release()
+    orders = force_orders(forget.orders, measurement)
+    source.release()
     plots = [kept]
     if table.responses:
         plots.append(draw_pdm(table, name))

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributed import HashStore
 
-from eidolon.benchmark.engine import coordinator as crew
-from eidolon.benchmark.engine.coordinator import Alone, Follow, Keys, Lead, Mail, ProcessError, add_usages
+from eidolon.benchmark.engine import coordinator
+from eidolon.benchmark.engine.coordinator import (
+    Follower,
+    Keys,
+    Leader,
+    Mailbox,
+    ProcessError,
+    SingleProcess,
+    add_usages,
+)
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 
@@ -50,12 +58,12 @@ class Echo:
 
 
 def serve(
-    mail: Mail, rank: int, size: int, workers: Sequence[Echo], plan: str = "plan", lost_after: float = 30
+    mail: Mailbox, rank: int, size: int, workers: Sequence[Echo], plan: str = "plan", lost_after: float = 30
 ) -> threading.Thread:
     """Start a follower in a thread; like a process, it reports what goes wrong."""
 
     def follow() -> None:
-        follower = Follow(mail, rank, size, lost_after)
+        follower = Follower(mail, rank, size, lost_after)
         try:
             follower.serve(plan, workers)
         except Exception as error:
@@ -66,7 +74,7 @@ def serve(
     return thread
 
 
-def beat(mail: Mail, size: int) -> threading.Event:
+def beat(mail: Mailbox, size: int) -> threading.Event:
     """Give signs of life for all until the event is set."""
     done = threading.Event()
 
@@ -88,12 +96,12 @@ batches_of_runs = st.lists(
 
 @given(batches_of_runs, st.integers(2, 4))
 def test_the_answers_of_several_are_those_of_one(runs: list[list[Keys]], size: int) -> None:
-    alone = [[*Alone().answers(Echo(), batches)] for batches in runs]
+    alone = [[*SingleProcess().answers(Echo(), batches)] for batches in runs]
 
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     workers = [[Echo() for _ in runs] for _ in range(size)]
     threads = [serve(mail, rank, size, workers[rank]) for rank in range(1, size)]
-    lead = Lead(mail, size)
+    lead = Leader(mail, size)
     lead.gather("plan", workers[0])
     for number, batches in enumerate(runs):
         lead.prepare(workers[0][number])
@@ -111,22 +119,22 @@ def test_the_answers_of_several_are_those_of_one(runs: list[list[Keys]], size: i
 
 
 def test_a_process_does_not_run_far_ahead_of_the_leader() -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     ahead, leads = Echo(), Echo()
     serve(mail, 1, 2, [ahead])
-    lead = Lead(mail, 2)
+    lead = Leader(mail, 2)
     lead.gather("plan", [leads])
     answers = lead.answers(leads, [[(str(n), 0)] for n in range(20)])
     next(answers)
     time.sleep(0.5)
-    assert len(ahead.answered) == crew.AHEAD
+    assert len(ahead.answered) == coordinator.AHEAD
     assert len([*answers]) == 19
     assert len(ahead.answered) == 10
 
 
 def test_messages_of_any_length_arrive_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "PART", 7)
-    mail = Mail(HashStore())
+    monkeypatch.setattr(coordinator, "PART", 7)
+    mail = Mailbox(HashStore())
     for text in ("", "a", "äöü" * 50, "x" * 7, "y" * 14):
         assert not mail.has("key")
         mail.post("key", text)
@@ -144,19 +152,19 @@ def failing(where: str, error: Exception) -> Echo:
 
 @pytest.mark.parametrize("where", ["load", "answer"])
 def test_a_users_mistake_in_another_process_is_raised_by_the_leader(where: str) -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     serve(mail, 1, 3, [failing(where, UserError("the mistake"))])
     serve(mail, 2, 3, [failing(where, UserError("the mistake"))])
-    lead, worker = Lead(mail, 3), Echo()
+    lead, worker = Leader(mail, 3), Echo()
     lead.gather("plan", [worker])
     with pytest.raises(UserError, match=r"^the mistake$"):
         _answer_all(lead, worker)
 
 
 def test_a_bug_in_another_process_comes_with_its_traceback_and_rank() -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     serve(mail, 1, 2, [failing("answer", ZeroDivisionError("no luck"))])
-    lead, worker = Lead(mail, 2), Echo()
+    lead, worker = Leader(mail, 2), Echo()
     lead.gather("plan", [worker])
     with pytest.raises(ProcessError, match="in process 1 of 2: no luck") as caught:
         _answer_all(lead, worker)
@@ -164,34 +172,34 @@ def test_a_bug_in_another_process_comes_with_its_traceback_and_rank() -> None:
     assert "in fail" in str(caught.value.__cause__)
 
 
-def _answer_all(lead: Lead, worker: Echo) -> None:
+def _answer_all(lead: Leader, worker: Echo) -> None:
     lead.prepare(worker)
     for _ in lead.answers(worker, [[("a", 0)], [("b", 0)], [("c", 0)]]):
         pass
 
 
 def test_processes_with_other_plans_are_refused() -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     serve(mail, 1, 2, [Echo()], plan="another")
     with pytest.raises(UserError, match="process 1 of 2: plans another run than process 0"):
-        Lead(mail, 2).gather("plan", [Echo()])
+        Leader(mail, 2).gather("plan", [Echo()])
 
 
 def test_a_process_that_gives_no_sign_of_life_is_lost() -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     with pytest.raises(UserError, match="process 1 of 2: gave no sign of life for 0 s"):
-        Lead(mail, 2, lost_after=0.1).gather("plan", [Echo()])
-    follower = Follow(mail, 1, 2, lost_after=0.1)
+        Leader(mail, 2, lost_after=0.1).gather("plan", [Echo()])
+    follower = Follower(mail, 1, 2, lost_after=0.1)
     with pytest.raises(UserError, match="process 0 of 2: gave no sign of life"):
         follower.serve("plan", [Echo()])
 
 
 def test_a_slow_process_that_lives_is_waited_for() -> None:
-    mail = Mail(HashStore())
+    mail = Mailbox(HashStore())
     done = beat(mail, 2)
     try:
         serve(mail, 1, 2, [Echo(slow=0.6)], lost_after=0.2)
-        lead, worker = Lead(mail, 2, lost_after=0.2), Echo()
+        lead, worker = Leader(mail, 2, lost_after=0.2), Echo()
         lead.gather("plan", [worker])
         assert len([*lead.answers(worker, [[("a", 0)], [("b", 0)]])]) == 2
         lead.dismiss()

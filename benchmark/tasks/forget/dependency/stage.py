@@ -1,26 +1,23 @@
-"""Visual prompt dependency in a run: `pdm.jsonl` as the responses are read, then `pdm.json`.
+"""Visual prompt dependency of a run: `pdm.jsonl` grows as responses are read, then `pdm.json` is computed.
 
-The first response to each sample is read. One that cannot be (there is none, or the model does not tell how likely
-its words are) has a line with the reason; where that passes, the next session reads it again.
+The first response to each sample is read. Where that is impossible (there is no response, or the model gives no token
+probabilities), the line holds the reason. A reason that is transient is tried again by the next session.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_file import BatchFile, Key
+from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete, is_complete
 from eidolon.benchmark.store.files import PDM, PDM_LINES, SCORES
-from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.series import read_series
-from eidolon.benchmark.tasks.forget.retention.stage import Interviewer
-from eidolon.benchmark.terminal.log import timed
-from eidolon.benchmark.terminal.progress import meter
+from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, read_document
 from eidolon.models.base.model import Failure, Request
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.scores import Value
@@ -32,61 +29,60 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TOGETHER = 64
-"""Responses that are read, by length in smaller batches, before the file grows: what a kill can cost."""
+"""Responses per batch of the file. They are read in smaller batches, sorted by length."""
 WITHOUT: Literal["dropped"] = "dropped"
-"""The form of the branch without the picture."""
+"""How the picture is left out of the branch without it."""
 
 _log = logging.getLogger(__name__)
 
 
-def follow_responses(
-    folder: RunFolder,
-    name: str,
-    prompt: str,
-    rows: Sequence[SampleRow],
-    responses: Sequence[Response],
-    judge: Judge,
-    interviewer: Interviewer,
-    *,
-    seed: int,
-    resamples: int,
-    count: Callable[[], None] = lambda: None,
+def measure_dependency(
+    measurement: Measurement, prompt: str, judge: Judge, *, seed: int, resamples: int
 ) -> PdmTable:
-    """Bring both files to their end, from wherever they are, and return the content of the second.
+    """Complete both files, and return the content of `pdm.json`.
 
-    `count` is called after every batch that was read.
+    `prompt` is what the model was asked for its descriptions; `judge` finds the objects that they name.
+
+    Raises:
+        UserError: a file is not one that this run wrote.
     """
-    first = {response.sample_id: response for response in reversed(responses)}
+    folder, rows = measurement.folder, measurement.rows
+    first = {response.sample_id: response for response in reversed(measurement.responses)}
+    by_id = {row.sample_id: row for row in rows}
     keys = [(row.sample_id, first[row.sample_id].generation) for row in rows]
-    lines = BatchFile(folder.path / PDM_LINES, Dependence, keys, TOGETHER)
-    failed = [row for row, line in zip(rows, lines.records, strict=False) if line.transient]
-    if (done := _read_done(folder)) is not None and not (lines.batches or failed):
-        return done
+    file = BatchFile(folder.path / PDM_LINES, Dependence, keys, TOGETHER)
+    if is_complete(file) and (finished := read_document(folder.path / PDM, PdmTable)) is not None:
+        return finished
     folder.forget(PDM, SCORES)
-    again = [failed[i : i + TOGETHER] for i in range(0, len(failed), TOGETHER)]
-    batches = [*again, *(rows[lines.span(batch)] for batch in lines.batches)]
-    with meter(f"{name}, dependency", len(keys), len(lines.records) - len(failed)) as progress:
-        for number, now in enumerate(batches):
-            with timed("dependency measured", batch=number, responses=len(now)):
-                read = _read(prompt, now, first, judge, interviewer)
-            if number >= len(again):
-                lines.append(read)
-            elif healed := {(line.sample_id, line.generation): line for line in read if not line.transient}:
-                lines.replace(healed)
-            count()
-            progress.advance(len(read), sum(len(line.kinds) for line in read), 0)
-            for reason, times in Counter(line.left_out for line in read if line.left_out).items():
-                _log.warning("no dependency", extra={"fields": {"reason": reason, "responses": times}})
-    table = table_of(lines.records, judge.signature(), seed=seed, resamples=resamples)
+
+    def read(keys: Sequence[Key]) -> list[Dependence]:
+        batch = [by_id[sample_id] for sample_id, _ in keys]
+        return _read(prompt, batch, first, judge, measurement.source)
+
+    def after_batch(lines: Sequence[Dependence], done: int) -> None:
+        measurement.count_usage()
+        for reason, times in Counter(line.left_out for line in lines if line.left_out).items():
+            _log.warning("no dependency", extra={"fields": {"reason": reason, "responses": times}})
+
+    stage: Stage[Dependence] = Stage(
+        label=f"{measurement.name}, dependency",
+        tokens=lambda line: len(line.kinds),
+        failed=lambda line: False,
+        after_batch=after_batch,
+    )
+    lines = complete(file, batch_by_batch("dependency measured", "responses", read), stage)
+    table = table_of(lines, judge.signature(), seed=seed, resamples=resamples)
     write_atomically(folder.path / PDM, table.to_json())
     return table
 
 
 def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: int) -> PdmTable:
-    """Return the content of `pdm.json` from the lines of `pdm.jsonl`; `judge` is a signature.
+    """Return the content of `pdm.json`, computed from the lines of `pdm.jsonl`.
+
+    `judge` is the judge's signature.
 
     Raises:
-        ValueError: a line that does not have everything of each token.
+        ValueError: a line is not complete.
     """
     measured = [line.series() for line in lines if line.left_out is None]
     table = pdm_table(
@@ -104,7 +100,7 @@ def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: i
 
 
 def quantities(table: PdmTable) -> dict[str, Value]:
-    """Return what `scores.json` has of the fading, by name."""
+    """Return the decay of the dependency as it stands in `scores.json`, by name."""
     objects = next(fade for fade in table.sensitivity if fade.label == "object")
     if not table.responses:
         objects = objects.model_copy(update={"reason": table.fade.reason})
@@ -145,12 +141,12 @@ def _read(
     rows: Sequence[SampleRow],
     first: Mapping[str, Response],
     judge: Judge,
-    interviewer: Interviewer,
+    source: ModelSource,
 ) -> list[Dependence]:
-    """Read the responses to some samples."""
-    model: Any = interviewer.interviewee()
+    """Return the line of the first response to each sample."""
+    model: Any = source.scoring_model()
     answered = [row for row in rows if first[row.sample_id].response is not None]
-    requests = [Request(row.sample_id, row.image_id, _picture(interviewer, row), prompt) for row in answered]
+    requests = [Request(row.sample_id, row.image_id, _picture(source, row), prompt) for row in answered]
     found: Sequence[TokenSeries | Failure]
     try:
         found = read_series(
@@ -162,15 +158,15 @@ def _read(
             form=WITHOUT,
             recover=True,
         )
-    except UserError as error:  # the probe stands without it
+    except UserError as error:  # the other measurements of the run do not need it
         found = [Failure(str(error))] * len(answered)
     by_sample = {row.sample_id: one for row, one in zip(answered, found, strict=True)}
     nothing = Failure("there is no response")
     return [_line(first[row.sample_id], by_sample.get(row.sample_id, nothing)) for row in rows]
 
 
-def _picture(interviewer: Interviewer, row: SampleRow) -> "Image.Image":
-    picture = interviewer.picture(row.sample_id)
+def _picture(source: ModelSource, row: SampleRow) -> "Image.Image":
+    picture = source.picture(row.sample_id)
     assert picture is not None
     return picture
 
@@ -187,15 +183,3 @@ def _line(response: Response, found: TokenSeries | Failure) -> Dependence:
         left_out=found.reason,
         transient=found.transient,
     )
-
-
-def _read_done(folder: RunFolder) -> PdmTable | None:
-    path = folder.path / PDM
-    if not path.exists():
-        return None
-    try:
-        return PdmTable.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
-        ) from error

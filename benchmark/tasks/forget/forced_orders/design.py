@@ -37,7 +37,7 @@ class TurnPrefix:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class TurnDesign:
     """All turns, the short ones first, and why images have none."""
 
     turns: tuple[TurnPrefix, ...]
@@ -45,7 +45,7 @@ class Design:
     """Images by reason."""
 
 
-def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> Design:
+def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> TurnDesign:
     """Begin four turns for each image, by its first sample."""
     missing: Counter[str] = Counter()
     turns: list[TurnPrefix] = []
@@ -56,7 +56,7 @@ def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> Design:
         else:
             turns += begun
     places = {row.sample_id: i for i, row in enumerate(rows)}
-    return Design(
+    return TurnDesign(
         tuple(sorted(turns, key=lambda turn: (turn.late, places[turn.sample_id], turn.number))), dict(missing)
     )
 

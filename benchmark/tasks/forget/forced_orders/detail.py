@@ -15,7 +15,7 @@ REPORTED: dict[str, ContrastName] = {"order_difficulty": "difficulty", "order_la
 """What stands in `scores.json`: differences of the rate."""
 
 
-class Missing(Record):
+class MissingTurns(Record):
     """Images whose description was not begun in any order."""
 
     images: int
@@ -33,7 +33,7 @@ class OrdersDetail(Record):
     """The sentence that names objects for the model."""
     window: int
     """Words after it that are looked at."""
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingTurns, ...]
     found: Found
 
     def contrast(self, name: ContrastName) -> Contrast | None:

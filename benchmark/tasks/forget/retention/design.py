@@ -64,14 +64,14 @@ class Context:
     condition: Condition | None
     n: int
     given: tuple[int, ...]
-    told: str
-    """The sentence of the prompt that tells the fact."""
+    fact: str
+    """The sentence in the prompt that states the fact."""
     queries: tuple[Query, ...]
     donor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class ProbeDesign:
     """All contexts, the short ones first, and why others are lacking."""
 
     contexts: tuple[Context, ...]
@@ -87,7 +87,7 @@ def make_design(
     *,
     lengths: Sequence[int] = LENGTHS,
     seed: int = 0,
-) -> Design:
+) -> ProbeDesign:
     """Choose texts and questions; one response an image is looked at, its first. Draws are orders by hash."""
     images = _first_of_each_image(rows, responses)
     texts = _Texts(model, {row.sample_id: text for row, text, _ in images}, name)
@@ -95,7 +95,7 @@ def make_design(
     missing: dict[tuple[Condition, int], Counter[str]] = defaultdict(Counter)
     contexts: list[Context] = []
     for row, _, prompt_tokens in images:
-        told, facts = _fact(row.sample_id, seed)
+        fact, facts = _fact(row.sample_id, seed)
         asked: dict[tuple[Kind, str], Query] = {(query.kind, query.about): query for query in facts}
         after: list[Context] = []
         for n in lengths:
@@ -112,11 +112,11 @@ def make_design(
                 queries = queries if condition == "before" else (*queries, *facts)
                 number = 1 + len(after)
                 after.append(
-                    Context(row.sample_id, row.image_id, number, condition, n, given, told, queries, donor)
+                    Context(row.sample_id, row.image_id, number, condition, n, given, fact, queries, donor)
                 )
-        first = Context(row.sample_id, row.image_id, 0, None, 0, (), told, tuple(asked.values()))
+        first = Context(row.sample_id, row.image_id, 0, None, 0, (), fact, tuple(asked.values()))
         contexts += [first, *after] if after else []
-    return Design(tuple(sorted(contexts, key=lambda context: context.n)), dict(missing))
+    return ProbeDesign(tuple(sorted(contexts, key=lambda context: context.n)), dict(missing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ REPORTED_LENGTHS = (64, 128)
 """A model's own description seldom goes much further."""
 
 
-class Missing(Record):
+class MissingContexts(Record):
     """Images without a question after a text."""
 
     condition: Condition
@@ -50,7 +50,7 @@ class RetentionDetail(Record):
     images: int
     findings: tuple[Finding, ...]
     points: tuple[Point, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingContexts, ...]
 
     def extrapolated(self, n: int) -> bool:
         """Whether a length is known to lie beyond the training."""

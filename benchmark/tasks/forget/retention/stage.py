@@ -1,58 +1,62 @@
-"""The retention probe of a run: `retention.jsonl` as the answers come, then `retention.json`.
+"""The retention probe of a run: `retention.jsonl` grows with the answers, then `retention.json` is computed.
 
-An interview that failed for lack of memory is asked again by the next session, and its answers take its place.
+An interview that failed for lack of memory is repeated by the next session.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-from PIL import Image
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_file import BatchFile, Key
+from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete
 from eidolon.benchmark.store.files import RETENTION, RETENTION_LINES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.json_lines import read_lines
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.retention.design import ABSENT, Context, Design, Namer, make_design
-from eidolon.benchmark.tasks.forget.retention.detail import SCHEMA, Missing, RetentionDetail
+from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
+from eidolon.benchmark.tasks.forget.retention.design import ABSENT, Context, Namer, ProbeDesign, make_design
+from eidolon.benchmark.tasks.forget.retention.detail import SCHEMA, MissingContexts, RetentionDetail
 from eidolon.benchmark.tasks.forget.retention.filler import filler
 from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.terminal.log import timed
-from eidolon.benchmark.terminal.progress import Meter, meter
 from eidolon.models.base.model import Failure, Interview, Odds, Request, ScoringModel
-from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import Answer, AnsweredContext, Condition
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 INTERVIEWS = 16
-"""Contexts that are read together unless the user says otherwise."""
+"""Contexts per batch, unless the user sets another number."""
+
+Pictures: TypeAlias = Mapping[str, Callable[[], "Image.Image"]]
+"""How to decode the picture of each sample, by sample id."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How the probe is made."""
+    """The settings of the probe."""
 
     prompt: str
-    """What the model was asked before the text that is put into its turn."""
+    """What the model was asked before the text in its turn."""
     lengths: tuple[int, ...] = LENGTHS
     trained_tokens: int | None = None
-    """Longest text of the model's training, as the user says, …"""
+    """Length of the longest training text in tokens, given by the user."""
     trained_words: int | None = None
-    """… or as its recipe says, in words."""
+    """The same in words, from the model's recipe."""
     batch_size: int = INTERVIEWS
     seed: int = 0
     resamples: int = 2000
 
     def config(self) -> dict[str, Any]:
-        """Return what of it stands in the run's config beside what is there already."""
+        """Return the settings that the run's config does not hold elsewhere."""
         return {
             "lengths": [*self.lengths],
             "absent": ABSENT,
@@ -61,62 +65,38 @@ class RetentionSettings:
         }
 
 
-class Interviewer(Protocol):
-    """Who is asked, and about which pictures."""
-
-    def interviewee(self) -> ScoringModel:
-        """Return the model, loaded."""
-        ...
-
-    def picture(self, sample_id: str) -> "Image.Image | None":
-        """Return a sample's picture; raises whatever an unreadable one makes of it."""
-        ...
-
-    def usage(self) -> dict[str, int | float] | None:
-        """Return what the loaded model counts, None where it counts nothing."""
-        ...
-
-    def release(self) -> None:
-        """Let go of the model."""
-        ...
-
-
 def probe_retention(
-    settings: RetentionSettings,
-    folder: RunFolder,
-    name: str,
-    rows: Sequence[SampleRow],
-    responses: Sequence[Response],
-    signature: str,
-    interviewer: Interviewer,
-    namer: Callable[[], Namer],
-    count: Callable[[], None] = lambda: None,
+    settings: RetentionSettings, measurement: Measurement, namer: Callable[[], Namer]
 ) -> RetentionDetail:
-    """Bring both files to their end, from wherever they are, and return the content of the second.
+    """Complete both files of the probe, and return the content of `retention.json`.
 
-    `count` is called after every batch that was asked.
+    `namer` makes what finds the objects that a text names; it is called only if there is something to ask.
+
+    Raises:
+        UserError: the model cannot be interviewed, or a file is not one that this run wrote.
     """
-    done = _read_done(folder)
-    if done is not None and done.signature == signature:
-        return done
+    folder = measurement.folder
+    finished = _read_finished(folder)
+    if finished is not None and finished.signature == measurement.signature:
+        return finished
     folder.forget(RETENTION, SCORES)
-    model = interviewer.interviewee()
-    pictures = _readable(rows, interviewer)
+    model = measurement.source.scoring_model()
+    pictures = _readable(measurement.rows, measurement.source)
     with timed("retention designed"):
         design = make_design(
-            [row for row in rows if row.sample_id in pictures],
-            responses,
+            [row for row in measurement.rows if row.sample_id in pictures],
+            measurement.responses,
             model,
             namer(),
             lengths=settings.lengths,
             seed=settings.seed,
         )
-    held = ask(settings, folder.path, name, design, model, pictures, count)
-    with timed("retention measured", contexts=len(held)):
-        found = measure(held, seed=settings.seed, resamples=settings.resamples)
+    answered = ask(settings, folder.path, measurement.name, design, model, pictures, measurement.count_usage)
+    with timed("retention measured", contexts=len(answered)):
+        found = measure(answered, seed=settings.seed, resamples=settings.resamples)
     detail = RetentionDetail(
         schema=SCHEMA,
-        signature=signature,
+        signature=measurement.signature,
         layout=model.layout,
         absent=ABSENT,
         lengths=settings.lengths,
@@ -125,7 +105,7 @@ def probe_retention(
         images=len({context.image_id for context in design.contexts}),
         findings=found.findings,
         points=found.points,
-        missing=_missing(design.missing, held),
+        missing=_missing(design.missing, answered),
     )
     write_atomically(folder.path / RETENTION, detail.to_json())
     return detail
@@ -135,56 +115,67 @@ def ask(
     settings: RetentionSettings,
     folder: Path,
     name: str,
-    design: Design,
+    design: ProbeDesign,
     model: ScoringModel,
-    pictures: Mapping[str, Callable[[], Image.Image]],
-    count: Callable[[], None] = lambda: None,
+    pictures: Pictures,
+    count_usage: Callable[[], None] = lambda: None,
 ) -> Sequence[AnsweredContext]:
-    """Ask what the folder's `retention.jsonl` lacks, batch by batch, and return it all.
+    """Complete `retention.jsonl` in a folder, and return all its records.
 
-    What failed for a reason that passes comes first.
+    `name` is shown beside the progress. `count_usage` is called after every batch.
     """
-    contexts = design.contexts
-    keys = [(context.sample_id, context.number) for context in contexts]
-    held = BatchFile(folder / RETENTION_LINES, AnsweredContext, keys, settings.batch_size)
-    failed = [context for context, one in zip(contexts, held.records, strict=False) if one.transient]
-    again = [failed[i : i + settings.batch_size] for i in range(0, len(failed), settings.batch_size)]
-    batches = [*again, *(contexts[held.span(batch)] for batch in held.batches)]
-    with meter(f"{name}, retention", len(keys), len(held.records) - len(failed)) as progress:
-        for number, now in enumerate(batches):
-            with timed("retention asked", batch=number, contexts=len(now)):
-                odds = model.interview([_interview(context, settings.prompt, pictures) for context in now])
-                answered = [_held(context, found) for context, found in zip(now, odds, strict=True)]
-            if number >= len(again):
-                held.append(answered)
-            elif healed := {(one.sample_id, one.generation): one for one in answered if not one.transient}:
-                held.replace(healed)
-            count()
-            _show(progress, now, answered)
-    return held.records
+    contexts = {(context.sample_id, context.number): context for context in design.contexts}
+
+    def interview(keys: Sequence[Key]) -> list[AnsweredContext]:
+        batch = [contexts[key] for key in keys]
+        odds = model.interview([_interview(context, settings.prompt, pictures) for context in batch])
+        return [_answered(context, found) for context, found in zip(batch, odds, strict=True)]
+
+    def after_batch(records: Sequence[AnsweredContext], done: int) -> None:
+        count_usage()
+        _log_failures(records)
+
+    file = BatchFile(folder / RETENTION_LINES, AnsweredContext, [*contexts], settings.batch_size)
+    stage: Stage[AnsweredContext] = Stage(
+        label=f"{name}, retention",
+        tokens=lambda record: record.n,
+        failed=lambda record: record.error is not None,
+        after_batch=after_batch,
+    )
+    return complete(file, batch_by_batch("retention asked", "contexts", interview), stage)
 
 
-def _show(progress: Meter, contexts: Sequence[Context], answered: Sequence[AnsweredContext]) -> None:
-    failed = [one for one in answered if one.error is not None]
-    progress.advance(len(answered), sum(context.n for context in contexts), len(failed))
-    for one in failed:
-        what = {"sample": one.sample_id, "condition": one.condition, "n": one.n, "reason": one.error}
-        _log.warning("interview failed", extra={"fields": what})
+def trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
+    """Return the length of the longest training text in the model's own tokens, None if it is unknown.
+
+    A length in words is converted by tokenizing that many words of filler.
+    """
+    if settings.trained_tokens is not None or settings.trained_words is None:
+        return settings.trained_tokens
+    words = filler("trained", settings.trained_words).split()[: settings.trained_words]
+    return len(model.encode_reply(" ".join(words)))
 
 
-def _interview(context: Context, prompt: str, pictures: Mapping[str, Callable[[], Image.Image]]) -> Interview:
+def _log_failures(records: Sequence[AnsweredContext]) -> None:
+    for record in records:
+        if record.error is not None:
+            fields = {"sample": record.sample_id, "condition": record.condition, "n": record.n}
+            _log.warning("interview failed", extra={"fields": fields | {"reason": record.error}})
+
+
+def _interview(context: Context, prompt: str, pictures: Pictures) -> Interview:
     before = context.condition == "before"
-    told = f"{context.told} {prompt}" if context.given and not before else context.told
+    text = f"{context.fact} {prompt}" if context.given and not before else context.fact
     picture = pictures[context.sample_id]()
     return Interview(
-        Request(context.sample_id, context.image_id, picture, told, is_question=True),
+        Request(context.sample_id, context.image_id, picture, text, is_question=True),
         context.given,
         tuple(query.text for query in context.queries),
         before_picture=before,
     )
 
 
-def _held(context: Context, found: Sequence[Odds] | Failure) -> AnsweredContext:
+def _answered(context: Context, found: Sequence[Odds] | Failure) -> AnsweredContext:
     failure = found if isinstance(found, Failure) else None
     odds = () if isinstance(found, Failure) else found
     return AnsweredContext(
@@ -210,62 +201,44 @@ def _held(context: Context, found: Sequence[Odds] | Failure) -> AnsweredContext:
     )
 
 
-def _readable(rows: Sequence[SampleRow], interviewer: Interviewer) -> dict[str, Callable[[], Image.Image]]:
-    """Return how to get the picture of every sample that has one; pictures stay undecoded until they are used."""
+def _readable(rows: Sequence[SampleRow], source: ModelSource) -> Pictures:
+    """Return how to decode the picture of every sample that has a readable one.
 
-    def decode(sample_id: str) -> Image.Image:
-        picture = interviewer.picture(sample_id)
+    The pictures themselves are decoded only when they are used: all at once may not fit into memory.
+    """
+
+    def decode(sample_id: str) -> "Image.Image":
+        picture = source.picture(sample_id)
         assert picture is not None
         return picture
 
-    found: dict[str, Callable[[], Image.Image]] = {}
-    for row in rows:
-        try:
-            decode(row.sample_id)
-        except Exception:  # a broken file makes Pillow raise almost anything; its response says so already
-            continue
-        found[row.sample_id] = lambda sample_id=row.sample_id: decode(sample_id)  # type: ignore[misc]
-    return found
-
-
-def trained_tokens(settings: RetentionSettings, model: ScoringModel) -> int | None:
-    """Return the training length in the model's own tokens: those of so many words of filler."""
-    if settings.trained_tokens is not None or settings.trained_words is None:
-        return settings.trained_tokens
-    words = filler("trained", settings.trained_words).split()[: settings.trained_words]
-    return len(model.encode_reply(" ".join(words)))
+    readable = (row.sample_id for row in rows if is_readable(source, row.sample_id))
+    return {sample_id: partial(decode, sample_id) for sample_id in readable}
 
 
 def _missing(
-    counted: Mapping[tuple[Condition, int], Counter[str]], held: Sequence[AnsweredContext]
-) -> tuple[Missing, ...]:
-    """Return what could not be asked, and what was asked and not answered."""
+    counted: Mapping[tuple[Condition, int], Counter[str]], answered: Sequence[AnsweredContext]
+) -> tuple[MissingContexts, ...]:
+    """Return the contexts that could not be designed, and those whose interview failed."""
     found = {cell: Counter(reasons) for cell, reasons in counted.items()}
-    first = {one.image_id: one.error for one in held if one.condition is None and one.error}
-    for one in held:
-        if one.condition is not None and (lost := one.error or first.get(one.image_id)):
-            found.setdefault((one.condition, one.n), Counter())[f"no answer: {lost}"] += 1
+    first = {
+        record.image_id: record.error for record in answered if record.condition is None and record.error
+    }
+    for record in answered:
+        if record.condition is not None and (error := record.error or first.get(record.image_id)):
+            found.setdefault((record.condition, record.n), Counter())[f"no answer: {error}"] += 1
     return tuple(
-        Missing(condition=condition, n=n, images=images, reason=reason)
+        MissingContexts(condition=condition, n=n, images=images, reason=reason)
         for (condition, n), reasons in sorted(found.items())
         for reason, images in sorted(reasons.items())
     )
 
 
-def _read_done(folder: RunFolder) -> RetentionDetail | None:
-    """Return what an earlier session brought to its end, None where there is something to ask."""
-    path, held = folder.path / RETENTION, folder.path / RETENTION_LINES
-    if not (path.exists() and held.exists()):
+def _read_finished(folder: RunFolder) -> RetentionDetail | None:
+    """Return the document of an earlier session, None if there is still something to ask."""
+    path, lines = folder.path / RETENTION, folder.path / RETENTION_LINES
+    if not (path.exists() and lines.exists()):
         return None
-    at = held
-    try:
-        if any(
-            AnsweredContext.model_validate_json(line).transient for line in held.read_bytes().splitlines()
-        ):
-            return None
-        at = path
-        return RetentionDetail.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UserError(
-            f"{at}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
-        ) from error
+    if any(record.transient for record in read_lines(lines, AnsweredContext)):
+        return None
+    return read_document(path, RetentionDetail)

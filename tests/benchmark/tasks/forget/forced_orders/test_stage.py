@@ -16,6 +16,7 @@ from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSettings, force_orders, read_turn
+from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding, Request
 from eidolon.scorers.core.types import Response
@@ -77,11 +78,11 @@ class Talker(Words):
         return text
 
 
-class Company:
+class Source:
     def __init__(self, model: Any) -> None:
         self.model, self.loads = model, 0
 
-    def interviewee(self) -> Any:
+    def scoring_model(self) -> Any:
         self.loads += 1
         return self.model
 
@@ -102,8 +103,9 @@ def settings(**fields: Any) -> OrderSettings:
     return OrderSettings(**(values | fields))
 
 
-def folder(path: Path) -> RunFolder:
-    return RunFolder(path, None)  # type: ignore[arg-type]
+def measurement(path: Path, source: Any) -> Measurement:
+    folder = RunFolder(path, None)  # type: ignore[arg-type]
+    return Measurement(folder, "talker", rows(), [], [], "signature", source)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +118,8 @@ def folder(path: Path) -> RunFolder:
 )
 def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict: str) -> None:
     model = Talker(law)
-    company = Company(model)
-    detail = force_orders(settings(), folder(tmp_path), "talker", rows(), [], "signature", company)
+    source = Source(model)
+    detail = force_orders(settings(), measurement(tmp_path, source))
     assert detail.found.verdict == verdict
     assert (detail.found.images, detail.found.incomplete) == (IMAGES - 1, 0)  # without the broken picture
     for request in model.seen:
@@ -138,19 +140,19 @@ def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict:
     assert draw_orders(detail, "talker").startswith(b"\x89PNG")
     # Nothing is asked again once both files are there.
     asked = len(model.seen)
-    assert force_orders(settings(), folder(tmp_path), "talker", rows(), [], "signature", company) == detail
-    assert (company.loads, len(model.seen)) == (1, asked)
+    assert force_orders(settings(), measurement(tmp_path, source)) == detail
+    assert (source.loads, len(model.seen)) == (1, asked)
 
 
 def test_it_goes_on_from_the_last_whole_batch(tmp_path: Path) -> None:
     law: Law = lambda words, size: 0.3  # noqa: E731
-    wanted = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(Talker(law)))
+    wanted = force_orders(settings(), measurement(tmp_path, Source(Talker(law))))
     whole = (tmp_path / "orders.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     (tmp_path / "orders.jsonl").write_bytes(b"".join(lines[:70]) + lines[70][:33])
     (tmp_path / "orders.json").unlink()
     model = Talker(law)
-    assert force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(model)) == wanted
+    assert force_orders(settings(), measurement(tmp_path, Source(model))) == wanted
     assert (tmp_path / "orders.jsonl").read_bytes() == whole
     assert len(model.seen) == len(lines) - 64
 
@@ -163,7 +165,7 @@ def test_a_turn_that_failed_is_unscored_with_its_reason(tmp_path: Path) -> None:
             return super()._go_on(request, text)
 
     model = Failing(lambda words, size: 0.2)
-    detail = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(model))
+    detail = force_orders(settings(), measurement(tmp_path, Source(model)))
     assert (detail.found.images, detail.found.incomplete) == (IMAGES - 2, 1)
     unscored = [line for line in read_lines(tmp_path / "orders.jsonl") if line["unscored"]]
     assert [(line["sample_id"], line["unscored"]) for line in unscored] == [
@@ -171,14 +173,67 @@ def test_a_turn_that_failed_is_unscored_with_its_reason(tmp_path: Path) -> None:
     ]
 
 
+class Overloaded(Talker):
+    """A talker that has no memory for some of the turns, for now."""
+
+    def __init__(self, law: Law, failing: set[tuple[str, int]]) -> None:
+        super().__init__(law)
+        self.failing = failing
+
+    def continue_replies(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        for answer in super().continue_replies(requests, given):
+            if (answer.sample_id, answer.generation) in self.failing:
+                changes = {
+                    "response": None,
+                    "finish_reason": "error",
+                    "error": "no memory",
+                    "transient": True,
+                }
+                yield answer.model_copy(update=changes)
+            else:
+                yield answer
+
+
+def test_a_transient_failure_is_asked_again_by_the_next_session(tmp_path: Path) -> None:
+    law: Law = lambda words, size: 0.3  # noqa: E731
+
+    def run(path: Path, model: Talker) -> Any:
+        path.mkdir(exist_ok=True)
+        return force_orders(settings(), measurement(path, Source(model)))
+
+    wanted = run(tmp_path / "whole", Talker(law))
+    failing = {("s5", 2), ("s6", 0), ("s7", 2)}
+    path = tmp_path / "out"
+    detail = run(path, Overloaded(law, failing))
+    assert detail.found.incomplete == 3
+    lost = [line for line in read_lines(path / "orders.jsonl") if "transient" in line]
+    assert {(line["sample_id"], line["generation"]) for line in lost} == failing
+    assert {(line["unscored"], line["transient"]) for line in lost} == {("no memory", True)}
+
+    # The next session asks for these turns only. A turn that fails again stays as it is.
+    model = Overloaded(law, {("s5", 2)})
+    before = read_lines(path / "orders.jsonl")
+    assert run(path, model).found.incomplete == 1
+    assert {(request.sample_id, request.generation) for request in model.seen} == failing
+    after = read_lines(path / "orders.jsonl")
+    changed = [(a["sample_id"], a["generation"]) for a, b in zip(before, after, strict=True) if a != b]
+    assert sorted(changed) == [("s6", 0), ("s7", 2)]
+
+    assert run(path, Talker(law)) == wanted
+    for name in ("orders.jsonl", "orders.json"):
+        assert (path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_what_cannot_go_on_is_left_out_with_the_reason(tmp_path: Path, scores: Any) -> None:
-    detail = force_orders(settings(), folder(tmp_path), "t", rows(), [], "s", Company(Words()))
+    detail = force_orders(settings(), measurement(tmp_path, Source(Words())))
     assert detail.found.reason == "the model cannot go on from a given text"
     assert not (tmp_path / "orders.jsonl").exists()
     steered = settings(decoding=Decoding(contrast=make_contrast("m3id", {})))
-    other = folder(tmp_path / "other")
-    other.path.mkdir()
-    told = force_orders(steered, other, "t", rows(), [], "s", Company(Talker(lambda words, size: 0)))
+    other = tmp_path / "other"
+    other.mkdir()
+    told = force_orders(steered, measurement(other, Source(Talker(lambda words, size: 0))))
     assert told.found.reason is not None
     assert told.found.reason.startswith("not with --decoding m3id")
     found = with_orders(scores, told.found).metrics["forgetting"]["order_lateness"]

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.dependency.stage import follow_responses, quantities, table_of
+from eidolon.benchmark.tasks.forget.dependency.stage import measure_dependency, quantities, table_of
+from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.benchmark.tasks.forget.retention.detail import REPORTED
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
 from eidolon.benchmark.verify.check.findings import DifferenceError
@@ -331,15 +332,15 @@ def test_what_never_fits_is_said_and_asked_again(
 # Without a measurement
 
 
-class Nobody:
+class Plain:
     """Answers interviews, and does not tell the probabilities of tokens."""
 
-    name = "nobody"
+    name = "plain"
 
 
-class Room:
-    def interviewee(self) -> Any:
-        return Nobody()
+class Source:
+    def scoring_model(self) -> Any:
+        return Plain()
 
     def picture(self, sample_id: str) -> Any:
         return object()
@@ -360,19 +361,18 @@ def test_a_model_without_probabilities_has_a_reason_for_a_number(tmp_path: Path)
     ]
     folder: Any = RunFolder(tmp_path, None)  # type: ignore[arg-type]
     for _ in range(2):
-        table = follow_responses(
-            folder, "nobody", "Look.", rows, responses, LexiconJudge(), Room(), seed=0, resamples=20
-        )
+        measurement = Measurement(folder, "plain", rows, responses, [], "signature", Source())
+        table = measure_dependency(measurement, "Look.", LexiconJudge(), seed=0, resamples=20)
         assert [line.get("left_out") for line in read_lines(tmp_path / PL)] == [
-            "model 'nobody': does not tell the probabilities of tokens with and without the picture; give a "
+            "model 'plain': does not tell the probabilities of tokens with and without the picture; give a "
             "transformers/… model",
             "there is no response",
-            "model 'nobody': does not tell the probabilities of tokens with and without the picture; give a "
+            "model 'plain': does not tell the probabilities of tokens with and without the picture; give a "
             "transformers/… model",
         ]
     for value in quantities(table).values():
         assert (value.value, value.ci, value.n) == (None, None, 0)
-        assert (value.reason or "").startswith("not measured: model 'nobody': does not tell")
+        assert (value.reason or "").startswith("not measured: model 'plain': does not tell")
 
 
 def lines_of(rate: float, noise: float, images: int = 12) -> list[Dependence]:

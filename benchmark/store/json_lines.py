@@ -1,0 +1,45 @@
+"""Records as JSON lines: text to write, and files to read."""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jsonlines
+from pydantic import BaseModel, ValidationError
+
+from eidolon.scorers.core.errors import UserError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def to_lines(records: Iterable[object]) -> str:
+    """Return records as JSON lines. A pydantic model is serialised by itself, anything else by `json`."""
+    stream = io.StringIO()
+    with jsonlines.Writer(stream, dumps=_dump) as writer:
+        writer.write_all(records)
+    return stream.getvalue()
+
+
+def read_lines(path: Path, record: type[ModelT]) -> list[ModelT]:
+    """Return the records of a file that a run wrote.
+
+    Raises:
+        UserError: a line is not such a record.
+    """
+    with path.open("rb") as stream, jsonlines.Reader(stream, loads=record.model_validate_json) as reader:
+        try:
+            found: list[Any] = list(reader)
+        except jsonlines.InvalidLineError as error:
+            cause = error.__cause__ or error
+            reason = cause.errors()[0]["msg"] if isinstance(cause, ValidationError) else cause
+            raise UserError(
+                f"{path}:{error.lineno}: is not a line this run wrote ({reason}); "
+                "delete the file to do this stage again"
+            ) from error
+    return found
+
+
+def _dump(record: Any) -> str:
+    return record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
