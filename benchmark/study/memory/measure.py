@@ -309,7 +309,7 @@ class _Bench:
         from eidolon.models.probing.teacher_forcing import leading_space
 
         keys = [(row.sample_id, number) for row in self.rows for number in range(len(TEXTS))]
-        file = BatchFile(self.folder / READINGS_FILE, TextReading, keys, BATCH * len(TEXTS))  # type: ignore[type-var]
+        file = BatchFile(self.folder / READINGS_FILE, TextReading, keys, BATCH * len(TEXTS))
         lead = leading_space(self.model, self.request(0, self.settings.prompt)) if file.batches else ""
         for batch in file.batches:
             places = [divmod(i, len(TEXTS)) for i in range(len(keys))[file.span(batch)]]
