@@ -28,6 +28,8 @@ AFTER_RESPONSES = (
 """Files that are computed from the responses, and are stale once the responses change."""
 
 LOCK = ".lock"
+HOLDER = ".lock.holder"
+"""Names the process that holds the lock. It is gone when the lock is released; a kill leaves it behind."""
 TORN = ".tmp"
 """Suffix of a file that is being rewritten. After a kill such a file is garbage."""
 LOG = "run.log"

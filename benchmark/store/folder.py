@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.store.atomic import DISK_ERRORS, file_hashes, remove_torn, write_atomically
-from eidolon.benchmark.store.files import LOCK, LOG, RUN, TORN
+from eidolon.benchmark.store.files import HOLDER, LOCK, LOG, RUN, TORN
 from eidolon.benchmark.store.lock import locked
 from eidolon.benchmark.store.record import RunRecord, Status, first_difference, read_record, utc_now
 from eidolon.benchmark.terminal.log import to_file
@@ -165,7 +165,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
 
 def _is_beginning(name: str) -> bool:
     """Whether a kill can leave a file of this name before there is a `run.json`."""
-    return name in (LOCK, LOG, f".{RUN}{TORN}")
+    return name in (LOCK, HOLDER, LOG, f".{RUN}{TORN}")
 
 
 def _end(folder: RunFolder, status: Status, error: str | None) -> None:

@@ -1,34 +1,47 @@
 """The lock of a run folder: one process at a time writes to it."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from eidolon.benchmark.store.files import LOCK
+from eidolon.benchmark.store.files import HOLDER, LOCK
 from eidolon.scorers.core.errors import UserError
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock. It is the kernel's, so a killed process leaves none behind."""
+    """Hold the lock of a folder, which is made if it is missing. The kernel releases the lock of a killed process.
+
+    Raises:
+        UserError: another process holds the lock, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout  # imports asyncio
+
+    lock = FileLock(path / LOCK, timeout=0)
+    holder = path / HOLDER
     try:
         path.mkdir(parents=True, exist_ok=True)
-        stream = (path / LOCK).open("a+")
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"--out {path}: is being written by {_read(holder)}; wait for it or give another folder"
+        ) from None
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise UserError(
-                f"--out {path}: is being written by {holder}; wait for it or give another folder"
-            ) from None
-        with suppress(OSError):  # the lock is held; on a full disk nobody can read by whom
-            os.truncate(stream.fileno(), 0)
-            os.write(stream.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+    try:
+        # Beside the lock and not in it: some versions of filelock empty the file when they try to lock it.
+        with suppress(OSError):  # on a full disk the name is missing, but the lock holds
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
+    finally:
+        with suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def _read(holder: Path) -> str:
+    with suppress(OSError):
+        return holder.read_text(encoding="utf-8").strip() or "another process"
+    return "another process"

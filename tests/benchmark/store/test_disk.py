@@ -294,10 +294,11 @@ def test_two_runs_at_once(
         result = cli(*command, out)
         assert result.code == 2
         assert f"is being written by process {holder.pid} on " in result.err
-        assert [path.name for path in folder.iterdir()] == [".lock"]
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", ".lock.holder"]
     holder.kill()
     holder.communicate()
     assert cli(*command, out).code == 0
+    assert not (folder / ".lock.holder").exists()
     healed = contents(out) == calm
     faults.after("two runs into one folder", folder, KEYS, injected=tries, healed=tries * healed)
     assert healed

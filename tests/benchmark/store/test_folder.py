@@ -1,5 +1,6 @@
 """The run folder's parts: batches that resume, what differs between two runs, atomic writing, the lock."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.folder import check_folder, open_run
+from eidolon.benchmark.store.lock import locked
 from eidolon.benchmark.store.record import (
     SCHEMA,
     Provenance,
@@ -164,6 +166,24 @@ def test_lock_holds_against_a_second_run(tmp_path: Path) -> None:
         open_run(tmp_path, record()),
         pytest.raises(UserError, match="is being written by process"),
         open_run(tmp_path, record()),
+    ):
+        pass
+
+
+def test_a_failed_attempt_leaves_the_holder_s_name(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        for _ in range(3):
+            with (
+                pytest.raises(UserError, match=rf"is being written by process {os.getpid()} on "),
+                locked(tmp_path),
+            ):
+                pass
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    (tmp_path / ".lock.holder").mkdir()  # its name cannot be written: the lock holds all the same
+    with (
+        locked(tmp_path),
+        pytest.raises(UserError, match="is being written by another process; wait for it"),
+        locked(tmp_path),
     ):
         pass
 
