@@ -76,17 +76,17 @@ def _cache(clear: str | None, *, plain: bool) -> dict[str, Any]:
     if clear is not None:
         _, count = remove(None if clear == "all" else clear)
         removed = {"removed": f"{count} responses" if plain else count}
-    path, size, kept = look()
-    total = sum(model.responses for model in kept)
+    path, size, summaries = look()
+    total = sum(model.responses for model in summaries)
     if not plain:
         models = {
             model.name: {"responses": model.responses, "bytes": model.size, "states": model.states}
-            for model in kept
+            for model in summaries
         }
         return {**removed, "path": str(path), "bytes": size, "responses": total, "models": models}
     found = {**removed, "path": str(path or "none: there is no home folder; set EIDOLON_CACHE")}
     found["size"] = f"{total} responses, {size / 1e6:.1f} MB"
-    for model in kept:
+    for model in summaries:
         used = datetime.fromtimestamp(model.used, UTC).date().isoformat() if model.used else "never"
         states = f", {model.states} states of it" if model.states > 1 else ""
         found[model.name] = (

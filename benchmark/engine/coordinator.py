@@ -1,10 +1,12 @@
-"""Who answers the batches of a run: this process alone, or several of which this one leads or follows.
+"""Distributes the batches of a run over processes.
 
-The leader hands out the batches in turns (of n processes, process r answers batches r, r + n, …) and gets the
-answers back in the order of the batches, so what it writes does not show how many there were. Only the leader
-holds the run folder, judges, scores and prints. Messages go through the store that the launcher of the processes
-gives them (`torch.distributed`): texts under keys, looked for again and again rather than waited for in a
-collective, so that an interrupt and a process that died are noticed at once.
+There is this process alone, or there are several: one leader and its followers. The leader hands out the batches in
+turns: of n processes, process r answers batches r, r + n, … It gets the answers back in the order of the batches, so
+that the files do not depend on the number of processes. Only the leader holds the run folder, judges, scores and
+prints.
+
+Messages are texts under keys in the store that the launcher of the processes provides (`torch.distributed`). They are
+polled and not waited for in a collective, so that an interrupt or a dead process is noticed at once.
 """
 
 import time
@@ -22,67 +24,67 @@ Keys: TypeAlias = Sequence[tuple[str, int]]
 Usage: TypeAlias = dict[str, int | float]
 
 AHEAD = 2
-"""Batches that a process may be ahead of the leader: what a kill can cost it, and the store must hold."""
+"""Batches that a follower may be ahead of the leader. A kill loses that many, and the store must hold them."""
 PART = 1 << 20
-"""Bytes of a message that the store is given at once; it takes 8 MiB at most."""
+"""Bytes per entry in the store, which takes 8 MiB at most. Longer messages are split."""
 LOST_AFTER_S = 120.0
-"""Seconds without a sign of life after which a process counts as lost. Most that die are noticed at once, by their
-launcher; this is for those whose machine is gone."""
+"""Seconds without a heartbeat after which a process counts as lost. The launcher notices most dead processes at once;
+this is for a machine that is gone."""
 _POLL_S = (0.001, 0.05)
-"""Seconds between two looks, at first and at most."""
+"""Seconds between two polls: the first interval and the longest."""
 
 
 class Worker(Protocol):
-    """What answers batches in one process."""
+    """Answers batches in one process."""
 
     def load(self) -> None:
-        """Load the model, unless it is there."""
+        """Load the model, unless it is loaded."""
         ...
 
     def answer(self, keys: Keys) -> list[Response]:
-        """Answer one batch, in order."""
+        """Return the responses of one batch, in order."""
         ...
 
     def usage(self) -> Usage | None:
-        """Return what all requests of this process so far came to, None where the model does not count."""
+        """Return what all requests of this process have used, None if the model does not count."""
         ...
 
     def keep(self) -> dict[str, int] | None:
-        """Keep for other runs what was answered; return the hits and misses so far, None without a cache."""
+        """Store the new responses in the cache. Return hits and misses so far, None without a cache."""
         ...
 
     def release(self) -> None:
-        """Let go of the model."""
+        """Drop the model, so that its memory is free."""
         ...
 
 
 class Coordinator(Protocol):
-    """The processes that answer batches."""
+    """Has batches answered by one process or several."""
 
     @property
     def size(self) -> int:
-        """How many processes answer."""
+        """Number of processes."""
         ...
 
     def prepare(self, worker: Worker) -> None:
-        """Load a model in every process; what fails in any of them fails here."""
+        """Load the worker's model in every process. An error in any process is raised here."""
         ...
 
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
-        """Yield the answers to each batch in turn, then let go of the model everywhere."""
+        """Yield the responses of each batch in order, then drop the model in every process."""
         ...
 
     def usage(self, worker: Worker) -> Usage | None:
-        """Return what the requests of all processes came to, as far as their answers were yielded."""
+        """Return what the requests of all processes have used, for the batches that were yielded."""
         ...
 
     def keep(self, worker: Worker) -> dict[str, int] | None:
-        """Keep what was yielded for other runs; return the hits and misses of all processes."""
+        """Store the yielded responses in the cache. Return the hits and misses of all processes."""
         ...
 
 
 class SingleProcess:
-    """This process answers everything itself."""
+    """Answers all batches in this process."""
 
     size = 1
 
@@ -101,7 +103,7 @@ class SingleProcess:
 
 
 class MessageStore(Protocol):
-    """What of a `torch.distributed.MessageStore` is used here."""
+    """The part of `torch.distributed.Store` that is used here."""
 
     def set(self, key: str, value: str | bytes) -> None: ...
     def get(self, key: str) -> bytes: ...
@@ -111,14 +113,14 @@ class MessageStore(Protocol):
 
 
 class Mailbox:
-    """Messages of any length under keys, each taken once."""
+    """Messages of any length under keys. Each is taken once."""
 
     def __init__(self, store: MessageStore, prefix: str = "") -> None:
-        """Take the store, and what all keys in it are to begin with."""
+        """`prefix` is prepended to every key in the store."""
         self._store, self._prefix = store, prefix
 
     def post(self, key: str, text: str) -> None:
-        """Leave a message. It is there once all of it is."""
+        """Store a message. It is visible once it is complete."""
         content = text.encode()
         parts = range(0, len(content), PART)
         for number, start in enumerate(parts):
@@ -126,15 +128,15 @@ class Mailbox:
         self._store.set(self._prefix + key, str(len(parts)))
 
     def has(self, key: str) -> bool:
-        """Tell whether a message is there."""
+        """Return whether there is a message."""
         return self._store.check([self._prefix + key])
 
     def lacks(self, key: str) -> bool:
-        """Tell whether no message is there, or it was taken."""
+        """Return whether there is no message, or it was taken."""
         return not self.has(key)
 
     def take(self, key: str) -> str:
-        """Take a message that is there."""
+        """Return a message and delete it."""
         name = self._prefix + key
         parts = [f"{name}/{number}" for number in range(int(self._store.get(name)))]
         text = b"".join(self._store.get(part) for part in parts).decode()
@@ -143,20 +145,20 @@ class Mailbox:
         return text
 
     def number(self, name: str) -> int:
-        """Return 1 to the first process that asks, 2 to the second, …"""
+        """Return 1 at the first call by any process, 2 at the second, …"""
         return self._store.add(self._prefix + name, 1)
 
     def beat(self, rank: int) -> None:
-        """Give a sign of life."""
+        """Count a heartbeat of a process."""
         self._store.add(f"{self._prefix}beats/{rank}", 1)
 
     def beats(self, rank: int) -> int:
-        """Return how many signs of life a process gave."""
+        """Return the number of heartbeats of a process."""
         return self._store.add(f"{self._prefix}beats/{rank}", 0)
 
 
 class _Command(Record):
-    """What the leader wants of the others."""
+    """A command of the leader to the followers."""
 
     do: Literal["load", "answer", "leave"]
     worker: int = 0
@@ -164,46 +166,46 @@ class _Command(Record):
 
 
 class _AnsweredBatch(Record):
-    """What a process says of a batch."""
+    """A follower's answer to a batch."""
 
     responses: tuple[Response, ...]
     usage: Usage | None
     kept: dict[str, int] | None
 
 
-class _Failure(Record):
-    """What went wrong in a process."""
+class _ProcessFailure(Record):
+    """An error in a process."""
 
     rank: int
     message: str
     traceback: str | None
-    """Of a bug; None for the user's mistake."""
+    """The traceback of a bug; None for a mistake of the user."""
 
 
 class ProcessError(RuntimeError):
-    """Something that is not the user's failed in another process; the cause is its traceback."""
+    """A bug in another process. The cause holds its traceback."""
 
 
 class _OriginError(Exception):
-    """The traceback of an error in another process, as text, to be shown as the cause of the one here."""
+    """The traceback of an error in another process, as text, shown as the cause of the error here."""
 
 
 class Leader:
-    """The first of several processes: it hands out batches, answers its share, and collects the others'."""
+    """The first of several processes. It hands out batches, answers its share, and collects the others' answers."""
 
     def __init__(self, mail: Mailbox, size: int, lost_after: float = LOST_AFTER_S) -> None:
         self.size = size
         self._mail, self._lost_after = mail, lost_after
-        self._orders = count()
+        self._commands = count()
         self._workers: list[Worker] = []
         self._usage: dict[int, Usage | None] = {}
         self._kept: dict[int, dict[str, int] | None] = {}
 
     def gather(self, plan: str, workers: Sequence[Worker]) -> None:
-        """Wait until all processes are ready to do the same plan, which a hash stands for.
+        """Wait until all processes are ready to execute the same plan; `plan` is its hash.
 
         Raises:
-            UserError: one of them made another plan, or met a mistake while making it.
+            UserError: a process made another plan, or failed to make it.
         """
         self._workers = [*workers]
         for rank in self._others:
@@ -214,13 +216,13 @@ class Leader:
                 )
 
     def prepare(self, worker: Worker) -> None:
-        number = self._order("load", worker)
+        number = self._command("load", worker)
         worker.load()
         for rank in self._others:
             self._wait(f"loaded/{number}/{rank}", rank)
 
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
-        number = self._order("answer", worker, batches)
+        number = self._command("answer", worker, batches)
         self._usage, self._kept = {}, {}
         for position, keys in enumerate(batches):
             rank = position % self.size
@@ -241,8 +243,8 @@ class Leader:
         return add_usages(worker.keep(), *self._kept.values())
 
     def dismiss(self) -> None:
-        """Let the others end."""
-        number = self._order("leave")
+        """Tell the followers to end, and wait until they do."""
+        number = self._command("leave")
         for rank in self._others:
             self._wait(f"left/{number}/{rank}", rank)
 
@@ -250,28 +252,28 @@ class Leader:
     def _others(self) -> range:
         return range(1, self.size)
 
-    def _order(
+    def _command(
         self,
         do: Literal["load", "answer", "leave"],
         worker: Worker | None = None,
         batches: Sequence[Keys] = (),
     ) -> int:
-        number = next(self._orders)
-        order = _Command(
+        number = next(self._commands)
+        command = _Command(
             do=do,
             worker=0 if worker is None else next(i for i, one in enumerate(self._workers) if one is worker),
             batches=tuple(tuple(keys) for keys in batches),
         )
         for rank in self._others:
-            self._mail.post(f"order/{rank}/{number}", order.model_dump_json())
+            self._mail.post(f"command/{rank}/{number}", command.model_dump_json())
         return number
 
     def _wait(self, key: str, rank: int) -> str:
-        """Take a message of a process; raise what a process reports instead."""
+        """Return a message of a process. An error that any process reports is raised instead."""
 
         def look() -> bool:
             if self._mail.has("failure"):
-                raise_failure(_Failure.model_validate_json(self._mail.take("failure")), self.size)
+                raise_failure(_ProcessFailure.model_validate_json(self._mail.take("failure")), self.size)
             return self._mail.has(key)
 
         wait_for(look, lambda: self._mail.beats(rank), f"process {rank} of {self.size}", self._lost_after)
@@ -279,45 +281,45 @@ class Leader:
 
 
 class Follower:
-    """Another process than the first: it does what the leader orders."""
+    """A process that executes the leader's commands."""
 
     def __init__(self, mail: Mailbox, rank: int, size: int, lost_after: float = LOST_AFTER_S) -> None:
         self._mail, self._rank, self._size, self._lost_after = mail, rank, size, lost_after
 
     def serve(self, plan: str, workers: Sequence[Worker]) -> None:
-        """Answer what the leader hands out, until it lets this process go."""
+        """Answer the batches that the leader hands out, until it tells this process to leave."""
         self._mail.post(f"ready/{self._rank}", plan)
         for number in count():
-            key = f"order/{self._rank}/{number}"
+            key = f"command/{self._rank}/{number}"
             self._wait(partial(self._mail.has, key))
-            order = _Command.model_validate_json(self._mail.take(key))
-            if order.do == "leave":
+            command = _Command.model_validate_json(self._mail.take(key))
+            if command.do == "leave":
                 self._mail.post(f"left/{number}/{self._rank}", "")
                 return
-            worker = workers[order.worker]
-            if order.do == "load":
+            worker = workers[command.worker]
+            if command.do == "load":
                 worker.load()
                 self._mail.post(f"loaded/{number}/{self._rank}", "")
             else:
-                self._answer(worker, order, number)
+                self._answer(worker, command, number)
 
     def report(self, error: BaseException) -> None:
-        """Tell the leader what went wrong here. One report is enough: of several the first is heard."""
+        """Report an error in this process to the leader. Only the first report of all processes counts."""
         if self._mail.number("failures") > 1:
             return
         is_bug = not isinstance(error, UserError)
-        failure = _Failure(
+        failure = _ProcessFailure(
             rank=self._rank,
             message=str(error),
             traceback="".join(traceback.format_exception(error)) if is_bug else None,
         )
         self._mail.post("failure", failure.model_dump_json())
 
-    def _answer(self, worker: Worker, order: _Command, number: int) -> None:
-        for position in range(self._rank, len(order.batches), self._size):
+    def _answer(self, worker: Worker, command: _Command, number: int) -> None:
+        for position in range(self._rank, len(command.batches), self._size):
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
             self._wait(partial(self._mail.lacks, earlier))
-            responses = worker.answer(order.batches[position])
+            responses = worker.answer(command.batches[position])
             answers = _AnsweredBatch(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())
         worker.release()
@@ -328,27 +330,29 @@ class Follower:
 
 
 def wait_for(look: Callable[[], bool], beats: Callable[[], int], who: str, lost_after: float) -> None:
-    """Look until what is looked for is there.
+    """Poll until `look` returns true.
+
+    `beats` returns the number of heartbeats of the process `who`.
 
     Raises:
-        UserError: the process it must come from gave no sign of life for `lost_after` seconds.
+        UserError: the process had no heartbeat for `lost_after` seconds.
     """
-    pause, most = _POLL_S
-    heard, at = None, time.monotonic()
+    pause, longest = _POLL_S
+    counted, at = None, time.monotonic()
     while not look():
         time.sleep(pause)
-        pause = min(1.5 * pause, most)
-        if (now := beats()) != heard:
-            heard, at = now, time.monotonic()
+        pause = min(1.5 * pause, longest)
+        if (now := beats()) != counted:
+            counted, at = now, time.monotonic()
         elif time.monotonic() - at > lost_after:
             raise UserError(
-                f"{who}: gave no sign of life for {lost_after:.0f} s; what was written is whole, and the same "
-                "command goes on"
+                f"{who}: gave no sign of life for {lost_after:.0f} s; the files are whole, and the same command "
+                "resumes the run"
             )
 
 
-def raise_failure(failure: _Failure, size: int) -> NoReturn:
-    """Raise here what went wrong in another process."""
+def raise_failure(failure: _ProcessFailure, size: int) -> NoReturn:
+    """Raise the error of another process in this one."""
     if failure.traceback is None:
         raise UserError(failure.message)
     raise ProcessError(f"in process {failure.rank} of {size}: {failure.message}") from _OriginError(
@@ -356,11 +360,11 @@ def raise_failure(failure: _Failure, size: int) -> NoReturn:
     )
 
 
-Number = TypeVar("Number", int, int | float)
+CountT = TypeVar("CountT", int, int | float)
 
 
-def add_usages(*usages: Mapping[str, Number] | None) -> dict[str, Number] | None:
-    """Add up what was counted, None where nothing was."""
+def add_usages(*usages: Mapping[str, CountT] | None) -> dict[str, CountT] | None:
+    """Return the sums by name, None if nothing was counted."""
     counted = [usage for usage in usages if usage is not None]
     names = dict.fromkeys(name for usage in counted for name in usage)
     return {name: sum(usage.get(name, 0) for usage in counted) for name in names} if counted else None

@@ -1,8 +1,8 @@
-"""One command as several processes: started here, or by a launcher of the user's (`accelerate launch`, torchrun).
+"""One command as several processes, started here or by a launcher of the user's (`accelerate launch`, torchrun).
 
-Started here, this process becomes the launcher: torch's elastic agent runs the same command once a process, ends all
-when one dies, and passes interrupts on. In the processes themselves both ways look alike: the environment says how
-many there are and which one this is, and a store of the launcher's carries messages between them.
+Started here, this process becomes the launcher: torch's elastic agent runs the same command in every process, ends all
+of them when one dies, and passes interrupts on. Inside the processes there is no difference: the environment gives
+their number and the rank of this one, and the launcher's store carries messages between them.
 """
 
 import logging
@@ -22,35 +22,35 @@ from typing import Any, NoReturn
 from eidolon.benchmark.engine.coordinator import Follower, Leader, Mailbox, SingleProcess
 from eidolon.scorers.core.errors import UserError
 
-GO_ON = "what was written is whole, and the same command goes on"
+RESUMABLE = "the files are whole, and the same command resumes the run"
 BEAT_S = 0.5
-"""Seconds between two signs of life, and between two looks whether the launcher is there."""
+"""Seconds between two heartbeats, and between two checks that the launcher still runs."""
 JOIN_S = 120.0
-"""Seconds that the processes have to find each other."""
-SAY_AFTER_S = 10.0
-"""Seconds that a process keeps a mistake to itself which the first one has most likely said already."""
+"""The longest time in seconds that the processes may take to connect."""
+REPORT_AFTER_S = 10.0
+"""Seconds that a follower waits before it prints a mistake that the first process has most likely printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How many processes do a command together, and which of them this is."""
+    """The number of processes that execute a command, and the rank of this one."""
 
     rank: int
     size: int
     launched: bool
-    """They are there; otherwise they are still to be started."""
+    """Whether the processes run already. Otherwise they are still to be started."""
 
 
 def find_world(asked: int | None = None, environment: Mapping[str, str] = os.environ) -> World:
-    """Return the world that the environment announces, else one of as many processes as were asked for.
+    """Return the world that the environment describes, else one of `asked` processes that are not started yet.
 
     Raises:
-        UserError: a launcher started another number than was asked for, or one where it was told several.
+        UserError: a launcher started another number of processes than `asked`, or one although it was told several.
     """
     if "WORLD_SIZE" in environment:
         world = World(_number("RANK", environment), _number("WORLD_SIZE", environment), launched=True)
     elif "ACCELERATE_MIXED_PRECISION" in environment:
-        # accelerate names the place to meet when it was told several processes, even where it then starts only one.
+        # accelerate sets the port when it was told several processes, even if it then starts only one.
         if "MASTER_PORT" in environment:
             raise UserError(
                 "accelerate launch: was told several processes and started one, as it does with --cpu; leave the "
@@ -67,21 +67,21 @@ def find_world(asked: int | None = None, environment: Mapping[str, str] = os.env
 
 
 def follows(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether this is one of several processes and not the first, which does the talking."""
+    """Return whether this is one of several processes, and not the first, which alone prints."""
     with suppress(UserError):
         return find_world(None, environment).rank > 0
     return False
 
 
 def let_the_first_speak() -> None:
-    """Wait for as long as the first process may take to say a mistake that all of them meet, which ends them."""
-    time.sleep(SAY_AFTER_S)
+    """Wait until the first process has printed a mistake that occurs in all processes. That ends this one too."""
+    time.sleep(REPORT_AFTER_S)
 
 
 def start(size: int, arguments: Sequence[str]) -> int:
-    """Run `eidolon ARGUMENTS` in `size` processes, to the end of all of them, and return the exit code.
+    """Run `eidolon ARGUMENTS` in `size` processes until all have ended, and return the exit code.
 
-    It is that of the first process; 128 + the signal's number where one was killed, which is said in one line.
+    It is that of the first process. If one was killed, it is 128 + the signal's number, and one line says so.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -89,7 +89,7 @@ def start(size: int, arguments: Sequence[str]) -> int:
 
     _silence("torch.distributed.elastic", "torch.distributed.launcher")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // size)))
-    # Should the launcher be killed, torch would tell at length of connections lost.
+    # If the launcher is killed, torch would print a lot about lost connections.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     config = LaunchConfig(
         min_nodes=1,
@@ -104,7 +104,7 @@ def start(size: int, arguments: Sequence[str]) -> int:
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
     )
-    # The working folder is no place to import from (-P), as it is none for the program itself.
+    # -P: nothing is imported from the working folder, as in the program itself.
     command = ["-P", "-m", "eidolon.benchmark", *arguments]
     try:
         elastic_launch(config, sys.executable)(*command)
@@ -116,9 +116,11 @@ def start(size: int, arguments: Sequence[str]) -> int:
 
 
 def end(codes: Mapping[int, int], size: int) -> int:
-    """Return the exit code of a run whose processes failed with these (negative: killed by a signal); say why
-    where none of them could."""
-    # Those that the agent told to end when another had failed are none of the reasons.
+    """Return the exit code of a run, from those of its failed processes by rank (negative: killed by a signal).
+
+    One line on stderr gives the reason where no process could.
+    """
+    # The agent ends the other processes with SIGTERM when one has failed: those are not the reason.
     reasons = {
         rank: code for rank, code in codes.items() if code not in (-signal.SIGTERM, 128 + signal.SIGTERM)
     }
@@ -127,50 +129,50 @@ def end(codes: Mapping[int, int], size: int) -> int:
     rank = min(reasons)
     code = reasons[rank]
     if code < 0:
-        print(f"error: process {rank} of {size} was killed ({_name(-code)}); {GO_ON}", file=sys.stderr)
+        print(f"error: process {rank} of {size} was killed ({_name(-code)}); {RESUMABLE}", file=sys.stderr)
         return 128 - code
     if rank > 0:
-        print(f"error: process {rank} of {size} ended with exit code {code}; {GO_ON}", file=sys.stderr)
+        print(f"error: process {rank} of {size} ended with exit code {code}; {RESUMABLE}", file=sys.stderr)
     return code
 
 
 @contextmanager
 def join(world: World) -> Iterator[SingleProcess | Leader | Follower]:
-    """Take this process's place among those of the world. What fails in one of the others fails in the first.
+    """Connect this process with the others. An error in any of them is raised in the first.
 
     Raises:
-        UserError: the others cannot be found.
+        UserError: the processes cannot connect.
     """
     if world.size == 1:
         yield SingleProcess()
         return
     mail = _open_mail()
-    with _pulse(mail, world.rank):
+    with _heartbeat(mail, world.rank):
         if world.rank == 0:
-            with _told_to_end():
-                lead = Leader(mail, world.size)
+            with _signal_as_exception():
+                leader = Leader(mail, world.size)
                 try:
-                    yield lead
+                    yield leader
                 except Exception as error:
                     if not isinstance(error, UserError):
                         error.add_note(f"in process 0 of {world.size}")
                     raise
-                lead.dismiss()
+                leader.dismiss()
         else:
-            follow = Follower(mail, world.rank, world.size)
+            follower = Follower(mail, world.rank, world.size)
             try:
-                yield follow
+                yield follower
             except Exception as error:
-                follow.report(error)
+                follower.report(error)
                 _await_end()
 
 
-class Ended(KeyboardInterrupt):
-    """The launcher told this process to end, because another one failed or it was told so itself; or it is gone."""
+class ProcessEnded(KeyboardInterrupt):
+    """The launcher ended this process, because another one failed or it was ended itself; or the launcher is gone."""
 
 
 class _LaunchersStore:
-    """The launcher's store, whose failure means that the launcher is gone."""
+    """The launcher's store. An error in it means that the launcher is gone."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -182,32 +184,32 @@ class _LaunchersStore:
             try:
                 return call(*arguments)
             except (RuntimeError, OSError):
-                raise Ended("the launcher of the processes is gone") from None
+                raise ProcessEnded("the launcher of the processes is gone") from None
 
         return guarded
 
 
 @contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Turn the launcher's signal into an exception, so that the run's record says how it ended."""
+def _signal_as_exception() -> Iterator[None]:
+    """Turn the launcher's signal into an exception, so that the run's record says how the session ended."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Ended("another process of the run failed, or their launcher was told to end")
+        raise ProcessEnded("another process of the run failed, or their launcher was told to end")
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except Ended:
+    except ProcessEnded:
         sys.exit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
-def _pulse(mail: Mailbox, rank: int) -> Iterator[None]:
-    """Give signs of life while the block runs, and end this process, whatever it does, if its launcher is gone.
+def _heartbeat(mail: Mailbox, rank: int) -> Iterator[None]:
+    """Send heartbeats while the block runs, and end this process if its launcher is gone.
 
-    A process that was started by hand, in a shell that may end before it, has no launcher to look for.
+    A process that was started by hand, in a shell that may end before it, has no launcher to check.
     """
     done = threading.Event()
     parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
@@ -216,14 +218,14 @@ def _pulse(mail: Mailbox, rank: int) -> Iterator[None]:
         while not done.wait(BEAT_S):
             try:
                 mail.beat(rank)
-            except Ended:
+            except ProcessEnded:
                 gone = True
             else:
                 gone = parent is not None and os.getppid() != parent
             if gone and not done.is_set():
                 os._exit(128 + signal.SIGTERM)
 
-    thread = threading.Thread(target=live, name="pulse", daemon=True)
+    thread = threading.Thread(target=live, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
@@ -242,18 +244,18 @@ def _open_mail() -> Mailbox:
         raise UserError(
             f"--processes: the processes cannot find each other: {str(error).splitlines()[0]}"
         ) from error
-    # A launcher that starts everything once more keeps its store, with the messages of the last time.
+    # A launcher that restarts all processes keeps its store, with the old messages.
     return Mailbox(_LaunchersStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
 
 
 def _await_end() -> NoReturn:
-    """Wait for the launcher to end this process, or for the store to go with the first one (see `_pulse`)."""
+    """Wait until the launcher ends this process, or until the store is gone with the first one (see `_heartbeat`)."""
     while True:
         time.sleep(60)
 
 
 def _silence(*loggers: str) -> None:
-    """Keep the launcher from telling at length what is said here in one line."""
+    """Drop the launcher's long messages: one line is printed here instead."""
     for name in loggers:
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())

@@ -17,7 +17,8 @@ from eidolon.benchmark.data.ground_truth import join_references
 from eidolon.benchmark.data.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.batch_size import AUTO
-from eidolon.benchmark.engine.cache import Called, open_cache
+from eidolon.benchmark.engine.cache import open_cache
+from eidolon.benchmark.engine.cache_file import ModelName
 from eidolon.benchmark.engine.cached_model import cached
 from eidolon.benchmark.engine.generation import Generation, PromptedSample
 from eidolon.benchmark.run.estimate import estimate
@@ -188,7 +189,7 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
         load: Callable[[], Model] = partial(load_model, reference, spec.options)
         if cache is not None:
             identify = partial(identity, reference, spec.options, cache.file_digest)
-            load = partial(cached, Called(spec.name, reference.target), cache, identify, load)
+            load = partial(cached, ModelName(spec.name, reference.target), cache, identify, load)
         generation = Generation(spec.name, load, source, task.asked, decoding)
         generation.interviews = forget is not None
         runs.append((run, generation))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.engine.cache import request_key
+from eidolon.benchmark.engine.cache_keys import request_key
 from eidolon.benchmark.run.settings import load_config
 from eidolon.models.base.contrast import M3ID, Contrastive
 from eidolon.models.base.model import Decoding, Request

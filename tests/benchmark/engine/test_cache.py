@@ -19,19 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eidolon.benchmark.engine import cache as response_cache
-from eidolon.benchmark.engine import cached_model
-from eidolon.benchmark.engine.cache import (
-    FILE,
-    LOCK_WAIT_S,
-    USED_EVERY_S,
-    CacheFile,
-    Called,
-    ResponseCache,
-    canonical,
-    model_id,
-    picture_hash,
-    request_key,
-)
+from eidolon.benchmark.engine import cache_file, cached_model
+from eidolon.benchmark.engine.cache import FILE, ResponseCache
+from eidolon.benchmark.engine.cache_file import LOCK_WAIT_S, USED_EVERY_S, CacheFile, ModelName
+from eidolon.benchmark.engine.cache_keys import canonical, model_id, picture_hash, request_key
 from eidolon.benchmark.engine.cached_model import CachedModel, cached, uncached
 from eidolon.models.backends import registry
 from eidolon.models.base.identity import file_sha256
@@ -44,7 +35,7 @@ from tests.chat_server import Answer, chat_server, describe, picture_of
 
 RED = Image.new("RGB", (6, 4), (200, 10, 10))
 REQUEST = Request("s1", 1, RED, "What is here?", 0, Decoding(64, 0.0, 1.0, 7))
-CALLED = Called("one", "path/of/one")
+NAME = ModelName("one", "path/of/one")
 ROOMY = 10**9
 
 
@@ -240,7 +231,7 @@ def test_a_row_that_changed_by_itself_is_not_given(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from eidolon.benchmark.engine.cache import CacheFile
+from eidolon.benchmark.engine.cache_file import CacheFile
 file, start = CacheFile(Path(sys.argv[1]), 10**9), int(sys.argv[2])
 print("open", flush=True)
 for batch in range(int(sys.argv[3])):
@@ -284,7 +275,7 @@ def test_the_hash_of_a_file_is_kept_until_it_changes(tmp_path: Path, monkeypatch
     weights.write_bytes(b"a" * 100)
     os.utime(weights, (1, 1))
     file, read = CacheFile(tmp_path / FILE, ROOMY), []
-    monkeypatch.setattr(response_cache, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    monkeypatch.setattr(cache_file, "file_sha256", lambda path: read.append(path) or file_sha256(path))
     assert file.file_digest(weights) == file.file_digest(weights) == file_sha256(weights)
     assert len(read) == 1
     weights.write_bytes(b"a" * 50 + b"b" + b"a" * 49)
@@ -339,7 +330,7 @@ def test_a_cache_that_cannot_be_used_costs_one_warning(
     held = spoil(path)
     cache = ResponseCache(CacheFile(path, ROOMY))
     model, began = Counting(), time.monotonic()
-    wrapped = cached(CALLED, cache, lambda: {"weights": 1}, lambda: model)
+    wrapped = cached(NAME, cache, lambda: {"weights": 1}, lambda: model)
     for _ in range(3):
         assert [r.response for r in wrapped.generate([REQUEST])] == ["A dog."]
         if isinstance(wrapped, CachedModel):
@@ -348,7 +339,7 @@ def test_a_cache_that_cannot_be_used_costs_one_warning(
     assert model.asked == 3
     assert len(caplog.records) == 1
     assert str(path) in caplog.text
-    assert "goes on without" in caplog.text
+    assert "continues without" in caplog.text
     if held is not None:
         held.close()
 
@@ -407,7 +398,7 @@ def answer(model: Any, *requests: Request) -> list[Response]:
 
 def test_hits_leave_the_batch_and_carry_the_ids_of_now(cache: ResponseCache) -> None:
     inner = Counting()
-    model = cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner)
+    model = cached(NAME, cache, lambda: {"weights": 1}, lambda: inner)
     (first,) = answer(model, REQUEST)
     assert isinstance(model, CachedModel)
     assert model.keep() == {"hits": 0, "misses": 1}
@@ -428,12 +419,12 @@ def test_a_model_is_loaded_when_it_is_first_asked(cache: ResponseCache) -> None:
         loads.append(Counting())
         return loads[-1]
 
-    first = cached(CALLED, cache, lambda: {"weights": 1}, load)
+    first = cached(NAME, cache, lambda: {"weights": 1}, load)
     assert len(loads) == 1  # nobody knows yet whether it can be loaded, and what it says of itself
     answer(first, REQUEST)
     assert isinstance(first, CachedModel)
     first.keep()
-    second = cached(CALLED, cache, lambda: {"weights": 1}, load)
+    second = cached(NAME, cache, lambda: {"weights": 1}, load)
     assert answer(second, REQUEST) == answer(first, REQUEST)
     assert isinstance(second, CachedModel)
     assert second.describe() == {"backend": "counting"}
@@ -442,21 +433,21 @@ def test_a_model_is_loaded_when_it_is_first_asked(cache: ResponseCache) -> None:
     assert uncached(first) is uncached(loads[0]) is loads[0]
     answer(second, replace(REQUEST, prompt="And now?"))
     assert len(loads) == 2
-    cached(Called("one", "moved/here"), cache, lambda: {"weights": 1}, load)
+    cached(ModelName("one", "moved/here"), cache, lambda: {"weights": 1}, load)
     assert len(loads) == 3
 
 
 def test_what_was_not_kept_is_asked_again(cache: ResponseCache) -> None:
     """Answers are kept once the run folder has them: a batch that was not written is nobody's."""
     inner = Counting()
-    answer(cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
-    answer(cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
+    answer(cached(NAME, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
+    answer(cached(NAME, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
     assert inner.asked == 2
 
 
 def test_failures_are_never_kept(cache: ResponseCache) -> None:
     inner = Counting()
-    model = cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner)
+    model = cached(NAME, cache, lambda: {"weights": 1}, lambda: inner)
     failing = replace(REQUEST, prompt="fail")
     for _ in range(2):
         assert answer(model, failing)[0].error == "no"
@@ -468,7 +459,7 @@ def test_failures_are_never_kept(cache: ResponseCache) -> None:
 def test_another_identity_shares_nothing(cache: ResponseCache) -> None:
     inner = Counting()
     for identity in ({"weights": 1}, {"weights": 2}, {"weights": 1, "dtype": "float16"}):
-        model = cached(CALLED, cache, lambda identity=identity: identity, lambda: inner)
+        model = cached(NAME, cache, lambda identity=identity: identity, lambda: inner)
         answer(model, REQUEST)
         assert isinstance(model, CachedModel)
         model.keep()
@@ -477,7 +468,7 @@ def test_another_identity_shares_nothing(cache: ResponseCache) -> None:
 
 def test_a_model_without_an_identity_is_not_wrapped(cache: ResponseCache) -> None:
     inner = Counting()
-    assert cached(CALLED, cache, lambda: None, lambda: inner) is inner
+    assert cached(NAME, cache, lambda: None, lambda: inner) is inner
 
 
 def test_a_model_that_changes_while_it_is_loaded_is_not_trusted(cache: ResponseCache) -> None:
@@ -487,21 +478,21 @@ def test_a_model_that_changes_while_it_is_loaded_is_not_trusted(cache: ResponseC
         weights[0] += 1
         return inner
 
-    model = cached(CALLED, cache, lambda: {"weights": weights[0]}, load)
+    model = cached(NAME, cache, lambda: {"weights": weights[0]}, load)
     answer(model, REQUEST)
     assert isinstance(model, CachedModel)
     model.keep()
-    answer(cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
+    answer(cached(NAME, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
     assert inner.asked == 2
 
 
 def test_a_model_that_changes_after_its_answers_were_given_ends_the_run(cache: ResponseCache) -> None:
     state = {"weights": 1}
-    first = cached(CALLED, cache, lambda: dict(state), Counting)
+    first = cached(NAME, cache, lambda: dict(state), Counting)
     answer(first, REQUEST)
     assert isinstance(first, CachedModel)
     first.keep()
-    second = cached(CALLED, cache, lambda: dict(state), Counting)
+    second = cached(NAME, cache, lambda: dict(state), Counting)
     answer(second, REQUEST)
     state["weights"] = 2
     with pytest.raises(UserError, match="--model one: was changed while"):
@@ -512,7 +503,7 @@ def test_a_kept_response_of_another_form_is_asked_again(
     cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner = Counting()
-    model = cached(CALLED, cache, lambda: {"weights": 1}, lambda: inner)
+    model = cached(NAME, cache, lambda: {"weights": 1}, lambda: inner)
     assert isinstance(model, CachedModel)
     key = request_key(model_id({"weights": 1}), REQUEST)
     cache.store(model_id({"weights": 1}), {key: {"response": "A cat.", "unheard_of": 1}}, [])

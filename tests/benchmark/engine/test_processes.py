@@ -194,7 +194,7 @@ def test_the_death_of_one_process_ends_the_run(here: Path, start: Callable[..., 
     code, told = run.end()
     assert code == 128 + signal.SIGKILL
     assert without_progress(told) == [
-        "error: process 1 of 2 was killed (SIGKILL); what was written is whole, and the same command goes on"
+        "error: process 1 of 2 was killed (SIGKILL); the files are whole, and the same command resumes the run"
     ]
     folder = Path("out/python-dice.py-Dice")
     record = json.loads((folder / "run.json").read_text())
