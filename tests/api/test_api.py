@@ -38,7 +38,7 @@ def test_the_import_loads_nothing_heavy() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    assert dir(eidolon) == sorted(eidolon.__all__, key=eidolon.__all__.index)
+    assert {*eidolon.__all__} == {*dir(eidolon)}
     for name in eidolon.__all__:
         assert getattr(eidolon, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -132,20 +132,8 @@ def test_lines_in_memory_are_scored_as_files_are(files: tuple[Path, Path], tmp_p
     assert in_memory.path is None
     assert from_files.path == tmp_path / "run"
     assert in_memory.scores == from_files.scores
-    assert (
-        invoke(
-            [
-                "score",
-                "--responses",
-                str(files[0]),
-                "--objects",
-                str(files[1]),
-                "--out",
-                str(tmp_path / "cli"),
-            ]
-        )
-        == 0
-    )
+    arguments = ["--responses", *files[:1], "--objects", *files[1:], "--out", tmp_path / "cli"]
+    assert invoke(["score", *map(str, arguments)]) == 0
     assert (tmp_path / "cli" / "scores.json").read_bytes() == (tmp_path / "run" / "scores.json").read_bytes()
 
 
