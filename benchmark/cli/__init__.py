@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
-from eidolon.benchmark.terminal.log import tame_libraries
+from eidolon.benchmark.terminal.log import quiet_libraries
 from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
@@ -149,15 +149,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
-    tame_libraries()
+    quiet_libraries()
     sys.exit(invoke(sys.argv[1:]))
 
 
 def _complain(message: str) -> int:
-    from eidolon.benchmark.engine.launch import follows, let_the_first_speak
+    from eidolon.benchmark.engine.launch import is_follower, wait_for_first_process
     from eidolon.benchmark.terminal.safe_text import one_line
 
-    if follows():
-        let_the_first_speak()
+    if is_follower():
+        wait_for_first_process()
     print(f"error: {one_line(message)}", file=sys.stderr)
     return USER_ERROR

@@ -66,14 +66,14 @@ def find_world(asked: int | None = None, environment: Mapping[str, str] = os.env
     return world
 
 
-def follows(environment: Mapping[str, str] = os.environ) -> bool:
+def is_follower(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether this is one of several processes, and not the first, which alone prints."""
     with suppress(UserError):
         return find_world(None, environment).rank > 0
     return False
 
 
-def let_the_first_speak() -> None:
+def wait_for_first_process() -> None:
     """Wait until the first process has printed a mistake that occurs in all processes. That ends this one too."""
     time.sleep(REPORT_AFTER_S)
 

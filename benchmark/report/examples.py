@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES
-from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.types import Judgement, Response
 
 COUNT = 3
@@ -53,11 +53,11 @@ def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
             continue
         if mention.start == mention.end:
             continue
-        text.append(neutral(source[position : mention.start]))
-        words = neutral(source[mention.start : mention.end])
+        text.append(safe_text(source[position : mention.start]))
+        words = safe_text(source[mention.start : mention.end])
         text.append(f"[!{words}!]" if plain else words, style=None if plain else "bold red underline")
         position = mention.end
-    text.append(neutral(source[position:]))
+    text.append(safe_text(source[position:]))
     if len(response.response or "") > LENGTH:
         text.append(" …")
     if unplaced := [m.category for m in judgement.mentions if m.verdict == "hallucinated" and not m.end]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.report import calibration_table
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.scores import Family, Scores, Value
 from eidolon.scorers.core.types import Judgement, Response
 
@@ -107,10 +107,10 @@ def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
         # Of two mentions in one span the first shows; one without a span stands below the text.
         if mention.start < position or mention.start == mention.end or mention.end > len(source):
             continue
-        yield Piece(neutral(source[position : mention.start]))
-        yield Piece(neutral(source[mention.start : mention.end]), mention.verdict, mention.category)
+        yield Piece(safe_text(source[position : mention.start]))
+        yield Piece(safe_text(source[mention.start : mention.end]), mention.verdict, mention.category)
         position = mention.end
-    yield Piece(neutral(source[position:]))
+    yield Piece(safe_text(source[position:]))
     if len(whole) > LENGTH:
         yield Piece(f" … ({len(whole) - LENGTH:,} more characters)")
 

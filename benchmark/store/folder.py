@@ -176,4 +176,4 @@ def _end(folder: RunFolder, status: Status, error: str | None) -> None:
     # The command line says the error in its own words.
     level = logging.INFO if status == "success" else logging.ERROR
     folder.save()
-    _log.log(level, "session ended", extra={"fields": fields, "told": True})
+    _log.log(level, "session ended", extra={"fields": fields, "shown": True})

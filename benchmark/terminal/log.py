@@ -1,10 +1,10 @@
-"""What happens in a run, as events with levels: a line of JSON each in the folder's `run.log`, and on stderr as
-much as the user wants to see.
+"""The event log of a run: one JSON line per event in `run.log`, and on stderr the levels that the user asks for.
 
-Everything goes through the standard `logging`: `logging.getLogger(__name__).info("batch answered",
-extra={"fields": {...}})`; `"told": True` beside the fields keeps from stderr what is said there already. Our own
-loggers are below `eidolon`; of libraries only warnings are taken, at any level, because what they say in detail can
-hold headers and keys.
+Events go through the standard `logging`: `logging.getLogger(__name__).info("batch answered", extra={"fields": {...}})`.
+`"shown": True` beside the fields keeps an event off stderr that is printed there anyway.
+
+Our loggers are below `eidolon`. From libraries only warnings are logged, at any level: their details can hold headers
+and keys.
 """
 
 import json
@@ -29,7 +29,7 @@ LEVELS = {
 }
 DEFAULT = "warning"
 VARIABLE = "EIDOLON_LOG"
-"""The environment's word for `--log-level`."""
+"""The environment variable for `--log-level`."""
 
 OURS = "eidolon"
 LIBRARIES = {
@@ -38,18 +38,23 @@ LIBRARIES = {
     "DATASETS_VERBOSITY": "error",
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
-"""How libraries with handlers of their own are told what to print, where the user has not told them."""
+"""Environment variables that limit what libraries with handlers of their own print, unless the user sets them."""
 REPEATS = 5
-"""Times that an event of one kind is shown on stderr; `run.log` has them all."""
+"""Events with the same text are shown on stderr this many times; `run.log` has all of them."""
 SHORTEST_SECRET = 8
+"""Characters. Shorter values are not taken for secrets."""
 SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-"""Ends of the names of environment variables whose values are struck out."""
+"""Suffixes of the names of environment variables that hold secrets."""
 
 _logger = logging.getLogger(OURS)
 
 
 def find_level(text: str | None) -> int:
-    """Return the level that `--log-level` or else the environment names; an unknown one is a UserError."""
+    """Return the level that `--log-level` names (`text`), else the environment, else the default.
+
+    Raises:
+        UserError: there is no such level.
+    """
     given = os.environ.get(VARIABLE, "") or DEFAULT if text is None else text
     if (level := LEVELS.get(given.lower())) is None:
         where = f"{VARIABLE}={given}" if text is None else f"--log-level {given}"
@@ -57,9 +62,11 @@ def find_level(text: str | None) -> int:
     return level
 
 
-def tame_libraries() -> None:
-    """Keep libraries from writing to a terminal that shows a progress bar; for the program, not for a library's
-    user. What the user set for one of them stays."""
+def quiet_libraries() -> None:
+    """Keep libraries from writing to a terminal that shows a progress bar.
+
+    Only the command line calls this. What the user has set for a library stays.
+    """
     for variable, value in LIBRARIES.items():
         os.environ.setdefault(variable, value)
     logging.captureWarnings(True)
@@ -67,7 +74,7 @@ def tame_libraries() -> None:
 
 @contextmanager
 def to_stderr(level: int) -> Iterator[None]:
-    """Show events from a level on while the block runs."""
+    """Print events of at least a level on stderr while the block runs."""
     handler = _StderrHandler(level)
     with _attached(handler):
         yield
@@ -75,9 +82,9 @@ def to_stderr(level: int) -> Iterator[None]:
 
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Append events to a file while the block runs: from `info` on, and `debug` where that is shown too.
+    """Append events to a file while the block runs: those of at least `info`, and `debug` if that is shown too.
 
-    A file that cannot be written is no reason to end a run: then there is no log.
+    If the file cannot be written, the run continues without a log.
     """
     shown = [h.level for h in logging.getLogger().handlers if isinstance(h, _StderrHandler)]
     level = min([logging.INFO, *shown])
@@ -95,14 +102,14 @@ def to_file(path: Path) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    """Takes our events, and of libraries the warnings."""
+    """Handles our events, and the warnings of libraries."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         ours = record.name == OURS or record.name.startswith(OURS + ".")
         return (ours or record.levelno >= logging.WARNING) and bool(super().filter(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Let the run go on: the log is there for it, not it for the log."""
+        """Do nothing: an error in the log must not end the run."""
 
 
 class _StderrHandler(_Handler):
@@ -111,18 +118,18 @@ class _StderrHandler(_Handler):
         self._seen: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "told", False):
+        if vars(record).get("shown", False):
             return
         self._seen[record.getMessage()] += 1
         if (times := self._seen[record.getMessage()]) > REPEATS and self.level > logging.DEBUG:
             return
         try:
-            from eidolon.benchmark.terminal.progress import say
+            from eidolon.benchmark.terminal.progress import print_line
 
             fields = ", ".join(f"{name} {_plain(value)}" for name, value in _fields(record).items())
             last = " (more of these are in run.log only)" if times == REPEATS else ""
             line = f"{record.levelname.lower()}: {record.getMessage()}{': ' if fields else ''}{fields}{last}"
-            say(one_line(without_secrets(line)))
+            print_line(one_line(without_secrets(line)))
         except Exception:
             self.handleError(record)
 
@@ -130,7 +137,7 @@ class _StderrHandler(_Handler):
 class _FileHandler(_Handler):
     def __init__(self, path: Path, level: int) -> None:
         super().__init__(level)
-        # A folder from elsewhere may hold a link in the place of a log.
+        # A folder from elsewhere may hold a link instead of a log.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor: int | None = os.open(path, flags, 0o666)
         size = os.fstat(self._descriptor).st_size
@@ -141,7 +148,7 @@ class _FileHandler(_Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if self._descriptor is not None:
-                # In one piece: lines of several threads do not mix.
+                # One write per line, so that lines of several threads do not mix.
                 os.write(self._descriptor, (format_line(record) + "\n").encode())
         except Exception:
             self.handleError(record)
@@ -154,7 +161,7 @@ class _FileHandler(_Handler):
 
 
 def format_line(record: logging.LogRecord) -> str:
-    """Return an event as a line of JSON: `time` (UTC), `level`, `event`, and `fields` where it has some."""
+    """Return an event as a JSON line: `time` (UTC), `level`, `event`, and `fields` if it has any."""
     line: dict[str, Any] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
@@ -166,12 +173,12 @@ def format_line(record: logging.LogRecord) -> str:
         line["fields"] = fields
     if record.exc_info:
         line["traceback"] = logging.Formatter().formatException(record.exc_info)
-    # ASCII, so that no text of a model can do harm where the file is shown.
+    # ASCII, so that no text of a model can control the terminal where the file is shown.
     return without_secrets(json.dumps(line, default=str))
 
 
 def without_secrets(text: str) -> str:
-    """Strike out what the environment holds as keys, tokens and passwords."""
+    """Return the text with the values of keys, tokens and passwords in the environment replaced by `***`."""
     for name, value in os.environ.items():
         value = value.strip()
         if name.upper().endswith(SECRET_NAMES) and len(value) >= SHORTEST_SECRET:
@@ -181,7 +188,7 @@ def without_secrets(text: str) -> str:
 
 @contextmanager
 def timed(event: str, **fields: object) -> Iterator[dict[str, object]]:
-    """Log an event with the seconds that the block took; the block may add fields."""
+    """Log an event with the seconds that the block took. The block may add fields to the yielded dict."""
     started = time.monotonic()
     more: dict[str, object] = {}
     yield more
@@ -190,7 +197,7 @@ def timed(event: str, **fields: object) -> Iterator[dict[str, object]]:
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
-    fields: Mapping[str, Any] = getattr(record, "fields", {})
+    fields: Mapping[str, Any] = vars(record).get("fields", {})
     return fields
 
 

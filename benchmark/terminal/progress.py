@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a terminal, now and then a line elsewhere. Written to stderr."""
+"""The progress of a stage, on stderr: a bar in a terminal, elsewhere a line from time to time."""
 
 import time
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from rich.text import Text
 from eidolon.benchmark.terminal.safe_text import one_line
 
 LINE_EVERY_S = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if stderr is not a terminal."""
 REFRESH_S = 0.25
 WIDE = 100
-"""Columns of a terminal from which on there is room for the bar itself."""
+"""A terminal with at least this many columns has room for the bar itself."""
 
 _live: Progress | None = None
 
 
 class Meter:
-    """Counts what a stage has done and shows it."""
+    """Counts what a stage has done, and shows it."""
 
-    def __init__(self, what: str, total: int, done: int, bar: Progress | None) -> None:
-        """Take the number of responses in all and of those that an earlier session made."""
-        self._what, self._total, self._done = what, total, done
+    def __init__(self, label: str, total: int, done: int, bar: Progress | None) -> None:
+        """`total` is the number of responses, `done` the number of those from earlier sessions."""
+        self._label, self._total, self._done = label, total, done
         self._new = self._tokens = self._errors = 0
         self._start = self._shown = time.monotonic()
         self._bar = bar
@@ -34,11 +34,11 @@ class Meter:
             None if bar is None else bar.add_task(self._short(), total=total, completed=done, meter=self)
         )
         if bar is None:
-            say(f"{one_line(what)}: {done} of {total} responses there, {total - done} to do")
+            print_line(f"{one_line(label)}: {done} of {total} responses done, {total - done} to do")
 
     @property
     def done(self) -> int:
-        """Responses that are there, those of earlier sessions among them."""
+        """Number of responses, including those from earlier sessions."""
         return self._done
 
     def advance(self, responses: int, tokens: int, errors: int) -> None:
@@ -51,26 +51,26 @@ class Meter:
             self._bar.update(self._task, completed=self._done)
         elif time.monotonic() - self._shown >= LINE_EVERY_S or self._done == self._total:
             self._shown = time.monotonic()
-            say(f"{one_line(self._what)}: {self.counts()}, {', '.join(self.rates())}, {self.left()}")
+            print_line(f"{one_line(self._label)}: {self.counts()}, {', '.join(self.rates())}, {self.left()}")
 
     def _short(self) -> str:
-        """Return the end of a model's path, which tells more than its beginning, and what is done with it."""
-        name, comma, rest = one_line(self._what).partition(", ")
+        """Return the label with a model's path shortened to its last part."""
+        name, comma, rest = one_line(self._label).partition(", ")
         return name.partition("@http")[0].rstrip("/").rpartition("/")[2] + comma + rest
 
     def counts(self) -> str:
-        """Return how many of how many, and the share."""
+        """Return the number done, the total, and the share in percent."""
         return f"{self._done}/{self._total} ({int(100 * self._done / max(1, self._total))} %)"
 
     def rates(self) -> list[str]:
-        """Return the speed and the failures of this session so far."""
+        """Return the speed and the number of errors of this session."""
         seconds = max(time.monotonic() - self._start, 1e-9)
         errors = f"{self._errors} errors" if self._errors != 1 else "1 error"
         tokens = [f"{_figure(self._tokens / seconds)} tokens/s"] if self._tokens else []
         return [f"{_figure(self._new / seconds)} samples/s", *tokens, errors]
 
     def left(self) -> str:
-        """Return the time that is left, at the speed of this session so far."""
+        """Return the time left at the speed of this session."""
         if self._done == self._total:
             return f"done in {duration(time.monotonic() - self._start)}"
         if not self._new:
@@ -79,7 +79,7 @@ class Meter:
         return f"{duration((self._total - self._done) * each)} left"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Show speed, errors and time left, as much of it as there is room for."""
+        """Yield speed, errors and time left, shortened to the width of the terminal."""
         whole = [*self.rates(), self.left()]
         short = [part.replace(" samples/s", "/s").replace(" tokens/s", " tok/s") for part in whole]
         for parts in (whole, short, [short[0], *short[-2:]], short[-2:]):
@@ -88,7 +88,7 @@ class Meter:
         yield Text(line, style="yellow" if self._errors else "", no_wrap=True, overflow="ellipsis")
 
 
-class _Words(ProgressColumn):
+class _Rates(ProgressColumn):
     def render(self, task: Task) -> Meter:
         meter: Meter = task.fields["meter"]
         return meter
@@ -101,15 +101,15 @@ class _Counts(ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """Return a time to read: `40 s`, `12 min`, `3 h 05 min`."""
+    """Return a duration as text: `40 s`, `12 min`, `3 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def say(line: str) -> None:
-    """Print a line on stderr, above the bar where there is one. What is in it is text, not markup."""
+def print_line(line: str) -> None:
+    """Print a line on stderr, above the bar if there is one. The line is plain text, without markup."""
     console = Console(stderr=True) if _live is None else _live.console
     console.print(Text(line), soft_wrap=True)
 
@@ -119,24 +119,24 @@ def _figure(value: float) -> str:
 
 
 @contextmanager
-def meter(what: str, total: int, done: int) -> Iterator[Meter]:
+def meter(label: str, total: int, done: int) -> Iterator[Meter]:
     """Show a stage's progress while the block runs."""
     global _live
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Meter(what, total, done, None)
+        yield Meter(label, total, done, None)
         return
     wide = console.width >= WIDE
-    named = Column(max_width=30 if wide else 16, no_wrap=True, overflow="ellipsis")
+    label_column = Column(max_width=30 if wide else 16, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description}", markup=False, table_column=named),
+        TextColumn("{task.description}", markup=False, table_column=label_column),
         *([BarColumn(bar_width=16)] if wide else []),
         _Counts(),
-        _Words(table_column=Column(ratio=1, no_wrap=True)),
+        _Rates(table_column=Column(ratio=1, no_wrap=True)),
     )
     with Progress(*columns, console=console, expand=True, refresh_per_second=1 / REFRESH_S) as bar:
         _live = bar
         try:
-            yield Meter(what, total, done, bar)
+            yield Meter(label, total, done, bar)
         finally:
             _live = None

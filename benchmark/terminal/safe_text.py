@@ -1,4 +1,4 @@
-"""Text from models and files, made harmless for a terminal."""
+"""Text from models and files, made safe to print on a terminal."""
 
 import unicodedata
 
@@ -6,11 +6,11 @@ _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _EMOJI_JOINER = "\u200d"
 
 
-def neutral(text: str, keep: str = "\n") -> str:
+def safe_text(text: str, keep: str = "\n") -> str:
     """Return the text with control and invisible formatting characters as escapes (`\\x1b`, `\\u202e`).
 
-    What moves the cursor, changes colours or reverses the direction of text is of these kinds. Line breaks
-    (`keep`) and the joiner inside emoji stay.
+    Such characters move the cursor, change colours or reverse the direction of text. Those in `keep` (line breaks) and
+    the joiner inside emoji stay.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -18,8 +18,8 @@ def neutral(text: str, keep: str = "\n") -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, harmless."""
-    return neutral(" ".join(text.split()), keep="")
+    """Return the text on one line, safe to print."""
+    return safe_text(" ".join(text.split()), keep="")
 
 
 def _is_harmful(character: str) -> bool:

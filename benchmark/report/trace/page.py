@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eidolon.benchmark.report.trace.terminal import VERDICTS
 from eidolon.benchmark.report.trace.trace import Trace, moment, quoted, shown, wrong
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
 
@@ -72,7 +72,7 @@ def _token(trace: Trace, index: int) -> dict[str, Any]:
     verdict = None if token.mention is None else trace.mentions[token.mention].verdict
     return {
         "number": index + 1,
-        "text": neutral(token.text),
+        "text": safe_text(token.text),
         "shown": shown(token.text),
         "kind": KIND_NAMES[token.kind],
         "verdict": verdict or "",

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.report.trace.trace import Trace, TracedMention, moment, quoted, shown, wrong
-from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 
 VERDICTS = {"grounded": "there", "hallucinated": "NOT THERE", "ignored": "ignored", None: ""}
 STYLES = {"grounded": "bold #05603a", "hallucinated": "bold underline #b00020"}
@@ -65,7 +65,7 @@ def _text(trace: Trace) -> Text:
         verdict = None if token.mention is None else trace.mentions[token.mention].verdict
         word = token.text.lstrip(" ")
         text.append(" " * (len(token.text) - len(word)), style=_style(token.pdm, None))
-        text.append(neutral(word), style=_style(token.pdm, verdict))
+        text.append(safe_text(word), style=_style(token.pdm, verdict))
     return text
 
 

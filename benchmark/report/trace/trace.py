@@ -15,7 +15,7 @@ from eidolon.benchmark.tasks.forget.dependency.series import (
     require_probabilities,
     spell,
 )
-from eidolon.benchmark.terminal.safe_text import neutral
+from eidolon.benchmark.terminal.safe_text import safe_text
 from eidolon.models.base.contrast import Without
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.generation.token_log import token_log
@@ -285,7 +285,7 @@ def _pieces(spelled: Spelled) -> list[str]:
 
 def shown(text: str) -> str:
     """Return a token's text harmless and visible: its line breaks as ⏎, an empty one as ∅."""
-    return neutral(text.replace("\r\n", "⏎").replace("\n", "⏎"), keep="") or "∅"
+    return safe_text(text.replace("\r\n", "⏎").replace("\n", "⏎"), keep="") or "∅"
 
 
 def quoted(alternative: Alternative) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
-from eidolon.benchmark.engine.launch import follows
+from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.recall.detail import MqarDetail, Right, Trained, make_detail, measure_kind
 from eidolon.benchmark.study.recall.plot import draw_mqar
@@ -64,14 +64,14 @@ def run_mqar(
     # It reports at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     finished(runs, recipe)  # complains of other runs before hours are spent
-    console = Console(stderr=True, quiet=follows())
+    console = Console(stderr=True, quiet=is_follower())
     for number, cell in enumerate(cells, 1):
         if not (runs / cell.slug / RESULT).exists():
             console.print(f"{number} of {len(cells)}: {cell.label}, seed {cell.seed}", highlight=False)
             run_cell(recipe, cell, runs / cell.slug)
     done = finished(runs, recipe)
     detail = make_detail(recipe, [trained for trained, _ in done], {one.cell: right for one, right in done})
-    if not follows():
+    if not is_follower():
         write_atomically(out / "mqar.json", detail.to_json())
         write_atomically(out / "mqar.png", draw_mqar(detail))
     console.print(f"{out / 'mqar.json'}: {len(done)} models")

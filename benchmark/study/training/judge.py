@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eidolon.benchmark.engine.launch import follows
+from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.scenes.judge_training import JudgeRecipe
 from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_finished, show_progress
 
@@ -19,7 +19,7 @@ def train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None
     from eidolon.models.training.loop import train_loop
     from eidolon.models.training.t5 import Reader, collate, make_t5, make_tokenizer
 
-    console = Console(stderr=True, quiet=follows())
+    console = Console(stderr=True, quiet=is_follower())
     tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     model = make_t5(recipe.architecture, tokenizer, recipe.training.seed)
     samples = batch_samples(recipe)

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from pydantic import ValidationError
 from rich.console import Console
 
-from eidolon.benchmark.engine.launch import follows
+from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.scenes.memory_training import ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_finished, prepare, show_progress
 from eidolon.models.base.checkpoint_files import checkpoint_files
@@ -90,7 +90,7 @@ def train_memory_recipe(
     from eidolon.models.training.memory_training import train_memory
 
     looked_through = eye or MEMORY_CHECKPOINTS / EYE
-    console = Console(stderr=True, quiet=follows())
+    console = Console(stderr=True, quiet=is_follower())
     try:
         model, processor = make_memory_model(recipe.architecture, looked_through, recipe.training.seed)
     except EyeError as error:

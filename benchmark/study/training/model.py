@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eidolon.benchmark.engine.launch import follows
+from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.scenes.dialogue_training import Recipe
 from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_finished, show_progress
 
@@ -17,7 +17,7 @@ def train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> 
     from eidolon.models.training.idefics3 import make_model, make_processor, train_tokenizer
     from eidolon.models.training.vl_training import train
 
-    console = Console(stderr=True, quiet=follows())
+    console = Console(stderr=True, quiet=is_follower())
     tokenizer = train_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
     processor = make_processor(recipe.architecture, tokenizer)
     model = make_model(recipe.architecture, tokenizer, recipe.training.seed)

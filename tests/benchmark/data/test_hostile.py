@@ -15,8 +15,8 @@ from PIL import Image
 from rich.console import Console
 
 from eidolon.benchmark.report.examples import marked
-from eidolon.benchmark.terminal.progress import say
-from eidolon.benchmark.terminal.safe_text import neutral, one_line
+from eidolon.benchmark.terminal.progress import print_line
+from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
@@ -158,7 +158,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(ATT
 
 @given(text=TEXTS)
 def test_neutral_text_is_harmless(text: str) -> None:
-    harmless(neutral(text))
+    harmless(safe_text(text))
     harmless(one_line(text))
     assert "\n" not in one_line(text)
 
@@ -184,7 +184,7 @@ def test_marked_text_has_no_effect_on_a_terminal(text: str, start: int, length: 
 
 
 def test_lines_on_stderr_are_text(capsys: pytest.CaptureFixture[str]) -> None:
-    say("[bold]x[/] :skull: [/]")
+    print_line("[bold]x[/] :skull: [/]")
     assert capsys.readouterr().err == "[bold]x[/] :skull: [/]\n"
 
 

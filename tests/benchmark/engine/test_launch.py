@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from eidolon.benchmark.engine.launch import World, end, find_world, follows
+from eidolon.benchmark.engine.launch import World, end, find_world, is_follower
 from eidolon.models.base.devices import choose_device
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import Cli
@@ -31,7 +31,7 @@ def test_the_world_is_the_environments_or_what_was_asked(
     environment: Mapping[str, str], asked: int | None, world: World
 ) -> None:
     assert find_world(asked, environment) == world
-    assert follows(environment) == (world.rank > 0)
+    assert is_follower(environment) == (world.rank > 0)
 
 
 @pytest.mark.parametrize(

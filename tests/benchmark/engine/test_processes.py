@@ -129,7 +129,7 @@ def start(here: Path) -> Iterator[Callable[..., Started]]:
 
 def without_progress(told: str) -> list[str]:
     return [
-        line for line in told.splitlines() if not re.search(r"\d+ of \d+ responses there|samples/s", line)
+        line for line in told.splitlines() if not re.search(r"\d+ of \d+ responses done|samples/s", line)
     ]
 
 
@@ -166,7 +166,7 @@ def test_several_processes_write_what_one_writes(
         # Each process counts to the end of what is shown, once: all responses of the run, by the first alone.
         total = len(read_lines(other / "responses.jsonl"))
         name = records[1]["name"]
-        assert several.stderr.count(f"{name}: 0 of {total} responses there, {total} to do") == 1
+        assert several.stderr.count(f"{name}: 0 of {total} responses done, {total} to do") == 1
         assert several.stderr.count(f"{name}: {total}/{total} (100 %)") == 1
 
 

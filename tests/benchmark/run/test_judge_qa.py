@@ -136,7 +136,7 @@ def test_scenes_from_a_model_to_the_leaderboard(cli: Cli, models: str, tmp_path:
     assert list(scores["metrics"]) == ["throne", "objects", "chair"]
     assert scores["calibration"]["cells"] == 160
     assert "[!!]" not in result.out
-    assert "judge qa: 0 of 2 responses there" in result.err
+    assert "judge qa: 0 of 2 responses done" in result.err
 
 
 def test_a_dry_run_says_who_would_judge(
@@ -242,7 +242,7 @@ def test_a_run_that_is_killed_while_it_judges_goes_on_where_it_was(models: str, 
     done = kept.count(b"\n")
     assert done in (QuestionJudge.batch, 2 * QuestionJudge.batch)
     ended = subprocess.run(command("killed"), env=environment, check=True, capture_output=True, text=True)
-    assert f"judge qa: {done} of 56 responses there" in ended.stderr
+    assert f"judge qa: {done} of 56 responses done" in ended.stderr
     assert judgements.read_bytes().startswith(kept)
     for name in ("judgements.jsonl", "scores.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

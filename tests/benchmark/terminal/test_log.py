@@ -221,7 +221,7 @@ def test_lines_where_there_is_no_terminal(
             shown.advance(10, 50, 1)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "m:x:y [b]: 20 of 100 responses there, 80 to do",
+        "m:x:y [b]: 20 of 100 responses done, 80 to do",
         "m:x:y [b]: 50/100 (50 %), 2.5 samples/s, 12.5 tokens/s, 3 errors, 20 s left",
         "m:x:y [b]: 80/100 (80 %), 2.5 samples/s, 12.5 tokens/s, 6 errors, 8 s left",
         "m:x:y [b]: 100/100 (100 %), 2.5 samples/s, 12.5 tokens/s, 8 errors, done in 32 s",
