@@ -128,9 +128,7 @@ def start(here: Path) -> Iterator[Callable[..., Started]]:
 
 
 def without_progress(told: str) -> list[str]:
-    return [
-        line for line in told.splitlines() if not re.search(r"\d+ of \d+ responses done|samples/s", line)
-    ]
+    return [line for line in told.splitlines() if not re.search(r"\d+ of \d+ responses done|samples/s", line)]
 
 
 @pytest.mark.parametrize(
