@@ -20,7 +20,8 @@ from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Request, re
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.token_log import token_log
 from eidolon.models.probing.image_ablation import FORMS
-from eidolon.scorers.forgetting.dependency import Fade, Interval
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.forgetting.dependency import Fade
 
 BATCH = 16
 
@@ -68,7 +69,7 @@ def _request(index: int, image: Image.Image) -> Request:
     return Request(sample, sample, image, PRESETS["describe"], decoding=decoding)
 
 
-def _interval(found: Interval) -> str:
+def _interval(found: Estimate) -> str:
     if found.value is None:
         return "none"
     return f"{found.value:.3f} {_bounds(found.ci)}"

@@ -17,7 +17,8 @@ from eidolon.benchmark.store.files import RUN, SCORES
 from eidolon.benchmark.store.record import RunRecord, read_record
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.scores import Samples, Scores, Value
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Samples, Score, Scores
 from eidolon.scorers.core.signature import parse
 from eidolon.scorers.core.types import Record
 
@@ -79,7 +80,7 @@ class Row(Record):
     differs: tuple[str, ...] = ()
     """The parts of the signature in which it is not comparable with the first row of its task."""
     n: Samples
-    metrics: dict[str, dict[str, Value]]
+    metrics: dict[str, dict[str, Score]]
     task: Task = "describe"
     """What the models were asked; rows of different tasks are never compared."""
     doctor: Literal["passed", "failed", "not run"] = "not run"
@@ -259,7 +260,7 @@ def _groups(leaderboard: Leaderboard) -> Iterator[str]:
                 yield f"rows differ in {part}: {found}"
 
 
-def _value(row: Row, name: str) -> Value | None:
+def _value(row: Row, name: str) -> Estimate | None:
     family, _, quantity = name.partition(".")
     return row.metrics.get(family, {}).get(quantity)
 
@@ -278,7 +279,7 @@ def _verdict(row: Row) -> str:
     return f"{row.doctor}: {names}" if names else row.doctor
 
 
-def _cell(value: Value | None, name: str, at: Value | None = None) -> str:
+def _cell(value: Estimate | None, name: str, at: Estimate | None = None) -> str:
     if value is None or value.value is None:
         return "-"
     digits = DIGITS.get(name, ".2f" if name.startswith("forgetting.") else ".3f")

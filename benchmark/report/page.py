@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.report import calibration_table
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
-from eidolon.scorers.core.scores import Family, Scores, Value
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.types import Judgement, Response
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _metrics(metrics: Mapping[str, Family]) -> Iterator[dict[str, str]]:
             }
 
 
-def _interval(value: Value) -> str:
+def _interval(value: Estimate) -> str:
     if value.ci is None:
         return value.reason or ""
     return f"{value.ci[0]:.3f} to {value.ci[1]:.3f}"

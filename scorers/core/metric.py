@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Judgement, Response
 
 FloatArray = NDArray[np.float64]
@@ -125,22 +126,13 @@ class CountingMetric(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """A quantity that a model was fitted for; without a value it has a reason."""
-
-    value: float | None
-    ci: tuple[float, float] | None
-    reason: str | None = None
-
-
 @runtime_checkable
 class FittedMetric(Protocol):
     """A metric with quantities that are no function of summed statistics, and bring their own intervals."""
 
     fitted_quantities: tuple[Quantity, ...]
 
-    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Fitted]:
+    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
         """Return each of `fitted_quantities`; intervals have the level of all others."""
         ...
 

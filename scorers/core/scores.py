@@ -6,44 +6,40 @@ number that is undefined is null with a reason beside it; NaN cannot be written.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.calibration import Calibration
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
 
 SCHEMA: Literal["eidolon/scores/1"] = "eidolon/scores/1"
 
 
-class Value(Record):
-    """One number with its interval. `value` and `ci` are null where undefined, then `reason` says why."""
+def _with_n(estimate: Estimate) -> Estimate:
+    if estimate.n is None:
+        raise ValueError("an estimate of scores.json says from how many responses it was computed")
+    return estimate
 
-    model_config = ConfigDict(allow_inf_nan=False)
 
-    value: float | None
-    ci: tuple[float, float] | None
-    n: int
-    """Responses that went into it."""
-    higher_is_better: bool | None
-    reason: str | None = None
-    undefined_resamples: int = 0
-    """Resamples in which the quantity was undefined, so that the interval leaves them out; absent when 0."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _drop(handler(self), {"reason": None, "undefined_resamples": 0})
+Score: TypeAlias = Annotated[
+    Estimate,
+    AfterValidator(_with_n),
+    Field(json_schema_extra={"required": ["value", "ci", "n", "higher_is_better"]}),
+]
+"""An estimate as `scores.json` holds it: with `n` and `higher_is_better`."""
 
 
 class CategoryScores(Record):
     """The quantities of one category, and the counts behind them."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Value] = Field(init=False)
+    __pydantic_extra__: dict[str, Score] = Field(init=False)
 
     counts: dict[str, int | float]
 
-    def __getitem__(self, quantity: str) -> Value:
+    def __getitem__(self, quantity: str) -> Estimate:
         return self.__pydantic_extra__[quantity]
 
 
@@ -51,14 +47,14 @@ class Family(Record):
     """The quantities of one metric by name; `per_category` where the metric has them."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Value] = Field(init=False)
+    __pydantic_extra__: dict[str, Score] = Field(init=False)
 
     per_category: dict[str, CategoryScores] | None = None
 
-    def __getitem__(self, quantity: str) -> Value:
+    def __getitem__(self, quantity: str) -> Estimate:
         return self.__pydantic_extra__[quantity]
 
-    def quantities(self) -> dict[str, Value]:
+    def quantities(self) -> dict[str, Estimate]:
         """Return the quantities by name."""
         return dict(self.__pydantic_extra__ or {})
 
@@ -133,7 +129,7 @@ class Scores(Record):
         return cls.model_validate_json(text)
 
 
-def with_quantities(scores: Scores, family: str, values: Mapping[str, Value]) -> Scores:
+def with_quantities(scores: Scores, family: str, values: Mapping[str, Estimate]) -> Scores:
     """Return the scores with further quantities in a family, which may be a new one."""
     known = scores.metrics.get(family)
     kept = {} if known is None else known.quantities()

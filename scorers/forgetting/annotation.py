@@ -27,6 +27,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.types import ImageId, Mention, Record
 from eidolon.scorers.core.verdict import with_verdicts
@@ -35,7 +36,7 @@ from eidolon.scorers.forgetting.events import Events, IntArray, in_order, read_e
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.subsets import EARLY, LATE
 from eidolon.scorers.forgetting.tipping import Tipping, tipping_points
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 
 Part: TypeAlias = Literal["early", "middle", "late"]
 Split: TypeAlias = Literal["all", "prevalence", "size"]
@@ -50,21 +51,12 @@ _COMPLETE = re.compile(r"scenes-\d+-\d+")
 """Images whose truth is complete by construction: what Scenes has drawn."""
 
 
-class Rate(Record):
-    """A number with its interval."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    value: float | None
-    ci: tuple[float, float] | None
-
-
 class Rescored(Record):
     """Hallucination of first mentions by position, under one truth, or what differs between two."""
 
-    early: Rate
-    late: Rate
-    change: Rate
+    early: Estimate
+    late: Estimate
+    change: Estimate
     """Late minus early."""
 
 
@@ -97,9 +89,9 @@ class Looks(Record):
     captions: int
     """By a caption alone."""
     neither: int
-    confirmed: Rate
+    confirmed: Estimate
     """Of the mentions without a box, the share that captions name: hallucinations by the boxes that are none."""
-    recall: Rate
+    recall: Estimate
     """Of the mentions with a box, the share that captions name."""
 
 
@@ -110,7 +102,7 @@ class Unannotated(Record):
     """By which strata; sums over them lean less on all objects being as easily missed."""
     part: Part
     hallucinated: int
-    share: Rate
+    share: Estimate
 
 
 class Captions(Record):
@@ -298,9 +290,9 @@ def _rescored(
     found = bootstrap(np.stack(counts, axis=1).astype(float), images, compute, seed=seed, resamples=resamples)
     return {
         name: Rescored(
-            early=_rate(found[f"{name} early"]),
-            late=_rate(found[f"{name} late"]),
-            change=_rate(found[f"{name} change"]),
+            early=found[f"{name} early"].estimate(),
+            late=found[f"{name} late"].estimate(),
+            change=found[f"{name} change"].estimate(),
         )
         for name in ("boxes", "joined", "moved")
     }
@@ -345,7 +337,7 @@ def _looks(
                     split=split.split,
                     part=label,
                     hallucinated=int(sums[:, at, 3].sum()),
-                    share=_rate(found["share"], at),
+                    share=found["share"].estimate(at),
                 )
             )
             for number, name in enumerate(names):
@@ -359,8 +351,8 @@ def _looks(
                         boxes=by_box,
                         captions=by_caption,
                         neither=neither,
-                        confirmed=_rate(found["confirmed"], number, at),
-                        recall=_rate(found["recall"], number, at),
+                        confirmed=found["confirmed"].estimate(number, at),
+                        recall=found["recall"].estimate(number, at),
                     )
                 )
     return tuple(looks), tuple(unannotated)
@@ -401,8 +393,3 @@ def _first_mentions(sample: JudgedSample) -> list[Mention]:
 def _adjusted(label: str, events: Events) -> Fit:
     first = events.mentions.select(events.mentions.first)
     return fit(label, events, first, covariates(events.responses, first))
-
-
-def _rate(found: Estimate, *at: int) -> Rate:
-    value, low, high = (float(array[at]) for array in (found.value, found.low, found.high))
-    return Rate(value=None if np.isnan(value) else value, ci=None if np.isnan(low) else (low, high))

@@ -103,6 +103,7 @@ def curve(
         seed=seed,
         resamples=resamples,
     )
+    rates, per_100 = ([found[name].estimate(b) for b in range(bins)] for name in ("rate", "per_100"))
     sums = counts.sum(axis=0)
     prior = [_mean(mentions.prior[at == b]) for b in range(bins)]
     starts = edges[:-1] if span is None else np.zeros(bins)
@@ -116,10 +117,10 @@ def curve(
                 alive=int((alive & (length > starts[b])).sum()),
                 mentions=int(sums[b, 0]),
                 hallucinated=int(sums[b, 1]),
-                rate=_number(found["rate"].value[b]),
-                rate_ci=_pair(found["rate"].low[b], found["rate"].high[b]),
-                per_100=_number(found["per_100"].value[b]),
-                per_100_ci=_pair(found["per_100"].low[b], found["per_100"].high[b]),
+                rate=rates[b].value,
+                rate_ci=rates[b].ci,
+                per_100=per_100[b].value,
+                per_100_ci=per_100[b].ci,
                 prior=prior[b],
             )
             for b in range(bins)
@@ -141,14 +142,6 @@ def _edges(unit: Unit, lengths: FloatArray) -> FloatArray:
 def _mean(values: FloatArray) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _pair(low: float, high: float) -> tuple[float, float] | None:
-    return None if np.isnan(low) else (float(low), float(high))
 
 
 def curves(events: Events, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[Curve, ...]:

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS, Kind
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, BootstrapResult, bootstrap
 
 SCHEMA: Literal["eidolon/pdm/1"] = "eidolon/pdm/1"
 WIDTH = 8
@@ -58,23 +59,14 @@ class TokenSeries:
     """Of tokens that begin a mention, where the truth is known."""
 
 
-class Interval(Record):
-    """A number with its 95 % interval; null where there is none."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    value: float | None
-    ci: tuple[float, float] | None
-
-
-class Mean(Interval):
+class Mean(Estimate):
     """Mean PDM of the tokens of one kind."""
 
     label: str
     tokens: int
 
 
-class Point(Interval):
+class Point(Estimate):
     """Mean PDM of the tokens from `start` up to, not including, `end`."""
 
     start: int
@@ -100,11 +92,11 @@ class Early(Record):
     label: Label
     length: int
     responses: int
-    early: Interval
+    early: Estimate
     """Mean PDM of the first `PART` tokens, …"""
-    late: Interval
+    late: Estimate
     """… of the last `PART` before the length, …"""
-    change: Interval
+    change: Estimate
     """… and late less early."""
 
 
@@ -230,8 +222,9 @@ def fit_fade(
     if not len(rows) or not statistics[:, 1].sum() > 0:
         return known.model_copy(update={"reason": "no response has two such tokens"})
     found = bootstrap(statistics, clusters, fade_line, seed=seed, resamples=resamples)
-    rate, interval = float(found["rate"].value), _ci(found["rate"])
+    rate, interval = float(found["rate"].value), found["rate"].estimate().ci
     low, high = interval or (math.nan, math.nan)
+    curvature = found["curvature"].estimate()
     return known.model_copy(
         update={
             "rate": rate,
@@ -241,9 +234,9 @@ def fit_fade(
             "half_life": math.log(2) / rate if low > 0 else None,
             "half_life_ci": (math.log(2) / high, math.log(2) / low) if low > 0 else None,
             "finding": interval and ("decay" if low > 0 else "growth" if high < 0 else "no decay"),
-            "r2": _number(found["r2"].value),
-            "curvature": _number(found["curvature"].value),
-            "curvature_ci": _ci(found["curvature"]),
+            "r2": found["r2"].estimate().value,
+            "curvature": curvature.value,
+            "curvature_ci": curvature.ci,
         }
     )
 
@@ -307,8 +300,8 @@ def _means(series: Sequence[TokenSeries], *, seed: int, resamples: int) -> tuple
         Mean(
             label=label,
             tokens=int(sums[:, column, 1].sum()),
-            value=_number(mean.value[column]),
-            ci=_ci(mean, column),
+            value=mean.estimate(column).value,
+            ci=mean.estimate(column).ci,
         )
         for column, label in enumerate(labels)
     )
@@ -339,8 +332,8 @@ def _curve(
             Point(
                 start=b * WIDTH,
                 end=None if beyond and b == bins - 1 else min((b + 1) * WIDTH, length or (b + 1) * WIDTH),
-                value=_number(mean.value[b]),
-                ci=_ci(mean, b),
+                value=mean.estimate(b).value,
+                ci=mean.estimate(b).ci,
                 tokens=int(sums[:, b, 1].sum()),
                 alive=int((lengths > b * WIDTH).sum()),
             )
@@ -363,10 +356,7 @@ def _early(series: Sequence[TokenSeries], label: Label, length: int, *, seed: in
         return {"early": early, "late": late, "change": late - early}
 
     found = bootstrap(sums.reshape(len(sums), -1), _images(series), compute, seed=seed, resamples=resamples)
-    early, late, change = (
-        Interval(value=_number(found[name].value), ci=_ci(found[name]))
-        for name in ("early", "late", "change")
-    )
+    early, late, change = (found[name].estimate() for name in ("early", "late", "change"))
     return Early(label=label, length=length, responses=len(series), early=early, late=late, change=change)
 
 
@@ -385,7 +375,7 @@ def _ratios(totals: FloatArray, columns: int) -> FloatArray:
 
 def _bootstrapped_ratio(
     sums: FloatArray, series: Sequence[TokenSeries], *, seed: int, resamples: int
-) -> Estimate:
+) -> BootstrapResult:
     """Return the ratios of sums (responses, columns, 2) over all responses."""
     columns = sums.shape[1]
     found = bootstrap(
@@ -396,12 +386,3 @@ def _bootstrapped_ratio(
         resamples=resamples,
     )
     return found["mean"]
-
-
-def _number(value: FloatArray | float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _ci(estimate: Estimate, at: int | None = None) -> tuple[float, float] | None:
-    low, high = (estimate.low, estimate.high) if at is None else (estimate.low[at], estimate.high[at])
-    return None if np.isnan(low) else (float(low), float(high))

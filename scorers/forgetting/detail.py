@@ -190,7 +190,7 @@ def _sizes(samples: Sequence[JudgedSample], *, seed: int, resamples: int) -> tup
                 objects=int(chosen.sum()),
                 named=int(named.sum()),
                 recall=float(found.value),
-                recall_ci=None if np.isnan(found.low) else (float(found.low), float(found.high)),
+                recall_ci=found.estimate().ci,
                 word=float(word[named].mean()) if named.any() else None,
             )
         )
@@ -218,13 +218,12 @@ def _fixed_set(events: Events, words: int, *, seed: int, resamples: int) -> Fixe
     found = bootstrap(
         counts[alive], events.responses.image[alive].tolist(), compute, seed=seed, resamples=resamples
     )
-    early, late, change = (float(found[name].value) for name in ("early", "late", "change"))
-    low, high = float(found["change"].low), float(found["change"].high)
+    early, late, change = (found[name].estimate() for name in ("early", "late", "change"))
     return FixedSet(
         words=words,
         responses=int(alive.sum()),
-        early=None if np.isnan(early) else early,
-        late=None if np.isnan(late) else late,
-        change=None if np.isnan(change) else change,
-        change_ci=None if np.isnan(low) else (low, high),
+        early=early.value,
+        late=late.value,
+        change=change.value,
+        change_ci=change.ci,
     )

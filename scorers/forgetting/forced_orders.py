@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
-from eidolon.scorers.retention.measure import Number, number
 from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 
 WINDOW = 60
@@ -128,13 +128,13 @@ class Cell(Record):
     forced: int
     """… and first mentions after all true objects were named, which cannot be right."""
     words: int
-    rate: Number
+    rate: Estimate
     """hallucinated / mentions."""
-    per_100: Number
+    per_100: Estimate
     """Wrong first mentions, forced ones too, for 100 words written there."""
-    recall: Number
+    recall: Estimate
     """Of the true objects still unnamed at the position, the share that is named there."""
-    next: Number
+    next: Estimate
     """Share of the very next first mentions that are wrong."""
 
 
@@ -144,10 +144,10 @@ class Contrast(Record):
     model_config = ConfigDict(allow_inf_nan=False)
 
     name: ContrastName
-    rate: Number
-    per_100: Number
-    recall: Number
-    next: Number
+    rate: Estimate
+    per_100: Estimate
+    recall: Estimate
+    next: Estimate
     detectable: float | None
     """How far the rate's would have to be from 0 to be seen with 80 % power."""
     reason: str | None = None
@@ -197,8 +197,8 @@ def measure_orders(
     statistics = np.zeros((len(whole), len(CELLS) * len(COLUMNS)))
     for row, i in enumerate(whole):
         statistics[row] = np.ravel(_cells({arm: turns[i, *arm] for arm in ARMS}, truth[i], own.get(i)))
-    estimates = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
-    found = {name: number(estimate) for name, estimate in estimates.items()}
+    results = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+    found = {name: result.estimate() for name, result in results.items()}
     sums = statistics.sum(axis=0).reshape(len(CELLS), len(COLUMNS)).tolist()
     reason = None
     if not continued:
@@ -287,7 +287,7 @@ def compute(totals: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
-def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[str, Number]) -> Cell:
+def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[str, Estimate]) -> Cell:
     of = dict(zip(COLUMNS, sums, strict=True))
     return Cell(
         order=cell[0],
@@ -304,14 +304,14 @@ def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[
 
 
 def _contrast(
-    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], Cell], found: Mapping[str, Number]
+    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], Cell], found: Mapping[str, Estimate]
 ) -> Contrast:
     thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
     if thin is not None:
         when = "late" if thin.late else "soon"
         return Contrast(
             name=name,
-            **dict.fromkeys(QUANTITIES, Number(value=None)),
+            **dict.fromkeys(QUANTITIES, Estimate.undefined()),
             detectable=None,
             reason=f"{thin.order}, {when}: {thin.mentions} first mentions, fewer than {LEAST_MENTIONS}",
         )
@@ -319,14 +319,14 @@ def _contrast(
     return Contrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
 
 
-def _detectable(difference: Number) -> float | None:
+def _detectable(difference: Estimate) -> float | None:
     if difference.ci is None:
         return None
     low, high = difference.ci
     return DETECTABLE * (high - low) / 2
 
 
-def _verdict(rates: Mapping[ContrastName, Number]) -> Verdict:
+def _verdict(rates: Mapping[ContrastName, Estimate]) -> Verdict:
     bounds = {name: rates[name].ci for name in rates}
     difficulty, lateness = bounds.get("difficulty"), bounds.get("lateness")
     if difficulty is None or lateness is None:

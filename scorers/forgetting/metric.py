@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eidolon.scorers.core.metric import Fitted, FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
 from eidolon.scorers.core.types import Judge
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
@@ -142,16 +143,16 @@ class Forgetting:
             ),
         }
 
-    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Fitted]:
+    def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
         """Return the adjusted odds ratio with its interval, and the least one that could have been seen."""
         ratio_name, least_name = (quantity.name for quantity in self.fitted_quantities)
         try:
             found = adjusted_odds_ratio(read_events(samples))
         except NotEstimableError as error:
-            return {name: Fitted(None, None, str(error)) for name in (ratio_name, least_name)}
+            return {name: Estimate.undefined(str(error)) for name in (ratio_name, least_name)}
         return {
-            ratio_name: Fitted(found.odds_ratio, (found.low, found.high)),
-            least_name: Fitted(found.minimum_detectable, None),
+            ratio_name: Estimate(value=found.odds_ratio, ci=(found.low, found.high)),
+            least_name: Estimate(value=found.minimum_detectable, ci=None),
         }
 
     def detail(

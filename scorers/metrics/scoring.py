@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eidolon.scorers.core.calibration import Calibration
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import (
     AlternativesMetric,
     CategoryMetric,
@@ -23,7 +24,6 @@ from eidolon.scorers.core.scores import (
     Kinds,
     Samples,
     Scores,
-    Value,
     Variant,
 )
 from eidolon.scorers.core.types import ImageId, Response
@@ -31,7 +31,7 @@ from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
     MAX_UNDEFINED_SHARE,
     RESAMPLES,
-    Estimate,
+    BootstrapResult,
     bootstrap,
     column_sums,
     method,
@@ -127,10 +127,10 @@ def score_family(
     return Family(per_category=per_category, **values)
 
 
-def _fitted_values(metric: FittedMetric, samples: Sequence[JudgedSample]) -> dict[str, Value]:
+def _fitted_values(metric: FittedMetric, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
     found = metric.fit(samples)
     return {
-        q.name: Value(
+        q.name: Estimate(
             value=found[q.name].value,
             ci=found[q.name].ci,
             n=len(samples),
@@ -213,12 +213,12 @@ def values_of(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> dict[str, Value]:
+) -> dict[str, Estimate]:
     """Return each quantity with its interval, from statistics (samples, k) and the image of each sample."""
-    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
     clusters = len(set(images))
     return {
-        q.name: _value(q, estimates[q.name], (), len(images), clusters, resamples) for q in metric.quantities
+        q.name: _estimate(q, results[q.name], (), len(images), clusters, resamples) for q in metric.quantities
     }
 
 
@@ -232,13 +232,13 @@ def category_values(
     resamples: int = RESAMPLES,
 ) -> dict[str, CategoryScores]:
     """Return the same for each category, from category-major statistics (samples, categories · k)."""
-    estimates = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
     clusters = len(set(images))
     sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
     scores = {}
     for i, category in enumerate(vocabulary):
         values: dict[str, Any] = {
-            q.name: _value(q, estimates[q.name], (i,), len(images), clusters, resamples)
+            q.name: _estimate(q, results[q.name], (i,), len(images), clusters, resamples)
             for q in metric.quantities
         }
         scores[category] = CategoryScores(counts=named_counts(metric.columns, sums[i]), **values)
@@ -250,32 +250,32 @@ def named_counts(columns: Sequence[str], sums: FloatArray) -> dict[str, int | fl
     return dict(zip(columns, _numbers(sums), strict=True))
 
 
-def _value(
-    quantity: Quantity, estimate: Estimate, at: tuple[int, ...], n: int, clusters: int, resamples: int
-) -> Value:
-    value, low, high = (float(a[at]) for a in (estimate.value, estimate.low, estimate.high))
-    undefined = int(estimate.undefined_resamples[at])
+def _estimate(
+    quantity: Quantity, result: BootstrapResult, at: tuple[int, ...], n: int, clusters: int, resamples: int
+) -> Estimate:
+    found = result.estimate(*at)
+    undefined = int(result.undefined_resamples[at])
     reason = None
     if n == 0:
         reason = "no scored responses"
-    elif value != value:
+    elif found.value is None:
         reason = f"undefined: {quantity.undefined}"
     elif resamples == 0:
         reason = "no interval: no resamples were asked for"
     elif clusters < 2:
         reason = "no interval: it takes at least two images"
-    elif low != low:
+    elif found.ci is None:
         reason = (
             f"no interval: undefined in {undefined} of {resamples} resamples, "
             f"more than {MAX_UNDEFINED_SHARE:.0%}"
         )
-    return Value(
-        value=value if value == value else None,
-        ci=(low, high) if low == low else None,
+    return Estimate(
+        value=found.value,
+        ci=found.ci,
         n=n,
         higher_is_better=quantity.higher_is_better,
         reason=reason,
-        undefined_resamples=undefined if value == value else 0,
+        undefined_resamples=0 if found.value is None else undefined,
     )
 
 

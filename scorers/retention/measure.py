@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 from pydantic import ConfigDict
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext, Condition, Kind
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, Estimate, bootstrap
+from eidolon.scorers.statistics.bootstrap import RESAMPLES, BootstrapResult, bootstrap
 
 USABLE = 0.2
 """R(0) must be surely above this for retention to be told: what was hardly there cannot be seen to go."""
@@ -40,15 +41,6 @@ TEXT, BEFORE = "the told fact", "the picture seen after the text"
 COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes")
 
 
-class Number(Record):
-    """A value with its interval; null where it is undefined."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    value: float | None
-    ci: tuple[float, float] | None = None
-
-
 class Point(Record):
     """What a series came to after n tokens."""
 
@@ -59,15 +51,15 @@ class Point(Record):
     n: int
     images: int
     questions: int
-    accuracy: Number
-    accuracy_at_0: Number
-    margin: Number
+    accuracy: Estimate
+    accuracy_at_0: Estimate
+    margin: Estimate
     """Mean log-probability ratio of the true answer to the false one, nats."""
-    margin_at_0: Number
-    yes_rate: Number
-    retention: Number
+    margin_at_0: Estimate
+    yes_rate: Estimate
+    retention: Estimate
     """By accuracy above chance; above 1 where answers got better."""
-    retention_margin: Number
+    retention_margin: Estimate
     reason: str | None = None
     """Why there is no retention."""
 
@@ -80,9 +72,9 @@ class Finding(Record):
     condition: Condition
     n: int
     verdict: Verdict
-    image_minus_text: Number
+    image_minus_text: Estimate
     """Retention of the unnamed objects minus that of the told fact at the same distance, …"""
-    image_minus_before: Number
+    image_minus_before: Estimate
     """… and minus that of objects asked about right after the picture, as many tokens standing before it."""
     reason: str
 
@@ -201,7 +193,7 @@ def _point(
     images = [p.image_id for p in pairs]
     found = bootstrap(statistics(pairs), images, compute, seed=seed, resamples=resamples)
     reason = unusable(found["above_at_0"], len(set(images)))
-    nothing = Number(value=None)
+    nothing = Estimate.undefined()
     return Point(
         condition=condition,
         series=series,
@@ -209,16 +201,16 @@ def _point(
         images=len(set(images)),
         questions=len(pairs),
         **{
-            name: number(found[name])
+            name: found[name].estimate()
             for name in ("accuracy", "accuracy_at_0", "margin", "margin_at_0", "yes_rate")
         },
-        retention=nothing if reason else number(found["retention"]),
-        retention_margin=nothing if reason else number(found["retention_margin"]),
+        retention=nothing if reason else found["retention"].estimate(),
+        retention_margin=nothing if reason else found["retention_margin"].estimate(),
         reason=reason,
     )
 
 
-def unusable(above_at_0: Estimate, images: int) -> str | None:
+def unusable(above_at_0: BootstrapResult, images: int) -> str | None:
     """Return why retention cannot be told from what the answers are at n = 0, None where it can."""
     if images < LEAST_IMAGES:
         return f"asked about {images} images, fewer than {LEAST_IMAGES}"
@@ -230,12 +222,6 @@ def unusable(above_at_0: Estimate, images: int) -> str | None:
             "there is too little to forget"
         )
     return None
-
-
-def number(estimate: Estimate) -> Number:
-    """Return an estimate as it stands in the file."""
-    value, low, high = (float(x) for x in (estimate.value, estimate.low, estimate.high))
-    return Number(value=None if np.isnan(value) else value, ci=None if np.isnan(low) else (low, high))
 
 
 def _finding(
@@ -263,14 +249,14 @@ def _finding(
         condition=image.condition,
         n=image.n,
         verdict=verdict,
-        image_minus_text=differences.get(TEXT, Number(value=None)),
-        image_minus_before=differences.get(BEFORE, Number(value=None)),
+        image_minus_text=differences.get(TEXT, Estimate.undefined()),
+        image_minus_before=differences.get(BEFORE, Estimate.undefined()),
         reason=reason,
     )
 
 
 def _judge(
-    image: Point, controls: Mapping[str, Point], differences: Mapping[str, Number]
+    image: Point, controls: Mapping[str, Point], differences: Mapping[str, Estimate]
 ) -> tuple[Verdict, str]:
     if image.reason is not None or image.retention.ci is None:
         return "not measured", image.reason or "retention has no interval"
@@ -291,7 +277,7 @@ def _judge(
     return "fell, cause open", "neither a control nor the difference from it is surely below"
 
 
-def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resamples: int) -> Number:
+def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resamples: int) -> Estimate:
     """Return retention of the one minus that of the other, resampled together."""
     width = len(COLUMNS)
     rows = np.zeros((len(image) + len(text), 2 * width))
@@ -302,7 +288,8 @@ def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resam
         return {"difference": one - other}
 
     images = [p.image_id for p in (*image, *text)]
-    return number(bootstrap(rows, images, both, seed=seed, resamples=resamples)["difference"])
+    found = bootstrap(rows, images, both, seed=seed, resamples=resamples)
+    return found["difference"].estimate()
 
 
 def _place(cell: Cell) -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import ImageId
 
@@ -35,16 +36,20 @@ Compute = Callable[[FloatArray], dict[str, FloatArray]]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A quantity and its interval; arrays share the shape of the quantity, () for a single number."""
+class BootstrapResult:
+    """A quantity and its interval as arrays, each in the shape of the quantity: () for a single number."""
 
     value: FloatArray
-    """From all samples; NaN where it is undefined."""
+    """From all samples. NaN where the quantity is undefined."""
     low: FloatArray
     high: FloatArray
     """NaN where there is no interval: fewer than two clusters, or too many undefined resamples."""
     undefined_resamples: NDArray[np.int64]
-    """How many resamples left it undefined; they are not in the interval."""
+    """Number of resamples in which the quantity is undefined. The interval leaves them out."""
+
+    def estimate(self, *at: int) -> Estimate:
+        """Return the number at an index of the arrays, with its interval: `()` for a single number."""
+        return Estimate.of(*(float(array[at]) for array in (self.value, self.low, self.high)))
 
 
 def bootstrap(
@@ -55,7 +60,7 @@ def bootstrap(
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
-) -> dict[str, Estimate]:
+) -> dict[str, BootstrapResult]:
     """Return each quantity of `compute` with its percentile interval.
 
     `statistics` has shape (samples, k), `clusters` names the image of each sample. The bounds are the
@@ -166,15 +171,17 @@ def combine(
     return values
 
 
-def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) -> Estimate:
+def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) -> BootstrapResult:
     """Return a value with its interval from the resamples, shape (resamples, …); None means there are none."""
     nothing = np.full(np.shape(value), np.nan)
     if drawn is None:
-        return Estimate(np.asarray(value), nothing, nothing, np.zeros(np.shape(value), dtype=np.int64))
+        return BootstrapResult(np.asarray(value), nothing, nothing, np.zeros(np.shape(value), dtype=np.int64))
     undefined = np.asarray(np.count_nonzero(np.isnan(drawn), axis=0), dtype=np.int64)
     low, high = percentiles(drawn, level)
     known = ~np.isnan(value) & (undefined <= MAX_UNDEFINED_SHARE * len(drawn))
-    return Estimate(np.asarray(value), np.where(known, low, np.nan), np.where(known, high, np.nan), undefined)
+    return BootstrapResult(
+        np.asarray(value), np.where(known, low, np.nan), np.where(known, high, np.nan), undefined
+    )
 
 
 def percentiles(values: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:

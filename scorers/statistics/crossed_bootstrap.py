@@ -17,8 +17,8 @@ from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.statistics.bootstrap import (
     MAX_UNDEFINED_SHARE,
     RESAMPLES,
+    BootstrapResult,
     Compute,
-    Estimate,
     column_sums,
     draws,
     estimate,
@@ -45,7 +45,7 @@ class Crossed:
         weights = self._seed_weights(group, seeds)
         return np.asarray(sum(weights[:, i, None] * (self._counts @ one) for i, one in enumerate(statistics)))
 
-    def estimate(self, statistics: FloatArray, group: str, compute: Compute) -> dict[str, Estimate]:
+    def estimate(self, statistics: FloatArray, group: str, compute: Compute) -> dict[str, BootstrapResult]:
         """Return each quantity of the pooled statistics, with its interval."""
         values = compute(pooled(statistics))
         drawn = compute(self.totals(statistics, group)) if self._images > 1 and self._resamples else {}
@@ -53,7 +53,7 @@ class Crossed:
 
     def difference(
         self, a: tuple[str, FloatArray], b: tuple[str, FloatArray], compute: Compute
-    ) -> dict[str, tuple[Estimate, float]]:
+    ) -> dict[str, tuple[BootstrapResult, float]]:
         """Return each quantity of group a minus that of group b, with its interval and a two-sided p.
 
         Each is given by its name for the drawing of seeds and its statistics. p is NaN where there is no interval.

@@ -36,6 +36,7 @@ from eidolon.benchmark.study.memory.records import (
     Variant,
 )
 from eidolon.models.memory.layout import Memory, Selection
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
@@ -49,16 +50,14 @@ from eidolon.scorers.retention.measure import (
     SERIES,
     USABLE,
     Cell,
-    Number,
     Pair,
     compute,
-    number,
     pair,
     statistics,
     unusable,
 )
 from eidolon.scorers.retention.records import CONDITIONS, Condition
-from eidolon.scorers.statistics.bootstrap import LEVEL, Estimate
+from eidolon.scorers.statistics.bootstrap import LEVEL, BootstrapResult
 from eidolon.scorers.statistics.comparison import holm
 from eidolon.scorers.statistics.crossed_bootstrap import Crossed, combine_fits, pooled
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
@@ -72,7 +71,7 @@ PRIMARY_CONDITION: Condition = "filler"
 """The comparisons that were written down before training (`docs/memory.md`)."""
 WORDS = (0, 20, 40, 60, 80, 120)
 """Where bins of positions in a description begin, in words; the last is open."""
-NOTHING = Number(value=None)
+NOTHING = Estimate.undefined()
 
 
 @dataclass
@@ -130,15 +129,15 @@ class Analysis:
 
     def estimate(
         self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
-    ) -> dict[str, Estimate]:
+    ) -> dict[str, BootstrapResult]:
         """Return the quantities of sums by seed and image, (seeds, images, k), with their intervals."""
         draws = self.described if sums.shape[1] == self.settings.descriptions else self.draws
         return draws.estimate(sums, pool.variant, function)
 
     def numbers(
         self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
-    ) -> dict[str, Number]:
-        return {name: number(found) for name, found in self.estimate(pool, sums, function).items()}
+    ) -> dict[str, Estimate]:
+        return {name: found.estimate() for name, found in self.estimate(pool, sums, function).items()}
 
 
 def make_pools(measured: Sequence[tuple[Measured, Selection | None]], images: int) -> list[Pool]:
@@ -173,7 +172,7 @@ def analyse(
     return variants, compare(analysis, pools)
 
 
-def _variant(analysis: Analysis, pool: Pool, size: Size | None, reference: Estimate | None) -> Variant:
+def _variant(analysis: Analysis, pool: Pool, size: Size | None, reference: BootstrapResult | None) -> Variant:
     seen = _seen(analysis, pool)
     samples = [_judge(analysis, one) for one in pool.measured if one.responses]
     events = [read_events(found) for found in samples]
@@ -188,8 +187,8 @@ def _variant(analysis: Analysis, pool: Pool, size: Size | None, reference: Estim
         trained_tokens=first.about.trained_tokens,
         size=size,
         seeing=judge_seeing(seen["accuracy"], reference),
-        yes_no_accuracy=number(seen["accuracy"]),
-        yes_rate=number(seen["yes_rate"]),
+        yes_no_accuracy=seen["accuracy"].estimate(),
+        yes_rate=seen["yes_rate"].estimate(),
         scores=_scores(analysis, pool, samples),
         position_effect=_position_effect(pool, events) if events else None,
         hallucination=_hallucination(analysis, pool, events),
@@ -199,7 +198,7 @@ def _variant(analysis: Analysis, pool: Pool, size: Size | None, reference: Estim
     )
 
 
-def judge_seeing(accuracy: Estimate, reference: Estimate | None) -> Seeing:
+def judge_seeing(accuracy: BootstrapResult, reference: BootstrapResult | None) -> Seeing:
     """Tell whether a variant learned to see: within 2 points of full attention, which is itself surely above chance."""
     if reference is None:
         return "not compared"
@@ -208,7 +207,7 @@ def judge_seeing(accuracy: Estimate, reference: Estimate | None) -> Seeing:
     return "did not learn to see" if chance or low else "trained"
 
 
-def _seen(analysis: Analysis, pool: Pool) -> dict[str, Estimate]:
+def _seen(analysis: Analysis, pool: Pool) -> dict[str, BootstrapResult]:
     """Return accuracy and share of yes right after the picture."""
     return analysis.estimate(pool, _seen_sums(pool), _seen_rates)
 
@@ -240,10 +239,10 @@ def _judge(analysis: Analysis, one: Measured) -> list[JudgedSample]:
     ]
 
 
-def _scores(analysis: Analysis, pool: Pool, samples: Sequence[Sequence[JudgedSample]]) -> dict[str, Number]:
+def _scores(analysis: Analysis, pool: Pool, samples: Sequence[Sequence[JudgedSample]]) -> dict[str, Estimate]:
     if not samples:
         return {}
-    found: dict[str, Number] = {}
+    found: dict[str, Estimate] = {}
     for metric, names in (
         (Objects(), ("precision", "recall", "f05")),
         (Chair(), ("chair_i", "chair_s", "words")),
@@ -276,7 +275,7 @@ def _position_effect(pool: Pool, events: Sequence[Events]) -> PositionEffect:
     reach = float(norm.ppf((1 + LEVEL) / 2)) * spread
     low, value, high = np.exp([log_ratio - reach, log_ratio, log_ratio + reach])
     return PositionEffect(
-        odds_ratio=Number(value=float(value), ci=(float(low), float(high))),
+        odds_ratio=Estimate(value=float(value), ci=(float(low), float(high))),
         by_seed=by_seed,
         reason="; ".join(reasons) or None,
     )
@@ -346,7 +345,7 @@ def _block(analysis: Analysis, pool: Pool, sums: FloatArray, start: int, end: in
     )
 
 
-def _decay(analysis: Analysis, pool: Pool, moments: FloatArray, rounding: int) -> tuple[Number, str | None]:
+def _decay(analysis: Analysis, pool: Pool, moments: FloatArray, rounding: int) -> tuple[Estimate, str | None]:
     """Return the share of the dependence on the picture that goes with 100 tokens, or why it cannot be told."""
     tokens = moments[..., 0].sum()
     if rounding > tokens:
@@ -357,7 +356,7 @@ def _decay(analysis: Analysis, pool: Pool, moments: FloatArray, rounding: int) -
     if rate.value is None:
         return NOTHING, "no text has two tokens that depend on the picture"
     ci = None if rate.ci is None else (lost_per_100(rate.ci[0]), lost_per_100(rate.ci[1]))
-    return Number(value=lost_per_100(rate.value), ci=ci), None
+    return Estimate(value=lost_per_100(rate.value), ci=ci), None
 
 
 def _retention(analysis: Analysis, pool: Pool, trained_tokens: int | None) -> tuple[RetentionPoint, ...]:
@@ -379,9 +378,9 @@ def _point(analysis: Analysis, pool: Pool, cell: Cell, trained_tokens: int | Non
         n=n,
         images=images,
         questions=int(sums[..., 0].sum()),
-        **{name: number(found[name]) for name in names},
-        retention=NOTHING if reason else number(found["retention"]),
-        retention_margin=NOTHING if reason else number(found["retention_margin"]),
+        **{name: found[name].estimate() for name in names},
+        retention=NOTHING if reason else found["retention"].estimate(),
+        retention_margin=NOTHING if reason else found["retention_margin"].estimate(),
         reason=reason,
         beyond_training=None if trained_tokens is None else n > trained_tokens,
     )
@@ -518,17 +517,17 @@ def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: i
     right, _ = analysis.draws.difference((a.variant, both[0]), (b.variant, both[1]), compute)["retention"]
     return Comparison(
         **known,
-        difference=number(difference),
-        by_margin=number(found["retention_margin"][0]),
-        of_both_right=number(right),
+        difference=difference.estimate(),
+        by_margin=found["retention_margin"][0].estimate(),
+        of_both_right=right.estimate(),
         accuracy_at_0=at_0,
         matched=matched,
         p=None if np.isnan(p) else p,
-        outcome=_outcome(number(difference), None),
+        outcome=_outcome(difference.estimate(), None),
     )
 
 
-def _outcome(difference: Number, p_holm: float | None) -> Outcome:
+def _outcome(difference: Estimate, p_holm: float | None) -> Outcome:
     if difference.ci is None or difference.value is None:
         return "not measured"
     low, high = difference.ci

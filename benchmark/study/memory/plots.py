@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.study.memory.records import Block, MemoryStudy, RetentionPoint, Variant
-from eidolon.scorers.retention.measure import Number, Series
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _panel(
             if point.images >= FEWEST and n in lengths
         ]
         start = variant.yes_no_accuracy if what == "accuracy" and series == "unnamed" else None
-        start = Number(value=1.0) if what == "retention" else start
+        start = Estimate(value=1.0, ci=None) if what == "retention" else start
         if any(number.value is not None for _, number in found):
             _banded(axes, variant, [*([(0.0, start)] if start else []), *found])
     if not axes.lines:
@@ -214,16 +215,16 @@ def _panel(
     axes.grid(alpha=0.2)
 
 
-def _of(point: RetentionPoint, what: str) -> Number:
-    found: Number = getattr(point, what)
+def _of(point: RetentionPoint, what: str) -> Estimate:
+    found: Estimate = getattr(point, what)
     return found
 
 
-def _name_nats(block: Block) -> Number:
+def _name_nats(block: Block) -> Estimate:
     return block.name_nats
 
 
-def _pdm(block: Block) -> Number:
+def _pdm(block: Block) -> Estimate:
     return block.pdm
 
 
@@ -231,7 +232,7 @@ def _middle(start: int, end: int | None, width: int) -> float:
     return (start + (end if end is not None else start + width)) / 2
 
 
-def _banded(axes: "Axes", variant: Variant, points: Sequence[tuple[float, Number]]) -> None:
+def _banded(axes: "Axes", variant: Variant, points: Sequence[tuple[float, Estimate]]) -> None:
     known = [(x, number) for x, number in points if number.value is not None]
     _line(axes, variant, [(x, number.value or 0.0) for x, number in known])
     bands = [(x, *number.ci) for x, number in known if number.ci is not None]

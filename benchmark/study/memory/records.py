@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field
 
 from eidolon.benchmark.study.memory.measure import BenchSettings
 from eidolon.models.memory.layout import Selection
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.retention.measure import Number, Point
+from eidolon.scorers.retention.measure import Point
 from eidolon.scorers.retention.records import Condition
 
 SCHEMA: Literal["eidolon/memory/1"] = "eidolon/memory/1"
@@ -61,17 +62,17 @@ class Block(Record):
     start: int
     end: int | None
     tokens: int
-    nats: Number
+    nats: Estimate
     """Mean negative log-probability; its exponential is the perplexity."""
-    nats_blind: Number
+    nats_blind: Estimate
     """The same without the picture."""
-    pdm: Number
+    pdm: Estimate
     """Mean Hellinger distance between what is expected with the picture and without."""
     names: int
     """Tokens that name an object of the picture for the first time in the text, and the same of these alone:"""
-    name_nats: Number
-    name_nats_blind: Number
-    name_pdm: Number
+    name_nats: Estimate
+    name_nats_blind: Estimate
+    name_pdm: Estimate
 
 
 class Text(Record):
@@ -82,7 +83,7 @@ class Text(Record):
     texts: int
     whole: Block
     blocks: tuple[Block, ...]
-    decay_per_100_tokens: Number
+    decay_per_100_tokens: Estimate
     """Share of the dependence on the picture that is gone after 100 tokens."""
     reason: str | None = None
     """Why there is no decay."""
@@ -94,7 +95,7 @@ class Bin(Record):
     start: int
     end: int | None
     mentions: int
-    hallucinated: Number
+    hallucinated: Estimate
     """The share of them that is not in the picture."""
 
 
@@ -103,7 +104,7 @@ class PositionEffect(Record):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    odds_ratio: Number
+    odds_ratio: Estimate
     """The geometric mean over seeds; the interval holds the error of a fit, and how far seeds differ."""
     by_seed: dict[int, float | None]
     reason: str | None = None
@@ -121,7 +122,7 @@ class ReachCheck(Record):
 
     condition: Condition
     n: int
-    accuracy: Number
+    accuracy: Estimate
     at_chance: bool
     """Whether the interval holds 0.5."""
 
@@ -150,10 +151,10 @@ class Variant(Record):
     size: Size | None
     """Null where the models are another variant's, measured otherwise."""
     seeing: Seeing
-    yes_no_accuracy: Number
+    yes_no_accuracy: Estimate
     """Right after the picture, n = 0."""
-    yes_rate: Number
-    scores: dict[str, Number]
+    yes_rate: Estimate
+    scores: dict[str, Estimate]
     """Of descriptions: objects' precision, recall and F0.5, CHAIR_i, CHAIR_s, words, and `truncated`, the share that
     did not end."""
     position_effect: PositionEffect | None
@@ -175,10 +176,10 @@ class Comparison(Record):
     registered: bool
     """Among the comparisons that were written down before training; Holm's correction is over these."""
     images: int
-    difference: Number
-    by_margin: Number
+    difference: Estimate
+    by_margin: Estimate
     """The same by log-probability margin."""
-    of_both_right: Number
+    of_both_right: Estimate
     """The same over the questions that most models of either variant answer rightly at n = 0."""
     accuracy_at_0: tuple[float, float] | None
     matched: bool | None

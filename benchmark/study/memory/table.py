@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text as Cell
 
 from eidolon.benchmark.study.memory.records import Comparison, MemoryStudy, Variant
-from eidolon.scorers.retention.measure import Number, Series
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
 
 SHOWN = (128, 512, 2048, 8192)
@@ -176,7 +177,7 @@ def _comparisons(study: MemoryStudy, rows: Sequence[Comparison]) -> Table:
     return table
 
 
-def _cell(number: Number | None, digits: int = 2) -> str:
+def _cell(number: Estimate | None, digits: int = 2) -> str:
     if number is None or number.value is None:
         return "-"
     if number.ci is None:

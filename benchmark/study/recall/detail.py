@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, Cell, RecallRecipe
-from eidolon.benchmark.study.recall.task import Filler, Recall, Sequences, measure_recall
+from eidolon.benchmark.study.recall.task import Filler, RecallEstimate, Sequences, measure_recall
 from eidolon.models.memory.layout import Layout, Selection
 from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.types import Record
@@ -27,7 +27,7 @@ class DistanceRecall(Record):
     first: int
     last: int | None
     """Null: and farther."""
-    recall: Recall | None
+    recall: RecallEstimate | None
     """Null where no question was asked from there."""
 
 
@@ -36,7 +36,7 @@ class KindRecall(Record):
 
     filler: Filler
     pairs: int
-    recall: Recall
+    recall: RecallEstimate
     by_distance: tuple[DistanceRecall, ...]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
@@ -102,16 +103,19 @@ def _one(
     return flat, 2 * (places + asked[order]), 2 * told[order] + 1
 
 
-class Recall(Record):
-    """The share of queries whose value was named, over the sequences of one kind."""
+class RecallEstimate(Estimate):
+    """The share of queries whose value was named, over the sequences of one kind.
+
+    The interval is a bootstrap over sequences, and null for a single sequence.
+    """
 
     value: float
-    ci: tuple[float, float] | None
-    """95 % bootstrap interval over sequences; null for a single sequence."""
     queries: int
 
 
-def measure_recall(right: NDArray[np.bool_], chosen: NDArray[np.bool_] | None = None) -> Recall | None:
+def measure_recall(
+    right: NDArray[np.bool_], chosen: NDArray[np.bool_] | None = None
+) -> RecallEstimate | None:
     """Return the recall of `right`, bool (sequences, pairs), over those queries that are `chosen`; None of none."""
     chosen = np.ones_like(right) if chosen is None else chosen
     statistics = np.stack([(right & chosen).sum(1), chosen.sum(1)], axis=1).astype(float)
@@ -124,5 +128,5 @@ def measure_recall(right: NDArray[np.bool_], chosen: NDArray[np.bool_] | None = 
             return {"recall": sums[..., 0] / sums[..., 1]}
 
     found = bootstrap(statistics, range(len(right)), share)["recall"]
-    ci = None if np.isnan(found.low) else (round(float(found.low), 4), round(float(found.high), 4))
-    return Recall(value=round(float(found.value), 4), ci=ci, queries=asked)
+    bounds = (round(float(bound), 4) for bound in (found.value, found.low, found.high))
+    return RecallEstimate(**Estimate.of(*bounds).model_dump(), queries=asked)

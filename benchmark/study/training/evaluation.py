@@ -4,20 +4,20 @@ Looking is shown by an experiment: the same model is asked about the same scenes
 wrong samples. A model that writes from its prior alone would score the same.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import SupportsFloat
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence
 from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Model, Request, request_seed
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.core.verdict import with_verdicts
@@ -29,26 +29,20 @@ MAX_NEW_TOKENS = 400
 BATCH_SIZE = 32
 
 
-class Interval(BaseModel):
-    """A value with its 95 % interval; None where it is undefined (CHAIR_i of a model that names nothing)."""
+def _from_bounds(fields: object) -> object:
+    if not isinstance(fields, dict) or "low" not in fields:
+        return fields
+    low, high = fields["low"], fields["high"]
+    return {"value": fields["value"], "ci": None if low is None else (low, high)}
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    value: float | None
-    low: float | None
-    high: float | None
+def _to_bounds(estimate: Estimate) -> dict[str, float | None]:
+    low, high = estimate.ci or (None, None)
+    return {"value": estimate.value, "low": low, "high": high}
 
-    @classmethod
-    def of(cls, value: SupportsFloat, low: SupportsFloat, high: SupportsFloat) -> "Interval":
-        numbers = [None if math.isnan(number) else number for number in map(float, (value, low, high))]
-        return cls(value=numbers[0], low=numbers[1], high=numbers[2])
 
-    def __str__(self) -> str:
-        if self.value is None:
-            return "undefined"
-        if self.low is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+BoundedEstimate: TypeAlias = Annotated[Estimate, BeforeValidator(_from_bounds), PlainSerializer(_to_bounds)]
+"""An estimate as `evaluation.json` holds it: `value`, `low` and `high`, null where undefined."""
 
 
 class Evaluation(BaseModel):
@@ -58,20 +52,20 @@ class Evaluation(BaseModel):
 
     scenes: int
     seed: int
-    recall: Interval
-    chair_i: Interval
-    chair_s: Interval
-    words: Interval
+    recall: BoundedEstimate
+    chair_i: BoundedEstimate
+    chair_s: BoundedEstimate
+    words: BoundedEstimate
     """Mean words of a description."""
     temperature: float
     truncated: int
     """Descriptions that did not end by themselves."""
-    yes_no_accuracy: Interval
+    yes_no_accuracy: BoundedEstimate
     """On one present and one absent object a scene, asked right after the picture."""
     yes_rate: float
-    chair_i_rise_shuffled: Interval
+    chair_i_rise_shuffled: BoundedEstimate
     """CHAIR_i with shuffled pictures minus CHAIR_i."""
-    recall_drop_shuffled: Interval
+    recall_drop_shuffled: BoundedEstimate
     """Recall minus recall with shuffled pictures."""
 
 
@@ -92,10 +86,10 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
     drawn_shuffled = resample(cluster_totals(shuffled, ids), chair.compute, seed=seed, resamples=resamples)
     values, values_shuffled = chair.compute(described.sum(0)), chair.compute(shuffled.sum(0))
 
-    def difference(name: str, sign: int) -> Interval:
+    def difference(name: str, sign: int) -> Estimate:
         low, high = percentiles(sign * (drawn_shuffled[name] - drawn[name]))
         value = sign * (values_shuffled[name] - values[name])
-        return Interval.of(value, low, high)
+        return Estimate.of(float(value), float(low), float(high))
 
     answers = _ask(model, scenes, pictures, seed)
     right = bootstrap(
@@ -105,17 +99,14 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
         seed=seed,
         resamples=resamples,
     )["accuracy"]
-    estimates = {
-        name: Interval.of(own[name].value, own[name].low, own[name].high)
-        for name in ("recall", "chair_i", "chair_s", "words")
-    }
+    estimates = {name: own[name].estimate() for name in ("recall", "chair_i", "chair_s", "words")}
     return Evaluation(
         scenes=n,
         seed=seed,
         **estimates,
         temperature=DEFAULT_TEMPERATURE,
         truncated=truncated,
-        yes_no_accuracy=Interval.of(right.value, right.low, right.high),
+        yes_no_accuracy=right.estimate(),
         yes_rate=float(answers[:, 1].sum() / (2 * n)),
         chair_i_rise_shuffled=difference("chair_i", 1),
         recall_drop_shuffled=difference("recall", -1),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from eidolon.benchmark.scenes.passages import Kind, Split, make_passage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
-from eidolon.benchmark.study.training.evaluation import Interval
+from eidolon.benchmark.study.training.evaluation import BoundedEstimate
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.language_model import LanguageModel
@@ -50,13 +50,13 @@ class Reading(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    recall: Interval
+    recall: BoundedEstimate
     """Yes / claimed."""
-    specificity: Interval
+    specificity: BoundedEstimate
     """No / not claimed."""
-    precision: Interval
+    precision: BoundedEstimate
     """Claimed / yes, with as many claimed as not."""
-    balanced_accuracy: Interval
+    balanced_accuracy: BoundedEstimate
     """Mean of recall and specificity."""
 
 
@@ -162,10 +162,10 @@ def measure(
             "balanced_accuracy": (recall + specificity) / 2,
         }
 
-    estimates = bootstrap(
+    results = bootstrap(
         statistics, [asked.scene for asked in questions], compute, seed=seed, resamples=resamples
     )
-    return Reading(**{name: Interval.of(e.value, e.low, e.high) for name, e in estimates.items()})
+    return Reading(**{name: result.estimate() for name, result in results.items()})
 
 
 def evaluate_judge(model: LanguageModel, *, n: int = 300, seed: int = 0) -> JudgeEvaluation:

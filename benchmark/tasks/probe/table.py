@@ -9,7 +9,8 @@ from rich.text import Text
 from eidolon.benchmark.tasks.probe.answers import Probe
 from eidolon.benchmark.tasks.score_files.pope import ALL
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.core.scores import Family, Scores, Value
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Family, Scores
 
 COLUMNS = {
     "accuracy": "accuracy ↑",
@@ -46,7 +47,7 @@ def _table(runs: Sequence[tuple[str, Probe, Scores]]) -> Table:
                 policy,
                 str(unread.n),
                 *map(_cell, values),
-                "-" if unread.value is None else str(round(unread.value * unread.n)),
+                "-" if unread.value is None else str(round(unread.value * (unread.n or 0))),
             )
         table.add_section()
     return table
@@ -61,5 +62,5 @@ def _rows(probe: Probe, scores: Scores) -> Iterator[tuple[str, str, Family]]:
             yield found["split"], found["policy"], variant.metrics["pope"]
 
 
-def _cell(value: Value) -> str:
+def _cell(value: Estimate) -> str:
     return "-" if value.value is None else f"{value.value:.3f}"

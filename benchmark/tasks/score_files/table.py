@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.core.scores import Family, Scores, Value
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Family, Scores
 
 
 def show(scores: Scores, title: str, main: str, console: Console) -> None:
@@ -35,7 +36,7 @@ def _names(metrics: Mapping[str, Family]) -> list[tuple[str, str]]:
     return [(family, name) for family, scored in metrics.items() for name in scored.__pydantic_extra__ or {}]
 
 
-def _find(metrics: Mapping[str, Family], family: str, name: str) -> Value | None:
+def _find(metrics: Mapping[str, Family], family: str, name: str) -> Estimate | None:
     return (metrics[family].__pydantic_extra__ or {}).get(name) if family in metrics else None
 
 
@@ -49,7 +50,7 @@ def _cell(metrics: Mapping[str, Family], family: str, name: str) -> str:
     return f"{value.value:.3f}  {low}-{high}"
 
 
-def _arrow(value: Value | None) -> str:
+def _arrow(value: Estimate | None) -> str:
     return (
         {True: "↑", False: "↓"}.get(value.higher_is_better, "")
         if value and value.higher_is_better is not None

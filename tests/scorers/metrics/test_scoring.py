@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from eidolon.scorers import json_schemas
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
-from eidolon.scorers.core.scores import Scores, Value, Variant
+from eidolon.scorers.core.scores import Scores, Variant
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
@@ -125,7 +126,7 @@ def test_bytes_survive_reading_shuffling_and_renewed_scoring():
 
 def test_undefined_is_null_with_a_reason():
     silent = scored([sample(i, "Nice!", [], ["dog"]) for i in range(3)])
-    assert silent.metrics["chair"]["chair_i"] == Value(
+    assert silent.metrics["chair"]["chair_i"] == Estimate(
         value=None,
         ci=None,
         n=3,
@@ -200,7 +201,7 @@ def scored_by(metric):
 
 def test_nan_cannot_be_written():
     with pytest.raises(ValidationError, match="finite"):
-        Value(value=float("nan"), ci=None, n=1, higher_is_better=None)
+        Estimate(value=float("nan"), ci=None, n=1, higher_is_better=None)
 
 
 @pytest.mark.parametrize("name", sorted(json_schemas.schemas()))

@@ -20,7 +20,7 @@ from eidolon.benchmark.tasks.forget.dependency.series import read_series
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, read_document
 from eidolon.models.base.model import Failure, Request
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.scores import Value
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Judge, Response
 from eidolon.scorers.forgetting.dependency import Fade, PdmTable, TokenSeries, pdm_table
 from eidolon.scorers.forgetting.records import Dependence
@@ -99,7 +99,7 @@ def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: i
     return table.model_copy(update={"fade": fade})
 
 
-def quantities(table: PdmTable) -> dict[str, Value]:
+def quantities(table: PdmTable) -> dict[str, Estimate]:
     """Return the decay of the dependency as it stands in `scores.json`, by name."""
     objects = next(fade for fade in table.sensitivity if fade.label == "object")
     if not table.responses:
@@ -111,8 +111,8 @@ def quantities(table: PdmTable) -> dict[str, Value]:
     }
 
 
-def _decay(fade: Fade) -> Value:
-    return Value(
+def _decay(fade: Fade) -> Estimate:
+    return Estimate(
         value=fade.decay_per_100,
         ci=fade.decay_per_100_ci,
         n=fade.responses,
@@ -121,13 +121,13 @@ def _decay(fade: Fade) -> Value:
     )
 
 
-def _half_life(fade: Fade) -> Value:
+def _half_life(fade: Fade) -> Estimate:
     reason = fade.reason or _no_interval(fade)
     if fade.finding == "no decay":
         reason = "no decay: its interval reaches 0"
     elif fade.finding == "growth":
         reason = "no decay: the dependence grows"
-    return Value(
+    return Estimate(
         value=fade.half_life, ci=fade.half_life_ci, n=fade.responses, higher_is_better=True, reason=reason
     )
 

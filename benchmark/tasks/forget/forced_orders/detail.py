@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from eidolon.scorers.core.scores import Scores, Value, with_quantities
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.forced_orders import Contrast, ContrastName, Found
-from eidolon.scorers.retention.measure import Number
 
 SCHEMA: Literal["eidolon/orders/1"] = "eidolon/orders/1"
 FAMILY = "forgetting"
@@ -52,7 +52,7 @@ def with_orders(scores: Scores, found: Found) -> Scores:
     return with_quantities(scores, FAMILY, values)
 
 
-def _value(contrast: Contrast | None, found: Found) -> Value:
-    rate = Number(value=None) if contrast is None else contrast.rate
+def _value(contrast: Contrast | None, found: Found) -> Estimate:
+    rate = Estimate.undefined() if contrast is None else contrast.rate
     reason = found.reason if contrast is None else contrast.reason
-    return Value(value=rate.value, ci=rate.ci, n=found.images, higher_is_better=False, reason=reason)
+    return Estimate(value=rate.value, ci=rate.ci, n=found.images, higher_is_better=False, reason=reason)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.forced_orders import Cell, CellOrder, ContrastName
-from eidolon.scorers.retention.measure import Number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +82,6 @@ def _contrasts(axes: "Axes", detail: OrdersDetail) -> None:
     axes.grid(alpha=0.2, axis="x")
 
 
-def _number(cell: Cell, what: str) -> Number:
-    found: Number = getattr(cell, what)
+def _number(cell: Cell, what: str) -> Estimate:
+    found: Estimate = getattr(cell, what)
     return found

@@ -9,8 +9,8 @@ from rich.table import Table
 from eidolon.benchmark.store.files import ORDERS
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.forced_orders import ContrastName
-from eidolon.scorers.retention.measure import Number
 
 BEGUN = {
     "small": "small named, large left",
@@ -48,7 +48,7 @@ def _table(name: str, detail: OrdersDetail) -> Table:
     return table
 
 
-def _cell(number: Number, *, signed: bool = False) -> str:
+def _cell(number: Estimate, *, signed: bool = False) -> str:
     if number.value is None:
         return "-"
     form = "{:+.3f}" if signed else "{:.3f}"

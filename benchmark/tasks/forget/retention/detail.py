@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from eidolon.scorers.core.scores import Value
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.retention.measure import Finding, Point, Series
 from eidolon.scorers.retention.records import Condition
@@ -61,21 +61,21 @@ class RetentionDetail(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str, Value]:
+def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str, Estimate]:
     """Return what the leaderboard may carry, by name: `retention_own_128` and the like.
 
     `retention_own_longest` is that after the longest text with a retention that is not longer than those of the
     training, `retention_own_longest_tokens` how long it is.
     """
     found = {(p.condition, p.series, p.n): p for p in points}
-    values: dict[str, Value] = {}
+    values: dict[str, Estimate] = {}
     for name, (condition, series) in REPORTED.items():
         for n in REPORTED_LENGTHS:
             point = found.get((condition, series, n))
             values[f"retention_{name}_{n}"] = _value(point, "not asked at this length")
         longest, reason = _longest(points, condition, series, trained_tokens)
         values[f"retention_{name}_longest"] = _value(longest, reason)
-        values[f"retention_{name}_longest_tokens"] = Value(
+        values[f"retention_{name}_longest_tokens"] = Estimate(
             value=None if longest is None else longest.n,
             ci=None,
             n=0 if longest is None else longest.images,
@@ -100,9 +100,9 @@ def _longest(
     return None, min(here, key=lambda p: p.n).reason or "undefined"
 
 
-def _value(point: Point | None, reason: str) -> Value:
+def _value(point: Point | None, reason: str) -> Estimate:
     kept = None if point is None else point.retention
-    return Value(
+    return Estimate(
         value=None if kept is None else kept.value,
         ci=None if kept is None else kept.ci,
         n=0 if point is None else point.images,

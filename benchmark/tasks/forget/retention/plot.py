@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.retention.measure import Number, Point, Series
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.retention.measure import Point, Series
 from eidolon.scorers.retention.records import Condition
 
 if TYPE_CHECKING:
@@ -100,12 +101,12 @@ def _lengths(axes: "Axes", detail: RetentionDetail) -> None:
         axes.axvspan(detail.trained_tokens, max(detail.lengths) * 1.3, color="#000", alpha=0.06, lw=0)
 
 
-def _number(point: Point, what: str) -> Number:
-    found: Number = getattr(point, what)
+def _number(point: Point, what: str) -> Estimate:
+    found: Estimate = getattr(point, what)
     return found
 
 
-def _band(axes: "Axes", x: Sequence[int], numbers: Sequence[Number], colour: str) -> None:
+def _band(axes: "Axes", x: Sequence[int], numbers: Sequence[Estimate], colour: str) -> None:
     bands = [(at, *number.ci) for at, number in zip(x, numbers, strict=True) if number.ci is not None]
     if bands:
         at, low, high = zip(*bands, strict=True)

@@ -10,7 +10,8 @@ from rich.text import Text
 from eidolon.benchmark.store.files import RETENTION
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.retention.measure import Number, Series
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
 
 ROWS: dict[tuple[Condition, Series], str] = {
@@ -54,7 +55,7 @@ def _table(name: str, detail: RetentionDetail) -> Table:
     return table
 
 
-def _cell(number: Number) -> str:
+def _cell(number: Estimate) -> str:
     if number.value is None:
         return "-"
     bounds = "" if number.ci is None else "\n{:.2f}-{:.2f}".format(*number.ci)

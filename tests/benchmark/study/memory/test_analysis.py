@@ -27,7 +27,7 @@ from eidolon.benchmark.study.memory.records import Comparison
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.records import Answer, AnsweredContext
-from eidolon.scorers.statistics.bootstrap import Estimate
+from eidolon.scorers.statistics.bootstrap import BootstrapResult
 
 IMAGES = 40
 SETTINGS = BenchSettings(limit=IMAGES, descriptions=IMAGES, lengths=(64, 256, 512))
@@ -154,9 +154,9 @@ def test_who_did_not_learn_to_see() -> None:
     }
 
 
-def estimate(value: float, low: float) -> Estimate:
+def estimate(value: float, low: float) -> BootstrapResult:
     nothing = np.array(0)
-    return Estimate(np.array(value), np.array(low), np.array(1.0), nothing)
+    return BootstrapResult(np.array(value), np.array(low), np.array(1.0), nothing)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def estimate(value: float, low: float) -> Estimate:
         (0.9, None, "not compared"),
     ],
 )
-def test_seeing(accuracy: float, reference: Estimate | None, verdict: str) -> None:
+def test_seeing(accuracy: float, reference: BootstrapResult | None, verdict: str) -> None:
     assert judge_seeing(estimate(accuracy, 0.8), reference) == verdict
 
 
