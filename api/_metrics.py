@@ -9,8 +9,9 @@ from eidolon.benchmark.run.pipeline import POLICY
 from eidolon.benchmark.run.plugins import check_fit, make_judge, make_metrics
 from eidolon.benchmark.tasks.score_files.responses_file import truth_text
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import Family, Scores, Value
+from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import Evidence, decide
@@ -24,7 +25,7 @@ _LABELS: dict[Label, bool] = {True: True, False: False, "yes": True, "no": False
 
 
 @dataclass(frozen=True, slots=True)
-class Result(Mapping[str, Value]):
+class Result(Mapping[str, Estimate]):
     """The numbers of one metric by name, each with its 95 % interval.
 
     `result["chair_i"].value` is a fraction, `result["chair_i"].ci` its interval (low, high). Either is None where it is
@@ -41,7 +42,7 @@ class Result(Mapping[str, Value]):
         """How the numbers were computed, in one line."""
         return self.scores.signature
 
-    def __getitem__(self, quantity: str) -> Value:
+    def __getitem__(self, quantity: str) -> Estimate:
         return self.scores.metrics[self.family][quantity]
 
     def __iter__(self) -> Iterator[str]:
@@ -256,7 +257,7 @@ def _read_label(label: Label, place: int) -> bool:
     return _LABELS[label]
 
 
-def _shown(value: Value) -> str:
+def _shown(value: Estimate) -> str:
     if value.value is None:
         return f"undefined ({value.reason})"
     interval = "" if value.ci is None else f" [{value.ci[0]:.3f}, {value.ci[1]:.3f}]"
