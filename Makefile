@@ -9,7 +9,7 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test lint format docs results clean
+.PHONY: demo test lint format docs picture results clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make format    put the code into shape"
 	@echo "make docs      build the documentation into build/docs"
+	@echo "make picture   draw the picture of the README from the demo"
 	@echo "make results   make results/leaderboard.json again"
 	@echo "make clean     remove .venv and everything made"
 
@@ -70,6 +71,10 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+
+# The picture in the README, from the demo's run folders.
+picture: demo
+	$(BIN)/python docs/demo_picture.py results/runs/demo docs/_static/demo.png
 
 results: $(VENV)/.installed
 	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference

@@ -1,4 +1,4 @@
-"""Write the tables of docs/judges.md: the shipped judges, alone and together, beside the lexicon's two readings.
+"""Write the tables of docs/evidence/judges.md: the shipped judges, alone and together, and the lexicon's two readings.
 
     python bench/compare_judges.py [--scenes 300] [--seed 20261]
 

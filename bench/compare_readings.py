@@ -1,4 +1,4 @@
-"""Write the tables of docs/lexicon.md: the two readings side by side, and what each finds alone.
+"""Write the tables of docs/evidence/lexicon.md: the two readings side by side, and what each finds alone.
 
     python bench/compare_readings.py RESPONSES_FOLDER OBJECTS_FILE
 

@@ -1,4 +1,4 @@
-"""Visual prompt dependency of the shipped models, in every form: the tables of docs/pdm.md.
+"""Visual prompt dependency of the shipped models, in every form: the tables of docs/evidence/dependence.md.
 
     python bench/measure_pdm.py [--samples 60] [--seed 21] [--out DIR]
 

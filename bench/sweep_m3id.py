@@ -1,4 +1,4 @@
-"""Write the tables of docs/m3id.md: M3ID and contrastive decoding of the shipped models on Scenes.
+"""Write the tables of docs/evidence/m3id.md: M3ID and contrastive decoding of the shipped models on Scenes.
 
     python bench/sweep_m3id.py choose      # every setting on the scenes of one seed, one line each
     python bench/sweep_m3id.py test        # the chosen ones on those of another, compared with plain decoding

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Eidolon"
 author = "the Eidolon authors"
-release = version = metadata("eidolon")["Version"]
+release = version = metadata("eidolon-bench")["Version"]
 
 extensions = [
     "myst_parser",

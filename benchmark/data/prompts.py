@@ -19,7 +19,8 @@ PRESETS = {
 }
 """Sources: `describe` is the prompt of THRONE (Kaul et al. 2024), `describe-please` that of OPERA (Huang et al. 2024),
 and `amber` that of AMBER's free-form part (Wang et al. 2023). `brief`, `concise` and `caption` are from the tables of
-CHAIR in POPE (Li et al. 2023). `small-first` and `large-first` ask for an order; `docs/forgetting.md` explains them."""
+CHAIR in POPE (Li et al. 2023). `small-first` and `large-first` ask for an order:
+`docs/explanation/forced-orders.md` explains them."""
 
 QUESTION = "{question}"
 """The placeholder of the question in a prompt of the task `probe`."""

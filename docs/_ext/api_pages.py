@@ -35,10 +35,8 @@ def _walk(package: ModuleType) -> Iterator[tuple[ModuleType, list[str]]]:
         if found.name in SKIPPED or found.name.rpartition(".")[2].startswith("_"):
             continue
         (inner if found.ispkg else modules).append(found.name)
-    for name in modules:
-        import_module(
-            name
-        )  # before autodoc reads anything: it rewrites annotations that pydantic still needs
+    for name in modules:  # before autodoc reads anything: it rewrites annotations that pydantic still needs
+        import_module(name)
     yield package, modules
     for name in inner:
         yield from _walk(import_module(name))

@@ -96,7 +96,7 @@ class Options(BaseModel):
     enforce_eager: bool | None = None
     """No compilation, no CUDA graphs; None: on a CPU alone."""
     prefix_caching: bool = False
-    """Compute the start that prompts have in common once. Not for hybrid models: see docs/backends.md."""
+    """Compute a common start of prompts once. Not for hybrid models: see docs/reference/backends/vllm.md."""
     quantization: str | None = None
     load_format: str = "safetensors"
     """How weights are stored. Other formats of vLLM may run code that a checkpoint brings."""

@@ -68,7 +68,7 @@ class ForgettingDetail(Record):
     adjusted: Fit
     """The one in `scores.json`."""
     sensitivity: tuple[Fit, ...]
-    """The same question asked otherwise; which of them are biased, and how, `docs/forgetting.md` says."""
+    """The same question under other specifications. `docs/explanation/adjusted-odds-ratio.md` says which are biased."""
     sizes: tuple[SizeStratum, ...] = ()
     """Thirds of the true objects by their size, from small to large, of those whose area is known."""
     judge_position: JudgePosition | None = None

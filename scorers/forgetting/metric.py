@@ -36,7 +36,7 @@ class Forgetting:
     mentions; of those with enough true objects still unnamed (exhaustion); within the responses that reach a fixed
     length, the late part ending there (survivorship); of re-mentions (repetition). `prior_*` are what a model that
     names categories by their prevalence would be wrong. `size_order` is Kendall's tau over all pairs of true objects
-    that a response names. `docs/forgetting.md` says what each rules out.
+    that a response names. `docs/explanation/forgetting.md` says what each rules out.
     """
 
     family: str = "forgetting"

@@ -7,7 +7,7 @@ matches the longest is kept, so that "hot dog" is no dog. Then a match is droppe
 - is a verb ("to train"), a person's word for an animal ("baby elephant"), a part ("the seat of the toilet"),
 - is denied ("no cups").
 
-Nothing here needs a downloaded model; what the rules cannot see is listed in `docs/lexicon.md`.
+Nothing here needs a downloaded model; what the rules cannot see is listed in `docs/explanation/lexicon.md`.
 """
 
 import re

@@ -68,7 +68,7 @@ variants whose retention is compared."""
 PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
 PRIMARY_LENGTHS = (64, 256, 512)
 PRIMARY_CONDITION: Condition = "filler"
-"""The comparisons that were written down before training (`docs/memory.md`)."""
+"""The comparisons that were written down before training (`docs/evidence/memory-plan.md`)."""
 WORDS = (0, 20, 40, 60, 80, 120)
 """Where bins of positions in a description begin, in words; the last is open."""
 NOTHING = Estimate.undefined()

@@ -100,7 +100,7 @@ class Bin(Record):
 
 
 class PositionEffect(Record):
-    """Odds ratio of hallucination per 100 words, everything else held fixed (`docs/forgetting.md`)."""
+    """Odds ratio of hallucination per 100 words, all else fixed (`docs/explanation/adjusted-odds-ratio.md`)."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 

@@ -28,7 +28,12 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
         )
     console.print(table)
     if diagnosis.failed:
-        console.print(Text(f"failed: {', '.join(diagnosis.failed)}; see docs/doctor.md", style="bold red"))
+        console.print(
+            Text(
+                f"failed: {', '.join(diagnosis.failed)}; see docs/reference/doctor-checks.md",
+                style="bold red",
+            )
+        )
 
 
 def _gap(check: Check) -> str:

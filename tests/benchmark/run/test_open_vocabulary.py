@@ -296,7 +296,7 @@ def average_precisions(samples: Sequence[WordScores]) -> tuple[Detection, FloatA
 
 
 def test_words_beat_word_overlap_on_hat(reference_data: Path) -> None:
-    """The figures of docs/metrics.md: average precision of responses on each half and on all of the samples.
+    """The figures of docs/evidence/word-judge.md: average precision of responses on each half and on all samples.
 
     The halves are the lines 1, 3, 5, … and 2, 4, 6, …; what was chosen was chosen on the first.
     """

@@ -354,7 +354,7 @@ def test_runs_of_models(cli: Cli, picture_folder: Path, tmp_path: Path) -> None:
 
 HAND_TRUTH = ("yes", "no")
 HAND_RIGHT = {"a": ((1, 1), (1, 0), (0, 0), (1, 0)), "b": ((1, 1), (1, 1), (1, 0), (1, 1))}
-"""The example of docs/metrics.md: two questions to each of four images, right or wrong."""
+"""The example of docs/reference/metrics/comparison.md: two questions to each of four images, right or wrong."""
 
 
 def by_hand(cli: Cli, tmp_path: Path) -> tuple[Path, Path]:

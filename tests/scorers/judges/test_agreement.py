@@ -70,8 +70,11 @@ TEXTS = ("A dog lies on a soft mat near a cup.", "A cat. The cat has a dog.")
 
 
 def test_position_worked_by_hand() -> None:
-    """The example of docs/metrics.md. 36 characters: dog at 2 is in the first fifth, cup at 32 in the last; of
-    25, cat at 2 in the first, dog at 21 in the last. Two judges, one format."""
+    """The example of docs/reference/judge-qa.md, with two judges and one format.
+
+    Of 36 characters, dog at 2 is in the first fifth and cup at 32 in the last. Of 25, cat at 2 is in the first and dog
+    at 21 in the last.
+    """
     responses = [Response(sample_id=str(i), image_id=i, response=text) for i, text in enumerate(TEXTS)]
     parts = first_parts(responses, LexiconJudge(), VOCABULARY)
     assert parts.tolist() == [[0, -1, 4], [4, 0, -1]]

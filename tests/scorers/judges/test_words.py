@@ -1,4 +1,4 @@
-"""The judge of every word that claims something, and what supports words; figures of docs/metrics.md."""
+"""The judge of every word that claims something: the figures of docs/reference/metrics/detection.md."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def test_weights_by_kind_of_word() -> None:
 
 
 def test_worked_by_hand() -> None:
-    """The example of docs/metrics.md."""
+    """The example of docs/reference/metrics/detection.md."""
     text = "Two brown dogs possibly on a sofa with a large ball."
     judgement = judged(text, "A puppy lies on a couch.", "Three dogs.", "Two dogs sleep.")
     words = text.split()

@@ -1,4 +1,4 @@
-"""ALOHa-style scores against the example of docs/metrics.md and a naive twin."""
+"""ALOHa-style scores against the example of docs/reference/metrics/open-vocabulary.md and a naive twin."""
 
 import math
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def naive(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[str, flo
 
 
 HAND = [(["dog", "wolf"], ["dog", "cat"]), (["dog", "car"], ["dog"]), ([], ["dog"])]
-"""The example of docs/metrics.md: wolf is paired with cat, the car is left over, the last names nothing."""
+"""The example of docs/reference/metrics/open-vocabulary.md: wolf is paired with cat, the car is left over."""
 
 
 def test_worked_by_hand() -> None:

@@ -159,7 +159,7 @@ HAND = [
     free(3, "A man and his dog under the sky.", ["person", "dog"], ["cat"]),
     free(4, "A cat.", ["sky"], ["cat", "dog"]),
 ]
-"""The example of docs/metrics.md."""
+"""The example of docs/reference/metrics/amber.md."""
 
 
 def test_worked_by_hand() -> None:

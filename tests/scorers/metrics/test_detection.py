@@ -72,7 +72,7 @@ def judged(draw: st.DrawFn) -> list[WordScores]:
 
 
 HAND = [flagged(1, [0, 1], [0, 1]), flagged(2, [0, 0], [1, 0]), flagged(3, [1], [0]), flagged(4, [0], [0])]
-"""The example of docs/metrics.md: response scores 1/2, 1/2, 0, 0."""
+"""The example of docs/reference/metrics/detection.md: response scores 1/2, 1/2, 0, 0."""
 
 
 def test_worked_by_hand() -> None:

@@ -119,7 +119,7 @@ def compute(samples: Sequence[JudgedSample]) -> dict[str, float]:
 
 
 def test_worked_by_hand() -> None:
-    """The example of docs/metrics.md."""
+    """The example of docs/reference/metrics/open-vocabulary.md."""
     samples = [
         sample(1, {"dog": "yes", "cat": "no", "sky": "unsure"}),
         sample(2, {"dog": "yes"}),

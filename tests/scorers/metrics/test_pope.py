@@ -135,7 +135,7 @@ HAND = [
     question(4, False, "yes"),
     question(5, False, "Nope"),
 ]
-"""The example of docs/metrics.md."""
+"""The example of docs/reference/metrics/pope.md."""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from eidolon.scorers.metrics.scoring import score, score_family
 from eidolon.scorers.text.response_kinds import count_kinds
 
 VOCABULARY = ("car", "cat", "cup", "dog")
-METRICS_PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+METRICS_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics" / "objects.md"
 
 
 def sample(image, text, named, objects, *, generation=0, finish_reason="stop"):

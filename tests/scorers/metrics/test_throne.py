@@ -150,7 +150,7 @@ HAND = [
     image(2, [9, 0, 0, 0], [1, 1, 0, 0]),
     image(3, [0, 9, 0, 0], [0] * 4),
 ]
-"""The example of docs/metrics.md: dog, cat, car, cup; the cup of the first image is ignored at k = 9."""
+"""The example of docs/reference/metrics/throne.md: dog, cat, car, cup; the first image's cup is ignored at k = 9."""
 
 
 def test_worked_by_hand() -> None:

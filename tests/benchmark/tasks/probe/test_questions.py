@@ -157,7 +157,7 @@ HAND = {
     "F": {"person", "knife", "cup"},
     "G": {"person"},
 }
-"""The example of docs/metrics.md."""
+"""The example of docs/reference/metrics/pope-questions.md."""
 
 
 def test_worked_by_hand() -> None:

@@ -27,7 +27,7 @@ def values(metrics: dict[str, Any], family: str) -> dict[str, float | None]:
 
 
 def coco(path: Path) -> Path:
-    """Instances for the example of docs/metrics.md; the fourth image has no answers."""
+    """Instances for the example of docs/reference/metrics/throne.md; the fourth image has no answers."""
     return dump(
         path,
         {

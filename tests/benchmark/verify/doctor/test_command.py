@@ -84,7 +84,7 @@ def test_a_model_of_ones_own(cli: Cli, plugin: str) -> None:
     assert json.loads(well.out)["tolerance"] is None
     blind = cli("doctor", "--model", f"{plugin}:Constant", *QUICK)
     assert blind.code == 3
-    assert "failed: image, seeds; see docs/doctor.md" in blind.out
+    assert "failed: image, seeds; see docs/reference/doctor-checks.md" in blind.out
     stale = json.loads(cli("doctor", "--model", f"{plugin}:Looks", "-M", "memory=yes", *QUICK, "--json").out)
     (check,) = (c for c in stale["checks"] if c["name"] == "determinism")
     assert (check["verdict"], check["near_ties"], check["equal"]) == ("differs", None, 0)
