@@ -9,12 +9,13 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test lint format docs picture results clean
+.PHONY: demo test core lint format docs picture results clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      run the shipped models on Scenes and print the leaderboard"
 	@echo "make test      run the test suite"
+	@echo "make core      check the plain distribution, without PyTorch, in an environment of its own"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    put the code into shape"
 	@echo "make docs      build the documentation into build/docs"
@@ -54,6 +55,12 @@ test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
+core:
+	rm -rf build
+	$(PYTHON) -m venv build/core
+	build/core/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt .
+	build/core/bin/python tests/core_install.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -66,7 +73,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	$(PIP) install -q -c constraints.txt -e '.[models,docs]'
 	@touch $@ $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs
