@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eidolon._metrics import CHAIR, POPE, Objects, Result, metric
+    from eidolon._metrics import CHAIR, POPE, ObjectMetric, Result, metric
     from eidolon._running import run, score
-    from eidolon._runs import Frames, Run, compare, load_run
+    from eidolon._runs import FinishedRun, Frames, compare, load_run
     from eidolon.benchmark.verify.compare import Comparison
     from eidolon.scorers.core.errors import UserError
     from eidolon.scorers.core.scores import Scores
@@ -27,10 +27,10 @@ __all__ = [
     "CHAIR",
     "POPE",
     "Comparison",
+    "FinishedRun",
     "Frames",
-    "Objects",
+    "ObjectMetric",
     "Result",
-    "Run",
     "Scores",
     "UserError",
     "__version__",
@@ -45,10 +45,10 @@ _MODULES = {
     "CHAIR": "eidolon._metrics",
     "Comparison": "eidolon.benchmark.verify.compare",
     "Frames": "eidolon._runs",
-    "Objects": "eidolon._metrics",
+    "ObjectMetric": "eidolon._metrics",
     "POPE": "eidolon._metrics",
     "Result": "eidolon._metrics",
-    "Run": "eidolon._runs",
+    "FinishedRun": "eidolon._runs",
     "Scores": "eidolon.scorers.core.scores",
     "UserError": "eidolon.scorers.core.errors",
     "compare": "eidolon._runs",

@@ -157,7 +157,7 @@ class CHAIR(DescriptionMetric):
         super().__init__("chair", judge=judge, seed=seed, resamples=resamples, **judge_options)
 
 
-class Objects(DescriptionMetric):
+class ObjectMetric(DescriptionMetric):
     """Precision, recall, F1 and F0.5 of the categories that descriptions name."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import jsonlines
 
-from eidolon._runs import Run, load_run
+from eidolon._runs import FinishedRun, load_run
 from eidolon.benchmark.run.pipeline import execute
 from eidolon.benchmark.run.planning import make_plan
 from eidolon.benchmark.run.settings import load_config
@@ -29,7 +29,7 @@ def run(
     limit: int | None = None,
     out: str | Path | None = None,
     **settings: Any,
-) -> Run:
+) -> FinishedRun:
     """Ask a model about a dataset, judge and score its responses, and return the run. The same call resumes.
 
     `model` is a name (`backend/name`, or a shipped model's), or a class with a method `generate(requests)` that needs
@@ -61,7 +61,7 @@ def score(
     out: str | Path | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Run:
+) -> FinishedRun:
     """Judge and score responses that exist already, and return the run.
 
     `responses` and `objects` are paths, or lists of what the lines of such files hold: `{"image_id", "response"}` and

@@ -39,7 +39,7 @@ class Frames(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FinishedRun:
     """A finished run."""
 
     path: Path | None
@@ -158,7 +158,7 @@ _SCORE_COLUMNS = [
 ]
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path) -> FinishedRun:
     """Return a finished run, read from its folder.
 
     Raises:
@@ -167,7 +167,7 @@ def load_run(path: str | Path) -> Run:
     folder = Path(path)
     record = read_record(folder)
     scores, _ = read_scores(folder)
-    return Run(
+    return FinishedRun(
         folder,
         record,
         scores,

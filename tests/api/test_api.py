@@ -63,7 +63,7 @@ def test_a_metric_alone_gives_the_numbers_of_a_scored_file(files: tuple[Path, Pa
     run = eidolon.score(responses=files[0], objects=files[1], metrics=["chair", "objects"])
     alone = {
         "chair": eidolon.CHAIR(),
-        "objects": eidolon.Objects(),
+        "objects": eidolon.ObjectMetric(),
         "forgetting": eidolon.metric("forgetting"),
     }
     assert run["chair"] == alone["chair"].score(TEXTS, OBJECTS).scores.metrics["chair"]
