@@ -18,8 +18,8 @@ from eidolon.benchmark.tasks.forget.dependency.series import measure_pdm
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Request, request_seed
 from eidolon.models.base.shipped import shipped_models
+from eidolon.models.generation.image_ablation import FORMS
 from eidolon.models.generation.token_log import token_log
-from eidolon.models.probing.image_ablation import FORMS
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.dependency import Fade
 

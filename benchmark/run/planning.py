@@ -42,16 +42,16 @@ from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
 from eidolon.benchmark.tasks.probe.questions import build
 from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.models.backends.registry import (
-    ONE_PROCESS,
     ModelReference,
+    backend_traits,
+    check_contrast_support,
     content_hash,
     deciding_options,
     identity,
     load_model,
-    preferred_batch,
     resolve,
 )
-from eidolon.models.base.contrast import check_backend, make_contrast
+from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
@@ -121,8 +121,8 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing."""
     models = _models(config)
     contrast = make_contrast(config.decoding, config.decoding_options)
-    for spec, reference in models:
-        check_backend(contrast, spec.name, reference.backend)
+    for _, reference in models:
+        check_contrast_support(contrast, reference)
     ask = _prepare_probe(config) if config.task == "probe" else _prepare_description(config)
     out = default_out(config) if out is None else out
     if os.path.isfile(out / RUN):
@@ -141,7 +141,9 @@ def make_plan(config: RunConfig, out: Path | None) -> Plan:
     runs = []
     for spec, reference in models:
         forget = _forget(config, task, reference, decoding)
-        batch_size = preferred_batch(reference) if config.batch_size == AUTO else config.batch_size
+        batch_size = (
+            backend_traits(reference).preferred_batch if config.batch_size == AUTO else config.batch_size
+        )
         run = Run(
             path=out / (spec.label or reference.slug),
             name=spec.label or spec.name,
@@ -324,7 +326,7 @@ def default_out(config: RunConfig) -> Path:
 def check_processes(config: RunConfig, size: int) -> None:
     """Refuse several processes for a model that they would not make faster."""
     for _, reference in _models(config) if size > 1 else ():
-        if (reason := ONE_PROCESS.get(reference.backend)) is not None:
+        if (reason := backend_traits(reference).one_process) is not None:
             raise UserError(
                 f"--processes {size}: --model {reference.text} wants one ({reason}); run it by a command of its own"
             )

@@ -1,4 +1,4 @@
-"""A model of the user's own: any class with a `generate(requests)` method, named by `python/module:Class`."""
+"""The user's own models: any class with a `generate(requests)` method, named by `python/module:Class`."""
 
 import importlib
 import importlib.util
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
+from eidolon.models.base.backend import BackendTraits
+from eidolon.models.base.checkpoint_files import local_files
 from eidolon.models.base.model import DescribedModel, Model, Request
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import clean, user_path
@@ -19,13 +21,26 @@ from eidolon.scorers.core.types import Response
 
 
 class CustomModel:
-    """Wraps the user's class, constructed with the model options as keyword arguments (strings).
+    """Wraps the user's class, which is constructed with the model options as keyword arguments (strings).
 
-    Its `generate(requests)` gives one answer a request: a `Response`, or a plain string, which answers the
-    request in its place. Whatever goes wrong inside is a UserError that names the class and where it failed.
+    Its `generate(requests)` returns one answer per request: a `Response`, or a plain string for the request at the
+    same position. An exception inside becomes a UserError that names the class and the line that failed.
     """
 
+    traits: ClassVar[BackendTraits] = BackendTraits()
+
+    @classmethod
+    def content_files(cls, target: str) -> dict[str, Path]:
+        """Return the file of the class; none for a module by name."""
+        file = target.rpartition(":")[0]
+        return local_files(file) if os.path.isfile(user_path(file)) else {}
+
     def __init__(self, target: str, /, **options: str) -> None:
+        """Import and construct the class `MODULE:CLASS` or `FILE.py:CLASS`.
+
+        Raises:
+            UserError: there is no such class, it cannot be constructed, or it has no method `generate`.
+        """
         self._name = f"python/{target}"
         module, _, attribute = target.rpartition(":")
         if not module or not attribute:
@@ -42,7 +57,11 @@ class CustomModel:
             raise UserError(f"model {self._name!r}: has no method generate(requests)")
 
     def describe(self) -> dict[str, Any]:
-        """Return what the user's class says of itself, where it does, beside its name."""
+        """Return the class's name and what its `describe()` returns, if it has one.
+
+        Raises:
+            UserError: `describe()` fails, or returns something that JSON cannot hold.
+        """
         described = isinstance(self._model, DescribedModel)
         own = self._guard(self._model.describe, "failed in describe()") if described else {}
         if not isinstance(own, Mapping):
@@ -53,7 +72,11 @@ class CustomModel:
         return {"backend": "python", "class": self._name.removeprefix("python/"), **own}
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
-        """Yield one response a request, strings made into responses."""
+        """Yield one response per request; strings become responses.
+
+        Raises:
+            UserError: the class's `generate()` fails, or does not return one answer per request.
+        """
         returned = self._guard(lambda: self._model.generate(requests), "failed in generate()")
         if isinstance(returned, str | bytes | Mapping | Set):  # iterable, but not over answers in order
             raise UserError(
@@ -93,10 +116,7 @@ class CustomModel:
             return call()
         except UserError:
             raise
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # a script that exits must not end the run as if all were done
+        except (Exception, SystemExit) as error:  # a script that exits must not end the run without an error
             reason = " ".join(str(error).split()) or "no message"
             raise UserError(
                 f"model {self._name!r}: {what}: {type(error).__name__}: {reason}{_place(error)}"
@@ -104,7 +124,7 @@ class CustomModel:
 
 
 def _checked(response: Response) -> Response:
-    """Return the response as its line in a file will be read again: every field of its type, no surrogates."""
+    """Return the response with all fields validated and lone surrogates replaced, as a file would store it."""
     fields = response.model_dump(warnings=False)
     return Response(**{name: clean(v) if isinstance(v, str) else v for name, v in fields.items()})
 
@@ -117,14 +137,14 @@ def _json_ready(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(error: BaseException) -> str:
-    """Return ` (file.py, line 3)`: where the user's code was when it failed, if it got that far."""
+    """Return ` (file.py, line 3)`, where the user's code failed; empty if none of it ran."""
     ours = (__file__, importlib.__file__, "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _import(module: str, name: str) -> ModuleType:
-    """Import a dotted module, the working folder included, or a file."""
+    """Import a dotted module, which may be in the working folder, or a file."""
     if not module.endswith(".py"):
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
@@ -132,7 +152,7 @@ def _import(module: str, name: str) -> ModuleType:
     path = user_path(module)
     if not os.path.isfile(path):
         raise UserError(f"model {name!r}: no such file: {path}")
-    # A name of its own: a file called json.py must not take the place of a module that others import.
+    # The prefix keeps a file called json.py from replacing the module that others import.
     spec = importlib.util.spec_from_file_location(f"eidolon_custom_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,18 +1,18 @@
-"""A VL model behind an OpenAI-compatible chat endpoint: each picture a data URI, every setting in the request."""
+"""A VL model behind an OpenAI-compatible chat endpoint. Images are data URIs; each request has every setting."""
 
 import base64
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from eidolon.models.backends.endpoint import KEY_VARIABLE, Completion, Endpoint, parse_address
-from eidolon.models.backends.registry import TRANSPORT_OPTIONS
+from eidolon.models.base.backend import BackendTraits, FileDigest
 from eidolon.models.base.identity import versions
-from eidolon.models.base.model import Decoding, FileDigest, Request
+from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.options import validate_options
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError
@@ -20,9 +20,9 @@ from eidolon.scorers.core.types import Response
 
 JPEG_QUALITY = 95
 LONGEST_TOKEN = 128
-"""Characters of the longest tokens in use (runs of spaces and dashes). An answer beyond this times the limit on new
-tokens is not the answer to what was asked."""
-OWN_FIELDS = (
+"""Characters of the longest tokens in use (runs of spaces and dashes). An answer longer than this times the limit on
+new tokens ignored the limit."""
+REQUEST_FIELDS = (
     "model",
     "messages",
     "temperature",
@@ -33,6 +33,7 @@ OWN_FIELDS = (
     "n",
     "stream",
 )
+"""Fields of a request that the option `extra` must not set."""
 
 
 def _parse_extra(value: object) -> object:
@@ -42,40 +43,55 @@ def _parse_extra(value: object) -> object:
         raise ValueError('must be a JSON object, for example {"top_k": -1}') from None
 
 
-class Options(BaseModel):
-    """The `-M key=value` options of this backend. The last five do not change what is asked."""
+class OpenAIOptions(BaseModel):
+    """The `-M key=value` options of this backend. The last five (`transport_options`) do not change a request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_format: Literal["png", "jpeg"] = "png"
     """`png` loses nothing; `jpeg` is smaller, at quality 95 without chroma subsampling."""
     detail: Literal["auto", "low", "high"] | None = None
-    """How closely a service looks, where it knows that."""
+    """Image resolution that the service uses, if it supports the field."""
     system: str | None = None
     """A system message."""
     revision: str | None = Field(default=None, min_length=1)
-    """Your name for the state of the model that is served; with it, answers are kept and given again."""
+    """Your name for the version of the served model. With it, answers are cached."""
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """The field for the limit on new tokens; some services only know the longer name."""
+    """The field for the limit on new tokens; some services accept the longer name only."""
     extra: Annotated[dict[str, Any], BeforeValidator(_parse_extra)] = {}
-    """Further fields of the request, as a JSON object: what a server would else take from a model's own settings."""
+    """Further fields of the request, as a JSON object, such as settings that a server takes from the model's own."""
     concurrency: int = Field(default=8, ge=1)
-    """Requests at once, of those in a batch."""
+    """Concurrent requests; at most a batch."""
     timeout: float = Field(default=180.0, gt=0, allow_inf_nan=False)
-    """Seconds for each try."""
+    """Seconds per try."""
     retries: int = Field(default=5, ge=0)
     """Further tries after lost connections, time-outs, 408, 429 and 5xx."""
     price_in: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """For a million tokens of the prompt, in whatever currency, …"""
+    """Price of a million prompt tokens, in any currency."""
     price_out: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """… and of the answer."""
+    """Price of a million answer tokens, in the same currency."""
 
 
 class OpenAIModel:
-    """`MODEL@URL`. An answer depends on its own request only, so one that failed can be asked for again alone."""
+    """`MODEL@URL`. Each answer depends on its own request only, so a failed request can be sent again alone."""
+
+    traits: ClassVar[BackendTraits] = BackendTraits(
+        transport_options=("concurrency", "timeout", "retries", "price_in", "price_out"),
+        one_process="its server does the work, and -M concurrency=N sends it more requests at once",
+    )
+
+    @classmethod
+    def resolve(cls, target: str, given: str) -> str:
+        """Return the target.
+
+        Raises:
+            UserError: it is not `MODEL@URL`.
+        """
+        parse_address("--model ", f"openai/{target}", target)
+        return target
 
     def __init__(self, target: str, /, **options: str) -> None:
-        """Check the options, and that there is an endpoint.
+        """Check the options and contact the endpoint.
 
         Raises:
             UserError: an unknown or ill-typed option, a wrong address, or an endpoint that cannot be reached or
@@ -85,9 +101,9 @@ class OpenAIModel:
         model, url = parse_address("--model ", given, target)
         for name in options:
             if "key" in name.lower():
-                raise UserError(f"-M {name}: keys are taken from the environment's {KEY_VARIABLE} alone")
-        self.options = validate_options(Options, options)
-        for name in OWN_FIELDS:
+                raise UserError(f"-M {name}: set the key in the environment variable {KEY_VARIABLE}")
+        self.options = validate_options(OpenAIOptions, options)
+        for name in REQUEST_FIELDS:
             if name in self.options.extra:
                 raise UserError(f"-M extra: the field {name!r} is set by flags and other options")
         self._endpoint = Endpoint(
@@ -102,17 +118,17 @@ class OpenAIModel:
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
-        """Return what is asked of whom; None unless the user names the model's state, which no server tells."""
-        read = validate_options(Options, options)
+        """Return model, address and options; None without `revision`, because a server does not name its weights."""
+        read = validate_options(OpenAIOptions, options)
         if read.revision is None:
             return None
         model, url = parse_address("--model ", f"openai/{target}", target)
-        asked = read.model_dump(mode="json", exclude={*TRANSPORT_OPTIONS["openai"]})
-        # Pillow makes the bytes of a JPEG.
+        asked = read.model_dump(mode="json", exclude={*cls.traits.transport_options})
+        # The bytes of a JPEG depend on Pillow's version.
         return {"model": model, "url": url, "options": asked, "versions": versions(("pillow",))}
 
     def describe(self) -> dict[str, Any]:
-        """Return what determines the responses beside the requests, as far as it can be known from here."""
+        """Return what determines the responses beside the requests, as far as it is known here."""
         jpeg = self.options.image_format == "jpeg"
         return {
             "backend": "openai",
@@ -127,7 +143,7 @@ class OpenAIModel:
         }
 
     def usage(self) -> dict[str, int | float]:
-        """Return what all requests so far came to, failed ones too, and what they cost where prices are given."""
+        """Return the totals of all requests so far, failed ones included, and their cost if prices are given."""
         traffic = self._endpoint.traffic
         counts: dict[str, int | float] = {**traffic.as_dict()}
         prices = (self.options.price_in, self.options.price_out)
@@ -137,16 +153,16 @@ class OpenAIModel:
         return counts
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
-        """Answer a batch, several requests at a time, in order."""
+        """Yield one response per request, in order. Up to `concurrency` requests are sent at once."""
         completions = self._endpoint.ask([self._body(request) for request in requests])
         for request, completion in zip(requests, completions, strict=True):
             yield _response(request, completion)
 
     def _body(self, request: Request) -> dict[str, Any]:
-        picture: dict[str, Any] = {"url": data_uri(request.image, self.options.image_format)}
+        image: dict[str, Any] = {"url": data_uri(request.image, self.options.image_format)}
         if self.options.detail is not None:
-            picture["detail"] = self.options.detail
-        content = [{"type": "image_url", "image_url": picture}, {"type": "text", "text": request.prompt}]
+            image["detail"] = self.options.detail
+        content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": request.prompt}]
         system = [{"role": "system", "content": self.options.system}] if self.options.system else []
         return {
             "messages": [*system, {"role": "user", "content": content}],
@@ -159,7 +175,7 @@ class OpenAIModel:
 
 
 def data_uri(image: Image.Image, image_format: Literal["png", "jpeg"]) -> str:
-    """Return a picture's pixels as a data URI, without colour profile, rotation or other notes in it."""
+    """Return an image's pixels as a data URI, without metadata such as colour profile and rotation."""
     plain = image.convert("RGB")
     plain.info = {}
     stream = io.BytesIO()

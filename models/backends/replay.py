@@ -1,9 +1,11 @@
-"""A model that answers from a file of responses: a run without the model, or one made elsewhere."""
+"""Answers from a file of responses: of an earlier run, or made by another program."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+from eidolon.models.base.backend import BackendTraits
 from eidolon.models.base.model import Request
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_bytes, user_path
@@ -12,14 +14,32 @@ from eidolon.scorers.core.types import ImageId, Response
 
 
 class ReplayModel:
-    """Answers each request with the file's response to the same sample (or, failing that, the same image, but
-    for questions, of which an image has several).
+    """Answers each request with the file's response to the same sample.
 
-    The file has the format of `eidolon score --responses`. A request the file has no answer for comes back as
-    an error, so that the sample is unscored rather than left out.
+    If there is none, a response to the same image is used, except for questions: an image has several. A request
+    without a response comes back as an error, so that the sample counts as unscored. The file has the format of
+    `eidolon score --responses`.
     """
 
+    traits: ClassVar[BackendTraits] = BackendTraits(one_process="it only reads a file", recorded=True)
+
+    @classmethod
+    def resolve(cls, target: str, given: str) -> str:
+        """Return the path.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        if not os.path.isfile(user_path(target)):
+            raise UserError(f"{given}: no such file: {target}")
+        return target
+
     def __init__(self, path: str, /, **options: str) -> None:
+        """Read the file.
+
+        Raises:
+            UserError: there are options, or the file cannot be read.
+        """
         if options:
             raise UserError(f"replay/{path}: takes no options, found {', '.join(sorted(options))}")
         self._path = user_path(path)

@@ -1,13 +1,13 @@
 """Language models for judges, by name: `transformers/NAME`, `openai/MODEL@URL`, or a shipped judge's name.
 
-What is returned is ready to be asked and has loaded nothing: weights are read, and torch is imported, with the
-first question.
+The returned models have loaded nothing. Weights are read, and torch is imported, with the first prompt.
 """
 
 from collections.abc import Callable, Mapping
 from inspect import signature
 
-from eidolon.models.backends.registry import ModelReference, resolve_checkpoint
+from eidolon.models.backends.registry import CHECKPOINT_BACKEND, ModelReference
+from eidolon.models.base.backend import ResolvingBackend
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_judges
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.registry import Registry
@@ -21,7 +21,10 @@ backends: "Registry[Callable[..., LanguageModel]]" = Registry(
         "openai": "eidolon.models.backends.text_endpoint:EndpointText",
     },
 )
-"""Each is called with a `ModelReference`, a name for the model, and the options that it takes by keyword."""
+"""Backends by name. Each is called with a `ModelReference`, a name for the model, and its options by keyword.
+
+It may be a `ResolvingBackend`, which checks the model's name.
+"""
 
 
 def language_models(
@@ -29,8 +32,10 @@ def language_models(
 ) -> tuple[LanguageModel, ...]:
     """Return the language models of `-J models=A,B,C`; without names, all shipped judges.
 
-    Each gets those of the options that its backend takes. An option that no backend takes is a UserError;
-    `taken` are the options of the judge, for its message. So is a name that is wrong, or given twice.
+    Each gets the options that its backend has. `taken` are the options of the judge itself, for messages.
+
+    Raises:
+        UserError: a name is wrong or given twice, or no backend has an option.
     """
     references = _resolve_all(names)
     factories = {reference.backend: backends.get(reference.backend) for reference in references}
@@ -39,7 +44,7 @@ def language_models(
         if not any(key in known for known in takes.values()):
             known = [*taken, *dict.fromkeys(name for found in takes.values() for name in found)]
             raise UserError(
-                f"-J {key}={value}: neither the judge nor its models take it{did_you_mean(key, known)}"
+                f"-J {key}={value}: neither the judge nor its models have this option{did_you_mean(key, known)}"
             )
     return tuple(
         factories[reference.backend](
@@ -52,7 +57,7 @@ def language_models(
 
 
 def unique_names(references: tuple[ModelReference, ...]) -> tuple[str, ...]:
-    """Return the last part of each model's path, numbered (`flan.1`, `flan.2`) where several are the same."""
+    """Return the last part of each model's path. Equal ones are numbered (`flan.1`, `flan.2`)."""
     last = [_last_part(reference) for reference in references]
     return tuple(
         name if last.count(name) == 1 else f"{name}.{last[: i + 1].count(name)}"
@@ -68,7 +73,7 @@ def _resolve_all(names: str | None) -> tuple[ModelReference, ...]:
                 f"-J models: {NOT_INSTALLED}; or name language models, for example "
                 "-J models=transformers/google/flan-t5-base"
             )
-        return tuple(ModelReference(name, "transformers", str(path)) for name, path in shipped.items())
+        return tuple(ModelReference(name, CHECKPOINT_BACKEND, str(path)) for name, path in shipped.items())
     references = tuple(_resolve(name.strip()) for name in names.split(","))
     found: set[tuple[str, str]] = set()
     for reference in references:
@@ -84,9 +89,9 @@ def _resolve(text: str) -> ModelReference:
     shipped = shipped_judges()
     if not slash:
         if text in shipped:
-            return ModelReference(text, "transformers", str(shipped[text]))
+            return ModelReference(text, CHECKPOINT_BACKEND, str(shipped[text]))
         if text in backends.names():
-            raise UserError(f"{given}: name what the backend is to load: {text}/NAME")
+            raise UserError(f"{given}: the name of a model is missing; write {text}/NAME")
         if not shipped:
             raise UserError(f"{given}: {NOT_INSTALLED}")
         raise UserError(
@@ -99,13 +104,14 @@ def _resolve(text: str) -> ModelReference:
         )
     if not target:
         raise UserError(f"{given}: nothing follows the backend; write {backend}/NAME")
-    if backend == "transformers":
-        target = resolve_checkpoint(given, target, shipped)
+    found = backends.get(backend)
+    if isinstance(found, ResolvingBackend):
+        target = found.resolve(target, given)
     return ModelReference(text, backend, target)
 
 
 def _last_part(reference: ModelReference) -> str:
-    name = reference.target.partition("@http")[0] if reference.backend == "openai" else reference.target
+    name = reference.target.partition("@http")[0]  # the address of an endpoint is not part of the name
     return name.rstrip("/").rpartition("/")[2] or name
 
 

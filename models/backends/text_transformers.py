@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eidolon.models.backends.registry import ModelReference, content_hash
+from eidolon.models.backends.registry import ModelReference
+from eidolon.models.base.checkpoint_files import hash_files, local_files, resolve_checkpoint
+from eidolon.models.base.shipped import shipped_judges
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.signature import HASH_DIGITS
@@ -24,9 +26,17 @@ KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token
 class TransformersText:
     """A language model by path or hub name. Constructing it loads nothing.
 
-    A chat model is asked as the user of its template, with its thinking switched off; any other gets the plain
-    prompt.
+    A chat model gets the prompt in a user's turn, with its thinking mode off; other models get the plain prompt.
     """
+
+    @classmethod
+    def resolve(cls, target: str, given: str) -> str:
+        """Return the folder or hub id of a checkpoint.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        return resolve_checkpoint(given, target, shipped_judges())
 
     def __init__(
         self,
@@ -51,7 +61,7 @@ class TransformersText:
 
     def signature(self) -> str:
         """Return the name with a hash of the local files; a hub name is given whole, its files have no hash."""
-        digest = content_hash(self._reference)
+        digest = hash_files(local_files(self._reference.target))
         found = self._reference.target if digest is None else f"{self.name}#{digest[:HASH_DIGITS]}"
         return found if self._dtype == "auto" else f"{found}:{self._dtype}"
 

@@ -1,32 +1,29 @@
-"""Any image-text-to-text model of vLLM, in this process; it is handed all requests at once and batches them itself."""
+"""Image-text-to-text models of vLLM, in this process. vLLM gets all requests at once and makes its own batches."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from logging import getLogger
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from eidolon.models.backends.vllm_engine import CPU_CACHE_VARIABLE, Engine, import_vllm, on_cpu, quiet, reason
+from eidolon.models.backends.vllm_engine import Engine, import_vllm, on_cpu, quiet, reason
+from eidolon.models.backends.vllm_options import VllmOptions
+from eidolon.models.base.backend import BackendTraits, FileDigest
+from eidolon.models.base.checkpoint_files import resolve_checkpoint
 from eidolon.models.base.identity import LIBRARIES, checkpoint_identity, versions
-from eidolon.models.base.model import Decoding, FileDigest, Request
+from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.options import validate_options
+from eidolon.models.base.shipped import shipped_models
 from eidolon.models.base.weights import check_weights
 from eidolon.models.generation.generated_text import to_response, unanswered
+from eidolon.scorers.core.distribution import require_packages
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
 
-CPU_CACHE_GIB = 2.0
-"""Of keys and values on a CPU unless the user says otherwise; vLLM would take nearly all memory of the machine."""
-PROCESSOR_CACHE_GIB = 1.0
-"""Of processed pictures, for several questions about one; vLLM would keep 4."""
 PATIENCE = 2
-"""Batches in a row in which the engine may die without having answered anything."""
+"""Engine crashes without an answer in between, after which a run ends."""
 
 NEUTRAL: dict[str, Any] = {
     "n": 1,
@@ -59,67 +56,34 @@ NEUTRAL: dict[str, Any] = {
     "routed_experts_prompt_start": 0,
     "trace_decode_token_ids": None,
 }
-"""Every further field of `SamplingParams`, at the value that changes nothing."""
+"""Every further field of `SamplingParams`, with the value that has no effect."""
 
 _log = getLogger(__name__)
-
-
-def _parse_object(value: object) -> object:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError('must be a JSON object, for example {"num_crops": 4}') from None
-
-
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_parse_object)]
-
-
-class Options(BaseModel):
-    """The `-M key=value` options of this backend."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto`: float32 on a CPU, else bfloat16 where the device has it and float16 where not."""
-    revision: str = "main"
-    trust_remote_code: bool = False
-    max_model_len: int | None = Field(default=None, ge=1)
-    """Longest prompt and answer together, in tokens; None is what the checkpoint says."""
-    tensor_parallel_size: int = Field(default=1, ge=1)
-    """GPUs that share the model."""
-    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
-    """Share of a GPU's memory that vLLM takes; None is its own default."""
-    kv_cache_gib: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Memory for keys and values, instead of what is left of that share."""
-    max_num_seqs: int | None = Field(default=None, ge=1)
-    """Requests that are computed at once; None is vLLM's own default."""
-    enforce_eager: bool | None = None
-    """No compilation, no CUDA graphs; None: on a CPU alone."""
-    prefix_caching: bool = False
-    """Compute a common start of prompts once. Not for hybrid models: see docs/reference/backends/vllm.md."""
-    quantization: str | None = None
-    load_format: str = "safetensors"
-    """How weights are stored. Other formats of vLLM may run code that a checkpoint brings."""
-    attention: str | None = None
-    """An attention backend of vLLM; None leaves the choice to it."""
-    mm_processor_kwargs: JsonObject = {}
-    """Settings of the model's image processor, as a JSON object."""
-    engine: JsonObject = {}
-    """Further arguments of `vllm.LLM`, as a JSON object."""
-    system: str | None = None
-    """A system message."""
-    thinking: bool = False
-    """Let models think that can; the thinking block is kept apart from the answer."""
-    logprobs: bool = False
-    """Record the log-probability of every generated token."""
 
 
 class VllmModel:
     """A model that vLLM runs in this process, by path or hub id.
 
-    An answer depends on its own request only, up to the last bits of floating-point sums; so one that was lost with
-    the engine can be asked for again alone.
+    Each answer depends on its own request only, up to the last bits of floating-point sums. So a request that was lost
+    in a crash of the engine can be sent again alone.
     """
+
+    traits: ClassVar[BackendTraits] = BackendTraits(
+        # vLLM creates process groups of its own, which further processes of ours would not survive.
+        one_process="-M tensor_parallel_size=N lets N GPUs share it",
+        preferred_batch=256,
+        precision_option="dtype",
+        prefix_cache_option="prefix_caching",
+    )
+
+    @classmethod
+    def resolve(cls, target: str, given: str) -> str:
+        """Return the folder or hub id of a checkpoint.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        return resolve_checkpoint(given, target, shipped_models())
 
     def __init__(self, name_or_path: str, /, **options: str) -> None:
         """Load a checkpoint.
@@ -129,12 +93,12 @@ class VllmModel:
         """
         self._name = name_or_path
         self._given = f"--model vllm/{name_or_path}"
-        self.options = validate_options(Options, options)
-        self._deaths = 0  # in a row, without an answer in between
-        self._proven = False  # whether it ever took a request
+        self.options = validate_options(VllmOptions, options)
+        self._crashes = 0  # since the last answer
+        self._accepts = False  # whether the engine ever accepted a request
         import_vllm(self._given)
         with quiet():
-            # vLLM itself does not notice that weights are missing where they are quantised, or linear layers'.
+            # vLLM does not detect missing weights of linear layers, nor any if they are quantised.
             self._unused_weights = (
                 check_weights(self._given, name_or_path, revision=self.options.revision)
                 if self.options.quantization is None
@@ -150,10 +114,11 @@ class VllmModel:
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
-        """Return what decides the answers beside the requests; None where foreign code takes part."""
+        """Return what the answers depend on beside the requests; None if code from the checkpoint takes part."""
+        require_packages(f"--model vllm/{target}", "vllm")
         from eidolon.models.base.devices import choose_device, device_identity
 
-        read = validate_options(Options, options)
+        read = validate_options(VllmOptions, options)
         checkpoint = None if read.trust_remote_code else checkpoint_identity(target, read.revision, digest)
         if checkpoint is None:
             return None
@@ -169,13 +134,17 @@ class VllmModel:
         return self._description
 
     def close(self) -> None:
-        """Let go of the engine, its memory and its processes; the next batch would start another."""
+        """Free the engine, its memory and its processes. The next batch starts a new engine."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
-        """Answer all requests, each with its own decoding, in the order in which vLLM is done with them."""
+        """Yield one response per request, each with its own decoding, in the order in which vLLM finishes them.
+
+        Raises:
+            UserError: vLLM accepts none of several first requests, or the engine crashes again and again.
+        """
         if self._engine is None:
             self._engine = self._start()
         llm = self._engine.llm
@@ -184,16 +153,16 @@ class VllmModel:
         for request in requests:
             try:
                 (name,) = self._submit(llm, request)
-            except Exception as error:  # of template, processor or validation: this request's alone
+            except Exception as error:  # template, processor or validation: concerns this request only
                 refused.append(unanswered(request, f"vLLM refused the request: {reason(error)}"))
             else:
-                # It comes back without the random letters that vLLM puts behind.
+                # The id of an output lacks the random letters that vLLM appends.
                 waiting[name.partition("-")[0]] = request
-        if len(refused) > 1 and not waiting and not self._proven:
+        if len(refused) > 1 and not waiting and not self._accepts:
             raise UserError(
-                f"{self._given}: none of {len(refused)} requests can be asked; the first: {refused[0].error}"
+                f"{self._given}: none of {len(refused)} requests is accepted; the first: {refused[0].error}"
             )
-        self._proven = self._proven or bool(waiting)
+        self._accepts = self._accepts or bool(waiting)
         yield from refused
         yield from self._finish(llm, waiting)
 
@@ -202,39 +171,39 @@ class VllmModel:
             self._messages(request),
             self._sampling(request.decoding),
             use_tqdm=False,
-            # vLLM passes it on to templates that know the switch.
+            # vLLM passes it only to templates that have the switch.
             chat_template_kwargs={"enable_thinking": self.options.thinking},
         )
         return names
 
     def _finish(self, llm: "LLM", waiting: dict[str, Request]) -> Iterator[Response]:
-        """Yield the answers as they come; an engine that dies leaves the others to a later session."""
-        died: str | None = None
+        """Yield the answers as they are finished. After a crash the others are left to a later session."""
+        crash: str | None = None
         try:
-            while waiting and died is None:
+            while waiting and crash is None:
                 try:
                     outputs = llm.llm_engine.step()
-                except Exception as error:  # whatever it was, the engine's state is no longer known
-                    died = reason(error)
+                except Exception as error:  # after any exception the state of the engine is unknown
+                    crash = reason(error)
                     break
                 for output in outputs:
                     if output.finished:
-                        self._deaths = 0
+                        self._crashes = 0
                         yield self._response(waiting.pop(output.request_id), output)
         finally:
-            if waiting and died is None:  # nobody listens any more
+            if waiting and crash is None:  # the caller has stopped iterating
                 llm.llm_engine.abort_request([*waiting])
-        if died is None:
+        if crash is None:
             return
         self.close()
-        self._deaths += 1
-        if self._deaths == PATIENCE:
+        self._crashes += 1
+        if self._crashes == PATIENCE:
             raise UserError(
-                f"{self._given}: the engine died {PATIENCE} times before it answered anything ({died}); mend that, "
-                "then run the same command"
+                f"{self._given}: the engine crashed {PATIENCE} times before it answered anything ({crash}); "
+                "fix the cause, then run the same command"
             )
         for request in waiting.values():
-            yield unanswered(request, f"vLLM's engine died: {died}", transient=True)
+            yield unanswered(request, f"vLLM's engine crashed: {crash}", transient=True)
 
     def _response(self, request: Request, output: "RequestOutput") -> Response:
         (generated,) = output.outputs
@@ -260,7 +229,7 @@ class VllmModel:
         return [*(system if self.options.system else []), {"role": "user", "content": content}]
 
     def _sampling(self, decoding: Decoding) -> "SamplingParams":
-        """Return settings in which nothing is left to a default, be it vLLM's or the checkpoint's."""
+        """Return settings that leave no field to the defaults of vLLM or of the checkpoint."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -270,7 +239,7 @@ class VllmModel:
             top_p=decoding.top_p if decoding.sampled else 1.0,
             seed=decoding.seed if decoding.sampled else None,
             max_tokens=decoding.max_new_tokens,
-            # Where an answer ends is said once, by ids; vLLM's own idea of it would come on top.
+            # `stop_token_ids` alone end an answer; vLLM would add the checkpoint's end token.
             ignore_eos=True,
             stop_token_ids=self._stops,
             logprobs=0 if self.options.logprobs else None,
@@ -279,60 +248,16 @@ class VllmModel:
         )
 
     def _start(self) -> Engine:
-        engine = Engine(self._given, self._arguments)
+        engine = Engine(self._given, lambda: self.options.engine_arguments(self._name))
         if not engine.llm.model_config.is_multimodal_model:
             engine.close()
-            raise UserError(f"{self._given}: takes no images in vLLM; name a vision-language model")
+            raise UserError(f"{self._given}: takes no images in vLLM; give a vision-language model")
         if self.options.prefix_caching and engine.llm.model_config.is_hybrid:
             _log.warning(
                 "%s: prefix caching is known to corrupt the state of hybrid models; compare with a run without it",
                 self._given,
             )
         return engine
-
-    def _arguments(self) -> dict[str, Any]:
-        """Return the arguments of `vllm.LLM`; one that is given twice is a UserError."""
-        options = self.options
-        own: dict[str, Any] = {
-            "model": self._name,
-            "runner": "generate",
-            "dtype": _dtype(options.dtype),
-            "revision": options.revision,
-            "tokenizer_revision": options.revision,
-            "trust_remote_code": options.trust_remote_code,
-            "tensor_parallel_size": options.tensor_parallel_size,
-            "enforce_eager": on_cpu() if options.enforce_eager is None else options.enforce_eager,
-            "enable_prefix_caching": options.prefix_caching,
-            "load_format": options.load_format,
-            "limit_mm_per_prompt": {"image": 1},
-            "mm_processor_cache_gb": PROCESSOR_CACHE_GIB,
-            "generation_config": "vllm",  # nothing from the checkpoint's
-            "seed": 0,
-            "disable_log_stats": True,
-            "use_tqdm_on_load": False,
-        }
-        cache_gib = options.kv_cache_gib
-        if cache_gib is None and on_cpu() and CPU_CACHE_VARIABLE not in os.environ:
-            cache_gib = CPU_CACHE_GIB
-        given = {
-            "max_model_len": options.max_model_len,
-            "gpu_memory_utilization": options.gpu_memory_utilization,
-            "kv_cache_memory_bytes": None if cache_gib is None else int(cache_gib * 2**30),
-            "max_num_seqs": options.max_num_seqs,
-            # A prompt computed in two parts takes its random stream back by a step, which no CPU's generator can.
-            "enable_chunked_prefill": False if on_cpu() else None,
-            "quantization": options.quantization,
-            "attention_config": {"backend": options.attention} if options.attention else None,
-            "mm_processor_kwargs": options.mm_processor_kwargs or None,
-        }
-        for name in options.engine:
-            if name in own or name in given:
-                raise UserError(f"-M engine: the argument {name!r} is set by other options")
-        return {
-            **own,
-            **{name: value for name, value in given.items() if value is not None},
-            **options.engine,
-        }
 
     def _describe(self, llm: "LLM") -> dict[str, Any]:
         import torch
@@ -372,20 +297,8 @@ class VllmModel:
         }
 
 
-def _dtype(name: str) -> str:
-    """Return the named precision; `auto` is float32 on a CPU, else bfloat16, float16 where there is none."""
-    import torch
-    from vllm.platforms import current_platform
-
-    if name != "auto":
-        return name
-    if on_cpu():
-        return "float32"
-    return "bfloat16" if torch.bfloat16 in current_platform.supported_dtypes else "float16"
-
-
 def stop_ids(name_or_path: str, revision: str, config: Any, tokenizer: Any) -> list[int]:
-    """Return the tokens that end an answer: all that is taken over from a checkpoint's own generation_config."""
+    """Return the ids of the tokens that end an answer, from the checkpoint's generation_config or tokenizer."""
     from transformers import GenerationConfig
 
     try:
@@ -397,7 +310,7 @@ def stop_ids(name_or_path: str, revision: str, config: Any, tokenizer: Any) -> l
 
 
 def _attention(layers: Mapping[str, Any]) -> list[str]:
-    """Return the backends of a model's layers by name; none where other processes hold them."""
+    """Return the attention backends of a model's layers by name; empty if the layers are in other processes."""
     names = {
         layer.get_attn_backend().get_name() for layer in layers.values() if hasattr(layer, "get_attn_backend")
     }

@@ -1,4 +1,4 @@
-"""A vLLM engine in this process: quiet, without telemetry, and gone without a trace when it is closed."""
+"""A vLLM engine in this process: quiet, without telemetry; closing it frees all of its resources."""
 
 import logging
 import os
@@ -6,10 +6,9 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from eidolon.scorers.core.distribution import install
+from eidolon.scorers.core.distribution import require_packages
 from eidolon.scorers.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
-"""What vLLM reads when it is imported; what the user has set stays."""
+"""Environment variables that vLLM reads when it is imported. Variables that the user has set are kept."""
 CPU_CACHE_VARIABLE = "VLLM_CPU_KVCACHE_SPACE"
 EXCERPT = 400
 """Characters of vLLM's own messages that an error keeps."""
@@ -33,13 +32,15 @@ _closed: "list[LLM]" = []
 
 
 class Engine:
-    """One engine. Several may be open at once; they share process groups, so that all go when the last is closed."""
+    """One engine. Several may be open at once; they share process groups, so all are freed when the last is closed."""
 
     def __init__(self, given: str, arguments: Callable[[], Mapping[str, Any]]) -> None:
-        """Load a model; `arguments` returns those of `vllm.LLM`, and is called when vLLM may be imported.
+        """Load a model. `arguments` returns the arguments of `vllm.LLM`; it is called after vLLM is imported.
+
+        `given` is what the user wrote, to start messages with.
 
         Raises:
-            UserError: beginning with what the user gave: vLLM is not there, or cannot load the model.
+            UserError: vLLM is not installed, or cannot load the model.
         """
         import_vllm(given)
         import torch
@@ -56,37 +57,40 @@ class Engine:
             raise
         except (
             Exception
-        ) as error:  # vLLM reports a wrong checkpoint, or one too large, in any of a dozen classes
+        ) as error:  # vLLM reports a wrong or too large checkpoint by a dozen exception classes
             _release(None, restore)
             raise UserError(f"{given}: vLLM cannot load it: {reason(error)}") from error
-        # Engines hold memory of the device, and worker processes where there are several: neither may outlive this.
+        # The engine holds device memory and perhaps worker processes; both are freed with this object.
         self._finalizer = weakref.finalize(self, _release, self.llm, restore)
 
     def close(self) -> None:
-        """Give back memory, processes and threads; a second time does nothing."""
+        """Free memory, processes and threads. A second call has no effect."""
         self._finalizer()
 
 
 def import_vllm(given: str) -> None:
-    """Import vLLM as it is to be used here; a UserError begins with what the user gave."""
-    if find_spec("vllm") is None:
-        raise UserError(f"{given}: needs the package vllm; {install('vllm')}")
+    """Import vLLM with our environment variables. `given` starts the message of an error.
+
+    Raises:
+        UserError: vLLM is not installed or cannot be imported.
+    """
+    require_packages(given, "vllm")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         with quiet():
             import vllm  # noqa: F401
-        # An engine that dies would show all that it had in hand, in thousands of lines.
+        # A crash would log all requests of the engine, in thousands of lines.
         logging.getLogger("vllm.logging_utils.dump_input").setLevel(logging.CRITICAL)
     except (ImportError, OSError) as error:
         raise UserError(
             f"{given}: the installed vllm cannot be imported ({reason(error)}); install the build for this "
-            "machine, with the torch that it names"
+            "machine, with the torch version that it requires"
         ) from error
 
 
 def on_cpu() -> bool:
-    """Tell whether the installed vLLM is built for CPUs."""
+    """Return whether the installed vLLM is built for CPUs."""
     from vllm.platforms import current_platform
 
     return bool(current_platform.is_cpu())
@@ -99,7 +103,7 @@ def reason(error: BaseException) -> str:
 
 
 def _restorer(torch: Any) -> Callable[[], None]:
-    """Return what undoes vLLM's changes to this process: on a CPU it takes `set_num_threads` away from torch."""
+    """Return a function that undoes vLLM's changes to torch: on a CPU it replaces `set_num_threads`."""
     set_threads, threads = torch.set_num_threads, torch.get_num_threads()
 
     def restore() -> None:
@@ -121,20 +125,20 @@ def _release(llm: "LLM | None", restore: Callable[[], None]) -> None:
     if _open:
         return
     try:
-        if not _closed:  # one that could not be loaded has left things half done
+        if not _closed:  # a failed load leaves process groups behind
             cleanup_dist_env_and_memory()
         while _closed:
-            going = _closed.pop()
-            going.renderer.shutdown()
-            going.llm_engine.engine_core.shutdown()
-            del going
+            engine = _closed.pop()
+            engine.renderer.shutdown()
+            engine.llm_engine.engine_core.shutdown()
+            del engine
     finally:
         restore()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what libraries say on loading from the terminal; what matters of it is an exception."""
+    """Suppress log messages and warnings of libraries while they load; real problems are exceptions."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()

@@ -30,7 +30,7 @@ CONTRAST_WEIGHT = 1.0
 """Weight of contrastive decoding, called alpha in VCD's formula; 0 changes nothing. The value is our choice."""
 
 Without = Literal["dropped", "zeroed", "neutral"]
-"""How the second branch lacks the picture (`eidolon.models.probing.image_ablation`). `shuffled` is not among them: a
+"""How the second branch lacks the picture (`eidolon.models.generation.image_ablation`). `shuffled` is not among them: a
 response would depend on whose picture was dealt to it."""
 
 
@@ -44,7 +44,7 @@ Value = str | float | bool | None
 
 
 @dataclass(frozen=True, config=CHECKED)
-class Contrast:
+class ContrastDecoding:
     """What the decodings have in common."""
 
     name: ClassVar[str]
@@ -77,7 +77,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, config=CHECKED)
-class M3ID(Contrast):
+class M3ID(ContrastDecoding):
     """Multi-modal mutual information decoding (Favero et al. 2024): the weight grows as the picture fades.
 
     w(t) = min(e^{λt} - 1, cap). With the gate it applies where no token reaches probability `alpha`, and everywhere
@@ -122,7 +122,7 @@ class M3ID(Contrast):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class Contrastive(Contrast):
+class Contrastive(ContrastDecoding):
     """Contrastive decoding as VCD has it (Leng et al. 2024): one weight throughout, implausible tokens cut off.
 
     VCD's second branch sees a noisy picture; this one sees none, so that it differs from M3ID in the weight alone.
@@ -148,13 +148,11 @@ class Contrastive(Contrast):
 
 
 PLAIN = "plain"
-KINDS: Mapping[str, type[Contrast]] = {kind.name: kind for kind in (M3ID, Contrastive)}
-BACKENDS = ("transformers",)
-"""Backends that can read a response twice; the others would decode plainly and say nothing."""
+KINDS: Mapping[str, type[ContrastDecoding]] = {kind.name: kind for kind in (M3ID, Contrastive)}
 FLAG = "--decoding-option"
 
 
-def make_contrast(name: str, options: Mapping[str, str]) -> Contrast | None:
+def make_contrast(name: str, options: Mapping[str, str]) -> ContrastDecoding | None:
     """Return the decoding of this name, None for the plain one. Options that it does not take are UserErrors."""
     if name == PLAIN:
         for key, value in options.items():
@@ -168,12 +166,3 @@ def make_contrast(name: str, options: Mapping[str, str]) -> Contrast | None:
             gate = "gate=false" if key == "cut" else "gate=true"
             raise UserError(f"{FLAG} {key}={options[key]}: works with {gate} only; leave one of the two out")
     return contrast
-
-
-def check_backend(contrast: Contrast | None, model: str, backend: str) -> None:
-    """Raise a UserError for a model whose backend cannot decode so."""
-    if contrast is not None and backend not in BACKENDS:
-        raise UserError(
-            f"--decoding {contrast.name}: model {model!r} is of backend {backend!r}, which cannot compare tokens with "
-            f"and without the picture; give a {BACKENDS[0]}/… model or --decoding {PLAIN}"
-        )

@@ -1,20 +1,25 @@
-"""Where a model runs, and in which precision, from what the user said."""
+"""The device and the precision of a model, from the user's options. torch is imported when it is used."""
 
 import os
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from eidolon.scorers.core.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose_device(name: str, flag: str) -> torch.device:
+
+def choose_device(name: str, flag: str) -> "torch.device":
     """Return the named device; `auto` is the first CUDA device, else Apple's, else the CPU.
 
-    Of several processes on a machine with CUDA devices, `auto` gives each one of its own.
+    If several processes run on a machine with CUDA devices, `auto` gives each of them its own device. `flag` (`-M`) is
+    for the message.
 
-    One that cannot be used is a UserError that names the flag (`-M`).
+    Raises:
+        UserError: the device cannot be used.
     """
+    import torch
+
     if name == "auto":
         name = "mps" if torch.backends.mps.is_available() else "cpu"
         if torch.cuda.is_available():
@@ -27,8 +32,10 @@ def choose_device(name: str, flag: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the named precision; `auto` is float32 on a CPU, else bfloat16, float16 where there is none."""
+def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
+    """Return the named precision; `auto` is float32 on a CPU, elsewhere bfloat16 or, if unsupported, float16."""
+    import torch
+
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
@@ -40,22 +47,26 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _own_cuda_device(flag: str) -> str:
-    """Return the CUDA device of this process, one of as many as its launcher says there are on the machine."""
+    """Return the CUDA device of this process, by its rank among the launcher's processes on this machine."""
+    import torch
+
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if processes == 1:
         return "cuda"
     number, devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if processes > devices:
         raise UserError(
-            f"{flag} device=auto: {processes} processes find {devices} CUDA device(s) here; start at most one a "
-            f"device, or name one that all are to share, as in {flag} device=cuda:0"
+            f"{flag} device=auto: {processes} processes find {devices} CUDA device(s) here; start at most one "
+            f"per device, or name one for all of them, as in {flag} device=cuda:0"
         )
-    torch.cuda.set_device(number)  # some kernels start on the current device, wherever their tensors are
+    torch.cuda.set_device(number)  # some kernels run on the current device instead of their tensors' device
     return f"cuda:{number}"
 
 
-def device_identity(device: torch.device) -> dict[str, Any]:
-    """Return what of a device decides how sums are rounded: its kind, not its number."""
+def device_identity(device: "torch.device") -> dict[str, Any]:
+    """Return, JSON-ready, the facts about a device that affect rounding: its kind, but not its number."""
+    import torch
+
     found: dict[str, Any] = {"device": device.type, "matmul": torch.get_float32_matmul_precision()}
     if device.type == "cpu":
         found |= {"cpu": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}

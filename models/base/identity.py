@@ -1,8 +1,7 @@
-"""What a checkpoint's answers come from, told without loading it: the content of its files, and what reads them.
+"""What a checkpoint's answers depend on, without loading it: the content of its files and library versions.
 
-The text that a chat template makes of a prompt is a function of the prompt, of the template (one of the files),
-of the options and of the versions named here; so these stand for it. Where it is not, because the template asks
-for the date, there is no identity.
+The text that a chat template makes of a prompt is a function of the prompt, the template (one of the files), the
+options and the versions. So it needs no entry of its own. If the template uses the date, there is no identity.
 """
 
 import hashlib
@@ -11,13 +10,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from eidolon.models.base.backend import FileDigest
 from eidolon.models.base.checkpoint_files import checkpoint_files
 from eidolon.scorers.core.input_files import user_path
-
-if TYPE_CHECKING:
-    from eidolon.models.base.model import FileDigest
 
 LIBRARIES = (
     "torch",
@@ -38,46 +35,46 @@ LIBRARIES = (
     "mamba-ssm",
     "bitsandbytes",
 )
-"""What may take part in an answer of transformers: text in, pixels in, arithmetic, text out."""
-BASE_ELSEWHERE = "adapter_config.json"
-"""Of an adapter, whose base model is loaded by a name that this folder does not pin."""
-CLOCK = b"strftime_now"
-"""What a chat template calls to put the date into the prompt."""
+"""Packages that can change an answer of transformers: tokenizers, image processing, arithmetic, templates."""
+ADAPTER_CONFIG = "adapter_config.json"
+"""The file of an adapter. It names a base model, but not its version."""
+DATE_CALL = b"strftime_now"
+"""The function that a chat template calls for the date."""
 _TEMPLATES = ("*.jinja", "chat_template.json", "tokenizer_config.json", "processor_config.json")
 
 
-def checkpoint_identity(target: str, revision: str, digest: "FileDigest") -> dict[str, Any] | None:
-    """Return what names the content of a checkpoint: its files' hashes, or the commit of a Hub repository.
+def checkpoint_identity(target: str, revision: str, digest: FileDigest) -> dict[str, Any] | None:
+    """Return the content of a checkpoint, JSON-ready: the hashes of its files, or the commit of a Hub repository.
 
-    None for an adapter and for a template that asks for the date.
+    None for an adapter, and if the chat template uses the date.
     """
     path = user_path(target)
     if not os.path.exists(path):
         return _hub_identity(target, revision)
     files = checkpoint_files(path)
-    if BASE_ELSEWHERE in files or _asks_for_the_date(path):
+    if ADAPTER_CONFIG in files or _asks_for_the_date(path):
         return None
     return {"files": {name: digest(file) for name, file in files.items()}}
 
 
 def _hub_identity(repository: str, revision: str) -> dict[str, Any] | None:
-    """Resolve a revision as loading does: the newest commit where the Hub can be asked, else the one that is here."""
+    """Resolve a revision as loading does: the newest commit if the Hub can be reached, else the cached one."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         config = Path(hf_hub_download(repository, "config.json", revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError):
-        return None  # loading it will say in one line what is wrong
+        return None  # loading the checkpoint will report it
     snapshot = config.parent
-    if (snapshot / BASE_ELSEWHERE).exists() or _asks_for_the_date(snapshot):
+    if (snapshot / ADAPTER_CONFIG).exists() or _asks_for_the_date(snapshot):
         return None
     return {"hub": repository, "commit": snapshot.name}
 
 
 def _asks_for_the_date(folder: Path) -> bool:
     templates = (file for pattern in _TEMPLATES for file in folder.rglob(pattern))
-    return any(CLOCK in file.read_bytes() for file in templates if file.is_file())
+    return any(DATE_CALL in file.read_bytes() for file in templates if file.is_file())
 
 
 def versions(packages: Iterable[str] = LIBRARIES) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
-from eidolon.models.base.contrast import Contrast
+from eidolon.models.base.contrast import ContrastDecoding
 from eidolon.scorers.core.types import ImageId, Response
 
 DEFAULT_TEMPERATURE = 0.6
@@ -27,7 +26,7 @@ class Decoding:
     top_p: float = 1.0
     seed: int = 0
     """Of a run; in a request, of that request alone (`request_seed`)."""
-    contrast: Contrast | None = None
+    contrast: ContrastDecoding | None = None
     """What the picture's absence is held against; None decodes plainly."""
 
     @property
@@ -78,8 +77,8 @@ class Interview:
     given: tuple[int, ...]
     """Tokens that stand in the model's own turn. Without any the question follows the prompt in the same turn."""
     questions: tuple[str, ...]
-    before_picture: bool = False
-    """The tokens stand before the picture instead, and the question follows the prompt in the same turn."""
+    before_image: bool = False
+    """The tokens stand before the image instead, and the question follows the prompt in the same turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,16 +220,21 @@ class ContinuingModel(ScoringModel, Protocol):
 
 
 @runtime_checkable
-class WhiteBoxModel(Protocol):
+class NamedModel(Protocol):
+    """A model with a name for messages."""
+
+    @property
+    def name(self) -> str:
+        """The path or id that it was loaded by."""
+        ...
+
+
+@runtime_checkable
+class WhiteBoxModel(Model, NamedModel, Protocol):
     """A transformers model in this process: other code may run its forward pass and read its logits.
 
     Teacher forcing, interviews, image ablation and contrastive decoding need no more of a model than this.
     """
-
-    @property
-    def name(self) -> str:
-        """The path or hub id of the checkpoint, for messages."""
-        ...
 
     @property
     def model(self) -> Any:
@@ -250,6 +254,11 @@ class WhiteBoxModel(Protocol):
     @property
     def device(self) -> Any:
         """The `torch.device` of the inputs."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The `torch.dtype` of the weights."""
         ...
 
     @property
@@ -277,30 +286,10 @@ class WhiteBoxModel(Protocol):
         """How often a batch was split, by reason. Code that reads batches with this model adds to it."""
         ...
 
-    def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> Any:
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
         """Return the model's keyword arguments for a batch: tensors by name, on the model's device.
 
-        `input_ids` and `attention_mask` are (batch, length), padded on the left. With `pictures` false the prompts are
+        `input_ids` and `attention_mask` are (batch, length), padded on the left. With `images` false the prompts are
         rendered without an image.
-        """
-        ...
-
-
-FileDigest: TypeAlias = Callable[[Path], str]
-"""Returns the SHA-256 of a file's content, in hexadecimal. It may cache the digest of an unchanged file."""
-
-
-@runtime_checkable
-class IdentifiedBackend(Protocol):
-    """A backend class that can say, before it loads a model, what the answers depend on. It enables the answer cache.
-
-    The answers must not depend on the ids of a request: only on image, prompt and decoding.
-    """
-
-    def identity(self, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
-        """Return, JSON-ready, everything beside a request that can change its answer; None if that is unknown.
-
-        It is a class method. Two models that could answer differently must differ here: weights, template, processor,
-        every option, versions, precision, the kind of device.
         """
         ...

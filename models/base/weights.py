@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds the weights that its model wants: what is missing would be random, and go unnoticed."""
+"""Checks that a checkpoint has all weights of its model. Missing weights would be random without an error."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,11 @@ from eidolon.scorers.core.errors import UserError
 
 
 def refuse_misfits(given: str, model: object, info: Mapping[str, Any]) -> None:
-    """Raise a UserError for weights that are missing or of another shape, by transformers' loading info."""
+    """Check transformers' loading info. `given` is what the user wrote, to start the message with.
+
+    Raises:
+        UserError: weights are missing or have another shape.
+    """
     misfits = {
         "lacks weights": info["missing_keys"],
         "holds weights of another shape": info["mismatched_keys"],
@@ -21,15 +25,17 @@ def refuse_misfits(given: str, model: object, info: Mapping[str, Any]) -> None:
 
 
 def check_weights(given: str, name_or_path: str, *, revision: str) -> int | None:
-    """Compare the names and shapes of a checkpoint's weights with the model's, reading none of them.
+    """Compare the names and shapes of a checkpoint's weights with the model's, without reading the weights.
 
-    Returns how many weights have no place in the model, or None where nobody can say: transformers may not know the
-    model, or not how its weights are packed. Raises a UserError, beginning with what the user gave, for weights that
-    do not fit.
+    Returns how many weights have no place in the model. None if that is unknown, because transformers does not know
+    the model or the packing of its weights. `given` is what the user wrote, to start the message with.
+
+    Raises:
+        UserError: weights are missing or have another shape.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    # Said, for else transformers asks at the terminal.
+    # Without trust_remote_code, transformers would ask at the terminal.
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         config: Any = AutoConfig.from_pretrained(name_or_path, **common)
@@ -38,7 +44,7 @@ def check_weights(given: str, name_or_path: str, *, revision: str) -> int | None
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             name_or_path, use_safetensors=True, device_map="meta", output_loading_info=True, **common
         )
-    except Exception:  # whatever is wrong with it, the one that is to run it will say
+    except Exception:  # loading the model will report it
         return None
     model, info = loaded
     refuse_misfits(given, model, info)

@@ -1,8 +1,8 @@
-"""Generation settings that only the run decides: every field of transformers' `GenerationConfig` is said.
+"""Generation settings that depend on the run only: every field of transformers' `GenerationConfig` is set.
 
 `generate` fills a field that is None from the model's own `generation_config`, which comes with the checkpoint (or,
-in older ones, with `config.json`), and models that hold a language model call its `generate`, with a configuration
-of its own. So the fields are set here, and every configuration in the model is replaced by the same one.
+in older ones, with `config.json`). A model that contains a language model may also call that model's `generate`, with
+another configuration. So all fields are set here, and every configuration in the model is replaced by the same one.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig
 
 KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-"""All that is taken over from a model's own configuration: its alphabet, not how it is asked."""
+"""The only fields that are taken from a model's own configuration: special tokens."""
 
 NEUTRAL: Mapping[str, Any] = {
-    # How long: `max_new_tokens` alone says.
+    # Length: `max_new_tokens` alone decides.
     "max_length": None,
     "min_length": 0,
     "min_new_tokens": None,
     "early_stopping": False,
     "max_time": None,
     "stop_strings": None,
-    # Which search: greedy. Where a run samples, `RowwiseSampling` leaves it one token a row.
+    # Search: greedy. A run that samples uses `RowwiseSampling`, which leaves one token per row.
     "do_sample": False,
     "num_beams": 1,
     "num_return_sequences": 1,
@@ -34,7 +34,7 @@ NEUTRAL: Mapping[str, Any] = {
     "length_penalty": 1.0,
     "constraints": None,
     "force_words_ids": None,
-    # What greedy search does not read; the values are those that change nothing.
+    # Not used by greedy search; set to values without an effect.
     "temperature": 1.0,
     "top_k": 50,
     "top_p": 1.0,
@@ -43,7 +43,7 @@ NEUTRAL: Mapping[str, Any] = {
     "typical_p": 1.0,
     "epsilon_cutoff": 0.0,
     "eta_cutoff": 0.0,
-    # The model's own probabilities, with nothing forbidden, forced, favoured or marked.
+    # Logits: unchanged; no token is forbidden, forced, preferred or watermarked.
     "repetition_penalty": 1.0,
     "encoder_repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
@@ -60,7 +60,7 @@ NEUTRAL: Mapping[str, Any] = {
     "token_healing": False,
     "guidance_scale": None,
     "watermarking_config": None,
-    # How it is computed: the cache that belongs to the model, whole prompts, nothing compiled, no assistant.
+    # Computation: the model's own cache, prompts in one piece, no compilation, no assistant model.
     "use_cache": True,
     "cache_implementation": None,
     "cache_config": None,
@@ -82,36 +82,36 @@ NEUTRAL: Mapping[str, Any] = {
     "max_matching_ngram_size": None,
     "target_lookbehind": 10,
     "speculation_type": None,
-    # What it returns: token ids.
+    # Output: token ids.
     "output_attentions": False,
     "output_hidden_states": False,
     "output_scores": False,
     "output_logits": False,
     "return_dict_in_generate": False,
 }
-"""Every field but the ids and `max_new_tokens`, at the value that leaves the model's own word alone."""
+"""Every field except the ids and `max_new_tokens`, with the value that has no effect."""
 
-_UNREAD = frozenset({"temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "do_sample"})
-"""What a run says itself; that a checkpoint says something else is no news."""
+_SET_BY_RUN = frozenset({"temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "do_sample"})
+"""Sampling settings, which are the run's own, so that a checkpoint's different ones need no report."""
 
 
 def neutral_settings(max_new_tokens: int, ids: Mapping[str, Any], **others: Any) -> "GenerationConfig":
-    """Return greedy settings with every field said; `others` are fields that a call needs differently."""
+    """Return greedy settings with every field set. `ids` are the special tokens, `others` replace `NEUTRAL` values."""
     from transformers import GenerationConfig
 
-    said = {name: value for name, value in ids.items() if value not in (None, [])}
-    return GenerationConfig(max_new_tokens=max_new_tokens, **{**NEUTRAL, **said, **others})
+    known = {name: value for name, value in ids.items() if value not in (None, [])}
+    return GenerationConfig(max_new_tokens=max_new_tokens, **{**NEUTRAL, **known, **others})
 
 
 def replace_settings(model: "Module", config: "GenerationConfig") -> None:
-    """Give a model, and every model in it, this configuration in the place of its own."""
+    """Replace the generation configuration of a model and of every model in it."""
     for module in model.modules():
         if getattr(module, "generation_config", None) is not None:
             module.generation_config = config  # type: ignore[assignment]
 
 
 def own_ids(model: "Module") -> dict[str, Any]:
-    """Return the token ids of `KEPT_IDS` that a model's configuration names, the outermost one's first."""
+    """Return the ids of `KEPT_IDS`, each from the first configuration that has it: the model's, then inner models'."""
     found: dict[str, Any] = dict.fromkeys(KEPT_IDS)
     for module in model.modules():
         own = getattr(module, "generation_config", None)
@@ -121,8 +121,8 @@ def own_ids(model: "Module") -> dict[str, Any]:
     return found
 
 
-def set_aside(model: "Module") -> dict[str, Any]:
-    """Return what a model's own configuration asks for beside sampling, and does not get: it is told, not obeyed."""
+def ignored_settings(model: "Module") -> dict[str, Any]:
+    """Return the settings, other than sampling, of a model's own configuration that have no effect on a run."""
     own = getattr(model, "generation_config", None)
-    asked = {name: getattr(own, name, None) for name in NEUTRAL if name not in _UNREAD}
-    return {name: value for name, value in asked.items() if value is not None and value != NEUTRAL[name]}
+    own_values = {name: getattr(own, name, None) for name in NEUTRAL if name not in _SET_BY_RUN}
+    return {name: value for name, value in own_values.items() if value is not None and value != NEUTRAL[name]}

@@ -1,8 +1,8 @@
-"""Visual prompt dependency of a text, token by token: what the model expects there with the picture and without.
+"""Visual prompt dependency of a text, token by token: the model's predictions with the image and without it.
 
-Both branches are teacher-forced on the same tokens, chunk by chunk, side by side. A chunk of logits of each, batch x
-width x vocabulary, is all that is held at once; what is kept of it is a few numbers a token. Beyond the prompts, each
-branch reads each token once, and rows are put together by length, so that padding adds at most a tenth.
+Both branches are teacher-forced on the same tokens, chunk by chunk, side by side. Memory holds one chunk of logits per
+branch, batch x width x vocabulary, and keeps a few numbers per token. Each branch reads its prompts once and each
+token once. Texts of similar length share a batch, so that padding adds at most a tenth.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,45 +11,48 @@ from typing import Any
 
 import torch
 
-from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.contrast import Contrastive
-from eidolon.models.base.model import Failure, Request
+from eidolon.models.base.model import Failure, Request, WhiteBoxModel
+from eidolon.models.generation.image_ablation import Form, ablate, check_form, shuffle_images
 from eidolon.models.generation.m3id import contrast_scores
 from eidolon.models.generation.recovery import in_parts
-from eidolon.models.probing.image_ablation import Form, ablate, check_form, deal_pictures
-from eidolon.models.probing.teacher_forcing import WIDTH, Chunk, check, force
-from eidolon.models.probing.token_reader import Reader
+from eidolon.models.generation.token_reader import TokenReader
+from eidolon.models.probing.teacher_forcing import WIDTH, Chunk, check_forcing, force
 
 BATCH = 8
-"""Texts that are read at once."""
+"""Most texts per batch."""
 PADDING = 0.1
-"""Of the positions that a batch reads, relative to its tokens: more rows are put together only up to it."""
+"""Most padding of a batch, as a fraction of its tokens."""
 
 Alternatives = tuple[tuple[int, float], ...]
-"""Tokens with their probabilities, likeliest first."""
+"""Token ids with their probabilities, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a model makes of one text; each tuple has one entry a token."""
+class PromptDependency:
+    """A model's predictions along one text, with the image and without it; each tuple has one entry per token."""
 
     tokens: tuple[int, ...]
+    """Token ids of the text."""
     seen: tuple[float, ...]
-    """Log-probability of the token with the picture, in nats, …"""
+    """Log-probability of the token with the image, in nats."""
     blind: tuple[float, ...]
-    """… and without."""
+    """Log-probability of the token without the image, in nats."""
     hellinger: tuple[float, ...]
+    """Hellinger distance of the two next-token distributions, 0 to 1."""
     difference: tuple[float, ...]
-    """Root mean square over the vocabulary of l_c - l_u less its mean, in nats."""
+    """Root mean square over the vocabulary of l_c - l_u minus its mean, in nats."""
     top_seen: tuple[Alternatives, ...] = ()
+    """The likeliest tokens with the image."""
     top_blind: tuple[Alternatives, ...] = ()
-    leaning: tuple[Alternatives, ...] = ()
-    """What contrastive decoding (`models.base.contrast`, its defaults) makes likeliest: the word of the picture.
-    The probabilities are the model's own, with the picture."""
+    """The likeliest tokens without the image."""
+    top_contrast: tuple[Alternatives, ...] = ()
+    """The tokens that the image supports most: likeliest by contrastive decoding with the defaults of
+    `models.base.contrast`. The probabilities are the model's own, with the image."""
 
 
 def read_dependency(
-    model: TransformersModel,
+    model: WhiteBoxModel,
     requests: Sequence[Request],
     continuations: Sequence[Sequence[int]],
     *,
@@ -59,24 +62,24 @@ def read_dependency(
     width: int = WIDTH,
     top: int = 0,
     failures: dict[int, Failure] | None = None,
-) -> list[Reading]:
-    """Read each request's continuation, given as token ids, with its picture and without.
+) -> list[PromptDependency]:
+    """Return for each request the dependency along its continuation, given as token ids.
 
-    `top` asks for as many alternatives at each token. `seed` deals the pictures of `shuffled`, over all requests.
-    With `failures`, what does not fit is read in parts, and a row that fails by itself is empty and stands there with
-    its reason; without, exceptions go through.
+    `form` says how the branch without the image is fed; `seed` assigns the images of `shuffled`, over all requests.
+    `top` is the number of alternatives per token. With `failures`, a batch that does not fit is read in parts; a row
+    that fails by itself is `EMPTY` and its reason is put into `failures`. Without it, exceptions pass through.
 
     Raises:
-        UserError: a model whose texts cannot be forced, or that cannot be asked without the picture in this form.
+        UserError: the model's texts cannot be forced, or its architecture does not support the form.
     """
-    check(model)
+    check_forcing(model)
     check_form(model, form)
     blinded = list(requests)
     if form == "shuffled":
-        donors = deal_pictures([request.image_id for request in requests], seed)
+        donors = shuffle_images([request.image_id for request in requests], seed)
         blinded = [replace(one, image=requests[d].image) for one, d in zip(requests, donors, strict=True)]
 
-    def read(rows: Sequence[int]) -> list[Reading]:
+    def read(rows: Sequence[int]) -> list[PromptDependency]:
         texts = [continuations[row] for row in rows]
         inputs = model.prepare([requests[row] for row in rows])
         others = [blinded[row] for row in rows]
@@ -84,52 +87,53 @@ def read_dependency(
         branches = (
             force(model.model, one, texts, width=width, pad=model.pad_id) for one in (inputs, without)
         )
-        return gather(*branches, rows=len(rows), top=top)
+        return compare_branches(*branches, rows=len(rows), top=top)
 
-    def failed(row: int, failure: Failure) -> Reading:
+    def failed(row: int, failure: Failure) -> PromptDependency:
         assert failures is not None
         failures[row] = failure
         return EMPTY
 
-    readings: dict[int, Reading] = {}
+    found: dict[int, PromptDependency] = {}
     for rows in plan_batches([len(tokens) for tokens in continuations], batch):
-        found = read(rows) if failures is None else in_parts(read, rows, model.counts, failed)
-        readings.update(zip(rows, found, strict=True))
-    return [readings.get(row, EMPTY) for row in range(len(requests))]
+        results = read(rows) if failures is None else in_parts(read, rows, model.counts, failed)
+        found.update(zip(rows, results, strict=True))
+    return [found.get(row, EMPTY) for row in range(len(requests))]
 
 
-EMPTY = Reading((), (), (), (), ())
+EMPTY = PromptDependency((), (), (), (), ())
+"""The dependency along a text of no tokens."""
 
 
 @torch.inference_mode()
-def go_on(
-    model: TransformersModel,
+def continue_greedily(
+    model: WhiteBoxModel,
     request: Request,
     prefix: Sequence[int],
     starts: Sequence[int],
     *,
     form: Form | None = None,
-    most: int = 4,
+    length: int = 4,
 ) -> list[tuple[int, ...]]:
-    """Return for each token how the model would go on with it after the prefix: it and `most` more, each the likeliest.
+    """Return for each start token the model's greedy continuation after the prefix: it and `length` more token ids.
 
-    With the picture, or without it in a form that looks at the request alone. All are read in one batch.
+    `form` None reads the prompt with the image, any form but `shuffled` without it. All starts are read in one batch.
     """
     rows = [request] * len(starts)
-    reader = Reader(model.model, model.prepare(rows) if form is None else ablate(model, rows, form))
+    reader = TokenReader(model.model, model.prepare(rows) if form is None else ablate(model, rows, form))
     reader.read_prompt()
     device = model.device
     written = torch.tensor([list(prefix)] * len(starts), dtype=torch.int64, device=device)
     for piece in torch.split(written, 1 if reader.one_by_one else WIDTH, dim=1) if prefix else ():
         reader.read(piece)
     tokens = [torch.tensor(list(starts), dtype=torch.int64, device=device)[:, None]]
-    for _ in range(most):
+    for _ in range(length):
         tokens.append(reader.read(tokens[-1])[:, -1].argmax(dim=-1, keepdim=True))
     return [tuple(row) for row in torch.cat(tokens, dim=1).tolist()]
 
 
 def plan_batches(lengths: Sequence[int], batch: int = BATCH) -> list[list[int]]:
-    """Return the rows of each batch, longest first, such that padding stays within bounds; empty ones are left out."""
+    """Return the rows of each batch, longest first, with padding of at most `PADDING`. Empty texts are left out."""
     batches: list[list[int]] = []
     total = 0
     for row in sorted((i for i, n in enumerate(lengths) if n), key=lambda i: (-lengths[i], i)):
@@ -144,27 +148,29 @@ def plan_batches(lengths: Sequence[int], batch: int = BATCH) -> list[list[int]]:
     return batches
 
 
-def gather(seen: Iterable[Chunk], blind: Iterable[Chunk], *, rows: int, top: int = 0) -> list[Reading]:
-    """Return the readings of a batch from the chunks of its two branches, which are asked for in turn."""
+def compare_branches(
+    seen: Iterable[Chunk], blind: Iterable[Chunk], *, rows: int, top: int = 0
+) -> list[PromptDependency]:
+    """Return the dependency of each row of a batch from the chunks of its two branches, read in turns."""
     pieces: list[list[_Piece]] = [[] for _ in range(rows)]
     for one, other in zip(seen, blind, strict=True):
         for row in range(rows):
-            width = int(one.alive[row].sum())
+            width = int(one.mask[row].sum())
             if width:
-                # A row at a time: what is computed on the way is as large as its logits.
+                # One row at a time: the intermediate results are as large as the row's logits.
                 pieces[row].append(
                     _compare(one.tokens[row, :width], one.logits[row, :width], other.logits[row, :width], top)
                 )
         del one, other
-    return [_joined(found) for found in pieces]
+    return [_join(found) for found in pieces]
 
 
 @torch.inference_mode()
 def distances(seen: torch.Tensor, blind: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Hellinger distance and size of the centred difference of (…, vocabulary) log-probabilities.
+    """Return the Hellinger distance and the size of the centred difference of (…, vocabulary) log-probabilities.
 
-    H(P, Q) = ‖√P - √Q‖₂ / √2, in float32: the form sqrt(1 - Σ√(PQ)) loses half the digits near 0. The size is a root
-    mean square over the tokens to which both branches give any probability.
+    H(P, Q) = ‖√P - √Q‖₂ / √2, in float32; the form sqrt(1 - Σ√(PQ)) loses half the digits near 0. The size is the root
+    mean square over the tokens with a probability above 0 in both branches. Both results have the shape (…).
     """
     apart = (0.5 * seen).exp_().sub_((0.5 * blind).exp_())
     hellinger = apart.norm(dim=-1) / 2**0.5
@@ -179,25 +185,31 @@ def distances(seen: torch.Tensor, blind: torch.Tensor) -> tuple[torch.Tensor, to
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A row's part of a chunk, as Python numbers."""
+    """One row's part of a chunk, as Python numbers."""
 
     numbers: tuple[tuple[float, float, float, float], ...]
+    """Per token: seen, blind, hellinger, difference."""
     tokens: tuple[int, ...]
     alternatives: tuple[tuple[Alternatives, Alternatives, Alternatives], ...]
+    """Per token: top_seen, top_blind, top_contrast."""
 
 
 @torch.inference_mode()
 def _compare(tokens: torch.Tensor, seen: torch.Tensor, blind: torch.Tensor, top: int) -> _Piece:
-    with_picture, without = seen.float().log_softmax(dim=-1), blind.float().log_softmax(dim=-1)
-    hellinger, difference = distances(with_picture, without)
-    chosen = [one.gather(-1, tokens[:, None])[:, 0] for one in (with_picture, without)]
+    with_image, without = seen.float().log_softmax(dim=-1), blind.float().log_softmax(dim=-1)
+    hellinger, difference = distances(with_image, without)
+    chosen = [one.gather(-1, tokens[:, None])[:, 0] for one in (with_image, without)]
     numbers = torch.stack([*chosen, hellinger, difference], dim=1).tolist()
     alternatives: list[Any] = []
     if top:
-        leaning = contrast_scores(seen.float(), blind.float(), Contrastive(), 0)
+        contrast = contrast_scores(seen.float(), blind.float(), Contrastive(), 0)
         columns = [
-            _alternatives(one.topk(min(top, one.shape[-1])).indices, likely)
-            for one, likely in ((with_picture, with_picture), (without, without), (leaning, with_picture))
+            _alternatives(one.topk(min(top, one.shape[-1])).indices, log_probabilities)
+            for one, log_probabilities in (
+                (with_image, with_image),
+                (without, without),
+                (contrast, with_image),
+            )
         ]
         alternatives = list(zip(*columns, strict=True))
     return _Piece(tuple(map(tuple, numbers)), tuple(tokens.tolist()), tuple(alternatives))
@@ -205,16 +217,16 @@ def _compare(tokens: torch.Tensor, seen: torch.Tensor, blind: torch.Tensor, top:
 
 def _alternatives(indices: torch.Tensor, log_probabilities: torch.Tensor) -> Iterator[Alternatives]:
     values = log_probabilities.gather(-1, indices).exp()
-    for ids, likely in zip(indices.tolist(), values.tolist(), strict=True):
-        yield tuple(zip(ids, likely, strict=True))
+    for ids, probabilities in zip(indices.tolist(), values.tolist(), strict=True):
+        yield tuple(zip(ids, probabilities, strict=True))
 
 
-def _joined(pieces: Sequence[_Piece]) -> Reading:
+def _join(pieces: Sequence[_Piece]) -> PromptDependency:
     numbers = [row for piece in pieces for row in piece.numbers]
     seen, blind, hellinger, difference = zip(*numbers, strict=True) if numbers else ((), (), (), ())
     tops = [found for piece in pieces for found in piece.alternatives]
-    top_seen, top_blind, leaning = zip(*tops, strict=True) if tops else ((), (), ())
-    return Reading(
+    top_seen, top_blind, top_contrast = zip(*tops, strict=True) if tops else ((), (), ())
+    return PromptDependency(
         tuple(token for piece in pieces for token in piece.tokens),
         seen,
         blind,
@@ -222,5 +234,5 @@ def _joined(pieces: Sequence[_Piece]) -> Reading:
         difference,
         top_seen,
         top_blind,
-        leaning,
+        top_contrast,
     )

@@ -1,6 +1,9 @@
 """The installed distribution: its version, and the extras that install what only a part of Eidolon needs."""
 
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from eidolon.scorers.core.errors import UserError
 
 DISTRIBUTION = "eidolon-bench"
 """The name of the installed distribution. PyPI's `eidolon` is another project."""
@@ -31,6 +34,26 @@ def how_to_install(error: ModuleNotFoundError) -> str | None:
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
     return None if extra is None else f"needs the package {package}; {install(extra)}"
+
+
+def require_packages(given: str, *packages: str) -> None:
+    """Check that packages of an extra are installed, without importing them.
+
+    `given` is what the user asked for, to start the message with.
+
+    Raises:
+        UserError: a package is missing.
+    """
+    for package in packages:
+        if not _is_installed(package):
+            raise UserError(f"{given}: needs the package {package}; {install(EXTRAS[package])}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # an import hook refuses it
+        return False
 
 
 def install(extra: str) -> str:

@@ -135,7 +135,7 @@ class PdmTable(Record):
 
     schema_: Literal["eidolon/pdm/1"] = Field(default=SCHEMA, alias="schema")
     without: str
-    """How the second branch lacked the picture (`eidolon.models.probing.image_ablation`)."""
+    """How the second branch lacked the picture (`eidolon.models.generation.image_ablation`)."""
     settings: dict[str, str | int | float | None]
     responses: int
     tokens: int

@@ -65,7 +65,7 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
     found = {
         "described": json.loads(json.dumps(model.describe())),
         "usage": model.usage(),
-        "prompts": model.processor.tokenizer.batch_decode(model._inputs(asked)["input_ids"]),
+        "prompts": model.processor.tokenizer.batch_decode(model.prepare(asked)["input_ids"]),
         "alone": [answers(model, [request])[0] for request in asked],
         "together": answers(model, asked),
         "black": answers(model, [black])[0],

@@ -15,8 +15,8 @@ from eidolon.scorers.core.types import Response
 class IgnoresTheMask(TransformersModel):
     """Attends to padding as if it were text."""
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        inputs = super()._inputs(requests)
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
+        inputs = super().prepare(requests)
         inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
         return inputs
 
@@ -24,18 +24,18 @@ class IgnoresTheMask(TransformersModel):
 class SwapsPictures(TransformersModel):
     """Hands the pictures of a batch to the wrong prompts."""
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
         images = [request.image for request in requests]
         turned = [*images[1:], images[0]]
-        return super()._inputs([replace(r, image=i) for r, i in zip(requests, turned, strict=True)])
+        return super().prepare([replace(r, image=i) for r, i in zip(requests, turned, strict=True)])
 
 
 class ReversesPictures(TransformersModel):
     """Puts the pictures of a batch the other way round, so that two of three requests see a wrong one."""
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
         images = [request.image for request in requests][::-1]
-        return super()._inputs([replace(r, image=i) for r, i in zip(requests, images, strict=True)])
+        return super().prepare([replace(r, image=i) for r, i in zip(requests, images, strict=True)])
 
 
 class CountsPadding(TransformersModel):
@@ -60,15 +60,15 @@ class SaysFloat32(TransformersModel):
         super().__init__(name_or_path, **options)
         self.model.to(torch.bfloat16)
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        return super()._inputs(requests).to(self.device, torch.bfloat16)
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
+        return super().prepare(requests).to(self.device, torch.bfloat16)
 
 
 class Blind(TransformersModel):
     """Shows the same picture for all."""
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        return super()._inputs([replace(r, image=Image.new("RGB", (64, 64))) for r in requests])
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
+        return super().prepare([replace(r, image=Image.new("RGB", (64, 64))) for r in requests])
 
 
 class RemembersPictures(TransformersModel):
@@ -78,8 +78,8 @@ class RemembersPictures(TransformersModel):
         super().__init__(name_or_path, **options)
         self._seen: dict[str, Image.Image] = {}
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        return super()._inputs(
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
+        return super().prepare(
             [replace(r, image=self._seen.setdefault(r.sample_id, r.image)) for r in requests]
         )
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from eidolon.models.backends.transformers import TransformersModel
+from eidolon.models.backends.transformers_loading import LoadedCheckpoint
 from eidolon.models.base.model import Request
 from eidolon.models.training.idefics3 import END, train_tokenizer
 
@@ -23,7 +24,7 @@ SIDE = 32
 class HybridModel(TransformersModel):
     """The transformers backend around a model that lies on no disk."""
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> LoadedCheckpoint:
         from transformers import Qwen2VLImageProcessorPil, Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
         tokenizer = train_tokenizer(
@@ -52,16 +53,16 @@ class HybridModel(TransformersModel):
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(0, 0.15)
-        self.unused_weights = 0
         self._pictures = Qwen2VLImageProcessorPil(
             patch_size=8,
             merge_size=2,
             temporal_patch_size=2,
             size={"shortest_edge": 64, "longest_edge": SIDE**2},
         )
-        return SimpleNamespace(tokenizer=tokenizer, chat_template="none"), model.to(self.dtype).eval()
+        processor = SimpleNamespace(tokenizer=tokenizer, chat_template="none")
+        return LoadedCheckpoint(processor, model.to(self.dtype).eval(), self.device)
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
         pictures = [request.image.convert("RGB").resize((SIDE, SIDE)) for request in requests]
         seen = self._pictures(images=pictures, return_tensors="pt")
         tokens = int(seen["image_grid_thw"][0].prod()) // 4

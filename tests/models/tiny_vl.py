@@ -84,15 +84,15 @@ class Handmade:
         self.model = model.eval()
         self._image_tokens = image_tokens
 
-    def prepare(self, requests: Sequence[Request], *, pictures: bool = True) -> dict[str, torch.Tensor]:
+    def prepare(self, requests: Sequence[Request], *, images: bool = True) -> dict[str, torch.Tensor]:
         """Return the inputs, padded on the left with 0."""
-        image = [self.model.config.image_token_id] * self._image_tokens if pictures else []
+        image = [self.model.config.image_token_id] * self._image_tokens if images else []
         rows = [[10, *image, *(20 + len(word) for word in r.prompt.split())] for r in requests]
         width = max(map(len, rows))
         ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
         inputs = {"input_ids": ids, "attention_mask": mask}
-        if pictures:
+        if images:
             inputs |= self.picture_inputs([r.image for r in requests], ids)
         return inputs
 

@@ -24,9 +24,8 @@ from eidolon.scorers.core.types import Judge, Judgement, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import Kind
 
 if TYPE_CHECKING:
-    from eidolon.models.backends.transformers import TransformersModel
-    from eidolon.models.base.model import Model
-    from eidolon.models.probing.dependency import Alternatives, Reading
+    from eidolon.models.base.model import Model, WhiteBoxModel
+    from eidolon.models.probing.dependency import Alternatives, PromptDependency
 
 SCHEMA: Literal["eidolon/trace/1"] = "eidolon/trace/1"
 TOP = 5
@@ -129,31 +128,29 @@ def trace(
         UserError: a model without token probabilities, one that cannot be asked without its picture in this form,
             an answer that is an error, and a text of no tokens.
     """
-    from eidolon.models.backends.transformers import TransformersModel
     from eidolon.models.probing.dependency import read_dependency
-    from eidolon.models.probing.teacher_forcing import check, leading_space
+    from eidolon.models.probing.teacher_forcing import check_forcing, leading_space
 
-    require_probabilities(model)
-    assert isinstance(model, TransformersModel)
-    check(model)
+    white_box = require_probabilities(model)
+    check_forcing(white_box)
     given = text is not None
     spelled = (
-        spell(model, text, leading_space(model, request))
+        spell(white_box, text, leading_space(white_box, request))
         if text is not None
-        else _answer(model, name, request)
+        else _answer(white_box, name, request)
     )
     if not spelled.tokens:
         raise UserError(f"{'--text' if given else f'--model {name}'}: the text to trace is empty")
-    (reading,) = read_dependency(model, [request], [spelled.tokens], form=without, top=TOP)
+    (reading,) = read_dependency(white_box, [request], [spelled.tokens], form=without, top=TOP)
     judgement = judge_text(judge, request, spelled, objects)
     return _assemble(
-        model, spelled, reading, judgement, name=name, request=request, judge=judge, generated=not given,
+        white_box, spelled, reading, judgement, name=name, request=request, judge=judge, generated=not given,
         objects=None if objects is None else tuple(sorted(objects)), without=without, image=image,
         decoding=request.decoding if seed is None else replace(request.decoding, seed=seed),
     )  # fmt: skip
 
 
-def _answer(model: "TransformersModel", name: str, request: Request) -> Spelled:
+def _answer(model: "WhiteBoxModel", name: str, request: Request) -> Spelled:
     with token_log() as tokens:
         (response,) = model.generate([request])
     if response.error is not None:
@@ -163,9 +160,9 @@ def _answer(model: "TransformersModel", name: str, request: Request) -> Spelled:
 
 
 def _assemble(
-    model: "TransformersModel",
+    model: "WhiteBoxModel",
     spelled: Spelled,
-    reading: "Reading",
+    reading: "PromptDependency",
     judgement: Judgement,
     *,
     name: str,
@@ -226,7 +223,7 @@ def _assemble(
                 mention=covered.get(i),
                 likely_seen=_alternatives(model, reading.top_seen[i]),
                 likely_blind=_alternatives(model, reading.top_blind[i]),
-                leaning=_alternatives(model, reading.leaning[i]),
+                leaning=_alternatives(model, reading.top_contrast[i]),
             )
             for i in range(len(reading.tokens))
         ),
@@ -235,33 +232,37 @@ def _assemble(
     )
 
 
-def _alternatives(model: "TransformersModel", found: "Alternatives") -> tuple[Alternative, ...]:
+def _alternatives(model: "WhiteBoxModel", found: "Alternatives") -> tuple[Alternative, ...]:
     return tuple(
         Alternative(text=str(model.tokenizer.decode([token])), probability=likely) for token, likely in found
     )
 
 
 def _instead(
-    model: "TransformersModel",
+    model: "WhiteBoxModel",
     request: Request,
-    reading: "Reading",
+    reading: "PromptDependency",
     at: int,
     without: Without,
     *,
     finish: bool,
 ) -> dict[str, Alternative | None]:
     """Return the alternatives of a mention that begins at a token, as whole names if they are to be finished."""
-    from eidolon.models.probing.dependency import go_on
+    from eidolon.models.probing.dependency import continue_greedily
 
     said = reading.tokens[at]
     other = next((one for one in reading.top_seen[at] if one[0] != said), None)
-    found = {"runner_up": other, "by_picture": reading.leaning[at][0], "if_blind": reading.top_blind[at][0]}
+    found = {
+        "runner_up": other,
+        "by_picture": reading.top_contrast[at][0],
+        "if_blind": reading.top_blind[at][0],
+    }
     texts = {name: [one[0]] for name, one in found.items() if one is not None}
     if finish:
         prefix = reading.tokens[:at]
         seen = [name for name in texts if name != "if_blind"]
-        longer = go_on(model, request, prefix, [texts[name][0] for name in seen])
-        longer += go_on(model, request, prefix, texts["if_blind"], form=without)
+        longer = continue_greedily(model, request, prefix, [texts[name][0] for name in seen])
+        longer += continue_greedily(model, request, prefix, texts["if_blind"], form=without)
         texts = {name: list(tokens) for name, tokens in zip([*seen, "if_blind"], longer, strict=True)}
     return {
         name: None if one is None else Alternative(text=_name(model, texts[name]), probability=one[1])
@@ -269,7 +270,7 @@ def _instead(
     }
 
 
-def _name(model: "TransformersModel", tokens: Sequence[int]) -> str:
+def _name(model: "WhiteBoxModel", tokens: Sequence[int]) -> str:
     """Return the first token with what makes a name of it: all up to the next function word or punctuation."""
     spelled = from_tokens(model, tokens)
     kinds = kinds_of(spelled, ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.prompts import find_prompt
-from eidolon.models.backends.registry import ModelReference, backends, load_model, resolve
+from eidolon.models.backends.registry import ModelReference, backend_traits, load_model, resolve
 from eidolon.models.base.contrast import Without
 from eidolon.models.base.model import Decoding, Request, request_seed
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -73,16 +73,11 @@ def run_trace(settings: TraceSettings, out: Path | None) -> "tuple[Trace, Image.
 
 
 def check_traceable(reference: ModelReference) -> None:
-    """Raise a UserError for a backend whose models tell no probabilities; a custom model's shows when it is loaded."""
-    from eidolon.models.backends.transformers import TransformersModel
-
-    factory = backends.get(reference.backend)
-    if reference.backend != "python" and not (
-        isinstance(factory, type) and issubclass(factory, TransformersModel)
-    ):
+    """Raise a UserError for a backend whose models give no probabilities of tokens."""
+    if not backend_traits(reference).white_box:
         raise UserError(
-            f"--model {reference.text}: backend {reference.backend!r} does not tell the probabilities of tokens with "
-            "and without the picture; give a transformers/… model"
+            f"--model {reference.text}: backend {reference.backend!r} does not give the probabilities of tokens with "
+            "and without the image; give a transformers/… model"
         )
 
 

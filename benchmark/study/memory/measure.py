@@ -35,7 +35,7 @@ from eidolon.scorers.retention.records import Answer, AnsweredContext
 
 if TYPE_CHECKING:
     from eidolon.models.backends.transformers import TransformersModel
-    from eidolon.models.probing.dependency import Reading
+    from eidolon.models.probing.dependency import PromptDependency
 
 QUESTIONS, READINGS_FILE, ABOUT = "questions.jsonl", "readings.jsonl", "measured.json"
 BATCH = 32
@@ -342,7 +342,7 @@ class _Bench:
             case _:
                 return responses[index].response or ""
 
-    def _summary(self, index: int, spelled: Spelled, reading: "Reading") -> dict[str, Any]:
+    def _summary(self, index: int, spelled: Spelled, reading: "PromptDependency") -> dict[str, Any]:
         request, objects = self.request(index, self.settings.prompt), self.rows[index].objects
         mentions = judge_text(self.judge, request, spelled, objects).mentions
         series = series_of(request, spelled, reading, mentions)

@@ -17,6 +17,7 @@ from eidolon.benchmark.verify.doctor.parity import as_reference
 from eidolon.benchmark.verify.doctor.subject import MAX_NEW_TOKENS, SAMPLES, Subject, make_requests
 from eidolon.models.backends.registry import (
     ModelReference,
+    backend_traits,
     content_hash,
     deciding_options,
     load_model,
@@ -56,8 +57,10 @@ class Examination:
 
 def check_examinable(reference: ModelReference) -> None:
     """Raise a UserError for responses that exist already: nothing is there to be asked again."""
-    if reference.backend == "replay":
-        raise UserError(f"--model {reference.text!r}: replays a file; the doctor needs a model that answers")
+    if backend_traits(reference).recorded:
+        raise UserError(
+            f"--model {reference.text!r}: its answers are recorded; the doctor needs a model that answers"
+        )
 
 
 def resolve_against(text: str) -> ModelReference:
@@ -66,7 +69,7 @@ def resolve_against(text: str) -> ModelReference:
         reference = resolve(text)
     except UserError as error:
         raise UserError(str(error).replace("--model", "--against", 1)) from error
-    if reference.backend != "transformers":
+    if not backend_traits(reference).white_box:
         raise UserError(
             f"--against {text!r}: must be a checkpoint that runs in this process, transformers/PATH, which can "
             "tell how likely each token was"
@@ -84,7 +87,7 @@ def examine(
     model = load_model(reference, options) if model is None else model
     subject = Subject(
         name=reference.text,
-        backend=reference.backend,
+        traits=backend_traits(reference),
         model=model,
         requests=requests,
         reference=as_reference(model) or (None if other is None else as_reference(other)),

@@ -8,13 +8,9 @@ from eidolon.benchmark.store.diagnosis import Check
 from eidolon.benchmark.verify.doctor.parity import NEAR_TIE, Answered, as_reference, ask, compare, forced
 from eidolon.benchmark.verify.doctor.subject import Subject
 from eidolon.benchmark.verify.doctor.verdicts import judge, not_applicable
-from eidolon.models.base.model import Model
+from eidolon.models.base.model import ClosingModel, Model
 from eidolon.scorers.core.errors import UserError
 
-PREFIX_CACHE_OPTION = {"vllm": "prefix_caching"}
-"""By backend that can keep the state of a prompt's beginning for other prompts: the option that lets it."""
-PRECISION_OPTION = {"transformers": "dtype", "vllm": "dtype"}
-"""By backend that can be told the precision of its weights: the option."""
 FULL = "float32"
 PRECISION_NOISE = {"float16": 0.06, "bfloat16": 0.4}
 """By precision, how much the log-probability of a token may differ from float32's, in nats: four times what rounding
@@ -32,7 +28,7 @@ def weights(subject: Subject) -> Check:
 
 def precision(subject: Subject) -> Check:
     """The run's precision against float32, and whether recurrent states are kept in 16 bits."""
-    option = PRECISION_OPTION.get(subject.backend)
+    option = subject.traits.precision_option
     if option is None:
         return not_applicable("precision", "the backend does not say how precise it is")
     figures: dict[str, int | float | str] = {"weights": str(subject.described.get("dtype"))}
@@ -95,9 +91,8 @@ def _twin(subject: Subject, options: Mapping[str, str]) -> Iterator[Model]:
 
 
 def _close(model: Model) -> None:
-    close = getattr(model, "close", None)
-    if callable(close):
-        close()
+    if isinstance(model, ClosingModel):
+        model.close()
 
 
 def _state_types(subject: Subject) -> list[str]:
@@ -119,7 +114,7 @@ def _other_types(subject: Subject) -> str:
 
 def prefix_cache(subject: Subject) -> Check:
     """The same requests with the prefix cache and without it, twice, so that it is warm the second time."""
-    option = PREFIX_CACHE_OPTION.get(subject.backend)
+    option = subject.traits.prefix_cache_option
     if option is None or subject.twin is None:
         return not_applicable("prefix cache", "the backend keeps none between requests")
     with _twin(subject, {option: "false"}) as without:

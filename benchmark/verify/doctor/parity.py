@@ -14,15 +14,14 @@ import numpy as np
 
 from eidolon.benchmark.engine.generation import collect
 from eidolon.benchmark.store.diagnosis import Difference
-from eidolon.models.base.model import Model, Request
+from eidolon.models.base.model import Model, Request, WhiteBoxModel
 from eidolon.models.generation.generated_text import token_ends
 from eidolon.models.generation.token_log import token_log
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record, Response
 
 if TYPE_CHECKING:
     import torch
-
-    from eidolon.models.backends.transformers import TransformersModel
 
 NEAR_TIE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.2}
 """By precision, how far below the likeliest token, in nats, one may be that rounding alone could put first.
@@ -72,7 +71,7 @@ class Parity(Record):
 class Reference:
     """A model in this process that tells how likely tokens are, and which gap counts as a tie."""
 
-    model: "TransformersModel"
+    model: WhiteBoxModel
     tolerance: float = 0.0
     """Nats; 0 for that of the model's precision."""
 
@@ -84,16 +83,12 @@ class Reference:
 
 def as_reference(model: Model) -> Reference | None:
     """Return the model as one that tells log-probabilities, None where it can't."""
-    if not hasattr(model, "tokenizer"):  # spares those that need no torch its import
+    if not isinstance(model, WhiteBoxModel):
         return None
-    from eidolon.models.backends.transformers import TransformersModel
-    from eidolon.models.probing.teacher_forcing import check
-    from eidolon.scorers.core.errors import UserError
+    from eidolon.models.probing.teacher_forcing import check_forcing
 
-    if not isinstance(model, TransformersModel):
-        return None
     try:
-        check(model)
+        check_forcing(model)
     except UserError:
         return None
     return Reference(model)
@@ -167,7 +162,7 @@ class Fork:
     """Of each one token, or for an end all that could have made it."""
 
 
-def find_fork(a: Answered, b: Answered, model: "TransformersModel") -> Fork | None:
+def find_fork(a: Answered, b: Answered, model: WhiteBoxModel) -> Fork | None:
     """Return where two different answers part, None where tokens cannot tell (one was cut short, say).
 
     Tokens that a backend does not tell are those of its text. They need not be the ones that were generated, so
@@ -193,7 +188,7 @@ def _fork(prefix: Tokens, expected: Tokens, found: Tokens) -> Fork | None:
     return Fork(prefix, expected, found) if expected and found and expected != found else None
 
 
-def _next(answered: Answered, tokens: Tokens, at: int, model: "TransformersModel") -> Tokens:
+def _next(answered: Answered, tokens: Tokens, at: int, model: WhiteBoxModel) -> Tokens:
     if at < len(tokens):
         return tokens[at : at + 1]
     return model.end_ids if answered.response.finish_reason != "length" else ()
@@ -207,7 +202,7 @@ class _Spelled:
     ends: tuple[int, ...]
 
 
-def _spelled(answered: Answered, model: "TransformersModel") -> _Spelled:
+def _spelled(answered: Answered, model: WhiteBoxModel) -> _Spelled:
     tokenizer = model.tokenizer
     if answered.tokens is None:
         from eidolon.models.probing.teacher_forcing import leading_space
@@ -226,14 +221,14 @@ def _spelled(answered: Answered, model: "TransformersModel") -> _Spelled:
     return _Spelled(text, tokens, ends)
 
 
-def tie_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:
+def tie_gap(request: Request, fork: Fork, model: WhiteBoxModel) -> float:
     """Return how far the less likely of the two tokens is below the likeliest token there, in nats."""
     values = _log_probabilities(request, fork.prefix, model)
     chosen = min(max(values[t] for t in tokens) for tokens in (fork.expected, fork.found))
     return float(values.max() - chosen)
 
 
-def draw_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:
+def draw_gap(request: Request, fork: Fork, model: WhiteBoxModel) -> float:
     """Return how far the random number of that step lies outside of the less fitting token's share, 0 to 1.
 
     The number and the order of the tokens are those of `eidolon.models.generation.sampling`.
@@ -257,7 +252,7 @@ def draw_gap(request: Request, fork: Fork, model: "TransformersModel") -> float:
 
 
 def _log_probabilities(
-    request: Request, prefix: Tokens, model: "TransformersModel"
+    request: Request, prefix: Tokens, model: WhiteBoxModel
 ) -> "np.ndarray[Any, np.dtype[np.float64]]":
     """Return those of all tokens after a prefix."""
     from eidolon.models.probing.teacher_forcing import teacher_force
@@ -268,7 +263,7 @@ def _log_probabilities(
     return np.asarray(values.cpu().numpy())
 
 
-def forced(model: "TransformersModel", answers: Sequence[Answered]) -> "torch.Tensor":
+def forced(model: WhiteBoxModel, answers: Sequence[Answered]) -> "torch.Tensor":
     """Return what a model thinks of answers whose tokens are known: (answers, longest) log-probabilities, in one batch,
     0 beyond the end of each."""
     import torch

@@ -8,6 +8,7 @@ from typing import Any
 from eidolon.benchmark.data.prompts import PRESETS
 from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.verify.doctor.parity import Answered, Reference, ask
+from eidolon.models.base.backend import BackendTraits
 from eidolon.models.base.model import Decoding, Model, Request, request_seed
 from eidolon.scorers.core.errors import UserError
 
@@ -53,7 +54,7 @@ class Subject:
     """A loaded model, its requests, and who can tell how likely its tokens were."""
 
     name: str
-    backend: str
+    traits: BackendTraits
     model: Model
     requests: Sequence[Request]
     reference: Reference | None = None

@@ -64,7 +64,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try batch sizes out on this machine's CPU too."""
-    monkeypatch.setattr("eidolon.models.backends.transformers.UNTRIED_DEVICES", ())
+    monkeypatch.setattr("eidolon.models.backends.transformers.UNSIZED_DEVICES", ())
 
 
 def arguments(pictures: Path, out: Path, *others: object) -> list[object]:

@@ -85,7 +85,7 @@ def test_the_exit_code_is_that_of_who_failed(
     ("model", "told"),
     [
         ("replay/{file}", "--processes 2: --model replay/"),
-        ("openai/m@http://127.0.0.1:1/v1", "-M concurrency=N asks it for more at once"),
+        ("openai/m@http://127.0.0.1:1/v1", "-M concurrency=N sends it more requests at once"),
         ("vllm/scenes-small", "-M tensor_parallel_size=N lets N GPUs share it"),
     ],
 )

@@ -176,9 +176,9 @@ def test_larger_pictures_are_made_smaller(tmp_path: Path) -> None:
     asked = requests(2, Decoding(max_new_tokens=12))
     smaller = [replace(r, image=r.image.resize((50, 50), Image.Resampling.LANCZOS)) for r in asked]
     assert asked[0].image.size > (50, 50)
-    seen = [limited._inputs([r])["pixel_values"] for r in (asked[0], smaller[0])]
+    seen = [limited.prepare([r])["pixel_values"] for r in (asked[0], smaller[0])]
     assert seen[0].equal(seen[1])
-    assert not seen[0].equal(unlimited._inputs([asked[0]])["pixel_values"])
+    assert not seen[0].equal(unlimited.prepare([asked[0]])["pixel_values"])
     assert answer(limited, asked, 2) == answer(unlimited, smaller, 2)
 
 

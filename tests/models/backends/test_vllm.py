@@ -100,7 +100,7 @@ def copy_of(checkpoint: Path, folder: Path, **generation: Any) -> Path:
 
 def log_probabilities(peer: TransformersModel, request: Request, tokens: Sequence[int]) -> torch.Tensor:
     """Teacher-force a continuation: the log-probabilities (token, vocabulary) at each of its places."""
-    inputs = dict(peer._inputs([request]))
+    inputs = dict(peer.prepare([request]))
     start = inputs["input_ids"].shape[1]
     more = torch.tensor([list(tokens)])
     inputs["input_ids"] = torch.cat([inputs["input_ids"], more], dim=1)
@@ -252,7 +252,7 @@ def test_a_request_that_does_not_fit_is_unscored_alone(load: Load) -> None:
     asked = requests(3, Decoding(max_new_tokens=10), [DESCRIBE])
     # Where nothing at all fits from the start, it is the user who can mend it.
     hopeless = [replace(request, prompt="word " * 100) for request in asked]
-    with pytest.raises(UserError, match=r"none of 3 requests can be asked.*maximum context length is 90"):
+    with pytest.raises(UserError, match=r"none of 3 requests is accepted.*maximum context length is 90"):
         list(narrow.generate(hopeless))
     asked[1] = replace(asked[1], prompt="word " * 100)
     first, second, third = answers(narrow, asked)
@@ -296,7 +296,7 @@ def test_an_engine_that_dies_loses_nothing_that_was_answered(
             assert response == whole
         else:
             assert response.transient
-            assert response.error == "vLLM's engine died: RuntimeError: the device is gone"
+            assert response.error == "vLLM's engine crashed: RuntimeError: the device is gone"
     # The next batch has an engine of its own.
     assert answers(mortal, asked) == expected
     for _ in range(PATIENCE - 1):
@@ -304,7 +304,7 @@ def test_an_engine_that_dies_loses_nothing_that_was_answered(
         assert all(response.transient for response in mortal.generate(asked))
         mortal._engine = mortal._start()
     die_after(0)
-    with pytest.raises(UserError, match=r"died 2 times before it answered anything \(RuntimeError"):
+    with pytest.raises(UserError, match=r"crashed 2 times before it answered anything \(RuntimeError"):
         list(mortal.generate(asked))
 
 

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from eidolon.models.backends import vllm_engine
 from eidolon.models.backends.registry import load_model
+from eidolon.scorers.core import distribution
 from eidolon.scorers.core.errors import UserError
 
 
 def test_vllm_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_engine, "find_spec", lambda name: None)
+    monkeypatch.setattr(distribution, "find_spec", lambda name: None)
     with pytest.raises(
         UserError, match=r"--model vllm/.*: needs the package vllm; pip install 'eidolon-bench\[vllm\]'"
     ):
@@ -18,7 +18,7 @@ def test_vllm_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_vllm_that_cannot_be_imported_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_engine, "find_spec", lambda name: object())
+    monkeypatch.setattr(distribution, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match="the installed vllm cannot be imported"):
         load_model("vllm/scenes-small")

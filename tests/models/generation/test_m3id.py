@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.backends.transformers import TransformersModel
-from eidolon.models.base.contrast import M3ID, Contrast, Contrastive, make_contrast
+from eidolon.models.base.contrast import M3ID, ContrastDecoding, Contrastive, make_contrast
 from eidolon.models.base.model import Decoding, Request, request_seed
 from eidolon.models.base.shipped import shipped_models
-from eidolon.models.generation.m3id import Contrasting, contrast_scores
-from eidolon.models.probing.token_reader import Reader
+from eidolon.models.generation.m3id import ContrastProcessor, contrast_scores
+from eidolon.models.generation.token_reader import TokenReader
 from eidolon.scorers.core.errors import UserError
 from tests.models.tiny_vl import TinyQwen35, save_llava
 
@@ -41,7 +41,7 @@ def m3id(**options: Any) -> M3ID:
     return M3ID(**{"lambda" if key == "rate" else key: value for key, value in options.items()})
 
 
-def requests(n: int, contrast: Contrast | None, tokens: int = 30, **decoding: Any) -> list[Request]:
+def requests(n: int, contrast: ContrastDecoding | None, tokens: int = 30, **decoding: Any) -> list[Request]:
     return [
         Request(
             str(i),
@@ -64,7 +64,7 @@ def answers(model: TransformersModel, asked: list[Request], batch: int) -> list[
 # The formula
 
 
-def by_hand(seen: list[float], blind: list[float], contrast: Contrast, t: int) -> list[float]:
+def by_hand(seen: list[float], blind: list[float], contrast: ContrastDecoding, t: int) -> list[float]:
     """Return the probabilities of the next token, in Python's floats."""
 
     def log_softmax(logits: list[float]) -> list[float]:
@@ -109,7 +109,7 @@ CONTRASTS = st.one_of(
 
 
 @given(LOGITS, LOGITS, CONTRASTS, st.integers(0, 60))
-def test_the_formula(seen: list[float], blind: list[float], contrast: Contrast, t: int) -> None:
+def test_the_formula(seen: list[float], blind: list[float], contrast: ContrastDecoding, t: int) -> None:
     ranked = sorted(seen)[::-1]
     if contrast.plausible:  # what lies on the threshold may fall to either side
         edge = ranked[0] + math.log(contrast.plausible)
@@ -175,7 +175,7 @@ def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
     """A branch whose every word is known: it gets each new token once, and none before the first."""
     read: list[Any] = []
 
-    class Known(Reader):
+    class Known(TokenReader):
         def __init__(self) -> None:
             pass
 
@@ -187,7 +187,7 @@ def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
             read.append(tokens.tolist())
             return torch.tensor([[[1.0, 0.0]]])
 
-    process = Contrasting(Known(), m3id(rate=math.log(2), alpha=1, cap=None))
+    process = ContrastProcessor(Known(), m3id(rate=math.log(2), alpha=1, cap=None))
     seen, ids = torch.tensor([[3.0, 1.0]]), torch.tensor([[7, 8]])
     margins = []
     for token in (4, 5, 6):
@@ -208,7 +208,7 @@ def twin(model: TransformersModel, request: Request) -> list[int]:
     assert contrast is not None
     network = model.model
     seen = dict(model.prepare([request]))
-    blind = dict(model.prepare([request], pictures=contrast.without != "dropped"))
+    blind = dict(model.prepare([request], images=contrast.without != "dropped"))
     connector = network.get_submodule(
         "model.connector" if hasattr(network.model, "connector") else "model.multi_modal_projector"
     )
@@ -250,7 +250,7 @@ def text_of(model: TransformersModel, tokens: list[int]) -> str:
     return text.strip()
 
 
-SETTINGS: list[tuple[Contrast, dict[str, float]]] = [
+SETTINGS: list[tuple[ContrastDecoding, dict[str, float]]] = [
     (m3id(rate=0.1, alpha=0.8), {}),
     (m3id(rate=0.1, alpha=1.0, without="zeroed"), {}),
     (m3id(rate=0.1, gate=False), {"temperature": 0.6}),
@@ -262,7 +262,7 @@ SETTINGS: list[tuple[Contrast, dict[str, float]]] = [
 
 @pytest.mark.parametrize(("contrast", "decoding"), SETTINGS)
 def test_the_same_tokens_as_without_cache_and_batch(
-    model: TransformersModel, contrast: Contrast, decoding: dict[str, float]
+    model: TransformersModel, contrast: ContrastDecoding, decoding: dict[str, float]
 ) -> None:
     """Prompts of different lengths, so padded; some answers end long before others."""
     asked = requests(6, contrast, **decoding)
@@ -285,8 +285,8 @@ def test_two_branches_of_a_hybrid_do_not_share_state() -> None:
     """Recurrent layers, and positions that the model keeps in itself: the cached branch against one from scratch."""
     tiny, twin_branch = TinyQwen35(), TinyQwen35()
     asked = requests(2, None)
-    seen, blind = tiny.prepare(asked), tiny.prepare(asked, pictures=False)
-    branch, network = Reader(tiny.model, blind), tiny.model
+    seen, blind = tiny.prepare(asked), tiny.prepare(asked, images=False)
+    branch, network = TokenReader(tiny.model, blind), tiny.model
     ids = blind["input_ids"]
     read = {}
 
@@ -295,7 +295,7 @@ def test_two_branches_of_a_hybrid_do_not_share_state() -> None:
         got = branch.read(new[:, -1:]) if new.shape[1] else branch.read_prompt()
         whole = torch.cat([ids, new], dim=1)
         mask = torch.cat([blind["attention_mask"], torch.ones_like(new)], dim=1)
-        fresh = Reader(twin_branch.model, {"input_ids": whole, "attention_mask": mask}).read_prompt()
+        fresh = TokenReader(twin_branch.model, {"input_ids": whole, "attention_mask": mask}).read_prompt()
         read[new.shape[1]] = float((got - fresh).abs().max())
         return scores
 
@@ -397,7 +397,7 @@ def test_options_are_read_from_text() -> None:
 def test_a_model_that_generates_by_itself_is_refused(llava: TransformersModel) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(llava.model), "generate", lambda *_, **__: None)
-        with pytest.raises(UserError, match=r"--decoding m3id: LlavaFor.*in a way of its own"):
+        with pytest.raises(UserError, match=r"--decoding m3id: LlavaFor.*its own generate method"):
             llava.check_decoding(Decoding(contrast=M3ID()))
 
 

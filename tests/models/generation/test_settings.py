@@ -86,7 +86,7 @@ def test_an_adverse_setting_would_have_been_obeyed(tmp_path: Path) -> None:
     """What the test above proves: without the neutral settings the same checkpoint says something else."""
     make_llava(tmp_path)
     model: Any = load_model(f"transformers/{tmp_path}")
-    inputs = model._inputs(requests())
+    inputs = model.prepare(requests())
     width = inputs["input_ids"].shape[1]
     asked = neutral_settings(12, model._ids)
     for name, value in ADVERSE.items():

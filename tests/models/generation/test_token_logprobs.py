@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def taught(model: Any, request: Request, row: list[int]) -> list[float]:
     """Return log p of each token of an answer, from one forward pass over prompt and answer."""
-    inputs = model._inputs([request])
+    inputs = model.prepare([request])
     prompt = inputs["input_ids"]
     whole = torch.cat([prompt, torch.tensor([row])], dim=1)
     with torch.inference_mode():

@@ -13,9 +13,9 @@ from eidolon.models.backends.registry import resolve
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.contrast import M3ID
 from eidolon.models.base.model import Decoding, Interview, Request
+from eidolon.models.generation.image_ablation import FORMS, Form
 from eidolon.models.memory.cache import MemoryCache
 from eidolon.models.probing.dependency import read_dependency
-from eidolon.models.probing.image_ablation import FORMS, Form
 from eidolon.models.probing.teacher_forcing import prompt_cache, recurrent_states, teacher_force
 from tests.models.memory.tiny import save_eye, save_memory
 

@@ -10,12 +10,12 @@ from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Interview, Request
 from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
+from eidolon.models.generation.token_reader import TokenReader
 from eidolon.models.memory.building import MemoryArchitecture, make_memory_model
 from eidolon.models.memory.cache import MemoryCache
 from eidolon.models.memory.layout import Memory, Symbol
 from eidolon.models.memory.stores import select_by
 from eidolon.models.probing.teacher_forcing import force
-from eidolon.models.probing.token_reader import Reader
 
 LAYOUTS: tuple[tuple[Symbol, ...], ...] = (
     ("*", "*"),
@@ -51,7 +51,7 @@ def test_several_at_once_are_one_after_the_other(
 
     def read() -> tuple[torch.Tensor, list[list[float]]]:
         chunks = force(model.model, model.prepare(requests), texts, width=16, pad=model.pad_id)
-        logits = torch.cat([chunk.logits.masked_fill(~chunk.alive[..., None], 0) for chunk in chunks], dim=1)
+        logits = torch.cat([chunk.logits.masked_fill(~chunk.mask[..., None], 0) for chunk in chunks], dim=1)
         return logits, [[odds.margin for odds in row] for row in model.interview(interviews)]
 
     at_once, margins = read()
@@ -66,7 +66,7 @@ def test_several_at_once_are_one_after_the_other(
 
 
 def _reads_singly(model: TransformersModel, requests: list[Request]) -> bool:
-    reader = Reader(model.model, model.prepare(requests))
+    reader = TokenReader(model.model, model.prepare(requests))
     reader.read_prompt()
     return reader.one_by_one
 

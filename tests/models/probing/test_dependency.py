@@ -16,20 +16,20 @@ from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.contrast import Contrastive
 from eidolon.models.base.model import Decoding, Failure, Request
 from eidolon.models.base.shipped import shipped_models
+from eidolon.models.generation.image_ablation import Form, shuffle_images
 from eidolon.models.generation.m3id import contrast_scores
 from eidolon.models.generation.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
 from eidolon.models.generation.token_log import token_log
 from eidolon.models.probing.dependency import (
     EMPTY,
     PADDING,
-    Reading,
+    PromptDependency,
+    compare_branches,
+    continue_greedily,
     distances,
-    gather,
-    go_on,
     plan_batches,
     read_dependency,
 )
-from eidolon.models.probing.image_ablation import Form, deal_pictures
 from eidolon.models.probing.teacher_forcing import Chunk
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.dependency import TokenSeries, fit_fade
@@ -63,7 +63,7 @@ def expected(
     """(tokens, vocabulary) log-probabilities in float64: for each position the whole text before it, read anew."""
     rows = []
     for position in range(len(tokens)):
-        inputs = dict(model.prepare([request], pictures=pictures))
+        inputs = dict(model.prepare([request], images=pictures))
         written = torch.tensor([list(tokens[:position])], dtype=torch.int64)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], written], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -78,7 +78,7 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
     """Texts of different lengths after prompts of different lengths, in batches; every number of every token."""
     requests, written = scenes(4), texts(7, 0, 11, 10)
     found = read_dependency(model, requests, written, form=form, seed=3, width=4, batch=2, top=3)
-    donors = deal_pictures([request.image_id for request in requests], 3)
+    donors = shuffle_images([request.image_id for request in requests], 3)
     for row, (request, tokens, reading) in enumerate(zip(requests, written, found, strict=True)):
         if not tokens:
             assert reading == EMPTY
@@ -104,7 +104,7 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
             for scores, likely, tops in (
                 (seen[t], seen[t], reading.top_seen[t]),
                 (blind[t], blind[t], reading.top_blind[t]),
-                (leaning, seen[t], reading.leaning[t]),
+                (leaning, seen[t], reading.top_contrast[t]),
             ):
                 best = scores.topk(4)
                 gaps = -best.values.diff()
@@ -157,13 +157,17 @@ def test_it_goes_on_as_generation_does(kind: str, request: pytest.FixtureRequest
         list(one.generate([asked]))
     written = tokens["0", 0]
     for at in (0, 1, 8):
-        assert go_on(one, asked, written[:at], written[at : at + 1], most=5) == [written[at : at + 6]]
+        assert continue_greedily(one, asked, written[:at], written[at : at + 1], length=5) == [
+            written[at : at + 6]
+        ]
 
 
 @pytest.mark.parametrize("form", [None, "dropped"])
 def test_it_goes_on_as_the_naive_twin_does(model: TransformersModel, form: Form | None) -> None:
     (asked,), (prefix,) = scenes(1), texts(7)
-    for found, start in zip(go_on(model, asked, prefix, [30, 77], form=form, most=3), (30, 77), strict=True):
+    for found, start in zip(
+        continue_greedily(model, asked, prefix, [30, 77], form=form, length=3), (30, 77), strict=True
+    ):
         written = [*prefix, start]
         for _ in range(3):
             # The last row says what comes after all tokens but a last one, whichever that is.
@@ -218,7 +222,7 @@ def test_a_known_fading_is_recovered_from_logits() -> None:
             part = slice(start, start + 32)
             yield Chunk(start, tokens[:, part], alive[:, part], logits[:, part])
 
-    readings = gather(chunks(seen), chunks(blind), rows=rows)
+    readings = compare_branches(chunks(seen), chunks(blind), rows=rows)
     series = [_series(image, reading) for image, reading in enumerate(readings)]
     fit = fit_fade(series, "")
     assert fit.rate == pytest.approx(rate, rel=0.02)
@@ -231,7 +235,7 @@ def test_a_known_fading_is_recovered_from_logits() -> None:
     assert naive.rate != pytest.approx(rate, rel=0.05)
 
 
-def _series(image: int, reading: Reading) -> TokenSeries:
+def _series(image: int, reading: PromptDependency) -> TokenSeries:
     import numpy as np
 
     n = len(reading.tokens)

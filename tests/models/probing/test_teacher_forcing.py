@@ -78,7 +78,7 @@ def test_it_equals_the_naive_twin(kind: str, request: pytest.FixtureRequest) -> 
         for chunk in chunks:
             for column in range(chunk.tokens.shape[1]):
                 position = chunk.start + column
-                assert bool(chunk.alive[row, column]) == (position < len(tokens))
+                assert bool(chunk.mask[row, column]) == (position < len(tokens))
                 if position >= len(tokens):
                     assert chunk.log_probabilities()[row, column] == 0
                     continue
@@ -109,7 +109,7 @@ def test_what_a_model_wrote_is_what_it_expects(kind: str, request: pytest.Fixtur
     ]
     assert kind == "hybrid" or any(ended)
     for chunk in teacher_force(model, asked, texts):
-        assert bool((chunk.top(1)[0][..., 0] == chunk.tokens)[chunk.alive].all())
+        assert bool((chunk.top(1)[0][..., 0] == chunk.tokens)[chunk.mask].all())
 
 
 @settings(max_examples=20)
@@ -178,14 +178,14 @@ def test_models_that_cannot_be_followed_are_refused() -> None:
     tiny = T5ForConditionalGeneration(
         T5Config(vocab_size=16, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     )
-    for model, told in (
+    for model, message in (
         (tiny, "encoder-decoder"),
-        (Blip2ForConditionalGeneration.__new__(Blip2ForConditionalGeneration), "way of its own"),
+        (Blip2ForConditionalGeneration.__new__(Blip2ForConditionalGeneration), "its own generate method"),
     ):
-        if told != "encoder-decoder":
+        if message != "encoder-decoder":
             torch.nn.Module.__init__(model)
             model.config = SimpleNamespace(is_encoder_decoder=False)
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             teacher_force(SimpleNamespace(model=model, name="m"), [], [])  # type: ignore[arg-type]
 
 

@@ -14,8 +14,8 @@ from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Failure, Interview, Odds, Request, ScoringModel
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
-from eidolon.models.probing.token_reader import Reader
-from eidolon.models.probing.yes_no_interview import Edit, answer_ids, edit, encode, hold
+from eidolon.models.generation.token_reader import TokenReader
+from eidolon.models.probing.yes_no_interview import RowEdit, answer_ids, edit_rows, encode, run_interviews
 from eidolon.scorers.core.errors import UserError
 from tests.models.architecture_checks import requests
 from tests.models.hybrid import HybridModel, picture
@@ -77,7 +77,7 @@ def test_the_text_may_stand_before_the_picture(model: TransformersModel) -> None
     text = " In general, the day seems calm and pleasant."
     prompts = ("Remember that the day is Monday.", "Remember that the painter is Anna.")
     interviews = [
-        Interview(request(i, prompt), model.encode_reply(text), QUESTIONS[i:], before_picture=True)
+        Interview(request(i, prompt), model.encode_reply(text), QUESTIONS[i:], before_image=True)
         for i, prompt in enumerate(prompts)
     ]
     for interview, odds in zip(interviews, model.interview(interviews), strict=True):
@@ -98,9 +98,9 @@ def test_interviews_that_do_not_fit_are_held_in_parts(
         sizes.append(len(some))
         if len(some) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return hold(asked, some)
+        return run_interviews(asked, some)
 
-    monkeypatch.setattr("eidolon.models.probing.yes_no_interview.hold", tight)
+    monkeypatch.setattr("eidolon.models.probing.yes_no_interview.run_interviews", tight)
     monkeypatch.setattr(model, "counts", Counter())
     found = model.interview(interviews)
     assert sizes == [6, 3, 2, 1, 3, 2, 1]
@@ -120,9 +120,9 @@ def test_an_interview_that_fails_costs_no_other(
             raise MemoryError
         if any(one.request.sample_id == "1" for one in some):
             raise ValueError("no such picture")
-        return hold(asked, some)
+        return run_interviews(asked, some)
 
-    monkeypatch.setattr("eidolon.models.probing.yes_no_interview.hold", picky)
+    monkeypatch.setattr("eidolon.models.probing.yes_no_interview.run_interviews", picky)
     monkeypatch.setattr(model, "counts", Counter())
     long = model.encode_reply(TEXT * 2)
     interviews = [
@@ -135,7 +135,8 @@ def test_an_interview_that_fails_costs_no_other(
     assert third == Failure(NO_ROOM, transient=True)
     assert model.usage()[OOM_ALONE] == 1
     monkeypatch.setattr(
-        "eidolon.models.probing.yes_no_interview.hold", lambda *_: (_ for _ in ()).throw(UserError("no"))
+        "eidolon.models.probing.yes_no_interview.run_interviews",
+        lambda *_: (_ for _ in ()).throw(UserError("no")),
     )
     with pytest.raises(UserError, match="no"):
         model.interview(interviews)
@@ -171,12 +172,12 @@ def test_edited_rows_end_together() -> None:
         "mm_token_type_ids": torch.tensor([[0, 0, 1, 0], [1, 1, 0, 0]]),
         "pixel_values": torch.zeros(2, 3),
     }
-    found = edit(inputs, [Edit(insert=(7, 8, 9)), Edit(insert=(7,))], pad=0)
+    found = edit_rows(inputs, [RowEdit(insert=(7, 8, 9)), RowEdit(insert=(7,))], pad=0)
     assert found["input_ids"].tolist() == [[5, 6, 7, 8, 9], [1, 2, 3, 4, 7]]
     assert found["attention_mask"].tolist() == [[1] * 5, [1] * 5]
     assert found["mm_token_type_ids"].tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
     assert found["pixel_values"] is inputs["pixel_values"]
-    found = edit(inputs, [Edit(insert=(7, 8), at=1), Edit(keep=3, at=0, insert=(9,))], pad=0)
+    found = edit_rows(inputs, [RowEdit(insert=(7, 8), at=1), RowEdit(keep=3, at=0, insert=(9,))], pad=0)
     assert found["input_ids"].tolist() == [[5, 7, 8, 6], [9, 1, 2, 3]]
     assert found["mm_token_type_ids"].tolist() == [[1, 0, 0, 0], [0, 1, 1, 0]]
 
@@ -190,10 +191,10 @@ def test_a_branch_leaves_its_origin_as_it_was(kind: str, model: TransformersMode
         asked = [Request(str(i), i, picture(i), "Is there a cup?") for i in range(2)]
         network, inputs = hybrid.model, hybrid.prepare(asked)
     first, second = torch.tensor([[11], [12]]), torch.tensor([[13], [14]])
-    straight = Reader(network, inputs)
+    straight = TokenReader(network, inputs)
     straight.read_prompt()
     wanted = [straight.read(first), straight.read(second)]
-    reader = Reader(network, inputs)
+    reader = TokenReader(network, inputs)
     reader.read_prompt()
     branch = reader.branch()
     branch.read(second)
@@ -213,7 +214,7 @@ def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eidolon.models.probing.yes_no_interview.encode", lambda model, text: [9, len(text)])
-    with pytest.raises(UserError, match="begins yes and no alike"):
+    with pytest.raises(UserError, match="gives yes and no the same first token"):
         model.check_interview()
 
 
@@ -221,11 +222,11 @@ def whole(model: TransformersModel, interview: Interview) -> Odds:
     """The odds of an interview's one question, the dialogue read at once, alone."""
     (question,) = interview.questions
     asked = interview.request
-    if interview.before_picture or not interview.given:
+    if interview.before_image or not interview.given:
         asked = replace(asked, prompt=f"{asked.prompt} {question}")
     inputs = dict(model.prepare([asked]))
     own = inputs["input_ids"][0].tolist()
-    if interview.before_picture:
+    if interview.before_image:
         # The test's template opens a turn by `<|im_start|>user` and a line break; then the picture comes.
         at = len(encode(model, "<|im_start|>user\n")) + own.count(model.tokenizer.bos_token_id)
         row = [*own[:at], *interview.given, *own[at:]]
@@ -238,7 +239,7 @@ def whole(model: TransformersModel, interview: Interview) -> Odds:
         if name in inputs:
             old = inputs[name][0].tolist()
             more = [0] * (len(row) - len(own))
-            values = [*old[:at], *more, *old[at:]] if interview.before_picture else [*old, *more]
+            values = [*old[:at], *more, *old[at:]] if interview.before_image else [*old, *more]
             inputs[name] = torch.tensor([values])
     inputs["input_ids"] = torch.tensor([row])
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eidolon.models.base.model import Failure, Request
+from eidolon.models.base.model import Failure, NamedModel, Request, WhiteBoxModel
 from eidolon.models.generation.generated_text import split_reasoning, token_ends
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Judge, Judgement, Mention, Response, Verdict
@@ -16,9 +16,8 @@ from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
 from eidolon.scorers.statistics.bootstrap import RESAMPLES
 
 if TYPE_CHECKING:
-    from eidolon.models.backends.transformers import TransformersModel
-    from eidolon.models.probing.dependency import Reading
-    from eidolon.models.probing.image_ablation import Form
+    from eidolon.models.generation.image_ablation import Form
+    from eidolon.models.probing.dependency import PromptDependency
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Spelled:
     reasoning: str | None = None
 
 
-def spell(model: "TransformersModel", text: str, lead: str = "") -> Spelled:
+def spell(model: WhiteBoxModel, text: str, lead: str = "") -> Spelled:
     """Return a text in the model's tokens, `lead` being the white space with which its answers begin.
 
     What looks like a special token (`<image>`) is text here, as everything else.
@@ -52,7 +51,7 @@ def spell(model: "TransformersModel", text: str, lead: str = "") -> Spelled:
     return spelled
 
 
-def from_tokens(model: "TransformersModel", tokens: Sequence[int]) -> Spelled:
+def from_tokens(model: WhiteBoxModel, tokens: Sequence[int]) -> Spelled:
     """Return the text of tokens that a model generated."""
     tokenizer = model.tokenizer
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -87,7 +86,7 @@ def judge_text(
 
 
 def series_of(
-    request: Request, spelled: Spelled, reading: "Reading", mentions: Sequence[Mention]
+    request: Request, spelled: Spelled, reading: "PromptDependency", mentions: Sequence[Mention]
 ) -> TokenSeries:
     """Return what was measured along one text, with the kind and the verdict of each token."""
     verdicts: list[Verdict | None] = [None] * len(reading.tokens)
@@ -109,7 +108,7 @@ def kinds_of(spelled: Spelled, mentions: Sequence[Mention]) -> tuple[Kind, ...]:
 
 
 def read_series(
-    model: "TransformersModel",
+    model: WhiteBoxModel,
     requests: Sequence[Request],
     texts: Sequence[str | None],
     *,
@@ -179,7 +178,7 @@ def read_series(
 
 
 def measure_pdm(
-    model: "TransformersModel",
+    model: WhiteBoxModel,
     requests: Sequence[Request],
     texts: Sequence[str | None],
     *,
@@ -220,12 +219,16 @@ def measure_pdm(
     )
 
 
-def require_probabilities(model: object) -> None:
-    """Raise a UserError for a model that does not tell how likely tokens are."""
-    from eidolon.models.backends.transformers import TransformersModel
+def require_probabilities(model: object) -> WhiteBoxModel:
+    """Return the model as one that gives the probabilities of tokens.
 
-    if not isinstance(model, TransformersModel):
+    Raises:
+        UserError: it gives none.
+    """
+    if not isinstance(model, WhiteBoxModel):
+        name = model.name if isinstance(model, NamedModel) else type(model).__name__
         raise UserError(
-            f"model {getattr(model, 'name', type(model).__name__)!r}: does not tell the probabilities of tokens with "
-            "and without the picture; give a transformers/… model"
+            f"model {name!r}: does not give the probabilities of tokens with and without the image; "
+            "give a transformers/… model"
         )
+    return model

@@ -171,7 +171,7 @@ def _interview(context: Context, prompt: str, pictures: Pictures) -> Interview:
         Request(context.sample_id, context.image_id, picture, text, is_question=True),
         context.given,
         tuple(query.text for query in context.queries),
-        before_picture=before,
+        before_image=before,
     )
 
 

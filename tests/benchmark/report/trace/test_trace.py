@@ -201,7 +201,7 @@ def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
         (("--model", "scenes-smal", "--scene", "0:1"), "no shipped model of this name; did you mean"),
         (
             ("--model", "openai/m@http://localhost:1/v1", "--scene", "0:1"),
-            "backend 'openai' does not tell the probabilities of tokens",
+            "backend 'openai' does not give the probabilities of tokens",
         ),
     ],
 )
@@ -229,7 +229,7 @@ def test_more_mistakes_in_files(tmp_path: Path, picture: Path, capsys: pytest.Ca
         assert invoke(["trace", *SMALL, *arguments]) == 2
         assert told in capsys.readouterr().err
     assert invoke(["trace", "--model", f"python/{tmp_path}/closed.py:Closed", "--scene", "0:1"]) == 2
-    assert "does not tell the probabilities of tokens" in capsys.readouterr().err
+    assert "does not give the probabilities of tokens" in capsys.readouterr().err
 
 
 def test_a_long_text_is_cut_in_the_plot_only(tmp_path: Path, picture: Path) -> None:

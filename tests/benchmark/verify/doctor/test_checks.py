@@ -20,6 +20,7 @@ from eidolon.benchmark.verify.doctor import loading as build
 from eidolon.benchmark.verify.doctor import settings
 from eidolon.benchmark.verify.doctor.parity import as_reference
 from eidolon.benchmark.verify.doctor.subject import Subject, make_requests
+from eidolon.models.backends.registry import ModelReference, backend_traits
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Model, Request
 from eidolon.models.base.shipped import shipped_models
@@ -49,7 +50,8 @@ def sound() -> TransformersModel:
 
 def subject(model: Model, asked: Sequence[Request], backend: str = "transformers", **more: Any) -> Subject:
     given = {"reference": as_reference(model), "described": describe_model(model), **more}
-    return Subject(name="tried", backend=backend, model=model, requests=asked, **given)
+    traits = backend_traits(ModelReference("tried", backend, "tried"))
+    return Subject(name="tried", traits=traits, model=model, requests=asked, **given)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_mistakes(cli: Cli, tmp_path: Path, replay_file: Path, inputs: list[str]
     some = ("--model", "scenes-small")
     for arguments, expected in (
         ((), "--model: name the model to examine"),
-        (("--model", f"replay/{replay_file}"), "replays a file"),
+        (("--model", f"replay/{replay_file}"), "its answers are recorded"),
         (("--run", scored), "it has no model to examine"),
         (("--run", tmp_path), "is not a run folder"),
         (("--run", scored, *some), "--model scenes-small: --run examines the model of the run"),

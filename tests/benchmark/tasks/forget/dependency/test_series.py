@@ -13,9 +13,9 @@ from eidolon.benchmark.tasks.forget.dependency.series import from_tokens, measur
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.shipped import shipped_models
+from eidolon.models.generation.image_ablation import FORMS, Form
 from eidolon.models.generation.token_log import token_log
 from eidolon.models.probing.dependency import read_dependency
-from eidolon.models.probing.image_ablation import FORMS, Form
 from eidolon.models.probing.teacher_forcing import leading_space
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.dependency import PdmTable
@@ -104,7 +104,7 @@ def test_a_model_without_probabilities_is_refused(requests: Any) -> None:
     class Closed:
         name = "closed"
 
-    with pytest.raises(UserError, match="model 'closed': does not tell the probabilities"):
+    with pytest.raises(UserError, match="model 'closed': does not give the probabilities"):
         measure_pdm(Closed(), requests, ["a cup"] * 4)  # type: ignore[arg-type]
 
 

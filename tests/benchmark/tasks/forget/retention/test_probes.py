@@ -245,7 +245,7 @@ def test_no_damage_ends_in_a_traceback(
 
 def tight(monkeypatch: pytest.MonkeyPatch, *, interviews: Callable[[Any], bool], pictures: int = 99) -> None:
     """Make batches of interviews for which that holds, and of more texts than so many, run out of memory."""
-    hold, gather = interview.hold, pdm.gather
+    hold, gather = interview.run_interviews, pdm.compare_branches
 
     def held(model: Any, some: Any) -> Any:
         if interviews(some):
@@ -257,8 +257,8 @@ def tight(monkeypatch: pytest.MonkeyPatch, *, interviews: Callable[[Any], bool],
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return gather(*branches, rows=rows, top=top)
 
-    monkeypatch.setattr(interview, "hold", held)
-    monkeypatch.setattr(pdm, "gather", gathered)
+    monkeypatch.setattr(interview, "run_interviews", held)
+    monkeypatch.setattr(pdm, "compare_branches", gathered)
 
 
 def assert_the_same(run: Path, other: Path) -> None:
@@ -302,7 +302,7 @@ def test_what_never_fits_is_said_and_asked_again(
     with monkeypatch.context() as patch:
         tight(
             patch,
-            interviews=lambda some: any(len(one.given) > 8 and one.before_picture for one in some),
+            interviews=lambda some: any(len(one.given) > 8 and one.before_image for one in some),
             pictures=0,
         )
         assert cli(*FORGET, "--out", tmp_path).code == 0
@@ -320,8 +320,10 @@ def test_what_never_fits_is_said_and_asked_again(
     assert cli("check", run).code == 0
     # The same command asks for exactly those.
     asked = []
-    hold = interview.hold
-    monkeypatch.setattr(interview, "hold", lambda model, some: asked.extend(some) or hold(model, some))
+    hold = interview.run_interviews
+    monkeypatch.setattr(
+        interview, "run_interviews", lambda model, some: asked.extend(some) or hold(model, some)
+    )
     assert cli(*FORGET, "--out", tmp_path).code == 0
     assert len(asked) == len(lost)
     assert_the_same(run, forgotten)
@@ -364,10 +366,10 @@ def test_a_model_without_probabilities_has_a_reason_for_a_number(tmp_path: Path)
         measurement = Measurement(folder, "plain", rows, responses, [], "signature", Source())
         table = measure_dependency(measurement, "Look.", LexiconJudge(), seed=0, resamples=20)
         assert [line.get("left_out") for line in read_lines(tmp_path / PL)] == [
-            "model 'plain': does not tell the probabilities of tokens with and without the picture; give a "
+            "model 'plain': does not give the probabilities of tokens with and without the image; give a "
             "transformers/… model",
             "there is no response",
-            "model 'plain': does not tell the probabilities of tokens with and without the picture; give a "
+            "model 'plain': does not give the probabilities of tokens with and without the image; give a "
             "transformers/… model",
         ]
     for value in quantities(table).values():

@@ -1,4 +1,4 @@
-"""Reading token after token with a decoder-only model of transformers, as its own `generate` would."""
+"""Step-by-step reading with a decoder-only transformers model, by the same steps as its own `generate`."""
 
 import copy
 from collections.abc import Mapping
@@ -7,38 +7,37 @@ from typing import Any
 import torch
 
 
-class Reader:
-    """Reads tokens as `generate` would: the model's own positions, mask and cache.
+class TokenReader:
+    """Feeds tokens to a model and returns logits, with the positions, mask and cache that `generate` would use.
 
-    Several readers of one model may take turns: nothing of one is kept in the model.
+    Several readers of one model may take turns: all state is in the reader.
     """
 
     def __init__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Take the model and its inputs: `input_ids` and `attention_mask` padded on the left, and the like."""
+        """Take the model and its inputs: `input_ids` and `attention_mask`, padded on the left, and the image's."""
         self._model = model
         self._ids = inputs["input_ids"]
         self._kwargs: dict[str, Any] = {k: v for k, v in inputs.items() if k != "input_ids"}
-        # Positions travel with the reader: models that count pictures apart would keep them in themselves.
+        # The reader keeps the positions: models that count image positions separately would store them in themselves.
         self._kwargs["position_ids"] = model._prepare_position_ids_for_generation(self._ids, self._kwargs)
         self._kwargs["use_cache"] = True
-        self._outputs: Any = None
-        """Of the last call of the model, whose cache the next one goes on with."""
+        self._outputs: Any = None  # of the last forward pass; the next one continues its cache
         self.one_by_one = False
-        """Whether `read` is to be given one token at a time; known once the prompt is read."""
+        """Whether `read` must get one token at a time. Set by `read_prompt`."""
 
     @property
     def cache(self) -> Any:
-        """The cache of all that was read so far."""
+        """The model's cache of everything read so far; None before the prompt."""
         return getattr(self._outputs, "past_key_values", None)
 
     @property
     def device(self) -> torch.device:
-        """Where the tokens are."""
+        """The device of the tokens."""
         return self._ids.device
 
     @torch.inference_mode()
-    def branch(self) -> "Reader":
-        """Return a reader that has read the same and goes on by itself."""
+    def branch(self) -> "TokenReader":
+        """Return a reader with a copy of this one's cache, which continues independently."""
         other = copy.copy(self)
         other._kwargs = {name: value for name, value in self._kwargs.items() if name != "past_key_values"}
         other._outputs = copy.copy(self._outputs)
@@ -53,14 +52,14 @@ class Reader:
             self._ids, is_first_iteration=True, **self._kwargs, **keep
         )
         logits = self._call(prepared)[:, -1:]
-        self.one_by_one = self._must_go_one_by_one()
+        self.one_by_one = self._must_read_one_by_one()
         return logits
 
     @torch.inference_mode()
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the logits after each of (batch, width) further tokens: (batch, width, vocabulary), float32."""
         count = tokens.shape[1]
-        # Only what counts in one way for all models takes a number other than 1.
+        # Models that override the update of positions accept no number but 1.
         several = {"num_new_tokens": count} if count > 1 else {}
         self._kwargs = self._model._update_model_kwargs_for_generation(
             self._outputs, self._kwargs, is_encoder_decoder=False, **several
@@ -73,24 +72,23 @@ class Reader:
     def _call(self, prepared: Mapping[str, Any]) -> torch.Tensor:
         outputs = self._model(**prepared, return_dict=True)
         logits: torch.Tensor = outputs.logits.float()
-        outputs.logits = None  # a chunk's live only as long as the chunk
+        outputs.logits = None  # free the chunk's logits as soon as the caller drops them
         self._outputs = outputs
         return logits
 
-    def _must_go_one_by_one(self) -> bool:
-        """Whether several tokens at once are another computation than one after the other, as generation goes.
+    def _must_read_one_by_one(self) -> bool:
+        """Whether reading several tokens at once computes something else than `generate` does, token after token.
 
-        Recurrent layers sum in another order, and models that prepare each step in a way of their own (Mllama's
-        masks of pictures) may count on one token a step. A cache whose layers give the same for any cutting of a
-        text says so by its `cut_anywhere`.
+        Recurrent layers add up in another order. Models that override the update of their inputs (such as Mllama's
+        image masks) may rely on one token per step. A cache with a true `cut_anywhere` is exact for any split.
         """
         from transformers import GenerationMixin
 
         if getattr(self.cache, "cut_anywhere", False):
             return False
-        own_way = type(self._model)._update_model_kwargs_for_generation
+        update = type(self._model)._update_model_kwargs_for_generation
         return (
-            own_way is not GenerationMixin._update_model_kwargs_for_generation
+            update is not GenerationMixin._update_model_kwargs_for_generation
             or bool(getattr(self._model, "_is_stateful", False))
             or any(hasattr(layer, "recurrent_states") for layer in getattr(self.cache, "layers", ()))
         )
