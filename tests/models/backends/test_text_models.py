@@ -169,7 +169,9 @@ def test_without_names_all_shipped_judges_are_asked(
     (one,) = language_models("tiny-two", {})
     assert one.signature() == load(tiny_judges["tiny-two"]).signature()
     monkeypatch.setattr("eidolon.models.base.shipped.CHECKPOINTS", tmp_path / "none")
-    with pytest.raises(UserError, match="eidolon-checkpoints, which holds the shipped models, is not installed"):
+    with pytest.raises(
+        UserError, match="eidolon-checkpoints, which holds the shipped models, is not installed"
+    ):
         language_models(None, {})
 
 
