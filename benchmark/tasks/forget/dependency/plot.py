@@ -1,4 +1,4 @@
-"""`pdm.png`: how far the words depend on the picture along the response, by kind, and how fast that fades."""
+"""`pdm.png`: how far each kind of token depends on the picture along a response, and how fast that decays."""
 
 import io
 import textwrap
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST_TOKENS = 10
-"""Points of fewer tokens are left out of the plot; the table has them."""
+"""Points with fewer tokens are not plotted; the table has them."""
 COLOURS: dict[Label, str] = {
     ALL: "#333333",
     "object": "#c0392b",
@@ -25,7 +25,7 @@ DPI = 110
 
 
 def draw_pdm(table: PdmTable, name: str) -> bytes:
-    """Return the plot as a PNG, the same bytes for the same table."""
+    """Return the plot as a PNG. The same table gives the same bytes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7.5), layout="constrained")
@@ -77,7 +77,7 @@ def _curves(axes: "Axes", table: PdmTable) -> None:
     axes.plot([], [], lw=1.2, ls=":", color="#333", label=f"the same, responses of {survival} tokens or more")
     axes.set(ylim=(0, 1.3), ylabel="PDM (Hellinger distance)", title="With the picture against without it")
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)  # above what a distance can reach
+    axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)  # above 1, the largest distance
     axes.grid(alpha=0.2)
 
 

@@ -1,4 +1,4 @@
-"""Visual prompt dependency of responses: where the model that wrote them meets the judge that reads them."""
+"""Visual prompt dependency of responses: the model's token probabilities, joined with the judge's mentions."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ class Spelled:
     """A text in a model's tokens."""
 
     text: str
-    """The answer, as it would stand in `Response.response`."""
+    """The answer, as in `Response.response`."""
     tokens: tuple[int, ...]
     ends: tuple[int, ...]
-    """For each token, the offset in `text` at which it ends; a thinking block before the answer ends at 0."""
+    """For each token, the offset in `text` at which it ends. The tokens of a thinking block end at 0."""
     reasoning: str | None = None
 
 
 def spell(model: WhiteBoxModel, text: str, lead: str = "") -> Spelled:
-    """Return a text in the model's tokens, `lead` being the white space with which its answers begin.
+    """Return a text in the model's tokens. `lead` is the white space with which the model's answers begin.
 
-    What looks like a special token (`<image>`) is text here, as everything else.
+    What looks like a special token (`<image>`) is treated as text.
 
     Raises:
-        UserError: the tokenizer cannot write the text.
+        UserError: the tokens do not decode to the text.
     """
     tokenizer = model.tokenizer
     tokens = tokenizer.encode(lead + text, add_special_tokens=False, split_special_tokens=True)
@@ -67,9 +67,9 @@ def from_tokens(model: WhiteBoxModel, tokens: Sequence[int]) -> Spelled:
 def judge_text(
     judge: Judge, request: Request, spelled: Spelled, objects: Collection[str] | None
 ) -> Judgement:
-    """Return what the judge finds named in a text, with verdicts where the true objects are given.
+    """Return the mentions that the judge finds in a text, with verdicts if the true objects are given.
 
-    Mentions that stand at no token (a judge may not say where) are left out.
+    Mentions without a token are left out: a judge may not say where they are.
     """
     response = Response(
         sample_id=request.sample_id,
@@ -88,7 +88,7 @@ def judge_text(
 def series_of(
     request: Request, spelled: Spelled, reading: "PromptDependency", mentions: Sequence[Mention]
 ) -> TokenSeries:
-    """Return what was measured along one text, with the kind and the verdict of each token."""
+    """Return the measurement along one text, with the kind and the verdict of each token."""
     verdicts: list[Verdict | None] = [None] * len(reading.tokens)
     for mention in mentions:
         if mention.token is not None:
@@ -120,14 +120,14 @@ def read_series(
     seed: int = 0,
     recover: bool = False,
 ) -> list[TokenSeries | Failure]:
-    """Read each text with its picture and without; return what was measured along it, or why nothing was.
+    """Read each text with its picture and without it. Return the measurement along each, or why there is none.
 
-    Nothing is measured along None, along a text without tokens, and along one that the tokenizer cannot write. With
-    `recover`, so it is where reading it fails or does not fit; without, exceptions go through. The other parameters
-    are those of `measure_pdm`.
+    There is none for None, for a text without tokens, and for one that the tokenizer cannot write. With `recover`, a
+    text whose reading fails or does not fit into memory has none either; without it, the exception is raised. The other
+    parameters are those of `measure_pdm`.
 
     Raises:
-        UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
+        UserError: the model gives no token probabilities, or cannot be asked without the picture in this form.
     """
     from eidolon.models.probing.dependency import BATCH, read_dependency
     from eidolon.models.probing.teacher_forcing import leading_space
@@ -152,7 +152,7 @@ def read_series(
         ids = known[row]
         try:
             spelled[row] = spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids)
-        except UserError as error:  # one text that the tokenizer cannot write must not cost the others
+        except UserError as error:  # the other texts can still be read
             found[row] = Failure(str(error))
     failures: dict[int, Failure] = {}
     readings = (
@@ -191,17 +191,24 @@ def measure_pdm(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> PdmTable:
-    """Measure how far the model depends on each request's picture along a text, and how that fades.
+    """Measure how far the model depends on each request's picture along a text, and how that decays.
 
-    `texts` are usually the model's own responses; None (there is none), a text without tokens and one that the
-    tokenizer cannot write are left out and counted.
-    `tokens` are those that were generated, where they are known: a text can have several spellings. `objects` is the
-    truth of each picture, by which mentions are told apart; `judge` (default: the careful lexicon) finds them.
-    `form` says what the branch without the picture is fed, `seed` deals the pictures of `shuffled` and draws the
-    resamples. A thinking block is in no text; the answer is read as if there had been none.
+    Args:
+        model: a transformers model.
+        requests: one per text.
+        texts: usually the model's own responses, without their thinking blocks. None, a text without tokens, and one
+            that the tokenizer cannot write are left out and counted.
+        tokens: the generated tokens of each text, if they are known: a text can be spelled in several ways.
+        objects: the true objects of each picture, which decide the verdicts of mentions.
+        judge: finds the mentions; the default is the careful lexicon.
+        form: what the branch without the picture gets in its place.
+        batch: texts per forward pass.
+        survival: the least length in tokens of the responses in the curves of survivors.
+        seed: deals the pictures of the form `shuffled`, and draws the resamples.
+        resamples: of the bootstrap, by picture.
 
     Raises:
-        UserError: a model without token probabilities, or one that cannot be asked without the picture in this form.
+        UserError: the model gives no token probabilities, or cannot be asked without the picture in this form.
     """
     from eidolon.scorers.judges.lexicon import LexiconJudge
 

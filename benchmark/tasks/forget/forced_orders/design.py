@@ -1,10 +1,10 @@
-"""With which words the model's turn is begun for it: the same sentence about its smallest and its largest objects.
+"""The words that begin the model's turn: the same sentence about the smallest and about the largest objects.
 
     soon    I can see a cup and a fork.
     late    Overall, the mood seems calm and pleasant. … I can see a cup and a fork.
 
-As many objects are named each time, half of those whose size is known, three at most, so that no object is named in
-both orders. Before the late ones stands as much text about nothing as is looked at after the soon ones.
+Every turn of an image names equally many objects: half of those with a known size, at most three. So no object is named
+in both orders. The filler before a late sentence is as long as the text that is read after a soon one.
 """
 
 from collections import Counter
@@ -19,12 +19,12 @@ from eidolon.scorers.forgetting.forced_orders import ARMS, WINDOW, Order
 
 MOST_NAMED = 3
 FRAME = "I can see {objects}."
-"""What any model might begin with, and the shipped ones have read."""
+"""A beginning that any model might write. It occurs in the training of the shipped ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPrefix:
-    """A turn that is begun for the model."""
+    """The beginning of a turn, which the model continues."""
 
     sample_id: str
     image_id: ImageId
@@ -38,23 +38,23 @@ class TurnPrefix:
 
 @dataclass(frozen=True, slots=True)
 class TurnDesign:
-    """All turns, the short ones first, and why images have none."""
+    """All turns, the short ones first, and the images without any."""
 
     turns: tuple[TurnPrefix, ...]
     missing: Mapping[str, int]
-    """Images by reason."""
+    """Number of images without turns, by reason."""
 
 
 def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> TurnDesign:
-    """Begin four turns for each image, by its first sample."""
+    """Return four turns for each image, of its first sample."""
     missing: Counter[str] = Counter()
     turns: list[TurnPrefix] = []
     for row in {row.image_id: row for row in reversed(rows)}.values():
-        begun = _begin(row, model)
-        if isinstance(begun, str):
-            missing[begun] += 1
+        prefixes = _prefixes(row, model)
+        if isinstance(prefixes, str):
+            missing[prefixes] += 1
         else:
-            turns += begun
+            turns += prefixes
     places = {row.sample_id: i for i, row in enumerate(rows)}
     return TurnDesign(
         tuple(sorted(turns, key=lambda turn: (turn.late, places[turn.sample_id], turn.number))), dict(missing)
@@ -62,7 +62,10 @@ def make_design(rows: Sequence[SampleRow], model: ScoringModel) -> TurnDesign:
 
 
 def chosen(row: SampleRow) -> dict[Order, tuple[str, ...]]:
-    """Return what each order names: from the smallest up, from the largest down; nothing where sizes lack."""
+    """Return the objects that each order names: the smallest ascending, the largest descending.
+
+    Both are empty if fewer than two sizes are known.
+    """
     sized = sorted((row.areas[name], name) for name in row.objects if name in row.areas)
     count = min(len(sized) // 2, MOST_NAMED)
     ascending = [name for _, name in sized]
@@ -70,19 +73,19 @@ def chosen(row: SampleRow) -> dict[Order, tuple[str, ...]]:
 
 
 def sentence(categories: Sequence[str]) -> str:
-    """Return the sentence that names some categories, one at least."""
+    """Return the sentence that names the categories, of which there is at least one."""
     *others, last = map(articled, categories)
     return FRAME.format(objects=f"{', '.join(others)} and {last}" if others else last)
 
 
 def articled(category: str) -> str:
-    """Return a category behind a or an; what is plural already (`skis`) stands alone."""
+    """Return a category with its article, `a` or `an`. A plural like `skis` has none."""
     if category.endswith("s") and not category.endswith(("ss", "us")):
         return category
     return f"{'an' if category[0].lower() in 'aeiou' else 'a'} {category}"
 
 
-def _begin(row: SampleRow, model: ScoringModel) -> list[TurnPrefix] | str:
+def _prefixes(row: SampleRow, model: ScoringModel) -> list[TurnPrefix] | str:
     named = chosen(row)
     if not named["small"]:
         return "fewer than two true objects of known size"

@@ -1,4 +1,4 @@
-"""`orders.json`: what forced orders came to, and how they were forced."""
+"""`orders.json`: the results of forced orders, and how the orders were forced."""
 
 from typing import Literal
 
@@ -12,11 +12,11 @@ from eidolon.scorers.forgetting.forced_orders import Contrast, ContrastName, Fou
 SCHEMA: Literal["eidolon/orders/1"] = "eidolon/orders/1"
 FAMILY = "forgetting"
 REPORTED: dict[str, ContrastName] = {"order_difficulty": "difficulty", "order_lateness": "lateness"}
-"""What stands in `scores.json`: differences of the rate."""
+"""The contrasts that `scores.json` has, by the name of their metric: differences of the rate."""
 
 
 class MissingTurns(Record):
-    """Images whose description was not begun in any order."""
+    """Images without turns, and why."""
 
     images: int
     reason: str
@@ -32,21 +32,21 @@ class OrdersDetail(Record):
     frame: str
     """The sentence that names objects for the model."""
     window: int
-    """Words after it that are looked at."""
+    """Number of words after it that are read."""
     missing: tuple[MissingTurns, ...]
     found: Found
 
     def contrast(self, name: ContrastName) -> Contrast | None:
-        """Return a contrast, None where there is none."""
+        """Return a contrast, None if it was not measured."""
         return next((one for one in self.found.contrasts if one.name == name), None)
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def with_orders(scores: Scores, found: Found) -> Scores:
-    """Return the scores with the effects of forced orders in the family `forgetting`."""
+    """Return the scores with the effects of forced orders added to the family `forgetting`."""
     known = {contrast.name: contrast for contrast in found.contrasts}
     values = {name: _value(known.get(contrast), found) for name, contrast in REPORTED.items()}
     return with_quantities(scores, FAMILY, values)

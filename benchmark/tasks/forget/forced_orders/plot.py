@@ -1,6 +1,7 @@
-"""`orders.png`: what is wrong of what is named after each begun turn, what is found, and what makes the difference."""
+"""`orders.png`: the rate of wrong mentions after each prefix, the recall of objects, and the contrasts."""
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
@@ -26,14 +27,14 @@ DPI = 110
 
 
 def draw_orders(detail: OrdersDetail, name: str) -> bytes:
-    """Return the plot as a PNG, the same bytes for the same detail."""
+    """Return the plot as a PNG. The same detail gives the same bytes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     grid = figure.subplot_mosaic([["rate", "recall"], ["contrasts", "contrasts"]], height_ratios=[1.6, 1])
     figure.suptitle(f"{one_line(name)}: what it goes on to name, its turn begun for it", fontsize=13)
-    _draw(grid["rate"], detail, "rate", "share of first mentions that are wrong")
-    _draw(grid["recall"], detail, "recall", "share of what is left that is named")
+    _draw(grid["rate"], detail, lambda cell: cell.rate, "share of first mentions that are wrong")
+    _draw(grid["recall"], detail, lambda cell: cell.recall, "share of what is left that is named")
     _contrasts(grid["contrasts"], detail)
     handles, labels = grid["rate"].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
@@ -42,15 +43,15 @@ def draw_orders(detail: OrdersDetail, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _draw(axes: "Axes", detail: OrdersDetail, what: str, label: str) -> None:
-    for shift, (order, (told, colour, style)) in enumerate(LINES.items(), start=-1):
+def _draw(axes: "Axes", detail: OrdersDetail, quantity: Callable[[Cell], Estimate], label: str) -> None:
+    for shift, (order, (name, colour, style)) in enumerate(LINES.items(), start=-1):
         shown = [
             (float(cell.late) + 0.03 * shift, number)
             for cell in detail.found.cells
-            if cell.order == order and (number := _number(cell, what)).value is not None
+            if cell.order == order and (number := quantity(cell)).value is not None
         ]
         x = [at for at, _ in shown]
-        axes.plot(x, [n.value or 0.0 for _, n in shown], color=colour, ls=style, marker="o", ms=4, label=told)
+        axes.plot(x, [n.value or 0.0 for _, n in shown], color=colour, ls=style, marker="o", ms=4, label=name)
         for at, number in shown:
             if number.ci is not None:
                 axes.plot([at, at], number.ci, color=colour, lw=1.2, alpha=0.7)
@@ -62,8 +63,8 @@ def _draw(axes: "Axes", detail: OrdersDetail, what: str, label: str) -> None:
 
 def _position(detail: OrdersDetail, late: bool) -> str:
     words = [c.words_before for c in detail.found.cells if c.late == late and c.words_before is not None]
-    told = f"after {sum(words) / len(words):.0f} words" if words else "nothing there"
-    return f"{'late' if late else 'soon'}: {told}"
+    where = f"after {sum(words) / len(words):.0f} words" if words else "nothing there"
+    return f"{'late' if late else 'soon'}: {where}"
 
 
 def _contrasts(axes: "Axes", detail: OrdersDetail) -> None:
@@ -80,8 +81,3 @@ def _contrasts(axes: "Axes", detail: OrdersDetail) -> None:
     axes.set(ylim=(-0.6, len(names) - 0.4), xlabel="difference of the share of first mentions that are wrong")
     axes.set_title(f"{detail.found.verdict} ({detail.found.images} images)", fontsize=10)
     axes.grid(alpha=0.2, axis="x")
-
-
-def _number(cell: Cell, what: str) -> Estimate:
-    found: Estimate = getattr(cell, what)
-    return found

@@ -1,4 +1,4 @@
-"""Forced orders of runs as a table: what is named wrongly after which begun turn, and what that says."""
+"""Forced orders of runs as a table: the rate of wrong mentions after each prefix, and the contrasts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,37 +12,37 @@ from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.forced_orders import ContrastName
 
-BEGUN = {
+ROWS = {
     "small": "small named, large left",
     "large": "large named, small left",
     "own": "(its own description)",
 }
-TOLD: tuple[ContrastName, ...] = ("difficulty", "lateness")
+SHOWN: tuple[ContrastName, ...] = ("difficulty", "lateness")
 
 
 def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
-    """Print rates of wrong first mentions after begun turns, of runs given by name and folder."""
+    """Print the rates of wrong first mentions of runs, which are given by name and folder, and the contrasts."""
     for name, path in runs:
         detail = OrdersDetail.model_validate_json((path / ORDERS).read_bytes())
         if detail.found.reason is not None:
-            told = f"Forced orders of {one_line(name)}: not measured: {detail.found.reason}"
-            console.print(told, markup=False, highlight=False)
+            line = f"Forced orders of {one_line(name)}: not measured: {detail.found.reason}"
+            console.print(line, markup=False, highlight=False)
             continue
         console.print(_table(name, detail))
-        contrasts = [(told, detail.contrast(told)) for told in TOLD]
-        said = "; ".join(f"{told} {_cell(found.rate, signed=True)}" for told, found in contrasts if found)
-        console.print(f"{said}: {detail.found.verdict}", markup=False, highlight=False)
+        contrasts = [(name, detail.contrast(name)) for name in SHOWN]
+        effects = "; ".join(f"{name} {_cell(found.rate, signed=True)}" for name, found in contrasts if found)
+        console.print(f"{effects}: {detail.found.verdict}", markup=False, highlight=False)
 
 
 def _table(name: str, detail: OrdersDetail) -> Table:
-    title = f"Wrong first mentions of {one_line(name)} after a begun turn, 95 % intervals"
+    title = f"Wrong first mentions of {one_line(name)} after forced beginnings, 95 % intervals"
     table = Table(title=title, title_justify="left")
-    table.add_column("begun with")
+    table.add_column("beginning")
     for late in (False, True):
         words = [c.words_before for c in detail.found.cells if c.late == late and c.words_before is not None]
         table.add_column(f"after {sum(words) / len(words):.0f} words" if words else "-", justify="right")
     cells = {(cell.order, cell.late): cell for cell in detail.found.cells}
-    for order, label in BEGUN.items():
+    for order, label in ROWS.items():
         rates = (cells[order, late].rate for late in (False, True))  # type: ignore[index]
         table.add_row(label, *(_cell(rate) for rate in rates))
     return table

@@ -1,15 +1,15 @@
-"""Which questions are asked about an image after which n tokens of text.
+"""The design of the retention probe: the questions about an image, and the n tokens of text before them.
 
     own      the first n tokens of the model's own description of the image
-    filler   n tokens about nothing
+    filler   n tokens that name nothing
     other    the first n tokens of its description of another image
-    before   the same filler, but before the picture: as long a text, nothing to be remembered over it
+    before   the same filler before the picture: equally long, but not between picture and question
 
-Each time one object that is there and one that is not are asked about, neither named by the text, and after `other`
-also one of each that it does name; and as a control a fact that the prompt told, once as it was told and once not
-(but not after `before`, where nothing stands between). Every question is also put at n = 0. The absent object is the
-one that stands most often beside the present one in the dataset (POPE's adversarial choice), so that guessing by what
-goes together does not pay.
+In every condition the questions are about one present and one absent object that the text does not name. After `other`,
+they are also about one present and one absent object that it does name. As a control there are two questions about a
+fact that the prompt states, with the right value and with a wrong one; not in `before`, where no text lies between.
+Every question is also asked at n = 0. The absent object is the one that occurs most often beside the present one in the
+dataset (POPE's adversarial choice), so that co-occurrence does not help to guess.
 """
 
 import hashlib
@@ -27,20 +27,21 @@ from eidolon.scorers.retention.records import CONDITIONS, Condition, Kind
 
 ABSENT = "adversarial"
 ROOM = 64
-"""Positions kept for the fact, the question and the answer."""
+"""Positions reserved for the fact, the question and the answer."""
 FACTS: dict[str, tuple[str, ...]] = {
     "the code word": ("maple", "harbor", "velvet", "comet", "ginger", "silver"),
     "the painter": ("Anna", "Boris", "Clara", "David", "Emma", "Felix"),
     "the day": ("Monday", "Tuesday", "Thursday", "Friday", "Saturday", "Sunday"),
 }
-"""What the prompt may tell that no picture shows; the shipped models were trained on such."""
+"""Facts that the prompt may state and that no picture shows, with their values. The shipped models were trained on
+these."""
 
 FACT_QUESTIONS = 2
 QUESTIONS: Mapping[Condition, int] = {"own": 4, "filler": 4, "other": 6, "before": 2}
-"""Questions after each text, those about the fact among them."""
+"""Number of questions after each kind of text, including those about the fact."""
 
 Namer = Callable[[str], Collection[str]]
-"""Returns the categories that a text names, denied ones among them."""
+"""Returns the categories that a text names, including those that it denies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the model is put into, and asked there."""
+    """A text in the model's turn, and the questions after it."""
 
     sample_id: str
     image_id: ImageId
@@ -72,11 +73,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ProbeDesign:
-    """All contexts, the short ones first, and why others are lacking."""
+    """All contexts, in order of length, and the ones that are missing."""
 
     contexts: tuple[Context, ...]
     missing: Mapping[tuple[Condition, int], Counter[str]]
-    """By condition and n, images by reason."""
+    """Number of images without a context, by condition and n, then by reason."""
 
 
 def make_design(
@@ -88,7 +89,10 @@ def make_design(
     lengths: Sequence[int] = LENGTHS,
     seed: int = 0,
 ) -> ProbeDesign:
-    """Choose texts and questions; one response an image is looked at, its first. Draws are orders by hash."""
+    """Return the texts and questions for every image.
+
+    Only the first response to an image is used. Choices are drawn by hash, so that the same seed gives the same design.
+    """
     images = _first_of_each_image(rows, responses)
     texts = _Texts(model, {row.sample_id: text for row, text, _ in images}, name)
     annotations = count(row.objects for row, _, _ in images)
@@ -121,18 +125,18 @@ def make_design(
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """The most that a design can come to; descriptions that end early and name everything make it less."""
+    """Upper bounds of a design. Descriptions that are short or name every object make it smaller."""
 
     contexts: int
     questions: int
     tokens: int
-    """Of the texts before the questions."""
+    """Tokens of the texts before the questions."""
 
 
 def most_of(images: int, lengths: Sequence[int]) -> Most:
-    """Return the most that is asked about so many images, before any description is there."""
+    """Return the upper bounds for a number of images, before their descriptions are known."""
     after = sum(QUESTIONS[condition] for condition in CONDITIONS)
-    # At n = 0 each object is asked about once, however often afterwards, and so is the fact.
+    # At n = 0 each object and the fact are asked about once, however often they are later.
     first = sum(
         QUESTIONS[condition] - (FACT_QUESTIONS if condition != "before" else 0) for condition in CONDITIONS
     )
@@ -150,7 +154,7 @@ class _Text:
 
 
 class _Texts:
-    """The texts that stand before questions, each tokenised and read once."""
+    """The texts before the questions. Each is tokenised and read once."""
 
     def __init__(self, model: ScoringModel, own: Mapping[str, str | None], name: Namer) -> None:
         self._model, self._name = model, name
@@ -164,8 +168,7 @@ class _Texts:
         return self._own[sample_id]
 
     def filler(self, sample_id: str, n: int) -> _Text:
-        # A token is at most a word and its mark, or a word is more tokens: n + 1 words are enough for n tokens
-        # unless a tokenizer has tokens of several words, which none has.
+        # n + 1 words give at least n tokens: no tokenizer has tokens of several words.
         found = self._filler.get(sample_id)
         if found is None or len(found.tokens) < n:
             found = self._filler[sample_id] = _Text(self._model.encode_reply(filler(sample_id, n + 1)), {})
@@ -178,7 +181,7 @@ class _Texts:
 
     def donors(self, sample_id: str, n: int, seed: int) -> Iterator[tuple[str, _Text]]:
         long = (name for name, text in self._own.items() if text is not None and len(text.tokens) >= n)
-        for name in drawn((name for name in long if name != sample_id), seed, "donor", sample_id):
+        for name in hash_order((name for name in long if name != sample_id), seed, "donor", sample_id):
             text = self._own[name]
             assert text is not None
             yield name, text
@@ -190,7 +193,7 @@ Chosen = tuple[tuple[int, ...], tuple[Query, ...], str | None]
 def _choose(
     condition: Condition, n: int, row: SampleRow, texts: _Texts, annotations: Annotations, seed: int
 ) -> Chosen | str:
-    """Return tokens, object questions and donor of a cell, or why there is none."""
+    """Return the tokens, the questions about objects and the donor of a cell, or the reason why there is none."""
     if condition == "other":
         for donor, text in texts.donors(row.sample_id, n, seed):
             named = texts.named(text, n)
@@ -215,11 +218,11 @@ def _choose(
 def _pair(
     row: SampleRow, named: Collection[str], annotations: Annotations, seed: int, *, among_named: bool
 ) -> tuple[Query, Query] | None:
-    """Return a question about a present object and one about an absent one, both named by the text or neither."""
-    there = drawn(
+    """Return questions about a present and an absent object: the text names both with `among_named`, else neither."""
+    candidates = hash_order(
         (name for name in row.objects if (name in named) == among_named), seed, "present", row.sample_id
     )
-    for present in there:
+    for present in candidates:
         ranking = [name for name in annotations.beside_most(present) if (name in named) == among_named]
         for absent in choose_absent([ranking], row.objects):
             return _object(present, True, among_named), _object(absent, False, among_named)
@@ -231,15 +234,15 @@ def _object(category: str, truth: bool, named: bool) -> Query:
 
 
 def _fact(sample_id: str, seed: int) -> tuple[str, tuple[Query, Query]]:
-    """Return the sentence that tells a fact, and the questions whether it is as told, and as not told."""
-    name = drawn(FACTS, seed, "fact", sample_id)[0]
-    told, other = drawn(FACTS[name], seed, "value", sample_id)[:2]
-    asked = [Query("text", value, value == told, f"Is {name} {value}?") for value in (told, other)]
-    return f"Remember that {name} is {told}.", (asked[0], asked[1])
+    """Return the sentence that states a fact, a question with its value, and a question with another value."""
+    name = hash_order(FACTS, seed, "fact", sample_id)[0]
+    true, false = hash_order(FACTS[name], seed, "value", sample_id)[:2]
+    right, wrong = (Query("text", value, value == true, f"Is {name} {value}?") for value in (true, false))
+    return f"Remember that {name} is {true}.", (right, wrong)
 
 
-def drawn(names: Iterable[str], seed: int, purpose: str, sample_id: str) -> list[str]:
-    """Return the names in an order by hash, the same for the same four whatever order they came in."""
+def hash_order(names: Iterable[str], seed: int, purpose: str, sample_id: str) -> list[str]:
+    """Return the names sorted by a hash of each with seed, purpose and sample id. Their given order does not matter."""
     return sorted(
         names,
         key=lambda name: hashlib.sha256(
@@ -251,7 +254,7 @@ def drawn(names: Iterable[str], seed: int, purpose: str, sample_id: str) -> list
 def _first_of_each_image(
     rows: Sequence[SampleRow], responses: Sequence[Response]
 ) -> list[tuple[SampleRow, str | None, int]]:
-    """Return each image's first sample, the text of its first response, and the tokens of the prompt."""
+    """Return each image's first sample, the text of its first response, and the number of tokens of the prompt."""
     first: dict[str, Response] = {}
     for response in responses:
         first.setdefault(response.sample_id, response)

@@ -1,4 +1,4 @@
-"""`retention.json`: retention by condition and length, what it says, and how it was asked."""
+"""`retention.json`: retention by condition and length, the findings, and how the model was asked."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,13 +18,13 @@ REPORTED: dict[str, tuple[Condition, Series]] = {
     "before": ("before", "unnamed"),
     "text": ("filler", "text"),
 }
-"""What of the probe stands in `scores.json`; `before` and `text` are the controls."""
+"""The series that `scores.json` has, by the name of their metrics; `before` and `text` are controls."""
 REPORTED_LENGTHS = (64, 128)
-"""A model's own description seldom goes much further."""
+"""The lengths that `scores.json` has. A model's own descriptions are seldom longer."""
 
 
 class MissingContexts(Record):
-    """Images without a question after a text."""
+    """Images that were not asked about in one condition at one length, and why."""
 
     condition: Condition
     n: int
@@ -40,12 +40,12 @@ class RetentionDetail(Record):
     schema_: Literal["eidolon/retention/1"] = Field(alias="schema")
     signature: str
     layout: str
-    """Where the text before the question stands."""
+    """Where in the conversation the text before the question is placed."""
     absent: str
     """How absent objects are chosen."""
     lengths: tuple[int, ...]
     trained_tokens: int | None
-    """Longest text of the model's training; what lies beyond is extrapolation. Null where nobody said."""
+    """Length of the longest training text. Longer texts are an extrapolation. Null if it is unknown."""
     max_positions: int | None
     images: int
     findings: tuple[Finding, ...]
@@ -53,19 +53,19 @@ class RetentionDetail(Record):
     missing: tuple[MissingContexts, ...]
 
     def extrapolated(self, n: int) -> bool:
-        """Whether a length is known to lie beyond the training."""
+        """Return whether a length is known to exceed the training texts."""
         return self.trained_tokens is not None and n > self.trained_tokens
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str, Estimate]:
-    """Return what the leaderboard may carry, by name: `retention_own_128` and the like.
+    """Return the probe's values for `scores.json`, by name, as `retention_own_128`.
 
-    `retention_own_longest` is that after the longest text with a retention that is not longer than those of the
-    training, `retention_own_longest_tokens` how long it is.
+    `retention_own_longest` is the retention after the longest text that is within the training length and has one;
+    `retention_own_longest_tokens` is the length of that text.
     """
     found = {(p.condition, p.series, p.n): p for p in points}
     values: dict[str, Estimate] = {}
@@ -88,23 +88,23 @@ def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str,
 def _longest(
     points: Sequence[Point], condition: Condition, series: Series, trained_tokens: int | None
 ) -> tuple[Point | None, str]:
-    """Return the last point within the training that has a retention, and what is to be said where none has."""
+    """Return the longest point within the training length that has a retention, and the reason if there is none."""
     if trained_tokens is None:
         return None, "the length of the training texts is not known; --trained-length says"
     here = [p for p in points if (p.condition, p.series) == (condition, series) and p.n <= trained_tokens]
     if not here:
         return None, f"nothing asked within the {trained_tokens} tokens of the training texts"
-    told = [p for p in here if p.retention.value is not None]
-    if told:
-        return max(told, key=lambda p: p.n), ""
+    defined = [p for p in here if p.retention.value is not None]
+    if defined:
+        return max(defined, key=lambda p: p.n), ""
     return None, min(here, key=lambda p: p.n).reason or "undefined"
 
 
 def _value(point: Point | None, reason: str) -> Estimate:
-    kept = None if point is None else point.retention
+    retention = None if point is None else point.retention
     return Estimate(
-        value=None if kept is None else kept.value,
-        ci=None if kept is None else kept.ci,
+        value=None if retention is None else retention.value,
+        ci=None if retention is None else retention.ci,
         n=0 if point is None else point.images,
         higher_is_better=True,
         reason=reason if point is None else point.reason,

@@ -1,7 +1,7 @@
-"""Text about nothing that could be in a picture, as much as is wanted, the same for the same name.
+"""Filler: text of any length that names nothing a picture could show. The same name gives the same text.
 
-Its words are ordinary ones, and the shipped models have read them all: what a model makes of it should be due to its
-length and not to its strangeness.
+Its words are ordinary, and all of them occur in the training of the shipped models, so that its effect on a model comes
+from its length and not from unusual words.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ ASIDES = ("", " at this hour", " in its own way", " as if time had stopped for a
 
 
 def filler(name: str, words: int) -> str:
-    """Return whole sentences of at least so many words, each combination drawn by a hash of the name."""
+    """Return whole sentences with at least that many words in all. A hash of the name draws each sentence."""
     sentences: list[str] = []
     count = 0
     while count < words:

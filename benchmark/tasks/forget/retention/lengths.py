@@ -1,24 +1,24 @@
-"""How far from the picture is asked, and how far a shipped model has ever been."""
+"""The lengths of text before the questions, and the longest training text of a shipped model."""
 
 import json
 from pathlib import Path
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-"""Tokens of text before the question, beside none."""
+"""Tokens of text before the question. Every question is also asked without any text."""
 RECIPE = "recipe.json"
-"""Lies beside the weights of a model that was trained on Scenes."""
+"""The file beside the weights of a model that was trained on Scenes."""
 
 
 def trained_words(checkpoint: Path) -> int | None:
-    """Return the words of the longest text that a model trained on Scenes has read; None for other models."""
+    """Return the number of words of the longest training text of a model trained on Scenes; None for other models."""
     if not (checkpoint / RECIPE).is_file():
         return None
     from eidolon.benchmark.scenes.dialogue import Mixture
     from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe
 
     try:
-        told = json.loads((checkpoint / RECIPE).read_text(encoding="utf-8"))
-        shared = {name: told[name] for name in DialogueRecipe.model_fields if name in told}
+        fields = json.loads((checkpoint / RECIPE).read_text(encoding="utf-8"))
+        shared = {name: fields[name] for name in DialogueRecipe.model_fields if name in fields}
         recipe = DialogueRecipe.model_validate(shared)
     except (ValueError, TypeError):
         return None

@@ -1,7 +1,7 @@
-"""`retention.png`: what is left after n tokens by condition, the control beside it, and how often yes is answered."""
+"""`retention.png`: retention, accuracy and margin by condition and length, and the rate of yes answers."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
@@ -22,21 +22,21 @@ LINES: dict[tuple[Condition, Series], tuple[str, str, str]] = {
     ("filler", "text"): ("control: fact told in the prompt, after filler", "#555555", "--"),
 }
 LEAST_IMAGES = 8
-"""Points of fewer images are left out of the plot; `retention.json` has them."""
+"""Points with fewer images are not plotted; `retention.json` has them."""
 LOWEST, HIGHEST = -0.3, 1.5
-"""Of the retention that is drawn; intervals may go further."""
+"""The limits of the retention axis. Intervals may exceed them."""
 DPI = 110
 
 
 def draw_retention(detail: RetentionDetail, name: str) -> bytes:
-    """Return the plot as a PNG, the same bytes for the same detail."""
+    """Return the plot as a PNG. The same detail gives the same bytes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     grid = figure.subplot_mosaic([["kept", "accuracy"], ["margin", "yes"]], height_ratios=[1.25, 1])
     figure.suptitle(f"{one_line(name)}: what is left of the picture after n tokens of text", fontsize=13)
     kept, accuracy, margin, yes = (grid[key] for key in ("kept", "accuracy", "margin", "yes"))
-    _draw(kept, detail, "retention", "R(n) / R(0), R = 2·accuracy - 1")
+    _draw(kept, detail, lambda point: point.retention, "R(n) / R(0), R = 2·accuracy - 1")
     kept.axhline(1, color="#333", lw=0.8, ls="--")
     kept.axhline(0, color="#333", lw=0.8)
     kept.set(ylim=(LOWEST, HIGHEST), title="Retention")
@@ -45,15 +45,15 @@ def draw_retention(detail: RetentionDetail, name: str) -> bytes:
             detail.trained_tokens * 1.05, 0.93, "longer than any training text", fontsize=8, color="#555",
             transform=kept.get_xaxis_transform(),
         )  # fmt: skip
-    if len(kept.lines) == 2:  # the two that are always there
+    if len(kept.lines) == 2:  # only the two reference lines
         kept.text(0.5, 0.5, "not measured: see retention.json", ha="center", transform=kept.transAxes)
-    _draw(accuracy, detail, "accuracy", "share of answers that are right")
+    _draw(accuracy, detail, lambda point: point.accuracy, "share of answers that are right")
     accuracy.axhline(0.5, color="#333", lw=0.8, ls="--")
     accuracy.set(ylim=(0, 1.02), title="Accuracy, half of the answers yes")
-    _draw(margin, detail, "margin", "nats, true minus false answer")
+    _draw(margin, detail, lambda point: point.margin, "nats, true minus false answer")
     margin.axhline(0, color="#333", lw=0.8)
     margin.set(title="Margin")
-    _draw(yes, detail, "yes_rate", "share answered yes")
+    _draw(yes, detail, lambda point: point.yes_rate, "share answered yes")
     yes.set(ylim=(0, 1.02), title="Yes is answered")
     handles, labels = accuracy.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
@@ -62,14 +62,14 @@ def draw_retention(detail: RetentionDetail, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _draw(axes: "Axes", detail: RetentionDetail, what: str, label: str) -> None:
-    for (condition, series), (told, colour, style) in LINES.items():
+def _draw(axes: "Axes", detail: RetentionDetail, quantity: Callable[[Point], Estimate], label: str) -> None:
+    for (condition, series), (name, colour, style) in LINES.items():
         shown = [
             (point, number)
             for point in detail.points
             if (point.condition, point.series) == (condition, series)
             and point.images >= LEAST_IMAGES
-            and (number := _number(point, what)).value is not None
+            and (number := quantity(point)).value is not None
         ]
         if not shown:
             continue
@@ -82,7 +82,7 @@ def _draw(axes: "Axes", detail: RetentionDetail, what: str, label: str) -> None:
             marker="o",
             ms=3.5,
             lw=1.6,
-            label=told,
+            label=name,
         )
         _band(axes, x, [number for _, number in shown], colour)
     if detail.lengths:
@@ -92,18 +92,13 @@ def _draw(axes: "Axes", detail: RetentionDetail, what: str, label: str) -> None:
 
 
 def _lengths(axes: "Axes", detail: RetentionDetail) -> None:
-    """Set the lengths out, those beyond the training on grey ground."""
+    """Set up the axis of lengths, with a grey background beyond the training length."""
     axes.set_xscale("log", base=2)
     axes.set_xlim(min(detail.lengths) / 1.3, max(detail.lengths) * 1.3)
     axes.set_xticks(detail.lengths, [str(n) for n in detail.lengths], fontsize=8)
     axes.minorticks_off()
     if detail.trained_tokens is not None and detail.extrapolated(max(detail.lengths)):
         axes.axvspan(detail.trained_tokens, max(detail.lengths) * 1.3, color="#000", alpha=0.06, lw=0)
-
-
-def _number(point: Point, what: str) -> Estimate:
-    found: Estimate = getattr(point, what)
-    return found
 
 
 def _band(axes: "Axes", x: Sequence[int], numbers: Sequence[Estimate], colour: str) -> None:

@@ -1,4 +1,4 @@
-"""The retention probe of runs as a table: what is left after n tokens, a row for each text before the questions."""
+"""The retention probe of runs as a table: retention by length, one row per kind of text before the questions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ ROWS: dict[tuple[Condition, Series], str] = {
 
 
 def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
-    """Print retention by accuracy of runs, given by name and folder, and what it was found to mean."""
+    """Print the retention of runs, which are given by name and folder, and the findings."""
     for name, path in runs:
         detail = RetentionDetail.model_validate_json((path / RETENTION).read_bytes())
         console.print(_table(name, detail))
@@ -35,11 +35,11 @@ def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
                 f"longer than any training text ({detail.trained_tokens} tokens): {', '.join(beyond)}"
             )
         elif detail.trained_tokens is None:
-            console.print("how long the training texts were is not known; --trained-length says")
+            console.print("the length of the training texts is unknown; set it by --trained-length")
         for finding in detail.findings:
             if finding.verdict not in ("no fall seen", "not measured"):
-                told = f"{finding.condition} {finding.n}: {finding.verdict} ({finding.reason})"
-                console.print(told, markup=False, highlight=False)
+                text = f"{finding.condition} {finding.n}: {finding.verdict} ({finding.reason})"
+                console.print(text, markup=False, highlight=False)
 
 
 def _table(name: str, detail: RetentionDetail) -> Table:

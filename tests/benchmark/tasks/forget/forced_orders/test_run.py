@@ -65,7 +65,7 @@ def test_the_same_command_makes_the_same_bytes_after_a_kill(cli: Cli, run: Path)
         (run / name).unlink()
     result = cli(*FORGET, "--out", run.parent)
     assert result.code == 0
-    assert "Wrong first mentions of scenes-small after a begun turn" in result.out
+    assert "Wrong first mentions of scenes-small after forced beginnings" in result.out
     assert {name: (run / name).read_bytes() for name in names} == wanted
 
 
