@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from eidolon.benchmark.engine.coordinator import Follower, Leader, Mailbox, SingleProcess
+from eidolon.benchmark.engine.coordinator import Follower, Leader, Mailbox, MessageStore, SingleProcess
 from eidolon.scorers.core.errors import UserError
 
 RESUMABLE = "the files are whole, and the same command resumes the run"
@@ -32,7 +32,7 @@ REPORT_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ProcessWorld:
     """The number of processes that execute a command, and the rank of this one."""
 
     rank: int
@@ -41,14 +41,14 @@ class World:
     """Whether the processes run already. Otherwise they are still to be started."""
 
 
-def find_world(asked: int | None = None, environment: Mapping[str, str] = os.environ) -> World:
+def find_world(asked: int | None = None, environment: Mapping[str, str] = os.environ) -> ProcessWorld:
     """Return the world that the environment describes, else one of `asked` processes that are not started yet.
 
     Raises:
         UserError: a launcher started another number of processes than `asked`, or one although it was told several.
     """
     if "WORLD_SIZE" in environment:
-        world = World(_number("RANK", environment), _number("WORLD_SIZE", environment), launched=True)
+        world = ProcessWorld(_number("RANK", environment), _number("WORLD_SIZE", environment), launched=True)
     elif "ACCELERATE_MIXED_PRECISION" in environment:
         # accelerate sets the port when it was told several processes, even if it then starts only one.
         if "MASTER_PORT" in environment:
@@ -56,9 +56,9 @@ def find_world(asked: int | None = None, environment: Mapping[str, str] = os.env
                 "accelerate launch: was told several processes and started one, as it does with --cpu; leave the "
                 "launcher out and give --processes N, or use ACCELERATE_USE_CPU=true accelerate launch --multi_gpu"
             )
-        world = World(0, 1, launched=True)
+        world = ProcessWorld(0, 1, launched=True)
     else:
-        return World(0, asked or 1, launched=False)
+        return ProcessWorld(0, asked or 1, launched=False)
     if asked not in (None, world.size):
         raise UserError(
             f"--processes {asked}: the launcher started {world.size}; give both the same number, or leave one out"
@@ -137,7 +137,7 @@ def end(codes: Mapping[int, int], size: int) -> int:
 
 
 @contextmanager
-def join(world: World) -> Iterator[SingleProcess | Leader | Follower]:
+def join(world: ProcessWorld) -> Iterator[SingleProcess | Leader | Follower]:
     """Connect this process with the others. An error in any of them is raised in the first.
 
     Raises:
@@ -171,22 +171,39 @@ class ProcessEnded(KeyboardInterrupt):
     """The launcher ended this process, because another one failed or it was ended itself; or the launcher is gone."""
 
 
-class _LaunchersStore:
-    """The launcher's store. An error in it means that the launcher is gone."""
+class _LauncherStore:
+    """The launcher's store (`torch.distributed.Store`). An error in it means that the launcher is gone."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: MessageStore) -> None:
         self._store = store
 
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._store, name)
+    def set(self, key: str, value: str | bytes) -> None:
+        with _launcher_gone():
+            self._store.set(key, value)
 
-        def guarded(*arguments: Any) -> Any:
-            try:
-                return call(*arguments)
-            except (RuntimeError, OSError):
-                raise ProcessEnded("the launcher of the processes is gone") from None
+    def get(self, key: str) -> bytes:
+        with _launcher_gone():
+            return self._store.get(key)
 
-        return guarded
+    def check(self, keys: list[str]) -> bool:
+        with _launcher_gone():
+            return self._store.check(keys)
+
+    def add(self, key: str, amount: int) -> int:
+        with _launcher_gone():
+            return self._store.add(key, amount)
+
+    def delete_key(self, key: str) -> bool:
+        with _launcher_gone():
+            return self._store.delete_key(key)
+
+
+@contextmanager
+def _launcher_gone() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, OSError):
+        raise ProcessEnded("the launcher of the processes is gone") from None
 
 
 @contextmanager
@@ -245,7 +262,7 @@ def _open_mail() -> Mailbox:
             f"--processes: the processes cannot find each other: {str(error).splitlines()[0]}"
         ) from error
     # A launcher that restarts all processes keeps its store, with the old messages.
-    return Mailbox(_LaunchersStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
+    return Mailbox(_LauncherStore(store), f"eidolon/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/")
 
 
 def _await_end() -> NoReturn:

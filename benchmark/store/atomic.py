@@ -1,4 +1,4 @@
-"""Files that are written in one piece, and their hashes."""
+"""Atomic writes of files, and the hashes of a run's files."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from eidolon.benchmark.store.files import HASHED, RUN, TORN
 from eidolon.models.base.identity import file_sha256
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""What the user can mend: a run that met one goes on from its last whole batch."""
+"""Errors of the disk that the user can fix. The run then resumes after its last whole batch."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file so that a kill or a power cut leaves the old content or the new, never a part."""
+    """Replace a file. After a kill or a power cut it has the old content or the new one, never a part."""
     temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
@@ -28,18 +28,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_once(path: Path, write: Callable[[], str]) -> None:
-    """Write a file that is not there yet, in one piece."""
+    """Write a file atomically, unless it exists. `write` returns its content."""
     if not path.exists():
         write_atomically(path, write())
 
 
 def remove_torn(path: Path) -> None:
+    """Delete the unfinished files that a kill left in a folder."""
     for file in path.glob(f".*{TORN}"):
         file.unlink(missing_ok=True)
 
 
 def file_hashes(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a run by name, but for `run.json`, which is to hold them."""
+    """Return the SHA-256 of every file of a run, by name. `run.json` is left out, because it records the hashes."""
     files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
     return {name: file_sha256(path / name) for name in sorted(names)}

@@ -1,4 +1,4 @@
-"""What an examination found: JSON-ready, and part of a run's provenance."""
+"""The diagnosis of a model by `eidolon doctor`: JSON-ready, and part of a run's provenance."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -10,61 +10,61 @@ SCHEMA: Literal["eidolon/doctor/1"] = "eidolon/doctor/1"
 Verdict: TypeAlias = Literal["ok", "differs", "not applicable"]
 
 
-class Difference(Record):
-    """Where two answers to one request part."""
+class AnswerDifference(Record):
+    """Where two answers to one request differ first."""
 
     sample_id: str
     character: int
-    """Offset in the answers of the first character that is not the same."""
+    """Offset in the answers of the first character that differs."""
     token: int | None = None
-    """Index of the token that differs, where tokens are known."""
+    """Index of the first token that differs, if tokens are known."""
     expected: str
     found: str
-    """How the two go on, or why there is no answer."""
+    """The found continuation, or why there is no answer. `expected` is the other continuation."""
     gap: float | None = None
-    """How far the less likely of the two tokens is below the likeliest one, in nats; null where nobody can tell. Of
-    sampled answers, how far the random number lies outside of the token's share, as a probability."""
+    """How far the less likely of the two tokens is below the likeliest one, in nats; null if it is unknown. For
+    sampled answers: how far the random number lies outside the token's share, as a probability."""
     near_tie: bool | None = None
-    """Whether rounding alone explains it; null where nobody can tell."""
+    """Whether rounding alone explains the difference; null if it is unknown."""
 
 
 class Check(Record):
-    """One check and what it came to."""
+    """One check and its result."""
 
     name: str
     verdict: Verdict
     detail: str
-    """The reason, in a line."""
+    """The reason for the verdict, in one line."""
     n: int | None = None
-    """Requests whose answers were compared, …"""
+    """Number of requests with answers that were compared."""
     equal: int | None = None
-    """… and those of them whose answers were the same each time."""
+    """Number of requests with the same answer each time."""
     largest_gap: float | None = None
-    """The largest gap at a first difference; null without one, and where nobody can tell."""
+    """The largest gap at a first difference; null without a difference, or if it is unknown."""
     near_ties: bool | None = None
-    """Whether every difference is a near-tie; null without one, and where nobody can tell."""
-    differences: tuple[Difference, ...] = ()
+    """Whether every difference is a near-tie; null without a difference, or if it is unknown."""
+    differences: tuple[AnswerDifference, ...] = ()
     figures: dict[str, int | float | str] = Field(default_factory=dict)
-    """What else was measured."""
+    """Other measurements, by name."""
 
 
 class Diagnosis(Record):
-    """All checks of one model, with what they were made on."""
+    """All checks of one model, and the settings that they were made with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     schema_: Literal["eidolon/doctor/1"] = Field(alias="schema", default=SCHEMA)
     model: str
     options: dict[str, str]
-    """Those that decide what it answers."""
+    """The model's options that decide its answers."""
     model_files: str | None
-    """Hash of the local files the model is made of."""
+    """Hash of the model's local files."""
     described: dict[str, Any]
-    """What the model says of itself."""
+    """The model's description of itself."""
     against: str | None = None
-    """The model whose answers were taken as right, and that told log-probabilities."""
+    """The reference model, which gave the expected answers and the log-probabilities."""
     tolerance: float | None = None
-    """The gap up to which two tokens are a near-tie, in nats; null where nobody could tell gaps."""
+    """The largest gap of a near-tie, in nats; null if no gaps are known."""
     dataset: str
     samples: int
     max_new_tokens: int
@@ -72,13 +72,13 @@ class Diagnosis(Record):
     checks: tuple[Check, ...]
     packages: dict[str, str]
     checked: str
-    """When it ended: UTC, ISO 8601."""
+    """End of the examination: UTC, ISO 8601."""
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The checks that found a difference."""
+        """Names of the checks that found a difference."""
         return tuple(check.name for check in self.checks if check.verdict == "differs")
 
     def to_json(self) -> str:
-        """Return a file's text."""
+        """Return the text of a file."""
         return self.model_dump_json(indent=2) + "\n"

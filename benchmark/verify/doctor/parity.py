@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eidolon.benchmark.engine.generation import collect
-from eidolon.benchmark.store.diagnosis import Difference
+from eidolon.benchmark.store.diagnosis import AnswerDifference
 from eidolon.models.base.model import Model, Request, WhiteBoxModel
 from eidolon.models.generation.generated_text import token_ends
 from eidolon.models.generation.token_log import token_log
@@ -49,7 +49,7 @@ class Parity(Record):
 
     n: int
     equal: int
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[AnswerDifference, ...] = ()
 
     @property
     def largest_gap(self) -> float | None:
@@ -57,7 +57,7 @@ class Parity(Record):
         return max((d.gap for d in self.differences if d.gap is not None), default=None)
 
     @property
-    def unexplained(self) -> tuple[Difference, ...]:
+    def unexplained(self) -> tuple[AnswerDifference, ...]:
         """The differences that are not known to be near-ties."""
         return tuple(d for d in self.differences if not d.near_tie)
 
@@ -131,10 +131,10 @@ def _equal(a: Answered, b: Answered) -> bool:
     return a.response.response == b.response.response and len(ends) < 2
 
 
-def _difference(a: Answered, b: Answered, reference: Reference | None) -> Difference:
+def _difference(a: Answered, b: Answered, reference: Reference | None) -> AnswerDifference:
     one, other = (x.response.response or "" for x in (a, b))
     character = common(one, other)
-    known = Difference(
+    known = AnswerDifference(
         sample_id=a.request.sample_id,
         character=character,
         expected=_shown(a.response, character),

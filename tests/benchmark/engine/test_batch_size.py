@@ -1,4 +1,4 @@
-"""Batches as large as fit, what becomes of those that do not, and of models that fail."""
+"""Batches that fit into memory, batches that do not, and models that fail."""
 
 import json
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ def many_sizes(tmp_path: Path) -> Path:
 
 
 class Device:
-    """Stands between the backend and the model: a device with room for so many requests."""
+    """A device between the backend and the model, with room for a limited number of requests."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.room = SAMPLES
         self.broken: dict[str, Exception] = {}
-        """By sample id, what the model raises for it."""
+        """The exceptions that the model raises, by sample id."""
         self.batches: list[list[str]] = []
         self.trials: list[list[str]] = []
         run = TransformersModel._run
@@ -63,7 +63,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try batch sizes out on this machine's CPU too."""
+    """Try batch sizes on this machine's CPU too."""
     monkeypatch.setattr("eidolon.models.backends.transformers.UNSIZED_DEVICES", ())
 
 
@@ -100,7 +100,7 @@ def test_the_size_is_found_with_the_largest_first_and_kept(
     assert run_record(out)["batches"] == {"size": 2, "count": 5}
     assert run_record(out)["config"]["batch_size"] == "auto"
 
-    # A session that finds more room goes on with what was found first; nothing is tried again.
+    # A session with more room continues with the size that was found first; nothing is tried again.
     whole = files(out)
     responses = out / "scenes-small/responses.jsonl"
     responses.write_bytes(b"".join(responses.read_bytes().splitlines(keepends=True)[:5]))
@@ -117,7 +117,7 @@ def test_the_size_is_found_with_the_largest_first_and_kept(
 def test_answers_from_the_cache_need_no_size(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
-    """A model that is loaded is asked; to find a size it is not loaded."""
+    """A model is not loaded only to find a batch size."""
     device.room = 3
     new, kept = (
         [one for one in arguments(many_sizes, tmp_path / out) if one != "--no-cache"]
@@ -142,7 +142,7 @@ def test_on_a_cpu_nothing_is_tried(cli: Cli, many_sizes: Path, tmp_path: Path, d
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
-def test_a_failing_trial_leaves_it_to_the_run(
+def test_a_failing_trial_leaves_the_default_size(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
     device.broken["9"] = ValueError("I do not like it")
@@ -156,7 +156,7 @@ def test_a_failing_trial_leaves_it_to_the_run(
 def test_a_batch_too_large_is_answered_in_parts(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
-    """With the same answers, since each request has a seed of its own; and it is counted."""
+    """The answers stay the same, because each request has its own seed. The split is counted."""
     assert cli(*arguments(many_sizes, tmp_path / "room", "--batch-size", 5)).code == 0
     device.room = 3
     assert cli(*arguments(many_sizes, tmp_path / "tight", "--batch-size", 5)).code == 0
@@ -164,7 +164,7 @@ def test_a_batch_too_large_is_answered_in_parts(
     assert files(tmp_path / "tight")[0] == files(tmp_path / "room")[0]
 
 
-def test_what_does_not_fit_alone_is_asked_again_another_day(
+def test_a_request_that_does_not_fit_alone_is_asked_again_by_the_next_session(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
     out = tmp_path / "out"
@@ -180,7 +180,7 @@ def test_what_does_not_fit_alone_is_asked_again_another_day(
     assert files(out) == files(tmp_path / "never"), "healed"
 
 
-def test_one_bad_request_costs_its_batch_nothing(
+def test_one_bad_request_does_not_affect_its_batch(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
     device.broken["7"] = IndexError("index 4096 is out of bounds")
@@ -197,7 +197,7 @@ def test_one_bad_request_costs_its_batch_nothing(
 def test_a_model_that_fails_at_everything_is_a_mistake(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
-    """Not ten unscored samples; and nothing is written that would stay when the mistake is mended."""
+    """The run ends with one line, without unscored samples, and writes nothing that would stay after the fix."""
     out = tmp_path / "out"
     device.broken = {str(i): TypeError(f"got {i} arguments") for i in range(SAMPLES)}
     result = cli(*arguments(many_sizes, out, "--batch-size", 5))
@@ -212,14 +212,14 @@ def test_a_model_that_fails_at_everything_is_a_mistake(
     assert cli(*arguments(many_sizes, out, "--batch-size", 5)).code == 0
 
 
-def test_a_first_batch_that_fails_for_different_reasons_goes_on(
+def test_a_first_batch_that_fails_for_different_reasons_is_accepted(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
     device.broken = {"0": TypeError("no"), "1": ValueError("no")}
     assert cli(*arguments(many_sizes, tmp_path / "out", "--batch-size", 2)).code == 0
 
 
-def test_a_lost_device_ends_the_run_which_can_go_on(
+def test_a_lost_device_ends_the_run_and_it_can_be_resumed(
     cli: Cli, many_sizes: Path, tmp_path: Path, device: Device
 ) -> None:
     out = tmp_path / "out"
@@ -235,8 +235,8 @@ def test_a_lost_device_ends_the_run_which_can_go_on(
     assert files(out) == files(tmp_path / "never")
 
 
-@pytest.mark.parametrize("said", ["0", "-3", "many", "1.5"])
-def test_wrong_sizes(cli: Cli, many_sizes: Path, tmp_path: Path, said: str) -> None:
-    result = cli(*arguments(many_sizes, tmp_path / "out", f"--batch-size={said}"))
+@pytest.mark.parametrize("size", ["0", "-3", "many", "1.5"])
+def test_wrong_sizes(cli: Cli, many_sizes: Path, tmp_path: Path, size: str) -> None:
+    result = cli(*arguments(many_sizes, tmp_path / "out", f"--batch-size={size}"))
     assert result.code == 2
-    assert result.err == f'error: --batch-size: must be auto or a whole number above 0, found "{said}"\n'
+    assert result.err == f'error: --batch-size: must be auto or a whole number above 0, found "{size}"\n'

@@ -1,4 +1,4 @@
-"""The response cache: what is one key and what is not, the file under faults, and runs that are served from it."""
+"""The response cache: its keys, the file under faults, and runs that are answered from it."""
 
 import json
 import os
@@ -43,10 +43,10 @@ def at(request: Request, **decoding: Any) -> Request:
     return replace(request, decoding=replace(request.decoding, **decoding))
 
 
-# What is one key
+# Keys
 
 
-def test_ids_and_the_seed_of_greedy_decoding_are_no_part_of_a_key() -> None:
+def test_ids_and_the_seed_of_greedy_decoding_are_not_part_of_a_key() -> None:
     key = request_key("m", REQUEST)
     assert key == request_key("m", replace(REQUEST, sample_id="other", image_id="x", generation=3))
     assert key == request_key("m", at(REQUEST, seed=8))
@@ -72,7 +72,7 @@ def test_everything_else_of_a_request_is_part_of_its_key() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_two_pictures_that_differ_in_their_palette_alone_are_two() -> None:
+def test_pictures_with_different_palettes_have_different_keys() -> None:
     one, other = Image.new("P", (3, 3)), Image.new("P", (3, 3))
     one.putpalette([1, 2, 3] * 256)
     other.putpalette([3, 2, 1] * 256)
@@ -80,7 +80,7 @@ def test_two_pictures_that_differ_in_their_palette_alone_are_two() -> None:
     assert picture_hash(one) != picture_hash(other)
 
 
-def test_swapped_prompts_and_pictures_have_keys_of_their_own() -> None:
+def test_swapped_prompts_and_pictures_have_different_keys() -> None:
     blue = Image.new("RGB", (6, 4), (0, 0, 250))
     keys = {
         request_key("m", replace(REQUEST, image=image, prompt=prompt))
@@ -99,7 +99,7 @@ identities = st.dictionaries(st.text(max_size=6), json_values, min_size=1, max_s
 
 
 def spelt(value: object) -> object:
-    """A value as nested tuples that are equal only for equal JSON: an independent canonical form."""
+    """Return a value as nested tuples that are equal only for equal JSON: an independent canonical form."""
     if isinstance(value, dict):
         return ("object", tuple(sorted((key, spelt(inner)) for key, inner in value.items())))
     if isinstance(value, list):
@@ -147,8 +147,8 @@ requests = st.builds(
 )
 
 
-def told_apart(request: Request) -> object:
-    """What a key must tell apart, spelt out field by field."""
+def key_fields(request: Request) -> object:
+    """Return everything that a key depends on, field by field."""
     decoding = request.decoding
     return (
         request.image.mode,
@@ -164,8 +164,8 @@ def told_apart(request: Request) -> object:
 
 
 @given(requests, requests)
-def test_requests_share_a_key_only_if_nothing_that_counts_differs(one: Request, other: Request) -> None:
-    assert (request_key("m", one) == request_key("m", other)) == (told_apart(one) == told_apart(other))
+def test_requests_share_a_key_only_if_all_key_fields_are_equal(one: Request, other: Request) -> None:
+    assert (request_key("m", one) == request_key("m", other)) == (key_fields(one) == key_fields(other))
 
 
 # The file
@@ -199,7 +199,7 @@ def test_many_keys_at_once(tmp_path: Path) -> None:
     assert file.find([*kept, b"none"]) == kept
 
 
-def test_the_oldest_used_make_room(tmp_path: Path) -> None:
+def test_the_least_recently_used_are_deleted(tmp_path: Path) -> None:
     now = [1000.0]
     file = CacheFile(tmp_path / FILE, 10**6, clock=lambda: now[0])
     old, used = entries(400, 1000), entries(100, 1000, start=400)
@@ -217,7 +217,7 @@ def test_the_oldest_used_make_room(tmp_path: Path) -> None:
     assert 0 < len(file.find([*old])) < 400
 
 
-def test_a_row_that_changed_by_itself_is_not_given(tmp_path: Path) -> None:
+def test_a_damaged_row_is_not_returned(tmp_path: Path) -> None:
     file = CacheFile(tmp_path / FILE, ROOMY)
     kept = entries(2)
     file.store("m", kept, [])
@@ -284,7 +284,7 @@ def test_the_hash_of_a_file_is_kept_until_it_changes(tmp_path: Path, monkeypatch
     assert len(read) == 2
 
 
-# Faults: one warning, and no harm
+# Faults: one warning each
 
 
 def broken_file(path: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_full_disk_costs_one_warning(tmp_path: Path, caplog: pytest.LogCapture
     file = CacheFile(tmp_path / FILE, ROOMY)
     file.store("m", entries(1), [])
     pages = file._open().execute("PRAGMA page_count").fetchone()[0]
-    file._open().execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite's own word for it: SQLITE_FULL
+    file._open().execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite reports SQLITE_FULL
     cache = ResponseCache(file)
     for start in range(0, 100, 10):
         cache.store("m", entries(10, 3000, start), [])
@@ -357,11 +357,11 @@ def test_a_full_disk_costs_one_warning(tmp_path: Path, caplog: pytest.LogCapture
     assert not cache.works
 
 
-# The model behind it
+# The model behind the cache
 
 
 class Counting:
-    """Answers everything alike, and counts."""
+    """Gives the same answer to everything, and counts the requests."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -396,7 +396,7 @@ def answer(model: Any, *requests: Request) -> list[Response]:
     return [found[request.sample_id, request.generation] for request in requests]
 
 
-def test_hits_leave_the_batch_and_carry_the_ids_of_now(cache: ResponseCache) -> None:
+def test_hits_leave_the_batch_and_have_the_ids_of_the_request(cache: ResponseCache) -> None:
     inner = Counting()
     model = cached(NAME, cache, lambda: {"weights": 1}, lambda: inner)
     (first,) = answer(model, REQUEST)
@@ -420,7 +420,7 @@ def test_a_model_is_loaded_when_it_is_first_asked(cache: ResponseCache) -> None:
         return loads[-1]
 
     first = cached(NAME, cache, lambda: {"weights": 1}, load)
-    assert len(loads) == 1  # nobody knows yet whether it can be loaded, and what it says of itself
+    assert len(loads) == 1  # it is unknown whether it can be loaded, and how it describes itself
     answer(first, REQUEST)
     assert isinstance(first, CachedModel)
     first.keep()
@@ -438,7 +438,7 @@ def test_a_model_is_loaded_when_it_is_first_asked(cache: ResponseCache) -> None:
 
 
 def test_what_was_not_kept_is_asked_again(cache: ResponseCache) -> None:
-    """Answers are kept once the run folder has them: a batch that was not written is nobody's."""
+    """Answers are stored only when the run folder has them."""
     inner = Counting()
     answer(cached(NAME, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
     answer(cached(NAME, cache, lambda: {"weights": 1}, lambda: inner), REQUEST)
@@ -783,20 +783,20 @@ def test_a_commit_of_the_hub_is_an_identity(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_endpoint_is_kept_only_under_the_users_name_for_its_state() -> None:
-    def told(url: str = "http://h:1/v1", **options: str) -> dict[str, Any] | None:
+    def identity_of(url: str = "http://h:1/v1", **options: str) -> dict[str, Any] | None:
         return registry.identity(registry.resolve(f"openai/m@{url}"), options, file_sha256)
 
-    assert told() is None
-    named = told(revision="first")
+    assert identity_of() is None
+    named = identity_of(revision="first")
     assert named is not None
-    assert named == told(revision="first", concurrency="2", price_in="1", timeout="5", retries="0")
+    assert named == identity_of(revision="first", concurrency="2", price_in="1", timeout="5", retries="0")
     others = [
-        told(revision="second"),
-        told("http://h:2/v1", revision="first"),
-        told(revision="first", image_format="jpeg"),
-        told(revision="first", extra='{"top_k": 1}'),
-        told(revision="first", system="Be brief."),
-        told(revision="first", detail="low"),
+        identity_of(revision="second"),
+        identity_of("http://h:2/v1", revision="first"),
+        identity_of(revision="first", image_format="jpeg"),
+        identity_of(revision="first", extra='{"top_k": 1}'),
+        identity_of(revision="first", system="Be brief."),
+        identity_of(revision="first", detail="low"),
     ]
     assert len({canonical(one) for one in [named, *others]}) == len(others) + 1
 

@@ -1,4 +1,4 @@
-"""Several processes answer like one; here each is a thread, and the store between them is in memory."""
+"""Several processes answer like one. Here each is a thread, and the store between them is in memory."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ from eidolon.scorers.core.types import Response
 
 @dataclass
 class Echo:
-    """Answers with the sample's name, counts what it did, and fails where it is told to."""
+    """Answers with the sample's name, counts its calls, and fails on demand."""
 
     fail: Callable[[str], None] = lambda what: None
     answered: list[Keys] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Echo:
 def serve(
     mail: Mailbox, rank: int, size: int, workers: Sequence[Echo], plan: str = "plan", lost_after: float = 30
 ) -> threading.Thread:
-    """Start a follower in a thread; like a process, it reports what goes wrong."""
+    """Start a follower in a thread. Like a process, it reports its errors."""
 
     def follow() -> None:
         follower = Follower(mail, rank, size, lost_after)
@@ -75,7 +75,7 @@ def serve(
 
 
 def beat(mail: Mailbox, size: int) -> threading.Event:
-    """Give signs of life for all until the event is set."""
+    """Send heartbeats for all processes until the event is set."""
     done = threading.Event()
 
     def live() -> None:
@@ -194,7 +194,7 @@ def test_a_process_that_gives_no_sign_of_life_is_lost() -> None:
         follower.serve("plan", [Echo()])
 
 
-def test_a_slow_process_that_lives_is_waited_for() -> None:
+def test_a_slow_process_is_not_lost() -> None:
     mail = Mailbox(HashStore())
     done = beat(mail, 2)
     try:

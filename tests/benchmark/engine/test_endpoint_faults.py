@@ -1,4 +1,4 @@
-"""Runs against an endpoint that fails in every way: nothing is lost or doubled, and the same command heals."""
+"""Runs against an endpoint that fails in many ways: nothing is lost or doubled, and the same command recovers."""
 
 import json
 import logging
@@ -59,7 +59,7 @@ def sample_of(body: dict[str, Any]) -> int:
 
 
 def expect_whole(folder: Path, *, failed: int) -> list[dict[str, Any]]:
-    """Check that every sample is there once, that the failed ones say why, and that the totals add up."""
+    """Check that every sample occurs once, that failures have a reason, and that the totals add up."""
     rows = read_lines(folder / "responses.jsonl")
     assert [row["sample_id"] for row in rows] == [str(index) for index in range(10)]
     judged = read_lines(folder / "judgements.jsonl")
@@ -80,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def on_three(answer: Answer) -> Behaviour:
-    """Fail for the samples 2, 3 and 9, which stand in two batches."""
+    """Fail for the samples 2, 3 and 9, which are in two batches."""
     return lambda _, body: answer if sample_of(body) in (2, 3, 9) else describe(body)
 
 
@@ -102,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str, faults: FaultRecorder) -> None:
+def test_faults_are_recorded_and_retried(run: Run, tmp_path: Path, fault: str, faults: FaultRecorder) -> None:
     answer, reason = FAULTS[fault]
     with chat_server() as server:
         assert run(server, out="calm").code == 0
@@ -113,7 +113,7 @@ def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str, fa
         rows = expect_whole(folder, failed=3)
         assert {index for index, row in enumerate(rows) if row["error"]} == {2, 3, 9}
         assert all(reason in row["error"] and row["transient"] for row in rows if row["error"])
-        assert run(server, "--max-unscored", 0.3).code == 0, "what is asked again in vain changes nothing"
+        assert run(server, "--max-unscored", 0.3).code == 0, "a retry without success changes nothing"
         assert read_lines(folder / "responses.jsonl") == rows
 
         server.behave = lambda _, body: describe(body)
@@ -132,8 +132,8 @@ def test_faults_are_recorded_and_healed(run: Run, tmp_path: Path, fault: str, fa
     )  # fmt: skip
 
 
-def test_the_same_request_heals(run: Run, tmp_path: Path) -> None:
-    """Asked again, a sample gets the seed it had: sampled answers come out as in a run without faults."""
+def test_a_retry_sends_the_same_request(run: Run, tmp_path: Path) -> None:
+    """A retry has the same seed, so that sampled answers are those of a run without faults."""
     by_sample: dict[int, set[int]] = {}
 
     def behave(number: int, body: dict[str, Any]) -> Answer:
@@ -149,7 +149,7 @@ def test_the_same_request_heals(run: Run, tmp_path: Path) -> None:
     assert contents(folder_of(tmp_path / "out")) == contents(folder_of(tmp_path / "calm"))
 
 
-def test_what_does_not_pass_is_not_asked_again(run: Run, tmp_path: Path) -> None:
+def test_a_permanent_failure_is_not_asked_again(run: Run, tmp_path: Path) -> None:
     with chat_server(on_three(Answer(413, b"picture too large"))) as server:
         assert run(server).code == 3
         rows = expect_whole(folder_of(tmp_path / "out"), failed=3)
@@ -178,7 +178,7 @@ def test_a_server_that_dies_and_comes_back(run: Run, tmp_path: Path, faults: Fau
         scores = (folder / "scores.json").read_bytes()
 
         result = run(server)
-        assert result.code == 2, "it is still down"
+        assert result.code == 2, "the server is still down"
         assert "cannot be reached" in result.err
         assert (folder / "scores.json").read_bytes() == scores
         expect_whole(folder, failed=5)
@@ -220,7 +220,7 @@ def test_an_endpoint_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_address_shows_before_anything_is_done(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_address_is_found_before_anything_is_done(run: Run, tmp_path: Path) -> None:
     server = ChatServer()
     wrong = "openai/tiny@127.0.0.1"
     result = run(server, "--model", wrong, "--dry-run")
@@ -229,7 +229,7 @@ def test_a_wrong_address_shows_before_anything_is_done(run: Run, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_the_server_lacks(run: Run, tmp_path: Path) -> None:
+def test_a_model_that_the_server_does_not_have(run: Run, tmp_path: Path) -> None:
     with chat_server(lambda *_: Answer(404, b'{"error": "The model tiny does not exist"}')) as server:
         result = run(server)
         assert result.code == 2
@@ -241,7 +241,7 @@ def test_a_model_that_the_server_lacks(run: Run, tmp_path: Path) -> None:
         expect_whole(folder, failed=0)
 
 
-def test_a_run_may_go_on_with_other_transport_options(run: Run, tmp_path: Path) -> None:
+def test_a_run_can_resume_with_other_transport_options(run: Run, tmp_path: Path) -> None:
     with chat_server(on_three(Answer(500))) as server:
         assert run(server).code == 3
         server.behave = lambda _, body: describe(body)
@@ -274,7 +274,7 @@ def test_usage_is_added_up_over_sessions(run: Run, tmp_path: Path) -> None:
 def test_the_key_is_written_nowhere(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even where the server sends it back, in an error, in an answer or in a header."""
+    """Even if the server sends it back in an error, an answer or a header."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
 
@@ -306,8 +306,8 @@ def test_the_key_is_written_nowhere(
     assert caplog.text, "something was logged"
 
 
-def test_killed_while_healing(run: Run, picture_folder: Path, tmp_path: Path) -> None:
-    """A kill between two healed batches leaves whole files; the next session goes on."""
+def test_a_kill_during_a_retry(run: Run, picture_folder: Path, tmp_path: Path) -> None:
+    """A kill between two retried batches leaves whole files, and the next session continues."""
     with chat_server() as server:
         assert run(server, out="calm").code == 0
         server.behave = lambda _, body: describe(body) if sample_of(body) == 0 else Answer(500)

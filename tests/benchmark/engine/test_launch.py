@@ -1,4 +1,4 @@
-"""What the environment says of the processes, and what their ends say to the one who started them."""
+"""The world that the environment describes, and the exit code for the ends of the processes."""
 
 import signal
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from eidolon.benchmark.engine.launch import World, end, find_world, is_follower
+from eidolon.benchmark.engine.launch import ProcessWorld, end, find_world, is_follower
 from eidolon.models.base.devices import choose_device
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import Cli
@@ -17,25 +17,25 @@ ACCELERATE = {"ACCELERATE_MIXED_PRECISION": "no"}
 @pytest.mark.parametrize(
     ("environment", "asked", "world"),
     [
-        ({}, None, World(0, 1, launched=False)),
-        ({}, 3, World(0, 3, launched=False)),
-        ({"WORLD_SIZE": "2", "RANK": "1"}, None, World(1, 2, launched=True)),
-        ({"WORLD_SIZE": "2", "RANK": "0"}, 2, World(0, 2, launched=True)),
-        ({"WORLD_SIZE": "1", "RANK": "0"}, None, World(0, 1, launched=True)),
-        (ACCELERATE, None, World(0, 1, launched=True)),
-        (ACCELERATE, 1, World(0, 1, launched=True)),
-        ({"MASTER_PORT": "29500"}, None, World(0, 1, launched=False)),
+        ({}, None, ProcessWorld(0, 1, launched=False)),
+        ({}, 3, ProcessWorld(0, 3, launched=False)),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, None, ProcessWorld(1, 2, launched=True)),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, 2, ProcessWorld(0, 2, launched=True)),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, None, ProcessWorld(0, 1, launched=True)),
+        (ACCELERATE, None, ProcessWorld(0, 1, launched=True)),
+        (ACCELERATE, 1, ProcessWorld(0, 1, launched=True)),
+        ({"MASTER_PORT": "29500"}, None, ProcessWorld(0, 1, launched=False)),
     ],
 )
-def test_the_world_is_the_environments_or_what_was_asked(
-    environment: Mapping[str, str], asked: int | None, world: World
+def test_the_world_comes_from_the_environment_or_the_flag(
+    environment: Mapping[str, str], asked: int | None, world: ProcessWorld
 ) -> None:
     assert find_world(asked, environment) == world
     assert is_follower(environment) == (world.rank > 0)
 
 
 @pytest.mark.parametrize(
-    ("environment", "asked", "told"),
+    ("environment", "asked", "message"),
     [
         ({"WORLD_SIZE": "2", "RANK": "1"}, 3, "--processes 3: the launcher started 2"),
         ({"WORLD_SIZE": "2", "RANK": "1"}, 1, "--processes 1: the launcher started 2"),
@@ -51,10 +51,10 @@ def test_the_world_is_the_environments_or_what_was_asked(
         ({"WORLD_SIZE": "two", "RANK": "0"}, None, "environment variable WORLD_SIZE: expected a number"),
     ],
 )
-def test_a_world_that_is_not_the_one_asked_for_is_refused(
-    environment: Mapping[str, str], asked: int | None, told: str
+def test_a_world_of_another_size_than_the_flag_is_refused(
+    environment: Mapping[str, str], asked: int | None, message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         find_world(asked, environment)
 
 
@@ -62,7 +62,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(
-    ("codes", "code", "told"),
+    ("codes", "code", "message"),
     [
         ({0: 2}, 2, ""),
         ({0: 3, 1: -signal.SIGTERM}, 3, ""),
@@ -72,27 +72,29 @@ TERMINATED = 128 + signal.SIGTERM
         ({0: TERMINATED, 1: -signal.SIGTERM}, TERMINATED, ""),
     ],
 )
-def test_the_exit_code_is_that_of_who_failed(
-    codes: dict[int, int], code: int, told: str, capsys: pytest.CaptureFixture[str]
+def test_the_exit_code_is_that_of_the_failed_process(
+    codes: dict[int, int], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert end(codes, 3) == code
-    said = capsys.readouterr().err
-    assert said.startswith(told)
-    assert said.count("\n") == bool(told)
+    err = capsys.readouterr().err
+    assert err.startswith(message)
+    assert err.count("\n") == bool(message)
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         ("replay/{file}", "--processes 2: --model replay/"),
         ("openai/m@http://127.0.0.1:1/v1", "-M concurrency=N sends it more requests at once"),
         ("vllm/scenes-small", "-M tensor_parallel_size=N lets N GPUs share it"),
     ],
 )
-def test_models_that_need_no_processes_refuse_them(model: str, told: str, cli: Cli, replay_file: str) -> None:
+def test_models_that_need_no_processes_refuse_them(
+    model: str, message: str, cli: Cli, replay_file: str
+) -> None:
     done = cli("run", "--model", model.format(file=replay_file), "--processes", 2)
     assert done.code == 2
-    assert told in done.err
+    assert message in done.err
     assert done.err.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""A run over real processes: the bytes of one process, whatever is killed, and nobody left behind."""
+"""A run over real processes: the same bytes as with one process, whatever is killed, and no process left over."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Dice:
 
 @pytest.fixture
 def here(picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a model, and pictures to ask it about: 30 requests, 8 batches."""
+    """A working folder with a model and pictures: 30 requests in 8 batches."""
     (tmp_path / "dice.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -82,12 +82,12 @@ def same(one: Path, other: Path, files: tuple[str, ...] = FILES) -> bool:
 def until(what: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not what():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
 class Started:
-    """A command over several processes that answers slowly, and its processes once it has answered something."""
+    """A slow command over several processes. It has answered at least one batch."""
 
     def __init__(self, out: str, *more: str, lines: int = 1) -> None:
         responses = Path(out, "python-dice.py-Dice/responses.jsonl")
@@ -101,11 +101,11 @@ class Started:
         self.ranks = {int(child.environ()["RANK"]): child for child in children if "RANK" in child.environ()}
 
     def end(self) -> tuple[int, str]:
-        """Wait for the launcher, and for every process to be gone; return the exit code and what was said."""
-        _, told = self.launcher.communicate(timeout=PATIENCE_S)
+        """Wait until all processes have ended. Return the exit code of the launcher and its stderr."""
+        _, err = self.launcher.communicate(timeout=PATIENCE_S)
         _, left = psutil.wait_procs([*self.ranks.values()], timeout=30)
         assert not left
-        return self.launcher.returncode, told
+        return self.launcher.returncode, err
 
     def kill(self) -> None:
         for process in (*self.ranks.values(), self.launcher):
@@ -115,7 +115,7 @@ class Started:
 
 @pytest.fixture
 def start(here: Path) -> Iterator[Callable[..., Started]]:
-    """Start commands, none of which outlasts the test."""
+    """Start commands. They are killed at the end of the test."""
     started: list[Started] = []
 
     def call(*arguments: str, lines: int = 1) -> Started:
@@ -127,8 +127,8 @@ def start(here: Path) -> Iterator[Callable[..., Started]]:
         one.kill()
 
 
-def without_progress(told: str) -> list[str]:
-    return [line for line in told.splitlines() if not re.search(r"\d+ of \d+ responses done|samples/s", line)]
+def without_progress(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not re.search(r"\d+ of \d+ responses done|samples/s", line)]
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_several_processes_write_what_one_writes(
         assert records[0]["model"] == records[1]["model"]
         if run == "scenes-small":
             assert records[1]["sessions"][0]["threads"] >= 1
-        # Each process counts to the end of what is shown, once: all responses of the run, by the first alone.
+        # Only the first process shows progress, over all responses of the run.
         total = len(read_lines(other / "responses.jsonl"))
         name = records[1]["name"]
         assert several.stderr.count(f"{name}: 0 of {total} responses done, {total} to do") == 1
         assert several.stderr.count(f"{name}: {total}/{total} (100 %)") == 1
 
 
-def test_killed_with_all_its_processes_it_goes_on_with_another_number(
+def test_a_killed_run_resumes_with_another_number_of_processes(
     here: Path, start: Callable[..., Started], cli: Cli
 ) -> None:
     assert cli(*asked("whole")).code == 0
@@ -189,9 +189,9 @@ def test_killed_with_all_its_processes_it_goes_on_with_another_number(
 def test_the_death_of_one_process_ends_the_run(here: Path, start: Callable[..., Started], cli: Cli) -> None:
     run = start("out", "--processes", "2")
     run.ranks[1].kill()
-    code, told = run.end()
+    code, err = run.end()
     assert code == 128 + signal.SIGKILL
-    assert without_progress(told) == [
+    assert without_progress(err) == [
         "error: process 1 of 2 was killed (SIGKILL); the files are whole, and the same command resumes the run"
     ]
     folder = Path("out/python-dice.py-Dice")
@@ -208,34 +208,37 @@ def test_the_death_of_one_process_ends_the_run(here: Path, start: Callable[..., 
 def test_no_process_outlives_its_launcher(start: Callable[..., Started]) -> None:
     run = start("out", "--processes", "2")
     run.launcher.kill()
-    code, told = run.end()
+    code, err = run.end()
     assert code == -signal.SIGKILL
-    assert without_progress(told) == []
+    assert without_progress(err) == []
     status = json.loads(Path("out/python-dice.py-Dice/run.json").read_text())["status"]
-    assert status in ("started", "cancelled")  # whether they were answering or waiting for each other
+    assert status in (
+        "started",
+        "cancelled",
+    )  # it depends on whether they were answering or waiting for each other
 
 
 def test_an_interrupt_ends_all_processes(start: Callable[..., Started]) -> None:
     run = start("out", "--processes", "2")
     run.launcher.send_signal(signal.SIGINT)
-    code, told = run.end()
+    code, err = run.end()
     assert code == 128 + signal.SIGINT
-    assert without_progress(told) == []
+    assert without_progress(err) == []
     record = json.loads(Path("out/python-dice.py-Dice/run.json").read_text())
     assert (record["status"], record["sessions"][0]["error"]) == ("cancelled", "interrupted")
 
 
 @pytest.mark.parametrize("where", ["load 1", "generate 1"])
-def test_a_mistake_in_one_process_is_said_once(where: str, here: Path) -> None:
+def test_a_mistake_in_one_process_is_printed_once(where: str, here: Path) -> None:
     failed = done(*asked("out", "--processes", "2", "-M", f"fail={where}"))
     assert failed.returncode == 2
     (line,) = without_progress(failed.stderr)
     assert re.match(r"error: model 'python/dice.py:Dice': .*RuntimeError: cannot be done \(dice.py, ", line)
-    # Before the model is there in every process, there is no run.
+    # There is no run folder before the model is loaded in every process.
     assert Path("out").exists() == (where != "load 1")
 
 
-def test_failures_that_pass_are_healed_by_several_processes(here: Path, cli: Cli) -> None:
+def test_several_processes_retry_transient_failures(here: Path, cli: Cli) -> None:
     assert cli(*asked("whole")).code == 0
     (here / "down").touch()
     assert cli(*asked("out", "--max-unscored", "0")).code == 3
@@ -251,7 +254,7 @@ def test_failures_that_pass_are_healed_by_several_processes(here: Path, cli: Cli
 ACCELERATE = (sys.executable, "-m", "accelerate.commands.launch")
 
 
-def test_a_launcher_that_starts_one_process_of_several_is_found_out(here: Path) -> None:
+def test_a_launcher_that_starts_one_process_of_several_is_refused(here: Path) -> None:
     launched = done(
         "--cpu", "--num_processes", "2", "-m", "eidolon.benchmark", *asked("out"), program=ACCELERATE
     )

@@ -1,9 +1,9 @@
-"""Runs the command line again and again in forks of one warm process, and kills the forks: `kill -9` by the dozen.
+"""A program that runs the command line in forks of one warm process, and kills the forks with SIGKILL.
 
-Started as a program. Takes a line of JSON an order on stdin, and answers each with a line on stdout:
-`{"arguments": […], "after_s": 0.3}` kills after that time, `"at": 7` right before the seventh operation on a file
-below the folder `"below"`, `"slow": true` stretches the time between two operations. What the command prints goes
-to `log` in the working folder.
+It reads one command per line of stdin, as JSON, and answers each with one line on stdout.
+`{"arguments": […], "after_s": 0.3}` kills after that time. `"at": 7` kills right before the seventh operation on a file
+below the folder `"below"`. `"slow": true` adds a pause after each operation. The output of the command goes to `log` in
+the working folder.
 """
 
 import json
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 STEP_S = 0.004
-"""Of slow motion."""
+"""The pause after each operation with `"slow": true`."""
 LONGEST_S = 240.0
 WATCHED = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 
 
 def warm() -> None:
-    """Import what a run imports, starting no threads."""
+    """Import what a run imports, without starting threads."""
     import datasets
     import jinja2
     import PIL.Image
@@ -39,9 +39,9 @@ def warm() -> None:
     list(LexiconJudge().judge([Response(sample_id="1", image_id=1, response="A dog and a cat.")]))
 
 
-def watch(order: dict[str, Any]) -> None:
-    """Count the operations on files, in slow motion, and die before the one that was ordered."""
-    below, at, slow = str(order["below"]), order.get("at"), order.get("slow")
+def watch(command: dict[str, Any]) -> None:
+    """Count the operations on files, pause after each if asked, and kill this process before the given one."""
+    below, at, slow = str(command["below"]), command.get("at"), command.get("slow")
     count = [0]
 
     def step(path: object) -> None:
@@ -69,8 +69,8 @@ def watch(order: dict[str, Any]) -> None:
     sys.addaudithook(hook)
 
 
-def run(order: dict[str, Any]) -> None:
-    """Be the fork: run the command and end."""
+def run(command: dict[str, Any]) -> None:
+    """Run the command in the fork, and exit."""
     code = 70
     try:
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -80,8 +80,8 @@ def run(order: dict[str, Any]) -> None:
         from eidolon.benchmark.run import pipeline
 
         pipeline.JUDGE_BATCH = 4
-        watch(order)
-        code = invoke(order["arguments"])
+        watch(command)
+        code = invoke(command["arguments"])
     except BaseException:
         traceback.print_exc()
     finally:
@@ -93,12 +93,12 @@ def main() -> None:
     warm()
     print("ready", flush=True)
     for line in sys.stdin:
-        order = json.loads(line)
+        command = json.loads(line)
         started = time.monotonic()
         child = os.fork()
         if not child:
-            run(order)
-        deadline = started + min(order.get("after_s") or LONGEST_S, LONGEST_S)
+            run(command)
+        deadline = started + min(command.get("after_s") or LONGEST_S, LONGEST_S)
         done, status = 0, 0
         while not done and time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)

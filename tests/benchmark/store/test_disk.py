@@ -1,4 +1,4 @@
-"""Disks that fill up, torn last lines, two runs in one folder: one line, nothing lost, and the same command heals."""
+"""Full disks, torn last lines, two runs in one folder: each costs one line and no data, and the next run recovers."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ PAGE = 4096
 
 @pytest.fixture
 def command(replay_file: Path, picture_folder: Path) -> list[object]:
-    """A run of ten pictures in batches of four; the folder is to follow."""
+    """A run of ten pictures in batches of four, without its folder."""
     return [
         "run", "--model", f"replay/{replay_file}", "--dataset", f"folder/{picture_folder}", "--batch-size", 4,
         "--resamples", 20, "--out",
@@ -42,7 +42,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def calm(cli: Cli, command: list[object], tmp_path: Path) -> dict[str, bytes]:
-    """What the run's files hold when nothing goes wrong."""
+    """The files of an undisturbed run."""
     assert cli(*command, tmp_path / "calm").code == 0
     return contents(tmp_path / "calm")
 
@@ -55,7 +55,7 @@ def calm(cli: Cli, command: list[object], tmp_path: Path) -> dict[str, bytes]:
         ("responses.jsonl", "EROFS"),
     ],
 )
-def test_the_disk_is_full_at_each_write_of_each_file(
+def test_a_full_disk_at_each_write_of_each_file(
     cli: Cli,
     command: list[object],
     calm: dict[str, bytes],
@@ -65,7 +65,7 @@ def test_the_disk_is_full_at_each_write_of_each_file(
     name: str,
     number: str,
 ) -> None:
-    """Half of what was written is there when the disk says that it is full."""
+    """Half of the data is on the disk when it reports that it is full."""
     out, real = tmp_path / "out", os.fsync
     code = getattr(errno, number)
     struck = lost = doubled = healed = 0
@@ -109,7 +109,7 @@ def test_the_error_numbers_of_full_disks() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path | None]:
-    """A file system of 512 pages; None where this machine does not let us mount one."""
+    """A file system of 512 pages, None if this machine does not allow to mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     size = f"size={512 * PAGE}"
@@ -123,7 +123,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path | None]:
 
 @contextmanager
 def only(disk: Path, pages: int) -> Iterator[None]:
-    """Leave only so many pages of a disk free."""
+    """Leave only `pages` pages of a disk free."""
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(max(0, os.statvfs(disk).f_bavail - pages) * PAGE))
     yield
@@ -132,7 +132,7 @@ def only(disk: Path, pages: int) -> Iterator[None]:
 
 @contextmanager
 def no_larger_than(size: int) -> Iterator[None]:
-    """Have the kernel refuse to write beyond so many bytes of any file."""
+    """Let the kernel refuse to write beyond `size` bytes of any file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -151,9 +151,9 @@ def test_a_disk_that_is_really_full(
     faults: FaultRecorder,
     how: str,
 ) -> None:
-    """Every size of a disk, or of the largest file on it, from nothing to enough."""
+    """Limits on the disk, or on its largest file, from nothing to enough."""
     if how == "disk" and small_disk is None:
-        pytest.skip("no file system can be mounted here; the limit on file sizes stands in for it")
+        pytest.skip("no file system can be mounted here; the limit on file sizes covers this case")
     out = (small_disk or tmp_path) / "out" if how == "disk" else tmp_path / "out"
     struck = lost = doubled = healed = 0
     for step in range(30):
@@ -175,7 +175,7 @@ def test_a_disk_that_is_really_full(
         healed += contents(out) == calm
         subprocess.run(["rm", "-r", str(out)], check=True)
     else:
-        pytest.fail("there was never room enough")
+        pytest.fail("there was never enough room")
     kind = "a small disk, of every size" if how == "disk" else "a limit on file sizes, of every size"
     faults.record(f"disk full: {kind}", injected=struck, lost=lost, doubled=doubled, healed=healed)
     assert healed == struck > 3
@@ -184,7 +184,7 @@ def test_a_disk_that_is_really_full(
 def test_a_log_that_cannot_be_written_stops_nothing(
     cli: Cli, command: list[object], calm: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a full disk nor something else in its place."""
+    """Neither a full disk nor a link in its place stops a run."""
     with monkeypatch.context() as patch:
         real = os.write
 
@@ -205,7 +205,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(
     (folder / "run.log").symlink_to(secret)
     (folder / "scores.json").unlink()
     assert cli(*command, tmp_path / "out").code == 0
-    assert secret.read_text() == "kept", "a link in the place of the log is not followed"
+    assert secret.read_text() == "kept", "a link instead of the log is not followed"
     assert contents(tmp_path / "out") == calm
 
 
@@ -225,7 +225,7 @@ def test_the_last_line_torn_at_every_byte(
         path.write_bytes(whole[:length])
         file: BatchFile[Response] | BatchFile[Judgement] = BatchFile(path, record, KEYS, 4)  # type: ignore[type-var]
         kept = [(line.sample_id, line.generation) for line in file.records]
-        # What is kept are whole batches in order; the next one begins where they end.
+        # Whole batches are kept in order; the next one begins where they end.
         torn += 1
         lost += kept != KEYS[: len(kept)] or len(kept) != 8
         doubled += len(kept) - len(set(kept))
@@ -233,7 +233,7 @@ def test_the_last_line_torn_at_every_byte(
     faults.record(f"last line of {name} torn", injected=torn, lost=lost, doubled=doubled, healed=healed)
     assert healed == torn == len(whole) - last
 
-    # And through the whole program, at a few of these places.
+    # The same through the whole program, at a few of these positions.
     out = tmp_path / "out"
     assert cli(*command, out).code == 0
     folder = run_folder(out)
@@ -255,7 +255,7 @@ TEARABLE: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", TEARABLE)
-def test_what_else_a_kill_can_tear(
+def test_other_files_that_a_kill_can_tear(
     cli: Cli, command: list[object], calm: dict[str, bytes], tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / "out"
@@ -266,7 +266,7 @@ def test_what_else_a_kill_can_tear(
     assert cli(*command, out).code == 0
     assert contents(out) == calm
     lines = (folder / "run.log").read_text().splitlines()
-    assert json.loads(lines[-1])["event"] == "session ended", "a torn line has its own end"
+    assert json.loads(lines[-1])["event"] == "session ended", "a torn line is ended"
     assert not list(folder.glob(".*.tmp"))
 
 
@@ -283,7 +283,7 @@ with locked(Path(sys.argv[1])):
 def test_two_runs_at_once(
     cli: Cli, command: list[object], calm: dict[str, bytes], tmp_path: Path, faults: FaultRecorder
 ) -> None:
-    """The second says who holds the folder, and changes nothing; once the first is gone, it goes on."""
+    """The second run names the holder of the folder and changes nothing. When the first is gone, it continues."""
     out = tmp_path / "out"
     folder = out / run_folder(tmp_path / "calm").name
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The run folder's parts: batches that resume, what differs between two runs, atomic writing, the lock."""
+"""The run folder: batches that resume, differences between two runs, atomic writes, the lock."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def fill(path: Path, batches: int, size: int = 4) -> BatchFile[Response]:
 
 @pytest.mark.parametrize("size", [1, 3, 4, 10, 99])
 def test_cut_anywhere_and_resumed(tmp_path: Path, size: int) -> None:
-    """Whatever prefix of the file a kill leaves, whole batches stay and the end is the same."""
+    """For any prefix that a kill leaves, whole batches stay, and the completed file is the same."""
     fill(tmp_path / "whole.jsonl", 99, size)
     whole = (tmp_path / "whole.jsonl").read_bytes()
     line = len(whole) // len(KEYS)
@@ -117,7 +117,7 @@ def record(**config: object) -> RunRecord:
     )
 
 
-def test_status_follows_what_happens(tmp_path: Path) -> None:
+def test_the_status_after_each_way_to_end(tmp_path: Path) -> None:
     with open_run(tmp_path, record(a=1)):
         assert read_record(tmp_path).status == "started"
     assert read_record(tmp_path).status == "success"
@@ -131,7 +131,7 @@ def test_status_follows_what_happens(tmp_path: Path) -> None:
     assert found.sessions[1].error == "no such thing"
 
 
-def test_each_session_says_what_it_ran_on_where_that_changed(tmp_path: Path) -> None:
+def test_a_session_records_its_provenance_if_that_changed(tmp_path: Path) -> None:
     upgraded = Provenance(packages={"torch": "3"}, python="3.11", platform="test", git_commit=None)
     for provenance in (None, None, upgraded):
         fresh = record() if provenance is None else record().model_copy(update={"provenance": provenance})

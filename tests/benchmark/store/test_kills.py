@@ -1,4 +1,4 @@
-"""Runs that are killed at random, and before every single operation on a file, end as if nobody had touched them."""
+"""Runs that are killed at random, and before each operation on a file, end with the files of an undisturbed run."""
 
 import json
 import os
@@ -44,17 +44,17 @@ class Killer:
         )
         assert self._read() == "ready"
 
-    def run(self, *arguments: object, **order: object) -> tuple[int, float]:
-        """Run a command; return its exit code (-9 where it was killed) and the seconds it took."""
+    def run(self, *arguments: object, **how: object) -> tuple[int, float]:
+        """Run a command. Return its exit code (-9 if it was killed) and the seconds that it took."""
         assert self._process.stdin is not None
         words = [str(argument) for argument in arguments]
-        self._process.stdin.write(json.dumps({"arguments": words, "below": str(self.folder), **order}) + "\n")
+        self._process.stdin.write(json.dumps({"arguments": words, "below": str(self.folder), **how}) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._read())
         return answer["code"], answer["seconds"]
 
     def log(self) -> str:
-        """Return what the commands so far have printed."""
+        """Return the output of all commands so far."""
         return (self.folder / "log").read_text(errors="replace")
 
     def stop(self) -> None:
@@ -69,7 +69,7 @@ class Killer:
 
 @pytest.fixture
 def killer(tmp_path: Path) -> Iterator[Killer]:
-    """Something to run commands with and kill them, in a folder where the model `dice.py` lies."""
+    """A killer in a folder with the model `dice.py`."""
     (tmp_path / "dice.py").write_text(MODEL)
     program = Killer(tmp_path)
     yield program
@@ -78,7 +78,7 @@ def killer(tmp_path: Path) -> Iterator[Killer]:
 
 @pytest.fixture
 def dice() -> random.Random:
-    """Random numbers whose seed is printed, and can be given."""
+    """Random numbers. Their seed is printed, and can be set in the environment."""
     seed = int(os.environ.get(SEED) or time.time_ns() % 2**32)
     print(f"{SEED}={seed}")
     return random.Random(seed)
@@ -89,7 +89,7 @@ def run_folder(out: Path) -> Path:
 
 
 def stage_of(out: Path, keys: int) -> str:
-    """Return what a run was at when it was killed, by what it left."""
+    """Return the stage at which a run was killed, from its files."""
     folders = [path for path in out.iterdir() if path.is_dir()] if out.exists() else []
     if not folders or not (folders[0] / "run.json").exists():
         return "start"
@@ -109,7 +109,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def check_log(folder: Path) -> None:
-    """Every line of the log but those that a kill tore is JSON."""
+    """Check that every line of the log is JSON, except those that a kill tore."""
     lines = (folder / "run.log").read_text().splitlines()
     assert json.loads(lines[-1])["event"] == "session ended"
     whole = [line for line in lines if line.endswith("}")]
@@ -126,9 +126,9 @@ def kill_at_random(
     least: int,
     most: int,
 ) -> tuple[Counter[str], Counter[str]]:
-    """Kill runs until each stage was hit as often as wanted; return hits, and how many of them healed, by stage.
+    """Kill runs until each stage was hit often enough. Return hits and recoveries by stage.
 
-    The commands draw no plots: those take most of a run's time, and random kills would seldom strike anything else.
+    The commands draw no plots, which take most of a run's time: random kills would seldom hit anything else.
     """
     code, seconds = killer.run(*command, "--out", "calm", slow=True)
     assert code == 0, killer.log()
@@ -145,7 +145,7 @@ def kill_at_random(
         assert code in (0, KILLED), killer.log()
         if code == KILLED:
             alive[stage_of(out, keys)] += 1
-        # A run is let go on to its end now and then, so that kills of one run follow each other.
+        # A run is completed only now and then, so that one run is killed several times.
         if code == 0 or alive.total() >= 6 or dice.random() < 0.25:
             if code != 0:
                 code, _ = killer.run(*command, "--out", out.name)
@@ -171,7 +171,7 @@ def record(
     healed: Counter[str],
     what: str,
 ) -> None:
-    """Count every finished run, and say what came of the kills of each stage."""
+    """Count the lost and doubled responses of all runs, and record the kills of each stage."""
     lives = [tally(run_folder(life), keys) for life in out.glob("life-*")]
     lost, doubled = sum(life.lost for life in lives), sum(life.doubled for life in lives)
     for stage in hit:
@@ -209,7 +209,7 @@ def test_random_kills_of_a_shipped_model(
     calm = run_folder(tmp_path / "calm")
     out = tmp_path / "life-0"
     hit: Counter[str] = Counter()
-    # Where the weights take most of the time, kills at random times would hit little else.
+    # Loading the weights takes most of the time: kills at random times would hit little else.
     for _ in range(4):
         code, _ = killer.run(*command, "--out", out, below=str(out), at=dice.randint(8, 24))
         assert code in (0, KILLED), killer.log()
@@ -255,7 +255,7 @@ def test_killed_before_every_second_operation_on_a_file(
         folder = run_folder(out) if verb == "run" else out
         counted = tally(folder, keys)
         lost, doubled = lost + counted.lost, doubled + counted.doubled
-        # The report of responses from elsewhere bears the name of its folder.
+        # The report of scored response files contains the name of its folder.
         healed += all(
             calm[name] == found for name, found in contents(folder).items() if name != "report.html"
         )

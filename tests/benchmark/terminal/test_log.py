@@ -1,4 +1,4 @@
-"""run.log and what goes to stderr; the progress line; no keys anywhere; and the other files do not notice."""
+"""`run.log` and stderr, the progress line, and no secrets anywhere. The other files do not depend on the log."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def events(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "run.log").read_text().splitlines()]
 
 
-def test_the_log_tells_the_run(command: list[object], cli: Cli, tmp_path: Path) -> None:
+def test_the_log_of_a_run(command: list[object], cli: Cli, tmp_path: Path) -> None:
     assert cli(*command, "out").code == 3
     folder = run_folder(tmp_path / "out")
     found = events(folder)
@@ -72,7 +72,7 @@ def test_the_log_tells_the_run(command: list[object], cli: Cli, tmp_path: Path) 
     assert again[len(found)]["fields"]["session"] == 2  # type: ignore[index]
 
 
-def test_the_log_is_no_part_of_the_result(command: list[object], cli: Cli, tmp_path: Path) -> None:
+def test_the_log_is_not_part_of_the_result(command: list[object], cli: Cli, tmp_path: Path) -> None:
     assert cli(*command, "a").code == cli(*command, "b", "--log-level", "debug").code == 3
     a, b = run_folder(tmp_path / "a"), run_folder(tmp_path / "b")
     assert sorted(path.name for path in a.iterdir()) == sorted(path.name for path in b.iterdir())
@@ -114,7 +114,7 @@ def test_nothing_stays_attached(command: list[object], cli: Cli) -> None:
     assert ([*logging.getLogger().handlers], logging.getLogger("eidolon").level) == before
 
 
-def test_libraries_are_heard_from_warnings_on(tmp_path: Path) -> None:
+def test_only_warnings_of_libraries_are_logged(tmp_path: Path) -> None:
     with log.to_stderr(logging.DEBUG), log.to_file(tmp_path / "run.log"):
         logging.getLogger("httpx").info("POST with headers")
         logging.getLogger("httpx").warning("slow")
@@ -140,7 +140,7 @@ def test_keys_are_in_no_file_and_no_line(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Neither that of the endpoint nor another that the environment holds, at the most talkative level."""
+    """Neither the endpoint's key nor another in the environment, at the most verbose level."""
     other = 'hf_"quoted\\secret-42'
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", other)
@@ -186,7 +186,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 140])
 def test_the_bar_fits_its_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one line at any width: what does not fit is left out, time left and errors last."""
+    """It is one line at any width. What does not fit is left out; the time left and the errors stay longest."""
     console = Console(width=width, force_terminal=True, color_system=None, file=open(os.devnull, "w"))  # noqa: SIM115
     monkeypatch.setattr(progress, "Console", lambda **_: console)
     with meter("transformers/llava-hf/llava-1.5-7b-hf, judge qa", 5000, 40) as shown:
@@ -210,7 +210,7 @@ def test_the_bar_fits_its_terminal(width: int, monkeypatch: pytest.MonkeyPatch) 
         assert "16.0 samples/s, 1280 tokens/s, 3 errors, 4 min left" in line
 
 
-def test_lines_where_there_is_no_terminal(
+def test_lines_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
@@ -229,7 +229,7 @@ def test_lines_where_there_is_no_terminal(
 
 
 def test_a_warning_does_not_tear_the_bar(command: list[object], tmp_path: Path) -> None:
-    """Through a pseudo-terminal: warnings stand on lines of their own, above the bar."""
+    """In a pseudo-terminal, warnings have their own lines above the bar."""
     program = "from eidolon.benchmark.cli import main; main()"
     words = [sys.executable, "-c", program, *map(str, command), "pty"]
     pty = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"

@@ -56,7 +56,9 @@ def test_a_response_is_spelled_as_it_was_generated(
         assert (spelled.text, spelled.ends[-1]) == (text, len(text))
 
 
-def test_the_table_is_of_what_was_read(model: TransformersModel, requests: Any, written: Any) -> None:
+def test_the_table_is_computed_from_the_readings(
+    model: TransformersModel, requests: Any, written: Any
+) -> None:
     texts, tokens = written
     table = measure_pdm(model, requests, texts, objects=OBJECTS, survival=20, resamples=20)
     readings = read_dependency(model, requests, tokens)
@@ -84,7 +86,7 @@ def test_every_form_is_recorded(model: TransformersModel, requests: Any, written
     assert 0.01 < (table.means[0].value or 0) < 0.9
 
 
-def test_what_has_no_text_is_left_out(model: TransformersModel, requests: Any, written: Any) -> None:
+def test_responses_without_text_are_left_out(model: TransformersModel, requests: Any, written: Any) -> None:
     texts = [written[0][0], None, "  ", ""]
     table = measure_pdm(model, requests, texts, resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 3)
@@ -116,7 +118,7 @@ def test_the_plot_is_the_same_bytes_again(model: TransformersModel, requests: An
     assert draw_pdm(measure_pdm(model, requests, [None] * 4), "nothing").startswith(b"\x89PNG")
 
 
-def test_a_text_that_the_tokenizer_cannot_write_costs_no_other(
+def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(
     model: TransformersModel, requests: Any, written: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = model.tokenizer.encode

@@ -1,4 +1,4 @@
-"""How turns are begun: as many objects in both orders, none in both, in a sentence that says just them."""
+"""The prefixes of turns: equally many objects in both orders, none in both, in a sentence that names only these."""
 
 import pytest
 from hypothesis import given
@@ -57,7 +57,7 @@ def test_the_short_turns_come_first_in_the_order_of_the_run() -> None:
     assert turns == [(late, f"s{key}") for late in (False, True) for key in (2, 0, 1) for _ in range(2)]
 
 
-def test_a_tokenizer_that_loses_the_text_is_told() -> None:
+def test_a_tokenizer_that_changes_the_text_gives_a_reason() -> None:
     class Lossy(Words):
         def decode_reply(self, tokens):  # type: ignore[no-untyped-def]
             return super().decode_reply(tokens).lower()
@@ -68,7 +68,7 @@ def test_a_tokenizer_that_loses_the_text_is_told() -> None:
 
 
 @pytest.mark.parametrize("reading", READINGS)
-def test_the_sentence_names_what_it_is_to_name_and_the_words_before_it_nothing(reading: str) -> None:
+def test_the_sentence_names_its_objects_and_the_filler_nothing(reading: str) -> None:
     judge = LexiconJudge(reading)
     triples = [COCO[i : i + 3] for i in range(len(COCO))]
     texts = [f"{filler(str(i), WINDOW)} {sentence(names)}" for i, names in enumerate(triples)]
@@ -81,9 +81,9 @@ def test_the_sentence_names_what_it_is_to_name_and_the_words_before_it_nothing(r
 
 
 @pytest.mark.parametrize(
-    ("category", "told"),
+    ("category", "expected"),
     [("cup", "a cup"), ("orange", "an orange"), ("scissors", "scissors"), ("bus", "a bus"),
      ("wine glass", "a wine glass"), ("tv", "a tv")],
 )  # fmt: skip
-def test_articles(category: str, told: str) -> None:
-    assert articled(category) == told
+def test_articles(category: str, expected: str) -> None:
+    assert articled(category) == expected

@@ -1,4 +1,4 @@
-"""Forced orders as a part of `eidolon run --task forget`."""
+"""Forced orders in `eidolon run --task forget`."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ FORGET = [
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder that is whole; nobody may write to it."""
+    """A complete run folder. Tests must not write to it."""
     from eidolon.benchmark.cli import invoke
 
     out = tmp_path_factory.mktemp("orders")
@@ -27,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(shared: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of the run folder."""
     from shutil import copytree
 
     return Path(copytree(shared, tmp_path / "copy" / "scenes-small"))
@@ -37,7 +37,7 @@ def scored(run: Path) -> Any:
     return json.loads((run / "scores.json").read_text())["metrics"]["forgetting"]
 
 
-def test_a_run_has_them(shared: Path) -> None:
+def test_a_run_has_forced_orders(shared: Path) -> None:
     lines = read_lines(shared / "orders.jsonl")
     assert len(lines) == 40
     assert {(line["order"], line["late"]) for line in lines[:20]} == {("small", False), ("large", False)}

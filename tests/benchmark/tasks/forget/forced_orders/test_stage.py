@@ -1,4 +1,4 @@
-"""Forced orders of models whose law is known, from their words to what is found; and models that cannot go on."""
+"""Forced orders of models with a known law, from their words to the findings; and models that cannot continue."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,7 @@ Law = Callable[[int, float], float]
 
 
 class Talker(Words):
-    """Names the largest object that is left, or by the chance that its law gives one that is not there."""
+    """Names the largest object that is left. Its law gives the chance that it names an absent one instead."""
 
     def __init__(self, law: Law) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Talker(Words):
     def continue_replies(
         self, requests: Sequence[Request], given: Sequence[Sequence[int]]
     ) -> Iterable[Response]:
-        for request, tokens in reversed(list(zip(requests, given, strict=True))):  # any order will do
+        for request, tokens in reversed(list(zip(requests, given, strict=True))):  # the order does not matter
             self.seen.append(request)
             text = self._go_on(request, self.decode_reply(tokens))
             yield Response(
@@ -116,7 +116,7 @@ def measurement(path: Path, source: Any) -> Measurement:
     ],
     ids=["position", "difficulty"],
 )
-def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict: str) -> None:
+def test_the_law_is_recovered(tmp_path: Path, law: Law, verdict: str) -> None:
     model = Talker(law)
     source = Source(model)
     detail = force_orders(settings(), measurement(tmp_path, source))
@@ -138,13 +138,13 @@ def test_the_law_is_found_in_what_was_written(tmp_path: Path, law: Law, verdict:
     objects = {row.sample_id: row.objects for row in rows()}
     assert [read_turn(line, LexiconJudge(), objects[line.sample_id]) for line in again[::9]] == again[::9]
     assert draw_orders(detail, "talker").startswith(b"\x89PNG")
-    # Nothing is asked again once both files are there.
+    # Nothing is asked again once both files are complete.
     asked = len(model.seen)
     assert force_orders(settings(), measurement(tmp_path, source)) == detail
     assert (source.loads, len(model.seen)) == (1, asked)
 
 
-def test_it_goes_on_from_the_last_whole_batch(tmp_path: Path) -> None:
+def test_it_resumes_after_the_last_whole_batch(tmp_path: Path) -> None:
     law: Law = lambda words, size: 0.3  # noqa: E731
     wanted = force_orders(settings(), measurement(tmp_path, Source(Talker(law))))
     whole = (tmp_path / "orders.jsonl").read_bytes()
@@ -174,7 +174,7 @@ def test_a_turn_that_failed_is_unscored_with_its_reason(tmp_path: Path) -> None:
 
 
 class Overloaded(Talker):
-    """A talker that has no memory for some of the turns, for now."""
+    """A talker that fails transiently at some of the turns."""
 
     def __init__(self, law: Law, failing: set[tuple[str, int]]) -> None:
         super().__init__(law)
@@ -226,18 +226,18 @@ def test_a_transient_failure_is_asked_again_by_the_next_session(tmp_path: Path) 
         assert (path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_what_cannot_go_on_is_left_out_with_the_reason(tmp_path: Path, scores: Any) -> None:
+def test_a_model_that_cannot_continue_gets_a_reason(tmp_path: Path, scores: Any) -> None:
     detail = force_orders(settings(), measurement(tmp_path, Source(Words())))
     assert detail.found.reason == "the model cannot go on from a given text"
     assert not (tmp_path / "orders.jsonl").exists()
     steered = settings(decoding=Decoding(contrast=make_contrast("m3id", {})))
     other = tmp_path / "other"
     other.mkdir()
-    told = force_orders(steered, measurement(other, Source(Talker(lambda words, size: 0))))
-    assert told.found.reason is not None
-    assert told.found.reason.startswith("not with --decoding m3id")
-    found = with_orders(scores, told.found).metrics["forgetting"]["order_lateness"]
-    assert (found.value, found.ci, found.n, found.reason) == (None, None, 0, told.found.reason)
+    refused = force_orders(steered, measurement(other, Source(Talker(lambda words, size: 0))))
+    assert refused.found.reason is not None
+    assert refused.found.reason.startswith("not with --decoding m3id")
+    found = with_orders(scores, refused.found).metrics["forgetting"]["order_lateness"]
+    assert (found.value, found.ci, found.n, found.reason) == (None, None, 0, refused.found.reason)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which questions are asked after which texts: balanced, about what is true, never about what the text has said."""
+"""The questions after each text: balanced, about what is true, and not about what the text names."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ LENGTHS = (2, 5, 12)
 
 
 class Words:
-    """Has a token a word."""
+    """A model with one token per word."""
 
     max_positions: int | None = None
     layout = "words"
@@ -38,7 +38,7 @@ class Words:
         return " ".join([*self.words][token] for token in tokens)
 
     def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
-        raise AssertionError("nobody is asked while a design is made")
+        raise AssertionError("the design must not ask the model")
 
 
 def named(text: str) -> frozenset[str]:
@@ -60,11 +60,11 @@ def design_of(images: Sequence[tuple[list[str], str | None]], model: Words, seed
         for i, (_, text) in enumerate(images)
     ]
     found = make_design(rows, responses, model, named, lengths=LENGTHS, seed=seed)
-    told = Counter({key: sum(reasons.values()) for key, reasons in found.missing.items()})
+    missing = Counter({key: sum(reasons.values()) for key, reasons in found.missing.items()})
     for condition in CONDITIONS:
         for n in LENGTHS:
             there = sum((c.condition, c.n) == (condition, n) for c in found.contexts)
-            assert there + told[condition, n] == len(images)
+            assert there + missing[condition, n] == len(images)
     return list(found.contexts)
 
 
@@ -99,7 +99,7 @@ def test_every_context_is_balanced_and_true(images: list[tuple[list[str], str | 
 
 @settings(deadline=None)
 @given(datasets)
-def test_every_question_is_also_put_at_0(images: list[tuple[list[str], str | None]]) -> None:
+def test_every_question_is_also_asked_at_0(images: list[tuple[list[str], str | None]]) -> None:
     contexts = design_of(images, Words())
     first = {c.image_id: {(q.kind, q.about, q.text) for q in c.queries} for c in contexts if not c.n}
     for context in contexts:
@@ -111,7 +111,7 @@ def test_every_question_is_also_put_at_0(images: list[tuple[list[str], str | Non
 
 @settings(deadline=None)
 @given(datasets)
-def test_no_design_is_more_than_was_announced(images: list[tuple[list[str], str | None]]) -> None:
+def test_no_design_exceeds_its_upper_bounds(images: list[tuple[list[str], str | None]]) -> None:
     contexts = design_of(images, Words())
     most = most_of(len(images), LENGTHS)
     assert len(contexts) <= most.contexts
@@ -119,8 +119,8 @@ def test_no_design_is_more_than_was_announced(images: list[tuple[list[str], str 
     assert sum(c.n for c in contexts) <= most.tokens
 
 
-def test_a_design_can_be_all_that_was_announced() -> None:
-    """Long descriptions that name some of what is there and of what is not, and leave enough."""
+def test_a_design_can_reach_its_upper_bounds() -> None:
+    """Long descriptions that name some of the present and absent objects, and leave enough of both."""
     images = [
         (["bus", "car", "cat", "cup"], "bus fork " + "quiet " * 20),
         (["dog", "fork", "person", "tv"], "car dog " + "the " * 20),
@@ -140,7 +140,7 @@ def test_a_text_beyond_the_positions_of_the_model_is_counted() -> None:
     assert {c.n for c in contexts} == {0, 2, 5}
 
 
-def test_the_absent_object_stands_beside_the_present_one_elsewhere() -> None:
+def test_the_absent_object_occurs_beside_the_present_one_elsewhere() -> None:
     images: list[tuple[list[str], str | None]] = [
         (["dog"], None),
         (["dog", "cat"], None),
@@ -152,7 +152,7 @@ def test_the_absent_object_stands_beside_the_present_one_elsewhere() -> None:
     assert [query.about for query in context.queries if query.kind == "object"] == ["dog", "cat"]
 
 
-def test_filler_names_nothing_and_tells_no_fact() -> None:
+def test_filler_names_nothing_and_states_no_fact() -> None:
     text = " ".join(filler(f"s{i}", 300) for i in range(20))
     for reading in READINGS:
         judge = LexiconJudge(reading)

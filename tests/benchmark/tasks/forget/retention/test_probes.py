@@ -1,4 +1,4 @@
-"""What a run of the task `forget` keeps, says and recovers from: against twins, tampering, and lack of memory."""
+"""The files of a run of `forget`: against naive twins, after tampering, and after a lack of memory."""
 
 import json
 import math
@@ -47,7 +47,7 @@ FORGET = [
 
 @pytest.fixture(scope="module")
 def forgotten(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run; nobody may write to it."""
+    """A run folder. Tests must not write to it."""
     out = tmp_path_factory.mktemp("runs")
     assert invoke([*FORGET, "--out", str(out)]) == 0
     return out / "scenes-small"
@@ -59,7 +59,7 @@ def forgetting(run: Path) -> dict[str, Any]:
 
 
 def moments(line: dict[str, Any], kind: str | None) -> tuple[float, float]:
-    """Of a response, Σ(t - mean t)(y - mean y) and Σ(t - mean t)² of y = log difference, by loops."""
+    """Return Σ(t - mean t)(y - mean y) and Σ(t - mean t)² of a response, for y = log difference, by loops."""
     points = [
         (t, math.log(size))
         for t, (size, letter) in enumerate(zip(line["difference"], line["kinds"], strict=True))
@@ -83,7 +83,7 @@ def decay(found: Sequence[tuple[float, float]]) -> float:
     ("name", "kind"), [("pdm_decay_per_100_tokens", None), ("pdm_decay_objects_per_100_tokens", "o")]
 )
 def test_the_decay_against_a_naive_twin(forgotten: Path, name: str, kind: str | None) -> None:
-    """Value by loops; interval by resampling images one at a time, from other random numbers."""
+    """The value by loops; the interval by resampling images one at a time, with other random numbers."""
     value = forgetting(forgotten)[name]
     lines = read_lines(forgotten / PL)
     each = [moments(line, kind) for line in lines]
@@ -139,7 +139,7 @@ def test_the_longest_text_against_a_naive_twin(forgotten: Path) -> None:
         (None, None, "the length of the training texts is not known"),
     ],
 )
-def test_what_is_longest_goes_by_the_training(
+def test_the_longest_text_is_within_the_training(
     forgotten: Path, trained: int | None, tokens: int | None, reason: str | None
 ) -> None:
     points = measure(
@@ -157,7 +157,7 @@ def test_what_is_longest_goes_by_the_training(
 # eidolon check
 
 
-def test_an_honest_run_passes(forgotten: Path) -> None:
+def test_an_unchanged_run_passes(forgotten: Path) -> None:
     (run,) = check_runs([forgotten], How()).runs
     verdicts = {one.check: one for one in run.checks}
     assert verdicts["forgetting"].verdict == "ok"
@@ -201,7 +201,7 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 @pytest.mark.parametrize("what", [*TAMPERED])
-def test_a_change_is_found_though_the_hashes_fit(forgotten: Path, tmp_path: Path, what: str) -> None:
+def test_a_change_is_found_even_if_the_hashes_fit(forgotten: Path, tmp_path: Path, what: str) -> None:
     check, change = TAMPERED[what]
     run = copy(forgotten, tmp_path / "run")
     change(run)
@@ -244,7 +244,7 @@ def test_no_damage_ends_in_a_traceback(
 
 
 def tight(monkeypatch: pytest.MonkeyPatch, *, interviews: Callable[[Any], bool], pictures: int = 99) -> None:
-    """Make batches of interviews for which that holds, and of more texts than so many, run out of memory."""
+    """Let batches of more than `pictures` texts run out of memory, and those of interviews for which a test is true."""
     hold, gather = interview.run_interviews, pdm.compare_branches
 
     def held(model: Any, some: Any) -> Any:
@@ -262,7 +262,7 @@ def tight(monkeypatch: pytest.MonkeyPatch, *, interviews: Callable[[Any], bool],
 
 
 def assert_the_same(run: Path, other: Path) -> None:
-    """But for rounding in the last places, which depends on what is computed together."""
+    """Compare two runs up to rounding, which depends on the batches."""
     for name in (PL, H):
         for mine, theirs in zip(read_lines(run / name), read_lines(other / name), strict=True):
             assert [*_numbers(mine)] == pytest.approx([*_numbers(theirs)], rel=1e-3, abs=1e-4)
@@ -296,7 +296,7 @@ def test_a_small_memory_changes_no_result(
     assert checked.code == 0, checked.out
 
 
-def test_what_never_fits_is_said_and_asked_again(
+def test_an_interview_that_never_fits_has_a_reason_and_is_asked_again(
     cli: Cli, forgotten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -310,8 +310,10 @@ def test_what_never_fits_is_said_and_asked_again(
     lost = [line for line in read_lines(run / H) if "error" in line]
     assert {(line["condition"], line["n"], line["transient"]) for line in lost} == {("before", 24, True)}
     assert [*lost[0]["answers"]] == []
-    told = [one for one in json.loads((run / R).read_text())["missing"] if one["condition"] == "before"]
-    assert told == [{"condition": "before", "n": 24, "images": len(lost), "reason": f"no answer: {NO_ROOM}"}]
+    missing = [one for one in json.loads((run / R).read_text())["missing"] if one["condition"] == "before"]
+    assert missing == [
+        {"condition": "before", "n": 24, "images": len(lost), "reason": f"no answer: {NO_ROOM}"}
+    ]
     values = forgetting(run)
     assert values["retention_before_longest_tokens"]["value"] == 8
     decay_ = values["pdm_decay_per_100_tokens"]
@@ -335,7 +337,7 @@ def test_what_never_fits_is_said_and_asked_again(
 
 
 class Plain:
-    """Answers interviews, and does not tell the probabilities of tokens."""
+    """A model that answers interviews, but gives no token probabilities."""
 
     name = "plain"
 
@@ -402,7 +404,7 @@ def test_no_decay_is_an_answer() -> None:
     assert fading["pdm_half_life_tokens"].value == pytest.approx(math.log(2) / 0.02, rel=0.05)
 
 
-def test_without_an_interval_nobody_says_whether_it_fades() -> None:
+def test_without_an_interval_there_is_no_finding() -> None:
     for resamples, images in ((0, 12), (50, 1)):
         values = quantities(table_of(lines_of(0.02, 0.1, images), "judge", seed=0, resamples=resamples))
         assert values["pdm_decay_per_100_tokens"].value is not None

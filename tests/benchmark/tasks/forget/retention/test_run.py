@@ -1,4 +1,4 @@
-"""`eidolon run --task forget`: from a command to numbers, a plot and a table, and on from where it was killed."""
+"""`eidolon run --task forget`: scores, a plot and a table; resuming after a kill; mistakes."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ FORGET = [
 ]  # fmt: skip
 
 
-def test_a_run_measures_and_says_so(cli: Cli, tmp_path: Path) -> None:
+def test_a_run_measures_and_reports(cli: Cli, tmp_path: Path) -> None:
     result = cli(*FORGET, "--out", tmp_path)
     assert result.code == 0
     assert "Retention R(n)/R(0) of scenes-small" in result.out
@@ -71,7 +71,7 @@ def test_a_run_measures_and_says_so(cli: Cli, tmp_path: Path) -> None:
     assert checked.code == 0, checked.out
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pdm_stage, "TOGETHER", 5)
@@ -117,7 +117,7 @@ def test_a_whole_run_asks_nothing_again(cli: Cli, tmp_path: Path, monkeypatch: p
     assert (tmp_path / "scenes-small/scores.json").read_bytes() == before
 
 
-def test_other_responses_are_asked_about_anew(cli: Cli, tmp_path: Path) -> None:
+def test_other_responses_are_asked_about_again(cli: Cli, tmp_path: Path) -> None:
     assert cli(*FORGET, "--out", tmp_path).code == 0
     run = tmp_path / "scenes-small"
     wanted = (run / "retention.json").read_bytes()
@@ -145,7 +145,7 @@ def test_a_model_without_probabilities_is_refused_before_there_is_a_folder(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--task", "forget", "--lengths", "0,8"], "--lengths"),
         (["--task", "forget", "--lengths", "many"], "--lengths"),
@@ -155,8 +155,8 @@ def test_a_model_without_probabilities_is_refused_before_there_is_a_folder(
         (["--task", "forget", "--judge", "nouns"], "--judge nouns"),
     ],
 )
-def test_a_mistake_is_one_line(cli: Cli, tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_a_mistake_is_one_line(cli: Cli, tmp_path: Path, arguments: list[str], expected: str) -> None:
     result = cli("run", *arguments, "--model", "scenes-small", "--limit", 2, "--out", tmp_path / "out")
     assert result.code == 2
-    assert told in result.err
+    assert expected in result.err
     assert len(result.err.strip().splitlines()) == 1
