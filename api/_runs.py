@@ -178,23 +178,35 @@ def load_run(path: str | Path) -> FinishedRun:
 
 
 def compare(
-    a: str | Path,
-    b: str | Path,
+    a: str | Path | FinishedRun,
+    b: str | Path | FinishedRun,
     *,
     metrics: Sequence[str] = (),
     allow: Sequence[str] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Compare two run folders sample by sample: paired intervals, tests, and the smallest detectable effect.
+    """Compare two runs, or run folders, sample by sample: paired intervals, tests, and the smallest detectable effect.
 
     `metrics` are families or single quantities as `objects.f05`, by default all that both runs have. `allow` names
     what may differ: `judge`, `reading`, `vocabulary`, `prompt`, `dataset`, `policy`.
 
     Raises:
-        UserError: a folder holds no finished run, or the runs cannot be compared.
+        UserError: a folder holds no finished run, a run has no folder, or the runs cannot be compared.
     """
-    return compare_folders(Path(a), Path(b), Wanted(tuple(metrics), tuple(allow), seed, resamples))
+    return compare_folders(
+        _folder("a", a), _folder("b", b), Wanted(tuple(metrics), tuple(allow), seed, resamples)
+    )
+
+
+def _folder(parameter: str, run: str | Path | FinishedRun) -> Path:
+    if not isinstance(run, FinishedRun):
+        return Path(run)
+    if run.path is None:
+        raise UserError(
+            f"{parameter}: this run has no folder to read; give it one: eidolon.score(…, out=FOLDER)"
+        )
+    return run.path
 
 
 def _read_lines(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:

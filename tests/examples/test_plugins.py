@@ -1,0 +1,90 @@
+"""The package of plug-ins: pip installs it, and each plug-in is one module and one entry point."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent.parent / "examples" / "plugins"
+ENTRY_POINTS = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["entry-points"]
+MODULES = {path.stem for path in (PACKAGE / "eidolon_example_plugins").glob("*.py")} - {"__init__"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the package is installed into."""
+    site = tmp_path_factory.mktemp("site")
+    build = tmp_path_factory.mktemp("build")
+    settings = build / "settings.cfg"
+    settings.write_text(f"[build]\nbuild_base = {build}\n[egg_info]\negg_base = {build}\n")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(PACKAGE)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
+    )
+    return site
+
+
+def eidolon(site: Path, *arguments: str | Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "eidolon.benchmark", *arguments],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_each_plugin_is_one_module_and_one_line() -> None:
+    targets = [target for group in ENTRY_POINTS.values() for target in group.values()]
+    assert sorted(target.partition(":")[0].rpartition(".")[2] for target in targets) == sorted(MODULES)
+    for module in MODULES:
+        tree = ast.parse((PACKAGE / "eidolon_example_plugins" / f"{module}.py").read_text())
+        imported = {
+            node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+        }
+        assert not any(name.startswith("eidolon_example_plugins") for name in imported)
+
+
+def test_the_plugins_are_listed(site: Path) -> None:
+    for kind in ("metrics", "judges", "datasets", "models"):
+        listed = eidolon(site, "list", kind)
+        for name in ENTRY_POINTS[f"eidolon.{kind}"]:
+            assert f"\n{name}" in f"\n{listed}"
+
+
+def test_they_run_together(site: Path, tmp_path: Path) -> None:
+    """Ten pictures, five with a ball; the model says of each that it shows two balls and a dog."""
+    text = "A sports ball, two sports balls and a dog."
+    model = ("--model", f"constant/{text}", "--dataset", "balls", "--out", tmp_path)
+    eidolon(site, "run", *model, "--judge", "names", "--metric", "repetition,chair")
+    (run,) = (path.parent for path in tmp_path.glob("*/scores.json"))
+    scores = json.loads((run / "scores.json").read_text())
+    assert scores["n"] == {"requested": 10, "samples": 10, "scored": 10, "unscored": 0}
+    assert scores["metrics"]["repetition"]["repeated"]["value"] == pytest.approx(1 / 3)
+    # Of each three mentions, the dog is never there and the balls are in every other picture.
+    assert scores["metrics"]["chair"]["chair_i"]["value"] == pytest.approx((5 * 1 + 5 * 3) / 30)
+    assert "|judge=names(vocabulary=coco80)|" in scores["signature"]
+    assert "ok" in eidolon(site, "check", run)
+
+
+def test_the_metric_works_in_python(site: Path) -> None:
+    code = (
+        "import eidolon; print(eidolon.metric('repetition', judge='names')"
+        ".score(['A dog, a dog and a cat.'], [['dog']])['repeated'].value)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) == pytest.approx(1 / 3)
