@@ -67,6 +67,7 @@ lint: $(VENV)/.installed-dev
 	rm -rf build
 	$(PIP) install -q --no-deps --target build/typed .
 	MYPYPATH=build/typed $(BIN)/mypy -p eidolon
+	MYPYPATH=build/typed $(BIN)/mypy examples/*.py examples/plugins/eidolon_example_plugins
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

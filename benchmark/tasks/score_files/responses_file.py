@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eidolon.benchmark.data.coco_format import read_captions
-from eidolon.benchmark.data.ground_truth import Areas, Truth, find_truth, objects_in, read_truth, sources_of
+from eidolon.benchmark.data.coco_format import Areas, Truth, read_captions
+from eidolon.benchmark.data.ground_truth import find_truth, objects_in, read_truth, sources_of
 from eidolon.benchmark.data.prompts import PRESETS, Prompt
 from eidolon.benchmark.run.pipeline import Run
 from eidolon.benchmark.run.plugins import (
