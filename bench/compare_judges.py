@@ -22,7 +22,7 @@ from eidolon.benchmark.study.training.judge_evaluation import (
     passage_questions,
 )
 from eidolon.models.backends.text_models import language_models
-from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.core.language_model import LanguageModel
 
 
 def main() -> None:

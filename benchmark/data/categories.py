@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.types import Judge, NarrowedJudge
+from eidolon.scorers.core.judge import Judge, NarrowedJudge
 
 
 def check_objects(objects: Sequence[str], vocabulary: Sequence[str], where: str) -> None:

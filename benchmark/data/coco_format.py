@@ -16,7 +16,8 @@ from eidolon.scorers.core.input_files import (
     read_bytes,
     read_image_id,
 )
-from eidolon.scorers.core.types import ImageId, Judge
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.types import ImageId
 
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
 """The categories that are in each image."""

@@ -10,9 +10,10 @@ from eidolon.benchmark.data.coco_format import Areas, Truth, read_box_areas, rea
 from eidolon.benchmark.data.samples import Sample
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes, read_image_id
+from eidolon.scorers.core.judge import Judge, OpenJudge, VotingJudge
 from eidolon.scorers.core.metric import Sources
-from eidolon.scorers.core.types import ImageId, Judge, Response, VotingJudge
-from eidolon.scorers.judges.matching import OpenJudge, join
+from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.judges.matching import join
 
 T = TypeVar("T")
 

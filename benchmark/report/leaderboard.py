@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,55 +16,33 @@ from rich.text import Text
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN, SCORES
 from eidolon.benchmark.store.record import RunRecord, read_record
+from eidolon.benchmark.tasks.forget.columns import COLUMNS as FORGET_COLUMNS
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
 from eidolon.scorers.core.scores import Samples, Score, Scores
 from eidolon.scorers.core.signature import parse
 from eidolon.scorers.core.types import Record
+from eidolon.scorers.metrics.amber import AmberRates
+from eidolon.scorers.metrics.detection import Detection
+from eidolon.scorers.metrics.pope import Pope
 
 SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
 FILE = "leaderboard.json"
 
 HEADLINE = "objects.f05"
-LENGTH = "chair.words"
 Task = Literal["describe", "probe", "forget"]
-COLUMNS: dict[Task, dict[str, str]] = {
-    "describe": {
-        HEADLINE: "F0.5 ↑",
-        "objects.recall": "recall ↑",
-        "throne.classwise_f05": "THRONE F0.5 ↑",
-        "throne.classwise_precision": "THRONE P ↑",
-        "throne.classwise_recall": "THRONE R ↑",
-        "chair.chair_i": "CHAIR_i ↓",
-        "chair.chair_s": "CHAIR_s ↓",
-        LENGTH: "words",
-    },
-    "probe": {
-        "pope.accuracy": "accuracy ↑",
-        "pope.precision": "precision ↑",
-        "pope.recall": "recall ↑",
-        "pope.f1": "F1 ↑",
-        "pope.yes_rate": "yes rate",
-        "pope.unparsed": "unparsed ↓",
-    },
-    "forget": {
-        "forgetting.retention_filler_128": "kept after\n128 filler ↑",
-        "forgetting.retention_own_longest": "kept after\nown text ↑",
-        "forgetting.pdm_decay_per_100_tokens": "PDM decay\nper 100 ↓",
-        "forgetting.pdm_decay_objects_per_100_tokens": "at objects ↓",
-        "forgetting.adjusted_odds_ratio_per_100_words": "odds ratio\nper 100 ↓",
-        HEADLINE: "F0.5 ↑",
-    },
+HEADLINES: dict[Task, str] = {
+    "describe": HEADLINE,
+    "probe": "pope.accuracy",
+    "forget": f"forgetting.{FORGET_COLUMNS[0].quantity}",
 }
-"""By task, which has a table of its own, the quantities of the table where a run has them. The first is the
-headline; the length stands without its interval. That of `forget` is the one that is set and not observed: what is
-kept of the picture behind as many tokens of filler for every model."""
-AT = "_tokens"
-"""Ends the name of the quantity that says at how many tokens another one is."""
-DIGITS = {LENGTH: ".1f", "forgetting.adjusted_odds_ratio_per_100_words": ".3g"}
-"""How numbers that are no fractions are shown; of fractions three decimals are, but two of the family `forgetting`,
-whose intervals are wide."""
+"""By task, which has a table of its own, the quantity that sorts it."""
+FIRST_FAMILIES = ("objects", "throne", "chair")
+"""Families that come first in the table of descriptions. Those of other metrics follow by name."""
+FILE_METRICS: dict[str, type] = {"amber": AmberRates, "detection": Detection, "pope": Pope}
+"""Metrics that score files of their own, and so are not in the registry."""
 COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
@@ -96,7 +75,7 @@ class Leaderboard(Record):
     sorted_by: str = HEADLINE
     """The headline of the task `describe`."""
     headlines: dict[str, str] = Field(
-        default_factory=lambda: {str(task): next(iter(names)) for task, names in COLUMNS.items()}
+        default_factory=lambda: {str(task): name for task, name in HEADLINES.items()}
     )
     """The headline of each task."""
     rows: tuple[Row, ...]
@@ -144,7 +123,7 @@ def finished_runs(folder: Path) -> list[Path]:
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
     """Read the runs' scores into a leaderboard."""
     rows = [_read_row(run, relative_to) for run in runs]
-    rows.sort(key=lambda row: ([*COLUMNS].index(row.task), -_headline(row), row.name, row.run))
+    rows.sort(key=lambda row: ([*HEADLINES].index(row.task), -_headline(row), row.name, row.run))
     first: dict[str, Row] = {}
     return Leaderboard(
         schema=SCHEMA,
@@ -183,26 +162,57 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
 
 
 def _table(rows: Sequence[Row], title: str) -> Table:
-    columns = {
-        name: heading
-        for name, heading in COLUMNS[rows[0].task].items()
-        if any(_value(row, name) for row in rows)
-    }
+    columns = columns_of(rows)
     table = Table(title=title, title_justify="left")
     table.add_column("model", overflow="fold")
     table.add_column("n", justify="right")
-    for heading in columns.values():
-        table.add_column(heading, justify="right")
+    for _, column in columns:
+        table.add_column(column.heading, justify="right")
     table.add_column("doctor", overflow="fold")
     for row in rows:
         mark = " *" if row.differs else ""
         table.add_row(
             Text(one_line(row.name) + mark),
             _count(row.n),
-            *(Text(_cell(_value(row, name), name, _value(row, name + AT))) for name in columns),
+            *(Text(_cell(row, family, column)) for family, column in columns),
             Text(_verdict(row)),
         )
     return table
+
+
+def columns_of(rows: Sequence[Row]) -> list[tuple[str, LeaderboardColumn]]:
+    """Return the columns, each with its family, of rows of one task: those for which some row has a number."""
+    found: list[tuple[str, LeaderboardColumn]] = []
+    if rows[0].task == "forget":
+        found += [("forgetting", column) for column in FORGET_COLUMNS]
+        found += [("objects", column) for column in _declared("objects", rows) if column.quantity == "f05"]
+    else:
+        named = {family for row in rows for family in row.metrics}
+        families = [*FIRST_FAMILIES, *sorted(named - {*FIRST_FAMILIES})]
+        found += [
+            (family, column) for family in families if family in named for column in _declared(family, rows)
+        ]
+    return [
+        (family, column)
+        for family, column in found
+        if any(column.quantity in row.metrics.get(family, {}) for row in rows)
+    ]
+
+
+def _declared(family: str, rows: Sequence[Row]) -> tuple[LeaderboardColumn, ...]:
+    """Return the columns that a metric declares. One that declares none, or is not installed here, has its first."""
+    metric: object = FILE_METRICS.get(family)
+    if metric is None and family in registry.metrics.names():
+        metric = registry.metrics.get(family)
+    if isinstance(metric, LeaderboardMetric):
+        return metric.leaderboard_columns
+    quantities = next(row.metrics[family] for row in rows if family in row.metrics)
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    columns = (
+        LeaderboardColumn(name, one_line(f"{family}.{name}{arrows[estimate.higher_is_better]}"))
+        for name, estimate in quantities.items()
+    )
+    return tuple(islice(columns, 1))
 
 
 def _read_row(run: Path, relative_to: Path) -> Row:
@@ -260,14 +270,10 @@ def _groups(leaderboard: Leaderboard) -> Iterator[str]:
                 yield f"rows differ in {part}: {found}"
 
 
-def _value(row: Row, name: str) -> Estimate | None:
-    family, _, quantity = name.partition(".")
-    return row.metrics.get(family, {}).get(quantity)
-
-
 def _headline(row: Row) -> float:
-    value = _value(row, next(iter(COLUMNS[row.task])))
-    return -math.inf if value is None or value.value is None else value.value
+    family, _, quantity = HEADLINES[row.task].partition(".")
+    estimate = row.metrics.get(family, {}).get(quantity)
+    return -math.inf if estimate is None or estimate.value is None else estimate.value
 
 
 def _count(n: Samples) -> str:
@@ -279,14 +285,15 @@ def _verdict(row: Row) -> str:
     return f"{row.doctor}: {names}" if names else row.doctor
 
 
-def _cell(value: Estimate | None, name: str, at: Estimate | None = None) -> str:
-    if value is None or value.value is None:
+def _cell(row: Row, family: str, column: LeaderboardColumn) -> str:
+    estimates = row.metrics.get(family, {})
+    estimate, at = estimates.get(column.quantity), estimates.get(column.at or "")
+    if estimate is None or estimate.value is None:
         return "-"
-    digits = DIGITS.get(name, ".2f" if name.startswith("forgetting.") else ".3f")
-    shown = f"{value.value:{digits}}"
+    shown = f"{estimate.value:{column.decimals}}"
     if at is not None and at.value is not None:
         shown += f" at {at.value:.0f}"
-    if value.ci is None or name == LENGTH:
+    if estimate.ci is None or not column.interval:
         return shown
-    low, high = (_LEADING_ZERO.sub(r"\1", f"{bound:{digits}}") for bound in value.ci)
-    return f"{shown}\n{low} to {high}" if value.ci[0] < 0 else f"{shown}\n{low}-{high}"
+    low, high = (_LEADING_ZERO.sub(r"\1", f"{bound:{column.decimals}}") for bound in estimate.ci)
+    return f"{shown}\n{low} to {high}" if estimate.ci[0] < 0 else f"{shown}\n{low}-{high}"

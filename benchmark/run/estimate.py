@@ -13,7 +13,7 @@ from eidolon.benchmark.store.record import RunRecord, read_record
 from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
 from eidolon.benchmark.tasks.forget.retention.design import Most, most_of
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import VotingJudge
+from eidolon.scorers.core.judge import VotingJudge
 
 ALIKE = ("verb", "model", "task", "prompt", "decoding", "batch_size", "judge", "retention")
 """What of two runs' configurations must be equal for the one to say how fast the other will be."""

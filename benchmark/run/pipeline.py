@@ -38,12 +38,13 @@ from eidolon.benchmark.tasks.probe.answers import Probe
 from eidolon.benchmark.tasks.score_files.run import ANSWERS
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
+from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
 from eidolon.scorers.core.metric import JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import signature
-from eidolon.scorers.core.types import Judge, Judgement, Response, VotingJudge
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.agreement import calibrate_judge
-from eidolon.scorers.judges.matching import Evidence, decide
+from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics.scoring import score
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def execute(run: Run, producer: Producer) -> Scores:
 def judge_responses(run: Run, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
     known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in run.samples}
-    slow: int | None = getattr(run.judge, "batch", None)
+    slow = run.judge.batch if isinstance(run.judge, SlowJudge) else None
     judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, run.keys, slow or JUDGE_BATCH)
     if not judgements.batches:
         return judgements.records

@@ -56,9 +56,8 @@ from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import Judge, RereadingJudge
 from eidolon.scorers.core.metric import Metric
-from eidolon.scorers.core.types import Judge
-from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
 
 RUNS = Path("results/runs")
 
@@ -236,13 +235,13 @@ def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
 
 
 def _namers(config: RunConfig, judge: Judge) -> tuple[Judge, ...]:
-    """Return both readings of the judge's lexicon: the careful one leaves out what a text denies."""
-    if not isinstance(judge, LexiconJudge):
+    """Return the judges that find everything a text names, also what it denies."""
+    if not isinstance(judge, RereadingJudge):
         raise UserError(
-            f"--judge {config.judge.name}: --task forget asks about what a text has not named, which the lexicon "
-            "tells; leave --judge out"
+            f"--judge {config.judge.name}: --task forget asks about what a text has not named, and this judge cannot "
+            "find that; leave --judge out"
         )
-    return tuple(LexiconJudge(reading, judge.lexicon, list(judge.vocabulary)) for reading in READINGS)
+    return judge.namers()
 
 
 def _forget(config: RunConfig, task: _Task, reference: ModelReference, decoding: Decoding) -> Forget | None:

@@ -1,54 +1,81 @@
-"""Judges and metrics by name, with their options."""
+"""Judges and metrics by name, with their options. What a plug-in may declare is in `scorers.core`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from inspect import Parameter, signature
-from typing import Any
+from inspect import signature
 
 from eidolon.models.base.options import construct
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.metric import Metric
-from eidolon.scorers.core.types import Judge, VotingJudge
-from eidolon.scorers.judges.matching import NameMatcher, OpenJudge
+from eidolon.scorers.core.judge import (
+    DefaultMetricsJudge,
+    Judge,
+    LanguageModelJudgeFactory,
+    OpenJudgeFactory,
+    RemakableJudgeFactory,
+    verdicts_from,
+)
+from eidolon.scorers.core.metric import JudgeCheckingMetric, JudgeMetricFactory, Metric, ReferenceMetric
 
 METRICS = ("chair", "objects", "forgetting")
-"""What free-form descriptions are scored with unless the user says otherwise, …"""
-VOTED_METRICS = ("throne", "objects")
-"""… and where the judge has several votes: it does not count mentions, as `chair` does."""
+"""Metrics of free-form descriptions where neither the user nor the judge names any."""
 ANSWER_METRICS = ("amber", "detection", "pope", "throne")
-"""What scores answers or human flags from files of its own, and so stands alone in `eidolon score`."""
+"""Metrics of `eidolon score` that read files of answers or of human flags. Each is used alone."""
 
 
 def make_judge(name: str, options: Mapping[str, str]) -> Judge:
-    """Construct a judge; an unknown name or option is a UserError.
+    """Construct a judge.
 
-    A judge whose factory has a parameter `models: Sequence[LanguageModel]` is given the language models that the
-    option `models` names (see `models.backends.text_models`), which get the options that it does not take itself.
+    A class that asks language models gets those that the option `models` names (`models.backends.text_models`).
+    Options that the class does not take itself go to the models.
+
+    Raises:
+        UserError: no judge has this name, or the judge does not take an option.
     """
     factory = registry.judges.get(name)
-    own = _parameters(factory)
-    wants = own.get("models")
-    # One that can do without is given none unless some are named.
-    if (
-        wants is not None
-        and "LanguageModel" in str(wants.annotation)
-        and ("models" in options or wants.default is Parameter.empty)
+    if isinstance(factory, LanguageModelJudgeFactory) and (
+        "models" in options or factory.language_models == "required"
     ):
         from eidolon.models.backends.text_models import language_models
 
+        own = tuple(signature(factory).parameters)
         foreign = {key: value for key, value in options.items() if key not in own}
-        models = language_models(options.get("models"), foreign, taken=tuple(own))
+        models = language_models(options.get("models"), foreign, taken=own)
         options = {key: value for key, value in options.items() if key in own and key != "models"}
         factory = partial(factory, models=models)
     return construct(factory, options, flag="-J", what=f"judge {name!r}")
 
 
-def make_metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
-    """Construct metrics for what a judge has read; none means `METRICS`, or `VOTED_METRICS`.
+def has_closed_vocabulary(name: str) -> bool | None:
+    """Tell whether a judge's verdicts follow from the true objects alone. None if no judge of this name is installed.
 
-    A metric whose factory has a parameter `judge` is given the judge. An unknown name, and one given twice, are
-    UserErrors.
+    The judge is not made, so that no model is loaded.
+    """
+    if name not in registry.judges.names():
+        return None
+    factory = registry.judges.get(name)
+    return not (isinstance(factory, OpenJudgeFactory) and factory.open_vocabulary)
+
+
+def why_not_remade(name: str, options: Mapping[str, str]) -> str | None:
+    """Return why a judge must not be made from the options that a run folder records, None if it may.
+
+    A folder may come from a stranger, and its options could name a model or a file to load.
+    """
+    if name not in registry.judges.names():
+        return "no judge of this name is installed"
+    factory = registry.judges.get(name)
+    if not isinstance(factory, RemakableJudgeFactory):
+        return "it asks language models, or is a plug-in that does not declare it"
+    outside = factory.loads_from_outside(options)
+    return f"{outside} does not ship with Eidolon" if outside else None
+
+
+def make_metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
+    """Construct metrics for a judge. Without names, the metrics are those that the judge declares, or `METRICS`.
+
+    Raises:
+        UserError: no metric has this name, a name is given twice, or a metric cannot count this judge.
     """
     if len(set(names)) != len(names):
         raise UserError(f"--metric {','.join(names)}: names a metric twice")
@@ -57,72 +84,39 @@ def make_metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
             continue
         if name in ANSWER_METRICS:
             raise UserError(f"--metric {name}: scores files of answers; use eidolon score --metric {name}")
-        mend = did_you_mean(name, [*registry.metrics.names(), *ANSWER_METRICS])
-        raise UserError(f"unknown metric {name!r}{mend}")
-    default = VOTED_METRICS if isinstance(judge, VotingJudge) else METRICS
+        hint = did_you_mean(name, [*dict.fromkeys((*registry.metrics.names(), *ANSWER_METRICS))])
+        raise UserError(f"unknown metric {name!r}{hint}")
+    default = judge.default_metrics if isinstance(judge, DefaultMetricsJudge) else METRICS
     return tuple(_make_metric(registry.metrics.get(name), judge) for name in names or default)
 
 
 def check_fit(judge: Judge, metrics: Sequence[Metric]) -> None:
-    """Raise a UserError for a metric that needs other verdicts than the judge gives."""
-    matcher = judge.matcher if isinstance(judge, OpenJudge) else None
-    kind = "objects" if matcher is None else matcher.kind
-    alike = matcher is not None and kind == "objects"
-    if isinstance(matcher, NameMatcher):
-        alike = matcher.embedder is not None
+    """Raise a UserError for a metric that cannot use the judge's verdicts."""
     for metric in metrics:
-        family = metric.family
-        if family == "openchair" and kind != "asked":
-            raise UserError(
-                "--metric openchair: asks a language model about the references; "
-                "give --judge nouns (or extract) with -J match=lm and -J models=…"
-            )
-        if family == "aloha" and not alike:
-            raise UserError(
-                "--metric aloha: needs similarities; give --judge nouns (or extract) with -J embeddings=MODEL"
-            )
-        if family in METRICS and kind == "asked":
-            raise UserError(f"--metric {family}: -J match=lm knows no objects; give --metric openchair")
-        if family == "forgetting" and isinstance(judge, VotingJudge):
-            raise UserError(f"--metric forgetting: judge {judge.name} does not say where an object is named")
-        if family in METRICS and kind == "references":
-            raise UserError(
-                f"--metric {family}: judge {judge.name} reads words of all kinds; give --metric detection"
-            )
+        if isinstance(metric, JudgeCheckingMetric) and (reason := metric.check_judge(judge)):
+            raise UserError(f"--metric {metric.family}: {reason}")
 
 
 def needs_references(judge: Judge, metrics: Sequence[Metric]) -> str | None:
-    """Return what cannot do without reference captions, as the command line has it, or None."""
-    if any(metric.family == "aloha" for metric in metrics):
-        return "--metric aloha"
-    if isinstance(judge, OpenJudge) and judge.matcher.kind == "asked":
-        return "-J match=lm"
-    return f"--judge {judge.name}" if matches_references(judge) else None
+    """Return what needs reference captions, as on the command line, None if nothing does."""
+    for metric in metrics:
+        if isinstance(metric, ReferenceMetric) and metric.needs_references:
+            return f"--metric {metric.family}"
+    source = verdicts_from(judge)
+    if source == "language_model":
+        return f"--judge {judge.name}, which asks a language model about captions"
+    return f"--judge {judge.name}" if source == "references" else None
 
 
 def matches_references(judge: Judge) -> bool:
     """Tell whether verdicts come from the text of the references, not from true objects."""
-    return isinstance(judge, OpenJudge) and judge.matcher.kind != "objects"
-
-
-def _make_metric(factory: Callable[..., Metric], judge: Judge) -> Metric:
-    given: dict[str, Any] = {"judge": judge} if takes_judge(factory) else {}
-    return factory(**given)
-
-
-def takes_judge(factory: Callable[..., Metric]) -> bool:
-    """Tell whether a metric is made for the judge whose reading it counts."""
-    return "judge" in _parameters(factory)
+    return verdicts_from(judge) != "objects"
 
 
 def needs_judge(factory: Callable[..., Metric]) -> bool:
-    """Tell whether a metric cannot be made without that judge."""
-    return takes_judge(factory) and _parameters(factory)["judge"].default is Parameter.empty
+    """Tell whether a metric cannot be made without the judge that it counts."""
+    return isinstance(factory, JudgeMetricFactory) and factory.needs_judge
 
 
-def _parameters(factory: Callable[..., Any]) -> Mapping[str, Parameter]:
-    """Return the parameters by name; nothing for what cannot be looked into."""
-    try:
-        return signature(factory).parameters
-    except (TypeError, ValueError):
-        return {}
+def _make_metric(factory: Callable[..., Metric], judge: Judge) -> Metric:
+    return factory.for_judge(judge) if isinstance(factory, JudgeMetricFactory) else factory()

@@ -7,7 +7,7 @@ from eidolon.models.backends.endpoint import Endpoint, parse_address
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.judges.language_model import Reply
+from eidolon.scorers.core.language_model import Reply
 
 CONCURRENCY, TIMEOUT_S, RETRIES = 8, 60.0, 5
 

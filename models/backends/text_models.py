@@ -10,8 +10,8 @@ from eidolon.models.backends.registry import CHECKPOINT_BACKEND, ModelReference
 from eidolon.models.base.backend import ResolvingBackend
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_judges
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.registry import Registry
-from eidolon.scorers.judges.language_model import LanguageModel
 
 backends: "Registry[Callable[..., LanguageModel]]" = Registry(
     "language model backend",

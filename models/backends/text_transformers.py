@@ -10,8 +10,8 @@ from eidolon.models.base.checkpoint_files import hash_files, local_files, resolv
 from eidolon.models.base.shipped import shipped_judges
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.signature import HASH_DIGITS
-from eidolon.scorers.judges.language_model import Reply
 
 if TYPE_CHECKING:
     import torch

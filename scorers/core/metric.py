@@ -1,6 +1,11 @@
-"""What a metric is: per-sample sufficient statistics, and a function from their sum to the values.
+"""What a metric is, and what it may offer beyond the minimum.
 
-The split makes every resample, subset and pooled score a matrix product away (the design of sacrebleu).
+A metric is a table of sufficient statistics, one row for each sample, and a function from their sum to the values. So
+every resample, subset and pooled score is one matrix product (the design of sacrebleu).
+
+`Metric` is the minimum. Each runtime-checkable protocol is optional: a metric offers it by having its members. A
+third-party metric is registered with an entry point in the group `eidolon.metrics`: a class without required
+parameters, or a `JudgeMetricFactory`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Judgement, Response
 
 FloatArray = NDArray[np.float64]
@@ -25,34 +31,35 @@ class Quantity:
     bounds: tuple[float, float]
     description: str
     undefined: str = "its denominator is zero"
-    """What is missing where the value is undefined: the reason beside a null in `scores.json`."""
+    """Why the value is undefined, if it is: the reason beside a null in `scores.json`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Two sources that looked at one picture apart; together they are its truth."""
+    """The ground truth of one image by source. The two sources did not see each other."""
 
     annotated: frozenset[str]
-    """The objects that somebody annotated, as with a box."""
+    """The objects that annotators marked, for example with a box."""
     captioned: frozenset[str]
-    """The objects that somebody named in a reference caption."""
+    """The objects that a reference caption names."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedSample:
-    """A scored response with its truth. Unscored responses never reach a metric."""
+    """A scored response with its ground truth. Unscored responses never reach a metric."""
 
     response: Response
     judgement: Judgement
     objects: frozenset[str]
+    """The true objects of the image."""
     areas: Mapping[str, float] = field(default_factory=dict)
-    """Of some or all true objects, the share of the picture that the largest instance covers, where it is known."""
+    """For some or all true objects, the share of the image that the largest instance covers."""
     sources: "Sources | None" = None
-    """Who says that the true objects are there; None where reference captions did not join them."""
+    """The true objects by source. None if reference captions added nothing to the ground truth."""
 
 
 class Computation(Protocol):
-    """Named quantities as functions of summed statistics, whatever the samples were."""
+    """Named quantities as functions of summed statistics. The samples may be of any kind."""
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -65,15 +72,17 @@ class Computation(Protocol):
         ...
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
-        """Map summed statistics (..., k) to one array (...) a quantity; NaN where it is undefined."""
+        """Map summed statistics (..., k) to one array (...) for each quantity; NaN where it is undefined."""
         ...
 
 
 class Metric(Protocol):
-    """A family of numbers over judged samples."""
+    """A family of numbers over judged samples. Everything below it is optional."""
 
     family: str
+    """The metric's name: of its entry in the registry, of `--metric`, and of its block in `scores.json`."""
     quantities: tuple[Quantity, ...]
+    """The quantities, in the order in which they are reported."""
     columns: tuple[str, ...]
     """A name for each of the k statistics; their sums are the `counts` block of `scores.json`."""
 
@@ -82,16 +91,48 @@ class Metric(Protocol):
         ...
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
-        """Map summed statistics (..., k) to one array (...) a quantity; NaN where it is undefined."""
+        """Map summed statistics (..., k) to one array (...) for each quantity; NaN where it is undefined."""
         ...
 
 
 @runtime_checkable
+class JudgeMetricFactory(Protocol):
+    """A metric class whose metric is made for the judge that it counts."""
+
+    needs_judge: bool
+    """False if the class can also be called without arguments, as where only a run folder is at hand."""
+
+    def for_judge(self, judge: Judge) -> Metric:
+        """Return the metric for a judge.
+
+        Raises:
+            UserError: it cannot count this judge.
+        """
+        ...
+
+
+@runtime_checkable
+class JudgeCheckingMetric(Protocol):
+    """A metric that does not fit every judge."""
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the metric cannot use the judge's verdicts, and what to give instead. None if it can."""
+        ...
+
+
+@runtime_checkable
+class ReferenceMetric(Protocol):
+    """A metric that declares whether every sample needs reference captions. By default none does."""
+
+    needs_references: bool
+
+
+@runtime_checkable
 class CategoryMetric(Protocol):
-    """A metric that can also be had for each category by itself."""
+    """A metric that can also be computed for each category by itself."""
 
     def by_category(self, vocabulary: Sequence[str]) -> Metric:
-        """Return the same quantities, computed to arrays (..., categories) in the vocabulary's order.
+        """Return a metric with the same quantities as arrays (..., categories), in the vocabulary's order.
 
         Its statistics are category-major, shape (samples, categories · k), where `columns` names the k
         statistics of one category.
@@ -101,7 +142,7 @@ class CategoryMetric(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The same family read with other settings: an entry of `variants`."""
+    """The same family with other settings: an entry of `variants` in `scores.json`."""
 
     label: str
     settings: dict[str, Any]
@@ -122,29 +163,29 @@ class CountingMetric(Protocol):
     """A metric whose `counts` block is not the sums of its statistics."""
 
     def counts(self, samples: Sequence[JudgedSample]) -> dict[str, int | float]:
-        """Return the numbers behind the quantities."""
+        """Return the numbers behind the quantities, by name."""
         ...
 
 
 @runtime_checkable
 class FittedMetric(Protocol):
-    """A metric with quantities that are no function of summed statistics, and bring their own intervals."""
+    """A metric with quantities that are no function of summed statistics. They bring their own intervals."""
 
     fitted_quantities: tuple[Quantity, ...]
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
-        """Return each of `fitted_quantities`; intervals have the level of all others."""
+        """Return each of `fitted_quantities` by name, with a 95 % interval."""
         ...
 
 
 @runtime_checkable
 class DetailedMetric(Protocol):
-    """A metric with more to tell than numbers: `<family>.json` of the run folder."""
+    """A metric that writes a file of its own to the run folder: `<family>.json`."""
 
     def detail(
         self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int
     ) -> "Detail":
-        """Return what stands in the file."""
+        """Return the content of the file."""
         ...
 
 
@@ -154,6 +195,31 @@ class Detail(Protocol):
     def to_json(self) -> str:
         """Return the file's text."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderboardColumn:
+    """A column of the leaderboard."""
+
+    quantity: str
+    """Name of the quantity within its family."""
+    heading: str
+    decimals: str = ".3f"
+    """Format of the number, as of Python's `format`."""
+    interval: bool = True
+    """Whether the interval stands below the number."""
+    at: str | None = None
+    """Another quantity of the family, which says where this one was measured: printed behind it as ` at 64`."""
+
+
+@runtime_checkable
+class LeaderboardMetric(Protocol):
+    """A metric class that declares its columns of the leaderboard.
+
+    Without it a family has one column, for its first quantity.
+    """
+
+    leaderboard_columns: tuple[LeaderboardColumn, ...]
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:

@@ -20,8 +20,8 @@ from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from eidolon.scorers.core.judge import Judge
     from eidolon.scorers.core.metric import Metric
-    from eidolon.scorers.core.types import Judge
 
 T = TypeVar("T")
 

@@ -1,7 +1,6 @@
 """The records that travel between the stages of a run; each is one line of a file in the run folder."""
 
-from collections.abc import Iterable
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -115,47 +114,3 @@ class Judgement(Record):
         if self.votes is None:
             fields.pop("votes", None)
         return fields
-
-
-@runtime_checkable
-class NarrowedJudge(Protocol):
-    """A judge that may report fewer categories than it knows; truth is cut to those it reports."""
-
-    known: tuple[str, ...]
-    """The categories before it was narrowed, `vocabulary` among them."""
-
-
-class Judge(Protocol):
-    """Decides which objects a response names. Never sees the image or the ground truth."""
-
-    name: str
-    vocabulary: tuple[str, ...]
-    """The categories it can name, in a fixed order."""
-
-    def signature(self) -> str:
-        """How it reads, for the score's signature: `lexicon(reading=careful,vocabulary=coco80)`."""
-        ...
-
-    def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
-        """Yield one judgement a response, in order, verdicts not yet set.
-
-        A response with an error, or one that cannot be judged, is unscored with its reason.
-        """
-        ...
-
-
-@runtime_checkable
-class VotingJudge(Judge, Protocol):
-    """A judge of several votes on each category: `judges` times `formats`, stored in `Judgement.votes`."""
-
-    judges: tuple[str, ...]
-    formats: tuple[str, ...]
-    threshold: int
-    """Votes that make a category present."""
-
-    def reader(self) -> Judge | None:
-        """Return a judge of the same vocabulary that says where a category is named, if there is one.
-
-        Agreement among the votes is then also told by the position in the response.
-        """
-        ...

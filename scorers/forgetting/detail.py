@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
-from eidolon.scorers.core.types import Judge, Record
+from eidolon.scorers.core.types import Record
 from eidolon.scorers.core.verdict import counted_mentions
 from eidolon.scorers.forgetting.adjusted import PER, covariates
 from eidolon.scorers.forgetting.annotation import Annotation, annotation_bounds

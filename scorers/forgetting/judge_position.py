@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.types import Judge, Judgement, Record, Response
+from eidolon.scorers.core.types import Judgement, Record, Response
 
 SENTENCES = 60
 """At most so many are judged three times each, one a response: a model judge takes its time."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
-from eidolon.scorers.core.types import Judge
+from eidolon.scorers.core.judge import Judge, locates_mentions, needs_object_verdicts
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
@@ -94,9 +94,24 @@ class Forgetting:
         "larger_first",
     )  # fmt: skip
 
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = ()
+    """None: the task `forget` has a table of its own."""
+    needs_judge = False
+
     def __init__(self, judge: Judge | None = None) -> None:
-        """Take the judge whose readings are counted, to see whether it reads early and late sentences alike."""
+        """Take the judge, if there is one, to test whether it reads early and late sentences alike."""
         self._judge = judge
+
+    @classmethod
+    def for_judge(cls, judge: Judge) -> "Forgetting":
+        """Return the metric, which also tests the judge."""
+        return cls(judge)
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the judge's verdicts cannot be followed along a response, None if they can."""
+        if not locates_mentions(judge):
+            return f"judge {judge.name} does not say where in a response an object is named"
+        return needs_object_verdicts(judge)
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 20)."""

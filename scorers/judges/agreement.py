@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eidolon.scorers.core.calibration import Calibration, JudgePair, JudgeVotes, PartVotes, PositionVotes
+from eidolon.scorers.core.judge import Judge, VotingJudge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.types import Judge, Response, VotingJudge
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.votes import ignored_cells, votes_of
 
 FIFTHS = 5

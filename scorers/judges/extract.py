@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Judge, Judgement, Mention, Response
-from eidolon.scorers.judges.language_model import LanguageModel, Reply
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.language_model import LanguageModel, Reply
+from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
 from eidolon.scorers.judges.matching import singular_name
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
 from eidolon.scorers.judges.nouns import NounsJudge
-from eidolon.scorers.text.lexicon import load_lexicon
+from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon
 from eidolon.scorers.text.tagged import singular, spans_of_words
 
 BATCH = 64
@@ -51,12 +53,14 @@ class ExtractJudge:
 
     name = "extract"
     vocabulary: tuple[str, ...] = ()
+    open_vocabulary = True
+    language_models: Literal["required", "optional"] = "required"
 
     def __init__(
         self,
         models: Sequence[LanguageModel],
         match: str = "names",
-        lexicon: str = "coco80",
+        lexicon: str = DEFAULT_LEXICON,
         embeddings: str | None = None,
         threshold: str | float | None = None,
         concreteness: str | None = None,
@@ -77,7 +81,7 @@ class ExtractJudge:
         )
         self._concreteness = None if concreteness is None else Concreteness(concreteness)
         self.reader: Judge | None = None
-        if self.matcher.kind == "objects":
+        if self.matcher.verdicts_from == "objects":
             self.reader = NounsJudge(lexicon=lexicon, concreteness=concreteness)
 
     def signature(self) -> str:

@@ -1,13 +1,20 @@
 """The lexicon judge: objects of a closed vocabulary, found by rules."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
 from eidolon.scorers.text.judgeability import classify
-from eidolon.scorers.text.lexicon import Lexicon, Named, label, load_lexicon
+from eidolon.scorers.text.lexicon import (
+    DEFAULT_LEXICON,
+    Lexicon,
+    Named,
+    label,
+    load_lexicon,
+    outside_lexicon,
+)
 
 READINGS = ("careful", "original")
 NOT_ENGLISH = "not English: the lexicon cannot read it"
@@ -38,7 +45,7 @@ class LexiconJudge:
     def __init__(
         self,
         reading: str = "careful",
-        lexicon: str | Lexicon = "coco80",
+        lexicon: str | Lexicon = DEFAULT_LEXICON,
         categories: str | tuple[str, ...] | list[str] | None = None,
     ) -> None:
         if reading not in READINGS:
@@ -54,6 +61,15 @@ class LexiconJudge:
         """Return the reading and the vocabulary."""
         vocabulary = label(self.lexicon, self.vocabulary)
         return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"
+
+    @classmethod
+    def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:
+        """Return the lexicon if it does not ship with the package."""
+        return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
+
+    def namers(self) -> tuple["LexiconJudge", ...]:
+        """Return both readings of the same categories: the careful one leaves out what a text denies."""
+        return tuple(LexiconJudge(reading, self.lexicon, self.vocabulary) for reading in READINGS)
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement a response, in order, verdicts not yet set."""

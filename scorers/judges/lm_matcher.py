@@ -6,9 +6,9 @@ The protocol of OpenCHAIR (Ben-Kish et al., 2024); the wording of the question i
 import re
 from collections.abc import Sequence
 
+from eidolon.scorers.core.judge import Evidence, VerdictSource
+from eidolon.scorers.core.language_model import LanguageModel, Reply
 from eidolon.scorers.core.types import Judgement, Mention, Verdict
-from eidolon.scorers.judges.language_model import LanguageModel, Reply
-from eidolon.scorers.judges.matching import Evidence, Kind
 
 MAX_NEW_TOKENS = 8
 QUESTION = (
@@ -29,7 +29,7 @@ class AskingMatcher:
     reason.
     """
 
-    kind: Kind = "asked"
+    verdicts_from: VerdictSource = "language_model"
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model

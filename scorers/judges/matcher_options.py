@@ -5,18 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.judge import Matcher
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.judges.embeddings import SentenceEmbedder
-from eidolon.scorers.judges.language_model import LanguageModel
 from eidolon.scorers.judges.lm_matcher import AskingMatcher
-from eidolon.scorers.judges.matching import (
-    SIMILARITY,
-    Matcher,
-    NameMatcher,
-    plain,
-    read_threshold,
-    singular_name,
-)
+from eidolon.scorers.judges.matching import SIMILARITY, NameMatcher, plain, read_threshold, singular_name
 from eidolon.scorers.text.lexicon import Lexicon
 
 MATCHES = ("names", "lm")

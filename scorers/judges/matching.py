@@ -7,14 +7,13 @@ problem, Kuhn 1955).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Evidence, JoiningMatcher, Judge, OpenJudge, VerdictSource
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.core.types import Judge, Judgement, Mention
+from eidolon.scorers.core.types import Judgement, Mention
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.judges.embeddings import Embedder
 from eidolon.scorers.text.lexicon import Lexicon, label
@@ -22,44 +21,6 @@ from eidolon.scorers.text.tagged import singular
 
 SIMILARITY = 0.7
 """Cosine from which two nouns are taken for one object unless the user says otherwise: our choice."""
-
-Kind: TypeAlias = Literal["objects", "references", "asked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of one image: its true objects, and what people wrote about it."""
-
-    objects: frozenset[str]
-    references: tuple[str, ...] = ()
-
-
-class Matcher(Protocol):
-    """Gives the mentions of an open vocabulary their verdicts."""
-
-    kind: Kind
-    """`objects`: a mention is grounded by a true object, so metrics of objects apply. `references`: by the
-    words of the references. `asked`: a language model was asked about the references."""
-
-    def signature(self) -> str:
-        """How it matches, for the judge's signature."""
-        ...
-
-    def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
-        """Return the judgements, one an item of evidence, with verdicts; those that are unscored as they are.
-
-        Mentions that the judge has set aside as `ignored` stay so.
-        """
-        ...
-
-
-@runtime_checkable
-class OpenJudge(Protocol):
-    """A judge (`types.Judge`) without a vocabulary: its matcher says what is true."""
-
-    matcher: Matcher
-    reader: Judge | None
-    """Who reads the objects in reference captions; None where they join no truth."""
 
 
 def decide(judge: Judge, judgements: Iterable[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
@@ -74,7 +35,7 @@ def join(judge: Judge, objects: Collection[str], named: Collection[str]) -> froz
 
     With an open vocabulary a noun joins only where it is not another name of an object that is there.
     """
-    if isinstance(judge, OpenJudge) and isinstance(judge.matcher, NameMatcher):
+    if isinstance(judge, OpenJudge) and isinstance(judge.matcher, JoiningMatcher):
         return judge.matcher.join(objects, named)
     return frozenset(objects) | frozenset(named)
 
@@ -87,7 +48,7 @@ class NameMatcher:
     category from `threshold` on; below it is hallucinated, and the pair is kept with its similarity.
     """
 
-    kind: Kind = "objects"
+    verdicts_from: VerdictSource = "objects"
 
     def __init__(
         self, lexicon: Lexicon, embedder: Embedder | None = None, threshold: float = SIMILARITY
@@ -101,6 +62,11 @@ class NameMatcher:
         if self.embedder is None:
             return stages
         return f"{stages}+{self.embedder.signature()}>={self._threshold:g}"
+
+    @property
+    def gives_similarity(self) -> bool:
+        """Whether nouns are also compared by embeddings."""
+        return self.embedder is not None
 
     def canonical(self, name: str) -> str:
         """Return what a name stands for: its category in the lexicon, or its own singular."""

@@ -5,17 +5,24 @@ that a small tagger finds. Either way a phrase that is one term of the lexicon (
 """
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Judge, Judgement, Mention, Response
-from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.language_model import LanguageModel
+from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
 from eidolon.scorers.judges.mentions import Places, judged_in_english
 from eidolon.scorers.text.content_words import NO_OBJECTS
 from eidolon.scorers.text.english import FUNCTION_WORDS
-from eidolon.scorers.text.lexicon import Lexicon, load_lexicon, plural_forms
+from eidolon.scorers.text.lexicon import (
+    DEFAULT_LEXICON,
+    Lexicon,
+    load_lexicon,
+    outside_lexicon,
+    plural_forms,
+)
 from eidolon.scorers.text.tagged import singular, tag
 
 if TYPE_CHECKING:
@@ -56,12 +63,14 @@ class NounsJudge:
 
     name = "nouns"
     vocabulary: tuple[str, ...] = ()
+    open_vocabulary = True
+    language_models: Literal["required", "optional"] = "optional"
 
     def __init__(
         self,
         pipeline: str = DEFAULT,
         match: str = "names",
-        lexicon: str = "coco80",
+        lexicon: str = DEFAULT_LEXICON,
         embeddings: str | None = None,
         threshold: str | float | None = None,
         concreteness: str | None = None,
@@ -75,7 +84,15 @@ class NounsJudge:
             self.name, match, lexicon=words, embeddings=embeddings, threshold=threshold, models=models
         )
         self._concreteness = None if concreteness is None else Concreteness(concreteness)
-        self.reader: Judge | None = self if self.matcher.kind == "objects" else None
+        self.reader: Judge | None = self if self.matcher.verdicts_from == "objects" else None
+
+    @classmethod
+    def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:
+        """Return the first option that names a pipeline, a model or a file, or a lexicon that does not ship."""
+        for option in ("pipeline", "embeddings", "concreteness", "models"):
+            if option in options and (option, options[option]) != ("pipeline", DEFAULT):
+                return f"{option} {options[option]}"
+        return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
     def signature(self) -> str:
         """Return who finds the nouns, how they are matched, and which of them count."""

@@ -6,10 +6,11 @@ alone, and V = N·M votes decide whether it is present, absent, or ignored becau
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
-from eidolon.scorers.judges.language_model import LanguageModel
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import why_missing
 from eidolon.scorers.judges.throne_questions import (
@@ -21,7 +22,7 @@ from eidolon.scorers.judges.throne_questions import (
     question,
 )
 from eidolon.scorers.judges.votes import check_threshold, is_yes
-from eidolon.scorers.text.lexicon import label, load_lexicon
+from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, label, load_lexicon
 from eidolon.scorers.text.windows import windows
 
 READINGS = ("compat", "windows")
@@ -42,8 +43,10 @@ class QuestionJudge:
     name = "qa"
     batch = 16
     """Responses that are judged, and written, at a time: thousands of questions."""
-    says_where = False
-    """Answers are about the whole response, so mentions have the empty text at 0."""
+    locates_mentions = False
+    language_models: Literal["required", "optional"] = "required"
+    default_metrics = ("throne", "objects")
+    """Those that do not count mentions, as `chair` does."""
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class QuestionJudge:
         formats: str = ",".join(DEFAULT_FORMATS),
         threshold: str | int | None = None,
         reading: str = "compat",
-        vocabulary: str = "coco80",
+        vocabulary: str = DEFAULT_LEXICON,
         categories: str | None = None,
     ) -> None:
         if not models:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from eidolon.scorers.core.judge import Evidence, VerdictSource
 from eidolon.scorers.core.types import Judgement, Mention
-from eidolon.scorers.judges.matching import Evidence, Kind
 from eidolon.scorers.text.content_words import NUMBERS, PAIRS, alike
 from eidolon.scorers.text.english import FUNCTION_WORDS
 from eidolon.scorers.text.lexicon import Lexicon, label
@@ -28,7 +28,7 @@ class SupportMatcher:
     one; by none if none does.
     """
 
-    kind: Kind = "references"
+    verdicts_from: VerdictSource = "references"
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon, self._categories = lexicon, lexicon.careful_terms()

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import VotingJudge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.types import VotingJudge
 
 
 def is_yes(answer: str) -> bool:

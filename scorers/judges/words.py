@@ -1,14 +1,14 @@
 """The judge `words`: every word that claims something, and how telling it is if nothing supports it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from eidolon.scorers.core.types import Judge, Judgement, Mention, Response
-from eidolon.scorers.judges.matching import Matcher
+from eidolon.scorers.core.judge import Judge, Matcher
+from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged_in_english
 from eidolon.scorers.judges.reference_matcher import SupportMatcher, number
 from eidolon.scorers.text.content_words import HEDGES, LIGHT
 from eidolon.scorers.text.english import FUNCTION_WORDS
-from eidolon.scorers.text.lexicon import load_lexicon
+from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon, outside_lexicon
 from eidolon.scorers.text.tagged import Token, tag
 
 NUMBER, NOUN, OTHER, LIGHTLY = 3 / 4, 1 / 4, 1 / 8, 1 / 16
@@ -32,10 +32,16 @@ class WordsJudge:
 
     name = "words"
     vocabulary: tuple[str, ...] = ()
+    open_vocabulary = True
     reader: Judge | None = None
 
-    def __init__(self, lexicon: str = "coco80") -> None:
+    def __init__(self, lexicon: str = DEFAULT_LEXICON) -> None:
         self.matcher: Matcher = SupportMatcher(load_lexicon(lexicon))
+
+    @classmethod
+    def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:
+        """Return the lexicon if it does not ship with the package."""
+        return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
     def signature(self) -> str:
         """Return the tagger, what supports words, and the weights."""

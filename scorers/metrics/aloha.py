@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.judge import Judge, gives_similarity
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
 
 _NONE = "no response names an object"
 _NO_PAIR = "no object is paired"
@@ -35,6 +36,14 @@ class Aloha:
         "compat_least",
         "compat_mean",
     )
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (LeaderboardColumn("score", "ALOHa ↑"),)
+    needs_references = True
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the judge's mentions have no similarities, None if they have."""
+        if gives_similarity(judge):
+            return None
+        return "needs similarities; give --judge nouns (or extract) with -J embeddings=MODEL"
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the values named by `columns`, shape (samples, 7).

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.amber_words import WordMatcher
 from eidolon.scorers.metrics.objects import f_beta
@@ -96,6 +96,11 @@ class AmberRates:
     """
 
     family: str = "amber"
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("score", "AMBER ↑"),
+        LeaderboardColumn("chair", "AMBER CHAIR ↓"),
+        LeaderboardColumn("f1", "AMBER F1 ↑"),
+    )
 
     def __init__(self, mode: str) -> None:
         self.mode = check_mode(mode)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.judge import Judge, needs_object_verdicts
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.verdict import cells, counted_mentions
 
 
@@ -39,6 +40,15 @@ class Chair:
         "responses_without_mentions",
         "responses_without_objects",
     )
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("chair_i", "CHAIR_i ↓"),
+        LeaderboardColumn("chair_s", "CHAIR_s ↓"),
+        LeaderboardColumn("words", "words", decimals=".1f", interval=False),
+    )
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the judge's verdicts do not tell which objects are true, None if they do."""
+        return needs_object_verdicts(judge)
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 9)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.types import ImageId, Judgement, Mention
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.english import FUNCTION_WORDS
@@ -51,6 +51,10 @@ class Detection:
     """
 
     family: str = "detection"
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("response_average_precision", "AP, responses ↑"),
+        LeaderboardColumn("word_average_precision", "AP, words ↑"),
+    )
 
     def __init__(self, samples: Sequence[WordScores], threshold: float | None = None) -> None:
         """Take all samples, for the distinct scores among them, which make the columns."""

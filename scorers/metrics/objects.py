@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.judge import Judge, needs_object_verdicts
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.verdict import cells
 
 QUANTITIES = (
@@ -43,6 +44,14 @@ class Objects:
     family: str = "objects"
     quantities: tuple[Quantity, ...] = QUANTITIES
     columns: tuple[str, ...] = ("tp", "fp", "fn")
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("f05", "F0.5 ↑"),
+        LeaderboardColumn("recall", "recall ↑"),
+    )
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the judge's verdicts do not tell which objects are true, None if they do."""
+        return needs_object_verdicts(judge)
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return TP, FP and FN, shape (samples, 3)."""

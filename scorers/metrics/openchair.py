@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.judge import Judge, verdicts_from
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
 
 
 class OpenChair:
@@ -20,6 +21,16 @@ class OpenChair:
         Quantity("unsure", None, (0, 1), "unsure / all answers", "no noun was asked about"),
     )
     columns: tuple[str, ...] = ("yes", "no", "unsure")
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (LeaderboardColumn("score", "OpenCHAIR ↓"),)
+
+    def check_judge(self, judge: Judge) -> str | None:
+        """Return why the judge asks no language model about the references, None if it does."""
+        if verdicts_from(judge) == "language_model":
+            return None
+        return (
+            "asks a language model about the references; give --judge nouns (or extract) with -J match=lm "
+            "and -J models=…"
+        )
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the answers named by `columns`, shape (samples, 3)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.yes_no import find_policy
@@ -37,6 +37,14 @@ class Pope:
         Quantity("f1", True, (0, 1), "2PR / (P + R)", "no answer is yes and no question has the truth yes"),
         Quantity("yes_rate", None, (0, 1), "answers read as yes / questions", "there are no questions"),
         Quantity("unparsed", False, (0, 1), "answers not read / questions", "there are no questions"),
+    )
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("accuracy", "accuracy ↑"),
+        LeaderboardColumn("precision", "precision ↑"),
+        LeaderboardColumn("recall", "recall ↑"),
+        LeaderboardColumn("f1", "F1 ↑"),
+        LeaderboardColumn("yes_rate", "yes rate"),
+        LeaderboardColumn("unparsed", "unparsed ↓"),
     )
     columns: tuple[str, ...] = ("questions", "tp", "fp", "tn", "fn", "unparsed", "unparsed_present")
 

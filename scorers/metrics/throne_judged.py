@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.metric import Alternative, FloatArray, JudgedSample, Quantity
-from eidolon.scorers.core.types import Judge, VotingJudge
+from eidolon.scorers.core.judge import Judge, VotingJudge
+from eidolon.scorers.core.metric import Alternative, FloatArray, JudgedSample, LeaderboardColumn, Quantity
 from eidolon.scorers.judges.votes import votes_of
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
 
@@ -21,14 +21,29 @@ class JudgedThrone:
     """
 
     family: str = "throne"
+    needs_judge = True
+    leaderboard_columns: tuple[LeaderboardColumn, ...] = (
+        LeaderboardColumn("classwise_f05", "THRONE F0.5 ↑"),
+        LeaderboardColumn("classwise_precision", "THRONE P ↑"),
+        LeaderboardColumn("classwise_recall", "THRONE R ↑"),
+    )
 
-    def __init__(self, judge: Judge, mode: str = MODES[0], threshold: int | None = None) -> None:
-        """Take the judge whose votes they are; one that has a single vote is a UserError."""
+    @classmethod
+    def for_judge(cls, judge: Judge) -> "JudgedThrone":
+        """Return the metric of a judge's votes.
+
+        Raises:
+            UserError: the judge has a single vote.
+        """
         if not isinstance(judge, VotingJudge):
             raise UserError(
                 f"--metric throne: judge {judge.name!r} has one vote, and throne counts several; give --judge qa, "
                 "or score files of answers with eidolon score --metric throne --answers"
             )
+        return cls(judge)
+
+    def __init__(self, judge: VotingJudge, mode: str = MODES[0], threshold: int | None = None) -> None:
+        """Take the judge that voted, and the mode and threshold of the main scores (default: the judge's)."""
         self._judge = judge
         voters = len(judge.judges) * len(judge.formats)
         self.throne = Throne(

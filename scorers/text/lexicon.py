@@ -15,6 +15,8 @@ from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Record
 
+DEFAULT_LEXICON = "coco80"
+
 
 class Named(NamedTuple):
     """An object named in a text: `text[start:end]`, by a term of the lexicon."""
@@ -142,6 +144,11 @@ def available_lexicons() -> tuple[str, ...]:
     return tuple(
         sorted(item.name[: -len(".json")] for item in folder.iterdir() if item.name.endswith(".json"))
     )
+
+
+def outside_lexicon(name: str) -> str | None:
+    """Return `lexicon NAME` for a lexicon that does not ship with the package, else None. Loads nothing."""
+    return None if name in available_lexicons() else f"lexicon {name}"
 
 
 def load_lexicon(name: str) -> Lexicon:

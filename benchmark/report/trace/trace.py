@@ -20,7 +20,8 @@ from eidolon.models.base.contrast import Without
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.generation.token_log import token_log
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Judge, Judgement, Record, Verdict
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.types import Judgement, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import Kind
 
 if TYPE_CHECKING:

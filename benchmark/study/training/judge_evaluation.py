@@ -16,9 +16,9 @@ from eidolon.benchmark.scenes.passages import Kind, Split, make_passage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
 from eidolon.benchmark.study.training.evaluation import BoundedEstimate
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.judges.language_model import LanguageModel
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.throne_questions import (
     ANSWER_TOKENS,

@@ -20,9 +20,10 @@ from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource
 from eidolon.benchmark.tasks.forget.retention.design import Namer
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, probe_retention
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores, with_quantities
-from eidolon.scorers.core.types import Judge, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.retention.measure import Point
 

@@ -23,11 +23,12 @@ from eidolon.benchmark.tasks.score_files.rows import WordRow
 from eidolon.benchmark.tasks.score_files.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
+from eidolon.scorers.core.judge import Evidence, Judge, locates_mentions
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed, signature
-from eidolon.scorers.core.types import ImageId, Judge, Judgement
-from eidolon.scorers.judges.matching import Evidence, decide, join
+from eidolon.scorers.core.types import ImageId, Judgement
+from eidolon.scorers.judges.matching import decide, join
 from eidolon.scorers.metrics.detection import (
     BASELINE,
     CONFUSION,
@@ -188,7 +189,7 @@ def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
 def _judge(asked: DetectionRequest) -> Judge | None:
     if asked.judge != BASELINE:
         judge = make_judge(asked.judge, asked.judge_options)
-        if not getattr(judge, "says_where", True):
+        if not locates_mentions(judge):
             raise UserError(
                 f"--judge {asked.judge}: does not say which words name an object, which --metric detection compares"
             )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from eidolon.benchmark.data.prompts import QUESTION
+from eidolon.benchmark.run.plugins import has_closed_vocabulary
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.probe.questions import QuestionRow
@@ -219,16 +220,18 @@ def _words(folder: Folder) -> str:
 
 
 def _check_verdicts(folder: Folder, judgements: Sequence[Judgement]) -> str:
-    """Compare verdicts with the truth where a category is true or not, whoever judges."""
+    """Compare verdicts with the ground truth, for a judge of a closed vocabulary."""
     judge = folder.settings.judge
-    closed = folder.kind in ("probe", "throne") or (judge is not None and judge.name in ("lexicon", "qa"))
+    closed = folder.kind in ("probe", "throne") or (judge is not None and has_closed_vocabulary(judge.name))
+    if closed is None:
+        return "; their verdicts are not compared, for the judge is not installed here"
     if folder.kind == "detection" or not closed:
-        return "; their verdicts stand on more than the truth"
+        return "; their verdicts depend on more than the true objects"
     objects = {row.sample_id: row.objects for row in folder.lines(SAMPLES, SampleRow)}
     for number, judgement in enumerate(judgements, 1):
         for mention in judgement.mentions:
-            if mention.verdict == "ignored" and mention.votes:
-                continue
+            if mention.verdict == "ignored":
+                continue  # the judge's own decision, whatever is true
             right = "grounded" if mention.category in objects[judgement.sample_id] else "hallucinated"
             if mention.verdict != right:
                 raise DifferenceError(

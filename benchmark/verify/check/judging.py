@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from eidolon.benchmark.run.plugins import make_judge, matches_references
+from eidolon.benchmark.run.plugins import make_judge, matches_references, why_not_remade
 from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
@@ -19,14 +19,13 @@ from eidolon.benchmark.verify.check.findings import DifferenceError, Uncheckable
 from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.types import Judge, Judgement, Response
+from eidolon.scorers.core.judge import Evidence, Judge, OpenJudge
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.judges.lexicon import LexiconJudge
-from eidolon.scorers.judges.matching import Evidence, OpenJudge, decide
+from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.text.lexicon import available_lexicons
 
-BY_RULES = ("lexicon", "nouns", "words")
-"""Judges whose options name nothing to load unless the user says so."""
 _LEXICON = re.compile(r"lexicon\(reading=(\w+),vocabulary=([\w.-]+)(?::([^:()]+))?\)")
 
 
@@ -152,9 +151,9 @@ def _made(name: str, options: tuple[tuple[str, str], ...]) -> Judge:
 
 
 def _from_signature(name: str, signature: str) -> dict[str, str]:
-    if name not in BY_RULES:
+    if reason := why_not_remade(name, {}):
         raise UncheckableError(
-            f"judge {excerpt(name)} asks models or is a plug-in; -J, or --rejudge, makes it here"
+            f"judge {excerpt(name)} is not made from a run folder: {reason}; -J, or --rejudge, makes it here"
         )
     if name != "lexicon":
         return {}

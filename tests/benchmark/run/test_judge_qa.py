@@ -213,7 +213,7 @@ def test_detection_needs_a_judge_that_says_where(cli: Cli, models: str, tmp_path
 def test_a_run_that_is_killed_while_it_judges_goes_on_where_it_was(models: str, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(ASK)
     start = (
-        "import slow; from eidolon.models import text_models as t; load = t.language_models; "
+        "import slow; from eidolon.models.backends import text_models as t; load = t.language_models; "
         "t.language_models = lambda *a, **k: tuple(map(slow.Slow, load(*a, **k))); "
         "from eidolon.benchmark.cli import main; main()"
     )

@@ -10,12 +10,13 @@ import pytest
 
 from eidolon.benchmark.json_schemas import read as read_schema
 from eidolon.benchmark.tasks.score_files import responses_file as existing
+from eidolon.scorers.core.judge import Evidence, Judge
+from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.core.types import Judge, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.json_schemas import path as schema_path
 from eidolon.scorers.judges.extract import ExtractJudge
-from eidolon.scorers.judges.language_model import Reply
-from eidolon.scorers.judges.matching import Evidence, NameMatcher, decide
+from eidolon.scorers.judges.matching import NameMatcher, decide
 from eidolon.scorers.judges.nouns import NounsJudge
 from eidolon.scorers.judges.words import WordsJudge
 from eidolon.scorers.metrics.detection import (
@@ -184,7 +185,7 @@ def test_a_run_on_scenes(cli: Cli, tmp_path: Path, picture_folder: Path, replay_
     assert "--metric aloha: needs similarities" in result.err
     result = cli(*arguments, "--judge", "words", "--metric", "chair", "--out", tmp_path / "no")
     assert result.code == 2
-    assert "judge words reads words of all kinds" in result.err
+    assert "judge words takes its verdicts from reference captions" in result.err
     assert not (tmp_path / "no").exists()
 
 
@@ -197,7 +198,10 @@ def test_a_run_needs_a_dataset_with_references(
     arguments = ["run", "--model", f"replay/{replay_file}", "--dataset", f"folder/{picture_folder}"]
     result = cli(*arguments, "--judge", "nouns", "--metric", "openchair", "--out", tmp_path / "runs")
     assert result.code == 2
-    assert "-J match=lm: needs reference captions, which --dataset folder/" in result.err
+    assert (
+        "which asks a language model about captions: needs reference captions, which --dataset folder/"
+        in result.err
+    )
 
     # As soon as every sample has some they are handed on, and stand in the run folder.
     rows = read_lines(picture_folder / "objects.jsonl")
@@ -219,7 +223,7 @@ def test_a_run_needs_a_dataset_with_references(
         (["--judge", "nouns", "--metric", "openchair"], "with -J match=lm and -J models="),
         (
             ["--judge", "words"],
-            "--metric chair: judge words reads words of all kinds; give --metric detection",
+            "--metric chair: judge words takes its verdicts from reference captions, not from the true objects; give --metric detection",
         ),
         (
             ["--judge", "nouns", "-J", "pipeline=en_core_web_sm_x"],
@@ -241,7 +245,10 @@ def test_metrics_of_objects_do_not_fit_a_judge_that_asks(
     with_judge(monkeypatch, NounsJudge(match="lm", models=[Model()]))
     result = cli(*inputs(tmp_path), "--judge", "nouns")
     assert result.code == 2
-    assert "--metric chair: -J match=lm knows no objects; give --metric openchair" in result.err
+    assert (
+        "--metric chair: judge nouns takes its verdicts from a language model, not from the true objects; give"
+        in result.err
+    )
 
 
 @pytest.mark.parametrize(

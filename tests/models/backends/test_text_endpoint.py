@@ -11,7 +11,7 @@ import pytest
 
 from eidolon.models.backends.text_models import language_models
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.judges.language_model import LanguageModel
+from eidolon.scorers.core.language_model import LanguageModel
 
 Answer = tuple[int, Any]
 """Status and body; a body that is text is sent as it is."""

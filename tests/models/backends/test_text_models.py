@@ -11,8 +11,8 @@ import pytest
 from eidolon.models.backends.text_models import language_models
 from eidolon.models.base.shipped import shipped_judges
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.judges.language_model import LanguageModel
 from eidolon.scorers.judges.qa import QuestionJudge
 from eidolon.scorers.judges.throne_questions import prompt, question
 from tests.language_models import save_llama, texts

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.embeddings import SentenceEmbedder
-from eidolon.scorers.judges.matching import Evidence, cosines, decide
+from eidolon.scorers.judges.matching import cosines, decide
 from eidolon.scorers.judges.nouns import NounsJudge
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Evidence
+from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.extract import (
     BATCH,
@@ -21,8 +23,7 @@ from eidolon.scorers.judges.extract import (
     parse_objects,
     place,
 )
-from eidolon.scorers.judges.language_model import Reply
-from eidolon.scorers.judges.matching import Evidence, decide
+from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.judges.mentions import NO_RESPONSE
 from eidolon.scorers.judges.nouns import NounsJudge
 

@@ -11,19 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.judges.lexicon import LexiconJudge
-from eidolon.scorers.judges.matching import (
-    Evidence,
-    NameMatcher,
-    cosines,
-    decide,
-    join,
-    most_alike,
-    read_threshold,
-)
+from eidolon.scorers.judges.matching import NameMatcher, cosines, decide, join, most_alike, read_threshold
 from eidolon.scorers.text.lexicon import load_lexicon
 
 COCO = load_lexicon("coco80")

@@ -10,10 +10,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import OpenJudge
+from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.judges.language_model import LanguageModel
 from eidolon.scorers.judges.matcher_options import Concreteness
-from eidolon.scorers.judges.matching import OpenJudge
 from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
 from eidolon.scorers.judges.nouns import NounsJudge, ParsedNouns, Phrases, TaggedNouns
 from eidolon.scorers.text.lexicon import load_lexicon

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.judges.agreement import calibrate_judge
-from eidolon.scorers.judges.language_model import Reply
 from eidolon.scorers.judges.qa import QuestionJudge
 from eidolon.scorers.judges.throne_questions import DEFAULT_FORMATS, question
 from eidolon.scorers.metrics.scoring import score

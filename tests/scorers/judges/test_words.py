@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.judges.matching import Evidence, decide
+from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
 from eidolon.scorers.judges.reference_matcher import Sources, SupportMatcher, number, related, stated_numbers
 from eidolon.scorers.judges.words import HEDGED, LIGHTLY, NOUN, NUMBER, OTHER, WordsJudge
@@ -143,4 +144,4 @@ def test_signature() -> None:
         WordsJudge().signature()
         == "words(tagger=textblob,match=references+coco80,weights=0.75:0.25:0.125:0.0625:0.5)"
     )
-    assert SupportMatcher(load_lexicon("coco80")).kind == "references"
+    assert SupportMatcher(load_lexicon("coco80")).verdicts_from == "references"

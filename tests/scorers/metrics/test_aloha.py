@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.types import Judgement, Mention, Response
-from eidolon.scorers.judges.matching import Evidence, NameMatcher
+from eidolon.scorers.judges.matching import NameMatcher
 from eidolon.scorers.metrics.aloha import Aloha
 from eidolon.scorers.text.lexicon import Lexicon
 

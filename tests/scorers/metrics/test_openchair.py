@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.judge import Evidence
+from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judgement, Mention, Response
-from eidolon.scorers.judges.language_model import Reply
 from eidolon.scorers.judges.lm_matcher import MAX_NEW_TOKENS, QUESTION, AskingMatcher, question, read_answer
-from eidolon.scorers.judges.matching import Evidence
 from eidolon.scorers.metrics.openchair import OpenChair
 
 

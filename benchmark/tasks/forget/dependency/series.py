@@ -9,7 +9,8 @@ import numpy as np
 from eidolon.models.base.model import Failure, NamedModel, Request, WhiteBoxModel
 from eidolon.models.generation.generated_text import split_reasoning, token_ends
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Judge, Judgement, Mention, Response, Verdict
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, TokenSeries, pdm_table
 from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds

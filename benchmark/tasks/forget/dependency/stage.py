@@ -21,7 +21,8 @@ from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource,
 from eidolon.models.base.model import Failure, Request
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.types import Judge, Response
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import Fade, PdmTable, TokenSeries, pdm_table
 from eidolon.scorers.forgetting.records import Dependence
 

@@ -22,8 +22,9 @@ from eidolon.benchmark.tasks.forget.forced_orders.detail import SCHEMA, MissingT
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
 from eidolon.benchmark.terminal.log import timed
 from eidolon.models.base.model import ContinuingModel, Decoding, Request, ScoringModel, request_seed
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.types import Judge, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, Truth, measure_orders, no_orders
 

@@ -1,0 +1,39 @@
+"""The language model that a judge asks: text in, text out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The reply to one prompt: its `text`, or the `error` that prevented it."""
+
+    text: str | None
+    error: str | None = None
+
+
+class LanguageModel(Protocol):
+    """A text-only model. It may run in this process or behind an endpoint.
+
+    Decoding is greedy, so that a reply depends on its prompt alone and not on its batch.
+    """
+
+    name: str
+    """Short, and different from the names of the other models of an ensemble: it names the model's votes."""
+
+    def signature(self) -> str:
+        """Return the model's part of the score's signature: its name, and a hash of its weights if they are local.
+
+        Loads no weights.
+        """
+        ...
+
+    def reply(
+        self, prompts: Sequence[str], *, max_new_tokens: int, schema: Mapping[str, Any] | None = None
+    ) -> list[Reply]:
+        """Return one reply for each prompt, in order.
+
+        A backend that can constrain its output to a JSON `schema` does so. Any other replies freely.
+        """
+        ...
