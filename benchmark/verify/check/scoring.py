@@ -23,10 +23,9 @@ from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorde
 from eidolon.benchmark.verify.load_run import FamilyReading, reread
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.distribution import UNKNOWN
-from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.metric import JudgedSample, Metric
+from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, parse
 from eidolon.scorers.core.types import Judgement, Response
@@ -97,13 +96,6 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
-def _metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
-    try:
-        return make_metrics(names, judge)
-    except UserError as error:  # a metric that is not installed here says nothing about the folder
-        raise UncheckableError(str(error)) from error
-
-
 def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
     """Return the run of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
 
@@ -133,7 +125,7 @@ def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
         keys=tuple(keys),
         batch_size=max(1, record.batches.get("size", 1)),
         judge=judge,
-        metrics=() if folder.kind == "probe" else _metrics(settings.metrics, judge),
+        metrics=() if folder.kind == "probe" else make_metrics(settings.metrics, judge),
         dataset=dataset or UNKNOWN,
         prompt=prompt,
         decoding=decoding,
