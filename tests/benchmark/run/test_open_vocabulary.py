@@ -223,7 +223,7 @@ def test_a_run_needs_a_dataset_with_references(
         (["--judge", "nouns", "--metric", "openchair"], "with -J match=lm and -J models="),
         (
             ["--judge", "words"],
-            "--metric chair: judge words takes its verdicts from reference captions, not from the true objects; give --metric detection",
+            "--metric chair: judge words takes its verdicts from reference captions, not from the true objects; give",
         ),
         (
             ["--judge", "nouns", "-J", "pipeline=en_core_web_sm_x"],
