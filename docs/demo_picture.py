@@ -1,4 +1,4 @@
-"""Draw the README's picture from the folder of `make demo`: what a model said of a scene, and the scores.
+"""Draw the README's picture from the folder of `make demo`: what a model says about a scene, and the scores.
 
 python docs/demo_picture.py results/runs/demo docs/_static/demo.png
 """
@@ -20,7 +20,7 @@ SCENE = 2
 COLUMNS = 62
 """Characters a line of the response."""
 COLOURS = 64
-"""Of the file's palette: the noise of a scene makes more of them expensive."""
+"""The palette of the file. More colours cost many bytes, because scenes are noisy."""
 GROUNDED, HALLUCINATED, PLAIN = "#1a7f37", "#cf222e", "#24292f"
 SHOWN = (("objects", "f05", "F0.5, higher is better"), ("chair", "chair_i", "CHAIR_i, lower is better"))
 

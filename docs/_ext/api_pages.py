@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from markdown import write_folder
+from page_parts import write_folder
 
 FOLDER = "reference/python"
 ROOMS = ("eidolon.scorers", "eidolon.models", "eidolon.benchmark")

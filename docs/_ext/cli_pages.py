@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from markdown import code, escape, paragraphs, table, write_folder
+from page_parts import code, escape, paragraphs, table, write_folder
 
 FOLDER = "reference/cli"
 OTHER_OPTIONS = "Options"

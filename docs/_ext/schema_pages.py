@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from markdown import code, escape, paragraphs, table, write_folder
+from page_parts import code, escape, paragraphs, table, write_folder
 
 FOLDER = "reference/files"
 PACKAGES = ("eidolon.benchmark", "eidolon.scorers")
