@@ -14,7 +14,7 @@ import numpy as np
 
 from eidolon.benchmark.study.training.judge_evaluation import (
     TRAPS,
-    Asked,
+    TextQuestion,
     ask_lexicon,
     ask_model,
     description_questions,
@@ -36,14 +36,17 @@ def main() -> None:
     n, seed = arguments.scenes, arguments.seed
     judges = language_models(None, {})
     _table("Descriptions of 40 to 250 words", description_questions(n, seed), judges)
-    for split, told in (("train", "wordings seen in training"), ("test", "wordings never seen in training")):
-        _table(f"Denied or imagined objects, {told}", passage_questions(n, seed, TRAPS, split), judges)
-    for split, told in (("train", "words seen in training"), ("test", "words never seen in training")):
+    for split, heading in (
+        ("train", "wordings seen in training"),
+        ("test", "wordings never seen in training"),
+    ):
+        _table(f"Denied or imagined objects, {heading}", passage_questions(n, seed, TRAPS, split), judges)
+    for split, heading in (("train", "words seen in training"), ("test", "words never seen in training")):
         questions = passage_questions(n, seed, ("look-alike",), split)
-        _table(f"Words that look like names, {told}", questions, judges)
+        _table(f"Words that look like names, {heading}", questions, judges)
 
 
-def _table(title: str, questions: Sequence[Asked], judges: Sequence[LanguageModel]) -> None:
+def _table(title: str, questions: Sequence[TextQuestion], judges: Sequence[LanguageModel]) -> None:
     print(f"\n### {title}\n\n{len(questions)} questions, half of them on what the text claims.\n")
     print("| reader | recall | specificity | precision | balanced accuracy |\n|---|---|---|---|---|")
     votes = {judge.name: ask_model(judge, questions) for judge in judges}
@@ -56,10 +59,9 @@ def _table(title: str, questions: Sequence[Asked], judges: Sequence[LanguageMode
         "lexicon, reading `original`": ask_lexicon("original", questions),
     }
     for name, answers in rows.items():
-        read = measure(answers, questions)
-        print(
-            f"| {name} | {read.recall} | {read.specificity} | {read.precision} | {read.balanced_accuracy} |"
-        )
+        accuracy = measure(answers, questions)
+        cells = (accuracy.recall, accuracy.specificity, accuracy.precision, accuracy.balanced_accuracy)
+        print(f"| {name} | {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Scenes, the embedded dataset: drawn on the fly, with complete truth. Tasks and above import it."""
+"""Scenes, the built-in dataset: images drawn on demand, with complete ground truth. Tasks and above import it."""

@@ -1,4 +1,4 @@
-"""Scenes as a `datasets.Dataset`: pictures drawn on the fly, with their complete truth."""
+"""Scenes as a `datasets.Dataset`: images drawn on demand, with complete ground truth."""
 
 import io
 import tempfile
@@ -21,7 +21,10 @@ DEFAULT_SAMPLES = 64
 
 @GeneratedLoader
 def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
-    """Draw Scenes: as many as the limit says, from the seed; the options are its dials."""
+    """Draw Scenes: synthetic images with complete ground truth; the options are the fields of `Dials`.
+
+    It has the parameters of `DatasetLoader`. There are `limit` samples, or `DEFAULT_SAMPLES`.
+    """
     if where:
         raise UserError(f"--dataset scenes/{where}: Scenes is drawn, not read; write --dataset scenes")
     for key, value in options.items():
@@ -40,14 +43,23 @@ def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, 
 
 
 def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
-    """Draw `n` scenes. Dials are the fields of `Dials`; the same arguments give the same bytes.
+    """Return `n` scenes. `dials` are the fields of `Dials`. The same arguments give the same bytes.
 
-    Columns: `sample_id` and `image_id` (`scenes-SEED-INDEX`), `image` (an `Image` feature, PNG), `objects`
-    (sorted category names), `areas` (of each), `theme`, and `things`: for each category its `colour`, `count`, `boxes`
-    ((x0, y0, x1, y1) as shares of the image side) and `area` (of its largest box, as a share of the image).
+    Columns:
 
-    The rows are written to a temporary Arrow file as they are drawn, so that memory stays flat; the file goes
-    with the dataset.
+    - `sample_id` and `image_id`: `scenes-SEED-INDEX`.
+    - `image`: an `Image` feature, PNG.
+    - `objects`: sorted category names.
+    - `areas`: of each of `objects`, the share of the image that its largest box covers.
+    - `theme`: the kind of place.
+    - `things`: for each category its `colour`, `count`, `boxes` ((x0, y0, x1, y1) as shares of the image side) and
+      `area` (of its largest box, as a share of the image).
+
+    The rows are written to a temporary Arrow file while they are drawn, so that memory use stays constant. The file is
+    deleted with the dataset.
+
+    Raises:
+        pydantic.ValidationError: an unknown dial, or a value out of its range.
     """
     import datasets
 
@@ -93,7 +105,7 @@ def _rows(n: int, seed: int, dials: Dials) -> Iterator[dict[str, Any]]:
 
 
 def row(scene: Scene) -> dict[str, Any]:
-    """Return a scene as a row of the dataset, its picture as PNG bytes."""
+    """Return the row of a scene in the dataset, with the image as PNG bytes."""
     name = f"scenes-{scene.seed}-{scene.index}"
     areas = {thing.category: thing.area for thing in scene.things}
     png = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Training dialogues: what a user and a model say to each other about a scene."""
+"""Training dialogues between a user and a model about a scene."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,64 +25,76 @@ FACTS: dict[str, tuple[str, ...]] = {
     "the painter": ("Anna", "Boris", "Clara", "David", "Emma", "Felix"),
     "the day": ("Monday", "Tuesday", "Thursday", "Friday", "Saturday", "Sunday"),
 }
-"""Things told in words, not in the picture: what a later question about them measures is memory of text."""
+"""Facts that are stated in text and not shown in the image. Questions about them measure memory of text."""
+
+
+DialogueKind: TypeAlias = Literal["description", "caption", "questions", "filler", "other", "names"]
+KINDS: tuple[DialogueKind, ...] = get_args(DialogueKind)
 
 
 class Mixture(BaseModel):
-    """How often each kind of dialogue comes up; weights need not sum to one."""
+    """How often each kind of dialogue occurs. The weights need not sum to one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: float = Field(5.0, ge=0)
     """A long description, then questions after it."""
     caption: float = Field(1.5, ge=0)
-    """One or two sentences that name everything, then questions."""
+    """One or two sentences that name every object, then questions."""
     questions: float = Field(2.0, ge=0)
     """Questions right after the image."""
     filler: float = Field(0.8, ge=0)
-    """A stretch of words about nothing, then questions."""
+    """Sentences about no object, then questions."""
     other: float = Field(0.7, ge=0)
-    """A description of another picture, then questions about this one."""
+    """A description of another image, then questions about this one."""
     names: float = Field(0.0, ge=0)
-    """Questions right after the image, and a row of names at the end."""
+    """Questions right after the image, and a list of names at the end."""
     rows: float = Field(0.0, ge=0, le=1)
-    """Share of the other dialogues that end with a row of names, to pick from it what is in the picture: a dozen
-    lookings for the words of two. It comes last, since its answer would answer the questions after it."""
+    """Share of the other dialogues that end with a list of names, from which the model picks those in the image.
+
+    The list asks about a dozen objects in the words of two questions. It comes last, because its answer would also
+    answer any later question."""
     min_words: int = Field(MIN_WORDS, ge=10)
     max_words: int = Field(MAX_WORDS, ge=20)
-    """Bounds of a long description."""
+    """Bounds of the length of a long description."""
     facts: float = Field(0.3, ge=0, le=1)
-    """Share of the dialogues, but those of questions alone, that tell a fact in words and ask about it later."""
+    """Share of the dialogues that state a fact and ask about it later. Dialogues of only questions have none."""
     questions_each: int = Field(4, ge=1)
-    """At most so many questions in a dialogue (twice as many where they come right after the image)."""
+    """Largest number of questions in a dialogue; twice as many if they follow right after the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange: what is asked, and the answer to be learned."""
+    """One exchange: a question or request, and the answer that is learned."""
 
     ask: str
     answer: str
     is_closed: bool
     """Whether the answer is a bare Yes or No."""
     about: tuple[tuple[str, bool], ...] = ()
-    """The categories that it asks for, in order of their names in the question, and whether each is there."""
+    """The categories in the question, in the order of their names, and whether each is in the image."""
 
 
 def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
-    """Ask about a fact from FACTS that was told before; yes and no are equally likely."""
+    """Return a question about a fact of FACTS that was stated before. Yes and no are equally likely."""
     yes = bool(rng.random() < 0.5)
     value = told if yes else str(rng.choice([v for v in FACTS[name] if v != told]))
     return Question(f"Is {name} {value}?", "Yes" if yes else "No", "attribute", name)
 
 
 def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> list[Turn]:
-    """Write one dialogue about the scene."""
-    kinds: tuple[Literal["description", "caption", "questions", "filler", "other", "names"], ...] = (
-        "description", "caption", "questions", "filler", "other", "names",
-    )  # fmt: skip
-    weights = np.array([getattr(mixture, kind) for kind in kinds])
-    kind = kinds[rng.choice(len(kinds), p=weights / weights.sum())]
+    """Return one dialogue about the scene."""
+    weights = np.array(
+        [
+            mixture.description,
+            mixture.caption,
+            mixture.questions,
+            mixture.filler,
+            mixture.other,
+            mixture.names,
+        ]
+    )
+    kind = KINDS[rng.choice(len(KINDS), p=weights / weights.sum())]
     words = (mixture.min_words, mixture.max_words)
     told: tuple[str, str] | None = None
     prefix = ""
@@ -126,7 +138,7 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
 
 
 def _pick_names(scene: Scene, rng: np.random.Generator) -> Turn:
-    """Ask which of a row of names, half of them of things in the picture, are there."""
+    """Return the question which of some names are in the image; half of them are."""
     present = list(scene.objects)
     absent = [scene.absent[i] for i in rng.permutation(len(scene.absent))[: len(present)]]
     names = [(present + absent)[i] for i in rng.permutation(len(present) + len(absent))]
@@ -148,6 +160,6 @@ def _filler(rng: np.random.Generator, words: tuple[int, int]) -> str:
 
 
 def training_pair(seed: int, index: int, dials: Dials, mixture: Mixture) -> tuple[Scene, list[Turn]]:
-    """Return training sample `index` of the stream with this seed."""
+    """Return the scene and the dialogue of training sample `index` of the stream with this seed."""
     scene = make_scene(seed, index, dials)
     return scene, make_dialogue(scene, scene.rng("dialogue"), mixture)

@@ -1,4 +1,4 @@
-"""Scenes as training material: recipes of the shipped models, and samples for the training loop."""
+"""Recipes of the shipped vision-language models, and their training samples."""
 
 import re
 from collections.abc import Callable
@@ -8,15 +8,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from eidolon.benchmark.scenes.dialogue import Mixture, Turn, training_pair
+from eidolon.benchmark.scenes.pen import COLOURS
 from eidolon.benchmark.scenes.scene import Dials, Scene, render
-from eidolon.benchmark.scenes.shapes import COLOURS
 from eidolon.benchmark.scenes.world import CATEGORIES, VOCABULARY
 from eidolon.models.training.idefics3 import Architecture
 from eidolon.models.training.loop import Restart
 from eidolon.models.training.vl_training import Phase, TrainingConfig, TrainingSample, TrainingTurn
 
 CLOSED_WEIGHT = 4.0
-"""Loss weight of a yes/no answer: one deciding token beside a hundred of description."""
+"""Loss weight of a yes/no answer, which is one token, against the hundred tokens of a description."""
 CELL_LABELS = (*VOCABULARY, *COLOURS)
 _ALL_NAMES = {
     name
@@ -27,33 +27,34 @@ NAMES = re.compile(
     rf"\b(?:(?:{'|'.join(COLOURS)}) )?(?:{'|'.join(sorted(_ALL_NAMES, key=lambda n: (-len(n), n)))})\b",
     re.IGNORECASE,
 )
-"""A named object, with the colour before it."""
+"""A named object with the colour before it."""
 OPENINGS = re.compile(r"(?:^|(?<=\. ))(?:There|I|You|Here|On|In|An?|Two|Three)\b")
-"""The first word of a sentence that names objects for the first time."""
+"""The first word of sentences that name objects for the first time."""
 
 
 class DialogueRecipe(BaseModel):
-    """What a VL model is trained on, and how."""
+    """The data and the training of a vision-language model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     training: TrainingConfig
     mixtures: dict[str, Mixture] = Field(default_factory=dict)
-    """The mixture of dialogues of each phase, by its name; the default where a phase has none."""
+    """The mixture of dialogues by the name of the phase. A phase without one has the default."""
     dials: dict[str, Dials] = Field(default_factory=dict)
-    """The dials of each phase, likewise."""
+    """The dials by the name of the phase. A phase without any has the default."""
     name_weight: dict[str, float] = Field(default_factory=dict)
-    """Loss weight of the words that name objects in descriptions, by phase; 1 where a phase has none. Which
-    object comes next is decided in one word of a dozen, and the rest is phrasing."""
+    """By phase, the loss weight of the words that name objects in descriptions; default 1. Only one word in a dozen
+    decides which object comes next."""
     opening_weight: dict[str, float] = Field(default_factory=dict)
-    """Loss weight of the first word of a sentence that names objects, by phase: whether to go on naming."""
+    """By phase, the loss weight of the first word of a sentence that names objects; default 1. This word decides
+    whether the model continues to name objects."""
     data_seed: int = 1001
-    """Seed of the training scenes; evaluation uses others (0 by default)."""
+    """Seed of the training scenes. The evaluation uses another (default 0)."""
 
 
 class Recipe(DialogueRecipe):
-    """All that makes a shipped model: the same recipe on the same machine gives the same weights."""
+    """The recipe of a model. The same recipe on the same machine gives the same weights."""
 
     architecture: Architecture = Architecture()
 
@@ -64,7 +65,7 @@ _SHORT = Mixture(
 _FOCUS = Mixture(
     description=0.7, caption=5.0, questions=4.0, filler=0.15, other=0.15, min_words=40, max_words=80
 )
-"""Names and answers close together: the quickest way to learn to look, and not to name a thing twice."""
+"""Short texts with many names and answers: the fastest way to learn to use the image and to name each thing once."""
 _ANSWER = Mixture(
     description=1.5, caption=3.0, questions=5.0, filler=0.4, other=0.3, min_words=40, max_words=100
 )
@@ -73,7 +74,7 @@ _FINISH_SMALL = Mixture(
     description=3.0, caption=4.0, questions=2.0, filler=0.2, other=0.2, min_words=40, max_words=120
 )
 _DIALS = {
-    # Drawn at the model's own size: as good for learning shapes, and twice as fast.
+    # Images of the size of the model's input: twice as fast, and as good for learning shapes.
     "cells": Dials(image_size=96),
 }
 
@@ -141,7 +142,7 @@ RECIPES: dict[str, Recipe] = {
             dials=_DIALS,
             name_weight={"answer": 5.0, "long": 3.0, "finish": 6.0},
         ),
-        # What all models of the memory family look through; its text side is never used.
+        # The vision encoder of all models of the memory family. Its text side is never used.
         Recipe(
             name="eye",
             architecture=Architecture(
@@ -160,24 +161,24 @@ RECIPES: dict[str, Recipe] = {
 
 
 def _learn(turn: Turn, name_weight: float, opening_weight: float) -> TrainingTurn:
-    """Say how much each part of a turn weighs, and what its question looks for."""
-    looked_for = _looked_for(turn)
+    """Return a turn with the loss weights of its parts, and the objects that its question asks for."""
+    asked_for = _asked_for(turn)
     if turn.is_closed:
-        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=looked_for)
+        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=asked_for)
     emphasis = [
         (*match.span(), weight)
         for pattern, weight in ((NAMES, name_weight), (OPENINGS, opening_weight))
         if weight != 1.0
         for match in pattern.finditer(turn.answer)
     ]
-    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis, looked_for=looked_for)
+    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis, looked_for=asked_for)
 
 
-def _looked_for(turn: Turn) -> list[tuple[int, bool]]:
-    """Return where the names that a turn asks for end, and whether each is there."""
+def _asked_for(turn: Turn) -> list[tuple[int, bool]]:
+    """Return the end of each name in the question of a turn, as a character index, and whether the object is there."""
     found: list[tuple[int, bool]] = []
     end = len(turn.ask)
-    # From behind: what stands before the question may name the same.
+    # From the end: the text before the question may contain the same names.
     for category, present in reversed(turn.about):
         plural = CATEGORIES[category].plural
         name = plural if plural in turn.ask[:end] and len(turn.about) == 1 else category
@@ -188,9 +189,11 @@ def _looked_for(turn: Turn) -> list[tuple[int, bool]]:
 
 
 def cell_targets(scene: Scene, grid: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]:
-    """Return, for each of the cells of a grid by grid raster, which categories and colours are drawn there.
+    """Return which categories and colours are drawn in each cell: bool (grid, grid, labels).
 
-    A thing is in a cell when its box covers the cell's centre or a good part (40 %) of the cell.
+    The labels are those of `CELL_LABELS`.
+
+    A thing is in a cell if its box covers the centre of the cell, or 40 % of its width and height.
     """
     cells = np.zeros((grid, grid, len(CELL_LABELS)), dtype=np.bool_)
     edges = np.arange(grid + 1) / grid
@@ -209,10 +212,11 @@ def cell_targets(scene: Scene, grid: int) -> np.ndarray[tuple[int, int, int], np
 
 
 def training_samples(recipe: DialogueRecipe, grid: int) -> Callable[[int, int], TrainingSample]:
-    """Return the function from (phase, index) to a training sample, whose cells are grid by grid."""
+    """Return the function from (phase, index) to a training sample with grid by grid cells."""
     starts = [0]
     for phase in recipe.training.phases:
-        # Phases draw from one stream of scenes, one after the other; a dialogue may show the next scene's text.
+        # The phases share one stream of scenes. One scene is left between two phases: a dialogue may use the next
+        # scene.
         starts.append(starts[-1] + phase.steps * phase.batch_size + 1)
 
     def sample(phase: int, index: int) -> TrainingSample:
@@ -233,7 +237,7 @@ def training_samples(recipe: DialogueRecipe, grid: int) -> Callable[[int, int], 
 
 @lru_cache(maxsize=1)
 def tokenizer_texts(n: int = 4000, data_seed: int = 1001) -> tuple[str, ...]:
-    """Return Scenes dialogues to train a tokenizer on."""
+    """Return `n` dialogues to train a tokenizer on."""
     texts = []
     for index in range(n):
         _, turns = training_pair(data_seed, index, Dials(), Mixture())

@@ -1,4 +1,4 @@
-"""Recipes of the judges that read Scenes text, and the samples they are trained on."""
+"""Recipes of the judges of Scenes text, and their training samples."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,29 +14,30 @@ from eidolon.models.training.t5 import ReadingSample, T5Architecture
 from eidolon.scorers.judges.throne_questions import FORMATS, RESPONSE_CHARACTERS, prompt, question
 
 TOKENS_PER_WORD = 1.4
-"""Of a passage, so that a batch's size can be fixed before it is written."""
+"""Tokens in a word of a passage. It fixes the size of a batch before the batch is written."""
 TOKENS_AROUND = 30
-"""Of the prompt around it."""
+"""Tokens of the prompt around a passage."""
 UNCLAIMED_SHARE = 0.6
-"""Of the questions to be denied, where the passage names something without claiming it."""
+"""Share of the questions with the answer no that ask about a category which the passage names but does not claim."""
 FOREIGN_SHARE = 0.25
-"""Of passages that claim a COCO category which no scene holds, and of questions about one that is not named."""
+"""Share of the passages that claim a COCO category outside of all scenes, and of the questions about such a
+category."""
 _FORMATS = tuple(FORMATS)
 DIALS = Dials(min_objects=1, cooccurrence=0.5)
-"""Few objects too, and uncommon company: a judge must go by what a text says, not by what is likely."""
+"""Few objects and unusual combinations, so that a judge learns from the text and not from what is likely."""
 
 
 class JudgeTraining(Schedule):
-    """How a judge is trained: short passages first, then ones of all lengths."""
+    """The training of a judge: first short passages, then passages of all lengths."""
 
     short_steps: int = Field(ge=1)
     long_steps: int = Field(ge=1)
     short_words: tuple[int, int] = (8, 30)
     long_words: tuple[int, int] = (8, 170)
-    """Bounds of a passage's length, drawn log-uniformly for each batch."""
+    """Bounds of the length of a passage, which is drawn log-uniformly for each batch."""
     tokens_per_batch: int = Field(4096, ge=64)
     questions_each: int = Field(4, ge=2, multiple_of=2)
-    """Questions on a passage, half of them on what it claims."""
+    """Questions about a passage; half of them are about its claims."""
     claims_weight: float = Field(0.1, ge=0)
     evidence_weight: float = Field(0.3, ge=0)
 
@@ -46,7 +47,7 @@ class JudgeTraining(Schedule):
 
 
 class JudgeRecipe(BaseModel):
-    """All that makes a shipped judge: the same recipe on the same machine gives the same weights."""
+    """The recipe of a judge. The same recipe on the same machine gives the same weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +55,7 @@ class JudgeRecipe(BaseModel):
     architecture: T5Architecture
     training: JudgeTraining
     data_seed: int = 2001
-    """Seed of the training scenes; evaluation uses others (0 by default)."""
+    """Seed of the training scenes. The evaluation uses another (default 0)."""
 
 
 JUDGE_RECIPES: dict[str, JudgeRecipe] = {
@@ -92,7 +93,7 @@ JUDGE_RECIPES: dict[str, JudgeRecipe] = {
 
 
 def batch_samples(recipe: JudgeRecipe) -> Callable[[int], list[ReadingSample]]:
-    """Return the function from a step to its samples, which depend on the step alone."""
+    """Return the function from a step to its samples. They depend only on the step."""
     training = recipe.training
 
     def samples(step: int) -> list[ReadingSample]:
@@ -111,7 +112,7 @@ def batch_samples(recipe: JudgeRecipe) -> Callable[[int], list[ReadingSample]]:
 
 
 def draw_passage(seed: int, index: int, words: float) -> Passage:
-    """Return training passage `index` of the stream with this seed, of about so many words."""
+    """Return training passage `index` of the stream with this seed, of about `words` words."""
     scene = make_scene(seed, index, DIALS)
     rng = scene.rng("passage")
     traps = 2 if words < 25 else 3
@@ -120,16 +121,16 @@ def draw_passage(seed: int, index: int, words: float) -> Passage:
 
 
 def ask(passage: Passage, questions: int, rng: np.random.Generator) -> list[ReadingSample]:
-    """Ask about claimed categories and as many others, preferably such as the passage names without claiming.
+    """Return questions about claimed categories, and as many about others, preferably named ones.
 
-    What stands beyond the protocol's limit is not there for the judge: it is neither asked for as claimed
-    nor, where it begins before and ends after, at all.
+    The judge reads only the first `RESPONSE_CHARACTERS` of a passage. A claim after this limit is not asked about as a
+    claim, and a claim that crosses the limit is not asked about at all.
     """
     text = passage.text[:RESPONSE_CHARACTERS]
     claimed = [c for c, spans in passage.claims.items() if spans[0][1] <= len(text)]
-    torn = [c for c, spans in passage.claims.items() if spans[0][0] < len(text) < spans[0][1]]
-    named = [c for c in passage.unclaimed if c not in torn]
-    known = {*claimed, *torn, *named}
+    cut_off = [c for c, spans in passage.claims.items() if spans[0][0] < len(text) < spans[0][1]]
+    named = [c for c in passage.unclaimed if c not in cut_off]
+    known = {*claimed, *cut_off, *named}
     unnamed = [c for c in VOCABULARY if c not in known]
     elsewhere = [c for c in FOREIGN if c not in known and c not in text.lower()]
     samples = []

@@ -1,4 +1,4 @@
-"""The memory study's training: one recipe, whose layout and seed alone differ from variant to variant."""
+"""Recipes of the memory study. Those of two variants differ only in the layout and the seed."""
 
 from eidolon.benchmark.scenes.dialogue import Mixture
 from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe
@@ -9,7 +9,7 @@ from eidolon.models.training.loop import Precision
 from eidolon.models.training.vl_training import Phase, TrainingConfig
 
 ORDER = 1
-"""Seed of the order of the batches, which is the same whatever the seed of the weights."""
+"""Seed of the order of the batches. It is the same for all seeds of the weights."""
 VARIANTS: dict[str, str] = {
     "attention": "*-*-*-*",
     "swa": "SWA-SWA-SWA-SWA",
@@ -20,11 +20,11 @@ VARIANTS: dict[str, str] = {
     "bm": "BM-BM-BM-BM",
     "hybrid": "GDN-GDN-GDN-*",
 }
-"""Layouts by the name of the variant that has them."""
+"""Layouts by the name of their variant."""
 
 
 class MemoryRecipe(DialogueRecipe):
-    """All that makes a model of the study: the same recipe on the same machine gives the same weights."""
+    """The recipe of a model of the study. The same recipe on the same machine gives the same weights."""
 
     architecture: MemoryArchitecture
 
@@ -42,7 +42,7 @@ _LONG = Mixture(
     min_words=40, max_words=100, facts=0.5, questions_each=2,
 )  # fmt: skip
 CROWDED = Dials(max_objects=10, image_size=96)
-"""Up to 10 categories, some of them two or three times and most with a colour: more than a small state keeps."""
+"""Up to 10 categories, some two or three times and most with a colour. That is more than a small state keeps."""
 
 
 def memory_recipe(
@@ -53,7 +53,15 @@ def memory_recipe(
     order: int = ORDER,
     precision: Precision = "no",
 ) -> MemoryRecipe:
-    """Return the recipe of one model. Data and order are the same for all; the seed is that of the weights."""
+    """Return the recipe of one model.
+
+    Args:
+        memory: Layout and sizes of the memories.
+        seed: Seed of the weights.
+        steps: Training steps of the three phases.
+        order: Seed of the order of the batches.
+        precision: Precision of matrix products.
+    """
     seeing, short, long = steps
     return MemoryRecipe(
         name=f"memory-{layout_text(memory.layout)}-{seed}",

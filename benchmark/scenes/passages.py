@@ -1,8 +1,8 @@
-"""Passages whose claims are known: what the judges that read text are trained and tested on.
+"""Passages with known claims, on which judges are trained and tested.
 
-A passage is text about a scene with sentences strewn in that name other categories without claiming them: that
-deny them, only imagine them, or use a word that merely looks like their name. Some sentences that do claim
-something carry the same signal words (`not only`, `if you look closely`), so that no single word decides.
+A passage is a text about a scene. Additional sentences name other categories without claiming that they are there: they
+deny them, only imagine them, or use a word that looks like their name. Some sentences that do claim an object contain
+the same signal words (`not only`, `if you look closely`), so that no single word decides.
 """
 
 import re
@@ -19,10 +19,11 @@ from eidolon.benchmark.scenes.world import CATEGORIES
 from eidolon.scorers.text.lexicon import load_lexicon
 
 Split = Literal["train", "test"]
-"""Of the phrasings: those of `test` are never trained on."""
-Kind = Literal["denied", "imagined", "look-alike"]
+"""Which phrasings: judges are never trained on those of `test`."""
+TrapKind = Literal["denied", "imagined", "look-alike"]
+"""How a sentence names a category without claiming it."""
 
-# {a}: a cat; {s}: cat; {pl}: cats; capitals begin a sentence. {b} names a second category in the same way.
+# {a}: a cat. {s}: cat. {pl}: cats. Capitals are for the start of a sentence. {b} and {bs}: a second category.
 DENIALS: dict[Split, tuple[str, ...]] = {
     "train": (
         "There is no {s} in this picture.", "No {s} is visible.", "There are no {pl} here.",
@@ -136,9 +137,9 @@ PLAIN_SENTENCES: dict[Split, tuple[str, ...]] = {
     "train": LOOK_ALIKE_SENTENCES["train"][:-1],
     "test": LOOK_ALIKE_SENTENCES["test"],
 }
-"""Those that claim what they name."""
+"""The sentences that claim the object they name."""
 FOREIGN = tuple(sorted(set(load_lexicon("coco80").vocabulary) - {*CATEGORIES, "tie", "person"}))
-"""COCO categories that no scene holds; `tie` is left out, which the THRONE protocol calls by another name."""
+"""COCO categories that are in no scene. `tie` is missing, because the THRONE protocol uses another word for it."""
 
 _NAMES = {
     name: c.name
@@ -151,24 +152,23 @@ _SENTENCE_END = re.compile(r"(?<=[.?]) ")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence; `unclaimed` are categories that it names, or seems to, without saying that they are there.
-
-    `foreign` is what it claims of a category that no scene holds.
-    """
+    """A sentence of a passage."""
 
     text: str
     unclaimed: frozenset[str] = frozenset()
+    """Categories that it names, or seems to name, without claiming that they are there."""
     foreign: str | None = None
+    """The category outside of all scenes that it claims."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text, the categories that it says are in the picture, and those that it names in another way."""
+    """A text, the categories that it claims, and those that it names without claiming them."""
 
     text: str
     claims: dict[str, tuple[tuple[int, int], ...]]
-    """Where each claimed category is named: characters (start, end)."""
-    unclaimed: dict[str, Kind]
+    """By claimed category, the spans of its names: characters (start, end)."""
+    unclaimed: dict[str, TrapKind]
 
 
 def make_passage(
@@ -178,21 +178,24 @@ def make_passage(
     words: tuple[int, int],
     traps: tuple[int, int] = (0, 3),
     affirmations: int = 1,
-    kinds: Sequence[Kind] = ("denied", "imagined", "look-alike"),
+    kinds: Sequence[TrapKind] = ("denied", "imagined", "look-alike"),
     split: Split = "train",
     foreign: float = 0.0,
 ) -> Passage:
-    """Write about the scene in about so many words, with from `traps[0]` to `traps[1]` sentences that name
-    absent categories, and at most so many `affirmations` with the same signal words.
+    """Return a passage about the scene.
 
-    `foreign` is the probability that a category which no scene holds is claimed as well, and that a trap is
-    about such a one.
+    Args:
+        scene: The scene that the text describes. rng: Draws everything. words: Bounds of the length of the text without
+        traps and affirmations. traps: Bounds of the number of sentences that name absent categories. affirmations:
+        Largest number of sentences that claim an object with the signal words of traps. kinds: Kinds of traps. split:
+        Which phrasings are used. foreign: Probability that a category outside of all scenes is claimed too, and that a
+        trap names such a category.
     """
     body = _body(scene, rng, words)
     denied = sorted({c for sentence in body for c in sentence.unclaimed})
     free = [c for c in scene.absent if c not in denied]
     others = [str(c) for c in rng.permutation(FOREIGN)[:3]]
-    unclaimed: dict[str, Kind] = dict.fromkeys(denied, "denied")
+    unclaimed: dict[str, TrapKind] = dict.fromkeys(denied, "denied")
     extra: list[Sentence] = []
     for _ in range(int(rng.integers(traps[0], traps[1] + 1))):
         kind = kinds[int(rng.integers(len(kinds)))]
@@ -217,7 +220,7 @@ def make_passage(
 
 
 def _body(scene: Scene, rng: np.random.Generator, words: tuple[int, int]) -> list[Sentence]:
-    """Return sentences of a caption or a description, now and then only some of them."""
+    """Return the sentences of a caption or a description, sometimes only a part of them."""
     text = caption(scene, rng) if words[1] < 40 else describe(scene, rng, words)
     sentences = [_read(scene, sentence) for sentence in _SENTENCE_END.split(text)]
     if len(sentences) > 2 and rng.random() < 0.3:
@@ -227,12 +230,12 @@ def _body(scene: Scene, rng: np.random.Generator, words: tuple[int, int]) -> lis
 
 
 def _read(scene: Scene, text: str) -> Sentence:
-    """Descriptions are true of their scene: a category they name is absent only where they deny it."""
+    """Return a sentence of a true description with the absent categories that it denies."""
     named = {_NAMES[match[0].lower()] for match in _NAMED.finditer(text)}
     return Sentence(text, frozenset(named & set(scene.absent)))
 
 
-def _trap(kind: Kind, chosen: Sequence[str], rng: np.random.Generator, split: Split) -> Sentence:
+def _trap(kind: TrapKind, chosen: Sequence[str], rng: np.random.Generator, split: Split) -> Sentence:
     category, second = chosen
     if kind == "look-alike":
         phrase = _pick(LOOK_ALIKES[category][split], rng)
@@ -274,8 +277,8 @@ def _forms(category: str, rng: np.random.Generator) -> dict[str, str]:
     return {"s": singular, "pl": plural, "a": one, "A": _capital(one), "Pl": _capital(plural)}
 
 
-def _join(sentences: Sequence[Sentence], unclaimed: dict[str, Kind]) -> Passage:
-    """Put the sentences together and find the names in those that claim."""
+def _join(sentences: Sequence[Sentence], unclaimed: dict[str, TrapKind]) -> Passage:
+    """Return the joined sentences with the spans of all claimed names."""
     text = ""
     claims: dict[str, list[tuple[int, int]]] = {}
     for sentence in sentences:

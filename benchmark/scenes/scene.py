@@ -1,4 +1,4 @@
-"""One scene: which objects stand where (the truth), and the picture drawn from it."""
+"""A scene: its objects and their places, which are the ground truth, and the image that is drawn from them."""
 
 from dataclasses import dataclass
 
@@ -6,39 +6,41 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from eidolon.benchmark.scenes.shapes import COLOURS, Pen, Shape
+from eidolon.benchmark.scenes.pen import COLOURS, Pen
+from eidolon.benchmark.scenes.shapes import Shape
 from eidolon.benchmark.scenes.world import CATEGORIES, COMPANIONS, DISTRACTORS, THEMES, VOCABULARY, Theme
 
 COMPANION_BOOST = 4.0
-"""At full co-occurrence, how much likelier an object becomes once its companion is in the scene."""
+"""How much likelier an object becomes if its companion is in the scene, at full co-occurrence."""
 SUPERSAMPLING = 3
+"""Shapes are drawn at this multiple of their size and then reduced."""
 MAX_OVERLAP = 0.25
-"""The share of the smaller of two objects that the other may cover; placement prefers less."""
+"""How much of the smaller of two objects the other one may cover. Less is preferred."""
 
 
 class Dials(BaseModel):
-    """What a Scenes dataset is drawn with; every dial is part of the dataset's hash."""
+    """The parameters of a Scenes dataset. All of them are part of the hash of the dataset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_objects: int = Field(3, ge=1, le=len(VOCABULARY))
     """Fewest distinct categories in a scene."""
     max_objects: int = Field(8, ge=1, le=len(VOCABULARY))
-    """Most distinct categories; beyond about 10 a scene holds more than a small memory keeps."""
+    """Most distinct categories. More than about 10 are more than a small memory keeps."""
     cooccurrence: float = Field(0.85, ge=0, le=1)
-    """0: every object is equally likely everywhere; 1: only a theme's usual objects, companions together."""
+    """0: every object is equally likely in every theme. 1: only the usual objects of a theme, companions together."""
     plural: float = Field(0.2, ge=0, le=1)
     """Probability that a category appears two or three times."""
     distractors: int = Field(1, ge=0, le=12)
-    """At most so many drawn things that are no category (tree, cloud, lamp, rock, star)."""
+    """Largest number of drawn things outside the vocabulary (tree, cloud, lamp, rock, star)."""
     noise: float = Field(6.0, ge=0, le=80)
-    """Standard deviation of the pixel noise, of 255."""
+    """Standard deviation of the pixel noise, in levels of 0 to 255."""
     blur: float = Field(0.0, ge=0, le=8)
-    """Radius of a Gaussian blur, in pixels of a 192-pixel image."""
+    """Radius of the Gaussian blur, in pixels of an image of 192 pixels."""
     object_size: float = Field(0.23, gt=0.04, le=0.6)
-    """Side of a typical object as a share of the image; crowded scenes shrink it."""
+    """Side of a typical object as a share of the image side. Crowded scenes reduce it."""
     image_size: int = Field(192, ge=32, le=2048)
-    """Side of the square image, pixels."""
+    """Side of the square image, in pixels."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Dials":
@@ -49,15 +51,17 @@ class Dials(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """All instances of one category in a scene. Boxes are (x0, y0, x1, y1) as shares of the image side."""
+    """All instances of one category in a scene."""
 
     category: str
     colour: str | None
-    """Named only where the category comes in several colours."""
+    """None for a category that is drawn in its own colours."""
     boxes: tuple[tuple[float, float, float, float], ...]
+    """(x0, y0, x1, y1) of each instance, as shares of the image side."""
 
     @property
     def count(self) -> int:
+        """Number of instances."""
         return len(self.boxes)
 
     @property
@@ -69,13 +73,13 @@ class Thing:
 
     @property
     def area(self) -> float:
-        """Area of the largest instance's box, as a share of the image."""
+        """Area of the largest box, as a share of the image."""
         return max((b[2] - b[0]) * (b[3] - b[1]) for b in self.boxes)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The truth of one picture, complete by construction, and the seed it is drawn with."""
+    """The complete ground truth of one image, and the seed of its drawing."""
 
     seed: int
     index: int
@@ -90,16 +94,17 @@ class Scene:
 
     @property
     def absent(self) -> tuple[str, ...]:
+        """The categories that are not present, in the order of the vocabulary."""
         present = set(self.objects)
         return tuple(name for name in VOCABULARY if name not in present)
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return the scene's own random stream for one purpose, independent of every other."""
+        """Return the random generator of this scene for one purpose, independent of those for other purposes."""
         return np.random.default_rng([self.seed, self.index, *purpose.encode()])
 
 
 def make_scene(seed: int, index: int, dials: Dials) -> Scene:
-    """Draw the truth of scene `index` of the dataset with this seed; the same three give the same scene."""
+    """Return scene `index` of the dataset with this seed. The same arguments give the same scene."""
     rng = np.random.default_rng([seed, index, *b"layout"])
     theme = THEMES[rng.integers(len(THEMES))]
     names = _choose_categories(theme, int(rng.integers(dials.min_objects, dials.max_objects + 1)), dials, rng)
@@ -125,7 +130,7 @@ def _choose_categories(theme: Theme, n: int, dials: Dials, rng: np.random.Genera
     chosen: list[str] = []
     for _ in range(n):
         if not weights.any():
-            # A theme at full co-occurrence has fewer usual objects than were asked for.
+            # At full co-occurrence, the theme has fewer usual objects than `n`.
             weights = np.array([float(name not in chosen) for name in VOCABULARY])
         pick = int(rng.choice(len(VOCABULARY), p=weights / weights.sum()))
         name = VOCABULARY[pick]
@@ -163,7 +168,7 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 
 def render(scene: Scene) -> Image.Image:
-    """Draw the scene as an RGB image of `dials.image_size` squared."""
+    """Return the image of a scene: RGB, `dials.image_size` pixels a side."""
     dials, rng = scene.dials, scene.rng("render")
     size = dials.image_size
     theme = next(theme for theme in THEMES if theme.name == scene.theme)

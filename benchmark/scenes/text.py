@@ -1,9 +1,9 @@
-"""English written from a scene's truth: long descriptions, short ones, filler and questions.
+"""Writes English text from the ground truth of a scene: long descriptions, captions, filler and questions.
 
-A description is a row of sentences. Sentences that first name an object stand at places that do not depend
-on how many objects the scene has: the earliest one's place and the mean place of all are the same for few
-and for many, so that "late in the text" never just means "many objects". The rest is filler (about nothing
-in particular), second mentions, relations and negations. Every statement is true of the scene.
+A description is a sequence of sentences. The positions of first mentions do not depend on the number of objects: the
+earliest position and the mean position are the same for few objects and for many. So "late in the text" never just
+means "many objects". The other sentences are filler about no object, second mentions, relations and negations. Every
+statement is true of the scene.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ WORDS_PER_SENTENCE = 11.5
 WORDS_PER_LISTED_OBJECT = 3
 MIN_WORDS, MAX_WORDS = 40, 250
 EARLIEST_PLACE = 0.12
-"""Mean place of the sentence that first names any object, as a share of the description."""
+"""Mean position of the first sentence that names an object, as a share of the description."""
 MEAN_PLACE = 0.45
-"""Mean place of all first-naming sentences."""
+"""Mean position of all sentences that name an object for the first time."""
 LATE_START = 0.25
-"""Share of descriptions that begin with a long stretch of filler."""
+"""Share of the descriptions that begin with a lot of filler."""
 NUMBERS = {1: "one", 2: "two", 3: "three"}
 
 LEADS = (
@@ -67,7 +67,7 @@ def article(noun: str) -> str:
 
 
 def noun(category: str, count: int, rng: np.random.Generator) -> str:
-    """Return a name for the category, now and then a synonym, in the singular or plural."""
+    """Return a name of the category, sometimes a synonym, in the singular or plural."""
     entry = CATEGORIES[category]
     names = ((entry.name, entry.plural), *entry.synonyms)
     weights = np.array([3.0] + [1.0] * len(entry.synonyms))
@@ -76,7 +76,7 @@ def noun(category: str, count: int, rng: np.random.Generator) -> str:
 
 
 def noun_phrase(thing: Thing, rng: np.random.Generator) -> str:
-    """Return `a red cup`, `two cups`, `a pair of scissors`."""
+    """Return a phrase such as `a red cup`, `two cups` or `a pair of scissors`."""
     name = noun(thing.category, thing.count, rng)
     colour = thing.colour if thing.colour and rng.random() < 0.6 else None
     if thing.category == "scissors":
@@ -110,7 +110,7 @@ def _size_phrase(thing: Thing) -> str:
 
 
 def _relation(thing: Thing, other: Thing) -> str | None:
-    """Return how `thing` lies to `other` where that is plain to see, else None."""
+    """Return the position of `thing` relative to `other` if it is obvious, else None."""
     (x, y), (u, v) = thing.centre, other.centre
     if abs(x - u) > 0.2 and abs(x - u) > abs(y - v):
         return "to the left of" if x < u else "to the right of"
@@ -164,7 +164,7 @@ def introduce_several(things: Sequence[Thing], rng: np.random.Generator) -> str:
 
 
 def filler(rng: np.random.Generator, leads: list[str] | None = None) -> str:
-    """Return a sentence about no object. `leads` is a pool of openings to use up without repeating."""
+    """Return a sentence about no object. It takes an opening out of the pool `leads`, so that none repeats."""
     lead = _take(leads, rng) if leads is not None else str(rng.choice(LEADS))
     subject, predicate = str(rng.choice(_SUBJECTS)), str(rng.choice(_PREDICATES))
     return f"{lead} {subject} {predicate}{rng.choice(_ASIDES)}."
@@ -177,7 +177,7 @@ def _take(pool: list[str], rng: np.random.Generator) -> str:
 
 
 def _say_again(thing: Thing, named: Sequence[Thing], leads: list[str], rng: np.random.Generator) -> str:
-    """Return a sentence about a thing that was named before."""
+    """Return another sentence about a thing that was named before."""
     name = CATEGORIES[thing.category].plural if thing.count > 1 else thing.category
     be = _is(thing)
     facts = [f"the {name} {be} {_size_phrase(thing)}", f"the {name} {be} {_side(thing)}"]
@@ -205,7 +205,7 @@ def _deny(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _absent_category(scene: Scene, rng: np.random.Generator) -> str:
-    """Draw an absent category; half of the time one that the theme makes likely."""
+    """Return a random absent category, half of the time a usual object of the theme."""
     absent = scene.absent
     theme = next(theme for theme in THEMES if theme.name == scene.theme)
     likely = [name for name in absent if name in theme.usual]
@@ -224,10 +224,10 @@ def _open(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def first_mention_slots(n: int, slots: int, rng: np.random.Generator) -> list[int]:
-    """Choose the sentences (of `slots`) in which `n` groups of objects are first named, sorted.
+    """Return the indices of the sentences, of `slots`, in which `n` groups of objects are first named, sorted.
 
-    The earliest is drawn without regard to `n`; the others after it by a power law whose exponent depends on
-    `n` just so that the mean place of all stays at MEAN_PLACE.
+    The earliest position does not depend on `n`. The others follow a power law after it. The exponent depends on `n`,
+    so that the mean position stays at MEAN_PLACE.
     """
     start = rng.uniform(0, 0.7) if rng.random() < LATE_START else rng.uniform(0, EARLIEST_PLACE / 2)
     places = [start]
@@ -245,9 +245,9 @@ def first_mention_slots(n: int, slots: int, rng: np.random.Generator) -> list[in
 
 
 def describe(scene: Scene, rng: np.random.Generator, words: tuple[int, int] = (MIN_WORDS, MAX_WORDS)) -> str:
-    """Write a long description that names every object, of about as many words as drawn from `words`.
+    """Return a long description that names every object, with a random length between the bounds `words`.
 
-    The length is drawn log-uniformly, without regard to the scene.
+    The length is drawn log-uniformly and does not depend on the scene.
     """
     target = float(np.exp(rng.uniform(np.log(words[0]), np.log(words[1]))))
     groups = _groups(scene, max(1, int(0.75 * target / WORDS_PER_SENTENCE)), rng)
@@ -273,7 +273,7 @@ def describe(scene: Scene, rng: np.random.Generator, words: tuple[int, int] = (M
 def _fit(
     sentences: list[str], naming: set[int], words: tuple[int, int], leads: list[str], rng: np.random.Generator
 ) -> list[str]:
-    """Bring the length into `words` by leaving out or adding sentences that name no object first."""
+    """Bring the length into the bounds `words` by dropping or adding sentences without first mentions."""
     lengths = [len(sentence.split()) for sentence in sentences]
     spare = [i for i in range(len(sentences)) if i not in naming]
     dropped: set[int] = set()
@@ -295,7 +295,7 @@ def _other_sentence(scene: Scene, named: Sequence[Thing], leads: list[str], rng:
 
 
 def _groups(scene: Scene, most: int, rng: np.random.Generator) -> list[list[Thing]]:
-    """Shuffle the things and split them into at most `most` groups, each for one sentence."""
+    """Return the things, shuffled, in at most `most` groups, one for each sentence."""
     things = [scene.things[i] for i in rng.permutation(len(scene.things))]
     n = min(len(things), most)
     cuts = np.sort(rng.permutation(np.arange(1, len(things)))[: n - 1])
@@ -303,7 +303,7 @@ def _groups(scene: Scene, most: int, rng: np.random.Generator) -> list[list[Thin
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Write one or two plain sentences that name every object."""
+    """Return one or two simple sentences that name every object."""
     things = [scene.things[i] for i in rng.permutation(len(scene.things))]
     if len(things) <= 4:
         return introduce_several(things, rng) if len(things) > 1 else introduce(things[0], [], rng)
@@ -312,7 +312,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def ask_existence(category: str, answer: Literal["Yes", "No"], rng: np.random.Generator) -> Question:
-    """Ask whether the category is in the picture, half of the time in POPE's words."""
+    """Return a question whether the category is in the image, half of the time in the wording of POPE."""
     singular, plural = category, CATEGORIES[category].plural
     one = singular if category == "scissors" else article(singular)
     be = "Are there" if category == "scissors" else "Is there"
@@ -326,14 +326,14 @@ def ask_existence(category: str, answer: Literal["Yes", "No"], rng: np.random.Ge
 
 
 def ask_presence(scene: Scene, rng: np.random.Generator, present: bool) -> Question:
-    """Ask about a present or an absent category of the scene."""
+    """Return a question about a random present or absent category of the scene."""
     if present:
         return ask_existence(scene.things[rng.integers(len(scene.things))].category, "Yes", rng)
     return ask_existence(_absent_category(scene, rng), "No", rng)
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> Question:
-    """Ask a yes/no question whose answer is yes or no equally often: presence, count or colour."""
+    """Return a yes/no question about presence, count or colour. Yes and no are equally likely."""
     yes = bool(rng.random() < 0.5)
     roll = rng.random()
     thing = scene.things[rng.integers(len(scene.things))]

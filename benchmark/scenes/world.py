@@ -1,92 +1,95 @@
-"""What a scene can hold: categories with their drawing, colours and names, and the themes they gather in."""
+"""The contents of scenes: categories with their drawings, colours and names, and themes with their usual objects."""
 
 from dataclasses import dataclass
 
 from eidolon.benchmark.scenes import shapes
-from eidolon.benchmark.scenes.shapes import Rgb, Shape
+from eidolon.benchmark.scenes.pen import Rgb
+from eidolon.benchmark.scenes.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Category:
-    """A drawable COCO category. `scale` is its size relative to the scene's typical object."""
+class SceneCategory:
+    """A COCO category that can be drawn."""
 
     name: str
     plural: str
     shape: Shape
     colours: tuple[str, ...] = ()
-    """Colours it is painted in; more than one means that a description may name the colour."""
+    """The colours it is drawn in. With more than one, a description may name the colour."""
     scale: float = 1.0
+    """Size relative to the typical object of the scene."""
     upright: bool = True
-    """Upright things lean a little; the others lie at any angle."""
+    """Whether it is drawn upright, with a slight tilt. Other things are drawn at any angle."""
     synonyms: tuple[tuple[str, str], ...] = ()
-    """Other names a description may use, singular and plural; the CHAIR table knows them all."""
+    """Other names that a description may use, singular and plural. CHAIR's synonym table has them all."""
 
 
 PAINTS = ("red", "blue", "green", "yellow", "purple", "white", "black")
 
-CATEGORIES: dict[str, Category] = {
+CATEGORIES: dict[str, SceneCategory] = {
     c.name: c
     for c in (
-        Category("person", "people", shapes.person, ("red", "blue", "green", "yellow", "purple"), 1.35,
+        SceneCategory("person", "people", shapes.person, ("red", "blue", "green", "yellow", "purple"), 1.35,
                  synonyms=(("man", "men"), ("woman", "women"))),
-        Category("bicycle", "bicycles", shapes.bicycle, ("red", "blue", "green", "black"), 1.2,
+        SceneCategory("bicycle", "bicycles", shapes.bicycle, ("red", "blue", "green", "black"), 1.2,
                  synonyms=(("bike", "bikes"),)),
-        Category("car", "cars", shapes.car, ("red", "blue", "green", "yellow", "white", "black"), 1.4,
+        SceneCategory("car", "cars", shapes.car, ("red", "blue", "green", "yellow", "white", "black"), 1.4,
                  synonyms=(("automobile", "automobiles"),)),
-        Category("boat", "boats", shapes.boat, ("red", "blue", "brown", "black"), 1.3,
+        SceneCategory("boat", "boats", shapes.boat, ("red", "blue", "brown", "black"), 1.3,
                  synonyms=(("sailboat", "sailboats"),)),
-        Category("traffic light", "traffic lights", shapes.traffic_light, scale=1.1,
+        SceneCategory("traffic light", "traffic lights", shapes.traffic_light, scale=1.1,
                  synonyms=(("traffic signal", "traffic signals"),)),
-        Category("fire hydrant", "fire hydrants", shapes.fire_hydrant, ("red", "yellow"),
+        SceneCategory("fire hydrant", "fire hydrants", shapes.fire_hydrant, ("red", "yellow"),
                  synonyms=(("hydrant", "hydrants"),)),
-        Category("stop sign", "stop signs", shapes.stop_sign, scale=1.1),
-        Category("bench", "benches", shapes.bench, ("brown", "green", "grey"), 1.2),
-        Category("bird", "birds", shapes.bird, ("red", "blue", "yellow", "white", "black"), 0.9),
-        Category("cat", "cats", shapes.cat, ("black", "white", "grey", "brown"), 1.1,
+        SceneCategory("stop sign", "stop signs", shapes.stop_sign, scale=1.1),
+        SceneCategory("bench", "benches", shapes.bench, ("brown", "green", "grey"), 1.2),
+        SceneCategory("bird", "birds", shapes.bird, ("red", "blue", "yellow", "white", "black"), 0.9),
+        SceneCategory("cat", "cats", shapes.cat, ("black", "white", "grey", "brown"), 1.1,
                  synonyms=(("kitten", "kittens"),)),
-        Category("umbrella", "umbrellas", shapes.umbrella, ("red", "blue", "green", "yellow", "purple", "pink"), 1.2),
-        Category("sports ball", "sports balls", shapes.sports_ball, scale=0.8, upright=False,
+        SceneCategory("umbrella", "umbrellas", shapes.umbrella, ("red", "blue", "green", "yellow", "purple", "pink"),
+                 1.2),
+        SceneCategory("sports ball", "sports balls", shapes.sports_ball, scale=0.8, upright=False,
                  synonyms=(("ball", "balls"),)),
-        Category("kite", "kites", shapes.kite, ("red", "blue", "green", "yellow", "purple", "pink")),
-        Category("surfboard", "surfboards", shapes.surfboard, ("red", "blue", "yellow", "pink"), 1.3),
-        Category("bottle", "bottles", shapes.bottle, ("green", "blue", "brown", "red")),
-        Category("cup", "cups", shapes.cup, PAINTS, 0.9),
-        Category("fork", "forks", shapes.fork, upright=False),
-        Category("knife", "knives", shapes.knife, ("black", "red", "brown"), upright=False),
-        Category("bowl", "bowls", shapes.bowl, PAINTS, 0.95),
-        Category("banana", "bananas", shapes.banana, scale=0.95, upright=False),
-        Category("apple", "apples", shapes.apple, ("red", "green"), 0.8),
-        Category("orange", "oranges", shapes.orange, scale=0.8),
-        Category("pizza", "pizzas", shapes.pizza, upright=False),
-        Category("donut", "donuts", shapes.donut, ("pink", "brown", "white"), 0.85, upright=False,
+        SceneCategory("kite", "kites", shapes.kite, ("red", "blue", "green", "yellow", "purple", "pink")),
+        SceneCategory("surfboard", "surfboards", shapes.surfboard, ("red", "blue", "yellow", "pink"), 1.3),
+        SceneCategory("bottle", "bottles", shapes.bottle, ("green", "blue", "brown", "red")),
+        SceneCategory("cup", "cups", shapes.cup, PAINTS, 0.9),
+        SceneCategory("fork", "forks", shapes.fork, upright=False),
+        SceneCategory("knife", "knives", shapes.knife, ("black", "red", "brown"), upright=False),
+        SceneCategory("bowl", "bowls", shapes.bowl, PAINTS, 0.95),
+        SceneCategory("banana", "bananas", shapes.banana, scale=0.95, upright=False),
+        SceneCategory("apple", "apples", shapes.apple, ("red", "green"), 0.8),
+        SceneCategory("orange", "oranges", shapes.orange, scale=0.8),
+        SceneCategory("pizza", "pizzas", shapes.pizza, upright=False),
+        SceneCategory("donut", "donuts", shapes.donut, ("pink", "brown", "white"), 0.85, upright=False,
                  synonyms=(("doughnut", "doughnuts"),)),
-        Category("cake", "cakes", shapes.cake, ("pink", "brown", "white"), 0.95),
-        Category("chair", "chairs", shapes.chair, ("brown", "red", "blue", "green", "white"), 1.2),
-        Category("potted plant", "potted plants", shapes.potted_plant, scale=1.1,
+        SceneCategory("cake", "cakes", shapes.cake, ("pink", "brown", "white"), 0.95),
+        SceneCategory("chair", "chairs", shapes.chair, ("brown", "red", "blue", "green", "white"), 1.2),
+        SceneCategory("potted plant", "potted plants", shapes.potted_plant, scale=1.1,
                  synonyms=(("houseplant", "houseplants"),)),
-        Category("bed", "beds", shapes.bed, ("red", "blue", "green", "purple", "pink"), 1.5),
-        Category("tv", "tvs", shapes.tv, scale=1.25, synonyms=(("television", "televisions"),)),
-        Category("laptop", "laptops", shapes.laptop, scale=1.05, synonyms=(("computer", "computers"),)),
-        Category("cell phone", "cell phones", shapes.cell_phone, ("black", "red", "blue", "white"), 0.85,
+        SceneCategory("bed", "beds", shapes.bed, ("red", "blue", "green", "purple", "pink"), 1.5),
+        SceneCategory("tv", "tvs", shapes.tv, scale=1.25, synonyms=(("television", "televisions"),)),
+        SceneCategory("laptop", "laptops", shapes.laptop, scale=1.05, synonyms=(("computer", "computers"),)),
+        SceneCategory("cell phone", "cell phones", shapes.cell_phone, ("black", "red", "blue", "white"), 0.85,
                  synonyms=(("phone", "phones"), ("smartphone", "smartphones"))),
-        Category("refrigerator", "refrigerators", shapes.refrigerator, scale=1.5,
+        SceneCategory("refrigerator", "refrigerators", shapes.refrigerator, scale=1.5,
                  synonyms=(("fridge", "fridges"),)),
-        Category("book", "books", shapes.book, ("red", "blue", "green", "brown", "purple"), 0.9),
-        Category("clock", "clocks", shapes.clock, ("black", "red", "brown", "blue"), 0.95),
-        Category("vase", "vases", shapes.vase, ("blue", "green", "white", "purple", "brown")),
-        Category("scissors", "scissors", shapes.scissors, ("red", "blue", "black", "yellow"), 0.95, upright=False),
-        Category("teddy bear", "teddy bears", shapes.teddy_bear, scale=1.05),
+        SceneCategory("book", "books", shapes.book, ("red", "blue", "green", "brown", "purple"), 0.9),
+        SceneCategory("clock", "clocks", shapes.clock, ("black", "red", "brown", "blue"), 0.95),
+        SceneCategory("vase", "vases", shapes.vase, ("blue", "green", "white", "purple", "brown")),
+        SceneCategory("scissors", "scissors", shapes.scissors, ("red", "blue", "black", "yellow"), 0.95, upright=False),
+        SceneCategory("teddy bear", "teddy bears", shapes.teddy_bear, scale=1.05),
     )
 }  # fmt: skip
 
 VOCABULARY: tuple[str, ...] = tuple(CATEGORIES)
 DISTRACTORS: tuple[Shape, ...] = (shapes.tree, shapes.cloud, shapes.lamp, shapes.rock, shapes.star)
-"""Things that are drawn but are no category, and that no description names."""
+"""Things that are drawn, but are not in the vocabulary and never in a description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """A kind of place: its colours, and how common each of its usual objects is there (unnormalised)."""
+    """A kind of place: its colours, and the weight of each of its usual objects. The weights need not sum to one."""
 
     name: str
     wall: tuple[Rgb, ...]
@@ -123,4 +126,4 @@ COMPANIONS: tuple[tuple[str, str], ...] = (
     ("surfboard", "boat"), ("bed", "teddy bear"), ("laptop", "cell phone"), ("book", "clock"),
     ("bench", "bicycle"), ("cake", "donut"),
 )  # fmt: skip
-"""Pairs that go together more often than their theme alone makes them."""
+"""Pairs that occur together more often than the theme alone implies."""

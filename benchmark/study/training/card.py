@@ -1,4 +1,4 @@
-"""The cards of checkpoints trained on Scenes."""
+"""Writes the model cards of checkpoints that were trained on Scenes."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def write_card(
 def write_memory_card(
     folder: Path, recipe: MemoryRecipe, report: TrainingReport, evaluation: Evaluation, device: str = ""
 ) -> None:
-    """Write the same files into the folder of a model of the memory family."""
+    """Write the same files for a model of the memory family."""
     from eidolon.benchmark.study.training.evaluation import MAX_NEW_TOKENS
 
     _write(
@@ -56,14 +56,14 @@ def write_memory_card(
 
 
 def write_eye_card(folder: Path, recipe: Recipe, report: TrainingReport, device: str = "") -> None:
-    """Write `README.md` and `recipe.json` into the folder of a picture side that was trained by itself."""
+    """Write `README.md` and `recipe.json` for a vision encoder that was trained alone."""
     _write(folder, "eye_card.md.jinja", recipe, None, report=report, device=device)
 
 
 def write_judge_card(
     folder: Path, recipe: JudgeRecipe, report: TrainingReport, evaluation: JudgeEvaluation, device: str = ""
 ) -> None:
-    """Write the same files into a judge's folder."""
+    """Write `README.md`, `recipe.json` and `evaluation.json` into the folder of a judge."""
     _write(folder, "judge_card.md.jinja", recipe, evaluation, report=report, device=device)
 
 
@@ -72,7 +72,7 @@ def _write(
     template: str,
     recipe: DialogueRecipe | JudgeRecipe,
     evaluation: Evaluation | JudgeEvaluation | None,
-    **told: Any,
+    **values: Any,
 ) -> None:
     import torch
     import transformers
@@ -83,7 +83,7 @@ def _write(
         evaluation=evaluation,
         torch=torch.__version__,
         transformers=transformers.__version__,
-        **told,
+        **values,
     )
     (folder / "README.md").write_text(card)
     (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")

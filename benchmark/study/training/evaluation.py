@@ -1,7 +1,7 @@
-"""What a checkpoint can do on scenes it was never trained on: does it see, does it err, does it look?
+"""Evaluates a checkpoint on held-out scenes: recall, hallucination, and whether it uses the image.
 
-Looking is shown by an experiment: the same model is asked about the same scenes with the pictures dealt to the
-wrong samples. A model that writes from its prior alone would score the same.
+To test the last, the same model describes the same scenes with shuffled images. A model that writes from its prior
+alone gets the same scores.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,9 @@ from eidolon.scorers.metrics.chair import Chair
 from eidolon.scorers.statistics.bootstrap import bootstrap, cluster_totals, percentiles, resample
 
 MAX_NEW_TOKENS = 400
+"""Limit of a description."""
 BATCH_SIZE = 32
+"""Requests at once."""
 
 
 def _from_bounds(fields: object) -> object:
@@ -46,7 +48,7 @@ BoundedEstimate: TypeAlias = Annotated[Estimate, BeforeValidator(_from_bounds), 
 
 
 class Evaluation(BaseModel):
-    """Held-out results of a checkpoint; intervals are bootstraps over scenes, differences paired."""
+    """Held-out results of a checkpoint. The intervals are bootstraps over scenes; those of differences are paired."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,29 +58,29 @@ class Evaluation(BaseModel):
     chair_i: BoundedEstimate
     chair_s: BoundedEstimate
     words: BoundedEstimate
-    """Mean words of a description."""
+    """Mean number of words in a description."""
     temperature: float
     truncated: int
-    """Descriptions that did not end by themselves."""
+    """Number of descriptions that reached the limit of new tokens."""
     yes_no_accuracy: BoundedEstimate
-    """On one present and one absent object a scene, asked right after the picture."""
+    """Accuracy of answers about one present and one absent object of each scene, right after the image."""
     yes_rate: float
     chair_i_rise_shuffled: BoundedEstimate
-    """CHAIR_i with shuffled pictures minus CHAIR_i."""
+    """CHAIR_i with shuffled images minus CHAIR_i."""
     recall_drop_shuffled: BoundedEstimate
-    """Recall minus recall with shuffled pictures."""
+    """Recall minus recall with shuffled images."""
 
 
 def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000) -> Evaluation:
-    """Evaluate a model on `n` scenes of the given seed: sampled as a run samples, judged by the careful lexicon.
+    """Return the results of a model on `n` scenes of the given seed.
 
-    Yes/no questions are answered greedily.
+    Descriptions are sampled as in a run and judged by the careful lexicon. Yes/no questions are answered greedily.
     """
     scenes = [make_scene(seed, index, Dials()) for index in range(n)]
-    pictures = [render(scene) for scene in scenes]
+    images = [render(scene) for scene in scenes]
     shift = np.roll(np.arange(n), 1)
-    described, truncated = _describe(model, scenes, pictures, seed)
-    shuffled, _ = _describe(model, scenes, [pictures[i] for i in shift], seed)
+    described, truncated = _describe(model, scenes, images, seed)
+    shuffled, _ = _describe(model, scenes, [images[i] for i in shift], seed)
     ids = [scene.index for scene in scenes]
     chair = Chair()
     own = bootstrap(described, ids, chair.compute, seed=seed, resamples=resamples)
@@ -91,7 +93,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
         value = sign * (values_shuffled[name] - values[name])
         return Estimate.of(float(value), float(low), float(high))
 
-    answers = _ask(model, scenes, pictures, seed)
+    answers = _ask(model, scenes, images, seed)
     right = bootstrap(
         answers[:, :1],
         ids,
@@ -114,16 +116,16 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
 
 
 def evaluate_checkpoint(path: Path, *, n: int = 300, seed: int = 0) -> Evaluation:
-    """Evaluate the checkpoint in a folder."""
+    """Return the results of the checkpoint in a folder, as `evaluate`."""
     from eidolon.models.backends.transformers import TransformersModel
 
     return evaluate(TransformersModel(str(path)), n=n, seed=seed)
 
 
 def _describe(
-    model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image], seed: int
+    model: Model, scenes: Sequence[Scene], images: Sequence[Image.Image], seed: int
 ) -> tuple[FloatArray, int]:
-    """Return the CHAIR statistics of the descriptions, and how many did not end by themselves."""
+    """Return the CHAIR statistics of the descriptions, and how many reached the limit of new tokens."""
     decoding = Decoding(MAX_NEW_TOKENS, DEFAULT_TEMPERATURE)
     responses: list[Response] = []
     for start in range(0, len(scenes), BATCH_SIZE):
@@ -131,14 +133,14 @@ def _describe(
             Request(
                 str(scene.index),
                 scene.index,
-                picture,
+                image,
                 DESCRIBE_PROMPTS[0],
                 decoding=replace(decoding, seed=request_seed(seed, str(scene.index), 0)),
             )
-            for scene, picture in zip(scenes[start : start + BATCH_SIZE], pictures[start:], strict=False)
+            for scene, image in zip(scenes[start : start + BATCH_SIZE], images[start:], strict=False)
         ]
         responses += model.generate(requests)
-    # Gibberish of a model that has not learned to write names nothing.
+    # The gibberish of an untrained model counts as a text that names no object.
     judged = [
         judgement.model_copy(update={"unscored": None})
         for judgement in LexiconJudge(reading="careful").judge(responses)
@@ -150,20 +152,20 @@ def _describe(
     return Chair().statistics(samples), sum(r.finish_reason == "length" for r in responses)
 
 
-def _ask(model: Model, scenes: Sequence[Scene], pictures: Sequence[Image.Image], seed: int) -> FloatArray:
-    """Return (right answers, yes answers) of each scene's two questions, shape (scenes, 2)."""
+def _ask(model: Model, scenes: Sequence[Scene], images: Sequence[Image.Image], seed: int) -> FloatArray:
+    """Return the number of right and of yes answers to the two questions of each scene, shape (scenes, 2)."""
     decoding = Decoding(max_new_tokens=4)
     requests, truths = [], []
-    for scene, picture in zip(scenes, pictures, strict=True):
+    for scene, image in zip(scenes, images, strict=True):
         rng = scene.rng("held-out questions")
         for present in (True, False):
             question = ask_presence(scene, rng, present)
             requests.append(
-                Request(f"{scene.index}-{present}", scene.index, picture, question.text, decoding=decoding)
+                Request(f"{scene.index}-{present}", scene.index, image, question.text, decoding=decoding)
             )
             truths.append(question.answer)
-    said = [(r.response or "").strip().rstrip(".") for start in range(0, len(requests), BATCH_SIZE)
+    answers = [(r.response or "").strip().rstrip(".") for start in range(0, len(requests), BATCH_SIZE)
             for r in model.generate(requests[start : start + BATCH_SIZE])]  # fmt: skip
-    right = np.array([answer == truth for answer, truth in zip(said, truths, strict=True)], dtype=float)
-    yes = np.array([answer == "Yes" for answer in said], dtype=float)
+    right = np.array([answer == truth for answer, truth in zip(answers, truths, strict=True)], dtype=float)
+    yes = np.array([answer == "Yes" for answer in answers], dtype=float)
     return np.stack([right.reshape(-1, 2).sum(1), yes.reshape(-1, 2).sum(1)], axis=1)

@@ -11,6 +11,7 @@ from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_fi
 
 
 def train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None) -> None:
+    """Train the judge of a recipe in the folder `out`; when it is finished, evaluate it and write its card."""
     from eidolon.benchmark.scenes.judge_training import batch_samples, tokenizer_texts
     from eidolon.benchmark.study.machine import describe_machine
     from eidolon.benchmark.study.training.card import write_judge_card
@@ -45,5 +46,5 @@ def train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None
     evaluation = evaluate_judge(judge, n=scenes)
     report = replace(report, parameters=sum(p.numel() for p in model.parameters()))
     write_judge_card(folder, recipe, report, evaluation, describe_machine())
-    read = evaluation.descriptions
-    console.print(f"{folder}: recall {read.recall}, specificity {read.specificity}")
+    accuracy = evaluation.descriptions
+    console.print(f"{folder}: recall {accuracy.recall}, specificity {accuracy.specificity}")

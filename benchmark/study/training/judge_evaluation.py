@@ -1,8 +1,8 @@
-"""How well a judge reads held-out Scenes text, beside the lexicon and together with other judges.
+"""Measures how well judges read held-out Scenes text, alone and together, and how well the lexicon does.
 
-Three sets of questions, on scenes and wordings that no judge was trained on: long descriptions, passages that
-deny or only imagine objects, and passages with words that look like an object's name. In each, categories that
-the text claims and categories that it does not are asked about equally often.
+There are three sets of questions, about long descriptions, passages that deny or only imagine objects, and passages
+with words that look like the name of an object. No judge was trained on these scenes. In each set, half of the
+questions are about categories that the text claims.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from eidolon.benchmark.scenes.passages import Kind, Split, make_passage
+from eidolon.benchmark.scenes.passages import Split, TrapKind, make_passage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
 from eidolon.benchmark.study.training.evaluation import BoundedEstimate
@@ -31,13 +31,13 @@ from eidolon.scorers.judges.votes import is_yes
 from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
 from eidolon.scorers.text.windows import windows
 
-TRAPS: tuple[Kind, ...] = ("denied", "imagined")
+TRAPS: tuple[TrapKind, ...] = ("denied", "imagined")
 PASSAGE_WORDS = (15, 90)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Whether a text claims a category."""
+class TextQuestion:
+    """The question whether a text claims a category, with the true answer."""
 
     scene: int
     text: str
@@ -45,37 +45,37 @@ class Asked:
     claimed: bool
 
 
-class Reading(BaseModel):
-    """How a judge, or several, did on a set of questions."""
+class JudgeAccuracy(BaseModel):
+    """The accuracy of one or several judges on a set of questions."""
 
     model_config = ConfigDict(frozen=True)
 
     recall: BoundedEstimate
-    """Yes / claimed."""
+    """Share of the claimed categories with the answer yes."""
     specificity: BoundedEstimate
-    """No / not claimed."""
+    """Share of the unclaimed categories with the answer no."""
     precision: BoundedEstimate
-    """Claimed / yes, with as many claimed as not."""
+    """Share of the answers yes that are right; half of the questions are about claimed categories."""
     balanced_accuracy: BoundedEstimate
-    """Mean of recall and specificity."""
+    """The mean of recall and specificity."""
 
 
 class JudgeEvaluation(BaseModel):
-    """Held-out results of one judge; intervals are bootstraps over scenes."""
+    """Held-out results of one judge. The 95 % intervals are bootstraps over scenes."""
 
     model_config = ConfigDict(frozen=True)
 
     scenes: int
     seed: int
     formats: tuple[str, ...]
-    descriptions: Reading
-    denied_or_imagined: dict[Split, Reading]
-    """By whether the wordings were seen in training."""
-    look_alikes: dict[Split, Reading]
+    descriptions: JudgeAccuracy
+    denied_or_imagined: dict[Split, JudgeAccuracy]
+    """By split of the wordings: those of `train` occur in training."""
+    look_alikes: dict[Split, JudgeAccuracy]
 
 
-def description_questions(n: int, seed: int) -> list[Asked]:
-    """Ask about every object of `n` held-out descriptions, and as many absent ones."""
+def description_questions(n: int, seed: int) -> list[TextQuestion]:
+    """Return questions about every object of `n` held-out descriptions, and about as many absent ones."""
     questions = []
     for index in range(n):
         scene = make_scene(seed, index, Dials())
@@ -85,8 +85,8 @@ def description_questions(n: int, seed: int) -> list[Asked]:
     return questions
 
 
-def passage_questions(n: int, seed: int, kinds: Sequence[Kind], split: Split) -> list[Asked]:
-    """Ask about what `n` passages claim, and what they name without claiming it."""
+def passage_questions(n: int, seed: int, kinds: Sequence[TrapKind], split: Split) -> list[TextQuestion]:
+    """Return questions about the claims of `n` passages, and about the categories that they name without a claim."""
     questions = []
     for index in range(n):
         scene = make_scene(seed, index, Dials())
@@ -101,21 +101,22 @@ def passage_questions(n: int, seed: int, kinds: Sequence[Kind], split: Split) ->
 
 def _balanced(
     scene: Scene, text: str, claimed: Sequence[str], others: Sequence[str], rng: np.random.Generator
-) -> list[Asked]:
+) -> list[TextQuestion]:
     n = min(len(claimed), len(others))
     return [
-        Asked(scene.index, text, str(category), is_claimed)
+        TextQuestion(scene.index, text, str(category), is_claimed)
         for pool, is_claimed in ((claimed, True), (others, False))
         for category in rng.permutation(list(pool))[:n]
     ]
 
 
 def ask_model(
-    model: LanguageModel, questions: Sequence[Asked], formats: Sequence[str] = DEFAULT_FORMATS
+    model: LanguageModel, questions: Sequence[TextQuestion], formats: Sequence[str] = DEFAULT_FORMATS
 ) -> NDArray[np.bool_]:
-    """Return the votes (formats, questions), reading the whole text in windows.
+    """Return the votes, bool (formats, questions). The model reads a long text in windows.
 
-    Raises `RuntimeError` where the model fails: an evaluation has no unscored samples.
+    Raises:
+        RuntimeError: the model fails on a question. An evaluation has no unscored samples.
     """
     prompts = [
         (m, i, prompt(window, question(name, asked.category)))
@@ -132,8 +133,8 @@ def ask_model(
     return votes
 
 
-def ask_lexicon(reading: str, questions: Sequence[Asked]) -> NDArray[np.bool_]:
-    """Return whether the lexicon judge finds the category, shape (1, questions)."""
+def ask_lexicon(reading: str, questions: Sequence[TextQuestion]) -> NDArray[np.bool_]:
+    """Return whether the lexicon judge finds each category, bool (1, questions)."""
     texts = list(dict.fromkeys(asked.text for asked in questions))
     responses = [Response(sample_id=str(i), image_id=i, response=text) for i, text in enumerate(texts)]
     judgements = LexiconJudge(reading=reading).judge(responses)
@@ -145,9 +146,9 @@ def ask_lexicon(reading: str, questions: Sequence[Asked]) -> NDArray[np.bool_]:
 
 
 def measure(
-    votes: NDArray[np.bool_], questions: Sequence[Asked], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Reading:
-    """Return how votes (voters, questions) did, each vote counted."""
+    votes: NDArray[np.bool_], questions: Sequence[TextQuestion], *, resamples: int = RESAMPLES, seed: int = 0
+) -> JudgeAccuracy:
+    """Return the accuracy of votes, bool (voters, questions). Every vote counts."""
     claimed = np.array([asked.claimed for asked in questions])
     columns = [votes & claimed, ~votes & claimed, ~votes & ~claimed, votes & ~claimed]
     statistics: FloatArray = np.stack([column.sum(0) for column in columns], axis=-1).astype(float)
@@ -165,16 +166,16 @@ def measure(
     results = bootstrap(
         statistics, [asked.scene for asked in questions], compute, seed=seed, resamples=resamples
     )
-    return Reading(**{name: result.estimate() for name, result in results.items()})
+    return JudgeAccuracy(**{name: result.estimate() for name, result in results.items()})
 
 
 def evaluate_judge(model: LanguageModel, *, n: int = 300, seed: int = 0) -> JudgeEvaluation:
-    """Evaluate one judge on `n` scenes of the given seed, each set of questions in the default formats."""
+    """Evaluate one judge on `n` scenes of the given seed, with all sets of questions in the default formats."""
 
-    def read(questions: list[Asked]) -> Reading:
+    def read(questions: list[TextQuestion]) -> JudgeAccuracy:
         return measure(ask_model(model, questions), questions)
 
-    def by_split(ask: Callable[[Split], list[Asked]]) -> dict[Split, Reading]:
+    def by_split(ask: Callable[[Split], list[TextQuestion]]) -> dict[Split, JudgeAccuracy]:
         return {"train": read(ask("train")), "test": read(ask("test"))}
 
     return JudgeEvaluation(

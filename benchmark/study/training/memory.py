@@ -1,4 +1,4 @@
-"""From a layout to a checkpoint of the memory family with its card; what `eidolon train memory` does."""
+"""Trains a model of the memory family: what `eidolon train memory` does."""
 
 import hashlib
 import json
@@ -24,12 +24,15 @@ from eidolon.scorers.core.signature import HASH_DIGITS
 def read_options(
     options: Mapping[str, Any], seed: int, order: int | None = None, precision: str | None = None
 ) -> MemoryRecipe:
-    """Return the recipe that the command line's options ask for.
+    """Return the recipe for the options of the command line.
 
-    `precision` is bfloat16 on a GPU and float32 on a CPU unless it is given, as a study must that mixes machines.
+    Args:
+        options: The fields of `Memory` by name; None for those that are not given. seed: Seed of the weights. order:
+        Seed of the order of the batches; None for that of the study. precision: `no` (float32) or `bf16`; None for
+        bfloat16 on a GPU and float32 on a CPU. A study on several kinds of machines must give it.
 
     Raises:
-        UserError: no layout, or an option that cannot be.
+        UserError: no layout, or an invalid option.
     """
     given = {name: value for name, value in options.items() if value is not None}
     layout = given.pop("layout", None)
@@ -53,15 +56,15 @@ def read_options(
 
 
 def batches_key(recipe: MemoryRecipe, eye: str) -> str:
-    """Return a name for the batches of a recipe behind an eye: the same for all models that are trained on the same."""
+    """Return the name of the batches of a recipe, given the hash of the eye. Models with the same data share it."""
     training = recipe.training
-    decides = {
+    content = {
         "phases": training.model_dump(mode="json")["phases"],
         "order": training.seed if training.order is None else training.order,
         **recipe.model_dump(mode="json", exclude={"name", "architecture", "training"}),
         "eye": eye,
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
 
 
 def _content(checkpoint: Path) -> str:
@@ -80,7 +83,19 @@ def train_memory_recipe(
     scenes: int,
     stop_at: int | None = None,
 ) -> None:
-    """Train, evaluate and write the checkpoint into `out/checkpoint`, resuming where an earlier run stopped."""
+    """Train, evaluate and write the checkpoint into `out/checkpoint`. A training that was stopped is resumed.
+
+    Args:
+        recipe: The recipe of the model.
+        out: Folder for the state of the training and the checkpoint.
+        eye: Checkpoint of the vision encoder; None for the shipped one.
+        batches: Folder that keeps the prepared batches for other trainings; None to keep none.
+        scenes: Held-out scenes to evaluate on.
+        stop_at: Stop after so many steps.
+
+    Raises:
+        UserError: an eye that cannot be loaded, or a folder that cannot be written.
+    """
     prepare(out)
     from eidolon.benchmark.scenes.dialogue_training import training_samples
     from eidolon.benchmark.study.machine import describe_machine
@@ -89,15 +104,15 @@ def train_memory_recipe(
     from eidolon.models.memory.building import EyeError, make_memory_model
     from eidolon.models.training.memory_training import train_memory
 
-    looked_through = eye or MEMORY_CHECKPOINTS / EYE
+    eye_folder = eye or MEMORY_CHECKPOINTS / EYE
     console = Console(stderr=True, quiet=is_follower())
     try:
-        model, processor = make_memory_model(recipe.architecture, looked_through, recipe.training.seed)
+        model, processor = make_memory_model(recipe.architecture, eye_folder, recipe.training.seed)
     except EyeError as error:
-        raise UserError(f"--eye {looked_through}: {error}") from error
-    made_by = {**identity(recipe), "eye": _content(looked_through)}
+        raise UserError(f"--eye {eye_folder}: {error}") from error
+    made_of = {**identity(recipe), "eye": _content(eye_folder)}
     if batches is not None:
-        batches /= batches_key(recipe, made_by["eye"])
+        batches /= batches_key(recipe, made_of["eye"])
         try:
             batches.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -113,12 +128,12 @@ def train_memory_recipe(
             batches=batches,
             stop_at=stop_at,
             on_step=show,
-            identity=made_by,
+            identity=made_of,
         )
     if not is_finished(report, recipe.training.steps, console):
         return
     folder = out / CHECKPOINT
-    # Half the bytes; what is evaluated, and measured ever after, are the rounded weights.
+    # Half the size. The rounded weights are those that are evaluated and measured.
     model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     processor.save_pretrained(folder)
     console.print(f"evaluating on {scenes} scenes")

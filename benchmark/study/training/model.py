@@ -1,4 +1,4 @@
-"""Trains a vision-language model, or an eye alone, from a recipe."""
+"""Trains a vision-language model, or a vision encoder alone, from a recipe."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_fi
 
 
 def train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> None:
+    """Train the model of a recipe in the folder `out`; when it is finished, evaluate it and write its card."""
     from eidolon.benchmark.scenes.dialogue_training import CELL_LABELS, tokenizer_texts, training_samples
     from eidolon.benchmark.study.machine import describe_machine
     from eidolon.benchmark.study.training.card import write_card, write_eye_card
@@ -37,7 +38,7 @@ def train_model(recipe: Recipe, out: Path, scenes: int, stop_at: int | None) -> 
         return
     folder = out / CHECKPOINT
     is_eye = all(phase.kind == "cells" for phase in recipe.training.phases)
-    # The models that look through an eye are kept in float16, and so is it: they see exactly what it saw.
+    # The models with this eye are stored in float16. So is the eye: they then get exactly its outputs.
     (model.half() if is_eye else model).save_pretrained(folder)
     processor.save_pretrained(folder)
     if is_eye:

@@ -12,13 +12,19 @@ from eidolon.scorers.core.errors import UserError, did_you_mean
 
 
 def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
-    """Return the shipped recipe of a model or a judge by name, or one, also of the memory family, in a JSON file."""
+    """Return the shipped recipe of a model or judge with this name, or the recipe in a JSON file.
+
+    A recipe of the memory family comes from a file only.
+
+    Raises:
+        UserError: no such name, or a file that cannot be read or is no valid recipe.
+    """
     shipped: dict[str, Recipe | JudgeRecipe] = {**RECIPES, **JUDGE_RECIPES}
     if name in shipped:
         return shipped[name]
     path = Path(name)
     if path.suffix != ".json":
-        raise UserError(f"recipe {name!r}: not known{did_you_mean(name, list(shipped))}")
+        raise UserError(f"recipe {name!r}: unknown{did_you_mean(name, list(shipped))}")
     try:
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text)
@@ -29,7 +35,7 @@ def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
     except OSError as error:
         raise UserError(f"recipe {name}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"recipe {name}: is no text file") from error
+        raise UserError(f"recipe {name}: is not a text file") from error
     except json.JSONDecodeError as error:
         raise UserError(f"recipe {name}:{error.lineno}: is not valid JSON ({error.msg})") from error
     except ValidationError as error:

@@ -22,7 +22,7 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 
 def prepare(out: Path) -> None:
-    """Make the folder of a training, and keep its libraries from talking."""
+    """Make the folder of a training and silence the libraries. Raises UserError if the folder cannot be made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -31,32 +31,32 @@ def prepare(out: Path) -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    # It reports at every save that tied weights are saved once.
+    # It logs at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
 
 
 def identity(recipe: BaseModel) -> dict[str, Any]:
-    """Return what of a recipe makes the weights; what it is called does not."""
+    """Return the parts of a recipe that determine the weights: all but its name."""
     return recipe.model_dump(mode="json", exclude={"name"})
 
 
 @contextmanager
 def show_progress(name: str, steps: int, console: Console) -> Iterator[OnStep]:
-    """Show a bar with the losses; yields what is to be told after every step."""
+    """Show a progress bar with the losses. Yields the function to call after every step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[losses]}"), console=console) as progress:
         task = progress.add_task(f"train {name}", total=steps, losses="")
 
         def show(step: int, losses: dict[str, float]) -> None:
-            told = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            progress.update(task, completed=step, losses=told)
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            progress.update(task, completed=step, losses=shown)
 
         yield show
 
 
 def is_finished(report: "TrainingReport", steps: int, console: Console) -> bool:
-    """Tell whether it is time to write the checkpoint, and whether this process is to do it."""
+    """Whether the training is finished and this process writes the checkpoint. Prints a note if it stopped early."""
     if report.steps < steps:
-        console.print(f"stopped after {report.steps} of {steps} steps; the same command goes on")
+        console.print(f"stopped after {report.steps} of {steps} steps; the same command continues")
     return report.steps >= steps and report.is_main_process

@@ -1,4 +1,4 @@
-"""`eidolon train` on a recipe so small that it takes seconds: pieces, resume, checkpoint, card, mistakes."""
+"""`eidolon train` with a recipe that takes seconds: stop and resume, checkpoint, card, mistakes."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_trains_in_pieces_and_writes_a_card(recipe: Path, tmp_path: Path) -> None:
+def test_a_model_is_trained_in_parts_and_gets_a_card(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["train", str(recipe), "--out", str(out), "--scenes", "2"]
     assert invoke([*command, "--steps", "4"]) == 0
@@ -91,9 +91,9 @@ def test_two_processes_of_a_launcher_train_together(tmp_path: Path) -> None:
         check=False,
     )
     assert launched.returncode == 0, launched.stderr
-    assert launched.stderr.count("stopped after 2 of 3 steps; the same command goes on") == 1
+    assert launched.stderr.count("stopped after 2 of 3 steps; the same command continues") == 1
     assert [json.loads(line)["step"] for line in (together / "log.jsonl").read_text().splitlines()] == [1, 2]
-    # Of this phase every sample weighs alike, so that the mean over two halves of a batch is that of the batch.
+    # In this phase all samples have the same weight, so the mean of two half batches is that of the batch.
     weights = [load_file(folder / "state" / "model.safetensors") for folder in (alone, together)]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
@@ -106,7 +106,7 @@ TINY_JUDGE = JudgeRecipe(
 )
 
 
-def test_a_judge_is_trained_in_pieces_too(tmp_path: Path) -> None:
+def test_a_judge_is_trained_in_parts_too(tmp_path: Path) -> None:
     recipe, out = tmp_path / "judge.json", tmp_path / "out"
     recipe.write_text(TINY_JUDGE.model_dump_json())
     command = ["train", str(recipe), "--out", str(out), "--scenes", "2"]
@@ -137,7 +137,7 @@ def test_a_judge_is_trained_in_pieces_too(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_recipe_is_the_users(
+def test_a_wrong_recipe_is_a_user_error(
     text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "recipe.json"
@@ -150,7 +150,7 @@ def test_a_wrong_recipe_is_the_users(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_recipe_is_named_with_the_nearest(
+def test_an_unknown_recipe_is_reported_with_the_closest_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["train", "scenes-bse", "--out", str(tmp_path / "out")]) == 2

@@ -10,7 +10,7 @@ from eidolon.benchmark.scenes.dialogue_training import CELL_LABELS, cell_targets
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 
 
-def test_rows_carry_picture_and_truth() -> None:
+def test_rows_have_image_and_ground_truth() -> None:
     rows = load(3, seed=9, image_size=96)
     assert isinstance(rows.features["image"], datasets.Image)
     scene = make_scene(9, 1, Dials(image_size=96))
@@ -30,7 +30,7 @@ def test_loading_twice_gives_the_same_bytes() -> None:
     assert Image.open(io.BytesIO(pictures(1)[0])).size == (192, 192)
 
 
-def test_the_temporary_file_goes_with_the_dataset() -> None:
+def test_the_temporary_file_is_deleted_with_the_dataset() -> None:
     rows = load(2)
     folder = Path(rows.cache_files[0]["filename"]).parent
     assert folder.exists()
@@ -38,7 +38,7 @@ def test_the_temporary_file_goes_with_the_dataset() -> None:
     assert not folder.exists()
 
 
-def test_cells_show_what_is_drawn_in_them() -> None:
+def test_cells_have_the_labels_of_what_is_drawn_in_them() -> None:
     for index in range(50):
         scene = make_scene(2, index, Dials())
         cells = cell_targets(scene, 6)

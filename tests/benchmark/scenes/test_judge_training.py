@@ -1,4 +1,4 @@
-"""What the judges are trained on: questions whose answers the passages settle."""
+"""Training samples of judges: the passages decide the answers to the questions."""
 
 import os
 import subprocess
@@ -28,14 +28,14 @@ def test_half_of_the_answers_are_yes() -> None:
     assert answers.count("yes") == pytest.approx(len(answers) / 2, rel=0.02)
 
 
-def test_batches_hold_about_as_many_tokens_whatever_the_length() -> None:
+def test_batches_hold_about_as_many_tokens_at_any_length() -> None:
     samples = batch_samples(RECIPE)
     for step in range(4000, 4020):
         words = sum(len(s.prompt.split()) for s in samples(step))
         assert 0.4 < 1.4 * words / RECIPE.training.tokens_per_batch < 2
 
 
-def test_evidence_stands_in_the_text_and_only_under_a_yes() -> None:
+def test_evidence_is_in_the_text_and_only_for_a_yes() -> None:
     samples = batch_samples(RECIPE)
     for sample in (s for step in (10, 4000) for s in samples(step)):
         start, end = sample.text
@@ -45,7 +45,7 @@ def test_evidence_stands_in_the_text_and_only_under_a_yes() -> None:
         assert all(start <= a < b <= end for a, b in sample.evidence)
 
 
-def test_what_stands_beyond_the_limit_is_not_claimed() -> None:
+def test_a_claim_after_the_limit_does_not_count() -> None:
     filler = "x" * (RESPONSE_CHARACTERS - 2)
     passage = Passage(
         f"{filler} a cat and a dog", {"cat": ((RESPONSE_CHARACTERS + 1, RESPONSE_CHARACTERS + 4),)}, {}
@@ -57,7 +57,7 @@ def test_what_stands_beyond_the_limit_is_not_claimed() -> None:
         assert not any(" cat " in s.prompt[s.text[1] :] for s in ask(torn, 8, np.random.default_rng(seed)))
 
 
-def test_what_is_named_without_being_claimed_is_asked_about_often() -> None:
+def test_unclaimed_names_are_asked_about_often() -> None:
     rng = np.random.default_rng(0)
     denied = asked = 0
     for index in range(200):
@@ -71,7 +71,7 @@ def test_what_is_named_without_being_claimed_is_asked_about_often() -> None:
 
 
 def test_samples_do_not_depend_on_the_hash_seed() -> None:
-    """A set's order does, and with it every later draw; a training resumed by another process would go astray."""
+    """The order of a set does, and it changes all later draws. A training resumed in another process would differ."""
     code = (
         "from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, batch_samples, tokenizer_texts\n"
         "print(batch_samples(JUDGE_RECIPES['judge-base'])(2000), tokenizer_texts(n=50))"

@@ -17,7 +17,7 @@ from eidolon.models.base.shipped import CHECKPOINTS, MEMORY_CHECKPOINTS
 from eidolon.models.memory.layout import Memory
 
 
-def test_variants_differ_in_their_layout_alone() -> None:
+def test_variants_differ_only_in_their_layout() -> None:
     recipes = [memory_recipe(Memory(layout=layout), 3) for layout in VARIANTS.values()]
     shared = [
         recipe.model_dump(exclude={"name": True, "architecture": {"memory": {"layout"}}})
@@ -28,14 +28,14 @@ def test_variants_differ_in_their_layout_alone() -> None:
     assert first(1, 7).turns == last(1, 7).turns
 
 
-def test_seed_is_that_of_the_weights_alone() -> None:
+def test_the_seed_affects_only_the_weights() -> None:
     one, other = (memory_recipe(Memory(layout="*"), seed) for seed in (1, 2))
     assert training_samples(one, 6)(0, 5).turns == training_samples(other, 6)(0, 5).turns
     assert (one.training.seed, other.training.seed) == (1, 2)
     assert one.training.order == other.training.order == ORDER
 
 
-def test_batches_are_shared_by_what_is_trained_on_the_same() -> None:
+def test_batches_are_shared_by_models_with_the_same_data() -> None:
     def key(eye: str = "eye", order: int = ORDER, seed: int = 1, steps: int = 500, **memory: object) -> str:
         sizes = Memory.model_validate({"layout": "BM", **memory})
         return batches_key(memory_recipe(sizes, seed, steps=(steps, 400, 500), order=order), eye)
@@ -59,7 +59,7 @@ def test_a_shipped_model_s_recipe_can_be_trained_again(tmp_path: Path) -> None:
     assert invoke([*command, "--window", "7", "--out", str(tmp_path / "other")]) == 2
 
 
-def test_rows_of_names_ask_for_what_is_there_and_as_many_that_are_not() -> None:
+def test_lists_of_names_have_as_many_absent_as_present_ones() -> None:
     mixture = Mixture(description=0, caption=0, questions=0, filler=0, other=0, names=1)
     for index in range(30):
         scene = make_scene(3, index, Dials())
@@ -103,7 +103,7 @@ def test_presence_is_asked_where_a_name_ends() -> None:
         (["scenes-small", "--seed", "4"], "--seed 4: is for the recipe memory only; leave it out"),
     ],
 )
-def test_mistakes_are_named(
+def test_mistakes_name_their_flag(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["train", *arguments, "--out", str(tmp_path)]) == 2

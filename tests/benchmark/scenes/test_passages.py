@@ -1,4 +1,4 @@
-"""Passages: what they claim is what their scene holds, and what they only seem to claim is not."""
+"""Passages: they claim only objects of their scene, and no object of a trap."""
 
 import re
 
@@ -12,9 +12,9 @@ from eidolon.benchmark.scenes.passages import (
     IMAGININGS,
     LOOK_ALIKE_SENTENCES,
     LOOK_ALIKES,
-    Kind,
     Passage,
     Split,
+    TrapKind,
     make_passage,
 )
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
@@ -40,7 +40,7 @@ def _passages(n: int = 60, **settings: object) -> list[tuple[Scene, Passage]]:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_is_claimed_is_in_the_scene_and_what_is_not_is_not(split: Split) -> None:
+def test_claimed_objects_are_in_the_scene_and_unclaimed_ones_are_not(split: Split) -> None:
     for scene, passage in _passages(split=split, affirmations=2, foreign=0.5):
         assert set(passage.claims) <= {*scene.objects, *FOREIGN}
         assert set(passage.unclaimed) <= {*scene.absent, *FOREIGN}
@@ -48,7 +48,7 @@ def test_what_is_claimed_is_in_the_scene_and_what_is_not_is_not(split: Split) ->
         assert passage.claims
 
 
-def test_spans_are_names_of_what_they_claim() -> None:
+def test_spans_are_names_of_their_category() -> None:
     for _, passage in _passages(foreign=0.5):
         for category, spans in passage.claims.items():
             names = {category}
@@ -63,12 +63,12 @@ def test_the_lexicon_finds_every_claim() -> None:
     responses = [Response(sample_id=str(i), image_id=i, response=p.text) for i, (_, p) in enumerate(made)]
     judged = LexiconJudge(reading="original").judge(responses)
     for (_, passage), judgement in zip(made, judged, strict=True):
-        # The reference program is known to lose "buses" and their like; no such name is in Scenes.
+        # The reference program misses plurals like "buses". Scenes has no such name.
         assert set(passage.claims) <= {mention.category for mention in judgement.mentions}
 
 
 @pytest.mark.parametrize("kind", ["denied", "imagined", "look-alike"])
-def test_traps_of_one_kind_use_the_wordings_of_their_split(kind: Kind) -> None:
+def test_traps_of_one_kind_use_the_wordings_of_their_split(kind: TrapKind) -> None:
     family = {"denied": DENIALS, "imagined": IMAGININGS, "look-alike": LOOK_ALIKE_SENTENCES}[kind]
     patterns = [re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(template))) for template in family["test"]]
     for _, passage in _passages(20, split="test", kinds=(kind,), affirmations=0):
@@ -85,7 +85,7 @@ def test_wordings_of_the_test_are_never_trained_on() -> None:
     assert set(LOOK_ALIKES) < set(VOCABULARY)
 
 
-def test_nothing_is_left_to_fill_in_and_the_same_stream_writes_the_same() -> None:
+def test_no_placeholder_is_left_and_the_same_seed_gives_the_same_text() -> None:
     first, second = _passages(foreign=0.5), _passages(foreign=0.5)
     assert [p for _, p in first] == [p for _, p in second]
     assert not any("{" in p.text or "}" in p.text for _, p in first)

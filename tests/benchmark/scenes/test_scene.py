@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
+from eidolon.benchmark.scenes.pen import COLOURS, Pen
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
-from eidolon.benchmark.scenes.shapes import COLOURS, Pen
 from eidolon.benchmark.scenes.world import CATEGORIES, COMPANIONS, THEMES, VOCABULARY
 from eidolon.scorers.text.lexicon import load_lexicon
 
@@ -36,12 +36,12 @@ def picture_hash(seed: int) -> str:
 
 
 @pytest.mark.parametrize("seed", TRUTH_HASHES)
-def test_a_seed_fixes_the_truth(seed: int) -> None:
+def test_a_seed_fixes_the_ground_truth(seed: int) -> None:
     assert truth_hash(seed) == TRUTH_HASHES[seed]
 
 
 @pytest.mark.parametrize("seed", PICTURE_HASHES)
-def test_a_seed_fixes_the_pictures(seed: int) -> None:
+def test_a_seed_fixes_the_images(seed: int) -> None:
     assert picture_hash(seed) == PICTURE_HASHES[seed]
 
 
@@ -67,11 +67,11 @@ def test_every_category_is_in_the_lexicon_and_has_its_drawing() -> None:
         assert max(np.ptp(rows), np.ptp(columns)) > 0.6 * 96, f"{category.name} does not fill its box"
 
 
-def test_a_thing_changes_the_picture_where_its_box_is() -> None:
+def test_a_thing_changes_the_image_where_its_box_is() -> None:
     dials = Dials(noise=0, distractors=0, min_objects=3, max_objects=6)
     for index in range(20):
         scene = make_scene(8, index, dials)
-        last = scene.things[-1]  # drawn last, so that the pictures differ in nothing else
+        last = scene.things[-1]  # drawn last, so that the images differ in nothing else
         without = Scene(scene.seed, scene.index, scene.theme, scene.things[:-1], dials)
         difference = (np.asarray(render(scene)) != np.asarray(render(without))).any(axis=-1)
         inside = np.zeros_like(difference)
@@ -82,7 +82,7 @@ def test_a_thing_changes_the_picture_where_its_box_is() -> None:
         assert difference[inside].mean() > 0.05, (index, last.category)
 
 
-def test_truth_is_within_the_dials() -> None:
+def test_the_ground_truth_is_within_the_dials() -> None:
     dials = Dials(min_objects=2, max_objects=5, plural=0.5)
     for index in range(200):
         scene = make_scene(1, index, dials)

@@ -40,7 +40,7 @@ def judgements(descriptions: list[str]) -> list[Judgement]:
     return judge(descriptions)
 
 
-def test_descriptions_name_what_is_there_and_nothing_else(judgements: list[Judgement]) -> None:
+def test_descriptions_name_all_objects_and_no_others(judgements: list[Judgement]) -> None:
     for scene, judgement in zip(SCENES, judgements, strict=True):
         assert {mention.category for mention in judgement.mentions} == set(scene.objects)
 
@@ -57,7 +57,7 @@ def test_filler_names_nothing() -> None:
         assert not [m for judgement in judge(texts, reading) for m in judgement.mentions]
 
 
-def test_descriptions_are_as_long_as_promised_and_all_different(descriptions: list[str]) -> None:
+def test_descriptions_keep_their_bounds_and_all_differ(descriptions: list[str]) -> None:
     words = [len(text.split()) for text in descriptions]
     assert min(words) >= MIN_WORDS
     assert max(words) <= MAX_WORDS
@@ -73,7 +73,7 @@ def first_words(judgement: Judgement) -> list[int]:
     return list(places.values())
 
 
-def test_the_place_of_a_first_mention_does_not_depend_on_the_number_of_objects() -> None:
+def test_the_position_of_a_first_mention_does_not_depend_on_the_number_of_objects() -> None:
     scenes = [make_scene(6, index, Dials()) for index in range(3000)]
     places = [first_words(j) for j in judge([describe(s, s.rng("text")) for s in scenes])]
     number = np.array([len(scene.things) for scene in scenes])
@@ -84,7 +84,7 @@ def test_the_place_of_a_first_mention_does_not_depend_on_the_number_of_objects()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
-def test_slots_keep_their_earliest_and_mean_place(n: int) -> None:
+def test_slots_keep_their_earliest_and_mean_position(n: int) -> None:
     rng = np.random.default_rng(n)
     rows = [first_mention_slots(n, 40, rng) for _ in range(4000)]
     assert all(len(set(row)) == n and row == sorted(row) for row in rows)
@@ -116,7 +116,7 @@ def scene_of(*things: Thing) -> Scene:
     return Scene(0, 0, "kitchen", things, Dials())
 
 
-def test_sentences_tell_the_truth_by_hand() -> None:
+def test_sentences_of_a_known_scene_are_true() -> None:
     cup, scissors = thing("cup", "red", 0.0), thing("scissors", "blue", 0.7)
     rng = np.random.default_rng(0)
     sentences = {introduce(cup, [scissors], rng) for _ in range(400)}
@@ -130,7 +130,7 @@ def test_sentences_tell_the_truth_by_hand() -> None:
 
 
 def true_answer(scene: Scene, text: str) -> str:
-    """Answer a question from the truth alone, by its words: the naive twin of `ask`."""
+    """Answer a question from its words and the ground truth: the naive twin of `ask`."""
     names = sorted(
         ((n, c.name) for c in CATEGORIES.values() for n in (c.name, c.plural)), key=lambda p: -len(p[0])
     )
@@ -157,7 +157,7 @@ def test_questions_have_their_true_answers() -> None:
     assert np.mean([a == "Yes" for a in answers]) == pytest.approx(0.5, abs=0.03)
 
 
-def test_presence_questions_are_as_told() -> None:
+def test_presence_questions_have_the_wanted_answer() -> None:
     for scene in SCENES[:200]:
         rng = scene.rng("presence")
         assert ask_presence(scene, rng, present=True).category in scene.objects
@@ -187,7 +187,7 @@ def test_dialogues_ask_at_varied_distances() -> None:
         assert max(asked) > 200
 
 
-def test_told_facts_are_asked_about_truly() -> None:
+def test_questions_about_stated_facts_have_true_answers() -> None:
     seen = 0
     for turns in dialogues(Mixture(), 600):
         text = " ".join(turn.ask for turn in turns)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from eidolon.benchmark.study.training.judge_evaluation import (
     TRAPS,
-    Asked,
+    TextQuestion,
     ask_lexicon,
     ask_model,
     description_questions,
@@ -23,18 +23,18 @@ MOST_BYTES = 8_000_000
 Votes = dict[str, NDArray[np.bool_]]
 
 
-def _votes(questions: list[Asked]) -> Votes:
+def _votes(questions: list[TextQuestion]) -> Votes:
     return {judge.name: ask_model(judge, questions) for judge in language_models(None, {})}
 
 
 @pytest.fixture(scope="module")
-def descriptions() -> tuple[list[Asked], Votes]:
+def descriptions() -> tuple[list[TextQuestion], Votes]:
     questions = description_questions(60, SEED)
     return questions, _votes(questions)
 
 
 @pytest.fixture(scope="module")
-def traps() -> tuple[list[Asked], Votes]:
+def traps() -> tuple[list[TextQuestion], Votes]:
     questions = [q for split in ("train", "test") for q in passage_questions(40, SEED, TRAPS, split)]
     return questions, _votes(questions)
 
@@ -47,7 +47,7 @@ def test_they_are_three_of_different_size_in_eight_megabytes() -> None:
 
 
 def test_each_finds_what_descriptions_claim_and_nothing_else(
-    descriptions: tuple[list[Asked], Votes],
+    descriptions: tuple[list[TextQuestion], Votes],
 ) -> None:
     questions, votes = descriptions
     read = {name: measure(answers, questions, resamples=0) for name, answers in votes.items()}
@@ -56,7 +56,7 @@ def test_each_finds_what_descriptions_claim_and_nothing_else(
     assert max(worst.values()) >= 0.97, worst
 
 
-def test_all_votes_together_are_surer_than_any_judge(traps: tuple[list[Asked], Votes]) -> None:
+def test_all_votes_together_are_surer_than_any_judge(traps: tuple[list[TextQuestion], Votes]) -> None:
     questions, votes = traps
     unanimous = np.concatenate(list(votes.values())).all(axis=0, keepdims=True)
     together = measure(unanimous, questions, resamples=0).precision.value or 0
@@ -65,7 +65,9 @@ def test_all_votes_together_are_surer_than_any_judge(traps: tuple[list[Asked], V
 
 
 @pytest.mark.parametrize("judge", ["judge-base", "judge-large"])
-def test_they_read_denials_better_than_the_lexicon(judge: str, traps: tuple[list[Asked], Votes]) -> None:
+def test_they_read_denials_better_than_the_lexicon(
+    judge: str, traps: tuple[list[TextQuestion], Votes]
+) -> None:
     questions, votes = traps
     mine = measure(votes[judge], questions, resamples=0).balanced_accuracy.value or 0
     for reading in ("original", "careful"):
