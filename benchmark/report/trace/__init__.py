@@ -1,1 +1,1 @@
-"""`eidolon trace`: one answer token by token, with the picture and without. `cli` imports it."""
+"""`eidolon trace`: one answer token by token, with and without the image. `cli` imports it."""

@@ -1,4 +1,4 @@
-"""`trace.html`, `trace.png`, `trace.json`: a trace as one page that opens from disk, as a picture, and as numbers."""
+"""Writes a trace as a self-contained page (`trace.html`), a plot (`trace.png`) and data (`trace.json`)."""
 
 import base64
 import io
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("trace.html.jinja")
 THUMBNAIL = 480
-"""Longest side of the picture on the page, pixels."""
+"""Longest side of the image on the page, in pixels."""
 ROW = 30
 """Tokens in a row of the plot."""
 ROWS = 12
-"""At most so many rows; the page lists all tokens."""
+"""Most rows of the plot. The page lists all tokens."""
 DPI = 110
 KIND_COLOURS = {"object": "#2471a3", "content": "#7fb3d5", "function": "#c8ccd0", "rest": "#dfe3e6"}
 VERDICT_COLOURS = {"grounded": "#05603a", "hallucinated": "#b00020"}
 
 
-def write(trace: Trace, picture: "Image.Image", folder: Path) -> list[Path]:
-    """Write the three files and return their paths; a folder that cannot be written is a UserError."""
+def write(trace: Trace, image: "Image.Image", folder: Path) -> list[Path]:
+    """Write the three files and return their paths. Raises UserError if the folder cannot be written."""
     plot = draw_trace(trace)
     contents: dict[str, str | bytes] = {
         "trace.json": trace.to_json(),
         "trace.png": plot,
-        "trace.html": render_page(trace, picture, plot),
+        "trace.html": render_page(trace, image, plot),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,8 +45,8 @@ def write(trace: Trace, picture: "Image.Image", folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def render_page(trace: Trace, picture: "Image.Image", plot: bytes) -> str:
-    """Return the page. Text from models and files is escaped: nothing in it can run or hide."""
+def render_page(trace: Trace, image: "Image.Image", plot: bytes) -> str:
+    """Return the HTML page. Text from models and files is escaped."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -54,12 +54,12 @@ def render_page(trace: Trace, picture: "Image.Image", plot: bytes) -> str:
         model=one_line(trace.model),
         image=one_line(trace.image),
         prompt=one_line(trace.prompt),
-        written=f"written now, {trace.decoding}" if trace.generated else "given",
+        origin=f"generated, {trace.decoding}" if trace.generated else "given",
         without=trace.without,
         judge=trace.judge,
-        objects=None if trace.objects is None else ", ".join(map(one_line, trace.objects)) or "nothing known",
+        objects=None if trace.objects is None else ", ".join(map(one_line, trace.objects)) or "none",
         unjudged=None if trace.unjudged is None else one_line(trace.unjudged),
-        picture=_encode(picture),
+        thumbnail=_encode(image),
         plot=base64.b64encode(plot).decode(),
         tokens=[_token(trace, index) for index in range(len(trace.tokens))],
         mentions=[_mention(trace, index) for index in range(len(trace.mentions))],
@@ -94,7 +94,7 @@ def _mention(trace: Trace, index: int) -> dict[str, str | int]:
         "text": shown(mention.text),
         "category": one_line(mention.category),
         "verdict": mention.verdict or "",
-        "told": VERDICTS[mention.verdict].lower(),
+        "shown_verdict": VERDICTS[mention.verdict].lower(),
         "seen": f"{mention.seen:.2f}",
         "blind": f"{mention.blind:.2f}",
         "pdm": f"{mention.pdm:.2f}",
@@ -105,7 +105,7 @@ def _mention(trace: Trace, index: int) -> dict[str, str | int]:
 
 
 def draw_trace(trace: Trace) -> bytes:
-    """Return the plot as a PNG: PDM of each token by its kind, and its probability with and without the picture."""
+    """Return the plot as a PNG: of each token its PDM, kind, and probability with and without the image."""
     import warnings
 
     from matplotlib.figure import Figure
@@ -120,15 +120,13 @@ def draw_trace(trace: Trace) -> bytes:
         f", first {shown_tokens} of {len(trace.tokens)} tokens" if shown_tokens < len(trace.tokens) else ""
     )
     figure.suptitle(
-        f"{one_line(trace.model)}: {one_line(trace.image)}, without the picture: {trace.without}{beyond}",
+        f"{one_line(trace.model)}: {one_line(trace.image)}, without the image: {trace.without}{beyond}",
         fontsize=12,
         parse_math=False,
     )
     figure.legend(handles=_legend(trace), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     stream = io.BytesIO()
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # of characters that the font lacks, which it draws as boxes
+    with warnings.catch_warnings(action="ignore"):  # matplotlib warns of characters that the font lacks
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()
 
@@ -169,11 +167,13 @@ def _legend(trace: Trace) -> list[Any]:
         if kind in found
     ]
     handles += [
-        Line2D([], [], ls="", marker="o", ms=5, color="#222", label="probability with the picture"),
-        Line2D([], [], ls="", marker="o", ms=5, mfc="white", mec="#222", label="… and without"),
+        Line2D([], [], ls="", marker="o", ms=5, color="#222", label="probability with the image"),
+        Line2D(
+            [], [], ls="", marker="o", ms=5, mfc="white", mec="#222", label="probability without the image"
+        ),
     ]
     if wrong(trace):
-        handles.append(Patch(color="#b00020", alpha=0.2, label="not in the picture"))
+        handles.append(Patch(color="#b00020", alpha=0.2, label="not in the image"))
     return handles
 
 

@@ -1,4 +1,4 @@
-"""A trace in the terminal: the text shaded by how much the picture matters, and what is said of each mention."""
+"""Prints a trace: the text, shaded by its dependence on the image, and a table of the mentions."""
 
 from rich import box
 from rich.console import Console, Group
@@ -11,27 +11,25 @@ from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 
 VERDICTS = {"grounded": "there", "hallucinated": "NOT THERE", "ignored": "ignored", None: ""}
 STYLES = {"grounded": "bold #05603a", "hallucinated": "bold underline #b00020"}
-"""On the shades, which are light whatever the terminal's own background."""
+"""Dark colours: the shades below are light on any terminal."""
 PALE, DEEP = (236, 242, 250), (120, 170, 235)
 MOST_MOMENTS = 8
-"""Sentences below the table."""
+"""Most sentences below the table."""
 CAPTION = (
-    "p: of the whole name; the rest is where it begins. runner-up: next likeliest with the picture; if blind: "
-    "likeliest without; by picture: what the picture speaks for."
+    "p: probability of the whole name. The rest is about its first token. runner-up: next likeliest with the image; "
+    "without image: likeliest without it; contrastive: the token that the image favours most."
 )
 
 
 def show(trace: Trace, console: Console) -> None:
     """Print a trace."""
-    written = f"it writes ({trace.decoding})" if trace.generated else "the text given"
+    origin = f"generated ({trace.decoding})" if trace.generated else "the given text"
     heading = Text()
     heading.append(f"{one_line(trace.model)} · {one_line(trace.image)}\n", style="bold")
     heading.append(f"asked: {one_line(trace.prompt)}\n", style="dim")
-    heading.append(f"{written}; without the picture: {trace.without}", style="dim")
+    heading.append(f"{origin}; without the image: {trace.without}", style="dim")
     if trace.objects is not None:
-        heading.append(
-            f"\nin the picture: {', '.join(map(one_line, trace.objects)) or 'nothing known'}", style="dim"
-        )
+        heading.append(f"\nin the image: {', '.join(map(one_line, trace.objects)) or 'none'}", style="dim")
     console.print(heading)
     console.print(Panel(Group(_text(trace), Text(), _legend(trace)), box=box.ROUNDED, expand=True))
     if trace.mentions:
@@ -43,12 +41,12 @@ def show(trace: Trace, console: Console) -> None:
         console.print(Text(f"▸ {moment(mention)}"))
     if len(wrong(trace)) > MOST_MOMENTS:
         console.print(
-            Text(f"  … and {len(wrong(trace)) - MOST_MOMENTS} more that are not in the picture", style="dim")
+            Text(f"  … and {len(wrong(trace)) - MOST_MOMENTS} more that are not in the image", style="dim")
         )
 
 
 def shade(pdm: float) -> tuple[int, int, int]:
-    """Return the background of a token."""
+    """Return the background colour of a token with this PDM."""
     share = min(max(pdm, 0.0), 1.0)
     red, green, blue = (round(low + share * (high - low)) for low, high in zip(PALE, DEEP, strict=True))
     return red, green, blue
@@ -89,7 +87,7 @@ def _table(trace: Trace) -> Table:
         table.add_column("verdict", no_wrap=True)
     for name in ("p with", "p without", "PDM"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("runner-up", "if blind", "by picture"):
+    for name in ("runner-up", "without image", "contrastive"):
         table.add_column(name, no_wrap=True)
     for mention in trace.mentions:
         table.add_row(*_row(trace, mention), style="red" if mention.verdict == "hallucinated" else None)

@@ -1,4 +1,4 @@
-"""One text under the microscope: what the model expected at every token, with the picture and without it."""
+"""Traces one text: the probabilities of the model at every token, with and without the image."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 SCHEMA: Literal["eidolon/trace/1"] = "eidolon/trace/1"
 TOP = 5
-"""Alternatives at each token."""
+"""Number of alternatives at each token."""
 MOST_FINISHED = 12
-"""Mentions of what is not there whose alternatives are finished to whole names."""
+"""The alternatives of the first hallucinated mentions are completed to whole names, for at most so many mentions."""
 
 
-class Alternative(Record):
-    """A token that could have stood there."""
+class TokenAlternative(Record):
+    """Another token, or name, that the model could have written."""
 
     text: str
     probability: float
@@ -47,18 +47,21 @@ class TracedToken(Record):
 
     text: str
     seen: float
-    """Its probability with the picture, …"""
+    """Its probability with the image."""
     blind: float
-    """… and without."""
+    """Its probability without the image."""
     pdm: float
-    """Hellinger distance between all that is expected with the picture and without, 0 to 1."""
+    """Hellinger distance, 0 to 1, between the distributions of the next token with and without the image."""
     kind: Kind
     mention: int | None
-    """Index of the mention that it is part of."""
-    likely_seen: tuple[Alternative, ...]
-    likely_blind: tuple[Alternative, ...]
-    leaning: tuple[Alternative, ...]
-    """What the picture speaks for: likeliest by contrastive decoding, with the probabilities of the plain one."""
+    """Index of the mention that it is part of, if any."""
+    likely_seen: tuple[TokenAlternative, ...]
+    """The likeliest tokens with the image."""
+    likely_blind: tuple[TokenAlternative, ...]
+    """The likeliest tokens without the image."""
+    leaning: tuple[TokenAlternative, ...]
+    """The tokens that the image favours most: the likeliest in contrastive decoding, with their probabilities with the
+    image."""
 
 
 class TracedMention(Record):
@@ -68,35 +71,39 @@ class TracedMention(Record):
     text: str
     verdict: Verdict | None
     token: int
-    """The token with which the name begins; PDM and alternatives are those of it."""
+    """Index of the first token of the name."""
     tokens: int
+    """Number of tokens of the name."""
     seen: float
-    """Probability of the whole name with the picture, …"""
+    """Probability of the whole name with the image."""
     blind: float
-    """… and without."""
+    """Probability of the whole name without the image."""
     pdm: float
-    runner_up: Alternative | None
-    """What could have been said with the picture: the likeliest other beginning, …"""
-    if_blind: Alternative
-    """… without the picture: the likeliest, which may be what was said, …"""
-    by_picture: Alternative
-    """… and what the picture speaks for. The probabilities are those of the first token. Where the mention is not in
-    the picture these are whole names, as the model goes on with them, else single tokens."""
+    """PDM of the first token."""
+    runner_up: TokenAlternative | None
+    """The likeliest other first token with the image.
+
+    The probabilities of this and the other alternatives are those of the first token. The alternatives of a
+    hallucination are completed to whole names by the model."""
+    if_blind: TokenAlternative
+    """The likeliest first token without the image. It may be the one in the text."""
+    by_picture: TokenAlternative
+    """The first token that the image favours most."""
 
 
 class Trace(Record):
-    """The content of `trace.json`. All text is the model's own, not yet made harmless."""
+    """The content of `trace.json`. The text is as the model wrote it; escape it before showing it."""
 
     schema_: Literal["eidolon/trace/1"] = Field(default=SCHEMA, alias="schema")
     model: str
     image: str
     prompt: str
     generated: bool
-    """Whether the model wrote the text now; else it was given."""
+    """Whether the model generated the text; else it was given."""
     decoding: str | None
     without: Without
     objects: tuple[str, ...] | None
-    """What is in the picture, where that is known."""
+    """The objects in the image, if known."""
     judge: str
     text: str
     tokens: tuple[TracedToken, ...]
@@ -105,7 +112,7 @@ class Trace(Record):
     """Why the judge could not read the text."""
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
@@ -121,13 +128,22 @@ def trace(
     image: str = "",
     seed: int | None = None,
 ) -> Trace:
-    """Read a text, or what the model answers, with the picture and without.
+    """Return the trace of a text, or of the model's answer.
 
-    `seed` is what the user gave, of which the request's own was made; it stands in the trace.
+    Args:
+        model: A model that gives the probabilities of tokens.
+        name: Its name, for the trace and messages.
+        request: Image, prompt and decoding.
+        judge: Finds the mentions.
+        text: The text to trace; None for the answer of the model.
+        objects: What is in the image, if known. Without it, mentions have no verdicts.
+        without: How the image is taken away.
+        image: Name of the image, for the trace.
+        seed: The seed as the user gave it, from which that of the request was made. The trace records it.
 
     Raises:
-        UserError: a model without token probabilities, one that cannot be asked without its picture in this form,
-            an answer that is an error, and a text of no tokens.
+        UserError: the model does not give probabilities or does not support `without`, its answer is an error, or the
+            text has no tokens.
     """
     from eidolon.models.probing.dependency import read_dependency
     from eidolon.models.probing.teacher_forcing import check_forcing, leading_space
@@ -155,7 +171,7 @@ def _answer(model: "WhiteBoxModel", name: str, request: Request) -> Spelled:
     with token_log() as tokens:
         (response,) = model.generate([request])
     if response.error is not None:
-        raise UserError(f"--model {name}: gave no answer to trace: {response.error}")
+        raise UserError(f"--model {name}: gave no answer: {response.error}")
     noted = tokens.get((request.sample_id, request.generation))
     return from_tokens(model, noted) if noted is not None else spell(model, response.response or "")
 
@@ -233,9 +249,10 @@ def _assemble(
     )
 
 
-def _alternatives(model: "WhiteBoxModel", found: "Alternatives") -> tuple[Alternative, ...]:
+def _alternatives(model: "WhiteBoxModel", found: "Alternatives") -> tuple[TokenAlternative, ...]:
     return tuple(
-        Alternative(text=str(model.tokenizer.decode([token])), probability=likely) for token, likely in found
+        TokenAlternative(text=str(model.tokenizer.decode([token])), probability=likely)
+        for token, likely in found
     )
 
 
@@ -247,8 +264,8 @@ def _instead(
     without: Without,
     *,
     finish: bool,
-) -> dict[str, Alternative | None]:
-    """Return the alternatives of a mention that begins at a token, as whole names if they are to be finished."""
+) -> dict[str, TokenAlternative | None]:
+    """Return the alternatives of a mention that starts at a token, as whole names with `finish`."""
     from eidolon.models.probing.dependency import continue_greedily
 
     said = reading.tokens[at]
@@ -266,13 +283,13 @@ def _instead(
         longer += continue_greedily(model, request, prefix, texts["if_blind"], form=without)
         texts = {name: list(tokens) for name, tokens in zip([*seen, "if_blind"], longer, strict=True)}
     return {
-        name: None if one is None else Alternative(text=_name(model, texts[name]), probability=one[1])
+        name: None if one is None else TokenAlternative(text=_name(model, texts[name]), probability=one[1])
         for name, one in found.items()
     }
 
 
 def _name(model: "WhiteBoxModel", tokens: Sequence[int]) -> str:
-    """Return the first token with what makes a name of it: all up to the next function word or punctuation."""
+    """Return the name that starts at the first token: all up to the next function word or punctuation."""
     spelled = from_tokens(model, tokens)
     kinds = kinds_of(spelled, ())
     end = next((i for i, kind in enumerate(kinds) if i and kind == "function"), len(kinds))
@@ -280,42 +297,42 @@ def _name(model: "WhiteBoxModel", tokens: Sequence[int]) -> str:
 
 
 def _pieces(spelled: Spelled) -> list[str]:
-    """Return the text of each token; joined they are the answer."""
+    """Return the text of each token. Joined they are the whole text."""
     starts = (0, *spelled.ends)
     return [spelled.text[start:end] for start, end in zip(starts, spelled.ends, strict=False)]
 
 
 def shown(text: str) -> str:
-    """Return a token's text harmless and visible: its line breaks as ⏎, an empty one as ∅."""
+    """Return the text of a token, escaped, with line breaks as ⏎ and an empty token as ∅."""
     return safe_text(text.replace("\r\n", "⏎").replace("\n", "⏎"), keep="") or "∅"
 
 
-def quoted(alternative: Alternative) -> str:
-    """Return a token with its probability, as tables have it."""
+def quoted(alternative: TokenAlternative) -> str:
+    """Return a token with its probability, for tables."""
     return f"{shown(alternative.text.strip() or alternative.text)} {alternative.probability:.2f}"
 
 
 def moment(mention: TracedMention) -> str:
-    """Return in a sentence what happened where a mention begins."""
+    """Return a sentence about the probabilities at the start of a mention."""
     place = {
-        "hallucinated": ", which is not in the picture",
-        "grounded": ", which is in the picture",
+        "hallucinated": ", which is not in the image",
+        "grounded": ", which is in the image",
     }.get(mention.verdict or "", "")
-    said = f"Token {mention.token + 1} names “{shown(mention.text)}”{place}: "
-    said += f"probability {mention.seen:.2f} with the picture and {mention.blind:.2f} without, PDM {mention.pdm:.2f}."
+    sentence = f"Token {mention.token + 1} names “{shown(mention.text)}”{place}: "
+    sentence += f"probability {mention.seen:.2f} with the image and {mention.blind:.2f} without, PDM {mention.pdm:.2f}."
     instead = [
         f"{label} “{shown(found.text.strip() or found.text)}” ({found.probability:.2f})"
         for label, found in (
-            ("next likeliest with the picture", mention.runner_up),
-            ("likeliest without", mention.if_blind),
-            ("what the picture speaks for", mention.by_picture),
+            ("next likeliest with the image", mention.runner_up),
+            ("likeliest without the image", mention.if_blind),
+            ("favoured most by the image", mention.by_picture),
         )
         if found is not None
     ]
-    told = "; ".join(instead)
-    return f"{said} {told[:1].upper()}{told[1:]}."
+    others = "; ".join(instead)
+    return f"{sentence} {others[:1].upper()}{others[1:]}."
 
 
 def wrong(trace: Trace) -> list[TracedMention]:
-    """Return the mentions of what is not in the picture."""
+    """Return the hallucinated mentions."""
     return [mention for mention in trace.mentions if mention.verdict == "hallucinated"]

@@ -1,4 +1,4 @@
-"""From what a user asks of `eidolon trace` to the trace."""
+"""Checks the flags of `eidolon trace` and makes the trace."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _SCENE = re.compile(r"(\d{1,18}):(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """The flags of the command, as given."""
+    """The flags of the command."""
 
     model: str
     options: Mapping[str, str]
@@ -42,25 +42,25 @@ class TraceSettings:
 
 
 def run_trace(settings: TraceSettings, out: Path | None) -> "tuple[Trace, Image.Image]":
-    """Return the trace and the picture; all that is wrong with the flags is a UserError before a model is loaded."""
+    """Return the trace and its image. Raises UserError, before a model is loaded, for a wrong flag."""
     without = _check(settings, out)
     reference = resolve(settings.model)
     check_traceable(reference)
     judge = LexiconJudge()
     objects: tuple[str, ...] | None = settings.objects
     if settings.scene is not None:
-        picture, objects = _draw(settings.scene)
+        image, objects = _draw(settings.scene)
         name = f"scene {settings.scene}"
     else:
         assert settings.image is not None
-        picture, name = _read(settings.image), settings.image.name
+        image, name = _read(settings.image), settings.image.name
         if objects is not None:
             objects = judged_objects(objects, judge, "--objects")
     prompt = find_prompt(settings.prompt)
     decoding = Decoding(
         settings.max_new_tokens, settings.temperature, 1.0, request_seed(settings.seed, name, 0)
     )
-    request = Request(name, name, picture, prompt.text, decoding=decoding)
+    request = Request(name, name, image, prompt.text, decoding=decoding)
 
     from eidolon.benchmark.report.trace.trace import trace
 
@@ -69,7 +69,7 @@ def run_trace(settings: TraceSettings, out: Path | None) -> "tuple[Trace, Image.
         model, settings.model, request, judge,
         text=settings.text, objects=objects, without=without, image=name, seed=settings.seed,
     )  # fmt: skip
-    return found, picture
+    return found, image
 
 
 def check_traceable(reference: ModelReference) -> None:
@@ -83,14 +83,10 @@ def check_traceable(reference: ModelReference) -> None:
 
 def _check(settings: TraceSettings, out: Path | None) -> Without:
     if (settings.image is None) == (settings.scene is None):
-        told = (
-            "--image: name the picture"
-            if settings.image is None
-            else "--scene: --image names a picture already"
-        )
-        raise UserError(f"{told}; give either --image FILE or --scene SEED:INDEX")
+        problem = "--image: name the image" if settings.image is None else "--scene: --image is given too"
+        raise UserError(f"{problem}; give either --image FILE or --scene SEED:INDEX")
     if settings.scene is not None and settings.objects is not None:
-        raise UserError("--objects: what is in a scene is known; leave it out")
+        raise UserError("--objects: the objects of a scene are known; leave it out")
     if settings.max_new_tokens < 1:
         raise UserError(f"--max-new-tokens {settings.max_new_tokens}: must be at least 1")
     if not 0 <= settings.temperature < inf:
@@ -98,16 +94,12 @@ def _check(settings: TraceSettings, out: Path | None) -> Without:
     if settings.seed < 0:
         raise UserError(f"--seed {settings.seed}: must be at least 0")
     if settings.text is not None and not settings.text.strip():
-        raise UserError(
-            "--text: is empty; give the text to trace, or leave it out to trace the model's answer"
-        )
+        raise UserError("--text: is empty; give a text, or leave it out to trace the model's answer")
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is not a folder")
     if settings.without not in FORMS:
         if settings.without == "shuffled":
-            raise UserError(
-                "--without shuffled: takes other pictures than this one; give dropped, zeroed or neutral"
-            )
+            raise UserError("--without shuffled: needs other images; give dropped, zeroed or neutral")
         raise UserError(f"--without {settings.without}: unknown form{did_you_mean(settings.without, FORMS)}")
     return next(form for form in FORMS if form == settings.without)
 
@@ -123,10 +115,10 @@ def _draw(scene: str) -> "tuple[Image.Image, tuple[str, ...]]":
 
 
 def _read(path: Path) -> "Image.Image":
-    from eidolon.benchmark.data import images as pictures
+    from eidolon.benchmark.data import images
 
     try:
-        return pictures.read(str(path))
-    except Exception as error:  # a broken file makes Pillow raise almost anything
+        return images.read(str(path))
+    except Exception as error:  # Pillow raises almost anything for a broken file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"--image {path}: cannot be read: {' '.join(reason.split())[:200]}") from error

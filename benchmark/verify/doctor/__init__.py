@@ -1,1 +1,1 @@
-"""`eidolon doctor`: does a model answer alike in every batch and see the picture? `cli` imports it."""
+"""`eidolon doctor`: checks that a model answers the same in every batch and uses the image. `cli` imports it."""

@@ -1,4 +1,4 @@
-"""Checks of what an answer must not depend on: what was asked before, and what else is in the batch."""
+"""Checks that an answer does not depend on earlier requests or on other requests in the batch."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from eidolon.benchmark.verify.doctor.verdicts import Figures, judge
 
 
 def determinism(subject: Subject) -> Check:
-    """The same batch twice, and once more after other requests, which may have left something behind."""
+    """Answer the same batch twice, and again after other requests, whose state may have remained."""
     first = subject.together
     again = subject.ask(subject.requests)
     subject.ask(subject.mixed[::-1])
@@ -18,13 +18,13 @@ def determinism(subject: Subject) -> Check:
 
 
 def batch(subject: Subject) -> Check:
-    """Each request alone, and all of them in one batch."""
+    """Answer each request alone, and all of them in one batch."""
     parity = compare(subject.alone, subject.together, subject.reference)
     return _with_noise("batch", subject, comparisons=[parity], answers=subject.alone)
 
 
 def padding(subject: Subject) -> Check:
-    """Prompts of different lengths, alone and in one batch, where the short ones are filled up."""
+    """Answer prompts of different lengths alone, and in one batch that pads the short ones."""
     alone = subject.ask(subject.mixed, 1)
     together = subject.ask(subject.mixed)
     lengths = [a.response.prompt_tokens for a in alone if a.response.prompt_tokens is not None]
@@ -34,9 +34,9 @@ def padding(subject: Subject) -> Check:
 
 
 def order(subject: Subject) -> Check:
-    """The batch in another order: the answers must come in that order too, each with its own picture."""
+    """Answer the batch in another order. Each answer must belong to the request in its place."""
     places = range(subject.n)
-    # Neither turned round nor rotated: pictures that are would stay with the same wrong prompts.
+    # Not reversed or rotated: a model that reverses or rotates its images would pass.
     shuffled = [*places[1::2], *places[::2][::-1]]
     answers = subject.ask([subject.requests[i] for i in shuffled])
     expected = [subject.together[i] for i in shuffled]
@@ -44,11 +44,11 @@ def order(subject: Subject) -> Check:
 
 
 def noise(reference: Reference, answers: Sequence[Answered]) -> float:
-    """Return the largest change of any answer's log-probabilities from alone to one padded batch, in nats."""
-    told = [a for a in answers if a.tokens]
-    together = forced(reference.model, told)
+    """Return the largest change of a token's log-probability between alone and one padded batch, in nats."""
+    known = [a for a in answers if a.tokens]
+    together = forced(reference.model, known)
     largest = 0.0
-    for row, one in enumerate(told):
+    for row, one in enumerate(known):
         alone = forced(reference.model, [one])[0]
         largest = max(largest, float((together[row, : len(alone)] - alone).abs().max()))
     return largest
@@ -61,13 +61,14 @@ def _with_noise(
     answers: Sequence[Answered],
     figures: Figures | None = None,
 ) -> Check:
-    """Judge answers, and where the model tells log-probabilities, how much they moved: text can hide a lot."""
+    """Judge the answers, and the change of log-probabilities where the model gives them: equal texts can hide a
+    change."""
     found = dict(figures or {})
     problems: list[str] = []
     if subject.own and any(a.tokens for a in answers):
-        found["noise"] = moved = noise(subject.own, answers)
-        if not moved <= subject.own.near_tie:
+        found["noise"] = change = noise(subject.own, answers)
+        if not change <= subject.own.near_tie:
             problems.append(
-                f"log-probabilities of the same text move by {moved:.3g} nats, more than {subject.own.near_tie:g}"
+                f"log-probabilities of the same text change by {change:.3g} nats, more than {subject.own.near_tie:g}"
             )
     return judge(name, comparisons, problems, found)

@@ -1,4 +1,4 @@
-"""Where verdicts are kept: in the provenance of the run whose model was examined."""
+"""Stores a diagnosis in the `run.json` of the run whose model was examined."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,10 +18,11 @@ from eidolon.scorers.core.input_files import excerpt
 
 
 def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
-    """Return name and options of a run's model; a run without one, or whose model has changed, is a UserError."""
+    """Return the name and the options of a run's model. Raises UserError for a run without one, or if it has
+    changed."""
     config = read_record(path).config
     if config.get("verb") != "run":
-        raise UserError(f"--run {path}: scores responses that exist already; it has no model to examine")
+        raise UserError(f"--run {path}: scores existing responses; it has no model to examine")
     name = config["model"]["name"]
     if (files := content_hash(resolve(name))) != config["sha256"]["model_files"]:
         raise _changed(path, "files", files, config["sha256"]["model_files"])
@@ -29,7 +30,7 @@ def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def store(path: Path, diagnosis: Diagnosis) -> None:
-    """Put verdicts into a run's `run.json`; those of another model than the run's are a UserError."""
+    """Write a diagnosis into the `run.json` of a run. Raises UserError if it is about another model than the run's."""
     with held_record(path) as record:
         here = {
             "name": diagnosis.model,
@@ -49,12 +50,12 @@ def store(path: Path, diagnosis: Diagnosis) -> None:
 
 def _changed(path: Path, field: str, now: object, then: object) -> UserError:
     return UserError(
-        f"--run {path}: its model is another by now: {field} is {excerpt(now)} and was {excerpt(then)}"
+        f"--run {path}: its model has changed: {field} is {excerpt(now)} and was {excerpt(then)}"
     )
 
 
 def write(diagnosis: Diagnosis, path: Path) -> None:
-    """Write a diagnosis to a file."""
+    """Write a diagnosis to a file. Raises UserError if it cannot be written."""
     try:
         write_atomically(path, diagnosis.to_json())
     except OSError as error:
@@ -62,7 +63,7 @@ def write(diagnosis: Diagnosis, path: Path) -> None:
 
 
 def examine_run(run: Run, generation: Generation, source: SampleSource) -> Diagnosis:
-    """Return the verdicts on a run's model: those that its folder has, or new ones, from images of its own."""
+    """Return the diagnosis of a run's model: the one in its folder, or a new one with images of the run."""
     earlier = check_folder(run.path, run.config)
     if earlier is not None and earlier.provenance.doctor is not None:
         return earlier.provenance.doctor
@@ -72,6 +73,6 @@ def examine_run(run: Run, generation: Generation, source: SampleSource) -> Diagn
 
 
 def check_all_examinable(runs: Iterable[Run]) -> None:
-    """Raise a UserError if the model of a run cannot be examined, before the first is."""
+    """Raise a UserError if the model of any run cannot be examined, before any of them is."""
     for run in runs:
         check_examinable(resolve(run.config["model"]["name"]))

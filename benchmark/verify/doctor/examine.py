@@ -1,4 +1,4 @@
-"""All checks of one model, in order."""
+"""Runs all checks of a model, in order."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,7 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
 from eidolon.benchmark.store.record import provenance
-from eidolon.benchmark.verify.doctor import batching as company
-from eidolon.benchmark.verify.doctor import image as picture
-from eidolon.benchmark.verify.doctor import loading as build
-from eidolon.benchmark.verify.doctor import settings
+from eidolon.benchmark.verify.doctor import batching, image, loading, settings
 from eidolon.benchmark.verify.doctor.parity import as_reference
 from eidolon.benchmark.verify.doctor.subject import MAX_NEW_TOKENS, SAMPLES, Subject, make_requests
 from eidolon.models.backends.registry import (
@@ -29,23 +26,23 @@ if TYPE_CHECKING:
     from eidolon.models.base.model import Model
 
 CHECKS: tuple[Callable[[Subject], Check], ...] = (
-    build.weights,
+    loading.weights,
     settings.length,
-    company.determinism,
-    company.batch,
-    company.padding,
-    company.order,
-    picture.image,
+    batching.determinism,
+    batching.batch,
+    batching.padding,
+    batching.order,
+    image.image,
     settings.seeds,
-    build.precision,
-    build.prefix_cache,
-    build.against,
+    loading.precision,
+    loading.prefix_cache,
+    loading.against,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What to examine a model on."""
+    """The settings of an examination."""
 
     source: SampleSource
     samples: int = SAMPLES
@@ -64,7 +61,8 @@ def check_examinable(reference: ModelReference) -> None:
 
 
 def resolve_against(text: str) -> ModelReference:
-    """Check the name of the model to compare with, before anything is loaded."""
+    """Return the reference of `--against`. Raises UserError, before a model is loaded, if it cannot be compared
+    with."""
     try:
         reference = resolve(text)
     except UserError as error:
@@ -80,7 +78,7 @@ def resolve_against(text: str) -> ModelReference:
 def examine(
     reference: ModelReference, options: Mapping[str, str], what: Examination, model: "Model | None" = None
 ) -> Diagnosis:
-    """Run every check. A model that is loaded already is taken as it is."""
+    """Run every check and return the diagnosis. `model` is the loaded model; without one it is loaded here."""
     check_examinable(reference)
     requests = make_requests(what.source, what.samples, max_new_tokens=what.max_new_tokens, seed=what.seed)
     other = None if what.against is None else load_model(what.against, what.against_options)

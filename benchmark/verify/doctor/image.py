@@ -1,4 +1,4 @@
-"""The check that answers follow the picture."""
+"""The check that answers depend on the image."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from eidolon.models.base.model import Request
 
 
 def image(subject: Subject) -> Check:
-    """Each sample with the next one's picture: what it is answered must change, and be what that picture got."""
+    """Answer each request with the image of the next sample. The answer must change to that of the next sample."""
     own = subject.requests
     following = [*range(1, len(own)), 0]
     swapped = [replace(r, image=own[j].image) for r, j in zip(own, following, strict=True)]
     answers = subject.ask(swapped)
     expected = [subject.together[j] for j in following]
-    # The same pictures under other ids: what differs now hangs on the id, or on the place in the batch.
+    # The same images under other ids: a difference depends on the id or on the position in the batch.
     named = {a.request.sample_id: e.request for a, e in zip(answers, expected, strict=True)}
     parity = compare(expected, renamed(answers, named), subject.reference)
     changed = sum(
@@ -27,28 +27,28 @@ def image(subject: Subject) -> Check:
     if subject.own:
         shifts = _shifts(subject, swapped)
         figures["smallest shift"] = min(shifts)
-        if unmoved := sum(shift <= subject.own.near_tie for shift in shifts):
-            problems.append(f"another picture moves no log-probability of {unmoved} answers")
+        if unchanged := sum(shift <= subject.own.near_tie for shift in shifts):
+            problems.append(f"another image changes no log-probability of {unchanged} answers")
     elif not changed:
-        problems.append("no answer changed with the picture")
+        problems.append("no answer changed with the image")
     return judge("image", [parity], problems, figures)
 
 
 def _shifts(subject: Subject, swapped: list[Request]) -> list[float]:
-    """Return by how much another picture changes the expectations along each answer, in nats at the most."""
+    """Return, for each answer, the largest change of any token's log-probability with another image, in nats."""
     import torch
 
     from eidolon.models.probing.teacher_forcing import teacher_force
 
     assert subject.own is not None
     model = subject.own.model
-    # An answer that ends at once has expectations too: those of its first token.
+    # An empty answer is compared by the probabilities of its first token.
     tokens = [answer.tokens or (model.pad_id,) for answer in subject.together]
     shifts = torch.zeros(len(tokens))
     pairs = zip(
         teacher_force(model, subject.requests, tokens), teacher_force(model, swapped, tokens), strict=True
     )
     for with_own, with_other in pairs:
-        moved = (with_own.log_probabilities() - with_other.log_probabilities()).abs().amax(dim=1)
-        shifts = torch.maximum(shifts, moved.cpu())
+        change = (with_own.log_probabilities() - with_other.log_probabilities()).abs().amax(dim=1)
+        shifts = torch.maximum(shifts, change.cpu())
     return [float(shift) for shift in shifts]

@@ -1,4 +1,4 @@
-"""The model that is examined, with the requests it is examined on."""
+"""The model that is examined, and its requests."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +21,15 @@ MIXED_PROMPTS = (
     "Look at the picture closely, from the left to the right and from the top to the bottom, and describe what you "
     "see in it.",
 )
-"""Of clearly different lengths, so that a batch of them has to be padded."""
+"""Prompts of different lengths, so that a batch of them needs padding."""
 
 Twin = Callable[[Mapping[str, str]], Model]
+"""Loads the same model with changed options."""
 
 
 def make_requests(source: SampleSource, n: int, *, max_new_tokens: int, seed: int) -> list[Request]:
-    """Return greedy requests for the first n different images that can be read; fewer than two are a UserError."""
+    """Return greedy requests for the first `n` different readable images. Raises UserError if there are fewer than
+    two."""
     requests: list[Request] = []
     seen = set()
     for sample in source.samples:
@@ -37,7 +39,7 @@ def make_requests(source: SampleSource, n: int, *, max_new_tokens: int, seed: in
             continue
         try:
             image = source.image(sample)
-        except Exception:  # a broken file makes Pillow raise almost anything; another sample will do
+        except Exception:  # Pillow raises almost anything for a broken file; another sample is taken
             continue
         seen.add(sample.image_id)
         decoding = Decoding(max_new_tokens, 0.0, 1.0, request_seed(seed, sample.sample_id, 0))
@@ -51,31 +53,32 @@ def make_requests(source: SampleSource, n: int, *, max_new_tokens: int, seed: in
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model, its requests, and who can tell how likely its tokens were."""
+    """A loaded model, its requests, and the model that gives the probabilities of tokens."""
 
     name: str
     traits: BackendTraits
     model: Model
     requests: Sequence[Request]
     reference: Reference | None = None
-    """The model itself where it tells log-probabilities, else the one it is compared with."""
+    """The model itself if it gives log-probabilities, else the model that it is compared with."""
     against: Model | None = None
     twin: Twin | None = None
-    """Loads the same model with other options."""
+    """Loads the same model with other options; None if it cannot be loaded again."""
     described: Mapping[str, Any] = field(default_factory=dict)
+    """What the model reports about itself."""
 
     @property
     def n(self) -> int:
-        """Requests of a full batch."""
+        """Number of requests in a full batch."""
         return len(self.requests)
 
     @property
     def own(self) -> Reference | None:
-        """The reference where it is the model itself."""
+        """The reference if it is the model itself, else None."""
         return self.reference if self.reference and self.reference.model is self.model else None
 
     def ask(self, requests: Sequence[Request], batch: int | None = None) -> list[Answered]:
-        """Have requests answered, all in one batch unless told otherwise."""
+        """Return the answers to requests, in batches of `batch`; by default all in one."""
         return ask(self.model, requests, batch=batch or self.n, name=self.name)
 
     @cached_property
@@ -90,6 +93,6 @@ class Subject:
 
     @cached_property
     def mixed(self) -> list[Request]:
-        """The same pictures with prompts of different lengths."""
+        """The same images with prompts of different lengths."""
         prompts = [MIXED_PROMPTS[i % len(MIXED_PROMPTS)] for i in range(self.n)]
         return [replace(r, prompt=prompt) for r, prompt in zip(self.requests, prompts, strict=True)]

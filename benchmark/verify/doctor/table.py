@@ -1,4 +1,4 @@
-"""A diagnosis as a table."""
+"""Prints a diagnosis as a table."""
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +11,7 @@ STYLES = {"ok": "green", "differs": "bold red", "not applicable": "dim"}
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:
-    """Print a row a check, and what to read where one failed."""
+    """Print one row for each check, and the documentation page if one failed."""
     table = Table(title=f"{one_line(diagnosis.model)}: {diagnosis.samples} samples", title_justify="left")
     table.add_column("check")
     table.add_column("verdict")

@@ -1,4 +1,4 @@
-"""`eidolon trace`: the numbers, the flags, and text that means harm."""
+"""`eidolon trace`: the numbers, the flags, and hostile text."""
 
 import io
 import json
@@ -39,21 +39,17 @@ def traced(folder: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_it_shows_the_moment_a_model_names_what_is_not_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_shows_the_hallucinations_of_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = traced(tmp_path, *SMALL, "--scene", "0:2")
     printed = capsys.readouterr().out
     truth = make_scene(0, 2, Dials()).objects
     assert found["schema"] == "eidolon/trace/1"
     assert tuple(found["objects"]) == truth
     wrong = [m for m in found["mentions"] if m["verdict"] == "hallucinated"]
-    assert wrong, "the shipped model sees a knife in this scene"
+    assert wrong, "the shipped model hallucinates a knife in this scene"
     assert all((m["category"] in truth) == (m["verdict"] == "grounded") for m in found["mentions"])
     for mention in wrong:
-        assert (
-            f"Token {mention['token'] + 1} names “{mention['text']}”, which is not in the picture" in printed
-        )
+        assert f"Token {mention['token'] + 1} names “{mention['text']}”, which is not in the image" in printed
     assert "NOT THERE" in printed
     page = (tmp_path / "trace.html").read_text()
     assert 'class="hallucinated"' in page
@@ -61,14 +57,14 @@ def test_it_shows_the_moment_a_model_names_what_is_not_there(
     assert Image.open(tmp_path / "trace.png").width > 1000
 
 
-def test_every_token_stands_in_its_place(tmp_path: Path) -> None:
+def test_tokens_and_mentions_agree(tmp_path: Path) -> None:
     found = traced(tmp_path, *SMALL, "--scene", "0:3", "--max-new-tokens", "40", "--without", "zeroed")
     assert found["without"] == "zeroed"
     assert "".join(token["text"] for token in found["tokens"]) == found["text"]
     assert len(found["tokens"]) <= 40
     for index, token in enumerate(found["tokens"]):
         assert 0 <= token["pdm"] <= 1
-        # Greedy decoding took the likeliest, up to ties.
+        # Greedy decoding took the likeliest token, up to ties.
         assert token["seen"] == pytest.approx(token["likely_seen"][0]["probability"], abs=1e-4)
         likely = [option["probability"] for option in token["likely_seen"]]
         assert likely == sorted(likely, reverse=True)
@@ -85,7 +81,7 @@ def test_every_token_stands_in_its_place(tmp_path: Path) -> None:
         assert mention["pdm"] == of[0]["pdm"]
 
 
-def test_sampling_is_recorded_and_repeats(tmp_path: Path) -> None:
+def test_sampling_is_recorded_and_reproducible(tmp_path: Path) -> None:
     def sampled(seed: str, folder: str) -> dict[str, Any]:
         given = ("--scene", "0:3", "--temperature", "0.9", "--seed", seed, "--max-new-tokens", "30")
         return traced(tmp_path / folder, *SMALL, *given)
@@ -116,7 +112,7 @@ def test_without_objects_there_are_no_verdicts(
     printed = capsys.readouterr().out
     assert "verdict" not in printed
     assert "NOT THERE" not in printed
-    assert "not in the picture" not in printed
+    assert "not in the image" not in printed
     empty = traced(tmp_path, *SMALL, "--image", str(picture), "--text", "A knife.", "--objects", "")
     assert [m["verdict"] for m in empty["mentions"]] == ["hallucinated"]
 
@@ -152,7 +148,7 @@ def test_hostile_text_does_nothing(tmp_path: Path, picture: Path, capsys: pytest
     assert "\u202e" not in stream.getvalue()
 
 
-def test_a_text_that_the_judge_cannot_read_says_so(
+def test_a_text_that_the_judge_cannot_read_has_a_reason(
     tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "Auf dem Bild ist ein Hund, der auf einer Wiese neben einem Baum liegt und schläft."
@@ -163,7 +159,7 @@ def test_a_text_that_the_judge_cannot_read_says_so(
     assert found["unjudged"] in (tmp_path / "trace.html").read_text()
 
 
-def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
+def test_the_shade_follows_pdm(tmp_path: Path) -> None:
     found = traced(tmp_path, *SMALL, "--scene", "0:2", "--max-new-tokens", "12")
     stream = io.StringIO()
     show(
@@ -180,19 +176,19 @@ def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
-        ((*SMALL,), "--image: name the picture; give either"),
-        ((*SMALL, "--image", "a.png", "--scene", "0:1"), "--scene: --image names a picture already"),
+        ((*SMALL,), "--image: name the image; give either"),
+        ((*SMALL, "--image", "a.png", "--scene", "0:1"), "--scene: --image is given too; give either"),
         ((*SMALL, "--image", "no-such.png"), "--image no-such.png: cannot be read: No such file"),
         ((*SMALL, "--scene", "7"), "--scene 7: must be SEED:INDEX"),
-        ((*SMALL, "--scene", "0:1", "--objects", "cup"), "--objects: what is in a scene is known"),
+        ((*SMALL, "--scene", "0:1", "--objects", "cup"), "--objects: the objects of a scene are known"),
         ((*SMALL, "--scene", "0:1", "--text", " "), "--text: is empty"),
         (
             (*SMALL, "--scene", "0:1", "--prompt", "descibe"),
             "--prompt 'descibe': unknown prompt preset; did you mean 'describe'",
         ),
-        ((*SMALL, "--scene", "0:1", "--without", "shuffled"), "--without shuffled: takes other pictures"),
+        ((*SMALL, "--scene", "0:1", "--without", "shuffled"), "--without shuffled: needs other images"),
         ((*SMALL, "--scene", "0:1", "--without", "zerod"), "--without zerod: unknown form"),
         ((*SMALL, "--scene", "0:1", "--max-new-tokens", "0"), "--max-new-tokens 0: must be at least 1"),
         ((*SMALL, "--scene", "0:1", "--temperature", "-1"), "--temperature -1: must be 0 or above"),
@@ -205,14 +201,14 @@ def test_the_shade_says_how_much_the_picture_matters(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_are_told_in_one_line(
-    arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_reported_in_one_line(
+    arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["trace", *arguments]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert printed.count("\n") == 1
-    assert told in printed
+    assert expected in printed
 
 
 def test_more_mistakes_in_files(tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,13 +217,13 @@ def test_more_mistakes_in_files(tmp_path: Path, picture: Path, capsys: pytest.Ca
     (tmp_path / "closed.py").write_text(
         "class Closed:\n    def generate(self, requests):\n        return []\n"
     )
-    for arguments, told in (
+    for arguments, expected in (
         (("--image", str(tmp_path / "broken.png")), "broken.png: cannot be read"),
         (("--image", str(picture), "--objects", "cups"), "--objects: unknown category 'cups'"),
         (("--scene", "0:1", "--out", str(tmp_path / "file")), "file: is not a folder"),
     ):
         assert invoke(["trace", *SMALL, *arguments]) == 2
-        assert told in capsys.readouterr().err
+        assert expected in capsys.readouterr().err
     assert invoke(["trace", "--model", f"python/{tmp_path}/closed.py:Closed", "--scene", "0:1"]) == 2
     assert "does not give the probabilities of tokens" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Each check of the doctor: a sound model that passes it and a faulty one that does not."""
+"""Each check of the doctor, with a correct model that passes and a faulty one that fails."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,10 +14,7 @@ from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check
-from eidolon.benchmark.verify.doctor import batching as company
-from eidolon.benchmark.verify.doctor import image as picture
-from eidolon.benchmark.verify.doctor import loading as build
-from eidolon.benchmark.verify.doctor import settings
+from eidolon.benchmark.verify.doctor import batching, image, loading, settings
 from eidolon.benchmark.verify.doctor.parity import as_reference
 from eidolon.benchmark.verify.doctor.subject import Subject, make_requests
 from eidolon.models.backends.registry import ModelReference, backend_traits
@@ -57,17 +54,17 @@ def subject(model: Model, asked: Sequence[Request], backend: str = "transformers
 @pytest.mark.parametrize(
     "check",
     [
-        build.weights, settings.length, company.determinism, company.batch, company.padding, company.order,
-        picture.image, settings.seeds,
+        loading.weights, settings.length, batching.determinism, batching.batch, batching.padding, batching.order,
+        image.image, settings.seeds,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("text_only", [False, True])
-def test_a_sound_model_passes(
+def test_a_correct_model_passes(
     sound: TransformersModel, asked: list[Request], check: CheckOf, text_only: bool
 ) -> None:
     model: Model = faulty.TextOnly(sound) if text_only else sound
     found = check(subject(model, asked))
-    if text_only and check is build.weights:
+    if text_only and check is loading.weights:
         assert found.verdict == "not applicable"
     else:
         assert found.verdict == "ok", found
@@ -79,14 +76,14 @@ def test_a_sound_model_passes(
     ("check", "kind", "told"),
     [
         (settings.length, faulty.ForgetsTheLimit, "8 answers are longer than 8 tokens"),
-        (company.determinism, faulty.KeepsState, "sample scenes-0-0 at token"),
-        (company.batch, faulty.SwapsPictures, "sample scenes-0-0 at token"),
-        (company.padding, faulty.IgnoresTheMask, "log-probabilities of the same text move by"),
-        (company.padding, faulty.CountsPadding, "at token"),
-        (company.order, faulty.ReversesPictures, "at token"),
-        (company.order, faulty.SwapsPictures, "at token"),
-        (picture.image, faulty.Blind, "another picture moves no log-probability of 8 answers"),
-        (picture.image, faulty.RemembersPictures, "at token"),
+        (batching.determinism, faulty.KeepsState, "sample scenes-0-0 at token"),
+        (batching.batch, faulty.SwapsPictures, "sample scenes-0-0 at token"),
+        (batching.padding, faulty.IgnoresTheMask, "log-probabilities of the same text change by"),
+        (batching.padding, faulty.CountsPadding, "at token"),
+        (batching.order, faulty.ReversesPictures, "at token"),
+        (batching.order, faulty.SwapsPictures, "at token"),
+        (image.image, faulty.Blind, "another image changes no log-probability of 8 answers"),
+        (image.image, faulty.RemembersPictures, "at token"),
         (settings.seeds, faulty.IgnoresSeeds, "no answer at temperature 1 changed with the seed"),
         (settings.seeds, faulty.SeedsByPlace, "at token"),
     ],
@@ -95,7 +92,7 @@ def test_a_sound_model_passes(
 def test_a_faulty_model_fails(
     asked: list[Request], check: CheckOf, kind: type[TransformersModel], told: str, text_only: bool
 ) -> None:
-    """Also where nothing but its text is known; then nobody claims a near-tie."""
+    """It also fails if only its text is known. Then near-ties are unknown."""
     broken = kind(SMALL)
     if kind is faulty.IgnoresTheMask and text_only:
         asked = [replace(r, decoding=replace(r.decoding, max_new_tokens=64)) for r in asked]
@@ -107,22 +104,22 @@ def test_a_faulty_model_fails(
         told = {
             "at token": "at character",
             "sample scenes-0-0 at token": "sample scenes-0-0 at character",
-            "log-probabilities of the same text move by": "at character",
-            "another picture moves no log-probability of 8 answers": "no answer changed with the picture",
+            "log-probabilities of the same text change by": "at character",
+            "another image changes no log-probability of 8 answers": "no answer changed with the image",
         }.get(told, told)
     assert told in found.detail
-    # Where an answer goes on beyond its limit, there is no token on the other side.
+    # After the limit of an answer, the other side has no token.
     if found.differences and not text_only and check is not settings.length:
         assert (found.largest_gap or 0) > 0.001
 
 
-def test_the_seeds_of_a_place_are_found_though_each_batch_repeats_itself(asked: list[Request]) -> None:
-    """What differs there is alone against together, not again against before."""
+def test_seeds_by_position_are_found_although_each_batch_is_reproducible(asked: list[Request]) -> None:
+    """Answers alone and in a batch differ; those of the same batch again do not."""
     found = settings.seeds(subject(faulty.SeedsByPlace(SMALL), asked))
     assert found.equal == 1, "the first request of the batch has its own seed, alone and together"
 
 
-def test_tensors_without_a_place_are_found(tmp_path: Path, asked: list[Request]) -> None:
+def test_unused_tensors_are_found(tmp_path: Path, asked: list[Request]) -> None:
     from safetensors.torch import load_file, save_file
 
     checkpoint = tmp_path / "more"
@@ -130,7 +127,7 @@ def test_tensors_without_a_place_are_found(tmp_path: Path, asked: list[Request])
     tensors = load_file(checkpoint / "model.safetensors")
     tensors["model.text_model.layers.0.gka.weight"] = torch.ones(4)
     save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
-    found = build.weights(subject(TransformersModel(str(checkpoint)), asked))
+    found = loading.weights(subject(TransformersModel(str(checkpoint)), asked))
     assert (found.verdict, found.figures) == ("differs", {"unused": 1})
     assert "1 tensors of the checkpoint have no place" in found.detail
 
@@ -140,49 +137,49 @@ def load_small(options: Mapping[str, str]) -> Model:
 
 
 def test_precision(asked: list[Request], sound: TransformersModel) -> None:
-    """Float32 has nothing to compare with; float16 puts the patches of Idefics3 in wrong places, which is found.
+    """Float32 has no finer precision to compare with. In float16 Idefics3 gets wrong positions of patches: it fails.
 
-    transformers 5.19 computes the places in the precision of the pixels (its pull request 47133).
+    transformers 5.19 computes the positions in the precision of the pixels (its pull request 47133).
     """
-    full = build.precision(subject(sound, asked, twin=load_small))
+    full = loading.precision(subject(sound, asked, twin=load_small))
     assert (full.verdict, full.figures) == ("not applicable", {"weights": "float32", "states": "none"})
-    half = build.precision(subject(TransformersModel(SMALL, dtype="float16"), asked, twin=load_small))
+    half = loading.precision(subject(TransformersModel(SMALL, dtype="float16"), asked, twin=load_small))
     assert half.verdict == "differs"
     assert "more than rounding" in half.detail
     mended = TransformersModel(SMALL, dtype="float16")
     mended.model.model.vision_model.embeddings.position_embedding.register_forward_pre_hook(
         lambda _, given: (torch.arange(given[0].shape[1]).expand_as(given[0]),)
     )
-    found = build.precision(subject(mended, asked, twin=load_small))
+    found = loading.precision(subject(mended, asked, twin=load_small))
     assert found.verdict == "ok", found
     assert 0.001 < float(found.figures["noise"]) < 0.03
 
 
 def test_a_model_that_is_less_precise_than_it_says(asked: list[Request]) -> None:
-    found = build.precision(subject(faulty.SaysFloat32(SMALL), asked, twin=load_small))
+    found = loading.precision(subject(faulty.SaysFloat32(SMALL), asked, twin=load_small))
     assert found.verdict == "differs"
     assert "some weights are bfloat16, not float32" in found.detail
 
 
 def test_precision_of_a_backend_that_does_not_say(asked: list[Request], sound: TransformersModel) -> None:
-    assert build.precision(subject(faulty.TextOnly(sound), asked, "python")).verdict == "not applicable"
+    assert loading.precision(subject(faulty.TextOnly(sound), asked, "python")).verdict == "not applicable"
 
 
 def test_no_memory_for_float32(asked: list[Request]) -> None:
-    """Told in either way; the check says so rather than ending the examination."""
+    """With either error, the check does not apply and the examination continues."""
     coarse = TransformersModel(SMALL, dtype="bfloat16")
     for error in (torch.OutOfMemoryError("40 GiB wanted"), UserError("40 GiB wanted")):
 
         def too_large(options: Mapping[str, str], error: Exception = error) -> Model:
             raise error
 
-        found = build.precision(subject(coarse, asked, twin=too_large))
+        found = loading.precision(subject(coarse, asked, twin=too_large))
         assert found.verdict == "not applicable"
         assert found.detail == "the same model in float32 cannot be had: 40 GiB wanted"
 
 
 class Cached:
-    """A model with a prefix cache; one that is `leaky` spoils what it meets a second time."""
+    """A model with a prefix cache. A `leaky` one gives a wrong answer to a repeated request."""
 
     def __init__(self, model: TransformersModel, leaky: bool) -> None:
         self._model, self._leaky = model, leaky
@@ -207,12 +204,12 @@ def test_prefix_cache(asked: list[Request], sound: TransformersModel, leaky: boo
 
     def twin(options: Mapping[str, str]) -> Model:
         assert all(model.closed for model in (own, *(model for _, model in loaded))), (
-            "a device holds one engine"
+            "a device has room for one engine"
         )
         loaded.append((options, Cached(sound, leaky and options["prefix_caching"] == "true")))
         return loaded[-1][1]
 
-    found = build.prefix_cache(subject(own, asked, "vllm", twin=twin, reference=as_reference(sound)))
+    found = loading.prefix_cache(subject(own, asked, "vllm", twin=twin, reference=as_reference(sound)))
     assert found.verdict == ("differs" if leaky else "ok")
     assert [options for options, _ in loaded] == [{"prefix_caching": "false"}, {"prefix_caching": "true"}]
     assert all(model.closed for _, model in loaded)
@@ -221,22 +218,22 @@ def test_prefix_cache(asked: list[Request], sound: TransformersModel, leaky: boo
 
 
 def test_no_prefix_cache(asked: list[Request], sound: TransformersModel) -> None:
-    assert build.prefix_cache(subject(sound, asked, twin=load_small)).verdict == "not applicable"
+    assert loading.prefix_cache(subject(sound, asked, twin=load_small)).verdict == "not applicable"
 
 
 def test_against_another(asked: list[Request], sound: TransformersModel) -> None:
-    """A backend without tokens is judged by the reference: the same checkpoint passes, another and bfloat16 fail."""
+    """Without tokens, the reference decides: the same checkpoint passes, another one and bfloat16 fail."""
     other = TransformersModel(str(shipped_models()["scenes-base"]))
     coarse = TransformersModel(SMALL, dtype="bfloat16")
     reference = as_reference(sound)
     for model, verdict in ((sound, "ok"), (other, "differs"), (coarse, "differs")):
         tried = subject(faulty.TextOnly(model), asked, "openai", reference=reference, against=sound)
-        found = build.against(tried)
+        found = loading.against(tried)
         assert found.verdict == verdict
         if verdict == "differs":
             assert found.near_ties is False
             assert (found.largest_gap or 0) > 0.001
-    assert build.against(subject(sound, asked)).verdict == "not applicable"
+    assert loading.against(subject(sound, asked)).verdict == "not applicable"
 
 
 @pytest.fixture(scope="module")
@@ -248,16 +245,16 @@ def pictures() -> list[Request]:
 
 
 def test_a_hybrid_passes(pictures: list[Request]) -> None:
-    """Recurrent layers beside attention, prompts padded, nothing known of where its processor comes from."""
+    """A model with recurrent and attention layers, padded prompts and an unknown processor."""
     model = HybridModel("hybrid")
     tried = subject(model, pictures, twin=lambda options: HybridModel("hybrid", **options))
     for check in (
-        company.determinism, company.batch, company.padding, company.order, picture.image, settings.length,
-        settings.seeds, build.precision,
+        batching.determinism, batching.batch, batching.padding, batching.order, image.image, settings.length,
+        settings.seeds, loading.precision,
     ):  # fmt: skip
         found = check(tried)
         assert found.verdict == "ok", found
-    assert build.precision(tried).figures["states"] == "float32"
+    assert loading.precision(tried).figures["states"] == "float32"
 
 
 def test_states_in_16_bits_are_found(pictures: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +266,7 @@ def test_states_in_16_bits_are_found(pictures: list[Request], monkeypatch: pytes
         return update(self, states.bfloat16(), *args, **kwargs)
 
     monkeypatch.setattr(LinearAttentionLayer, "update_recurrent_state", coarse)
-    found = build.precision(subject(HybridModel("hybrid"), pictures))
+    found = loading.precision(subject(HybridModel("hybrid"), pictures))
     assert found.verdict == "differs"
     assert "recurrent states are kept in bfloat16" in found.detail
 
@@ -277,19 +274,19 @@ def test_states_in_16_bits_are_found(pictures: list[Request], monkeypatch: pytes
 def test_recurrent_layers_that_ignore_padding_are_found(
     pictures: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one release of such layers did: the attention beside them is masked as it should be."""
+    """One release of such layers did this. Their attention layers use the mask."""
     from transformers.models.qwen3_5 import modeling_qwen3_5
 
     monkeypatch.setattr(modeling_qwen3_5, "apply_mask_to_padding_states", lambda states, mask: states)
     model = HybridModel("hybrid")
-    assert company.batch(subject(model, pictures)).verdict == "ok"
-    found = company.padding(subject(model, pictures))
+    assert batching.batch(subject(model, pictures)).verdict == "ok"
+    found = batching.padding(subject(model, pictures))
     assert found.verdict == "differs"
     assert float(found.figures["noise"]) > 0.01
 
 
 class Failing:
-    """Fails whenever it is asked several things at once."""
+    """Fails on every batch of more than one request."""
 
     def __init__(self, model: TransformersModel) -> None:
         self._model = model
@@ -304,12 +301,12 @@ class Failing:
 
 
 def test_a_failed_answer_is_not_equal(asked: list[Request], sound: TransformersModel) -> None:
-    found = company.batch(subject(Failing(sound), asked))
+    found = batching.batch(subject(Failing(sound), asked))
     assert (found.verdict, found.equal) == ("differs", 0)
     assert "(failed: out of memory)" in found.detail
 
 
-def test_requests_need_two_pictures() -> None:
+def test_requests_need_two_images() -> None:
     source = scenes(1)
     with pytest.raises(UserError, match="has 1 readable images"):
         make_requests(source, 8, max_new_tokens=8, seed=0)

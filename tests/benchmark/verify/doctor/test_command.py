@@ -1,4 +1,4 @@
-"""`eidolon doctor`, and where its verdicts are kept: in run.json, and told by the leaderboard."""
+"""`eidolon doctor`, and its verdicts in run.json and in the leaderboard."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def plugin(tmp_path: Path) -> str:
     return f"python/{path}"
 
 
-def test_a_shipped_model_is_well(cli: Cli, tmp_path: Path) -> None:
+def test_a_shipped_model_passes(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.json"
     result = cli("doctor", "--model", "scenes-small", "--out", out)
     assert result.code == 0, result.err
@@ -77,8 +77,8 @@ def test_against_itself_and_another(cli: Cli, tmp_path: Path) -> None:
         assert check["verdict"] == ("ok" if code == 0 else "differs")
 
 
-def test_a_model_of_ones_own(cli: Cli, plugin: str) -> None:
-    """Text is all there is: what differs is told with its place, and nobody speaks of ties."""
+def test_a_custom_model(cli: Cli, plugin: str) -> None:
+    """Without tokens, a difference is reported with its character, and near-ties are unknown."""
     well = cli("doctor", "--model", f"{plugin}:Looks", *QUICK, "--json")
     assert well.code == 0, well.out
     assert json.loads(well.out)["tolerance"] is None
@@ -92,7 +92,7 @@ def test_a_model_of_ones_own(cli: Cli, plugin: str) -> None:
     assert check["differences"][0]["character"] > 0
 
 
-def test_verdicts_are_kept_in_the_run_and_told_by_the_leaderboard(
+def test_verdicts_are_stored_in_the_run_and_shown_by_the_leaderboard(
     cli: Cli, tmp_path: Path, plugin: str
 ) -> None:
     base = ("run", "--limit", 4, "--max-new-tokens", 12, "--out", tmp_path / "runs")
@@ -112,7 +112,7 @@ def test_verdicts_are_kept_in_the_run_and_told_by_the_leaderboard(
     assert (constant["doctor"], constant["doctor_failed"]) == ("failed", ["image", "seeds"])
     assert "passed" in result.out
     assert "failed: image, seeds" in " ".join(result.out.split())
-    # The same command again asks no model anything, and forgets nothing; nor does one without the flag.
+    # The same command again asks no model and keeps the verdicts, also without the flag.
     for flags in (("--doctor",), ()):
         again = cli(*base, *models, *flags)
         assert again.code == (3 if flags else 0)
@@ -120,7 +120,7 @@ def test_verdicts_are_kept_in_the_run_and_told_by_the_leaderboard(
         assert all(session.provenance is None for run in runs for session in read_record(run).sessions)
 
 
-def test_a_run_may_be_examined_later(cli: Cli, tmp_path: Path) -> None:
+def test_a_run_can_be_examined_later(cli: Cli, tmp_path: Path) -> None:
     checkpoint = tmp_path / "model"
     shutil.copytree(SMALL, checkpoint)
     base = ("run", "--limit", 2, "--max-new-tokens", 12, "--out", tmp_path / "runs")
@@ -140,13 +140,13 @@ def test_a_run_may_be_examined_later(cli: Cli, tmp_path: Path) -> None:
     assert record.status == "success"
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in before} == before
     assert json.loads(cli("leaderboard", run, "--json").out)["rows"][0]["doctor"] == "passed"
-    # Weights that have changed are another model, whatever its name.
+    # Changed weights are another model, with any name.
     kept = (run / "run.json").read_bytes()
     with (checkpoint / "generation_config.json").open("a") as stream:
         stream.write("\n")
     result = cli("doctor", "--run", run, *QUICK)
     assert result.code == 2
-    assert "its model is another by now: files is" in result.err
+    assert "its model has changed: files is" in result.err
     assert (run / "run.json").read_bytes() == kept
 
 

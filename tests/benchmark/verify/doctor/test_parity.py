@@ -1,4 +1,4 @@
-"""Parity of answers: the shipped models agree with themselves however they are run, and every planted fault shows."""
+"""Parity of answers: the shipped models answer the same however they are run, and every injected fault is found."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ PROMPTS = (
     "What is in the image? Look at all of it, from the left to the right.",
 )
 WANTED = 0.95
-"""Share of equal answers that any two ways to run a shipped model must have."""
+"""The least share of equal answers between two ways to run a shipped model."""
 
 
 @pytest.fixture(scope="module", params=[*SHIPPED])
@@ -63,7 +63,7 @@ def requests(n: int, prompts: int = 1, **decoding: float) -> list[Request]:
 
 
 def test_alone_together_and_padded_are_the_same(model: TransformersModel) -> None:
-    """Of 48 descriptions, and of 48 answers to prompts of three lengths."""
+    """Tests 48 descriptions, and 48 answers to prompts of three lengths."""
     reference = as_reference(model)
     for prompts in (1, 3):
         asked = requests(48, prompts)
@@ -78,7 +78,7 @@ def test_alone_together_and_padded_are_the_same(model: TransformersModel) -> Non
 
 
 def test_the_threshold_is_above_the_noise_of_batching(model: TransformersModel) -> None:
-    """And not so far above it that it would hide anything: in float32 the room is for much larger models."""
+    """It is not far above, so that it hides no faults. In float32 there is room for much larger models."""
     told = ask(model, requests(16, 3), batch=16)
     checkpoint = str(SHIPPED[model.name.rpartition("/")[2]])
     for dtype, threshold in NEAR_TIE.items():
@@ -104,10 +104,10 @@ def test_the_threshold_is_above_the_noise_of_batching(model: TransformersModel) 
         (faulty.SaysFloat32, 1, 1),
     ],
 )
-def test_planted_faults_are_found(
+def test_injected_faults_are_found(
     small: TransformersModel, kind: type[TransformersModel], batch: int, prompts: int
 ) -> None:
-    """Each makes differences that are no near-ties, and none where nothing of it can show."""
+    """Each makes differences that are no near-ties, and no differences where it has no effect."""
     asked = requests(16, prompts)
     broken = kind(str(SHIPPED["scenes-small"]))
     parity = compare(ask(small, asked, batch=batch), ask(broken, asked, batch=batch), as_reference(small))
@@ -121,8 +121,8 @@ def test_planted_faults_are_found(
         assert harmless.same
 
 
-def test_a_tie_that_breaks_differently_is_told_from_a_difference(small: TransformersModel) -> None:
-    """The gap is that of the two tokens: the runner-up is as far below as the model says, others further."""
+def test_a_broken_tie_is_distinguished_from_a_difference(small: TransformersModel) -> None:
+    """The gap is that of the two tokens: the second token has the gap of the model, others have larger ones."""
     from eidolon.models.probing.teacher_forcing import teacher_force
 
     (answered,) = ask(small, requests(1), batch=1)
@@ -146,7 +146,7 @@ def test_a_tie_that_breaks_differently_is_told_from_a_difference(small: Transfor
 
 
 def test_text_alone_leads_to_the_same_fork(small: TransformersModel) -> None:
-    """A server tells no tokens. Aligned by characters, its answers part where the tokens do."""
+    """A server gives no tokens. Aligned by characters, its answers differ from the same position on."""
     asked = requests(12)
     ours = ask(small, asked, batch=12)
     theirs = ask(TransformersModel(str(SHIPPED["scenes-base"])), asked, batch=12)
@@ -160,7 +160,7 @@ def test_text_alone_leads_to_the_same_fork(small: TransformersModel) -> None:
         assert (turned and Fork(turned.prefix, turned.found, turned.expected)) == known
         assert find_fork(replace(one, tokens=None), mute, small) == known
         told += known is not None
-    # An answer that was cut short says nothing of the token that would have come.
+    # A truncated answer does not show its next token.
     assert told >= 12
 
 
@@ -169,7 +169,7 @@ def _shorter(request: Request) -> Request:
 
 
 def test_an_end_is_a_token_too(small: TransformersModel) -> None:
-    """One stops where the other goes on: the gap is that of the end."""
+    """If one answer stops where the other continues, the gap is that of the end token."""
     (whole,) = ask(small, requests(1, max_new_tokens=300), batch=1)
     assert whole.tokens is not None
     assert whole.response.finish_reason == "stop"
@@ -188,8 +188,9 @@ def test_an_end_is_a_token_too(small: TransformersModel) -> None:
     assert (difference.gap, difference.near_tie) == (None, False)
 
 
-def test_sampled_answers_are_judged_by_the_number_that_drew_them(small: TransformersModel) -> None:
-    """A drawn token holds its random number; others do not, and say how far they are off."""
+def test_sampled_answers_are_judged_by_their_random_number(small: TransformersModel) -> None:
+    """The random number is inside the share of the drawn token. For other tokens the gap is the distance to their
+    share."""
     for top_p in (1.0, 0.7):
         asked = requests(3, temperature=0.9, top_p=top_p, max_new_tokens=20)
         for one in ask(small, asked, batch=3):
@@ -205,8 +206,10 @@ def test_sampled_answers_are_judged_by_the_number_that_drew_them(small: Transfor
 
 
 def _outside(request: Request, prefix: tuple[int, ...], token: int, model: TransformersModel) -> float:
-    """Return by how much the step's number would have to change for a token, found by trying: bisection of the
-    sampler itself, with its random numbers replaced."""
+    """Return by how much the random number of a step would have to change to draw a token.
+
+    It is found by bisection of the sampler, with its random numbers replaced.
+    """
     from eidolon.models.probing.teacher_forcing import teacher_force
 
     *_, chunk = teacher_force(model, [request], [[*prefix, 0]], width=1)
@@ -260,7 +263,7 @@ def test_failures_and_ends_are_differences() -> None:
 
 
 @given(st.text("ab", max_size=6), st.text("ab", max_size=6))
-def test_the_common_beginning(one: str, other: str) -> None:
+def test_common_start(one: str, other: str) -> None:
     n = common(one, other)
     assert one[:n] == other[:n]
     assert n == min(len(one), len(other)) or one[n] != other[n]
