@@ -1,4 +1,4 @@
-"""`mqar.json`: how many values each memory recalled, and what that says."""
+"""`mqar.json`: the recall of each memory, and comparisons with published claims."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, Cell, RecallRecipe
+from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, RecallCell, RecallRecipe
 from eidolon.benchmark.study.recall.task import Filler, RecallEstimate, Sequences, measure_recall
 from eidolon.models.memory.layout import Layout, Selection
 from eidolon.scorers.core.distribution import package_version
@@ -17,22 +17,22 @@ from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap, method
 
 SCHEMA: Literal["eidolon/mqar/1"] = "eidolon/mqar/1"
 Right = Mapping[tuple[Filler, int], NDArray[np.bool_]]
-"""By filler and number of pairs: which queries of which test sequence were answered, (sequences, pairs)."""
-Said = Literal["holds", "reversed", "undecided"]
+"""By filler and number of pairs: which queries were answered right, bool (sequences, pairs)."""
+ContrastOutcome = Literal["holds", "reversed", "undecided"]
 
 
 class DistanceRecall(Record):
-    """Recall where the value stood so many tokens before the question."""
+    """Recall of queries whose value is from `first` to `last` tokens before them."""
 
     first: int
     last: int | None
-    """Null: and farther."""
+    """Null: no upper bound."""
     recall: RecallEstimate | None
-    """Null where no question was asked from there."""
+    """Null without such a query."""
 
 
 class KindRecall(Record):
-    """Recall in the sequences of one filler and number of pairs."""
+    """Recall in the sequences with one filler and number of pairs."""
 
     filler: Filler
     pairs: int
@@ -40,8 +40,8 @@ class KindRecall(Record):
     by_distance: tuple[DistanceRecall, ...]
 
 
-class Trained(Record):
-    """One model."""
+class TrainedRecallModel(Record):
+    """One trained model and its results."""
 
     layout: Layout
     store: int | None
@@ -49,18 +49,18 @@ class Trained(Record):
     seed: int
     parameters: int
     state_bytes: int
-    """What it keeps of the longest test sequence at its end; attention alone needs more for a longer one."""
+    """Bytes of its memory after the longest test sequence. Only those of attention grow with the length."""
     loss: float
-    """Mean over the last 100 steps, nats an answer."""
+    """Mean loss over the last 100 steps, in nats per answer."""
     kinds: tuple[KindRecall, ...]
 
     @property
-    def cell(self) -> Cell:
-        return Cell(layout=self.layout, store=self.store, selection=self.selection, seed=self.seed)
+    def cell(self) -> RecallCell:
+        return RecallCell(layout=self.layout, store=self.store, selection=self.selection, seed=self.seed)
 
 
-class Summary(Record):
-    """A memory, over its seeds."""
+class MemorySummary(Record):
+    """The results of a memory over its seeds."""
 
     label: str
     seeds: tuple[int, ...]
@@ -69,23 +69,23 @@ class Summary(Record):
     mean: float
     lowest: float
     highest: float
-    """Over seeds."""
 
 
-class Contrast(Record):
-    """What was published or expected of two memories, against what was found."""
+class MemoryContrast(Record):
+    """A published or expected difference between two memories, and the measured one."""
 
     claim: str
     filler: Filler
     pairs: int
     seeds: tuple[int, ...]
     by_seed: tuple[float, ...]
-    """Recall of the first minus that of the second."""
+    """Recall of the first memory minus that of the second, by seed."""
     difference: float
     ci: tuple[float, float] | None
-    """95 % bootstrap interval over test sequences, with these trained models; `by_seed` shows how others differ."""
-    said: Said
-    """`holds` or `reversed`: of two seeds at least, the interval and every seed are on that side of zero."""
+    """95 % bootstrap interval over test sequences, for these trained models. `by_seed` shows the variance of
+    training."""
+    said: ContrastOutcome
+    """`holds` or `reversed`: there are at least two seeds, and the interval and every seed are on that side of zero."""
 
 
 class MqarDetail(Record):
@@ -97,19 +97,19 @@ class MqarDetail(Record):
     eidolon: str
     recipe: RecallRecipe
     intervals: str
-    models: tuple[Trained, ...]
-    summary: tuple[Summary, ...]
-    contrasts: tuple[Contrast, ...]
+    models: tuple[TrainedRecallModel, ...]
+    summary: tuple[MemorySummary, ...]
+    contrasts: tuple[MemoryContrast, ...]
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 def measure_kind(
     filler: Filler, pairs: int, right: NDArray[np.bool_], test: Sequences, window: int
 ) -> KindRecall:
-    """Measure `right`, bool (sequences, pairs), as a whole and by distance: within the window, and beyond it."""
+    """Return the recall of `right`, bool (sequences, pairs), in total and by distance in windows."""
     recall = measure_recall(right)
     assert recall is not None
     edges = [1, window, 2 * window, 4 * window, None]
@@ -122,8 +122,10 @@ def measure_kind(
     return KindRecall(filler=filler, pairs=pairs, recall=recall, by_distance=tuple(by_distance))
 
 
-def make_detail(recipe: RecallRecipe, models: Sequence[Trained], right: Mapping[Cell, Right]) -> MqarDetail:
-    """Put together what was measured."""
+def make_detail(
+    recipe: RecallRecipe, models: Sequence[TrainedRecallModel], right: Mapping[RecallCell, Right]
+) -> MqarDetail:
+    """Return the content of `mqar.json`."""
     return MqarDetail(
         schema=SCHEMA,
         eidolon=package_version(),
@@ -135,8 +137,8 @@ def make_detail(recipe: RecallRecipe, models: Sequence[Trained], right: Mapping[
     )
 
 
-def summarise(models: Sequence[Trained]) -> Iterable[Summary]:
-    """Yield each memory's recall over its seeds, by kind."""
+def summarise(models: Sequence[TrainedRecallModel]) -> Iterable[MemorySummary]:
+    """Yield the recall of each memory over its seeds, by kind of sequences."""
     for label in dict.fromkeys(model.cell.label for model in models):
         own = [model for model in models if model.cell.label == label]
         for kind in own[0].kinds:
@@ -146,7 +148,7 @@ def summarise(models: Sequence[Trained]) -> Iterable[Summary]:
                 for other in model.kinds
                 if (other.filler, other.pairs) == (kind.filler, kind.pairs)
             ]
-            yield Summary(
+            yield MemorySummary(
                 label=label,
                 seeds=tuple(model.seed for model in own),
                 filler=kind.filler,
@@ -157,11 +159,11 @@ def summarise(models: Sequence[Trained]) -> Iterable[Summary]:
             )
 
 
-def contrast(recipe: RecallRecipe, right: Mapping[Cell, Right]) -> Iterable[Contrast]:
-    """Yield what was published against what was found, at the largest number of pairs, for each filler.
+def contrast(recipe: RecallRecipe, right: Mapping[RecallCell, Right]) -> Iterable[MemoryContrast]:
+    """Yield the comparisons at the largest number of pairs, for each filler.
 
-    B'MOJO ≥ B'MOJO-F ≥ its state alone, and more with a larger store (Zancato et al., NeurIPS 2024); and as
-    controls, the most surprising tokens are worth more than the latest or random ones.
+    Published claims (Zancato et al., NeurIPS 2024): B'MOJO ≥ B'MOJO-F ≥ its state alone, and larger stores recall more.
+    The other comparisons are controls: the most surprising tokens against the latest and random ones.
     """
     by_label: dict[str, dict[int, Right]] = {}
     for cell, found in right.items():
@@ -193,22 +195,22 @@ def contrast(recipe: RecallRecipe, right: Mapping[Cell, Right]) -> Iterable[Cont
 
 def _compare(
     claim: str, filler: Filler, pairs: int, seeds: tuple[int, ...], differences: NDArray[np.float64]
-) -> Contrast:
-    """Compare by differences of recall, (seeds, sequences)."""
+) -> MemoryContrast:
+    """Return a comparison from differences of recall, (seeds, sequences)."""
     statistics = np.stack([differences.mean(0), np.ones(differences.shape[1])], axis=1)
     found = bootstrap(
         statistics, range(len(statistics)), lambda sums: {"difference": sums[..., 0] / sums[..., 1]}
     )["difference"]
     by_seed = differences.mean(1)
     ci = None if np.isnan(found.low) else (round(float(found.low), 4), round(float(found.high), 4))
-    said: Said = "undecided"
+    outcome: ContrastOutcome = "undecided"
     if len(seeds) < 2 or ci is None:
-        said = "undecided"
+        outcome = "undecided"
     elif ci[0] > 0 and (by_seed > 0).all():
-        said = "holds"
+        outcome = "holds"
     elif ci[1] < 0 and (by_seed < 0).all():
-        said = "reversed"
-    return Contrast(
+        outcome = "reversed"
+    return MemoryContrast(
         claim=claim,
         filler=filler,
         pairs=pairs,
@@ -216,5 +218,5 @@ def _compare(
         by_seed=tuple(round(float(value), 4) for value in by_seed),
         difference=round(float(found.value), 4),
         ci=ci,
-        said=said,
+        said=outcome,
     )

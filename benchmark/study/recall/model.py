@@ -1,4 +1,4 @@
-"""A small language model of memory blocks that learns associative recall, and its training."""
+"""A small language model with memory layers for associative recall, and its training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,20 +19,21 @@ from eidolon.models.memory.parts import ShortConvolution
 from eidolon.models.training.loop import TrainingReport, train_loop
 
 SPREAD = 0.1
-"""Standard deviation of the first weights: about 1/√width, where transformers' usual 0.02 learns nothing for long."""
+"""Standard deviation of the initial weights, about 1/√width. With the usual 0.02 of transformers, learning starts
+late."""
 TRAINING, TESTING = 1, 2
-"""First words of the seeds, so that no test sequence was trained on but by chance."""
+"""First numbers of the seeds: training and test sequences are drawn independently."""
 
 
 class RecallModel(nn.Module):
-    """A language model whose every token also brings the embedding of the one before.
+    """A language model in which each token also gets the embedding of the token before.
 
-    Zoology puts a short convolution before each memory; this is the shortest, e_t + a · e_{t-1}, with a learned a
-    for each channel. So a value's token tells its key, and one layer is enough: what is tested is whether a memory
-    holds pairs, not whether two layers find each other.
+    Zoology has a short convolution before each memory. This is the shortest one, e_t + a · e_{t-1}, with a learned a
+    for each channel. It gives the token of a value the information about its key, so that one layer is enough. The
+    study tests whether a memory holds pairs, and not whether two layers learn to cooperate.
 
-    All memories start by looking for likeness, and their own convolutions by passing each token on as it is: from
-    random ones the gated delta rule had learned nothing of 4 pairs in the time in which it now names 95 %.
+    All memories start with similarity matching, and their own convolutions with the identity. With random starts, the
+    gated delta rule learns nothing of 4 pairs in the steps in which it now recalls 95 %.
     """
 
     def __init__(self, memory: Memory, vocabulary: int, width: int, inner: int) -> None:
@@ -51,11 +52,11 @@ class RecallModel(nn.Module):
             if isinstance(module, ShortConvolution):
                 nn.init.zeros_(module.weight)
                 nn.init.ones_(module.weight[:, -1])
-        # From 0 to 1: were a channel like another, a key behind a value would look like a value behind a key.
+        # From 0 to 1: with equal channels, a key after a value would look like a value after a key.
         self.before = nn.Parameter(torch.linspace(0, 1, width))
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the losses of `tokens`, (batch, T), at the `queries`, (batch, pairs), by name, and their `total`."""
+        """Return the losses by name, and their `total`, for `tokens` (batch, T) at `queries` (batch, pairs)."""
         logits, prediction = self.answer(batch["tokens"], batch["queries"])
         right = batch["tokens"].gather(1, batch["queries"] + 1)
         language = functional.cross_entropy(logits.flatten(0, 1), right.flatten())
@@ -64,7 +65,7 @@ class RecallModel(nn.Module):
         return {"language": language, "prediction": prediction, "total": language + prediction}
 
     def answer(self, tokens: Tensor, queries: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits after each query, (batch, pairs, vocabulary), and the predictors' loss."""
+        """Return the logits after each query, (batch, pairs, vocabulary), and the loss of the predictors, if any."""
         hidden, prediction, _ = self._read(tokens, use_cache=False)
         asked = hidden.gather(1, queries[..., None].expand(-1, -1, hidden.shape[-1]))
         logits: Tensor = self.language.lm_head(asked)
@@ -72,7 +73,7 @@ class RecallModel(nn.Module):
 
     @torch.no_grad()
     def state_bytes(self, length: int) -> int:
-        """Return the bytes that the model keeps of a sequence of that length."""
+        """Return the bytes of the model's memory after a sequence of this length."""
         tokens = torch.zeros(1, length, dtype=torch.int64, device=self.before.device)
         _, _, cache = self._read(tokens, use_cache=True)
         return int(cache.bytes_per_sequence())
@@ -85,13 +86,13 @@ class RecallModel(nn.Module):
 
 
 def make_model(recipe: RecallRecipe, memory: Memory, seed: int) -> RecallModel:
-    """Build a model with seeded random weights."""
+    """Return a model with random weights of a seed."""
     torch.manual_seed(seed)
     return RecallModel(memory, recipe.task.vocabulary, recipe.width, recipe.inner)
 
 
 def make_batch(recipe: RecallRecipe, step: int) -> dict[str, Tensor]:
-    """Return a step's batch: sequences of one kind, drawn by the step; all models see the same."""
+    """Return the batch of a step: random sequences of one kind. It is the same for all models."""
     kinds = [(filler, pairs) for filler in recipe.fillers for pairs in recipe.pairs_at(step)]
     filler, pairs = kinds[int(np.random.default_rng([TRAINING, step]).integers(len(kinds)))]
     drawn = make_sequences(recipe.task, pairs, filler, recipe.batch_size, [TRAINING, step])
@@ -105,7 +106,7 @@ def train_model(
     folder: Path,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
 ) -> TrainingReport:
-    """Train `model` in place, resuming from `folder`; processes of a launcher share each batch."""
+    """Train `model` in place and resume from `folder`. The processes of a launcher share each batch."""
 
     def batch(step: int, rank: int, world: int) -> dict[str, Tensor]:
         return {name: tensor[rank::world] for name, tensor in make_batch(recipe, step).items()}
@@ -115,13 +116,13 @@ def train_model(
 
 
 def make_test(task: Task, pairs: int, filler: Filler, sequences: int) -> Sequences:
-    """Return the sequences on which models are measured, the same for all."""
+    """Return the test sequences of a kind. They are the same for all models."""
     return make_sequences(task, pairs, filler, sequences, [TESTING])
 
 
 @torch.no_grad()
 def find_right(model: RecallModel, test: Sequences, batch_size: int = 64) -> NDArray[np.bool_]:
-    """Return which queries are answered by their value, bool (sequences, pairs): the likeliest of all tokens."""
+    """Return the queries whose likeliest next token is the right value, bool (sequences, pairs)."""
     model.eval()
     named = []
     for start in range(0, len(test.tokens), batch_size):

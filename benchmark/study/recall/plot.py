@@ -1,9 +1,9 @@
-"""`mqar.png`: recall over the size of the store, and over the number of pairs by memory."""
+"""Draws `mqar.png`: recall by size of the store, and by number of pairs."""
 
 import io
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.study.recall.detail import MqarDetail, Summary
+from eidolon.benchmark.study.recall.detail import MemorySummary, MqarDetail
 from eidolon.benchmark.study.recall.task import Filler
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ COLOURS = {
 }
 OTHER = "#c39bd3"
 TITLES: dict[Filler, str] = {
-    "none": "pairs alone",
-    "predictable": "among filler that can be predicted",
-    "noise": "among noise",
+    "none": "no filler",
+    "predictable": "predictable filler",
+    "noise": "noise",
 }
 DPI = 110
 
 
 def draw_mqar(detail: MqarDetail) -> bytes:
-    """Return the plot as a PNG, the same bytes for the same detail: a column for each filler."""
+    """Return the plot as a PNG, one column for each filler. The same detail gives the same bytes."""
     from matplotlib.figure import Figure
 
     fillers = detail.recipe.fillers
@@ -54,10 +54,10 @@ def draw_mqar(detail: MqarDetail) -> bytes:
     return stream.getvalue()
 
 
-def _stores(axes: "Axes", rows: list[Summary], pairs: int) -> None:
-    """Draw recall over the store at so many pairs; memories without one are levels."""
+def _stores(axes: "Axes", rows: list[MemorySummary], pairs: int) -> None:
+    """Draw recall by size of the store, at one number of pairs. Memories without a store are horizontal lines."""
     rows = [row for row in rows if row.pairs == pairs]
-    stored: dict[str, list[tuple[int, Summary]]] = {}
+    stored: dict[str, list[tuple[int, MemorySummary]]] = {}
     written = -1.0
     for row in sorted(rows, key=lambda row: row.mean):
         layout, *rest = row.label.split(" ")
@@ -66,7 +66,7 @@ def _stores(axes: "Axes", rows: list[Summary], pairs: int) -> None:
             stored.setdefault(f"{layout} {kept}", []).append((int(rest[0]), row))
             continue
         axes.axhline(row.mean, color=COLOURS.get(layout, OTHER), ls=":", lw=1.2)
-        written = max(row.mean, written + 0.035)  # one above the other, where the levels are close
+        written = max(row.mean, written + 0.035)  # labels of close levels are moved apart
         axes.annotate(layout, (1.01, written), xycoords=("axes fraction", "data"), fontsize=7, va="center")
     for name, points in stored.items():
         points = sorted(points, key=lambda point: point[0])
@@ -89,7 +89,7 @@ def _stores(axes: "Axes", rows: list[Summary], pairs: int) -> None:
         )
     axes.axhline(1 / pairs, color="#999", lw=0.8)
     axes.annotate(
-        "any of the values",
+        "random value",
         (0.02, 1 / pairs),
         xycoords=("axes fraction", "data"),
         fontsize=7,
@@ -103,8 +103,9 @@ def _stores(axes: "Axes", rows: list[Summary], pairs: int) -> None:
     axes.grid(alpha=0.2)
 
 
-def _pairs(axes: "Axes", rows: list[Summary], pairs: tuple[int, ...]) -> None:
-    """Draw recall over the number of pairs, a line for each memory; of stores the one of each size by innovation."""
+def _pairs(axes: "Axes", rows: list[MemorySummary], pairs: tuple[int, ...]) -> None:
+    """Draw recall by number of pairs, one line for each memory. Of the stores, only those filled by innovation are
+    shown."""
     for label in dict.fromkeys(row.label for row in rows):
         layout, *rest = label.split(" ")
         if len(rest) > 1:

@@ -1,7 +1,7 @@
-"""`eidolon memory mqar`: trains the models of the study one after the other, and measures what they recall.
+"""`eidolon memory mqar`: trains the models of the recall study one by one and measures their recall.
 
-In DIR: `runs/CELL/` with a training's state, its `result.json` and `right.npz` (which test queries it answered); and
-`mqar.json` and `mqar.png` over all runs of the folder. What is finished is not done again.
+The folder has `mqar.json` and `mqar.png` about all runs in it. `runs/CELL/` has the state of a training, its
+`result.json`, and `right.npz` (which test queries it answered right). Finished runs are not repeated.
 """
 
 import io
@@ -17,9 +17,15 @@ from rich.console import Console
 
 from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.study.recall.detail import MqarDetail, Right, Trained, make_detail, measure_kind
+from eidolon.benchmark.study.recall.detail import (
+    MqarDetail,
+    Right,
+    TrainedRecallModel,
+    make_detail,
+    measure_kind,
+)
 from eidolon.benchmark.study.recall.plot import draw_mqar
-from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, SEEDS, Cell, RecallRecipe, study_cells
+from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, SEEDS, RecallCell, RecallRecipe, study_cells
 from eidolon.benchmark.study.recall.task import FILLERS
 from eidolon.models.memory.layout import Selection, parse_layout_option
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -29,10 +35,10 @@ RUNS, RESULT, RIGHT = "runs", "result.json", "right.npz"
 
 
 class RunResult(Record):
-    """`result.json` of one run."""
+    """The content of `result.json`."""
 
     recipe: RecallRecipe
-    model: Trained
+    model: TrainedRecallModel
 
 
 def run_mqar(
@@ -46,10 +52,17 @@ def run_mqar(
     sequences: int | None = None,
     recipe: RecallRecipe | None = None,
 ) -> MqarDetail:
-    """Do the whole study, or the cells that are asked for, and write what is known of all that the folder holds.
+    """Run the whole study, or the chosen cells, and write the results of all runs in the folder.
+
+    Args:
+        out: Folder of the study.
+        layouts, stores, selections, seeds: The chosen cells; see `choose_cells`.
+        steps: Training steps; None for those of the recipe.
+        sequences: Test sequences of each kind; None for those of the recipe.
+        recipe: Another recipe than that of the study.
 
     Raises:
-        UserError: a layout or selection that cannot be; a folder that cannot be written, or with other runs.
+        UserError: an invalid layout or selection, a folder that cannot be written, or runs of another recipe in it.
     """
     changed = {"steps": steps, "test_sequences": sequences}
     recipe = (recipe or RecallRecipe()).model_copy(
@@ -61,9 +74,9 @@ def run_mqar(
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from error
-    # It reports at every save that tied weights are saved once.
+    # It logs at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
-    finished(runs, recipe)  # complains of other runs before hours are spent
+    finished(runs, recipe)  # raises for runs of another recipe before hours of training
     console = Console(stderr=True, quiet=is_follower())
     for number, cell in enumerate(cells, 1):
         if not (runs / cell.slug / RESULT).exists():
@@ -83,11 +96,11 @@ def choose_cells(
     stores: Sequence[int] | None,
     selections: Sequence[str] | None,
     seeds: Sequence[int] | None,
-) -> list[Cell]:
-    """Return the cells that the command line asks for, a seed after the other.
+) -> list[RecallCell]:
+    """Return the cells that the command line selects, seed by seed; without any choice all of the study.
 
     Raises:
-        UserError: no such layout or selection, or one for a store where none is.
+        UserError: an unknown layout or selection, or a store or selection for layouts without a store.
     """
     seeds = tuple(dict.fromkeys(seeds or SEEDS))
     if not (layouts or stores or selections):
@@ -96,7 +109,7 @@ def choose_cells(
     for selection in selections or ():
         if selection not in known:
             raise UserError(f"--selection {selection!r}: is none{did_you_mean(selection, known)}")
-    chosen: list[Cell] = []
+    chosen: list[RecallCell] = []
     parsed = [parse_layout_option("--layout", layout) for layout in layouts or ("BM",)]
     if (stores or selections) and not any("BM" in layout for layout in parsed):
         flag = "--store" if stores else "--selection"
@@ -104,17 +117,17 @@ def choose_cells(
     for seed in seeds:
         for layout in parsed:
             if "BM" not in layout:
-                chosen.append(Cell(layout=layout, seed=seed))
+                chosen.append(RecallCell(layout=layout, seed=seed))
                 continue
             for store in stores or (COMPARED_STORE,):
                 for selection in selections or ("innovation",):
                     fields = {"layout": layout, "store": store, "selection": selection, "seed": seed}
-                    chosen.append(Cell.model_validate(fields))
+                    chosen.append(RecallCell.model_validate(fields))
     return list(dict.fromkeys(chosen))
 
 
-def run_cell(recipe: RecallRecipe, cell: Cell, folder: Path) -> None:
-    """Train one model, resuming where it stopped, and write how it answered."""
+def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
+    """Train one model and write its results. A training that was stopped is resumed."""
     from eidolon.benchmark.study.recall.model import find_right, make_model, make_test, train_model
 
     model = make_model(recipe, recipe.memory(cell), cell.seed)
@@ -129,7 +142,7 @@ def run_cell(recipe: RecallRecipe, cell: Cell, folder: Path) -> None:
         found = right[f"{filler}-{pairs}"] = find_right(model, test)
         kinds.append(measure_kind(filler, pairs, found, test, recipe.window))
         longest = max(longest, test.tokens.shape[1])
-    trained = Trained(
+    trained = TrainedRecallModel(
         layout=cell.layout,
         store=cell.store,
         selection=cell.selection,
@@ -147,13 +160,13 @@ def run_cell(recipe: RecallRecipe, cell: Cell, folder: Path) -> None:
     )
 
 
-def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[Trained, Right]]:
-    """Return the finished runs of a folder, in the study's order.
+def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[TrainedRecallModel, Right]]:
+    """Return the finished runs of a folder, in the order of the study.
 
     Raises:
-        UserError: a run of another recipe, or whose files cannot be read.
+        UserError: a run of another recipe, or one with unreadable files.
     """
-    found: list[tuple[Trained, Right]] = []
+    found: list[tuple[TrainedRecallModel, Right]] = []
     for path in sorted(runs.glob(f"*/{RESULT}")):
         try:
             result = RunResult.model_validate_json(path.read_bytes())
@@ -167,13 +180,10 @@ def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[Trained, Right]]:
         except (ValidationError, OSError, ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{path.parent}: cannot be read; remove it ({type(error).__name__})") from error
         if result.recipe != recipe:
-            differing = [
-                name
-                for name in type(recipe).model_fields
-                if getattr(result.recipe, name) != getattr(recipe, name)
-            ]
+            other = result.recipe.model_dump()
+            differing = [name for name, value in recipe.model_dump().items() if other[name] != value]
             raise UserError(
-                f"{path}: is of another recipe ({', '.join(differing)}); give the same options, or another --out"
+                f"{path}: was made by another recipe ({', '.join(differing)}); give the same options, or another --out"
             )
         found.append((result.model, right))
     order = {cell.label: place for place, cell in enumerate(study_cells((0,)))}

@@ -1,9 +1,9 @@
-"""Multi-query associative recall: sequences that name pairs and then ask for them, and how many answers are right.
+"""Multi-query associative recall: sequences of pairs and queries, and the share of right answers.
 
-The task is MQAR (Arora et al., "Zoology", ICLR 2024, arXiv 2312.04927): a sequence lists pairs of a key and a value,
-then repeats every key once, and the value is to follow. Where the keys are asked for is drawn by a power law that
-prefers to ask soon. Both halves may be thinned with filler, which is either always the same walk through a few tokens,
-so that who has seen it knows what comes, or noise.
+The task is MQAR (Arora et al., "Zoology", ICLR 2024, arXiv 2312.04927). A sequence lists pairs of a key and a value and
+then repeats every key once; the model must continue each with its value. The positions of the queries are drawn by a
+power law that prefers early ones. Both halves may contain filler. It is either a fixed walk through a few tokens, which
+can be predicted, or noise.
 
     k3 v7 k1 v2 … | k1 v2 … k3 v7                        without filler
     k3 v7 f0 f1 f2 f3 k1 v2 … | f4 f5 k1 v2 … k3 v7      with
@@ -29,52 +29,53 @@ Ints = NDArray[np.int64]
 
 
 class Task(Record):
-    """What the sequences are made of. Tokens are numbered: keys, values, filler."""
+    """The tokens of the sequences. Their ids are those of the keys, then the values, then the filler."""
 
     keys: int = Field(48, ge=1)
     values: int = Field(48, ge=1)
     filler_tokens: int = Field(16, ge=1)
     filler_share: float = Field(0.5, ge=0, lt=1)
-    """Of a sequence's tokens, where it has filler at all."""
+    """Share of the tokens of a sequence with filler."""
 
     @property
     def vocabulary(self) -> int:
+        """Number of tokens."""
         return self.keys + self.values + self.filler_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Sequences of one kind with as many pairs each."""
+    """Sequences of one kind, all with the same number of pairs."""
 
     tokens: Ints
     """(sequences, length)."""
     queries: Ints
-    """(sequences, pairs): where the keys are asked for, in order; the answer is the token after."""
+    """(sequences, pairs): positions of the queried keys, ascending. The answer is the next token."""
     sources: Ints
-    """(sequences, pairs): where the value of the pair stands that the query asks for."""
+    """(sequences, pairs): position of the value of each queried pair."""
 
     @property
     def answers(self) -> Ints:
-        """The tokens that are to be named, (sequences, pairs)."""
+        """The right tokens after the queries, (sequences, pairs)."""
         return np.take_along_axis(self.tokens, self.queries + 1, axis=1)
 
     @property
     def distances(self) -> Ints:
-        """Tokens from the value to the query that asks for it, (sequences, pairs)."""
+        """Number of tokens from each value to its query, (sequences, pairs)."""
         return self.queries - self.sources
 
 
 def make_sequences(task: Task, pairs: int, filler: Filler, sequences: int, seed: Sequence[int]) -> Sequences:
-    """Draw sequences; the same arguments give the same ones.
+    """Return random sequences. The same arguments give the same ones.
 
-    Each half consists of places for two tokens, a pair or filler; keys and values are distinct within a sequence.
+    Each half consists of slots of two tokens, which hold a pair or filler. Keys and values are distinct in a sequence.
 
     Raises:
-        ValueError: there are fewer keys or values than pairs.
+        ValueError: there are more pairs than keys or values.
     """
     if not 1 <= pairs <= min(task.keys, task.values):
         raise ValueError(
-            f"pairs={pairs}: must be from 1 to {min(task.keys, task.values)}, the keys and values"
+            f"pairs={pairs}: must be from 1 to {min(task.keys, task.values)}, the number of keys and values"
         )
     random = np.random.default_rng([*seed, pairs, FILLERS.index(filler)])
     share = 0 if filler == "none" else task.filler_share
@@ -88,11 +89,11 @@ def _one(
 ) -> tuple[Ints, Ints, Ints]:
     keys = random.permutation(task.keys)[:pairs]
     values = task.keys + random.permutation(task.values)[:pairs]
-    told = np.sort(random.permutation(places)[:pairs])
+    stated = np.sort(random.permutation(places)[:pairs])
     weights = np.arange(1, places + 1) ** (POWER - 1)
     asked = random.choice(places, pairs, replace=False, p=weights / weights.sum())
     tokens = np.full((2 * places, 2), -1)
-    tokens[told] = tokens[places + asked] = np.stack([keys, values], axis=1)
+    tokens[stated] = tokens[places + asked] = np.stack([keys, values], axis=1)
     flat = tokens.reshape(-1)
     free = flat < 0
     count = int(free.sum())
@@ -100,13 +101,13 @@ def _one(
     noise = random.integers(task.filler_tokens, size=count)
     flat[free] = task.keys + task.values + (noise if filler == "noise" else walk % task.filler_tokens)
     order = np.argsort(asked)
-    return flat, 2 * (places + asked[order]), 2 * told[order] + 1
+    return flat, 2 * (places + asked[order]), 2 * stated[order] + 1
 
 
 class RecallEstimate(Estimate):
-    """The share of queries whose value was named, over the sequences of one kind.
+    """The share of queries with the right answer, over the sequences of one kind.
 
-    The interval is a bootstrap over sequences, and null for a single sequence.
+    The interval is a bootstrap over sequences. It is null for a single sequence.
     """
 
     value: float
@@ -116,7 +117,7 @@ class RecallEstimate(Estimate):
 def measure_recall(
     right: NDArray[np.bool_], chosen: NDArray[np.bool_] | None = None
 ) -> RecallEstimate | None:
-    """Return the recall of `right`, bool (sequences, pairs), over those queries that are `chosen`; None of none."""
+    """Return the share of `right`, bool (sequences, pairs), over the `chosen` queries; None without any."""
     chosen = np.ones_like(right) if chosen is None else chosen
     statistics = np.stack([(right & chosen).sum(1), chosen.sum(1)], axis=1).astype(float)
     asked = int(chosen.sum())

@@ -1,4 +1,4 @@
-"""`eidolon memory mqar`: models that learn, resume and are measured, and what is said of them."""
+"""`eidolon memory mqar`: models learn, resume and are measured, and memories are compared."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from eidolon.benchmark.study.recall import model as recall_model
 from eidolon.benchmark.study.recall import run as mqar
 from eidolon.benchmark.study.recall.detail import Right, contrast
 from eidolon.benchmark.study.recall.model import find_right, make_batch, make_model, make_test, train_model
-from eidolon.benchmark.study.recall.recipe import Cell, RecallRecipe, RecallTraining, study_cells
+from eidolon.benchmark.study.recall.recipe import RecallCell, RecallRecipe, RecallTraining, study_cells
 from eidolon.benchmark.study.recall.run import choose_cells, run_cell, run_mqar
 from eidolon.benchmark.study.recall.task import Task, measure_recall
 from eidolon.scorers.core.errors import UserError
@@ -30,11 +30,11 @@ TINY = RecallRecipe(
     steps=6,
     test_sequences=5,
 )
-BM = Cell.model_validate({"layout": "BM", "store": 3, "selection": "innovation", "seed": 0})
+BM = RecallCell.model_validate({"layout": "BM", "store": 3, "selection": "innovation", "seed": 0})
 
 
-def attention(seed: int = 0) -> Cell:
-    return Cell.model_validate({"layout": "*", "seed": seed})
+def attention(seed: int = 0) -> RecallCell:
+    return RecallCell.model_validate({"layout": "*", "seed": seed})
 
 
 def test_attention_learns_to_recall(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_the_answers_are_the_likeliest_tokens_after_the_queries() -> None:
     found = find_right(model, test, batch_size=3)
     for i, tokens in enumerate(torch.from_numpy(test.tokens)):
         for j, query in enumerate(test.queries[i]):
-            # Nothing but what stands up to the query, read on its own.
+            # The tokens up to the query, read alone.
             logits, _ = model.answer(tokens[None, : query + 1], torch.tensor([[query]]))
             assert found[i, j] == (int(logits.argmax()) == int(tokens[query + 1]))
 
 
 @pytest.mark.parametrize("layout", ["*", "M2", "GDN", "GKA", "BMF"])
-def test_memories_start_by_looking_for_likeness(layout: str) -> None:
-    model = make_model(TINY, TINY.memory(Cell.model_validate({"layout": layout})), 0)
+def test_memories_start_with_similarity_matching(layout: str) -> None:
+    model = make_model(TINY, TINY.memory(RecallCell.model_validate({"layout": layout})), 0)
     block = model.language.model.layers[0].memory
     if block.attends:
         assert torch.equal(block.query.weight, block.key_value.weight[:16])
@@ -124,12 +124,12 @@ def test_losses_are_of_the_answers_and_of_the_predictors() -> None:
 
 
 def test_a_window_alone_cannot_answer_from_beyond_it() -> None:
-    cell = Cell.model_validate({"layout": "SWA", "seed": 0})
+    cell = RecallCell.model_validate({"layout": "SWA", "seed": 0})
     model = make_model(TINY, TINY.memory(cell), 0)
     tokens = torch.arange(20)[None] % TINY.task.vocabulary
     query = torch.tensor([[19]])
     logits, _ = model.answer(tokens, query)
-    # The window's oldest token, 16, brings that before it; 14 is out of reach and 15 is not.
+    # The oldest token of the window, 16, also has the embedding of 15. Token 14 is out of reach.
     for place, reached in ((14, False), (15, True)):
         changed = tokens.clone()
         changed[0, place] = 7
@@ -146,12 +146,12 @@ def test_all_models_see_the_same_batches_of_every_kind() -> None:
         assert torch.equal(tensor, make_batch(TINY, 5)[name])
 
 
-def test_states_are_as_large_as_they_are() -> None:
+def test_state_bytes_count_the_cache() -> None:
     sizes = {
-        layout: make_model(TINY, TINY.memory(Cell.model_validate({"layout": layout})), 0).state_bytes
+        layout: make_model(TINY, TINY.memory(RecallCell.model_validate({"layout": layout})), 0).state_bytes
         for layout in ("*", "SWA", "GDN")
     }
-    # Keys and values of 2 heads of 8 numbers in 4 bytes, and a byte that tells padding; beside them a count.
+    # Keys and values of 2 heads of 8 numbers in 4 bytes, a byte for padding, and a count.
     assert sizes["*"](10) == 10 * (2 * 2 * 8 * 4 + 1) + 8
     assert sizes["SWA"](10) == sizes["SWA"](100) == 4 * (2 * 2 * 8 * 4 + 1) + 8
     assert sizes["GDN"](10) == sizes["GDN"](100) == 2 * 8 * 8 * 4 + 3 * 3 * 16 * 4 + 8
@@ -173,7 +173,7 @@ COMMAND = [
 ]
 
 
-def test_the_command_writes_what_it_measured_and_does_nothing_twice(
+def test_the_command_writes_results_and_repeats_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mqar, "RecallRecipe", lambda: TINY)
@@ -212,7 +212,7 @@ def test_the_command_writes_what_it_measured_and_does_nothing_twice(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"{}"])
-def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_run_is_reported(tmp_path: Path, content: bytes) -> None:
     run_cell(TINY.model_copy(update={"steps": 1}), BM, tmp_path / "runs" / BM.slug)
     (tmp_path / "runs" / BM.slug / "right.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"BM-3-0: cannot be read; remove it"):
@@ -229,7 +229,7 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> N
         (["--selection", "recnt"], "--selection 'recnt': is none"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_trained(
+def test_mistakes_are_reported_before_training(
     options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["memory", "mqar", *options, "--out", str(tmp_path / "out")]) == 2
@@ -237,13 +237,15 @@ def test_mistakes_are_told_before_anything_is_trained(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_the_way_is_the_users_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_place_of_the_folder_is_a_user_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
     assert invoke(["memory", "mqar", "--out", str(tmp_path / "file" / "out")]) == 2
     assert "Not a directory" in capsys.readouterr().err
 
 
-def test_cells_are_those_asked_for() -> None:
+def test_the_options_choose_the_cells() -> None:
     assert choose_cells(None, None, None, None) == study_cells()
     assert len({cell.slug for cell in study_cells()}) == len(study_cells()) == 36
     asked = choose_cells(["GDN-BM", "*"], [4, 8], ["innovation", "recent"], [1])
@@ -261,10 +263,12 @@ def _right(share: float, seed: int) -> Right:
     }
 
 
-def test_a_claim_holds_when_the_interval_and_every_seed_say_so() -> None:
-    def cell(layout: str, store: int | None, seed: int) -> Cell:
+def test_a_claim_holds_with_the_interval_and_every_seed() -> None:
+    def cell(layout: str, store: int | None, seed: int) -> RecallCell:
         selection = "innovation" if store else None
-        return Cell.model_validate({"layout": layout, "store": store, "selection": selection, "seed": seed})
+        return RecallCell.model_validate(
+            {"layout": layout, "store": store, "selection": selection, "seed": seed}
+        )
 
     right = {
         cell("GDN", None, 0): _right(0.5, 0),
@@ -289,5 +293,5 @@ def test_a_claim_holds_when_the_interval_and_every_seed_say_so() -> None:
     assert row.ci[0] < row.difference < row.ci[1]
     assert found["BMF over GDN", "none"].said == "reversed"
     alone = {one: found_right for one, found_right in right.items() if one.seed == 0}
-    assert {row.said for row in contrast(TINY, alone)} == {"undecided"}, "one training is none"
+    assert {row.said for row in contrast(TINY, alone)} == {"undecided"}, "one seed is not enough"
     assert found["BM 4 over GDN", "none"].said == "undecided"

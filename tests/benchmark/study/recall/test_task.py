@@ -1,4 +1,4 @@
-"""Associative recall: the sequences against a reader that knows nothing of how they were made, and the measure."""
+"""Associative recall: the sequences against an independent reader, and the measure."""
 
 import itertools
 from collections import Counter
@@ -16,7 +16,7 @@ TASK = Task(keys=12, values=9, filler_tokens=5)
 
 
 def read(task: Task, tokens: list[int]) -> list[tuple[int, int, int]]:
-    """Return (query, source, answer) of each question, as a person would find them: left to right."""
+    """Return (query, source, answer) of each query, found by reading from left to right."""
     told: dict[int, int] = {}
     asked = []
     for place, token in enumerate(tokens):
@@ -45,7 +45,7 @@ def test_every_answer_is_the_value_of_the_key(pairs: int, filler: Filler, share:
         assert drawn.queries[row].tolist() == [query for query, _, _ in asked]
         assert drawn.sources[row].tolist() == [source for _, source, _ in asked]
         assert drawn.answers[row].tolist() == [answer for _, _, answer in asked]
-        # The value does follow the key, told and asked.
+        # The value follows the key, in the pair and in the query.
         assert all(
             tokens[query + 1] == answer and tokens[source - 1] == tokens[query]
             for query, source, answer in asked
@@ -58,7 +58,7 @@ def test_every_answer_is_the_value_of_the_key(pairs: int, filler: Filler, share:
         assert all(token < task.vocabulary for token in rest)
         half = len(tokens) // 2
         assert len({token for token in tokens[:half] if token < task.keys}) == pairs, (
-            "all is told before any is asked"
+            "all pairs come before the first query"
         )
         places = pairs if filler == "none" else round(pairs / (1 - share))
         assert len(tokens) == 4 * places
@@ -83,7 +83,7 @@ def test_the_filler_is_a_walk_or_noise() -> None:
     assert abs(follows["noise"] - 1 / 5) < 0.03
 
 
-def test_questions_come_soon_by_a_power_law() -> None:
+def test_queries_come_early_by_a_power_law() -> None:
     task = TASK.model_copy(update={"filler_share": 0.75})
     drawn = make_sequences(task, 1, "noise", 4000, [0])
     places = Counter(((drawn.queries[:, 0] - 8) // 2).tolist())
@@ -93,14 +93,14 @@ def test_questions_come_soon_by_a_power_law() -> None:
 
 
 @pytest.mark.parametrize("pairs", [0, 10])
-def test_pairs_that_cannot_be_are_refused(pairs: int) -> None:
+def test_impossible_numbers_of_pairs_are_refused(pairs: int) -> None:
     with pytest.raises(ValueError, match=rf"pairs={pairs}: must be from 1 to 9"):
         make_sequences(TASK, pairs, "none", 1, [0])
 
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data(), sequences=st.integers(2, 6), pairs=st.integers(1, 4))
-def test_recall_is_counted_by_hand(data: st.DataObject, sequences: int, pairs: int) -> None:
+def test_recall_equals_a_manual_count(data: st.DataObject, sequences: int, pairs: int) -> None:
     flags = st.lists(st.booleans(), min_size=sequences * pairs, max_size=sequences * pairs)
     right = np.array(data.draw(flags)).reshape(sequences, pairs)
     chosen = np.array(data.draw(flags)).reshape(sequences, pairs)
@@ -129,7 +129,7 @@ def test_the_interval_is_a_bootstrap_over_sequences() -> None:
     assert single.ci is None
 
 
-def test_by_distance_every_question_counts_once_where_its_value_stood() -> None:
+def test_by_distance_every_query_counts_once() -> None:
     test = make_sequences(TASK, 6, "noise", 40, [0])
     right = np.random.default_rng(1).random(test.queries.shape) < 0.5
     kind = measure_kind("noise", 6, right, test, window=5)
