@@ -1,4 +1,4 @@
-"""Write the tables of docs/evidence/judges.md: the shipped judges, alone and together, and the lexicon's two readings.
+"""Writes the tables of docs/evidence/judges.md: the shipped judges alone and together, and the two readings of the lexicon.
 
     python bench/compare_judges.py [--scenes 300] [--seed 20261]
 
@@ -38,10 +38,10 @@ def main() -> None:
     _table("Descriptions of 40 to 250 words", description_questions(n, seed), judges)
     for split, heading in (
         ("train", "wordings seen in training"),
-        ("test", "wordings never seen in training"),
+        ("test", "wordings not seen in training"),
     ):
         _table(f"Denied or imagined objects, {heading}", passage_questions(n, seed, TRAPS, split), judges)
-    for split, heading in (("train", "words seen in training"), ("test", "words never seen in training")):
+    for split, heading in (("train", "words seen in training"), ("test", "words not seen in training")):
         questions = passage_questions(n, seed, ("look-alike",), split)
         _table(f"Words that look like names, {heading}", questions, judges)
 

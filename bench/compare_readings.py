@@ -1,9 +1,9 @@
-"""Write the tables of docs/evidence/lexicon.md: the two readings side by side, and what each finds alone.
+"""Writes the tables of docs/evidence/lexicon.md: the scores of the two readings, and the mentions that only one finds.
 
     python bench/compare_readings.py RESPONSES_FOLDER OBJECTS_FILE
 
-RESPONSES_FOLDER holds one `.jsonl` a run with lines `{"image_id", "response", …}`; OBJECTS_FILE has lines
-`{"image_id", "objects"}`. CHAIR numbers: Rohrbach et al. 2018; recall is pooled over responses.
+RESPONSES_FOLDER has one `.jsonl` file for each run, with lines `{"image_id", "response", …}`. OBJECTS_FILE has lines
+`{"image_id", "objects"}`. CHAIR is that of Rohrbach et al. 2018; recall is pooled over responses.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Truth = dict[int | str, frozenset[str]]
 
 @dataclass
 class Tally:
-    """CHAIR's counts for one run and reading."""
+    """The counts of CHAIR for one run and reading."""
 
     responses: int = 0
     with_hallucination: int = 0
@@ -54,7 +54,7 @@ class Tally:
 
 @dataclass
 class Differences:
-    """Mentions that one reading alone finds, by kind: how many, and how many of them are not in the image."""
+    """Numbers of mentions, and of hallucinated ones, that only one reading finds, by reading and kind."""
 
     mentions: Counter[tuple[str, str]] = field(default_factory=Counter)
     hallucinated: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -125,7 +125,7 @@ def _overlaps(one: Named, other: Named) -> bool:
 
 
 def _alone(mine: Sequence[Named], theirs: Sequence[Named]) -> Iterator[Named]:
-    """Yield what the other reading does not find at the same place in the same category."""
+    """Yield the mentions that the other reading does not find at the same place in the same category."""
     for named in mine:
         if not any(named.category == other.category and _overlaps(named, other) for other in theirs):
             yield named
@@ -141,10 +141,10 @@ def _kind_dropped(named: Named, found: Sequence[Found]) -> str:
 
 def _kind_added(named: Named, text: str, lexicon: Lexicon, original: OriginalReading) -> str:
     if named.term not in lexicon.terms():
-        return "term or phrase of its own"
+        return "term or phrase of the careful reading"
     if not original.read(text[named.start : named.end]):
-        return "form that the singulariser loses"
-    return "joined to other text, or merged away"
+        return "form that the singulariser misses"
+    return "joined with other text, or merged"
 
 
 if __name__ == "__main__":

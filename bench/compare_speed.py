@@ -1,9 +1,9 @@
-"""Time a comparison of two runs of 5,000 images and 80 categories with 10,000 resamples, beside a plain loop.
+"""Times a comparison of two runs with 5,000 images, 80 categories and 10,000 resamples, against a plain loop.
 
     python bench/compare_speed.py [--images N] [--categories N] [--resamples N]
 
-The plain loop sums the drawn rows of both runs and computes all quantities, resample by resample; it is timed
-on a few resamples and scaled up. Memory is the peak of numpy's allocations beyond the inputs.
+The plain loop sums the drawn rows of both runs and computes all quantities for each resample. It is timed on a few
+resamples and scaled up. Memory is the peak of numpy's allocations without the inputs.
 """
 
 import argparse
@@ -19,10 +19,11 @@ from eidolon.scorers.statistics.bootstrap import draws
 from eidolon.scorers.statistics.comparison import Side, paired_bootstrap, randomisation
 
 LOOPED = 40
+"""Resamples of the plain loop."""
 
 
 def main() -> None:
-    """Print the processor seconds of interval, test and loop, and the peak of memory."""
+    """Print the CPU seconds of interval, test and loop, and the peak memory."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,7 +61,7 @@ def _timed(what: str, call: Callable[[], object]) -> float:
 
 
 def _statistics(metric: Throne, images: int, categories: int, seed: int) -> FloatArray:
-    """Return the statistics of a run whose judges mostly agree."""
+    """Return the statistics of a run in which the judges mostly agree."""
     generator = np.random.default_rng(seed)
     truth = np.random.default_rng(9).random((images, categories)) < 0.05
     named = truth & (generator.random(truth.shape) < 0.7) | (generator.random(truth.shape) < 0.01)

@@ -1,10 +1,10 @@
-"""Memory of a run over many photographs' worth of pixels: does it stay flat?
+"""Measures whether the memory of a run stays constant over many large images.
 
     python bench/measure_memory.py [SAMPLES] [--batch-size N]
 
-Writes that many 640x480 JPEGs and a COCO JSON about them into a temporary folder, lets a model that costs nothing
-look at every pixel of them through `eidolon run`, and prints this process's memory before and after the run, its
-peak, and what that is beyond the memory before the first image was opened.
+Writes SAMPLES JPEGs of 640x480 pixels and a COCO JSON into a temporary folder. A trivial model reads all pixels of each
+image in a run. Prints the memory of this process before and after the run, its peak, and the difference between the
+peak and the memory before the first image.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from eidolon.benchmark.run.settings import load_config
 
 SIZE = (640, 480)
 PATTERNS = 16
-"""Different pictures; the files differ all the same, by what follows the picture in them."""
+"""Number of different images. All files differ, by the bytes after the image."""
 MODEL = """
 class Looks:
     def generate(self, requests):
@@ -34,7 +34,7 @@ class Looks:
 
 
 def write_dataset(folder: Path, samples: int) -> dict[str, str]:
-    """Write the images and their annotations; return the dataset's options."""
+    """Write the images and their annotations. Return the options of the dataset."""
     source = np.random.default_rng(0)
     random.seed(0)
     for pattern in range(PATTERNS):
@@ -63,7 +63,7 @@ def write_dataset(folder: Path, samples: int) -> dict[str, str]:
 
 
 def now_mb() -> float:
-    """Return this process's resident memory, MB."""
+    """Return the resident memory of this process in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1e3
@@ -71,7 +71,7 @@ def now_mb() -> float:
 
 
 def peak_mb() -> float:
-    """Return the most that it ever was, MB."""
+    """Return the peak of the resident memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
@@ -97,7 +97,7 @@ def main() -> None:
             for one, generation in plan.runs:
                 execute(one, generation)
 
-        # A few samples first, so that libraries, lexicon and model are loaded before the measurement.
+        # First a few samples, so that libraries, lexicon and model are loaded before the measurement.
         run("few", limit=PATTERNS, dataset_options=options)
         before = now_mb()
         print(f"before: {before:.0f} MB now, {peak_mb():.0f} MB peak")

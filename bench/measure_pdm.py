@@ -1,8 +1,8 @@
-"""Visual prompt dependency of the shipped models, in every form: the tables of docs/evidence/dependence.md.
+"""Writes the tables of docs/evidence/dependence.md: the visual prompt dependency of the shipped models, in every form.
 
     python bench/measure_pdm.py [--samples 60] [--seed 21] [--out DIR]
 
-Responses to Scenes are sampled as the default run does; all forms are measured on the same responses.
+Responses to Scenes are sampled as in a default run. All forms are measured on the same responses.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Times a decoded token after a short and after a long context, for every kind of memory, on random models.
+"""Times the decoding of a token after a short and a long context, for every kind of memory, on random models.
 
     OMP_NUM_THREADS=1 python bench/memory_decode.py [--width 512] [--short 256] [--long 8192] [--tokens 40]
 
-Each model reads its context once; then tokens are decoded one at a time after both contexts in turn, so that what
-else the machine does falls on both alike. Printed are medians, their ratio, the bytes of the states, and the
-floating-point operations of one token.
+Each model reads its context once. Then tokens are decoded after the two contexts in turn, so that other load on the
+machine affects both equally. Prints the medians, their ratio, the bytes of the states, and the floating-point
+operations of one token.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from eidolon.models.memory.modeling import MemoryForCausalLM
 
 LAYOUTS = ("*", "SWA", "M2", "GDN", "GKA", "BMF", "BM", "GDN-*")
 PIECE = 1024
-"""Tokens of a context that are read at once, which bounds the memory that reading takes."""
+"""Tokens of a context that are read at once. It bounds the memory use."""
 
 
 def build(layout: str, width: int) -> Any:
-    """Return a random model, 64 dimensions a head."""
+    """Return a random model with heads of 64 dimensions."""
     torch.manual_seed(0)
     config = MemoryTextConfig(
         vocab_size=1000, hidden_size=width, intermediate_size=2 * width, layout=layout, window=64, store=32,
@@ -35,7 +35,7 @@ def build(layout: str, width: int) -> Any:
 
 
 def read(model: Any, length: int) -> Any:
-    """Return the cache after a context."""
+    """Return the cache after a context of this length."""
     cache = None
     for piece in torch.randint(0, 1000, (1, length)).split(PIECE, 1):
         cache = model(piece, past_key_values=cache, use_cache=True, logits_to_keep=1).past_key_values
@@ -43,7 +43,7 @@ def read(model: Any, length: int) -> Any:
 
 
 def decode(model: Any, cache: Any) -> float:
-    """Return the seconds that one more token took."""
+    """Return the seconds to decode one more token."""
     token = torch.randint(0, 1000, (1, 1))
     began = time.perf_counter()
     model(token, past_key_values=cache, use_cache=True)
@@ -51,7 +51,7 @@ def decode(model: Any, cache: Any) -> float:
 
 
 def operations(model: Any, cache: Any) -> int:
-    """Count the floating-point operations of one token."""
+    """Return the number of floating-point operations of one token."""
     counter = FlopCounterMode(display=False)
     with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         model(torch.zeros(1, 1, dtype=torch.int64), past_key_values=copy.deepcopy(cache), use_cache=True)

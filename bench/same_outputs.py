@@ -1,7 +1,7 @@
-"""Do two checkouts write the same bytes? Makes the outputs of one, or compares those of two.
+"""Checks that two checkouts write the same bytes: makes the outputs of one, or compares those of two.
 
-    python bench/same_outputs.py make OUT          # with this checkout, into OUT
-    python bench/same_outputs.py compare A B       # prints every file that differs; exit code 1 if one does
+    python bench/same_outputs.py make OUT          # the outputs of this checkout, into OUT
+    python bench/same_outputs.py compare A B       # prints every file that differs; exit code 1 if any does
 
 `run.json` (times, commands, versions), `report.html` and logs are not compared. `make` takes about 20 minutes of one
 thread: the demo, the real responses of the reference data under two readings, answers to POPE, AMBER and THRONE, a
@@ -19,7 +19,7 @@ NOT_COMPARED = ("run.json", "report.html", "run.log", ".lock")
 
 
 def commands(data: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield what is run: a name, which becomes the folder, and the arguments of `eidolon`."""
+    """Yield the runs: the name, which is also the folder, and the arguments of `eidolon`."""
     objects = str(data / "coco_gt" / "objects.jsonl")
     yield "demo", ["run", "--no-cache"]
     for responses in sorted((data / "responses").glob("*.jsonl")):
@@ -88,7 +88,7 @@ def commands(data: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def make(out: Path, data: Path) -> None:
-    """Run everything that is not there yet."""
+    """Make the outputs that are missing in `out`."""
     for name, arguments in commands(data):
         folder = out / name
         if (folder / "done").exists():
@@ -109,7 +109,7 @@ def make(out: Path, data: Path) -> None:
 
 
 def compare(a: Path, b: Path) -> int:
-    """Print the files that differ, or are in one place only; return how many."""
+    """Print the files that differ or are in one folder only. Return their number."""
     here, there = (
         {p.relative_to(root): p for p in root.rglob("*") if p.is_file() and p.name not in NOT_COMPARED}
         for root in (a, b)

@@ -1,11 +1,12 @@
-"""What incomplete annotation does to the forgetting measures, in worlds whose truth is known.
+"""Simulates the effect of incomplete annotation on the forgetting measures, in worlds with known ground truth.
 
     python bench/simulate_annotation.py [--seeds 8] [--responses 600]
 
-Each line is one world (`eidolon.scorers.forgetting.simulation_annotation`). Of hallucination by the whole truth, by
-boxes and captions, and by boxes alone: how much the raw rate rises from words 0-19 to words 60 on, and the adjusted
-odds ratio per 100 words (geometric mean over seeds). Of the late hallucinations by boxes and captions: the share that
-is really there, and what the two looks estimate of it.
+Each line is one world (`eidolon.scorers.forgetting.simulation_annotation`). Hallucination is judged by the complete
+ground truth, by boxes and captions, and by boxes alone. For each, the line has the rise of the raw rate from words 0-19
+to words 60 on, and the adjusted odds ratio per 100 words (geometric mean over seeds). The last columns are about the
+late hallucinations by boxes and captions: the share that is in the image after all, and its estimate from the two
+sources.
 """
 
 import argparse
@@ -23,8 +24,8 @@ HALF = (0.3, 0.8, 1.0)
 WORLDS = {
     "complete": World(boxes=(1, 1, 1)),
     "small often missed": World(),
-    "the same, one look in half": World(dependence=0.5),
-    "many objects, few of them seen": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF),
+    "the same, half of the captions dependent": World(dependence=0.5),
+    "many objects, few of them annotated": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF),
     "the same, rising": World(true=14, seen=(0.5, 0.5, 0.5), boxes=HALF, position=log(3)),
 }
 
@@ -46,13 +47,13 @@ def summarise(world: World, responses: int, seeds: int) -> list[float]:
             judged = [with_truth(s, o) for s, o in zip(samples, objects, strict=True)]
             row += [*_measures(read_events(judged))]
         late = next(u for u in found.captions.unannotated if (u.split, u.part) == ("size", "late"))
-        really = [
+        present = [
             m.category in truth
             for s, truth in zip(samples, truths, strict=True)
             for m in s.judgement.mentions
             if m.word >= 60 and m.verdict == "hallucinated"
         ]
-        rows.append([*row, float(np.mean(really)), late.share.value or 0.0])
+        rows.append([*row, float(np.mean(present)), late.share.value or 0.0])
     return np.nanmean(np.array(rows), axis=0).tolist()
 
 
@@ -72,15 +73,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--responses", type=int, default=600)
     arguments = parser.parse_args()
-    print("| world | truth: rise, OR | boxes and captions | boxes alone | really there | estimated |")
+    print("| world | truth: rise, OR | boxes and captions | boxes alone | in the image | estimated |")
     print("|---|---|---|---|---:|---:|")
     for name, world in WORLDS.items():
-        truth, or_, joined, joined_or, boxes, boxes_or, really, told = summarise(
+        truth, or_, joined, joined_or, boxes, boxes_or, present, estimated = summarise(
             world, arguments.responses, arguments.seeds
         )
         pairs = [(truth, or_), (joined, joined_or), (boxes, boxes_or)]
         cells = " | ".join(f"{rise:+.2f}, {exp(odds):.2f}" for rise, odds in pairs)
-        print(f"| {name} | {cells} | {really:.2f} | {told:.2f} |", flush=True)
+        print(f"| {name} | {cells} | {present:.2f} | {estimated:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

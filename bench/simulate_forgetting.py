@@ -1,8 +1,8 @@
-"""Known-answer simulations of the adjusted odds ratio: bias, coverage and power, for hazards that are known.
+"""Simulates the bias, coverage and power of the adjusted odds ratio, with known hazards.
 
     python bench/simulate_forgetting.py [--seeds 200] [--responses 2000] [--power]
 
-Each line is one law of hallucination (`eidolon.scorers.forgetting.simulation`), simulated and summarised so many times.
+Each line is one law of hallucination (`eidolon.scorers.forgetting.simulation`), simulated with many seeds.
 """
 
 import argparse
@@ -36,7 +36,7 @@ OTHERS = {
 
 
 def summarise(hazard: Hazard, responses: int, seeds: int) -> dict[str, float]:
-    """Return the raw rates early and late, and mean bias, coverage and power of the adjusted log odds ratio."""
+    """Return the early and late raw rates, and the mean bias, coverage and power of the adjusted log odds ratio."""
     rows = []
     for seed in range(seeds):
         events = simulate(hazard, responses, seed=seed)
@@ -61,7 +61,7 @@ def summarise(hazard: Hazard, responses: int, seeds: int) -> dict[str, float]:
         "sd": error.std(ddof=1),
         "SE": standard_error.mean(),
         "coverage": covered.mean(),
-        "says position": rejected.mean(),
+        "finds position": rejected.mean(),
     }
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--responses", type=int, default=2000)
     parser.add_argument("--power", action="store_true", help="power by the number of responses instead")
     given = parser.parse_args()
-    names = ("early", "late", "bias", "sd", "SE", "coverage", "says pos.")
+    names = ("early", "late", "bias", "sd", "SE", "coverage", "finds pos.")
     print(f"{given.seeds} seeds, log odds ratio per 100 words\n{'':42s}" + "".join(f"{n:>9s}" for n in names))
     if given.power:
         for hazard in (SCENARIOS["rising"], OTHERS["rising, exhaustion, bad responses longer"]):

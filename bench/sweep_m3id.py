@@ -1,11 +1,11 @@
-"""Write the tables of docs/evidence/m3id.md: M3ID and contrastive decoding of the shipped models on Scenes.
+"""Writes the tables of docs/evidence/m3id.md: M3ID and contrastive decoding of the shipped models on Scenes.
 
-    python bench/sweep_m3id.py choose      # every setting on the scenes of one seed, one line each
-    python bench/sweep_m3id.py test        # the chosen ones on those of another, compared with plain decoding
+    python bench/sweep_m3id.py choose      # all settings on the scenes of one seed
+    python bench/sweep_m3id.py test        # the chosen settings on those of another seed, against plain decoding
 
-Run folders go to results/runs/m3id; the same command again goes on where it stopped. The rule of the choice is fixed:
-of a model's settings of one kind the one with the lowest CHAIR_i whose object recall is at most `SPARED` below plain
-decoding's; where none is, the one with the highest recall.
+Run folders go to results/runs/m3id. The same command again resumes. The choice follows a fixed rule: of a model's
+settings of one kind, the one with the lowest CHAIR_i among those with an object recall at most `MAX_RECALL_LOSS` below
+that of plain decoding. Without any, it is the one with the highest recall.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from eidolon.benchmark.verify.compare import Wanted, compare
 
 MODELS = ("scenes-base", "scenes-small")
 CHOOSING, TESTING = 11, 12
-"""Seeds of the scenes."""
+"""Seeds of the scenes for choosing and testing."""
 SCENES = {CHOOSING: 150, TESTING: 300}
 BATCH = 75
-"""A response does not depend on it; models as small as these are quicker together."""
-SPARED = 0.02
+"""Responses do not depend on it. Small models are faster in large batches."""
+MAX_RECALL_LOSS = 0.02
 RUNS = Path("results/runs/m3id")
 
 
@@ -35,15 +35,15 @@ class Setting:
     """One way to decode."""
 
     kind: str
-    """What it is chosen among: settings of a kind compete."""
+    """Of the settings of one kind, one is chosen."""
     decoding: str = "plain"
     options: tuple[tuple[str, str], ...] = ()
     temperature: float | None = None
-    """None is the default run's."""
+    """None for the default of a run."""
 
     @property
     def label(self) -> str:
-        """A folder's name."""
+        """The name of the folder."""
         parts = [self.decoding, *(f"{key}={value}" for key, value in self.options)]
         return "_".join(parts if self.temperature is None else [*parts, f"t={self.temperature}"])
 
@@ -63,13 +63,13 @@ def contrastive(kind: str, **options: object) -> Setting:
 
 
 NO_CONTRAST = (Setting("plain"), contrastive("cut alone", weight=0))
-"""What the others are compared with: the second leaves out implausible tokens as they do, and nothing else."""
+"""The baselines. The second drops implausible tokens like the others, and does nothing else."""
 PAPERS = (m3id("m3id", rate=0.02, alpha=0.3), m3id("m3id, no gate", rate=0.02, gate=False))
-"""Tested whether they are chosen or not."""
+"""Settings of the papers. They are tested even if not chosen."""
 
 
 def settings() -> Iterator[Setting]:
-    """Yield all that is tried on the choosing scenes."""
+    """Yield all settings for the scenes of CHOOSING."""
     yield from NO_CONTRAST
     for rate in (0.02, 0.1, 0.05, 0.005):
         for alpha in (0.3, 0.8):
@@ -87,7 +87,7 @@ def settings() -> Iterator[Setting]:
         yield m3id("m3id, no gate", rate=0.02, gate=False, cap=cap)
     yield Setting("plain, cooler", temperature=0.3)
     yield Setting("plain, greedy", temperature=0.0)
-    # Added when the settings above had shown that small weights do best.
+    # Added after the settings above had shown that small weights do best.
     yield m3id("m3id", rate=0.02, alpha=0.8, cap=0.3)
     yield m3id("m3id, no gate", rate=0.02, gate=False, cap=0.3)
     yield contrastive("contrastive", weight=0.1)
@@ -95,7 +95,7 @@ def settings() -> Iterator[Setting]:
 
 
 def run(setting: Setting, model: str, seed: int) -> Path:
-    """Bring one run to its end, unless it is, and return its folder."""
+    """Finish one run, if it is not finished, and return its folder."""
     out = RUNS / str(seed) / setting.label
     if (out / model / "scores.json").is_file():
         return out / model
@@ -132,14 +132,14 @@ def choose(model: str) -> dict[str, Setting]:
         found.setdefault(setting.kind, []).append(row)
     chosen = {}
     for kind, rows in found.items():
-        sparing = [row for row in rows if row[2] >= plain - SPARED]
-        best = min(sparing, key=lambda row: row[1]) if sparing else max(rows, key=lambda row: row[2])
+        acceptable = [row for row in rows if row[2] >= plain - MAX_RECALL_LOSS]
+        best = min(acceptable, key=lambda row: row[1]) if acceptable else max(rows, key=lambda row: row[2])
         chosen[kind] = best[0]
     return chosen
 
 
 def print_choosing() -> None:
-    """Run every setting and print one table a model, the chosen ones marked."""
+    """Run every setting and print one table for each model, with the chosen settings marked."""
     for setting in settings():
         for model in MODELS:
             run(setting, model, CHOOSING)
@@ -153,7 +153,7 @@ def print_choosing() -> None:
 
 
 def print_test() -> None:
-    """Run the chosen settings and the papers' on the testing scenes; print what they change."""
+    """Run the chosen settings and those of the papers on the test scenes, and print the differences."""
     for model in MODELS:
         chosen = [setting for kind, setting in choose(model).items() if kind != "plain, greedy"]
         tested = list(dict.fromkeys((*NO_CONTRAST, *chosen, *PAPERS)))
@@ -188,7 +188,7 @@ def _cell(name: str, estimate: Mapping[str, Any], sign: str = "") -> str:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the chosen verb."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
