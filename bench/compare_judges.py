@@ -1,4 +1,4 @@
-"""Writes the tables of docs/evidence/judges.md: the shipped judges alone and together, and the two readings of the lexicon.
+"""Writes the tables of docs/evidence/judges.md: the shipped judges alone and together, and the readings of the lexicon.
 
     python bench/compare_judges.py [--scenes 300] [--seed 20261]
 
