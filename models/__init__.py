@@ -1,1 +1,6 @@
-"""Models behind one interface, the memory family, training. Imports only data types of `scorers`."""
+"""Models behind one interface, the memory family, training. It imports data types of `scorers` only.
+
+The folders have a fixed order; each imports only those before it:
+
+    base < generation < probing < memory < backends < training
+"""

@@ -164,14 +164,14 @@ def _learn(turn: Turn, name_weight: float, opening_weight: float) -> TrainingTur
     """Return a turn with the loss weights of its parts, and the objects that its question asks for."""
     asked_for = _asked_for(turn)
     if turn.is_closed:
-        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, looked_for=asked_for)
+        return TrainingTurn(turn.ask, turn.answer, CLOSED_WEIGHT, presence=asked_for)
     emphasis = [
         (*match.span(), weight)
         for pattern, weight in ((NAMES, name_weight), (OPENINGS, opening_weight))
         if weight != 1.0
         for match in pattern.finditer(turn.answer)
     ]
-    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis, looked_for=asked_for)
+    return TrainingTurn(turn.ask, turn.answer, 1.0, emphasis, presence=asked_for)
 
 
 def _asked_for(turn: Turn) -> list[tuple[int, bool]]:

@@ -1,1 +1,1 @@
-"""One module for each way to run a model, and the registry that finds them. `benchmark` imports it."""
+"""One module per way to run a model, and the registry that finds them. It imports all folders but `training`."""

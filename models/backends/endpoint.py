@@ -1,7 +1,7 @@
-"""An OpenAI-compatible chat endpoint: many requests at once, tried again while that may help, failures kept apart.
+"""An OpenAI-compatible chat endpoint: concurrent requests, retries, and an error per failed request.
 
-What speaks to it are the `openai` model backend and the judges' language models; both hand over the bodies of
-requests and get back one `Completion` each.
+The `openai` model backend and the judges' language models use it. Both pass the bodies of requests and get one
+`Completion` for each.
 """
 
 import asyncio
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
-"""Sent where there is no key: servers on one's own machine want none, the client insists on one."""
+"""The key that is sent if none is set. Local servers need none, but the client requires one."""
 SHORTEST_SECRET = 8
-"""Characters of a key that is struck out of what the endpoint sends; shorter ones (`none`, `EMPTY`) are no secret."""
+"""Least characters of a key that is removed from the output; shorter keys (`none`, `EMPTY`) are no secret."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-"""Before the second try, doubled with each further one up to the longest; a random half of it is left out."""
+"""Wait before the second try, and its limit. It doubles with each try; up to half of it, at random, is skipped."""
 LONGEST_RETRY_AFTER_S = 120.0
-"""A server that wants us to stay away longer is not waited for."""
+"""Longest `Retry-After` that is waited for."""
 CONNECT_S = 10.0
+"""Time limit for a connection, and for the list of models."""
 PATIENCE = 3
-"""Calls in a row that may end without any answer; after them an endpoint is tried once a call, not `retries` times."""
+"""Calls in a row without an answer, after which an endpoint gets one try per call instead of `retries`."""
 EXCERPT = 300
-"""Characters of an endpoint's own message that an error keeps."""
+"""Most characters of an endpoint's message in an error."""
 
-FOR_A_MOMENT = (408, 429)
-"""Statuses that pass, beside all from 500."""
-NOT_OURS = (401, 403, 404)
-"""Statuses that no other prompt would change: the key, the address or the model's name is wrong."""
+TRANSIENT_STATUSES = (408, 429)
+"""Statuses of transient failures, beside all from 500."""
+CONFIGURATION_STATUSES = (401, 403, 404)
+"""Statuses that do not depend on the prompt: the key, the address or the model's name is wrong."""
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 T = TypeVar("T")
@@ -53,29 +54,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back for one request: `text`, or the `error` that kept it away."""
+    """The result of one request: `text` or `error`."""
 
     text: str | None = None
     reasoning: str | None = None
-    """What the model thought, where the endpoint sends it apart from the answer."""
+    """The model's reasoning, if the endpoint sends it apart from the answer."""
     finish_reason: FinishReason = "unknown"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
     transient: bool = False
-    """Of an error: the same request may well be answered another time."""
+    """Whether the error may pass, so that the same request may succeed later."""
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What all requests so far came to."""
+    """Totals of all requests so far."""
 
     requests: int = 0
-    """Sent, each try counted."""
+    """Requests sent; each try counts."""
     retries: int = 0
     answers: int = 0
     unmetered: int = 0
-    """Answers whose tokens the endpoint did not count."""
+    """Answers without a token count."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -85,9 +86,12 @@ class Traffic:
 
 
 def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
-    """Split `MODEL@URL`, having sent nothing; anything else is a UserError that never repeats a password.
+    """Return model and URL of `MODEL@URL`. Sends nothing.
 
-    `text` is what the user gave after the flag, which ends in its blank or equals sign.
+    For messages: `flag` is the user's flag with its blank or equals sign, and `text` is what follows it.
+
+    Raises:
+        UserError: the target has another form. The message never repeats a password.
     """
     model, at, rest = target.partition("@http")
     url = f"http{rest}"
@@ -99,8 +103,8 @@ def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
         whole, secret, port = False, "", None
     if whole and secret:
         raise UserError(
-            f"{flag}openai/{model}@…: the URL must end with its path and hold no user, password or query; "
-            f"put the key into the environment's {KEY_VARIABLE}"
+            f"{flag}openai/{model}@…: the URL must not contain a user, password, query or fragment; "
+            f"set the key in the environment variable {KEY_VARIABLE}"
         )
     if not whole or port == 0:
         raise UserError(f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1")
@@ -108,47 +112,47 @@ def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
 
 
 class Endpoint:
-    """One model at one address, asked through the `openai` package. Constructing it sends nothing.
+    """One model at one address, through the `openai` package. Constructing it sends nothing.
 
-    Tried again are lost connections, time-outs, and the statuses 408, 429 and 5xx: `retries` times, waiting longer
-    each time, at least as long as a `Retry-After` says, and all requests wait for that. Each try has `timeout`
-    seconds, however slowly the answer drips in. The key is that of the environment's OPENAI_API_KEY; it is struck
-    out of everything that comes back.
+    Lost connections, time-outs and the statuses 408, 429 and 5xx are retried up to `retries` times. The wait grows
+    with each try and is at least that of a `Retry-After`, which delays all requests. A try ends after `timeout`
+    seconds, also in the middle of an answer. The key is OPENAI_API_KEY of the environment; it is removed from output.
 
-    An endpoint that answers nothing is not asked thousands of times: once as many requests in a row have failed for
-    good as run at once, the rest of the call is not sent, and the next call begins with a single request.
+    If an endpoint answers nothing, not all requests are sent. Once `concurrency` requests in a row have failed, the
+    rest of the call fails without being sent. The next call starts with a single request.
     """
 
     def __init__(
         self, given: str, model: str, url: str, *, concurrency: int, timeout: float, retries: int
     ) -> None:
-        """Take what the user gave, for messages, the address, and requests at once, seconds a try, further tries."""
+        """Take what the user gave (for messages), the address, concurrent requests, seconds per try, and retries."""
         self.model, self.url = model, url
         self.traffic = Traffic()
         self._given = given
         self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise UserError(f"{KEY_VARIABLE}: holds characters that no key has; set it again")
-        self._open_at = 0.0  # on the monotonic clock: no request before
-        self._lost = 0  # requests in a row that failed for good
+            raise UserError(f"{KEY_VARIABLE}: has characters that are not allowed in a key; set it again")
+        self._open_at = 0.0  # monotonic time before which no request is sent
+        self._lost = 0  # requests in a row that failed after all retries
         self._lost_calls = 0
         self._down: str | None = None
         self._refusal: str | None = None
 
     def check(self) -> None:
-        """Ask for the list of models; an endpoint that cannot be reached, or refuses the key, is a UserError.
+        """Request the list of models. Any answer is accepted, and none in time too: not every server has such a list.
 
-        Any other answer will do, also none within a few seconds: not every server has such a list.
+        Raises:
+            UserError: the endpoint cannot be reached or refuses the key.
         """
         _run(self._check())
 
     def ask(self, bodies: Sequence[Mapping[str, Any]]) -> list[Completion]:
-        """Return one completion a request, in order. A body holds all fields but the model's name.
+        """Return one completion per request, in order. A body has all fields except the model's name.
 
         Raises:
-            UserError: the endpoint, having answered nothing yet, refuses the key, knows no such address or model, or
-                takes none of several requests.
+            UserError: before any answer, the endpoint refuses the key, does not know the address or model, or rejects
+                all of several requests.
         """
         return _run(self._ask_all(bodies)) if bodies else []
 
@@ -166,7 +170,7 @@ class Endpoint:
         except openai.APIConnectionError as error:
             reason = self._excerpt(error.__cause__ or error)
             raise UserError(
-                f"{self._given}: the endpoint cannot be reached ({reason}); start the server or mend the URL"
+                f"{self._given}: the endpoint cannot be reached ({reason}); start the server or correct the URL"
             ) from None
 
     async def _ask_all(self, bodies: Sequence[Mapping[str, Any]]) -> list[Completion]:
@@ -180,7 +184,9 @@ class Endpoint:
                     if self._refusal is not None:
                         return Completion(error=self._refusal)
                     if self._down is not None:
-                        return _failed(f"not asked, for the endpoint answered nothing before: {self._down}")
+                        return _failed(
+                            f"not sent, because the endpoint answered nothing before: {self._down}"
+                        )
                     return await self._complete(client, body, self._retries)
 
             if self._lost:
@@ -198,7 +204,7 @@ class Endpoint:
             and not self.traffic.answers
             and all(one.error and not one.transient for one in found)
         ):
-            # One request may be at fault itself; all of them are asked in a way that the endpoint does not take.
+            # A single request may be invalid by itself; if all are, the endpoint does not accept their form.
             self._refusal = found[0].error
         if self._refusal is not None:
             raise UserError(f"{self._given}: {self._refusal}")
@@ -226,11 +232,11 @@ class Endpoint:
                     )
             except openai.APIStatusError as error:
                 message = self._describe(error)
-                if error.status_code not in FOR_A_MOMENT and error.status_code < 500:
+                if error.status_code not in TRANSIENT_STATUSES and error.status_code < 500:
                     return self._refused(error.status_code, message)
                 delay = retry_after(error.response.headers.get("retry-after"))
                 if delay > LONGEST_RETRY_AFTER_S:
-                    message += f" (and wants us to stay away for {delay:.0f} s)"
+                    message += f" (and asks to wait {delay:.0f} s)"
                     break
                 self._open_at = max(self._open_at, time.monotonic() + delay)
             except (openai.APITimeoutError, TimeoutError):
@@ -254,7 +260,7 @@ class Endpoint:
             found = read_completion(content)
         except ValueError as error:
             self.traffic.unmetered += 1
-            return _failed(f"the endpoint's answer is no chat completion: {self._excerpt(error)}")
+            return _failed(f"the endpoint's answer is not a chat completion: {self._excerpt(error)}")
         if found.prompt_tokens is None or found.completion_tokens is None:
             self.traffic.unmetered += 1
         self.traffic.prompt_tokens += found.prompt_tokens or 0
@@ -267,11 +273,11 @@ class Endpoint:
 
     def _refused(self, status: int, message: str) -> Completion:
         self._lost, self._down = 0, None
-        if status not in NOT_OURS:
+        if status not in CONFIGURATION_STATUSES:
             return Completion(error=message)
         if not self.traffic.answers:
             self._refusal = message
-        # What has answered before may know key and model again later.
+        # An endpoint that has answered before may accept key and model again later.
         return _failed(message)
 
     def _client(self) -> "AsyncOpenAI":
@@ -296,7 +302,11 @@ class Endpoint:
 
 
 def read_completion(content: bytes) -> Completion:
-    """Read the body of a chat completion, trusting nothing in it; what is none raises ValueError."""
+    """Return the completion in the body of a response, whose fields may have any type.
+
+    Raises:
+        ValueError: the body is not a chat completion.
+    """
     if not content.strip():
         raise ValueError("it is empty")
     try:
@@ -312,7 +322,7 @@ def read_completion(content: bytes) -> Completion:
     asked, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     reasoning = reasoning if isinstance(reasoning, str) else None
     if text is None:
-        # Nothing but thoughts is an empty answer; a refusal is what the model says.
+        # Reasoning alone is an empty answer. A refusal is an answer.
         text = "" if refusal is None and reasoning is not None else refusal
     if finish == "content_filter":
         found = Completion(error="the endpoint's content filter withheld the answer")
@@ -328,7 +338,7 @@ def read_completion(content: bytes) -> Completion:
 
 
 def retry_after(value: str | None) -> float:
-    """Return the seconds that a `Retry-After` header asks for, a number or a date (RFC 9110); else 0."""
+    """Return the seconds of a `Retry-After` header: a number or a date (RFC 9110); 0 for anything else."""
     if value is None:
         return 0.0
     try:
@@ -338,7 +348,7 @@ def retry_after(value: str | None) -> float:
             when = parsedate_to_datetime(value)
         except ValueError:
             return 0.0
-        # Without a zone it is UTC.
+        # A date without a time zone is UTC.
         seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return seconds if seconds > 0 else 0.0
 
@@ -352,7 +362,7 @@ def _count(value: object) -> int | None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, also where the caller has an event loop already (a notebook)."""
+    """Return the result of a coroutine, even if the caller runs in an event loop (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible chat endpoint: many questions at once, failures kept apart."""
+"""A language model behind an OpenAI-compatible chat endpoint: concurrent prompts, an error per failed prompt."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ CONCURRENCY, TIMEOUT_S, RETRIES = 8, 60.0, 5
 
 
 class EndpointText:
-    """`MODEL@URL`, asked with temperature 0. Constructing it sends nothing.
+    """`MODEL@URL`, with temperature 0. Constructing it sends nothing.
 
-    What is tried again, and where the key comes from, `eidolon.models.backends.endpoint` says.
+    `eidolon.models.backends.endpoint` documents retries and the key.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class EndpointText:
         timeout: str = str(TIMEOUT_S),
         retries: str = str(RETRIES),
     ) -> None:
-        """Check the address and the options: requests at once, seconds a request, further tries."""
+        """Check the address and the options: concurrent requests, seconds per try, retries."""
         self.name = name
         model, url = parse_address("-J models=", reference.text, reference.target)
         try:
@@ -46,18 +46,18 @@ class EndpointText:
         )
 
     def signature(self) -> str:
-        """Return the model's name and the address; what weights stand behind it only its owner knows."""
+        """Return the model's name and the address. The weights behind it are unknown."""
         return f"{self._endpoint.model}@{self._endpoint.url}"
 
     def reply(
         self, prompts: Sequence[str], *, max_new_tokens: int, schema: Mapping[str, Any] | None = None
     ) -> list[Reply]:
-        """Answer all prompts, several at a time, in order; a `schema` is asked for as `response_format`.
+        """Return one reply per prompt, in order. A `schema` is sent as `response_format`.
 
-        Once the endpoint answers nothing any more, the prompts that are left are not tried one by one.
+        If the endpoint stops answering, the remaining prompts are not sent one by one.
 
         Raises:
-            UserError: the endpoint refuses the key, or knows no such address or model.
+            UserError: the endpoint refuses the key, or does not know the address or model.
         """
         fields: dict[str, Any] = {"temperature": 0, "max_tokens": max_new_tokens}
         if schema is not None:

@@ -1,4 +1,4 @@
-"""Encoder-decoder and causal language models of transformers, answering in batches, greedily."""
+"""Encoder-decoder and causal language models of transformers: batches of prompts, greedy decoding."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.checkpoint_files import hash_files, local_files, resolve_checkpoint
 from eidolon.models.base.shipped import shipped_judges
 from eidolon.models.generation.generated_text import split_reasoning
+from eidolon.scorers.core.distribution import require_packages
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.signature import HASH_DIGITS
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BATCH_SIZE = 64
+PACKAGES = ("torch", "transformers")
+"""Packages of the extra `models`, which a reply needs."""
 KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-"""All that is taken over from a model's own generation_config."""
+"""The only fields that are taken from a model's own generation_config."""
 
 
 class TransformersText:
@@ -47,7 +50,11 @@ class TransformersText:
         device: str = "auto",
         batch_size: str = str(BATCH_SIZE),
     ) -> None:
-        """Check the options; `dtype` auto is float32 on a CPU, else bfloat16. Wrong ones are UserErrors."""
+        """Check the options. `dtype` auto is float32 on a CPU, elsewhere bfloat16 or, if unsupported, float16.
+
+        Raises:
+            UserError: an option is invalid, or the folder is not a language model's.
+        """
         self.name = name
         self._reference = reference
         self._given = f"-J models={reference.text}"
@@ -60,7 +67,7 @@ class TransformersText:
         self._loaded: _Loaded | None = None
 
     def signature(self) -> str:
-        """Return the name with a hash of the local files; a hub name is given whole, its files have no hash."""
+        """Return the name with a hash of the local files, or the full hub name, without a hash."""
         digest = hash_files(local_files(self._reference.target))
         found = self._reference.target if digest is None else f"{self.name}#{digest[:HASH_DIGITS]}"
         return found if self._dtype == "auto" else f"{found}:{self._dtype}"
@@ -68,16 +75,17 @@ class TransformersText:
     def reply(
         self, prompts: Sequence[str], *, max_new_tokens: int, schema: Mapping[str, Any] | None = None
     ) -> list[Reply]:
-        """Answer in batches of prompts of like length; a `schema` is not enforced.
+        """Return one reply per prompt, in order. Prompts of similar length share a batch. `schema` is not enforced.
 
-        A prompt that is longer than the model can read comes back as an error.
+        A prompt that is longer than the model's context gets an error.
 
         Raises:
-            UserError: the model cannot be loaded, or a batch does not fit into memory.
+            UserError: a package is missing, the model cannot be loaded, or a batch does not fit into memory.
         """
         if not prompts:
             return []
         if self._loaded is None:
+            require_packages(self._given, *PACKAGES)
             self._loaded = _Loaded(self._reference.target, self._given, self._dtype, self._device_name)
         return self._loaded.reply(prompts, max_new_tokens, self.batch_size)
 
@@ -102,10 +110,10 @@ class _Loaded:
         ):
             if self._ids[name] is None:
                 self._ids[name] = value
-        # Whatever else the checkpoint's own generation_config says must not reach a reply.
+        # The other fields of the checkpoint's own generation_config must have no effect.
         self.model.generation_config = self._generation_config(1)
         self._template = self.tokenizer.chat_template
-        # Only a template that knows the switch may be given it.
+        # Other templates would not accept the switch.
         self._template_options = (
             {"enable_thinking": False} if "enable_thinking" in str(self._template) else {}
         )
@@ -119,7 +127,7 @@ class _Loaded:
             verbose=False,
         )["input_ids"]
         replies: list[Reply | None] = [self._too_long(row, max_new_tokens) for row in rows]
-        # The longest first, so that what does not fit into memory shows at once.
+        # The longest first, so that lack of memory shows at once.
         order = sorted((i for i, reply in enumerate(replies) if reply is None), key=lambda i: -len(rows[i]))
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
@@ -169,7 +177,7 @@ class _Loaded:
         return texts
 
     def _pad(self, row: Sequence[int], fill: Sequence[int]) -> list[int]:
-        """An answer of a causal model begins where its prompt ends, so prompts are padded before."""
+        """Pad a causal model's prompt on the left, because its answer starts at the end of the prompt."""
         return [*row, *fill] if self.encoder_decoder else [*fill, *row]
 
     def _generation_config(self, max_new_tokens: int) -> "GenerationConfig":
@@ -196,10 +204,10 @@ def _load(target: str, given: str, dtype: "torch.dtype") -> tuple[Any, Any]:
 
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
-    # What it would warn of, weights that do not fit, is an error below.
+    # It would warn of weights that do not fit, which is an error below.
     logging.set_verbosity_error()
     try:
-        # Said outright, or transformers asks on a terminal.
+        # Without trust_remote_code, transformers would ask at the terminal.
         config = AutoConfig.from_pretrained(target, trust_remote_code=False)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         tokenizer = AutoTokenizer.from_pretrained(target, trust_remote_code=False)
@@ -207,7 +215,7 @@ def _load(target: str, given: str, dtype: "torch.dtype") -> tuple[Any, Any]:
             target, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
-        # transformers reports a wrong checkpoint in any of these; its words say which file or package.
+        # transformers reports a wrong checkpoint by any of these; the message names the file or package.
         raise UserError(
             f"{given}: cannot be loaded as a language model: {' '.join(str(error).split())[:400]}"
         ) from error
@@ -224,7 +232,7 @@ def _load(target: str, given: str, dtype: "torch.dtype") -> tuple[Any, Any]:
 
 
 def _check_folder(path: Path, given: str) -> None:
-    """Refuse a folder that cannot be a language model before hours of other work rather than after."""
+    """Raise a UserError for a folder that is not a language model, before hours of other work."""
     if not path.is_dir():
         return
     try:

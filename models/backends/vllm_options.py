@@ -49,7 +49,7 @@ class VllmOptions(BaseModel):
     enforce_eager: bool | None = None
     """Neither compilation nor CUDA graphs; None: on a CPU only."""
     prefix_caching: bool = False
-    """Compute the common start of prompts once. Not for hybrid models: see docs/backends.md."""
+    """Compute the common start of prompts once. Not for hybrid models: see docs/reference/backends/vllm.md."""
     quantization: str | None = None
     """A quantization method of vLLM."""
     load_format: str = "safetensors"

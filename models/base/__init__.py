@@ -1,1 +1,1 @@
-"""The model protocols, options, devices and identity. All of `models` imports it; it imports none of them."""
+"""Model protocols, facts about backends, options, devices, identity. All of `models` imports it."""

@@ -1,10 +1,10 @@
-"""Decodings that weigh the model's word against what it would say without the picture: their settings.
+"""Settings of the decodings that compare the model's predictions with and without the image.
 
-Both make of l_c, the log-probabilities with the picture, and l_u, those without it,
+With l_c the log-probabilities with the image and l_u those without it, they use at new token t = 0, 1, …
 
-    l̂ = l_c + w(t)·(l_c - l_u)        at new token t = 0, 1, …
+    l̂ = l_c + w(t)·(l_c - l_u)
 
-and differ in the weight w and in where it applies. What computes this is `eidolon.models.generation.m3id`.
+They differ in the weight w and in where it applies. `eidolon.models.generation.m3id` computes it.
 """
 
 import math
@@ -18,20 +18,20 @@ from eidolon.models.base.options import validate_options
 from eidolon.scorers.core.errors import UserError
 
 M3ID_RATE = 0.02
-"""`lambda`, a token: Favero et al., CVPR 2024 (arXiv 2403.14003)."""
+"""`lambda`, per token (Favero et al., CVPR 2024, arXiv 2403.14003)."""
 M3ID_CONFIDENCE = 0.3
-"""`alpha`, the probability from which the model is left alone: the same paper."""
+"""`alpha`, the next-token probability from which it no longer applies (same paper)."""
 M3ID_CAP = 5.0
-"""Largest weight, as later work has it. The paper sets none: e^{λt} - 1 is 6.4 at token 100 and 53.6 at 200."""
+"""Largest weight, from later work. The paper has no limit: e^{λt} - 1 is 6.4 at token 100 and 53.6 at 200."""
 PLAUSIBLE = 0.1
-"""Share of the likeliest token's probability below which a token is cut off (Li et al., ACL 2023; β of VCD, Leng
-et al., CVPR 2024; and of the variant of M3ID without the gate)."""
+"""Fraction of the likeliest token's probability below which a token is cut off (Li et al., ACL 2023). VCD (Leng et al.,
+CVPR 2024) calls it β; M3ID uses it in the variant without the gate."""
 CONTRAST_WEIGHT = 1.0
-"""Weight of contrastive decoding, called alpha in VCD's formula; 0 changes nothing. The value is our choice."""
+"""Weight of contrastive decoding (alpha in VCD's formula); 0 has no effect. The value is our choice."""
 
 Without = Literal["dropped", "zeroed", "neutral"]
-"""How the second branch lacks the picture (`eidolon.models.generation.image_ablation`). `shuffled` is not among them: a
-response would depend on whose picture was dealt to it."""
+"""How the image is removed in the second branch (`models.generation.image_ablation`). `shuffled` is not allowed:
+a response would depend on the other requests of its batch."""
 
 
 def _as_number_or_none(value: object) -> object:
@@ -45,7 +45,7 @@ Value = str | float | bool | None
 
 @dataclass(frozen=True, config=CHECKED)
 class ContrastDecoding:
-    """What the decodings have in common."""
+    """Base of the decodings; `without` says how the second branch lacks the image."""
 
     name: ClassVar[str]
 
@@ -57,20 +57,20 @@ class ContrastDecoding:
 
     @property
     def confident(self) -> float:
-        """Largest probability from which the model is left alone; infinite where it never is."""
+        """Next-token probability from which the decoding no longer applies; infinite if it always applies."""
         return math.inf
 
     @property
     def plausible(self) -> float:
-        """Share of the likeliest token's probability, with the picture, that a token must have; 0 for none."""
+        """Fraction of the likeliest token's probability, with the image, that a token must have; 0 for no cut."""
         return 0.0
 
     def settings(self) -> dict[str, Value]:
-        """Return the name and the options that decide the result, JSON-ready."""
+        """Return the name and the options that affect the result, JSON-ready."""
         raise NotImplementedError
 
     def signature(self) -> str:
-        """Return it as it stands in a score's signature."""
+        """Return the decoding in the form of a score's signature."""
         values = {key: value for key, value in self.settings().items() if key != "name"}
         inner = ",".join(f"{key}={str(value).lower()}" for key, value in values.items())
         return f"{self.name}({inner})"
@@ -78,10 +78,10 @@ class ContrastDecoding:
 
 @dataclass(frozen=True, config=CHECKED)
 class M3ID(ContrastDecoding):
-    """Multi-modal mutual information decoding (Favero et al. 2024): the weight grows as the picture fades.
+    """Multi-modal mutual information decoding (Favero et al. 2024): the weight grows as the model forgets the image.
 
-    w(t) = min(e^{λt} - 1, cap). With the gate it applies where no token reaches probability `alpha`, and everywhere
-    without; there tokens that the model itself finds implausible are cut off.
+    w(t) = min(e^{λt} - 1, cap). With the gate it applies at positions where no token reaches probability `alpha`.
+    Without the gate it applies everywhere, and tokens that are implausible to the model are cut off.
     """
 
     name: ClassVar[str] = "m3id"
@@ -89,11 +89,11 @@ class M3ID(ContrastDecoding):
     rate: float = Field(default=M3ID_RATE, ge=0, alias="lambda")
     gate: bool = True
     alpha: float = Field(default=M3ID_CONFIDENCE, gt=0, le=1)
-    """Of the gate."""
+    """Threshold of the gate."""
     cut: float = Field(default=PLAUSIBLE, ge=0, le=1)
-    """Of the variant without the gate."""
+    """`PLAUSIBLE`, in the variant without the gate."""
     cap: Annotated[float | None, BeforeValidator(_as_number_or_none)] = Field(default=M3ID_CAP, ge=0)
-    """None, or `none`, leaves the weight alone."""
+    """Limit of the weight; None, or `none`, for no limit."""
 
     def weight(self, step: int) -> float:
         """Return min(e^{λt} - 1, cap)."""
@@ -101,7 +101,7 @@ class M3ID(ContrastDecoding):
             grown = math.expm1(self.rate * step)
         except OverflowError:
             grown = math.inf
-        # Infinity times a difference of zero would be no number.
+        # Infinity times a difference of zero would be NaN.
         return min(grown, 1e30 if self.cap is None else self.cap)
 
     @property
@@ -111,11 +111,11 @@ class M3ID(ContrastDecoding):
 
     @property
     def plausible(self) -> float:
-        """The cut, or 0 with the gate."""
+        """The option `cut`; 0 with the gate."""
         return 0.0 if self.gate else self.cut
 
     def settings(self) -> dict[str, Value]:
-        """Return the options but for the one that is of the other variant."""
+        """Return the options of this variant."""
         values: dict[str, Value] = {"name": self.name, "without": self.without, "lambda": self.rate}
         applies: dict[str, Value] = {"alpha": self.alpha} if self.gate else {"cut": self.cut}
         return values | {"gate": self.gate} | applies | {"cap": self.cap}
@@ -123,9 +123,9 @@ class M3ID(ContrastDecoding):
 
 @dataclass(frozen=True, config=CHECKED)
 class Contrastive(ContrastDecoding):
-    """Contrastive decoding as VCD has it (Leng et al. 2024): one weight throughout, implausible tokens cut off.
+    """Contrastive decoding as in VCD (Leng et al. 2024): a constant weight, and implausible tokens are cut off.
 
-    VCD's second branch sees a noisy picture; this one sees none, so that it differs from M3ID in the weight alone.
+    VCD's second branch sees a noisy image. Here it sees none, so that the only difference from M3ID is the weight.
     """
 
     name: ClassVar[str] = "contrastive"
@@ -139,7 +139,7 @@ class Contrastive(ContrastDecoding):
 
     @property
     def plausible(self) -> float:
-        """The cut."""
+        """The option `cut`."""
         return self.cut
 
     def settings(self) -> dict[str, Value]:
@@ -153,7 +153,11 @@ FLAG = "--decoding-option"
 
 
 def make_contrast(name: str, options: Mapping[str, str]) -> ContrastDecoding | None:
-    """Return the decoding of this name, None for the plain one. Options that it does not take are UserErrors."""
+    """Return the decoding of this name, None for plain decoding.
+
+    Raises:
+        UserError: the decoding has no such option, or the value is invalid.
+    """
     if name == PLAIN:
         for key, value in options.items():
             raise UserError(

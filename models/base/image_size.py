@@ -1,4 +1,4 @@
-"""Pictures no larger than the user wants them."""
+"""Scaling images down to the user's limit."""
 
 from math import sqrt
 
@@ -6,9 +6,10 @@ from PIL import Image
 
 
 def fit_pixels(image: Image.Image, max_pixels: int | None) -> Image.Image:
-    """Return a picture of at most so many pixels: itself, or a smaller one of the same shape.
+    """Return an image of at most `max_pixels` pixels: the image itself, or one scaled down with its aspect ratio.
 
-    The sides are rounded down, to at least 1. Downsampling is Lanczos', whatever the mode allows.
+    None is no limit. Sides are rounded down, to at least 1. The filter is Lanczos; modes other than L, RGB and RGBA
+    are converted to RGB for it.
     """
     width, height = image.size
     if max_pixels is None or width * height <= max_pixels:

@@ -1,4 +1,4 @@
-"""The one interface behind which every vision-language model stands."""
+"""The interface of vision-language models: requests, decoding, and protocols for what a model may offer."""
 
 import hashlib
 from collections import Counter
@@ -12,42 +12,40 @@ from eidolon.models.base.contrast import ContrastDecoding
 from eidolon.scorers.core.types import ImageId, Response
 
 DEFAULT_TEMPERATURE = 0.6
-"""Of a run that names none. Greedy decoding makes small models repeat the one thing they are surest of, and the
-original protocols sample too (THRONE at 0.2, without a seed; here the seed is part of the signature)."""
+"""Temperature of a run that sets none. With greedy decoding small models repeat themselves. The original protocols also
+sample (THRONE at 0.2, without a seed; here the seed is part of the signature)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How text is generated; every field is explicit, so that a model's own defaults cannot change a result."""
+    """How text is generated. Every field is set, so that a model's own defaults have no effect."""
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     """0 is greedy."""
     top_p: float = 1.0
     seed: int = 0
-    """Of a run; in a request, of that request alone (`request_seed`)."""
+    """The run's seed; in a request, the request's own (`request_seed`)."""
     contrast: ContrastDecoding | None = None
-    """What the picture's absence is held against; None decodes plainly."""
+    """Contrastive decoding against a branch without the image; None is plain decoding."""
 
     @property
     def sampled(self) -> bool:
-        """Whether chance decides anything."""
+        """Whether tokens are drawn at random."""
         return self.temperature > 0
 
     def signature(self) -> str:
-        """Return the decoding as it stands in a score's signature."""
-        steered = f"+{self.contrast.signature()}" if self.contrast else ""
+        """Return the decoding in the form of a score's signature."""
+        contrast = f"+{self.contrast.signature()}" if self.contrast else ""
         if not self.sampled:
-            return f"greedy(max={self.max_new_tokens}){steered}"
-        return (
-            f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){steered}"
-        )
+            return f"greedy(max={self.max_new_tokens}){contrast}"
+        return f"sample(t={self.temperature},p={self.top_p},max={self.max_new_tokens},seed={self.seed}){contrast}"
 
 
 def request_seed(seed: int, sample_id: str, generation: int) -> int:
     """Return the sampling seed of one request, below 2³¹, from the run's seed.
 
-    It does not depend on the batch, so that a response is the same whatever it was generated together with.
+    It does not depend on the batch, so that a response does not depend on the other requests of its batch.
     """
     text = f"{seed}:{generation}:{sample_id}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
@@ -65,42 +63,41 @@ class Request:
     decoding: Decoding = field(default_factory=Decoding)
     """Its `seed` is the request's own."""
     is_question: bool = False
-    """One of several questions about the image, so that a recorded response to another of them will not do."""
+    """Whether it is one of several questions about the image. Then a recorded response must be to the same sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interview:
-    """A request that the model has begun to answer, and yes/no questions, each put to it then as if it were the
-    only one."""
+    """A request with the start of an answer, and yes/no questions at that point. Each is asked independently."""
 
     request: Request
     given: tuple[int, ...]
-    """Tokens that stand in the model's own turn. Without any the question follows the prompt in the same turn."""
+    """Token ids in the model's own turn. Without any, the question follows the prompt in the same turn."""
     questions: tuple[str, ...]
     before_image: bool = False
-    """The tokens stand before the image instead, and the question follows the prompt in the same turn."""
+    """Put the tokens before the image instead; the question then follows the prompt in the same turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """Log-probabilities, in nats, that an answer begins with yes and with no, in any usual spelling."""
+    """Log-probabilities, in nats, that an answer starts with yes and with no, over their usual spellings."""
 
     yes: float
     no: float
 
     @property
     def margin(self) -> float:
-        """How much likelier yes is, in nats."""
+        """Log-odds of yes against no, in nats."""
         return self.yes - self.no
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What stands for numbers that could not be had."""
+    """The reason why there is no result."""
 
     reason: str
     transient: bool = False
-    """It passes, so that a later session asks again."""
+    """Whether it may pass, so that a later session tries again."""
 
 
 @runtime_checkable

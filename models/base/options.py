@@ -1,4 +1,4 @@
-"""Options given as `key=value` on the command line, handed to whatever they configure."""
+"""Options given as `key=value` on the command line."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,22 +12,29 @@ T = TypeVar("T")
 def construct(
     factory: Callable[..., T], options: Mapping[str, str], *positional: str, flag: str, what: str
 ) -> T:
-    """Call `factory(*positional, **options)`; an option that it does not take is a UserError naming the flag.
+    """Return `factory(*positional, **options)`. `flag` and `what` are for messages.
 
-    A factory that takes any keyword checks its options itself.
+    A factory with `**` parameters must check its options itself.
+
+    Raises:
+        UserError: the factory has no such option.
     """
     parameters = list(inspect.signature(factory).parameters.values())[len(positional) :]
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for key, value in options.items():
             if key not in known:
-                mend = did_you_mean(key, known) if known else "; it takes none"
-                raise UserError(f"{flag} {key}={value}: {what} has no option {key!r}{mend}")
+                hint = did_you_mean(key, known) if known else "; it takes none"
+                raise UserError(f"{flag} {key}={value}: {what} has no option {key!r}{hint}")
     return factory(*positional, **options)
 
 
 def parse_options(pairs: list[str], flag: str) -> dict[str, str]:
-    """Read repeated `key=value` arguments; a pair without `=` or a key given twice is a UserError."""
+    """Return the options of repeated `key=value` arguments. `flag` is for messages.
+
+    Raises:
+        UserError: an argument has no `=` or no key, or a key is given twice.
+    """
     options: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -40,7 +47,11 @@ def parse_options(pairs: list[str], flag: str) -> dict[str, str]:
 
 
 def validate_options(kind: type[T], options: Mapping[str, str], *, flag: str = "-M") -> T:
-    """Read `key=value` options into a pydantic model or dataclass; an unknown or ill-typed one is a UserError."""
+    """Return a pydantic model or dataclass with `key=value` options as its fields. `flag` is for messages.
+
+    Raises:
+        UserError: an option is unknown or has an invalid value.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -51,5 +62,5 @@ def validate_options(kind: type[T], options: Mapping[str, str], *, flag: str = "
         fields: Mapping[str, Any] = kind.__pydantic_fields__  # type: ignore[attr-defined]
         known = [info.alias or name for name, info in fields.items()]
         unknown = problem["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-        mend = did_you_mean(field, known) if unknown else ""
-        raise UserError(f"{flag} {field}={options.get(field)}: {problem['msg']}{mend}") from error
+        hint = did_you_mean(field, known) if unknown else ""
+        raise UserError(f"{flag} {field}={options.get(field)}: {problem['msg']}{hint}") from error

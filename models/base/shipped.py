@@ -26,7 +26,7 @@ def _find() -> Path:
 CHECKPOINTS = _find()
 MEMORY_CHECKPOINTS = CHECKPOINTS / "memory"
 EYE = "eye"
-"""The picture side that all models of the memory family look through; it describes nothing by itself."""
+"""The checkpoint with the vision side that all models of the memory family share. It is not a model by itself."""
 
 
 def shipped_models() -> dict[str, Path]:

@@ -1,1 +1,1 @@
-"""Decoding: settings, sampling, M3ID, recovery from out-of-memory errors. Backends import it."""
+"""Decoding: settings, sampling, reading token by token, contrast, recovery from failures. It imports `base`."""

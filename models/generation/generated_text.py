@@ -1,4 +1,4 @@
-"""From generated tokens to an answer: where each token ends, and what was only thought."""
+"""From generated tokens to a response: token offsets, and the thinking block apart from the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,24 +12,25 @@ THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GeneratedAnswer:
     """A generated text without its thinking block and outer white space."""
 
     text: str
     reasoning: str | None
+    """The text of the thinking block; None without one."""
     start: int
     """Character offset of `text` in the generated text."""
 
     def shift(self, ends: Sequence[int]) -> tuple[int, ...]:
-        """Turn token ends in the generated text into token ends in `text`; tokens before it end at 0."""
+        """Return the offsets in `text` of offsets in the generated text. Tokens before `text` end at 0."""
         return tuple(min(max(0, end - self.start), len(self.text)) for end in ends)
 
 
-def split_reasoning(generated: str) -> Answer:
-    """Keep a leading `<think>` block apart from the answer.
+def split_reasoning(generated: str) -> GeneratedAnswer:
+    """Return the answer of a generated text, with a leading `<think>` block apart.
 
-    The opening tag may stand in the prompt instead. A block that was never closed is all reasoning: the model
-    gave no answer.
+    The opening tag may be in the prompt instead. If a block is not closed, all of the text is reasoning and the answer
+    is empty.
     """
     before, close, after = generated.partition(THINK_CLOSE)
     if close:
@@ -39,18 +40,20 @@ def split_reasoning(generated: str) -> Answer:
     return _answer(generated, None, 0)
 
 
-def _answer(text: str, reasoning: str | None, start: int) -> Answer:
+def _answer(text: str, reasoning: str | None, start: int) -> GeneratedAnswer:
     stripped = text.strip()
     if reasoning is not None:
         reasoning = reasoning.strip().removeprefix(THINK_OPEN).strip()
-    return Answer(stripped, reasoning, start + (len(text) - len(text.lstrip()) if stripped else len(text)))
+    return GeneratedAnswer(
+        stripped, reasoning, start + (len(text) - len(text.lstrip()) if stripped else len(text))
+    )
 
 
 def token_ends(tokenizer: Any, tokens: Sequence[int], text: str) -> tuple[int, ...] | None:
-    """Return for each token the offset in `text` at which its characters end.
+    """Return for each token the character offset in `text` at which its text ends.
 
-    A token that completes no character (part of a multi-byte one, or a special token) ends where the one before
-    it did. None where the tokens decoded one after the other do not give `text`.
+    A token without a complete character (a part of a multi-byte one, or a special token) has the offset of the token
+    before it. None if the tokens, decoded one after the other, do not give `text`.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -68,7 +71,7 @@ def token_ends(tokenizer: Any, tokens: Sequence[int], text: str) -> tuple[int, .
             end += len(piece)
         ends.append(end)
     whole = "".join(pieces)
-    # A stream keeps back the bytes of a last, unfinished character.
+    # The stream holds back the bytes of an incomplete last character.
     return tuple(ends) if text.startswith(whole) else None
 
 
@@ -81,9 +84,9 @@ def to_response(
     prompt_tokens: int | None,
     logprobs: Sequence[float] | None = None,
 ) -> Response:
-    """Make the response of what a model generated: token ids, the stop token and padding after it included.
+    """Return the response to a request from generated token ids, with the stop token and padding at the end of `row`.
 
-    `stops` are the ids that end an answer; `logprobs`, where there are some, go with `row` one to one.
+    `stops` are the ids that end an answer. `logprobs` are the log-probabilities of the tokens of `row`, in nats.
     """
     length = next((i for i, token in enumerate(row) if token in stops), None)
     finish: FinishReason = "length" if length is None else "stop"
@@ -108,7 +111,7 @@ def to_response(
 
 
 def unanswered(request: Request, reason: str, *, transient: bool = False) -> Response:
-    """Return what stands for the answer to a request that failed; `transient` where that passes."""
+    """Return the response to a request that failed; `transient` if the failure may pass."""
     return Response(
         sample_id=request.sample_id,
         image_id=request.image_id,

@@ -1,4 +1,4 @@
-"""What becomes of a batch that a model could not answer as a whole: its parts are tried, down to single requests."""
+"""Recovery from a failed batch: smaller parts are tried, down to single requests."""
 
 import re
 from collections import Counter
@@ -13,10 +13,10 @@ from eidolon.models.generation.generated_text import unanswered
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 
-OOM_SPLITS, OOM_ALONE, TAKEN_APART = "oom_splits", "oom_alone", "batches_taken_apart"
-"""What is counted, under the names that `run.json` has under `usage`."""
-NO_ROOM = "out of memory, though asked alone; try a smaller -M max_pixels or -M dtype=bfloat16"
-"""The reason of an unanswered request. What torch says holds byte counts, and differs from run to run."""
+OOM_SPLITS, OOM_ALONE, ERROR_SPLITS = "oom_splits", "oom_alone", "batches_taken_apart"
+"""The counts of splits, by their names under `usage` in `run.json`."""
+OUT_OF_MEMORY = "out of memory, though asked alone; try a smaller -M max_pixels or -M dtype=bfloat16"
+"""The error of a request that does not fit. torch's own message has byte counts, which differ between runs."""
 
 _REASON_CHARACTERS = 300
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -28,7 +28,7 @@ Answer = Callable[[Sequence[Request]], Sequence[Response]]
 
 
 def answer_in_parts(answer: Answer, requests: Sequence[Request], counts: Counter[str]) -> Iterator[Response]:
-    """Answer a batch whatever happens to it; a single request that fails comes back with its reason."""
+    """Yield one response per request. If the batch fails it is answered in parts; a request that fails has an error."""
 
     def failed(request: Request, failure: Failure) -> Response:
         return unanswered(request, failure.reason, transient=failure.transient)
@@ -42,31 +42,31 @@ def in_parts(
     counts: Counter[str],
     failed: Callable[[ItemT, Failure], AnswerT],
 ) -> Iterator[AnswerT]:
-    """Yield what is to be had of a batch, in order, and what `failed` makes of single items that fail.
+    """Yield the answer to each item of a batch, in order; for a single item that fails, the result of `failed`.
 
-    Out of memory, the batch is tried again in halves; after any other exception, which may be one item's fault, item
-    by item. Lack of memory for a single one may pass, since other processes may have held it. A UserError, and an
-    error after which the device answers nothing any more, go through.
+    After an out-of-memory error the batch is tried again in halves. After any other exception, which one item may
+    have caused, it is tried item by item. Lack of memory for a single item is transient: other processes may use the
+    memory. A UserError, and an error that leaves the device unusable, pass through.
     """
     try:
         answered = list(answer(items))
     except Exception as error:
         if isinstance(error, UserError) or is_device_lost(error):
             raise
-        no_room, reason = is_out_of_memory(error), reason_of(error)
+        oom, reason = is_out_of_memory(error), reason_of(error)
     else:
         yield from answered
         return
-    # Only here, without the exception, are the tensors of the failed call free.
-    if no_room:
+    # The exception holds the tensors of the failed call, so memory can be freed only after the except block.
+    if oom:
         clear_device_cache(garbage_collection=True)
     if len(items) == 1:
-        if no_room:
+        if oom:
             counts[OOM_ALONE] += 1
-        yield failed(items[0], Failure(NO_ROOM if no_room else reason, transient=no_room))
+        yield failed(items[0], Failure(OUT_OF_MEMORY if oom else reason, transient=oom))
         return
-    counts[OOM_SPLITS if no_room else TAKEN_APART] += 1
-    part = (len(items) + 1) // 2 if no_room else 1
+    counts[OOM_SPLITS if oom else ERROR_SPLITS] += 1
+    part = (len(items) + 1) // 2 if oom else 1
     for start in range(0, len(items), part):
         yield from in_parts(answer, items[start : start + part], counts, failed)
 
@@ -74,7 +74,7 @@ def in_parts(
 def largest_fitting(attempt: Callable[[int], object], most: int) -> int:
     """Return the first of `most`, its half, its quarter, … whose attempt does not run out of memory; at least 1.
 
-    Even a single request may not fit; that is for the run to find, and to say of which. Other exceptions go through.
+    Even a single request may not fit; the run will find out which. Other exceptions pass through.
     """
     size = most
     while size > 1:
@@ -91,28 +91,28 @@ def largest_fitting(attempt: Callable[[int], object], most: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether a smaller batch may help. cuBLAS and the driver have words of their own for it."""
+    """Return whether the error is lack of memory, cuBLAS' and the driver's included. A smaller batch may help."""
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
         or (isinstance(error, Exception) and should_reduce_batch_size(error))
         or (
             isinstance(error, RuntimeError)
-            and any(said in str(error) for said in ("CUBLAS_STATUS_ALLOC_FAILED", "error: out of memory"))
+            and any(text in str(error) for text in ("CUBLAS_STATUS_ALLOC_FAILED", "error: out of memory"))
         )
     )
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Return whether the device will fail at everything from now on, as after an assertion in a kernel."""
+    """Return whether the device is unusable after the error, as after an assertion in a kernel."""
     if is_out_of_memory(error):
         return False
-    lost = getattr(torch, "AcceleratorError", ())
-    return isinstance(error, lost) or (
+    accelerator_error = getattr(torch, "AcceleratorError", ())
+    return isinstance(error, accelerator_error) or (
         isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
     )
 
 
 def reason_of(error: BaseException) -> str:
-    """Return exception type and message in one line, without what differs between two runs."""
+    """Return exception type and message in one line, without memory addresses, which differ between runs."""
     message = " ".join(_ADDRESS.sub("", str(error)).split())
     return f"{type(error).__name__}: {message}"[:_REASON_CHARACTERS].removesuffix(": ")

@@ -1,4 +1,4 @@
-"""The tokens of generated answers, for whoever wants them while they are made."""
+"""A log of the generated token ids, for callers in this process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,27 +7,27 @@ from contextvars import ContextVar
 from eidolon.models.base.model import Request
 
 TokenLog = dict[tuple[str, int], tuple[int, ...]]
-"""Generated tokens by (sample id, generation), without the one that ended them."""
+"""Generated token ids by (sample id, generation), without the end token."""
 _token_log: ContextVar[TokenLog | None] = ContextVar("token_log", default=None)
 
 
 @contextmanager
 def token_log() -> Iterator[TokenLog]:
-    """Note the tokens of all answers that backends in this process make while the block runs.
+    """Log the tokens of all answers that backends in this process generate within the block.
 
-    Text need not have one tokenization only, so whoever goes on from an answer wants the tokens themselves; files,
-    which are read by people, have no use for them.
+    A text can have several tokenizations, so code that continues an answer needs its tokens. Result files do not store
+    them.
     """
-    noted: TokenLog = {}
-    reset = _token_log.set(noted)
+    tokens: TokenLog = {}
+    reset = _token_log.set(tokens)
     try:
-        yield noted
+        yield tokens
     finally:
         _token_log.reset(reset)
 
 
 def log_tokens(request: Request, tokens: Sequence[int]) -> None:
-    """Note the tokens of an answer, if somebody wants them."""
-    noted = _token_log.get()
-    if noted is not None:
-        noted[request.sample_id, request.generation] = tuple(tokens)
+    """Log the tokens of an answer, if a `token_log` block is active."""
+    log = _token_log.get()
+    if log is not None:
+        log[request.sample_id, request.generation] = tuple(tokens)

@@ -1,15 +1,15 @@
-"""How probable a model found each token that it generated, gathered while it generates."""
+"""The log-probability of each generated token, gathered during generation."""
 
 import torch
 from transformers import LogitsProcessor
 
 
 class TokenLogprobs(LogitsProcessor):
-    """Keeps the log-probability of every generated token, under the model as it is (temperature 1, no cut).
+    """Records the log-probability of every generated token under the model itself (temperature 1, no cut), in nats.
 
-    Must be the first processor. `generate` can return the logits of all steps instead, which for 16 rows of 512
-    tokens and a vocabulary of 150,000 are 5 GB; here those of one step are held. A token is known at the step after
-    it was drawn, the last one when all is over.
+    It must be the first processor. It keeps the logits of one step; `generate` could return those of all steps, which
+    take 5 GB for 16 rows of 512 tokens and a vocabulary of 150,000. A token is known one step after it was drawn, so
+    `finish` must be called for the last one.
     """
 
     def __init__(self) -> None:
@@ -17,13 +17,13 @@ class TokenLogprobs(LogitsProcessor):
         self._found: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Take the logits (rows, vocabulary) of a step as they come; return them untouched."""
+        """Return the logits (rows, vocabulary) of a step unchanged."""
         self._gather(input_ids)
         self._last = scores.float().log_softmax(dim=-1)
         return scores
 
     def finish(self, sequences: torch.Tensor) -> list[list[float]]:
-        """Return the log-probabilities of each row's generated tokens, what follows its end included."""
+        """Return the log-probabilities of each row's generated tokens, padding after its end included."""
         self._gather(sequences)
         return torch.stack(self._found, dim=1).tolist() if self._found else [[] for _ in sequences]
 

@@ -1,1 +1,1 @@
-"""The memory family: exact (eidetic) and lossy (fading) memory in one block. Backends, training import it."""
+"""The memory family: exact (eidetic) and lossy (fading) memory in one block. It imports `base`."""

@@ -1,15 +1,15 @@
-"""One block for every memory: exact within a window, lossy beyond it, and exact again for what was surprising.
+"""One block for all memories: exact within a window, lossy before it, and exact for surprising tokens.
 
-A query attends, in one softmax with the same projections for all,
+The query of token i attends, in one softmax and with the same projections, to
 
-    to the tokens of the window, itself the last                 h at [i-W+1, i]
-    to the fading states from just before the window             F(h) at [i-2W+1, i-W]
-    to the store: of all tokens up to i-W, the M most surprising h
+    the tokens of the window, including itself           h at [i-W+1, i]
+    the fading states just before the window             F(h) at [i-2W+1, i-W]
+    the store: the M most surprising tokens up to i-W    h
 
-With no bound on the window it is attention; with the window alone, sliding-window attention; with window and fading
-states B'MOJO-F, and with all three B'MOJO (Zancato et al., NeurIPS 2024, arXiv 2407.06324). What is surprising is told
-by a small predictor of the next input from the last fading state: the innovation is the length of its error. A block
-without attention is the fading memory itself, Mamba2 for example.
+An unlimited window is attention; the window alone is sliding-window attention. Window and fading states are B'MOJO-F,
+and all three B'MOJO (Zancato et al., NeurIPS 2024, arXiv 2407.06324). A small predictor estimates the next input from
+the last fading state; the innovation, which measures surprise, is the norm of its error. A block without attention is
+the fading memory itself, for example Mamba2.
 """
 
 from dataclasses import dataclass, replace
@@ -25,86 +25,90 @@ from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symb
 from eidolon.models.memory.mamba2 import Mamba2
 from eidolon.models.memory.parts import at_least_float32, product_dtype, without_autocast
 from eidolon.models.memory.rotary import Rotary
-from eidolon.models.memory.store import EMPTY, keep, readable
+from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
 
 
 class FadingMemory(Protocol):
-    """A layer with a state of fixed size; `gated_delta.GatedDelta` says what the arguments are."""
+    """A layer with a state of fixed size; `gated_delta.GatedDelta` documents the arguments."""
 
     def __call__(
         self, x: Tensor, mask: Tensor | None = None, state: object | None = None
-    ) -> tuple[Tensor, object]: ...
+    ) -> tuple[Tensor, object]:
+        """Return output and state."""
+        ...
 
 
-class Mixed(NamedTuple):
-    """What a block makes of its input."""
+class BlockOutput(NamedTuple):
+    """The result of a block."""
 
     output: Tensor
     """(batch, T, width)."""
     state: "BlockState"
     prediction_loss: Tensor | None
-    """Mean squared error of the predictor over the tokens, whose gradient reaches the predictor alone; None where
-    there is none."""
+    """Mean squared error of the predictor over the tokens, None without a predictor. Its gradient reaches the predictor
+    only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Keys and values of the last so many tokens, and which of them are tokens, not padding."""
+    """Keys and values of consecutive tokens, some of which may be padding."""
 
     keys: Tensor
     """(batch, heads, length, head_dim)."""
     values: Tensor
+    """(batch, heads, length, head_dim)."""
     real: Tensor
-    """(batch, length), bool."""
+    """(batch, length), bool: false on padding."""
 
-    def then(self, other: "Span") -> "Span":
-        """Return the two, one after the other."""
+    def concat(self, other: "Span") -> "Span":
+        """Return this span followed by the other."""
         return Span(
             torch.cat([self.keys, other.keys], 2),
             torch.cat([self.values, other.values], 2),
             torch.cat([self.real, other.real], 1),
         )
 
-    def cut(self, piece: slice) -> "Span":
-        """Return those of a stretch."""
+    def part(self, piece: slice) -> "Span":
+        """Return the tokens of a slice."""
         return Span(self.keys[:, :, piece], self.values[:, :, piece], self.real[:, piece])
 
     def last(self, length: int) -> "Span":
-        """Return the newest `length` of them, in memory of their own."""
-        last = self.cut(slice(max(0, self.real.shape[1] - length), None))
+        """Return a copy of the last `length` tokens."""
+        last = self.part(slice(max(0, self.real.shape[1] - length), None))
         return Span(last.keys.contiguous(), last.values.contiguous(), last.real.contiguous())
 
-    def at(self, places: Tensor) -> "Span":
-        """Return those at places, (batch, n)."""
+    def gather(self, places: Tensor) -> "Span":
+        """Return the tokens at indices, (batch, n)."""
         wide = places[:, None, :, None].expand(-1, self.keys.shape[1], -1, self.keys.shape[3])
         return Span(self.keys.gather(2, wide), self.values.gather(2, wide), self.real.gather(1, places))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockState:
-    """What a block keeps of a sequence; None what its kind of memory lacks."""
+    """The state of a block. Fields that its kind of memory does not need are None."""
 
     seen: Tensor
-    """(batch,), int64: tokens so far, without padding."""
+    """(batch,), int64: number of tokens so far, without padding."""
     window: Span | None = None
-    """Of h: the last W tokens, the oldest of which is about to enter the store; all of them without a bound."""
+    """The last W tokens h, or all of an unlimited window. The oldest is the next to enter the store."""
     scores: Tensor | None = None
-    """(batch, W): of the tokens in the window, by which they will be stored."""
+    """(batch, W): the scores for the store of the tokens in the window."""
     fading: Span | None = None
-    """Of F(h): the last 2W - 1."""
+    """The last 2W - 1 fading states F(h)."""
     store: Span | None = None
+    """The M stored tokens."""
     store_scores: Tensor | None = None
-    """(batch, M), oldest token first; -inf where no token is."""
+    """(batch, M): their scores, oldest token first; -inf for an empty slot."""
     store_positions: Tensor | None = None
-    """(batch, M), int64: where the stored tokens stood."""
+    """(batch, M), int64: the positions of the stored tokens."""
     last_fading: Tensor | None = None
     """(batch, width): the last fading state, from which the next input is predicted."""
     recurrent: object | None = None
-    """The fading memory's own."""
+    """The fading memory's own state."""
 
 
 class MemoryBlock(nn.Module):
-    """The block; what it holds is settled by its symbol."""
+    """The block; its symbol determines its parts."""
 
     def __init__(self, width: int, memory: Memory, symbol: Symbol, layer: int) -> None:
         super().__init__()
@@ -127,21 +131,21 @@ class MemoryBlock(nn.Module):
         self.predictor = nn.Linear(width, width, bias=False) if self.store else None
 
     @torch.no_grad()
-    def start_alike(self) -> None:
-        """Make the keys' projection that of the queries, which training then lets part.
+    def align_queries_and_keys(self) -> None:
+        """Copy the queries' projection to the keys' at the start of training.
 
-        So a query begins by finding what it resembles, which small models otherwise take long to learn.
+        A query then attends to similar tokens from the start; small models take long to learn it.
         """
         if self.attends:
             self.key_value.weight[: len(self.query.weight)].copy_(self.query.weight)
         if self.fading is not None:
-            self.fading.start_alike()
+            self.fading.align_queries_and_keys()
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> Mixed:
-        """Map (batch, T, width) to the same, going on from `state`; `mask`, (batch, T), is False on padding,
-        which stands before a sequence or behind it, never within.
+    def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> BlockOutput:
+        """Return the output for (batch, T, width), with the state after it. `state` is the one before.
 
-        Any cutting of a sequence into consecutive calls gives the same.
+        `mask`, (batch, T), is False on padding, which must be before or after a sequence, not within it. The result
+        does not depend on how a sequence is split into consecutive calls.
         """
         real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask.bool()
         seen = state.seen if state else torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -152,7 +156,7 @@ class MemoryBlock(nn.Module):
         seen = seen + real.sum(1)
         if not self.attends:
             assert fading is not None
-            return Mixed(fading, BlockState(seen, recurrent=recurrent), None)
+            return BlockOutput(fading, BlockState(seen, recurrent=recurrent), None)
         return self._attend(x, real, positions, fading, state or self._empty(x), seen, recurrent)
 
     def _attend(
@@ -164,7 +168,7 @@ class MemoryBlock(nn.Module):
         state: BlockState,
         seen: Tensor,
         recurrent: object,
-    ) -> Mixed:
+    ) -> BlockOutput:
         queries = self.rotary(self._by_head(self.query(x)), positions)
         tokens = self._span(x, positions, real)
         faded = None if fading is None else self._span(fading, positions, real)
@@ -174,8 +178,8 @@ class MemoryBlock(nn.Module):
             piece = slice(start, start + self.chunk)
             output, state = self._chunk(
                 queries[:, :, piece],
-                tokens.cut(piece),
-                None if faded is None else faded.cut(piece),
+                tokens.part(piece),
+                None if faded is None else faded.part(piece),
                 None if scores is None else scores[:, piece],
                 positions[:, piece],
                 state,
@@ -186,7 +190,7 @@ class MemoryBlock(nn.Module):
         if state.last_fading is not None and fading is not None:
             newest = torch.where(real[:, -1:], fading[:, -1].detach(), state.last_fading)
             state = replace(state, last_fading=newest)
-        return Mixed(self.out_proj(attended), state, loss)
+        return BlockOutput(self.out_proj(attended), state, loss)
 
     def _chunk(
         self,
@@ -197,25 +201,27 @@ class MemoryBlock(nn.Module):
         positions: Tensor,
         state: BlockState,
     ) -> tuple[Tensor, BlockState]:
-        """Answer a chunk's queries, (batch, heads, T, head_dim), and move on to its end."""
+        """Return the output for a chunk's queries, (batch, heads, T, head_dim), and the state after the chunk."""
         length = queries.shape[2]
         assert state.window is not None
-        held = state.window.real.shape[1]
-        window = state.window.then(tokens)
+        past = state.window.real.shape[1]
+        window = state.window.concat(tokens)
         row = torch.arange(length, device=queries.device)[:, None]
-        column = torch.arange(held + length, device=queries.device)[None, :]
-        near = column <= held + row
+        column = torch.arange(past + length, device=queries.device)[None, :]
+        near = column <= past + row
         if self.window is not None:
-            near = near & (column > held + row - self.window)
-        # A row of padding sees itself, so that its softmax is not empty; nobody reads what comes of it.
-        seen = (near & window.real[:, None]) | (column == held + row)
+            near = near & (column > past + row - self.window)
+        # Padding attends to itself, so that its softmax is not empty; its output is not used.
+        seen = (near & window.real[:, None]) | (column == past + row)
         sources, masks = [window], [seen]
         if faded is not None:
             assert state.fading is not None
             assert self.window is not None
-            before = state.fading.then(faded)
+            before = state.fading.concat(faded)
             column = torch.arange(before.real.shape[1], device=queries.device)[None, :]
-            offset = before.real.shape[1] - length  # 2W - 1: the newest fading state to be read is W before
+            offset = (
+                before.real.shape[1] - length
+            )  # 2W - 1; the newest fading state that is read is W positions back
             beyond = (column <= offset + row - self.window) & (column > offset + row - 2 * self.window)
             sources.append(before)
             masks.append(beyond & before.real[:, None])
@@ -236,7 +242,10 @@ class MemoryBlock(nn.Module):
     def _store(
         self, window: Span, scores: Tensor | None, positions: Tensor, state: BlockState
     ) -> tuple[Span, Tensor, BlockState]:
-        """Let the tokens that leave the window enter the store; return what can be read, by whom, and the state."""
+        """Move tokens from the window to the store.
+
+        Returns the candidates, which query may read which of them, (batch, T, candidates), and the new state.
+        """
         assert self.window is not None
         assert scores is not None
         assert state.scores is not None
@@ -246,14 +255,14 @@ class MemoryBlock(nn.Module):
         length = scores.shape[1]
         waiting = torch.cat([state.scores, scores], 1)
         entering = waiting[:, :length]
-        candidates = state.store.then(window.cut(slice(0, length)))
+        candidates = state.store.concat(window.part(slice(0, length)))
         all_scores = torch.cat([state.store_scores, entering], 1)
-        mask = readable(state.store_scores, entering, self.store)
-        kept = keep(all_scores, self.store)
+        mask = readable_mask(state.store_scores, entering, self.store)
+        kept = largest_indices(all_scores, self.store)
         state = replace(
             state,
             scores=waiting[:, length:].contiguous(),
-            store=candidates.at(kept),
+            store=candidates.gather(kept),
             store_scores=all_scores.gather(1, kept),
             store_positions=torch.cat([state.store_positions, positions - self.window], 1).gather(1, kept),
         )
@@ -270,7 +279,7 @@ class MemoryBlock(nn.Module):
         precise = at_least_float32(x.dtype)
         target = x.detach().to(precise)
         before = torch.cat([state.last_fading[:, None], fading[:, :-1].detach()], 1)
-        # Behind padding comes the last state of a token, not one of padding.
+        # After padding, the prediction starts from the last state of a token, not of padding.
         first = real & (real.cumsum(1) == 1)
         before = torch.where(first[..., None], state.last_fading[:, None], before)
         with without_autocast(x.device):
@@ -283,7 +292,7 @@ class MemoryBlock(nn.Module):
             case "recent":
                 scores = positions.to(precise)
             case "random":
-                scores = scatter(positions, self.layer).to(precise)
+                scores = hash_positions(positions, self.layer).to(precise)
         return scores.masked_fill(~real, EMPTY), loss
 
     def _span(self, x: Tensor, positions: Tensor, real: Tensor) -> Span:
@@ -319,7 +328,7 @@ class MemoryBlock(nn.Module):
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:
-    """Build a fading memory."""
+    """Return a fading memory of a kind."""
     kinds: dict[Fading, type[Mamba2 | GatedDelta | GatedKalmaNet]] = {
         "M2": Mamba2,
         "GDN": GatedDelta,
@@ -328,10 +337,10 @@ def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta
     return kinds[kind](width, memory.heads, memory.head_dim, chunk=memory.chunk)
 
 
-def scatter(positions: Tensor, layer: int) -> Tensor:
-    """Return a number in [0, 2^24) for each position, int64, that looks random and is always the same.
+def hash_positions(positions: Tensor, layer: int) -> Tensor:
+    """Return a pseudorandom number in [0, 2^24) for each position and layer, int64.
 
-    The rounds of xor and multiplication are those of a usual 32-bit integer hash; a float32 holds the result.
+    It is a common 32-bit integer hash of xor and multiplication, cut to the digits of a float32.
     """
     bits = (positions + 0x9E3779B9 * (layer + 1)) & 0xFFFFFFFF
     for multiplier in (0x7FEB352D, 0x846CA68B):

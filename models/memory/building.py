@@ -1,8 +1,8 @@
-"""VL models of memory blocks from scratch, behind an eye that has learned to see before.
+"""VL models of memory blocks from scratch, with a vision side that is trained already.
 
-All variants look through the same eye, the picture side of a trained checkpoint, which is not trained further; so what
-they differ in is what becomes of the picture afterwards. Their sizes are matched by the width of the feed-forward
-layers: a memory with fewer parameters has more of them there.
+All variants have the same frozen vision side, the "eye": that of a trained checkpoint. So they differ only in how they
+remember the image. Their sizes are matched by the width of the feed-forward layers: a memory with fewer parameters
+gets wider ones.
 """
 
 from pathlib import Path
@@ -28,11 +28,15 @@ class MemoryArchitecture(BaseModel):
     memory: Memory
     width: int = Field(96, ge=8)
     layer_parameters: int = Field(104_000, ge=1)
-    """Parameters of a layer, on average over the layers; the feed-forward width is chosen for it."""
+    """Mean number of parameters per layer. It determines the feed-forward width."""
 
     @property
     def inner(self) -> int:
-        """The feed-forward width, a multiple of 4, with which the layers have that many parameters."""
+        """The feed-forward width, a multiple of 4, for `layer_parameters`.
+
+        Raises:
+            ValueError: the memories alone have more parameters.
+        """
         bare, wider = (layers_size(self.memory.layout, self.width, self.memory, inner) for inner in (4, 8))
         target = self.layer_parameters * len(self.memory.layout)
         inner = 4 + 4 * round((target - bare) / (wider - bare))
@@ -58,18 +62,18 @@ def layers_size(layout: tuple[Symbol, ...], width: int, memory: Memory, inner: i
 
 
 class EyeError(ValueError):
-    """A checkpoint that no model can look through; the message says why."""
+    """A checkpoint that cannot be the vision side of a model; the message says why."""
 
 
 def make_memory_model(
     architecture: MemoryArchitecture, eye: Path, seed: int
 ) -> tuple["MemoryForConditionalGeneration", "Idefics3Processor"]:
-    """Build a model with seeded random layers; picture side and word embeddings are those of the checkpoint `eye`.
+    """Return a model with seeded random layers, and its processor.
 
-    The picture side is frozen.
+    Vision side and word embeddings are those of the checkpoint `eye`. The vision side is frozen.
 
     Raises:
-        EyeError: `eye` is no checkpoint with a picture side like Idefics3's, or its image tokens are of another width.
+        EyeError: `eye` is not a checkpoint with the vision side of an Idefics3, or its width differs.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
@@ -78,7 +82,7 @@ def make_memory_model(
 
     register()
     if not (eye / "config.json").is_file():
-        raise EyeError("is no checkpoint: it holds no config.json")
+        raise EyeError("is not a checkpoint: it has no config.json")
     try:
         seeing: Any = AutoModelForImageTextToText.from_pretrained(
             str(eye), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
@@ -86,27 +90,27 @@ def make_memory_model(
         processor: Any = AutoProcessor.from_pretrained(str(eye), trust_remote_code=False)
     except (OSError, ValueError, SafetensorError) as error:
         raise EyeError(f"cannot be loaded as a VL model: {str(error).splitlines()[0]}") from error
-    theirs = seeing.config
+    own = seeing.config
     if not hasattr(seeing.model, "connector"):
-        raise EyeError(f"is a {type(seeing).__name__}; the family looks through Idefics3's picture side")
-    if theirs.text_config.hidden_size != architecture.width:
+        raise EyeError(f"is a {type(seeing).__name__}; the family needs the vision side of an Idefics3")
+    if own.text_config.hidden_size != architecture.width:
         raise EyeError(
-            f"its image tokens are {theirs.text_config.hidden_size} wide, the model is {architecture.width}"
+            f"its image tokens are {own.text_config.hidden_size} wide, the model is {architecture.width}"
         )
     text = MemoryTextConfig.of(
         architecture.memory,
-        vocab_size=theirs.text_config.vocab_size,
+        vocab_size=own.text_config.vocab_size,
         hidden_size=architecture.width,
         intermediate_size=architecture.inner,
-        pad_token_id=theirs.text_config.pad_token_id,
-        eos_token_id=theirs.text_config.eos_token_id,
+        pad_token_id=own.text_config.pad_token_id,
+        eos_token_id=own.text_config.eos_token_id,
     )
     config = MemoryConfig(
-        image_token_id=theirs.image_token_id,
-        pad_token_id=theirs.text_config.pad_token_id,
+        image_token_id=own.image_token_id,
+        pad_token_id=own.text_config.pad_token_id,
         tie_word_embeddings=True,
-        scale_factor=theirs.scale_factor,
-        vision_config=theirs.vision_config.to_dict(),
+        scale_factor=own.scale_factor,
+        vision_config=own.vision_config.to_dict(),
         text_config=text.to_dict(),
     )
     set_seed(seed)

@@ -1,4 +1,4 @@
-"""What a model of memory blocks keeps of the text so far, in the form that transformers' `generate` handles."""
+"""The state of a model of memory blocks, in the form that transformers' `generate` uses."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
@@ -23,19 +23,19 @@ class LayerCache:
         self.state: BlockState | None = None
 
     def get_max_length(self) -> int:
-        """Return -1: it never fills up."""
+        """Return -1: there is no limit."""
         return -1
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove the state."""
         self.state = None
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take rows of the batch, some perhaps twice."""
+        """Select rows of the batch; a row may be selected twice."""
         self.batch_select_indices(beam_idx)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows of the batch."""
+        """Select rows of the batch."""
         self.state = each_tensor(self.state, lambda tensor: tensor.index_select(0, indices.to(tensor.device)))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -48,7 +48,7 @@ class FadingLayerCache(LayerCache):
 
     @property
     def recurrent_states(self) -> dict[int, Tensor]:
-        """The fading memory's state by number, as transformers' own layers have it; without its convolution's."""
+        """The fading memory's states by number, as in transformers' own layers; without the convolution's."""
         if self.state is None:
             return {}
         names = [field.name for field in fields(self.state.recurrent)]  # type: ignore[arg-type]
@@ -62,30 +62,30 @@ class MemoryCache(Cache):
     """The states of all layers."""
 
     cut_anywhere = True
-    """A text read in any pieces leaves the same states, up to rounding: the block's own promise."""
+    """The states do not depend, up to rounding, on how a text is split into calls. `MemoryBlock` guarantees it."""
 
     def __init__(self, memory: Memory) -> None:
         self.memories = [_layer(symbol) for symbol in memory.layout]
-        held: Any = self.memories  # not of transformers' classes, whose states have other forms
-        super().__init__(layers=held)
+        layers: Any = self.memories  # not transformers' classes, whose states have other forms
+        super().__init__(layers=layers)
         self.columns = 0
-        """Tokens read so far, padding among them: the columns of an attention mask."""
+        """Tokens read so far, padding included: the columns of an attention mask."""
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Return how many columns were read, padding among them; the same of every layer."""
+        """Return the number of columns read so far, padding included. It is the same for all layers."""
         return self.columns
 
     def get_mask_sizes(self, query_length: int, layer_idx: int = 0) -> tuple[int, int]:
-        """Return the length of a mask over all that was read and is about to be, and its offset."""
+        """Return the length of a mask over the columns read so far and the next ones, and its offset."""
         return self.columns + query_length, 0
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove the state."""
         super().reset()  # type: ignore[no-untyped-call]
         self.columns = 0
 
     def bytes_per_sequence(self) -> int:
-        """Return the bytes that the states hold for one row of the batch."""
+        """Return the size in bytes of the states of one row of the batch."""
         return sum(
             tensor[0].numel() * tensor.element_size()
             for layer in self.memories
@@ -98,7 +98,7 @@ def _layer(symbol: Symbol) -> LayerCache:
 
 
 def each_tensor(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return the state, a tree of data classes, with every tensor changed."""
+    """Return the state, a tree of data classes, with `change` applied to every tensor."""
     if isinstance(state, Tensor):
         return change(state)
     if is_dataclass(state) and not isinstance(state, type):

@@ -35,10 +35,10 @@ class MemoryTextConfig(PreTrainedConfig):
         eos_token_id: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Sizes of the model; those of its memories are `Memory`'s.
+        """Take the sizes of the model. `Memory` documents those of its memories.
 
         Raises:
-            ValueError: a layout or a size that cannot be.
+            ValueError: an invalid layout or size.
         """
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
@@ -68,7 +68,7 @@ class MemoryTextConfig(PreTrainedConfig):
 
     @property
     def memory(self) -> Memory:
-        """The layers' memories, checked."""
+        """The layers' memories, validated."""
         return Memory.model_validate(
             {
                 "layout": self.layout,
@@ -92,6 +92,6 @@ class MemoryTextConfig(PreTrainedConfig):
 
 
 class MemoryConfig(Idefics3Config):
-    """A VL model: the picture side of Idefics3 before a language model of memory blocks."""
+    """A VL model: the vision side of Idefics3 before a language model of memory blocks."""
 
     model_type = "eidolon_memory"

@@ -1,8 +1,8 @@
-"""What memories share whose state fades by a factor at each token and takes up an outer product.
+"""Shared functions of memories whose state decays by a factor at each token and adds an outer product:
 
     S_t = e^{g_t} S_{t-1} + k_t v_tᵀ,    g_t ≤ 0
 
-is computed by chunks: within a chunk token by token pairs, between chunks by the state at each chunk's start.
+It is computed by chunks: by pairs of tokens within a chunk, by the state at a chunk's start between chunks.
 """
 
 import torch
@@ -11,7 +11,10 @@ from torch.nn import functional
 
 
 def into_chunks(x: Tensor, longest: int) -> Tensor:
-    """Cut (batch, heads, T, …) into (batch, heads, chunks, size, …), as even as can be, with zeros behind the end."""
+    """Return (batch, heads, T, …) as (batch, heads, chunks, size, …): equal chunks, with zeros after the end.
+
+    A chunk has at most `longest` tokens.
+    """
     length = x.shape[2]
     chunks = -(-length // longest)
     size = -(-length // chunks)
@@ -22,11 +25,11 @@ def into_chunks(x: Tensor, longest: int) -> Tensor:
 
 
 def decays(g: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what has become of each token of a chunk, and of the chunk's first state, at each token.
+    """Return the decay at each token of a chunk since each earlier token, and since the chunk's start.
 
     g, (…, L), are the logarithms of the factors. The first result, (…, L, L), is e^{g_{s+1} + … + g_t} at row t and
-    column s ≤ t, zero at s > t; the second, (…, L), is e^{g_1 + … + g_t}. Each sum has its own terms only: the
-    difference of two running sums would lose digits once strong decay has gone before.
+    column s ≤ t, and 0 at s > t. The second, (…, L), is e^{g_1 + … + g_t}. Each sum is computed from its own terms:
+    the difference of two cumulative sums would lose digits after strong decay.
     """
     token = torch.arange(g.shape[-1], device=g.device)
     upto = token[:, None, None] <= token[None, :, None]  # term r, row t, column s
@@ -37,13 +40,13 @@ def decays(g: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def carry(added: Tensor, kept: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the state at the start of each chunk, (batch, heads, chunks, key, value), and the last one.
+    """Return the state at the start of each chunk, (batch, heads, chunks, key, value), and the last state.
 
-    `added`, of that shape too, is what each chunk adds to the state at its end, and `kept`, (batch, heads, chunks),
-    the factor by which it has faded there; `state`, (batch, heads, key, value), is the first.
+    `added`, of the same shape, is what each chunk adds to the state at its end. `kept`, (batch, heads, chunks), is the
+    factor of the state's decay over the chunk. `state`, (batch, heads, key, value), is the first state.
     """
     starts = []
-    # Taken apart at once: each chunk taken by its index would fill a gradient of the whole with zeros.
+    # unbind once: indexing each chunk would make a gradient of zeros for the whole tensor each time.
     for new, factor in zip(added.unbind(2), kept[..., None, None].unbind(2), strict=True):
         starts.append(state)
         state = torch.addcmul(new, state, factor)

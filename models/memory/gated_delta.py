@@ -1,9 +1,9 @@
-"""The gated delta rule (Yang et al., ICLR 2025): a fading memory that corrects what it would have said.
+"""The gated delta rule (Yang et al., ICLR 2025): a fading memory that corrects its own prediction.
 
     S_t = e^{g_t} S_{t-1} (I - β_t k_t k_tᵀ) + β_t v_t k_tᵀ,    y_t = S_t q_t
 
-with keys and queries of unit length, β in (0, 1) and g < 0. Before a token is written, what the state says of its
-key is taken away; so a key holds one value, the last one.
+Keys and queries have unit length, β is in (0, 1), and g < 0. Before a token is written, the state's value for its key
+is removed. So a key has one value, the last one.
 """
 
 import math
@@ -18,19 +18,19 @@ from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
     at_least_float32,
-    make_alike,
+    copy_rows,
     unit,
     without_autocast,
 )
 
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
-"""With A = 1 at the start, a head's state falls to 1/e over 10 to 1,000 tokens, log-uniformly. The original draws A
-from [1, 16], for models with heads by the hundred; of two heads a layer both could start by forgetting at once."""
+"""With A = 1 at the start, a head's state decays to 1/e over 10 to 1,000 tokens, log-uniformly. The original draws A
+from [1, 16], for models with hundreds of heads. With two heads per layer, both could then start with very fast decay."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatedDeltaState:
-    """What a layer keeps of a sequence: the last inputs of its convolution, and S transposed."""
+    """The state of a layer: the last inputs of its convolution, and S transposed."""
 
     convolution: Tensor
     """(batch, kernel - 1, 3 · heads · head_dim)."""
@@ -39,7 +39,7 @@ class GatedDeltaState:
 
 
 class GatedDelta(nn.Module):
-    """One layer of it, symbol `GDN`: projections, short convolution, the rule, a gated norm, a projection."""
+    """A layer of symbol `GDN`: projections, short convolution, the rule, a gated norm, a projection."""
 
     def __init__(self, width: int, heads: int, head_dim: int, *, conv: int = 4, chunk: int = 64) -> None:
         super().__init__()
@@ -48,28 +48,28 @@ class GatedDelta(nn.Module):
         self.in_proj = nn.Linear(width, 4 * inner, bias=False)
         """Queries, keys, values and the output's gate."""
         self.gates = nn.Linear(width, 2 * heads, bias=False)
-        """The rates of forgetting and of writing."""
+        """The rates of decay and of writing."""
         self.convolution = ShortConvolution(3 * inner, conv)
         self.a_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(initial_step_bias(heads))
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def start_alike(self) -> None:
-        """Make the keys' projection and convolution those of the queries."""
+    def align_queries_and_keys(self) -> None:
+        """Copy the projection and convolution of the queries to those of the keys."""
         inner = self.heads * self.head_dim
-        make_alike((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
+        copy_rows((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedDeltaState | None = None
     ) -> tuple[Tensor, GatedDeltaState]:
-        """Map (batch, T, width) to the same, going on from `state`, and return the state after it.
+        """Return the output, (batch, T, width) as the input, and the state after it. `state` is the one before.
 
-        Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
+        `mask`, (batch, T), is False on padding, where nothing is written and nothing decays.
         """
         batch, length, _ = x.shape
         if mask is not None:
-            x = x.masked_fill(~mask[..., None], 0)  # not a product: it may not be a number
+            x = x.masked_fill(~mask[..., None], 0)  # a product would keep NaN
         projected, gate = self.in_proj(x).split(
             [3 * self.heads * self.head_dim, self.heads * self.head_dim], -1
         )
@@ -95,7 +95,7 @@ class GatedDelta(nn.Module):
 
 
 def initial_step_bias(heads: int) -> Tensor:
-    """Return biases b so that softplus(b) is log-uniform in [SHORTEST_STEP, LONGEST_STEP] (as Mamba2's dt_bias)."""
+    """Return biases b such that softplus(b) is log-uniform in [SHORTEST_STEP, LONGEST_STEP] (as Mamba2's dt_bias)."""
     low, high = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
     step = torch.empty(heads).uniform_(low, high).exp()
     return step + torch.log(-torch.expm1(-step))
@@ -106,8 +106,8 @@ def gated_delta_rule(
 ) -> tuple[Tensor, Tensor]:
     """Return y, (batch, T, heads, value), and the last state, (batch, heads, key, value).
 
-    q and k are (batch, T, heads, key), of unit length; v (batch, T, heads, value); g, the logarithm of the decay,
-    and beta are (batch, T, heads). The result is q S divided by √key.
+    q and k, of unit length, are (batch, T, heads, key), v is (batch, T, heads, value), g (the logarithm of the decay)
+    and beta are (batch, T, heads). y is q S / √key. `chunk` changes the speed only.
     """
     batch, length, heads, key = k.shape
     q = q * key**-0.5
@@ -121,7 +121,7 @@ def gated_delta_rule(
 
 
 def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Write one token and read it: every tensor with a time axis of length 1."""
+    """Compute one token; every tensor has a time axis of length 1."""
     state = state * g[..., None].exp()
     surprise = (v - k @ state) * beta[..., None]
     state = state + k.transpose(-1, -2) @ surprise
@@ -131,9 +131,9 @@ def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tenso
 def _chunks(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor, size: int
 ) -> tuple[Tensor, Tensor]:
-    """Do a chunk of tokens at a time: within it the writes solve a triangular system (the WY form).
+    """Compute chunk by chunk. Within a chunk the writes are the solution of a triangular system (the WY form).
 
-    With G_ij the sum of g over the tokens j+1 to i, and G_i over those up to i, the write of token i is
+    With G_ij the sum of g over the tokens j+1 to i, and G_i the sum up to i, the write of token i is
     u_i = β_i (v_i - e^{G_i} k_i S - Σ_{j<i} e^{G_ij} (k_i·k_j) u_j).
     """
     length = k.shape[2]
@@ -147,7 +147,7 @@ def _chunks(
     from_start = from_start[..., None]
     weighted = k * beta[..., None]
     system = (weighted @ k.transpose(-1, -2)) * decay
-    # The diagonal is taken as one, whatever stands there.
+    # With unitriangular the diagonal of `system` is ignored and taken as 1.
     written, read = torch.linalg.solve_triangular(
         system,
         torch.cat([v * beta[..., None], weighted * from_start], dim=-1),

@@ -3,12 +3,12 @@
     H_t = e^{g_t} H_{t-1} + k_t k_tᵀ,    U_t = e^{g_t} U_{t-1} + v_t k_tᵀ,
     (H_t + λ_t I) x_t = q_t  with  λ_t = 0.02 ‖H_t‖_F,    y_t = U_t (q_t + a_t (x_t - q_t)) / √d
 
-U (H + λ I)⁻¹ is the matrix that, of all, maps the keys seen so far best to their values, older ones counting less; a,
-between 0 and 1, goes from linear attention to it. Keys and values are weighted by how much of the token is written,
-a number between 0 and 1, as in the authors' released layer.
+U (H + λ I)⁻¹ is the best linear map from the keys so far to their values (ridge regression); older keys count less.
+a, between 0 and 1, interpolates between linear attention and this map. As in the authors' released layer, keys and
+values are weighted by a write gate between 0 and 1.
 
-The systems are solved for all t at once by 30 Chebyshev iterations, as released. The eigenvalues of H + λI lie between
-λ and ‖H‖_F + λ, so that this leaves at most 1 / T_31(1.04), 0.032 %, of each eigencomponent of x, T_31 being the
+The systems for all t are solved at once by 30 Chebyshev iterations, as released. The eigenvalues of H + λI are between
+λ and ‖H‖_F + λ. So the error is at most 1 / T_31(1.04) = 0.032 % of each eigencomponent of x, where T_31 is the
 Chebyshev polynomial.
 """
 
@@ -25,24 +25,24 @@ from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
     at_least_float32,
-    make_alike,
+    copy_rows,
     unit,
     without_autocast,
 )
 
 RIDGE = 0.02
-"""λ / ‖H‖_F (released layer)."""
+"""λ / ‖H‖_F, from the released layer."""
 ITERATIONS = 30
-"""(Released layer.)"""
+"""Chebyshev iterations, from the released layer."""
 SMALLEST_NORM = 1e-10
-"""‖H‖_F is taken for at least that, so that a memory without a token can be read: it answers zero."""
+"""Lower limit of ‖H‖_F, so that reading a memory without tokens gives zero."""
 LONGEST_CHUNK = 16
-"""Each iteration pays for the pairs of tokens in a chunk; of 8 to 64, 16 took least time on a CPU."""
+"""Most tokens per chunk. An iteration's cost grows with the pairs in a chunk; of 8 to 64, 16 was fastest on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatedKalmaNetState:
-    """What a layer keeps of a sequence: the last inputs of its convolution, H, and U transposed."""
+    """The state of a layer: the last inputs of its convolution, H, and U transposed."""
 
     convolution: Tensor
     """(batch, kernel - 1, 3 · heads · head_dim)."""
@@ -53,7 +53,7 @@ class GatedKalmaNetState:
 
 
 class GatedKalmaNet(nn.Module):
-    """One layer of it, symbol `GKA`: projections, short convolution, regression, a gated norm, a projection."""
+    """A layer of symbol `GKA`: projections, short convolution, regression, a gated norm, a projection."""
 
     def __init__(self, width: int, heads: int, head_dim: int, *, conv: int = 4, chunk: int = 64) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class GatedKalmaNet(nn.Module):
         self.in_proj = nn.Linear(width, 4 * inner, bias=False)
         """Queries, keys, values and the output's gate."""
         self.forgetting = nn.Linear(width, heads, bias=False)
-        """The rate of forgetting before its bias."""
+        """The rate of decay without its bias."""
         self.gates = nn.Linear(width, 2 * heads)
-        """How much is written, and how far the regression is followed."""
+        """The write gate and a."""
         nn.init.zeros_(self.gates.bias)
         self.convolution = ShortConvolution(3 * inner, conv)
         self.a_log = nn.Parameter(torch.zeros(heads))
@@ -72,20 +72,20 @@ class GatedKalmaNet(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def start_alike(self) -> None:
-        """Make the keys' projection and convolution those of the queries."""
+    def align_queries_and_keys(self) -> None:
+        """Copy the projection and convolution of the queries to those of the keys."""
         inner = self.heads * self.head_dim
-        make_alike((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
+        copy_rows((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedKalmaNetState | None = None
     ) -> tuple[Tensor, GatedKalmaNetState]:
-        """Map (batch, T, width) to the same, going on from `state`, and return the state after it.
+        """Return the output, (batch, T, width) as the input, and the state after it. `state` is the one before.
 
-        Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
+        `mask`, (batch, T), is False on padding, where nothing is written and nothing decays.
         """
         if mask is not None:
-            x = x.masked_fill(~mask[..., None], 0)  # not a product, which would pass NaN on
+            x = x.masked_fill(~mask[..., None], 0)  # a product would keep NaN
         inner = self.heads * self.head_dim
         projected, gate = self.in_proj(x).split([3 * inner, inner], -1)
         mixed, convolved = self.convolution(projected, mask, state.convolution if state else None)
@@ -126,10 +126,10 @@ def kalman(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y, (batch, T, heads, value), and the last H, (batch, heads, key, key), and U transposed, (…, key, value).
 
-    q and k are (batch, T, heads, key), v is (batch, T, heads, value), g ≤ 0, the logarithm of the decay, and alpha are
-    (batch, T, heads); `state` is H and U transposed of what came before. A token of k = v = g = 0 leaves both as they
-    are. `chunk`, of which more than LONGEST_CHUNK are not taken, changes speed alone. The gradient is that of the
-    exact solution, itself solved for by the same iterations; that of a single token goes through them.
+    q and k are (batch, T, heads, key), v is (batch, T, heads, value), g ≤ 0 (the logarithm of the decay) and alpha are
+    (batch, T, heads). `state` is H and U transposed before the first token. A token with k = v = g = 0 does not change
+    them. `chunk`, limited to LONGEST_CHUNK, changes the speed only. The gradient is that of the exact solution,
+    computed by the same iterations; for a single token it is the gradient of the iterations themselves.
     """
     q, k, v, g, alpha = (part.transpose(1, 2) for part in (q, k, v, g, alpha))
     if state is None:
@@ -152,7 +152,7 @@ def _step(
     recurrent: Tensor,
     iterations: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Write one token and read it: every tensor with a time axis of length 1."""
+    """Compute one token; every tensor has a time axis of length 1."""
     kept = g[..., None].exp()
     gram = gram * kept + k.transpose(-1, -2) @ k
     recurrent = recurrent * kept + k.transpose(-1, -2) @ v
@@ -178,10 +178,9 @@ def _chunks(
     chunk: int,
     iterations: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Do all tokens, chunk by chunk.
+    """Compute chunk by chunk, without any H_t: H_t x = e^{G_t} H_0 x + Σ_{s≤t} e^{G_t - G_s} k_s (k_s·x).
 
-    No H_t is ever made: H_t x = e^{G_t} H_0 x + Σ_{s≤t} e^{G_t - G_s} k_s (k_s·x), G being the running sum of g from
-    the chunk's start and H_0 the matrix there.
+    G is the cumulative sum of g from the chunk's start and H_0 the matrix there.
     """
     length, key = q.shape[2:]
     q, k, v, g, alpha = (into_chunks(part, chunk) for part in (q, k, v, g, alpha))
@@ -201,7 +200,7 @@ def _chunks(
 
 
 def _squared_norms(k: Tensor, within: Tensor, from_start: Tensor, grams: Tensor) -> Tensor:
-    """Return ‖H_t‖²_F, (…, L), of H_t = f_t H_0 + Σ_s w_ts k_s k_sᵀ; no term is negative, so that no digit is lost."""
+    """Return ‖H_t‖²_F, (…, L), of H_t = f_t H_0 + Σ_s w_ts k_s k_sᵀ. No term is negative: no cancellation."""
     old = grams.square().sum((-1, -2))[..., None] * from_start.squeeze(-1).square()
     crossed = (within @ ((k @ grams) * k).sum(-1, keepdim=True) * from_start).squeeze(-1)
     new = (within @ (k @ k.transpose(-1, -2)).square() * within).sum(-1)
@@ -209,17 +208,17 @@ def _squared_norms(k: Tensor, within: Tensor, from_start: Tensor, grams: Tensor)
 
 
 def _step_size(squared_norm: Tensor) -> Tensor:
-    """Return 2 / (‖H‖_F + 2λ), by which Chebyshev's iterations scale the system."""
+    """Return 2 / (‖H‖_F + 2λ), the factor by which the Chebyshev iterations scale the system."""
     return 2 / ((1 + 2 * RIDGE) * squared_norm.clamp(min=SMALLEST_NORM**2).sqrt())
 
 
 def step_times_ridge() -> float:
-    """Return the step size times λ, which does not depend on H."""
+    """Return the step size times λ; it does not depend on H."""
     return 2 * RIDGE / (1 + 2 * RIDGE)
 
 
 def chebyshev_weights(iterations: int) -> list[float]:
-    """Return the weight of each iteration's new estimate against the estimate before the last (1 is neither)."""
+    """Return for each iteration the weight w in x_{n+1} = (1 - w) x_{n-1} + w (new estimate)."""
     rho = 1 / (1 + 2 * RIDGE)
     weights, weight = [], 2.0
     for _ in range(iterations):
@@ -229,7 +228,7 @@ def chebyshev_weights(iterations: int) -> list[float]:
 
 
 def _iterate(b: Tensor, k: Tensor, within: Tensor, start: Tensor, grams: Tensor, iterations: int) -> Tensor:
-    """Solve the systems of all chunks, scaled so that the step size is 1; b is (chunks, L, key)."""
+    """Return the solutions of all chunks' systems, (chunks, L, key) as b. They are scaled to a step size of 1."""
     before, x = torch.zeros_like(b), b.clone()
     rows = k.transpose(-1, -2).contiguous()
     pairs, moved, scaled = torch.empty_like(within), torch.empty_like(b), torch.empty_like(b)
@@ -244,16 +243,16 @@ def _iterate(b: Tensor, k: Tensor, within: Tensor, start: Tensor, grams: Tensor,
 
 
 class _Solve(torch.autograd.Function):
-    """x of (A_t + cI) x_t = b_t, A_t x = f_t H_0 x + Σ_s w_ts k_s (k_s·x), with the gradient of the exact solution.
+    """Solve (A_t + cI) x_t = b_t with A_t x = f_t H_0 x + Σ_s w_ts k_s (k_s·x), with the exact solution's gradient.
 
-    For a symmetric A the gradient g of x gives y = (A + cI)⁻¹ g as that of b and -y xᵀ as that of A.
+    A is symmetric. With g the gradient of x, the gradient of b is y = (A + cI)⁻¹ g, and that of A is -y xᵀ.
     """
 
     @staticmethod
     def forward(
         ctx: Any, b: Tensor, k: Tensor, within: Tensor, start: Tensor, grams: Tensor, iterations: int
     ) -> Tensor:
-        """b and k are (chunks, L, key), within is (chunks, L, L), start (chunks, L, 1), grams (chunks, key, key)."""
+        """Return x, with b, k (chunks, L, key), within (chunks, L, L), start (chunks, L, 1), grams (chunks, key, key)."""
         b, k, grams = b.contiguous(), k.contiguous(), grams.contiguous()
         x = _iterate(b, k, within, start, grams, iterations)
         ctx.save_for_backward(x, k, within, start, grams)

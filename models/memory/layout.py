@@ -1,4 +1,4 @@
-"""Which memory each layer has: one symbol a layer, joined by `-`."""
+"""The memory of each layer: one symbol per layer, joined by `-`."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
@@ -23,28 +23,32 @@ Selection = Literal["innovation", "recent", "random"]
 
 
 def parse_layout(layout: object) -> object:
-    """Split `GDN-GDN-GDN-*` into its symbols; what is a list already stays one.
+    """Return the symbols of a text such as `GDN-GDN-GDN-*`; a value that is not a text is returned as it is.
 
     Raises:
-        ValueError: no such symbol, with its index, value and the likely one.
+        ValueError: there is no such symbol.
     """
     if not isinstance(layout, str):
         return layout
     symbols = layout.split("-")
     for index, symbol in enumerate(symbols):
         if symbol not in SYMBOLS:
-            mend = did_you_mean(symbol, list(SYMBOLS)) or f" (one of {', '.join(SYMBOLS)}, joined by -)"
-            raise ValueError(f"symbol {index} of {layout!r} is {symbol!r}, which is no memory{mend}")
+            hint = did_you_mean(symbol, list(SYMBOLS)) or f" (one of {', '.join(SYMBOLS)}, joined by -)"
+            raise ValueError(f"symbol {index} of {layout!r} is {symbol!r}, which is not a memory{hint}")
     return tuple(symbols)
 
 
 def layout_text(symbols: Sequence[str]) -> str:
-    """Join the symbols of the layers."""
+    """Return the layout of the layers' symbols as a text."""
     return "-".join(symbols)
 
 
 def parse_layout_option(flag: str, layout: str) -> tuple[Symbol, ...]:
-    """Split a layout that the user gave; what is wrong with it is a UserError that names the flag."""
+    """Return the symbols of the user's layout. `flag` is for the message.
+
+    Raises:
+        UserError: there is no such symbol.
+    """
     try:
         symbols = parse_layout(layout)
     except ValueError as error:
@@ -56,23 +60,23 @@ Layout = Annotated[tuple[Symbol, ...], BeforeValidator(parse_layout), Field(min_
 
 
 class Memory(BaseModel):
-    """The sizes of a backbone's memories. Each layer takes of them what its symbol needs."""
+    """The sizes of a backbone's memories. Each layer uses those that its symbol needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layout: Layout
     window: int = Field(96, ge=1)
-    """Tokens that a window holds, the newest among them."""
+    """Tokens in a window, including the newest."""
     store: int = Field(16, ge=1)
-    """Tokens that a store holds."""
+    """Tokens in a store."""
     fading: Fading = "GDN"
-    """What makes the fading states of BMF and BM."""
+    """The kind of fading memory in BMF and BM."""
     selection: Selection = "innovation"
-    """Which tokens a store keeps: the most surprising ones, or, to compare, the latest or random ones."""
+    """Which tokens a store keeps: the most surprising ones or, for comparison, the latest or random ones."""
     heads: int = Field(2, ge=1)
     head_dim: int = Field(32, ge=2, multiple_of=2)
     rotary: float = Field(0.5, ge=0, le=1)
-    """Share of each attention head that is rotated by position (RoPE); the rest is compared by content alone."""
+    """Fraction of each attention head that is rotated by position (RoPE). The rest depends on content only."""
     rotary_base: float = Field(10_000.0, gt=1)
     chunk: int = Field(64, ge=1)
-    """Tokens computed at once; it changes speed alone."""
+    """Tokens computed at once; it changes the speed only."""

@@ -1,9 +1,9 @@
-"""Mamba2's state-space duality (Dao and Gu, ICML 2024, arXiv 2405.21060): a fading memory that sums up.
+"""Mamba2's state-space duality (Dao and Gu, ICML 2024, arXiv 2405.21060): a fading memory that adds up tokens.
 
     h_t = e^{Δ_t A} h_{t-1} + Δ_t B_t x_tᵀ,    y_t = h_tᵀ C_t
 
-where A < 0 is a number per head, Δ_t > 0 says how much of a token is taken in and how much is forgotten for it, and
-all heads share B_t and C_t.
+A < 0 is a number per head. Δ_t > 0 decides how much of a token is written and how much of the state is forgotten. All
+heads share B_t and C_t.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
     at_least_float32,
-    make_alike,
+    copy_rows,
     without_autocast,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Mamba2State:
-    """What a layer keeps of a sequence: the last inputs of its convolution, and h."""
+    """The state of a layer: the last inputs of its convolution, and h."""
 
     convolution: Tensor
     """(batch, kernel - 1, heads · head_dim + 2 · state)."""
@@ -34,7 +34,7 @@ class Mamba2State:
 
 
 class Mamba2(nn.Module):
-    """One layer of it, symbol `M2`: projections, short convolution, the recurrence, a gated norm, a projection."""
+    """A layer of symbol `M2`: projections, short convolution, the recurrence, a gated norm, a projection."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Mamba2(nn.Module):
         chunk: int = 64,
         state: int | None = None,
     ) -> None:
-        """`state`, the length of B and C, is `head_dim` where it is not given."""
+        """Take the sizes. `state` is the length of B and C; None is `head_dim`."""
         super().__init__()
         self.heads, self.head_dim, self.chunk = heads, head_dim, chunk
         self.state = state or head_dim
@@ -54,30 +54,30 @@ class Mamba2(nn.Module):
         self.in_proj = nn.Linear(width, 2 * inner + 2 * self.state, bias=False)
         """x, B, C and the output's gate."""
         self.steps = nn.Linear(width, heads, bias=False)
-        """Δ before its bias."""
+        """Δ without its bias."""
         self.convolution = ShortConvolution(inner + 2 * self.state, conv)
         self.a_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(initial_step_bias(heads))
         self.skip = nn.Parameter(torch.ones(heads))
-        """D, by which a token reaches its own output past the state."""
+        """D, the weight of a token in its own output."""
         self.norm = RMSNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def start_alike(self) -> None:
-        """Make the projection and convolution of C, which reads, those of B, which writes."""
+    def align_queries_and_keys(self) -> None:
+        """Copy the projection and convolution of B (keys) to those of C (queries)."""
         inner = self.heads * self.head_dim
         weights = (self.in_proj.weight, self.convolution.weight)
-        make_alike(weights, inner, inner + self.state, self.state)
+        copy_rows(weights, inner, inner + self.state, self.state)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: Mamba2State | None = None
     ) -> tuple[Tensor, Mamba2State]:
-        """Map (batch, T, width) to the same, going on from `state`, and return the state after it.
+        """Return the output, (batch, T, width) as the input, and the state after it. `state` is the one before.
 
-        Where `mask`, (batch, T), is False a position is padding: nothing is written and nothing decays.
+        `mask`, (batch, T), is False on padding, where nothing is written and nothing decays.
         """
         if mask is not None:
-            x = x.masked_fill(~mask[..., None], 0)  # not a product, which would pass NaN on
+            x = x.masked_fill(~mask[..., None], 0)  # a product would keep NaN
         inner = self.heads * self.head_dim
         projected, gate = self.in_proj(x).split([inner + 2 * self.state, inner], -1)
         mixed, convolved = self.convolution(projected, mask, state.convolution if state else None)
@@ -91,7 +91,7 @@ class Mamba2(nn.Module):
         with without_autocast(x.device):
             y, recurrent = ssd(values, dt, a, b, c, state.recurrent if state else None, chunk=self.chunk)
         y = y + values * self.skip.to(precise)[:, None]
-        # The gate comes before the norm, which runs over all heads, unlike in the gated delta rule.
+        # Unlike in the gated delta rule, the gate is applied before the norm, which is over all heads.
         y = self.norm(y.flatten(2) * functional.silu(gate.to(precise)))
         out: Tensor = self.out_proj(y.to(x.dtype))
         return out, Mamba2State(convolved, recurrent)
@@ -102,9 +102,9 @@ def ssd(
 ) -> tuple[Tensor, Tensor]:
     """Return y, (batch, T, heads, value), and the last h, (batch, heads, state, value).
 
-    x is (batch, T, heads, value), dt (batch, T, heads) and not negative, a (heads,) and not positive, b and c are
+    x is (batch, T, heads, value), dt (batch, T, heads) and at least 0, a (heads,) and at most 0, b and c are
     (batch, T, state). Chunks are computed by the dual, attention-like form (arXiv 2405.21060, section 6), a single
-    token by the recurrence; `chunk` changes speed alone. A token of dt = 0 leaves h as it is.
+    token by the recurrence. `chunk` changes the speed only. A token with dt = 0 does not change h.
     """
     x = (x * dt[..., None]).transpose(1, 2)
     g = (a * dt).transpose(1, 2)
@@ -118,7 +118,7 @@ def ssd(
 
 
 def _chunks(x: Tensor, g: Tensor, b: Tensor, c: Tensor, state: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
-    """Do all tokens, chunk by chunk; b and c with a head axis of length 1."""
+    """Compute `ssd` chunk by chunk; b and c have a head axis of length 1."""
     length = x.shape[2]
     x, g, b, c = (into_chunks(part, chunk) for part in (x, g, b, c))
     within, from_start = decays(g)

@@ -1,6 +1,6 @@
 """Models of memory blocks for transformers: a language model, and a VL model around it.
 
-`register` makes the Auto classes know them; who loads one by these calls it first.
+Call `register` before loading one of them by transformers' Auto classes.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from eidolon.models.memory.parts import RMSNorm
 
 
 class Layer(nn.Module):
-    """A memory block and a gated feed-forward layer, each with a norm before it and added to its input."""
+    """A memory block and a gated feed-forward layer, each with a norm before it and a residual connection."""
 
     def __init__(self, config: MemoryTextConfig, index: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Layer(nn.Module):
 
 
 class MemoryPreTrainedModel(PreTrainedModel):
-    """What the models have in common."""
+    """Base of the models."""
 
     config_class = MemoryTextConfig
     base_model_prefix = "model"
@@ -92,12 +92,15 @@ class MemoryTextModel(MemoryPreTrainedModel):
         output_hidden_states: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """Read (batch, T) tokens, or their embeddings.
+        """Return the hidden states of (batch, T) token ids, or of their embeddings.
 
-        `attention_mask`, (batch, length), covers these tokens or those before them too; its last T columns are
-        used, and are False on padding. Positions are counted from the tokens themselves. `past_key_values` is a
-        `MemoryCache`; any other that is still empty is replaced by one. `prediction_loss`, an attribute of the
-        output, is the sum over layers of the predictors' losses, None without stores.
+        `attention_mask`, (batch, length), may cover earlier tokens too; only its last T columns are used. It is False
+        on padding. Positions count the tokens without padding. `past_key_values` is a `MemoryCache`; another, empty
+        cache is replaced by one. The output has an attribute `prediction_loss`: the sum of the predictors' losses over
+        the layers, None without stores.
+
+        Raises:
+            TypeError: `past_key_values` is a cache of another class that is not empty.
         """
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if use_cache is None:
@@ -114,10 +117,10 @@ class MemoryTextModel(MemoryPreTrainedModel):
         losses: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             seen.append(hidden)
-            held = None if cache is None else cache.memories[index]
-            hidden, state, loss = layer(hidden, mask, None if held is None else held.state)
-            if held is not None:
-                held.state = state
+            memory = None if cache is None else cache.memories[index]
+            hidden, state, loss = layer(hidden, mask, None if memory is None else memory.state)
+            if memory is not None:
+                memory.state = state
             if loss is not None:
                 losses.append(loss)
         if cache is not None:
@@ -153,9 +156,9 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Return logits (batch, T, vocabulary), or of the last `logits_to_keep` tokens.
+        """Return logits (batch, T, vocabulary); with `logits_to_keep`, of that number of last tokens only.
 
-        With `labels`, (batch, T), also their mean negative log-likelihood as `loss`; those of -100 do not count.
+        With `labels`, (batch, T), `loss` is their mean negative log-likelihood in nats, without labels of -100.
         """
         outputs = self.model(input_ids, attention_mask, past_key_values, inputs_embeds, use_cache, **kwargs)
         logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
@@ -171,7 +174,7 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
 
 
 class MemoryForConditionalGeneration(Idefics3ForConditionalGeneration):
-    """A VL model of memory blocks: Idefics3, whose text model this configuration makes one of them."""
+    """A VL model of memory blocks: Idefics3 with a language model of this family."""
 
     config_class = MemoryConfig
     _is_stateful = True
@@ -182,7 +185,7 @@ class MemoryForConditionalGeneration(Idefics3ForConditionalGeneration):
 
 
 def register() -> None:
-    """Make transformers' Auto classes know the models; doing it again changes nothing."""
+    """Register the models with transformers' Auto classes. It may be called again."""
     AutoConfig.register(MemoryTextConfig.model_type, MemoryTextConfig, exist_ok=True)
     AutoConfig.register(MemoryConfig.model_type, MemoryConfig, exist_ok=True)
     AutoModel.register(MemoryTextConfig, MemoryTextModel, exist_ok=True)

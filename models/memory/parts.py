@@ -1,4 +1,4 @@
-"""What the fading memories share: a short causal convolution with its state, and two normalisations."""
+"""Shared parts of the fading memories: a short causal convolution with its state, and two normalisations."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +11,7 @@ EPSILON = 1e-6
 
 
 class ShortConvolution(nn.Module):
-    """A causal depthwise convolution over time with SiLU after it."""
+    """A causal depthwise convolution over time, followed by SiLU."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -19,10 +19,10 @@ class ShortConvolution(nn.Module):
         nn.init.uniform_(self.weight, -(kernel**-0.5), kernel**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor | None, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Map (batch, T, channels) to the same, and return the last `kernel - 1` inputs for the next call.
+        """Return the output, (batch, T, channels) as the input, and the last `kernel - 1` inputs for the next call.
 
-        `past` is what an earlier call returned, (batch, kernel - 1, channels); None stands for zeros. Padding
-        (`mask` False, shape (batch, T)) enters as zeros.
+        `past`, (batch, kernel - 1, channels), is from the previous call; None is zeros. `mask`, (batch, T), is False on
+        padding, which is replaced by zeros.
         """
         kernel = self.weight.shape[1]
         if mask is not None:
@@ -40,14 +40,14 @@ class ShortConvolution(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x), times a learned scale; with a gate z also times SiLU(z)."""
+    """x / rms(x) times a learned scale, and with a gate z also times SiLU(z)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
-        """Normalise the last axis; computed in at least float32, returned in the dtype of x."""
+        """Return x normalised along the last axis, in the dtype of x. The computation is in at least float32."""
         precise = x.to(at_least_float32(x.dtype))
         scaled = precise * torch.rsqrt(precise.square().mean(-1, keepdim=True) + EPSILON)
         normed = self.weight.to(scaled.dtype) * scaled
@@ -57,8 +57,8 @@ class RMSNorm(nn.Module):
 
 
 @torch.no_grad()
-def make_alike(weights: Sequence[Tensor], source: int, target: int, rows: int) -> None:
-    """Copy so many rows of each matrix, from row `source` on, to `target` and after."""
+def copy_rows(weights: Sequence[Tensor], source: int, target: int, rows: int) -> None:
+    """Copy `rows` rows of each matrix, starting at row `source`, to the rows starting at `target`."""
     for weight in weights:
         weight[target : target + rows].copy_(weight[source : source + rows])
 
@@ -69,19 +69,19 @@ def unit(x: Tensor) -> Tensor:
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which states are kept and recurrences computed."""
+    """Return the dtype of states and of the computation of recurrences."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which products keep the dtype of what they are made of."""
-    if not torch.amp.is_autocast_available(device.type):  # torch's meta device, on which costs are counted
+    """Return a context in which products have the dtype of their factors."""
+    if not torch.amp.is_autocast_available(device.type):  # such as torch's meta device, which counts costs
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def product_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype of products of x with weights of its dtype, which autocast may narrow."""
+    """Return the dtype of products of x with weights of its dtype; autocast may make it narrower."""
     device = x.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)

@@ -1,4 +1,4 @@
-"""Tells transformers of the memory family where a checkpoint is one of it."""
+"""Registration of the memory family with transformers, for checkpoints that need it."""
 
 import json
 
@@ -8,12 +8,12 @@ MODEL_TYPES = ("eidolon_memory", "eidolon_memory_text")
 
 
 def register_own(checkpoint: str) -> None:
-    """Register the memory family's classes if the folder holds one of its models; load nothing for others."""
+    """Register the memory family's classes if the folder is one of its checkpoints. Imports nothing for others."""
     config = user_path(checkpoint) / "config.json"
     try:
         described = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # what is wrong with it, loading says
+        return  # loading the checkpoint will report it
     if isinstance(described, dict) and described.get("model_type") in MODEL_TYPES:
         from eidolon.models.memory.modeling import register
 

@@ -1,8 +1,8 @@
-"""The shipped checkpoints of the memory family, which share the file of the picture side that is the same in all.
+"""The shipped checkpoints of the memory family. All have the same vision side, whose weights are in one shared file.
 
     python -m eidolon.models.memory.sharing CHECKPOINT NAME
 
-puts a training's checkpoint among the shipped ones, under the name of its variant or `eye`.
+adds a training's checkpoint to the shipped ones. NAME is its variant, or `eye` for the shared vision side.
 """
 
 import argparse
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 VISION = "vision.safetensors"
-"""What all share, and …"""
+"""The weights that all share."""
 TEXT = "text.safetensors"
-"""… what each has of its own."""
+"""The other weights of a checkpoint."""
 
 
 def is_shared(tensor: str) -> bool:
-    """Whether a tensor belongs to the picture side: the vision tower, and the projection into words."""
+    """Return whether a tensor belongs to the vision side: the vision tower and its projection to the text width."""
     return tensor.startswith(("model.vision_model.", "model.connector."))
 
 
 def split_eye(checkpoint: Path, out: Path) -> None:
-    """Copy a checkpoint whose picture side others look through, that side in a file of its own."""
+    """Copy the checkpoint of the shared vision side, with that side in a separate file."""
     from safetensors.torch import load_file
 
     tensors = load_file(checkpoint / WEIGHTS)
@@ -40,19 +40,19 @@ def split_eye(checkpoint: Path, out: Path) -> None:
 
 
 def share_eye(checkpoint: Path, out: Path, eye: Path) -> None:
-    """Copy a checkpoint so that it takes its picture side from the folder `eye` beside `out`.
+    """Copy a checkpoint so that its vision side is that of the folder `eye`, which is beside `out`.
 
     Raises:
-        ValueError: its picture side is not that one, bit for bit.
+        ValueError: the two vision sides are not equal bit for bit.
     """
     import torch
     from safetensors.torch import load_file
 
     tensors = load_file(checkpoint / WEIGHTS)
-    theirs = load_file(eye / VISION)
+    shared = load_file(eye / VISION)
     own = {name for name in tensors if is_shared(name)}
-    if own != theirs.keys() or not all(torch.equal(tensors[name], theirs[name]) for name in own):
-        raise ValueError(f"{checkpoint}: its picture side is not that of {eye}")
+    if own != shared.keys() or not all(torch.equal(tensors[name], shared[name]) for name in own):
+        raise ValueError(f"{checkpoint}: its vision side differs from that of {eye}")
     _write(checkpoint, out, tensors, f"../{eye.name}/{VISION}")
 
 
@@ -73,7 +73,7 @@ def _save(tensors: Mapping[str, "torch.Tensor"], path: Path) -> None:
 
 
 def main() -> None:
-    """Ship a checkpoint."""
+    """Add a checkpoint to the shipped ones."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,23 +1,23 @@
-"""The eidetic store: the tokens with the largest scores among those that are old enough to enter.
+"""The eidetic store: the tokens with the largest scores, among those that have left the window.
 
-A token enters at a fixed age, when it leaves the window. From then on it stays as long as fewer than M tokens that
-have entered score higher; one that has been put out never comes back, so that the contents are a function of the
-sequence alone: the M largest of all that have entered, of equals the oldest.
+A token enters the store when it leaves the window. It stays while fewer than M entered tokens have a larger score. A
+removed token never returns. So the content depends on the sequence only: the M largest scores of all entered tokens,
+and the oldest of equal ones.
 """
 
 import torch
 from torch import Tensor
 
 EMPTY = -torch.inf
-"""The score of a place without a token, and of padding."""
+"""The score of an empty slot and of padding."""
 
 
-def readable(stored: Tensor, entering: Tensor, size: int) -> Tensor:
-    """Tell which tokens can be read while further ones enter.
+def readable_mask(stored: Tensor, entering: Tensor, size: int) -> Tensor:
+    """Return which tokens are in the store after each further token has entered: bool (batch, T, M + T).
 
-    `stored`, (batch, M), are the scores of the store's content, oldest first; `entering`, (batch, T), those of the
-    tokens that enter one after the other. Returns bool (batch, T, M + T): after token t has entered, whether
-    candidate c (first the stored ones, then the entering) is in the store.
+    `stored`, (batch, M), are the scores of the stored tokens, oldest first; `entering`, (batch, T), are those of the
+    tokens that enter one after the other. Row t is for the time after token t has entered. Columns are the stored
+    tokens, then the entering ones.
     """
     length = entering.shape[1]
     scores = torch.cat([stored, entering], dim=1)
@@ -27,7 +27,7 @@ def readable(stored: Tensor, entering: Tensor, size: int) -> Tensor:
         (scores[:, :, None] == scores[:, None, :]) & (places[:, None] < places[None, :])
     )
     before = count - length
-    # How many better ones are in by the time: those stored, and of the entering the first t + 1.
+    # The number of better tokens at the time: of the stored ones, and of the first t + 1 entering ones.
     ahead = better[:, :before].sum(1, dtype=torch.int32)[:, None] + better[:, before:].cumsum(
         1, dtype=torch.int32
     )
@@ -35,10 +35,10 @@ def readable(stored: Tensor, entering: Tensor, size: int) -> Tensor:
     return (ahead < size) & entered & (scores > EMPTY)[:, None]
 
 
-def keep(scores: Tensor, size: int) -> Tensor:
-    """Return the indices, (batch, size), of the largest of (batch, count) scores, in their own order.
+def largest_indices(scores: Tensor, size: int) -> Tensor:
+    """Return the indices, (batch, size), of the largest of (batch, count) scores, in ascending order.
 
-    Of equals the first are kept.
+    Of equal scores the first are chosen.
     """
     order = scores.argsort(dim=1, descending=True, stable=True)[:, :size]
     return order.sort(dim=1).values

@@ -1,4 +1,4 @@
-"""What a store keeps can be changed in a trained model, to see whether the choice matters."""
+"""Changes which tokens the stores of a trained model keep, to measure whether the choice matters."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from eidolon.models.memory.layout import Selection
 
 
 def select_by(model: nn.Module, selection: Selection) -> int:
-    """Make every store of the model keep tokens by another rule; return how many stores there are.
+    """Make every store of the model keep tokens by another rule. Returns the number of stores.
 
-    No weight changes: what is attended to, and how, stays as it was learned.
+    No weight changes.
     """
     blocks = [block for block in model.modules() if isinstance(block, MemoryBlock) and block.store]
     for block in blocks:

@@ -1,1 +1,1 @@
-"""Questions to a model in the middle of its text: forcing, interviews, dependency. Backends import it."""
+"""Measurements within a text: teacher forcing, interviews, image dependency. It imports `base` and `generation`."""

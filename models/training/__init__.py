@@ -1,1 +1,1 @@
-"""Training loops that are handed their samples, and the models they start from. `benchmark` imports it."""
+"""Training loops, which get their samples from the caller, and the models they start from. `benchmark` imports it."""

@@ -31,14 +31,14 @@ CHAT_TEMPLATE = (
 
 
 class Architecture(BaseModel):
-    """Sizes of a tiny Idefics3. Attention heads are 32 wide, the narrowest that vLLM's CPU kernels take."""
+    """Sizes of a tiny Idefics3. Attention heads are 32 wide, the least that vLLM's CPU kernels support."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_size: int = Field(96, ge=16)
     patch_size: int = Field(8, ge=2)
     pixel_shuffle: int = Field(2, ge=1)
-    """Side of the square of patches that the connector folds into one image token."""
+    """Side of the square of patches that the connector merges into one image token."""
     vision_width: int = Field(96, ge=32, multiple_of=32)
     vision_layers: int = Field(4, ge=1)
     text_width: int = Field(160, ge=32, multiple_of=32)
@@ -59,19 +59,19 @@ class Architecture(BaseModel):
 
     @property
     def grid(self) -> int:
-        """Image tokens a side."""
+        """Image tokens per side."""
         return self.image_size // (self.patch_size * self.pixel_shuffle)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """Train a tokenizer with the special tokens of Idefics3, padding on the left as generation needs it."""
+    """Return a trained tokenizer with the special tokens of Idefics3 and padding on the left, for generation."""
     return train_bpe(
         texts, vocabulary, pad=PAD, end=END, others=(IMAGE, FAKE_IMAGE, GLOBAL_IMAGE), padding_side="left"
     )
 
 
 def make_processor(architecture: Architecture, tokenizer: "PreTrainedTokenizerFast") -> "Idefics3Processor":
-    """Build the processor: one square view an image, no tiling."""
+    """Return the processor: one square view per image, no tiling."""
     from transformers import Idefics3ImageProcessorPil, Idefics3Processor
 
     side = {"longest_edge": architecture.image_size}
@@ -95,7 +95,7 @@ def make_processor(architecture: Architecture, tokenizer: "PreTrainedTokenizerFa
 def make_model(
     architecture: Architecture, tokenizer: "PreTrainedTokenizerFast", seed: int
 ) -> "Idefics3ForConditionalGeneration":
-    """Build the model with seeded random weights."""
+    """Return the model with seeded random weights."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, set_seed
 
     def id_of(token: str) -> Any:

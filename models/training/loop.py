@@ -1,4 +1,4 @@
-"""The training loop of every small model: seeded, resumable, on a CPU, a GPU or several."""
+"""The training loop of all small models: seeded, resumable, on a CPU, a GPU or several GPUs."""
 
 import json
 import math
@@ -22,18 +22,19 @@ from eidolon.scorers.core.errors import UserError
 
 
 class Restart(BaseModel):
-    """A further cosine of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
+    """Another cosine schedule of the learning rate (Loshchilov & Hutter 2017), from `step` on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     horizon: int = Field(ge=1)
-    """Steps over which it falls; training may end before."""
+    """Steps over which the rate falls; training may end before."""
     since: int | None = Field(None, ge=0)
-    """The step at which it is at its peak; None: `step`. An earlier one stretches a cosine under way."""
+    """The step of the peak; None: `step`. An earlier step extends the cosine that is in progress."""
 
     def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
         return _cosine(
             self.learning_rate, step - (self.step if self.since is None else self.since), self.horizon
         )
@@ -43,27 +44,27 @@ Precision: TypeAlias = Literal["no", "bf16"]
 
 
 class Schedule(BaseModel, ABC):
-    """How long and how fast a training goes, whatever it trains."""
+    """Length, learning rate and other settings of a training, for any model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 0
     learning_rate: float = Field(1.5e-3, gt=0)
     warmup: int = Field(100, ge=0)
-    """Steps of linear warm-up; then a cosine down to a twentieth."""
+    """Steps of linear warm-up. A cosine down to a twentieth follows."""
     weight_decay: float = Field(0.02, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
     horizon: int | None = Field(None, ge=1)
-    """Steps over which the learning rate's cosine falls; None: all of them."""
+    """Steps over which the learning rate's cosine falls; None: all steps."""
     restarts: tuple[Restart, ...] = ()
     precision: Precision = "no"
-    """`bf16`: matrix products in bfloat16; weights, gradients and losses stay in float32."""
+    """`bf16`: matrix products in bfloat16, but weights, gradients and losses in float32."""
     save_every: int = Field(200, ge=1)
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """Steps from the start of training to its end."""
+        """Number of steps of the whole training."""
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -76,19 +77,19 @@ class Schedule(BaseModel, ABC):
 
 
 def _cosine(peak: float, step: int, steps: int) -> float:
-    """Fall from the peak to a twentieth of it."""
+    """Return the rate at a step of a cosine from the peak to a twentieth of it."""
     return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """How a training went; it goes into the model card."""
+    """Results of a training, for the model card."""
 
     steps: int
     seconds: float
-    """Time spent training, over all sessions."""
+    """Training time of all sessions."""
     loss: float
-    """Mean loss of the last 100 steps, nats a learned token."""
+    """Mean loss of the last 100 steps, in nats per learned token."""
     parameters: int
     is_main_process: bool
 
@@ -105,15 +106,15 @@ def train_loop(
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
-    """Train `trainee` in place, resuming from `folder` where an earlier run stopped.
+    """Train `trainee` in place, from where an earlier session in `folder` stopped.
 
-    `trainee(batch(step, rank, world), *arguments(step))` returns losses by name, `total` among them; the
-    report's loss is that named `reported`. `folder/state` holds the state of the last save, `folder/log.jsonl`
-    the losses. With `stop_at` it saves and stops after so many steps, counted from the very first. `identity`, JSON,
-    is what makes the weights beside `config`; a training of another is not gone on with.
+    `trainee(batch(step, rank, world), *arguments(step))` returns losses by name, including `total`. The report has the
+    loss with the name `reported`. `folder/state` is the state at the last save, `folder/log.jsonl` has the losses.
+    With `stop_at` the training saves and stops after that number of steps, counted from the very first. `identity` is
+    JSON: everything beside `config` that determines the weights.
 
     Raises:
-        UserError: the folder holds the training of another configuration or identity.
+        UserError: the folder has a training with another configuration or identity.
     """
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -148,10 +149,10 @@ def train_loop(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
-        told = {name: float(value.detach()) for name, value in losses.items()}
+        values = {name: float(value.detach()) for name, value in losses.items()}
         if accelerator.is_main_process:
-            _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **told})
-            on_step(step, told)
+            _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **values})
+            on_step(step, values)
         if step % config.save_every == 0 or step == last:
             _save(accelerator, state, made_by, step, seconds + time.monotonic() - began)
     total = seconds + time.monotonic() - began
@@ -173,7 +174,7 @@ def _log(path: Path, line: dict[str, float]) -> None:
 
 
 def _read_log(path: Path) -> list[dict[str, float]]:
-    """Return the lines of the log; one that a kill tore is left out."""
+    """Return the lines of the log, without a line that was cut by a kill."""
     if not path.exists():
         return []
     with jsonlines.open(path) as file:
@@ -181,21 +182,21 @@ def _read_log(path: Path) -> list[dict[str, float]]:
 
 
 def _trim_log(path: Path, step: int) -> None:
-    """Drop the steps after the last save, which will be done again."""
+    """Remove the steps after the last save, which will be repeated."""
     kept = [line for line in _read_log(path) if line["step"] <= step]
     with jsonlines.open(path, "w") as file:
         file.write_all(kept)
 
 
 def _last_loss(path: Path, name: str) -> float:
-    told = [line[name] for line in _read_log(path)[-100:] if name in line]
-    return sum(told) / len(told) if told else math.nan
+    values = [line[name] for line in _read_log(path)[-100:] if name in line]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _save(
     accelerator: Accelerator, state: Path, made_by: Mapping[str, Any], step: int, seconds: float
 ) -> None:
-    """Write the state beside the last one and swap, so that a kill leaves one of them whole."""
+    """Write the new state beside the last one and swap them, so that a kill always leaves a complete one."""
     fresh = state.with_name("state.new")
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()
@@ -219,7 +220,7 @@ def _resume(accelerator: Accelerator, state: Path, made_by: Mapping[str, Any]) -
     progress = json.loads((state / "progress.json").read_text())
     if any(progress.get(name) != made for name, made in made_by.items()):
         raise UserError(
-            f"{state}: holds the training of another configuration; name another --out, or remove it"
+            f"{state}: is the training of another configuration; give another --out, or remove it"
         )
     accelerator.load_state(str(state))
     return int(progress["step"]), float(progress["seconds"])

@@ -1,7 +1,7 @@
-"""Trains a VL model of memory blocks on dialogues, behind its frozen eye.
+"""Training of a VL model of memory blocks on dialogues. Its vision encoder is frozen.
 
-What a step is trained on does not depend on the model: all variants of a study see the same tokens in the same order.
-So the batches, with what the eye sees in their pictures, can be made once and kept in a folder that all trainings
+The batch of a step does not depend on the model: all variants of a study train on the same tokens in the same order.
+So the batches, with the features of their images, can be computed once and stored in a folder that all trainings
 share.
 """
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
     from eidolon.models.memory.modeling import MemoryForConditionalGeneration
 
-KEPT_AT_ONCE = 25
-"""Steps whose batches share a file."""
+STEPS_PER_FILE = 25
+"""Steps whose batches are stored in one file."""
 FEATURES = "image_features"
 PREDICTION_WEIGHT = 0.01
-"""Of the predictors' loss. Adam's steps are the same whatever it is; so small, it leaves alone the length of the
-gradient of all parameters, by which that is clipped."""
+"""Weight of the predictors' loss. It does not change Adam's steps. It is small, so that this loss hardly changes the
+gradient norm over all parameters, which clipping uses."""
 
 
 class MemoryTrainee(nn.Module):
-    """The model and its scaffolding under one forward, so that accelerate can wrap both."""
+    """The model and its auxiliary head in one module, so that accelerate can wrap both."""
 
     def __init__(self, model: "MemoryForConditionalGeneration") -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class MemoryTrainee(nn.Module):
     def forward(self, batch: dict[str, Tensor], presence_weight: float) -> dict[str, Tensor]:
         """Return the losses of one batch by name, and their weighted `total`.
 
-        `image_features` takes the place of pictures, (batch, image tokens, width). `prediction` is the loss of the
-        stores' predictors, which share no parameter with the rest.
+        `image_features` (batch, image tokens, width) replace the images. `prediction` is the loss of the stores'
+        predictors, which share no parameter with the rest.
         """
         ids = batch["input_ids"]
         words = self.model.get_input_embeddings()(ids)  # type: ignore[no-untyped-call]
-        pictured = (ids == self.model.config.image_token_id)[..., None]
+        is_image = (ids == self.model.config.image_token_id)[..., None]
         outputs = self.model.model.text_model(
-            inputs_embeds=words.masked_scatter(pictured, batch[FEATURES].to(words.dtype)),
+            inputs_embeds=words.masked_scatter(is_image, batch[FEATURES].to(words.dtype)),
             attention_mask=batch["attention_mask"],
             use_cache=False,
             output_hidden_states=True,
@@ -71,41 +71,42 @@ class MemoryTrainee(nn.Module):
         return {**losses, "total": total}
 
 
-class SeenBatches:
-    """The batch of every step with its pictures as the eye sees them; kept in a folder where one is given."""
+class FeatureBatches:
+    """The batch of every step, with image features instead of images. If a folder is given, it stores them."""
 
     def __init__(
         self, batches: Batches, look: Callable[[dict[str, Tensor]], Tensor], folder: Path | None
     ) -> None:
+        """Take the batches, the vision encoder as a function of its inputs, and the folder."""
         self._batches, self._look, self._folder = batches, look, folder
-        self._held: tuple[int, dict[str, Tensor]] | None = None
+        self._loaded: tuple[int, dict[str, Tensor]] | None = None
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """Return process `rank`'s share of a step's batch."""
         if self._folder is None:
             return self._make(step, rank, world)
-        group, within = divmod(step, KEPT_AT_ONCE)
-        if self._held is None or self._held[0] != group:
-            self._held = (group, self._read(self._folder, group, rank, world))
+        group, within = divmod(step, STEPS_PER_FILE)
+        if self._loaded is None or self._loaded[0] != group:
+            self._loaded = (group, self._read(self._folder, group, rank, world))
         prefix = f"{within}."
         return {
             name.removeprefix(prefix): tensor
-            for name, tensor in self._held[1].items()
+            for name, tensor in self._loaded[1].items()
             if name.startswith(prefix)
         }
 
     def _read(self, folder: Path, group: int, rank: int, world: int) -> dict[str, Tensor]:
         path = folder / f"{group:05d}-{rank}-of-{world}.safetensors"
         if not path.exists():
-            first = group * KEPT_AT_ONCE
-            steps = range(first, min(first + KEPT_AT_ONCE, self._batches.steps))
+            first = group * STEPS_PER_FILE
+            steps = range(first, min(first + STEPS_PER_FILE, self._batches.steps))
             tensors = {
                 f"{step - first}.{name}": tensor
                 for step in steps
                 for name, tensor in self._make(step, rank, world).items()
             }
             folder.mkdir(parents=True, exist_ok=True)
-            # Trainings side by side may both make it: the same bytes, whoever comes last.
+            # Concurrent trainings may both write the file, with the same bytes.
             fresh = path.with_suffix(f".{os.getpid()}")
             save_file(tensors, fresh)
             os.replace(fresh, path)
@@ -113,9 +114,9 @@ class SeenBatches:
 
     def _make(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
         batch = self._batches.batch(step, rank, world)
-        pictures = {name: batch.pop(name) for name in ("pixel_values", "pixel_attention_mask")}
+        images = {name: batch.pop(name) for name in ("pixel_values", "pixel_attention_mask")}
         del batch["cells"]
-        return {**batch, FEATURES: self._look(pictures)}
+        return {**batch, FEATURES: self._look(images)}
 
 
 def train_memory(
@@ -130,24 +131,25 @@ def train_memory(
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
-    """Train `model` in place on `samples(phase, index)`, as `train_loop` does; all phases are of dialogues.
+    """Train `model` in place on `samples(phase, index)` with `train_loop`. All phases must be of dialogues.
 
-    `batches` is the folder that keeps them; it must belong to these samples, their order and this eye.
+    `batches` is the folder that stores the batches. It must belong to these samples, their order and this vision
+    encoder.
     """
 
     @torch.no_grad()
-    def look(pictures: dict[str, Tensor]) -> Tensor:
+    def look(images: dict[str, Tensor]) -> Tensor:
         device = model.device
-        moved = {name: tensor.to(device) for name, tensor in pictures.items()}
-        seen: Any = model.model.get_image_features(**moved)
-        return seen.pooler_output.float().cpu()  # type: ignore[no-any-return]
+        moved = {name: tensor.to(device) for name, tensor in images.items()}
+        features: Any = model.model.get_image_features(**moved)
+        return features.pooler_output.float().cpu()  # type: ignore[no-any-return]
 
     def arguments(step: int) -> Sequence[float]:
         return (config.phases[config.locate(step)[0]].presence_weight,)
 
     report = train_loop(
         MemoryTrainee(model),
-        SeenBatches(Batches(config, samples, Collator(processor)), look, batches).batch,
+        FeatureBatches(Batches(config, samples, Collator(processor)), look, batches).batch,
         config,
         folder,
         arguments=arguments,

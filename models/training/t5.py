@@ -1,4 +1,4 @@
-"""Tiny T5 models from scratch that read a text and answer questions about it.
+"""Tiny T5 models from scratch that answer questions about a text.
 
 The result is an ordinary transformers checkpoint: `AutoTokenizer` and `AutoModelForSeq2SeqLM` load it.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAD, END = "<pad>", "</s>"
 IGNORED = -100
 HEADS = ("claims", "evidence")
-"""What the scaffolding tells of each token."""
+"""The auxiliary heads: what each predicts for a token of the text."""
 
 
 class T5Architecture(BaseModel):
@@ -37,27 +37,27 @@ class T5Architecture(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ReadingSample:
-    """A prompt, the answer to be learned, and what in the prompt it rests on; spans are characters (start, end)."""
+    """A prompt, the answer to learn, and the parts of the prompt behind it. Spans are characters (start, end)."""
 
     prompt: str
     answer: str
     text: tuple[int, int]
-    """Where the text stands that is asked about."""
+    """The span of the text that the question is about."""
     claims: Sequence[tuple[int, int]] = ()
-    """Where it names what it claims, asked about or not."""
+    """Spans where the text names something that it claims, whether or not the question is about it."""
     evidence: Sequence[tuple[int, int]] = ()
-    """Those of the claims that answer the question."""
+    """The claims that answer the question."""
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """Train a tokenizer that ends every text as T5 wants it."""
+    """Return a trained tokenizer that appends the end token to every text, as T5 expects."""
     return train_bpe(texts, vocabulary, pad=PAD, end=END, padding_side="right", append_end=True)
 
 
 def make_t5(
     architecture: T5Architecture, tokenizer: "PreTrainedTokenizerFast", seed: int
 ) -> "T5ForConditionalGeneration":
-    """Build the model with seeded random weights."""
+    """Return the model with seeded random weights."""
     from transformers import T5Config, T5ForConditionalGeneration, set_seed
 
     set_seed(seed)
@@ -85,18 +85,18 @@ def make_t5(
         blocks: Any = model.encoder.block
         for block in blocks:
             attention = block.layer[0].SelfAttention
-            # Like attends to like from the start: what a question names must find its namesakes in the text.
+            # Equal tokens attend to each other from the start, because a question must find its word in the text.
             attention.k.weight.copy_(attention.q.weight * config.d_kv**0.5)
     return model
 
 
-class Reader(nn.Module):
-    """The model and its scaffolding: told of each token of the text what it does for the answer.
+class QuestionTrainee(nn.Module):
+    """The model and two auxiliary heads, which learn what each token of the text does for the answer.
 
-    An answer takes three steps: tell what the text claims from what it only names, find in it what the question
-    names, and carry what was found to the answer. Learned together they take very long. Halfway up the encoder
-    a linear classifier must tell which tokens name something claimed, whatever is asked, and at its end another
-    which of them answer the question. Neither is part of the checkpoint.
+    An answer takes three steps: separate what the text claims from what it only names, find what the question names,
+    and carry the result to the answer. Learned together they take very long. So in the middle of the encoder a linear
+    classifier learns which tokens name something that is claimed. At its end another one learns which of them answer
+    the question. Neither is part of the checkpoint.
     """
 
     def __init__(self, model: "T5ForConditionalGeneration") -> None:
@@ -122,38 +122,38 @@ class Reader(nn.Module):
             output_hidden_states=True,
         )
         halfway = outputs.encoder_hidden_states[self.claims_layer]
-        claims = self._told("claims", halfway, batch["claims"])
-        evidence = self._told("evidence", outputs.encoder_last_hidden_state, batch["evidence"])
+        claims = self._head_loss("claims", halfway, batch["claims"])
+        evidence = self._head_loss("evidence", outputs.encoder_last_hidden_state, batch["evidence"])
         answer = outputs.loss.float()
         total = answer + claims_weight * claims + evidence_weight * evidence
         return {"answer": answer, "claims": claims, "evidence": evidence, "total": total}
 
-    def _told(self, head: str, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _head_loss(self, head: str, hidden: Tensor, targets: Tensor) -> Tensor:
         logits = self.heads[head](nn.functional.layer_norm(hidden.float(), hidden.shape[-1:])).squeeze(-1)
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, targets.clamp(min=0).float(), reduction="none"
         )
-        # Few tokens are what is looked for: the sum over a text keeps the gradient from vanishing in the zeros.
+        # Few tokens are positive. A mean over all tokens would make their gradient vanish, so sum over a text.
         return (losses * (targets != IGNORED)).sum(-1).mean()
 
 
 def collate(tokenizer: "PreTrainedTokenizerFast", samples: Sequence[ReadingSample]) -> dict[str, Tensor]:
-    """Turn samples into tensors, padded on the right."""
-    asked = tokenizer(
+    """Return samples as tensors, padded on the right: inputs, `labels`, and a target per token for each head."""
+    prompts = tokenizer(
         [s.prompt for s in samples], padding=True, return_offsets_mapping=True, return_tensors="pt"
     )
-    starts, ends = asked["offset_mapping"].unbind(-1)
-    told = {name: torch.full(starts.shape, IGNORED) for name in HEADS}
+    starts, ends = prompts["offset_mapping"].unbind(-1)
+    targets = {name: torch.full(starts.shape, IGNORED) for name in HEADS}
     for row, sample in enumerate(samples):
         for name, spans in (("claims", sample.claims), ("evidence", sample.evidence)):
             for value, marked in ((0, [sample.text]), (1, spans)):
                 for start, end in marked:
-                    # By overlap: a token may begin with the space before its word.
-                    told[name][row, (starts[row] < end) & (ends[row] > start)] = value
+                    # By overlap, because a token may start with the space before its word.
+                    targets[name][row, (starts[row] < end) & (ends[row] > start)] = value
     labels = tokenizer([s.answer for s in samples], padding=True, return_tensors="pt")
     return {
-        "input_ids": asked["input_ids"],
-        "attention_mask": asked["attention_mask"],
+        "input_ids": prompts["input_ids"],
+        "attention_mask": prompts["attention_mask"],
         "labels": labels["input_ids"].masked_fill(labels["attention_mask"] == 0, IGNORED),
-        **told,
+        **targets,
     }

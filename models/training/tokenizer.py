@@ -1,4 +1,4 @@
-"""Tokenizers for small models, trained on the text they are for."""
+"""Tokenizers for small models, trained on their own texts."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,7 @@ def train_bpe(
     padding_side: Literal["left", "right"],
     append_end: bool = False,
 ) -> "PreTrainedTokenizerFast":
-    """Train a byte-level BPE tokenizer; any text can be encoded, the training texts mostly a token a word.
+    """Return a trained byte-level BPE tokenizer. It encodes any text; a word of the training texts is mostly one token.
 
     Special tokens get the first ids: `pad` 0, `end` 1, then `others`. `append_end` ends every encoded text.
     """

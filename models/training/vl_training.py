@@ -1,8 +1,8 @@
-"""Trains a small VL model on samples that are handed to it.
+"""Training of a small VL model on samples from the caller.
 
-Each phase either trains the picture side alone (every image token must tell what is drawn in its cell) or the
-whole model on dialogues, with the same cell loss beside the language loss. The cell classifier is scaffolding:
-it is not part of the checkpoint.
+A phase trains either the vision side alone or the whole model on dialogues. The vision side learns to predict from
+every image token what is drawn in its cell. In dialogues this cell loss is added to the language loss. The cell
+classifier is auxiliary: it is not part of the checkpoint.
 """
 
 import math
@@ -24,38 +24,37 @@ if TYPE_CHECKING:
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
 CHUNK = 16
-"""Batches are cut from so many batches' worth of samples sorted by length, so that little is padding."""
+"""Batches whose samples are sorted by length together, so that there is little padding."""
 IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingTurn:
-    """A question, the answer to be learned, and how much each part of the answer weighs in the loss."""
+    """A question, the answer to learn, and the weights of the answer's parts in the loss."""
 
     ask: str
     answer: str
     weight: float = 1.0
     emphasis: Sequence[tuple[int, int, float]] = ()
-    """(start, end, weight) of character spans of the answer that weigh differently."""
-    looked_for: Sequence[tuple[int, bool]] = ()
-    """Where in the question each thing that it asks about has been named (a character offset: the end of its
-    name), and whether it is in the picture."""
+    """(start, end, weight) of character spans of the answer with another weight."""
+    presence: Sequence[tuple[int, bool]] = ()
+    """For each thing that the question is about: the character offset in the question at which its name ends, and
+    whether it is in the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """A picture, a dialogue about it, and what each cell of the picture shows.
-
-    `cells` is bool, (grid, grid, labels); `image` draws the picture when called.
-    """
+    """An image, a dialogue about it, and the content of each cell of the image."""
 
     image: Callable[[], Image.Image]
+    """Draws the image."""
     turns: Sequence[TrainingTurn]
     cells: NDArray[np.bool_]
+    """(grid, grid, labels): whether the cell shows the label."""
 
 
 class Phase(BaseModel):
-    """A stretch of training with one kind of sample."""
+    """A part of the training with one kind of sample."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,26 +62,27 @@ class Phase(BaseModel):
     kind: Literal["cells", "dialogue"]
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    """Samples a step, over all processes."""
+    """Samples per step, over all processes."""
     presence_weight: float = Field(0.0, ge=0)
     """Weight of the presence loss beside the language loss."""
 
 
 class TrainingConfig(Schedule):
-    """Everything that determines the weights, beside the samples."""
+    """Everything beside the samples that determines the weights."""
 
     phases: tuple[Phase, ...]
     order: int | None = None
-    """Seed of the order of the batches within every `CHUNK` steps; null: that of the weights."""
+    """Seed of the order of the batches within every `CHUNK` steps; null: the seed of the weights."""
     cell_weight: float = Field(0.5, ge=0)
     """Weight of the cell loss beside the language loss."""
 
     @property
     def steps(self) -> int:
+        """Number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def locate(self, step: int) -> tuple[int, int]:
-        """Return (phase, step within it) of a step counted from the start of training."""
+        """Return (phase, step within it) of a step, counted from the start of training."""
         for number, phase in enumerate(self.phases):
             if step < phase.steps:
                 return number, step
@@ -91,11 +91,11 @@ class TrainingConfig(Schedule):
 
 
 class CellClassifier(nn.Module):
-    """Tells what is drawn in an image token's cell, by its likeness to the words for it.
+    """Predicts what is drawn in an image token's cell, by similarity to word embeddings.
 
-    A label's logit is the image token's dot product with the label's own word embeddings (their mean), scaled.
-    So image tokens come to lie where the language model keeps the words, and naming what is in the picture, or
-    finding in the picture what a question names, is a matter of likeness.
+    A label's logit is the scaled dot product of the image token and the mean word embedding of the label. This places
+    image tokens near the embeddings of their words. Naming what is in the image, and finding what a question names,
+    then depend on similarity only.
     """
 
     def __init__(self, labels: Sequence[Sequence[int]]) -> None:
@@ -113,10 +113,10 @@ class CellClassifier(nn.Module):
 
 
 class PresenceHead(nn.Module):
-    """Tells, halfway up and at the word itself, whether what a question names is in the picture.
+    """Predicts in the middle layer, at the word itself, whether the thing that a question names is in the image.
 
-    An answer is two steps: find the named thing in the picture, and carry what was found to the end of the
-    question. Learned together they take very long; this teaches the first by itself. It is scaffolding too.
+    An answer takes two steps: find the named thing in the image, and carry the result to the end of the question.
+    Learned together they take very long; this head teaches the first step. It is auxiliary too.
     """
 
     def __init__(self, text_config: Any) -> None:
@@ -127,27 +127,27 @@ class PresenceHead(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, hidden_states: Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Return the loss, given the hidden states of all layers and (batch, T) targets."""
-        asked = targets != IGNORED
-        logits = self.score(hidden_states[self.layer][asked].float()).squeeze(-1)
+        """Return the loss from the hidden states of all layers and targets (batch, T): 1, 0 or IGNORED."""
+        known = targets != IGNORED
+        logits = self.score(hidden_states[self.layer][known].float()).squeeze(-1)
         losses = nn.functional.binary_cross_entropy_with_logits(
-            logits, targets[asked].float(), reduction="sum"
+            logits, targets[known].float(), reduction="sum"
         )
-        return losses / asked.sum().clamp(min=1)
+        return losses / known.sum().clamp(min=1)
 
 
 def language_loss(hidden: Tensor, head: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Return the weighted mean loss of the learned tokens, nats; `hidden` is the last layer's, (batch, T, width)."""
+    """Return the weighted mean loss of the learned tokens, in nats. `hidden` is the last layer's, (batch, T, width)."""
     targets, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
     learned = targets != IGNORED
-    # Logits are made for learned positions only: the vocabulary is the widest layer.
+    # Logits of learned positions only: the vocabulary is the widest layer.
     logits = head(hidden[:, :-1][learned])
     losses = nn.functional.cross_entropy(logits.float(), targets[learned], reduction="none")
     return (losses * weights[learned]).sum() / weights[learned].sum()
 
 
 class Trainee(nn.Module):
-    """The model and its scaffolding under one forward, so that accelerate can wrap both."""
+    """The model and its auxiliary heads in one module, so that accelerate can wrap both."""
 
     def __init__(self, model: "Idefics3ForConditionalGeneration", labels: Sequence[Sequence[int]]) -> None:
         super().__init__()
@@ -159,8 +159,10 @@ class Trainee(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], cell_weight: float, presence_weight: float
     ) -> dict[str, Tensor]:
-        """Return the losses of one batch: `cells`, and with `input_ids` also `language` and, where a question
-        looks for something, `presence`; and their weighted `total`."""
+        """Return the losses of one batch and their weighted `total`.
+
+        They are `cells`, and for a batch with `input_ids` also `language` and `presence`.
+        """
         pixels, mask = batch["pixel_values"], batch["pixel_attention_mask"]
         if "input_ids" not in batch:
             features = self.model.model.get_image_features(pixels, mask).pooler_output
@@ -183,25 +185,25 @@ class Trainee(nn.Module):
     def _cell_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         image_tokens = features.reshape(targets.shape[0], -1, features.shape[-1])
         logits = self.cells(image_tokens, self.model.get_input_embeddings().weight)
-        # Few cells hold any one category: the sum over labels keeps the gradient from vanishing in the zeros.
+        # Few cells show a label. A mean over labels would make their gradient vanish, so sum over labels.
         losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         return losses.sum(-1).mean()
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedDialogue:
-    """A dialogue as lists of equal length, an entry a token."""
+    """A dialogue as lists of equal length, one entry per token."""
 
     ids: list[int]
     labels: list[int]
-    """The token to be learned here, or IGNORED."""
+    """The token to learn here, or IGNORED."""
     weights: list[float]
     presence: list[int]
-    """1 or 0 where a question has just named something that is in the picture or not, else IGNORED."""
+    """1 or 0 at the end of a name in a question, if the thing is in the image or not; elsewhere IGNORED."""
 
 
 class Collator:
-    """Turns training samples into tensors, in exactly the form that the processor gives at generation."""
+    """Turns training samples into tensors, in the same form as the processor's at generation."""
 
     def __init__(self, processor: "Idefics3Processor") -> None:
         self._processor = processor
@@ -213,34 +215,34 @@ class Collator:
         self._end = tokenizer.eos_token
 
     def encode(self, sample: TrainingSample) -> EncodedDialogue:
-        """Turn a sample's dialogue into tokens; only answers are learned."""
+        """Return a sample's dialogue as tokens; only answers are learned."""
         encoded = EncodedDialogue([], [], [], [])
         for number, turn in enumerate(sample.turns):
             image = self._expanded_image if number == 0 else ""
             before = f"User:{image} " if number == 0 else "\nUser: "
-            asked, asked_ends = self._tokens(f"{before}{turn.ask}{self._end}\nAssistant:")
-            told, ends = self._tokens(f" {turn.answer}{self._end}")
-            encoded.ids.extend(asked + told)
-            encoded.labels.extend([IGNORED] * len(asked) + told)
-            encoded.weights.extend([0.0] * len(asked) + [self._weight(turn, end - 1) for end in ends])
-            presence = [IGNORED] * (len(asked) + len(told))
-            for end, present in turn.looked_for:
-                presence[asked_ends.index(len(before) + end)] = int(present)
-            encoded.presence.extend(presence)
+            question, question_ends = self._tokens(f"{before}{turn.ask}{self._end}\nAssistant:")
+            answer, ends = self._tokens(f" {turn.answer}{self._end}")
+            encoded.ids.extend(question + answer)
+            encoded.labels.extend([IGNORED] * len(question) + answer)
+            encoded.weights.extend([0.0] * len(question) + [self._weight(turn, end - 1) for end in ends])
+            targets = [IGNORED] * (len(question) + len(answer))
+            for end, present in turn.presence:
+                targets[question_ends.index(len(before) + end)] = int(present)
+            encoded.presence.extend(targets)
         return encoded
 
     @staticmethod
     def _weight(turn: TrainingTurn, end: int) -> float:
-        """Return the weight of the token that ends at a character of the answer."""
+        """Return the weight of the token that ends at character offset `end` of the answer."""
         return next((weight for start, stop, weight in turn.emphasis if start < end <= stop), turn.weight)
 
     def _tokens(self, text: str) -> tuple[list[int], list[int]]:
-        """Return token ids, and the offset at which each token ends."""
+        """Return token ids, and the character offset at which each token ends."""
         encoded = self._processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
 
-    def pictures(self, samples: Sequence[TrainingSample]) -> dict[str, Tensor]:
-        """Return pixel values and cell targets."""
+    def images(self, samples: Sequence[TrainingSample]) -> dict[str, Tensor]:
+        """Return pixel values, their mask, and cell targets (batch, cells, labels)."""
         inputs = self._processor.image_processor(
             images=[[sample.image()] for sample in samples], return_tensors="pt"
         )
@@ -254,14 +256,14 @@ class Collator:
     def dialogues(
         self, samples: Sequence[TrainingSample], encoded: Sequence[EncodedDialogue]
     ) -> dict[str, Tensor]:
-        """Return the whole batch, padded on the right."""
+        """Return the whole batch, (batch, T) per entry of `EncodedDialogue`, padded on the right."""
         longest = max(len(dialogue.ids) for dialogue in encoded)
 
         def padded(rows: list[Any], value: float) -> Tensor:
             return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 
         return {
-            **self.pictures(samples),
+            **self.images(samples),
             "input_ids": padded([dialogue.ids for dialogue in encoded], self._pad),
             "labels": padded([dialogue.labels for dialogue in encoded], IGNORED),
             "weights": padded([dialogue.weights for dialogue in encoded], 0.0),
@@ -271,7 +273,7 @@ class Collator:
 
 
 class Batches:
-    """The batch of every step, a function of the step alone, so that a resumed training sees what it would have."""
+    """The batch of every step. It depends on the step only, so that a resumed training gets the same batches."""
 
     def __init__(
         self, config: TrainingConfig, samples: Callable[[int, int], TrainingSample], collator: Collator
@@ -289,7 +291,7 @@ class Batches:
         phase = self._config.phases[number]
         if phase.kind == "cells":
             indices = range(within * phase.batch_size, (within + 1) * phase.batch_size)[rank::world]
-            return self._collator.pictures([self._samples(number, i) for i in indices])
+            return self._collator.images([self._samples(number, i) for i in indices])
         if self._chunk != (number, within // CHUNK):
             self._cut_chunk(number, within // CHUNK)
         pairs = self._cut[within % CHUNK][rank::world]
@@ -317,9 +319,9 @@ def train(
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
-    """Train `model` in place on `samples(phase, index)`, as `train_loop` does.
+    """Train `model` in place on `samples(phase, index)` with `train_loop`.
 
-    `labels` are the words that a sample's cells may be marked with, in the order of their last axis.
+    `labels` are the words for the labels of a sample's cells, in the order of their last axis.
     """
     names = [processor.tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in labels]
 

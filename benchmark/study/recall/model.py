@@ -47,7 +47,7 @@ class RecallModel(nn.Module):
         )
         self.language = MemoryForCausalLM(config)
         for layer in self.language.model.layers:
-            layer.memory.start_alike()
+            layer.memory.align_queries_and_keys()
         for module in self.modules():
             if isinstance(module, ShortConvolution):
                 nn.init.zeros_(module.weight)

@@ -18,7 +18,7 @@ def train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None
     from eidolon.benchmark.study.training.judge_evaluation import evaluate_judge
     from eidolon.models.backends.text_models import language_models
     from eidolon.models.training.loop import train_loop
-    from eidolon.models.training.t5 import Reader, collate, make_t5, make_tokenizer
+    from eidolon.models.training.t5 import QuestionTrainee, collate, make_t5, make_tokenizer
 
     console = Console(stderr=True, quiet=is_follower())
     tokenizer = make_tokenizer(tokenizer_texts(data_seed=recipe.data_seed), recipe.architecture.vocabulary)
@@ -26,7 +26,7 @@ def train_judge(recipe: JudgeRecipe, out: Path, scenes: int, stop_at: int | None
     samples = batch_samples(recipe)
     with show_progress(recipe.name, recipe.training.steps, console) as show:
         report = train_loop(
-            Reader(model),
+            QuestionTrainee(model),
             lambda step, rank, world: collate(tokenizer, samples(step)[rank::world]),
             recipe.training,
             out,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Request
-from eidolon.models.generation.recovery import NO_ROOM
+from eidolon.models.generation.recovery import OUT_OF_MEMORY
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -171,7 +171,7 @@ def test_a_request_that_does_not_fit_alone_is_asked_again_by_the_next_session(
     device.broken["4"] = FULL
     assert cli(*arguments(many_sizes, out, "--batch-size", 5)).code == 0
     rows = read_lines(out / "scenes-small/responses.jsonl")
-    assert [row["error"] for row in rows] == [NO_ROOM if i == 4 else None for i in range(SAMPLES)]
+    assert [row["error"] for row in rows] == [OUT_OF_MEMORY if i == 4 else None for i in range(SAMPLES)]
     assert run_record(out)["usage"] == {"oom_splits": 2, "oom_alone": 1}
     device.broken, device.batches = {}, []
     assert cli(*arguments(many_sizes, out, "--batch-size", 5)).code == 0

@@ -91,13 +91,13 @@ FAULTS = {
     "cut": (Answer(body=b"{" * 1000, cut=True), "cannot be reached"),
     "garbage": (
         Answer(body=b"<html>\x1b[31mbad gateway</html>"),
-        "no chat completion: <html> [31mbad gateway",
+        "not a chat completion: <html> [31mbad gateway",
     ),
-    "no body": (Answer(), "no chat completion: it is empty"),
-    "no choices": (Answer(body=b'{"choices": []}'), "no chat completion"),
+    "no body": (Answer(), "not a chat completion: it is empty"),
+    "no choices": (Answer(body=b'{"choices": []}'), "not a chat completion"),
     "no text": (completion(None), "holds no text"),
     "200 kB": (completion("dog " * 50_000), "holds 200000 characters"),
-    "200 kB of garbage": (Answer(body=b"\xff" * 200_000), "no chat completion"),
+    "200 kB of garbage": (Answer(body=b"\xff" * 200_000), "not a chat completion"),
 }
 
 

@@ -76,7 +76,7 @@ def test_presence_is_asked_where_a_name_ends() -> None:
     seen = 0
     for index in range(40):
         for turn in sample(0, index).turns:
-            ends = [end for end, _ in turn.looked_for]
+            ends = [end for end, _ in turn.presence]
             assert ends == sorted(ends)
             seen += len(ends)
             for end in ends:
@@ -89,7 +89,7 @@ def test_presence_is_asked_where_a_name_ends() -> None:
     ("arguments", "message"),
     [
         (["memory"], "--layout: name a variant (attention, swa, m2, gdn, gka, bmf, bm, hybrid) or a layout"),
-        (["memory", "--layout", "GDN-GND"], "symbol 1 of 'GDN-GND' is 'GND', which is no memory"),
+        (["memory", "--layout", "GDN-GND"], "symbol 1 of 'GDN-GND' is 'GND', which is not a memory"),
         (["memory", "--layout", "bm", "--selection", "best"], "--selection 'best': "),
         (["memory", "--layout", "bm", "--eye", "nowhere"], "--eye nowhere: is no checkpoint"),
         (["memory", "--layout", "bm", "--batches", __file__], "--batches "),

@@ -109,7 +109,7 @@ def test_retry_after_holds_every_request_back() -> None:
 def test_a_long_retry_after_is_not_waited_for() -> None:
     with chat_server(lambda *_: Answer(429, b"quota", {"Retry-After": "3600"})) as server:
         (found,) = ask(server)
-    assert found.error == "the endpoint answers 429: quota (and wants us to stay away for 3600 s)"
+    assert found.error == "the endpoint answers 429: quota (and asks to wait 3600 s)"
     assert found.transient
     assert len(server.bodies) == 1
 
@@ -284,7 +284,7 @@ def test_garbage_is_kept_in_part(body: bytes) -> None:
     with chat_server(lambda *_: Answer(body=body)) as server:
         (found,) = ask(server)
     assert found.transient
-    assert (found.error or "").startswith("the endpoint's answer is no chat completion: ")
+    assert (found.error or "").startswith("the endpoint's answer is not a chat completion: ")
     assert len(found.error or "") < 400
     assert len(server.bodies) == 1, "a server that sends nonsense is not asked again at once"
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from eidolon.models.base.model import Request
 from eidolon.models.generation.recovery import (
-    NO_ROOM,
+    ERROR_SPLITS,
     OOM_ALONE,
     OOM_SPLITS,
-    TAKEN_APART,
+    OUT_OF_MEMORY,
     answer_in_parts,
     is_device_lost,
     is_out_of_memory,
@@ -74,13 +74,13 @@ def test_every_request_is_answered_once_whatever_fails(sizes: list[int], room: i
     assert [response.sample_id for response in found] == [str(i) for i in range(len(sizes))]
     for i, response in enumerate(found):
         if sizes[i] > room:
-            assert (response.error, response.transient) == (NO_ROOM, True)
+            assert (response.error, response.transient) == (OUT_OF_MEMORY, True)
         elif i in broken:
             assert (response.error, response.transient) == (f"ValueError: picture {i}", False)
         else:
             assert response.response == "A dog."
     assert counts[OOM_ALONE] == sum(size > room for size in sizes)
-    split = counts[OOM_SPLITS] + counts[TAKEN_APART]
+    split = counts[OOM_SPLITS] + counts[ERROR_SPLITS]
     assert (split > 0) == (held[0] > 1 and len(held) > 1)
 
 

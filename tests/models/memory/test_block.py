@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eidolon.models.memory.block import BlockState, MemoryBlock, scatter
+from eidolon.models.memory.block import BlockState, MemoryBlock, hash_positions
 from eidolon.models.memory.layout import SYMBOLS, Memory
 from tests.models.memory import plainly
 
@@ -91,7 +91,7 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
     if block.predictor is not None and fading is not None:
         scores = {
             "BM/recent": list(map(float, range(len(x)))),
-            "BM/random": scatter(torch.arange(len(x)), block.layer).tolist(),
+            "BM/random": hash_positions(torch.arange(len(x)), block.layer).tolist(),
         }.get(kind) or plainly.innovations(x, fading, block.predictor.weight.detach())
     weights = {"query": block.query, "key_value": block.key_value, "out": block.out_proj}
     return plainly.attended(
@@ -278,7 +278,7 @@ def test_the_store_holds_the_largest_of_all_that_left_the_window(kind: str, step
     assert block.predictor is not None
     scores = {
         "BM/recent": [float(i) for i in range(30)],
-        "BM/random": [float(s) for s in scatter(torch.arange(30), block.layer)],
+        "BM/random": [float(s) for s in hash_positions(torch.arange(30), block.layer)],
     }.get(kind) or plainly.innovations(x[0], block.fading(x)[0][0], block.predictor.weight)
     state = None
     for start in range(0, 30, step):
@@ -313,9 +313,9 @@ def test_a_token_is_stored_from_age_w_on_and_read_from_there() -> None:
 
 def test_random_scores_are_a_function_of_position_and_layer() -> None:
     positions = torch.arange(5000)
-    first, second = scatter(positions, 0), scatter(positions, 1)
-    assert torch.equal(first, scatter(positions, 0))
-    assert torch.equal(first[100:200], scatter(torch.arange(100, 200), 0))
+    first, second = hash_positions(positions, 0), hash_positions(positions, 1)
+    assert torch.equal(first, hash_positions(positions, 0))
+    assert torch.equal(first[100:200], hash_positions(torch.arange(100, 200), 0))
     assert (first != second).float().mean() > 0.99
     assert len(first.unique()) > 4990
     assert int(first.min()) >= 0

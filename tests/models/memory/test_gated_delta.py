@@ -103,9 +103,9 @@ def test_a_key_holds_one_value() -> None:
     torch.testing.assert_close(state[0, 0, :2, 0], torch.tensor([3.0, 2.0]))
 
 
-def test_queries_and_keys_can_start_alike() -> None:
+def test_queries_and_keys_can_be_aligned() -> None:
     layer = GatedDelta(12, HEADS, KEY)
-    layer.start_alike()
+    layer.align_queries_and_keys()
     q, k = layer.in_proj.weight[: 2 * HEADS * KEY].chunk(2)
     assert torch.equal(q, k)
     assert torch.equal(*layer.convolution.weight[: 2 * HEADS * KEY].chunk(2))

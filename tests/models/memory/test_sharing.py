@@ -72,7 +72,7 @@ def test_it_is_shared_only_where_it_is_the_same(alone: Path, shared: Path, tmp_p
     tensors = load_file(shared / "eye" / VISION)
     next(iter(tensors.values())).add_(1)
     save_file(tensors, shared / "eye" / VISION, metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="picture side is not that of"):
+    with pytest.raises(ValueError, match="vision side differs from that of"):
         share_eye(alone / "gdn", tmp_path / "new", shared / "eye")
     assert not (tmp_path / "new").exists()
 

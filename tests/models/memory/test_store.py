@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from eidolon.models.memory.store import EMPTY, keep, readable
+from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
 
 # Few different values, so that there are many ties; None is padding.
 SCORES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=24)
@@ -52,14 +52,14 @@ def test_entering_in_pieces_is_entering_one_by_one(
             break
         entering = as_scores(piece)
         candidates = torch.cat([times, torch.arange(start, start + len(piece))[None]], 1)[0]
-        mask = readable(held, entering, size)
+        mask = readable_mask(held, entering, size)
         assert mask.shape == (1, len(piece), size + len(piece))
         for t, score in enumerate(piece):
             shelf.put(start + t, score)
             assert candidates[mask[0, t]].tolist() == shelf.times()
             assert len(shelf.held) <= size
         every = torch.cat([held, entering], 1)
-        kept = keep(every, size)
+        kept = largest_indices(every, size)
         held, times = every.gather(1, kept), candidates[None].gather(1, kept)
         start += len(piece)
         assert times[0, held[0] > EMPTY].tolist() == shelf.times()
@@ -72,10 +72,10 @@ def test_the_content_is_the_largest_of_all(scores: list[int | None], size: int) 
     """A function of the sequence alone: sorted once, at the end, it is the same."""
     entered = [(-score, time) for time, score in enumerate(scores) if score is not None]
     expected = sorted(time for _, time in sorted(entered)[:size])
-    mask = readable(torch.full((1, size), EMPTY), as_scores(scores), size)
+    mask = readable_mask(torch.full((1, size), EMPTY), as_scores(scores), size)
     assert (mask[0, -1].nonzero()[:, 0] - size).tolist() == expected
     if len(scores) >= size:
-        kept = keep(as_scores(scores), size)[0]
+        kept = largest_indices(as_scores(scores), size)[0]
         assert kept.tolist() == sorted(kept.tolist())
         assert [int(i) for i in kept if scores[int(i)] is not None] == expected
 
@@ -87,16 +87,16 @@ def test_the_content_is_the_largest_of_all(scores: list[int | None], size: int) 
 @settings(max_examples=50, deadline=None)
 def test_rows_do_not_mix(rows: list[list[int | None]], size: int) -> None:
     entering = torch.cat([as_scores(row) for row in rows])
-    together = readable(torch.full((len(rows), size), EMPTY), entering, size)
+    together = readable_mask(torch.full((len(rows), size), EMPTY), entering, size)
     for row, scores in enumerate(rows):
-        alone = readable(torch.full((1, size), EMPTY), as_scores(scores), size)
+        alone = readable_mask(torch.full((1, size), EMPTY), as_scores(scores), size)
         assert torch.equal(together[row], alone[0])
 
 
 def test_one_that_was_put_out_never_comes_back() -> None:
-    mask = readable(torch.tensor([[1.0]]), torch.tensor([[2.0, 0.0, 3.0, 2.5]]), 1)[0]
+    mask = readable_mask(torch.tensor([[1.0]]), torch.tensor([[2.0, 0.0, 3.0, 2.5]]), 1)[0]
     assert mask.int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
 
 
 def test_not_a_number_is_never_read() -> None:
-    assert not readable(torch.full((1, 1), EMPTY), torch.tensor([[torch.nan]]), 1).any()
+    assert not readable_mask(torch.full((1, 1), EMPTY), torch.tensor([[torch.nan]]), 1).any()

@@ -18,7 +18,7 @@ from eidolon.models.base.model import Decoding, Failure, Request
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.image_ablation import Form, shuffle_images
 from eidolon.models.generation.m3id import contrast_scores
-from eidolon.models.generation.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
+from eidolon.models.generation.recovery import OOM_ALONE, OOM_SPLITS, OUT_OF_MEMORY
 from eidolon.models.generation.token_log import token_log
 from eidolon.models.probing.dependency import (
     EMPTY,
@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_read_in_parts(
         read_dependency(model, requests, written, batch=3)
     failures: dict[int, Failure] = {}
     found = read_dependency(model, requests, written, batch=3, failures=failures)
-    assert failures == {3: Failure(NO_ROOM, transient=True)}
+    assert failures == {3: Failure(OUT_OF_MEMORY, transient=True)}
     assert found[3] == EMPTY
     assert model.usage() == {OOM_SPLITS: 2, OOM_ALONE: 1}
     for row in (0, 1, 2, 4):

@@ -13,7 +13,7 @@ from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Failure, Interview, Odds, Request, ScoringModel
 from eidolon.models.base.shipped import shipped_models
-from eidolon.models.generation.recovery import NO_ROOM, OOM_ALONE, OOM_SPLITS
+from eidolon.models.generation.recovery import OOM_ALONE, OOM_SPLITS, OUT_OF_MEMORY
 from eidolon.models.generation.token_reader import TokenReader
 from eidolon.models.probing.yes_no_interview import RowEdit, answer_ids, edit_rows, encode, run_interviews
 from eidolon.scorers.core.errors import UserError
@@ -132,7 +132,7 @@ def test_an_interview_that_fails_costs_no_other(
     assert not isinstance(first, Failure)
     assert len(first) == 1
     assert second == Failure("ValueError: no such picture")
-    assert third == Failure(NO_ROOM, transient=True)
+    assert third == Failure(OUT_OF_MEMORY, transient=True)
     assert model.usage()[OOM_ALONE] == 1
     monkeypatch.setattr(
         "eidolon.models.probing.yes_no_interview.run_interviews",

@@ -15,7 +15,7 @@ from eidolon.models.memory.layout import SYMBOLS, Memory
 from eidolon.models.memory.modeling import MemoryForConditionalGeneration
 from eidolon.models.training.idefics3 import Architecture, make_model, make_processor, train_tokenizer
 from eidolon.models.training.loop import TrainingReport
-from eidolon.models.training.memory_training import FEATURES, MemoryTrainee, SeenBatches, train_memory
+from eidolon.models.training.memory_training import FEATURES, FeatureBatches, MemoryTrainee, train_memory
 from eidolon.models.training.vl_training import (
     Batches,
     Collator,
@@ -57,7 +57,7 @@ def sample(phase: int, index: int) -> TrainingSample:
         image=lambda: Image.new("RGB", (16, 16), COLOURS[name]),
         turns=[
             TrainingTurn("Which colour?" + " Well?" * (index % 3), name),
-            TrainingTurn("Red?", "Yes" if name == "red" else "No", 2.0, looked_for=[(3, name == "red")]),
+            TrainingTurn("Red?", "Yes" if name == "red" else "No", 2.0, presence=[(3, name == "red")]),
         ],
         cells=np.zeros((2, 2, 1), dtype=np.bool_),
     )
@@ -126,7 +126,8 @@ def test_kept_batches_are_those_made_anew(build: Callable[[], Built], tmp_path: 
         return found
 
     made, kept = (
-        SeenBatches(Batches(CONFIG, sample, Collator(processor)), look, folder) for folder in (None, tmp_path)
+        FeatureBatches(Batches(CONFIG, sample, Collator(processor)), look, folder)
+        for folder in (None, tmp_path)
     )
     for step in (0, 26, 3, 29):  # across files, and back
         expected, found = made.batch(step, 1, 2), kept.batch(step, 1, 2)
@@ -212,7 +213,7 @@ def test_a_folder_of_another_model_is_not_gone_on_with(build: Callable[[], Built
 def test_what_nobody_can_look_through_is_said(eye: Path, tmp_path: Path) -> None:
     from eidolon.models.base.shipped import CHECKPOINTS
 
-    with pytest.raises(EyeError, match="holds no config"):
+    with pytest.raises(EyeError, match="has no config"):
         make_memory_model(memory(), tmp_path, 0)
     with pytest.raises(EyeError, match="32 wide, the model is 48"):
         make_memory_model(memory().model_copy(update={"width": 48}), eye, 0)

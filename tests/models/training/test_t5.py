@@ -8,7 +8,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokeniz
 
 from eidolon.models.training.t5 import (
     IGNORED,
-    Reader,
+    QuestionTrainee,
     ReadingSample,
     T5Architecture,
     collate,
@@ -45,7 +45,7 @@ def test_claims_and_evidence_are_told_at_the_named_tokens_of_the_text(
 
 
 def test_padding_changes_no_loss(tokenizer: PreTrainedTokenizerFast) -> None:
-    reader = Reader(make_t5(TINY, tokenizer, seed=0))
+    reader = QuestionTrainee(make_t5(TINY, tokenizer, seed=0))
     one, two = (reader(collate(tokenizer, [s]), 0.5, 2.0) for s in (YES, NO))
     both = reader(collate(tokenizer, [YES, NO]), 0.5, 2.0)
     for name in ("claims", "evidence"):
@@ -58,7 +58,7 @@ def test_it_learns_to_tell_two_texts_apart_and_loads_with_plain_transformers(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     model = make_t5(TINY, tokenizer, seed=0)
-    reader = Reader(model)
+    reader = QuestionTrainee(model)
     optimizer = torch.optim.Adam(reader.parameters(), lr=3e-3)
     batch = collate(tokenizer, [YES, NO])
     for _ in range(200):

@@ -51,7 +51,7 @@ def sample(phase: int, index: int) -> TrainingSample:
         image=lambda: Image.new("RGB", (16, 16), COLOURS[name]),
         turns=[
             TrainingTurn("Which colour?" + " Well?" * (index % 3), name),
-            TrainingTurn("Red?", "Yes" if name == "red" else "No", 2.0, looked_for=[(3, name == "red")]),
+            TrainingTurn("Red?", "Yes" if name == "red" else "No", 2.0, presence=[(3, name == "red")]),
         ],
         cells=cells,
     )

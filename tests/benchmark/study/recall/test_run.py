@@ -222,7 +222,7 @@ def test_an_unreadable_run_is_reported(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--layout", "GDM"], "--layout 'GDM': symbol 0 of 'GDM' is 'GDM', which is no memory"),
+        (["--layout", "GDM"], "--layout 'GDM': symbol 0 of 'GDM' is 'GDM', which is not a memory"),
         (["--layout", "GDN", "--store", "4"], "--store: no layout has a store; name one with BM"),
         (["--layout", "*", "--selection", "random"], "--selection: no layout has a store; name one with BM"),
         (["--selection", "latest"], "--selection 'latest': is none; known: innovation, random, recent"),

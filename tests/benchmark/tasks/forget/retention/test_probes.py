@@ -25,7 +25,7 @@ from eidolon.benchmark.tasks.forget.retention.detail import quantities as retent
 from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.benchmark.verify.check.run import How, check_runs
-from eidolon.models.generation.recovery import NO_ROOM
+from eidolon.models.generation.recovery import OUT_OF_MEMORY
 from eidolon.models.probing import dependency as pdm
 from eidolon.models.probing import yes_no_interview as interview
 from eidolon.scorers.core.errors import UserError
@@ -312,12 +312,12 @@ def test_an_interview_that_never_fits_has_a_reason_and_is_asked_again(
     assert [*lost[0]["answers"]] == []
     missing = [one for one in json.loads((run / R).read_text())["missing"] if one["condition"] == "before"]
     assert missing == [
-        {"condition": "before", "n": 24, "images": len(lost), "reason": f"no answer: {NO_ROOM}"}
+        {"condition": "before", "n": 24, "images": len(lost), "reason": f"no answer: {OUT_OF_MEMORY}"}
     ]
     values = forgetting(run)
     assert values["retention_before_longest_tokens"]["value"] == 8
     decay_ = values["pdm_decay_per_100_tokens"]
-    assert (decay_["value"], decay_["reason"]) == (None, f"not measured: {NO_ROOM}")
+    assert (decay_["value"], decay_["reason"]) == (None, f"not measured: {OUT_OF_MEMORY}")
     assert not (run / "pdm.png").exists()
     assert cli("check", run).code == 0
     # The same command asks for exactly those.
