@@ -25,7 +25,7 @@ from eidolon.models.memory.parts import (
 
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 """With A = 1 at the start, a head's state decays to 1/e over 10 to 1,000 tokens, log-uniformly. The original draws A
-from [1, 16], for models with hundreds of heads. With two heads per layer, both could then start with very fast decay."""
+from [1, 16], for models with hundreds of heads. With two heads per layer, both could then start by decaying fast."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,7 @@ class _Solve(torch.autograd.Function):
     def forward(
         ctx: Any, b: Tensor, k: Tensor, within: Tensor, start: Tensor, grams: Tensor, iterations: int
     ) -> Tensor:
-        """Return x, with b, k (chunks, L, key), within (chunks, L, L), start (chunks, L, 1), grams (chunks, key, key)."""
+        """Return x; b, k: (chunks, L, key), within: (chunks, L, L), start: (…, L, 1), grams: (chunks, key, key)."""
         b, k, grams = b.contiguous(), k.contiguous(), grams.contiguous()
         x = _iterate(b, k, within, start, grams, iterations)
         ctx.save_for_backward(x, k, within, start, grams)

@@ -91,7 +91,7 @@ def test_presence_is_asked_where_a_name_ends() -> None:
         (["memory"], "--layout: name a variant (attention, swa, m2, gdn, gka, bmf, bm, hybrid) or a layout"),
         (["memory", "--layout", "GDN-GND"], "symbol 1 of 'GDN-GND' is 'GND', which is not a memory"),
         (["memory", "--layout", "bm", "--selection", "best"], "--selection 'best': "),
-        (["memory", "--layout", "bm", "--eye", "nowhere"], "--eye nowhere: is no checkpoint"),
+        (["memory", "--layout", "bm", "--eye", "nowhere"], "--eye nowhere: is not a checkpoint"),
         (["memory", "--layout", "bm", "--batches", __file__], "--batches "),
         (
             ["memory", "--layout", "bm", "--eye", str(CHECKPOINTS / "scenes-base")],
