@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from eidolon.benchmark.data.categories import judged_objects
-from eidolon.benchmark.run.pipeline import POLICY
-from eidolon.benchmark.run.plugins import check_fit, make_judge, make_metrics
+from eidolon.benchmark.tasks.describe.work import POLICY
+from eidolon.benchmark.tasks.plugins import check_fit, make_judge, make_metrics
 from eidolon.benchmark.tasks.score_files.responses_file import truth_text
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.signature import hashed, signature
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics import scoring
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, column_sums
+from eidolon.scorers.statistics.bootstrap import column_sums
 
 Label: TypeAlias = bool | Literal["yes", "no"]
 

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import jsonlines
 
 from eidolon._runs import FinishedRun, load_run
+from eidolon.benchmark.report.page import render_report
 from eidolon.benchmark.run.pipeline import execute
-from eidolon.benchmark.run.planning import make_plan
-from eidolon.benchmark.run.settings import load_config
-from eidolon.benchmark.tasks.score_files.responses_file import ScoreRequest, prepare
+from eidolon.benchmark.run.planning import load_run_settings, make_plan
+from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId
-from eidolon.scorers.statistics.bootstrap import RESAMPLES
 
 Lines: TypeAlias = Iterable[Mapping[str, Any]]
 """Lines of a JSON Lines file, in memory."""
@@ -41,10 +41,10 @@ def run(
     """
     name = model if isinstance(model, str) else f"python/{model.__module__}:{model.__qualname__}"
     chosen = {"models": [name], "dataset": dataset, "task": task, "limit": limit}
-    config = load_config(None, {**chosen, **settings})
-    plan = make_plan(config, None if out is None else Path(out))
+    given = load_run_settings(None, {**chosen, **settings})
+    plan = make_plan(given, None if out is None else Path(out))
     ((planned, generation),) = plan.runs
-    execute(planned, generation)
+    execute(planned, generation, render_report)
     return load_run(planned.path)
 
 
@@ -73,21 +73,22 @@ def score(
         UserError: a name or an option is wrong, or an input cannot be read; the message names the place.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        request = ScoreRequest(
-            responses=_as_file(responses, Path(temporary) / "responses.jsonl"),
-            objects=_as_file(_as_lines(objects), Path(temporary) / "objects.jsonl"),
-            out=Path(temporary) / "run" if out is None else Path(out),
-            captions=None if captions is None else Path(captions),
-            fields=fields or {},
-            judge=judge,
-            judge_options=judge_options or {},
-            metrics=_as_names(metrics),
-            limit=limit,
-            seed=seed,
-            resamples=resamples,
-        )
-        execute(*prepare(request))
-        found = load_run(request.out)
+        settings = {
+            "responses": _as_file(responses, Path(temporary) / "responses.jsonl"),
+            "objects": _as_file(_as_lines(objects), Path(temporary) / "objects.jsonl"),
+            "captions": None if captions is None else Path(captions),
+            "fields": fields or None,
+            "judge": judge,
+            "judge_options": judge_options or None,
+            "metrics": _as_names(metrics),
+            "limit": limit,
+            "seed": seed,
+            "resamples": resamples,
+        }
+        folder = Path(temporary) / "run" if out is None else Path(out)
+        plan = make_score_plan(load_score_settings(None, settings), folder)
+        execute(plan.run, plan.producer, render_report)
+        found = load_run(folder)
     return replace(found, path=None) if out is None else found
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from eidolon.benchmark.report.page import render_report
 from eidolon.benchmark.run.pipeline import execute
-from eidolon.benchmark.run.planning import make_plan
-from eidolon.benchmark.run.settings import load_config
+from eidolon.benchmark.run.planning import load_run_settings, make_plan
 
 SIZE = (640, 480)
 PATTERNS = 16
@@ -92,10 +92,10 @@ def main() -> None:
         }
 
         def run(out: str, **more: object) -> None:
-            plan = make_plan(load_config(None, flags | more), folder / out)
+            plan = make_plan(load_run_settings(None, flags | more), folder / out)
             print(f"{out}: planned and hashed, {now_mb():.0f} MB now")
             for one, generation in plan.runs:
-                execute(one, generation)
+                execute(one, generation, render_report)
 
         # First a few samples, so that libraries, lexicon and model are loaded before the measurement.
         run("few", limit=PATTERNS, dataset_options=options)

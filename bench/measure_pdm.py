@@ -16,7 +16,8 @@ from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
 from eidolon.benchmark.tasks.forget.dependency.series import measure_pdm
 from eidolon.models.backends.transformers import TransformersModel
-from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Request, request_seed
+from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
+from eidolon.models.base.model import Decoding, Request, request_seed
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.image_ablation import FORMS
 from eidolon.models.generation.token_log import token_log

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.report.page import render_report
 from eidolon.benchmark.run.pipeline import execute
-from eidolon.benchmark.run.planning import make_plan
-from eidolon.benchmark.run.settings import RunConfig
+from eidolon.benchmark.run.planning import load_run_settings, make_plan
 from eidolon.benchmark.verify.compare import Wanted, compare
 
 MODELS = ("scenes-base", "scenes-small")
@@ -100,7 +100,8 @@ def run(setting: Setting, model: str, seed: int) -> Path:
     if (out / model / "scores.json").is_file():
         return out / model
     chosen = {} if setting.temperature is None else {"temperature": setting.temperature}
-    config = RunConfig.model_validate(
+    given = load_run_settings(
+        None,
         {
             "models": [model],
             "limit": SCENES[seed],
@@ -109,10 +110,10 @@ def run(setting: Setting, model: str, seed: int) -> Path:
             "decoding": setting.decoding,
             "decoding_options": dict(setting.options),
             **chosen,
-        }
+        },
     )
-    ((planned, generation),) = make_plan(config, out).runs
-    execute(planned, generation)
+    ((planned, generation),) = make_plan(given, out).runs
+    execute(planned, generation, render_report)
     return planned.path
 
 

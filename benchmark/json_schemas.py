@@ -15,8 +15,7 @@ from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.recall.detail import MqarDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
-from eidolon.benchmark.tasks.probe.questions import QuestionRow
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.tasks.rows import AnswerRow, FreeFormRow, QuestionRow, WordRow
 from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.forgetting.dependency import PdmTable

@@ -1,6 +1,8 @@
 """What several verbs share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -9,6 +11,19 @@ TOO_MUCH_UNSCORED = CHECK_FAILED = 3
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_examples(*commands: str) -> Callable[[Command], Command]:
+    """Put example commands at the end of a verb's help."""
+
+    def decorate(command: Command) -> Command:
+        shown = "\n\n".join(commands)
+        command.__doc__ = f"{command.__doc__ or ''}".rstrip() + f"\n\nExamples:\n\n{shown}\n"
+        return command
+
+    return decorate
+
 
 def make_console() -> Console:
     """Return the console for results, on stdout."""
@@ -16,13 +31,14 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
-def split_names(values: list[str] | None) -> tuple[str, ...]:
-    """Read a repeatable option of names separated by commas."""
-    return tuple(name.strip() for value in values or () for name in value.split(","))
+def print_written(console: Console, *paths: Path) -> None:
+    """Say which folders and files were written."""
+    for path in paths:
+        console.print(f"written: {path}", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def report_unscored(shares: dict[str, float], allowed: float) -> int:
-    """Return the exit code, having said on stderr which runs have more than the allowed share unscored."""
+    """Return the exit code; a warning on stderr names the runs with more than the allowed share unscored."""
     beyond = {path: share for path, share in shares.items() if share > allowed}
     for path, share in beyond.items():
         typer.echo(
@@ -34,7 +50,7 @@ def report_unscored(shares: dict[str, float], allowed: float) -> int:
 
 
 def report_failed(checks: Mapping[str, Sequence[str]]) -> int:
-    """Return the exit code, having said on stderr of which runs the doctor's checks found something."""
+    """Return the exit code; a warning on stderr names the runs in which a check of the doctor failed."""
     for path, names in checks.items():
         if names:
             typer.echo(

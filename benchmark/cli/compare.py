@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console, split_names
+from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.options import split_names
 
 
 def compare(
@@ -34,7 +35,7 @@ def compare(
     from eidolon.benchmark.report.compare_table import show
     from eidolon.benchmark.verify import compare as comparing
     from eidolon.scorers.core.errors import UserError
-    from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
+    from eidolon.scorers.core.resampling import MAX_RESAMPLES
 
     for flag, value in (("--seed", seed), ("--resamples", resamples)):
         if value < 0:

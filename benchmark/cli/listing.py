@@ -59,7 +59,7 @@ def _described(kind: str) -> dict[str, str]:
 
     if kind == "judges":
         return {name: judges.describe(name) for name in judges.names()}
-    from eidolon.benchmark.run.plugins import ANSWER_METRICS
+    from eidolon.benchmark.tasks.plugins import ANSWER_METRICS
 
     found = {name: metrics.describe(name) for name in metrics.names()}
     found |= {name: first_sentence(f"eidolon.benchmark.tasks.score_files.{name}") for name in ANSWER_METRICS}

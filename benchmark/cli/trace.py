@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console, split_names
+from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.options import split_names
 
 
 def trace(

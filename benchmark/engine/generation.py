@@ -13,9 +13,9 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.samples import Sample, SampleSource
-from eidolon.benchmark.engine.batch_size import AUTO, LARGEST_BATCH
 from eidolon.benchmark.engine.cached_model import CachedModel, uncached
 from eidolon.benchmark.engine.coordinator import Coordinator, SingleProcess
+from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.batch_writer import Stage, complete
 from eidolon.benchmark.store.files import AFTER_RESPONSES
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 UNREADABLE = "the image cannot be read"
+
+LARGEST_BATCH = 64
+"""The most requests that a model is given to try."""
 
 _log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"\d+")
@@ -131,7 +134,7 @@ class Generation:
                 folder.count_usage(used, usage)
             _log_batch(answers, done)
 
-        found = folder.record.config.get("batch_size") == AUTO
+        found = folder.record.config.settings.get("batch_size") == AUTO
         stage: Stage[Response] = Stage(
             label=f"{self._name}, batches of {responses.batch_size}" if found else self._name,
             tokens=lambda answer: answer.completion_tokens or 0,

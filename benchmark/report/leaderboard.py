@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +23,7 @@ from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
 from eidolon.scorers.core.scores import Samples, Score, Scores
-from eidolon.scorers.core.signature import parse
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.metrics.amber import AmberRates
 from eidolon.scorers.metrics.detection import Detection
@@ -56,6 +57,8 @@ class Row(Record):
     run: str
     """Its folder, relative to the leaderboard's where it lies inside."""
     signature: str
+    parts: SkipJsonSchema[Signature] = Field(default_factory=Signature, exclude=True)
+    """The signature as data, from the run's record; not in the file."""
     differs: tuple[str, ...] = ()
     """The parts of the signature in which it is not comparable with the first row of its task."""
     n: Samples
@@ -220,7 +223,6 @@ def _read_row(run: Path, relative_to: Path) -> Row:
     path = run / SCORES
     try:
         scores = Scores.from_json(path.read_text(encoding="utf-8"))
-        parse(scores.signature)
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise UserError(f"{path}: is not a scores file of this version: {one_line(reason)}") from error
@@ -236,6 +238,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         name=record.name,
         run=place.as_posix(),
         signature=scores.signature,
+        parts=record.signature or Signature(),
         n=scores.n,
         metrics=metrics,
         task=_task(record, metrics),
@@ -248,19 +251,18 @@ def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
     """Return what a run asked; one that scored what exists was asked about what its metrics are of."""
     if "pope" in metrics:
         return "probe"
-    forgets = (record.config.get("verb"), record.config.get("task")) == ("run", "forget")
-    return "forget" if forgets else "describe"
+    return "forget" if record.config.task == "forget" else "describe"
 
 
 def _differing(row: Row, first: Row) -> tuple[str, ...]:
-    own, other = parse(row.signature), parse(first.signature)
+    own, other = row.parts.parts(), first.parts.parts()
     return tuple(part for part in COMPARED if own[part] != other[part])
 
 
 def _groups(leaderboard: Leaderboard) -> Iterator[str]:
     """Say for each part in which rows differ which of them are alike: not only the first row is compared."""
     for task in dict.fromkeys(row.task for row in leaderboard.rows):
-        parts = [(row.name, parse(row.signature)) for row in leaderboard.rows if row.task == task]
+        parts = [(row.name, row.parts.parts()) for row in leaderboard.rows if row.task == task]
         for part in COMPARED:
             named: dict[str, list[str]] = {}
             for name, of_row in parts:

@@ -2,13 +2,13 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.report import calibration_table
-from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.protocol import Producer, Shown
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Family, Scores
@@ -17,7 +17,7 @@ from eidolon.scorers.core.types import Judgement, Response
 if TYPE_CHECKING:
     from PIL import Image
 
-    from eidolon.benchmark.tasks.probe.questions import QuestionRow
+    from eidolon.benchmark.tasks.rows import QuestionRow
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 SAMPLES = 24
@@ -26,9 +26,6 @@ LENGTH = 10_000
 """Characters of a response that are shown."""
 THUMBNAIL = 320
 """Longest side of a picture, pixels."""
-
-Picture = Callable[[str], "Image.Image | None"]
-"""Gives the picture of a sample id, or None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +37,17 @@ class Piece:
     category: str | None = None
 
 
-def render_report(
-    name: str,
-    scores: Scores,
-    rows: Sequence[SampleRow],
-    responses: Sequence[Response],
-    judgements: Sequence[Judgement],
-    picture: Picture,
-    questions: "Sequence[QuestionRow]" = (),
-    plots: Sequence[bytes] = (),
-) -> str:
-    """Return the page, without responses the scores alone. `questions` are what the responses answer, `plots` PNGs.
+def render_report(name: str, shown: Shown, producer: Producer) -> str:
+    """Return the page of a run; without responses the scores alone.
 
     Text from models and files is escaped: nothing in it can run or hide.
     """
     import jinja2
 
+    scores, responses, judgements = shown.scores, shown.responses, shown.judgements
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    truth = {row.sample_id: row.objects for row in rows}
-    asked = {question.question_id: question for question in questions}
+    truth = {row.sample_id: row.objects for row in shown.samples}
+    asked = {question.question_id: question for question in shown.questions}
 
     def badness(judgement: Judgement) -> int:
         question = asked.get(judgement.sample_id)
@@ -76,10 +65,10 @@ def render_report(
             for variant in scores.variants
         ],
         categories=_categories(scores),
-        plots=[base64.b64encode(plot).decode() for plot in plots],
+        plots=[base64.b64encode(plot).decode() for plot in shown.plots],
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),
-        first="that are wrong" if questions else "that hallucinate most",
+        first="that are wrong" if shown.questions else "that hallucinate most",
         samples=[
             {
                 "id": one_line(responses[i].sample_id),
@@ -93,7 +82,9 @@ def render_report(
                 ],
                 "objects": truth[responses[i].sample_id],
                 # A sample that failed may have failed for want of a readable picture.
-                "picture": _encode(picture(responses[i].sample_id)) if responses[i].error is None else None,
+                "picture": _encode(producer.picture(responses[i].sample_id))
+                if responses[i].error is None
+                else None,
             }
             for i in order
         ],

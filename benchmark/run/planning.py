@@ -1,46 +1,30 @@
-"""From a configuration to runs that are ready to start, one a model; every mistake shows here."""
+"""From settings to runs that are ready to start, one for each model; every mistake shows here."""
 
 import hashlib
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.datasets import load_dataset
-from eidolon.benchmark.data.ground_truth import join_references
-from eidolon.benchmark.data.prompts import QUESTION, Prompt, find_prompt, find_question_prompt
 from eidolon.benchmark.data.samples import Sample, SampleSource
-from eidolon.benchmark.engine.batch_size import AUTO
-from eidolon.benchmark.engine.cache import open_cache
+from eidolon.benchmark.engine.cache import ResponseCache, open_cache
 from eidolon.benchmark.engine.cache_file import ModelName
 from eidolon.benchmark.engine.cached_model import cached
-from eidolon.benchmark.engine.generation import Generation, PromptedSample
+from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.run.estimate import estimate
-from eidolon.benchmark.run.pipeline import Run
-from eidolon.benchmark.run.plugins import (
-    check_fit,
-    make_judge,
-    make_metrics,
-    matches_references,
-    needs_references,
-)
-from eidolon.benchmark.run.settings import ModelSpec, RunConfig
+from eidolon.benchmark.settings.config import ConfigRecord, Inputs, PromptText, deciding
+from eidolon.benchmark.settings.fields import AUTO
+from eidolon.benchmark.settings.load import Given, load_settings
+from eidolon.benchmark.settings.run import ModelSpec, RunSettings
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.folder import check_folder
-from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
-from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
-from eidolon.benchmark.tasks.forget.retention.stage import INTERVIEWS, RetentionSettings
-from eidolon.benchmark.tasks.forget.stage import Forget
-from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
-from eidolon.benchmark.tasks.probe.questions import build
-from eidolon.benchmark.tasks.score_files.pope import find_policies
+from eidolon.benchmark.tasks.protocol import ModelRun, ModelTask, Questions, Run
+from eidolon.benchmark.tasks.registry import check_fields, model_task
 from eidolon.models.backends.registry import (
     ModelReference,
     backend_traits,
@@ -56,8 +40,8 @@ from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.judge import Judge, RereadingJudge
-from eidolon.scorers.core.metric import Metric
+from eidolon.scorers.core.signature import Signature
+from eidolon.scorers.forgetting.forced_orders import Contrast
 
 RUNS = Path("results/runs")
 
@@ -68,272 +52,184 @@ class Plan:
 
     out: Path
     source: SampleSource
+    task: ModelTask
+    questions: Questions
     runs: tuple[tuple[Run, Generation], ...]
 
     def sha256(self) -> str:
         """Return a hash of all that the runs will ask: processes that answer together must plan alike."""
-        runs = [[run.config, run.keys] for run, _ in self.runs]
+        runs = [[run.config.model_dump(mode="json"), run.keys] for run, _ in self.runs]
         return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What is asked of every model, and what is made of the responses."""
+def load_run_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[RunSettings]:
+    """Merge a YAML file with what the flags say, over the defaults of the task.
 
-    prompt: Prompt
-    asked: dict[str, PromptedSample]
-    """By sample id of the run, in order."""
-    judge: Judge
-    settings: dict[str, Any]
-    """What of the run's config this task alone has."""
-    metrics: tuple[Metric, ...] = ()
-    generations: int = 1
-    probe: Probe | None = None
-    namers: tuple[Judge, ...] = ()
-    """Of the task `forget`: readings of text, by which it is told what a text has named."""
-
-    def rows(self) -> tuple[SampleRow, ...]:
-        return tuple(
-            SampleRow(
-                sample_id=sample_id,
-                image_id=asked.sample.image_id,
-                objects=asked.sample.objects,
-                image_sha256=asked.sample.image_sha256,
-                references=asked.sample.references if matches_references(self.judge) else (),
-                **({} if self.probe else _known(asked.sample)),
-            )
-            for sample_id, asked in self.asked.items()
+    Raises:
+        UserError: a field is unknown, has a wrong value, or is for another task.
+    """
+    given = load_settings(RunSettings, file, flags)
+    task = model_task(given.settings.task)
+    if task.defaults:
+        given = load_settings(RunSettings, file, flags, task.defaults)
+    check_fields(given, task)
+    settings = given.settings
+    if settings.generations > 1 and settings.temperature == 0:
+        raise UserError(
+            f"--generations {settings.generations}: greedy decoding gives the same response every time; "
+            "give a --temperature above 0"
         )
+    return given
 
 
-def _known(sample: Sample) -> dict[str, Any]:
-    """Return what a row tells of the objects that the judge reports: their areas, and who says that they are there."""
-    objects, sources = sample.objects, sample.sources
-    return {
-        "areas": {name: area for name, area in sample.areas.items() if name in objects},
-        "annotated": sources and tuple(name for name in objects if name in sources.annotated),
-        "captioned": sources and tuple(name for name in objects if name in sources.captioned),
-    }
+def make_plan(given: Given[RunSettings], out: Path | None) -> Plan:
+    """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing.
 
-
-def make_plan(config: RunConfig, out: Path | None) -> Plan:
-    """Check and load everything but the models: names, options, dataset, truth, folders. Writes nothing."""
-    models = _models(config)
-    contrast = make_contrast(config.decoding, config.decoding_options)
+    Raises:
+        UserError: any of it is wrong.
+    """
+    settings = given.settings
+    models = find_models(settings)
+    contrast = make_contrast(settings.decoding, settings.decoding_options)
     for _, reference in models:
         check_contrast_support(contrast, reference)
-    ask = _prepare_probe(config) if config.task == "probe" else _prepare_description(config)
-    out = default_out(config) if out is None else out
+    task = model_task(settings.task)
+    ask = task.plan(given)
+    out = default_out(settings) if out is None else out
     if os.path.isfile(out / RUN):
         raise UserError(f"--out {out}: is the folder of one run; give the folder that holds the runs")
     source = load_dataset(
-        config.dataset,
-        limit=config.limit,
-        seed=config.seed,
-        options=config.dataset_options,
-        sample_ids=config.sample_ids,
-        pick=config.pick,
+        settings.dataset,
+        limit=settings.limit,
+        seed=settings.seed,
+        options=settings.dataset_options,
+        sample_ids=settings.sample_ids,
+        pick=settings.pick,
     )
-    task = ask(source)
-    decoding = Decoding(config.max_new_tokens, config.temperature, config.top_p, config.seed, contrast)
-    cache = open_cache() if config.cache else None
-    runs = []
-    for spec, reference in models:
-        forget = _forget(config, task, reference, decoding)
-        batch_size = (
-            backend_traits(reference).preferred_batch if config.batch_size == AUTO else config.batch_size
-        )
-        run = Run(
-            path=out / (spec.label or reference.slug),
-            name=spec.label or spec.name,
-            config={
-                "verb": "run",
-                "model": {"name": spec.name, "options": deciding_options(reference, spec.options)},
-                "dataset": {"name": source.name, "settings": source.settings},
-                "task": config.task,
-                "limit": config.limit,
-                "seed": config.seed,
-                "prompt": {
-                    "name": task.prompt.name,
-                    "text": task.prompt.text,
-                    "hash": task.prompt.signature().partition("#")[2],
-                },
-                "decoding": {
-                    "max_new_tokens": decoding.max_new_tokens,
-                    "temperature": decoding.temperature,
-                    "top_p": decoding.top_p,
-                    **({"contrast": contrast.settings()} if contrast else {}),
-                },
-                "batch_size": config.batch_size,
-                **task.settings,
-                **({"retention": forget.retention.config()} if forget else {}),
-                **({"orders": forget.orders.config()} if forget else {}),
-                "resamples": config.resamples,
-                "sha256": {"dataset": source.sha256, "model_files": content_hash(reference)},
-            },
-            samples=task.rows(),
-            keys=tuple((sample_id, g) for sample_id in task.asked for g in range(task.generations)),
-            batch_size=batch_size,
-            finds_batch_size=config.batch_size == AUTO,
-            judge=task.judge,
-            metrics=task.metrics,
-            dataset=source.signature(),
-            prompt=task.prompt.signature(),
-            decoding=decoding.signature(),
-            seed=config.seed,
-            resamples=config.resamples,
-            probe=task.probe,
-            forget=forget,
-        )
-        if (record := check_folder(run.path, run.config)) is not None:
-            run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
-        load: Callable[[], Model] = partial(load_model, reference, spec.options)
-        if cache is not None:
-            identify = partial(identity, reference, spec.options, cache.file_digest)
-            load = partial(cached, ModelName(spec.name, reference.target), cache, identify, load)
-        generation = Generation(spec.name, load, source, task.asked, decoding)
-        generation.interviews = forget is not None
-        runs.append((run, generation))
-    return Plan(out, source, tuple(runs))
+    questions = ask(source)
+    cache = open_cache() if settings.cache else None
+    planned = [
+        _plan_run(settings, out, source, questions, spec, reference, contrast, cache)
+        for spec, reference in models
+    ]
+    return Plan(out, source, task, questions, tuple(planned))
 
 
-def _prepare_description(config: RunConfig) -> Callable[[SampleSource], _Task]:
-    """Check what is said of descriptions; return what makes the task of a dataset."""
-    prompt = find_prompt(config.prompt)
-    judge = make_judge(config.judge.name, config.judge.options)
-    metrics = make_metrics(config.metrics, judge)
-    check_fit(judge, metrics)
-    needing = needs_references(judge, metrics)
-    namers = _namers(config, judge) if config.task == "forget" else ()
-
-    def ask(source: SampleSource) -> _Task:
-        where = f"--dataset {config.dataset}: sample"
-        if needing and (lacking := next((s for s in source.samples if not s.references), None)):
-            raise UserError(
-                f"{needing}: needs reference captions, which {where} {lacking.sample_id!r} has not; give a "
-                "dataset that has them, or score the responses with eidolon score --captions"
-            )
-        samples = [
-            replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
-            for s in join_references(source.samples, judge)
-        ]
-        return _Task(
-            prompt=prompt,
-            asked={sample.sample_id: PromptedSample(sample, prompt.text) for sample in samples},
-            judge=judge,
-            settings={
-                "generations": config.generations,
-                "judge": {"name": config.judge.name, "signature": judge.signature()},
-                "metrics": [metric.family for metric in metrics],
-            },
-            metrics=metrics,
-            generations=config.generations,
-            namers=namers,
-        )
-
-    return ask
-
-
-def _namers(config: RunConfig, judge: Judge) -> tuple[Judge, ...]:
-    """Return the judges that find everything a text names, also what it denies."""
-    if not isinstance(judge, RereadingJudge):
-        raise UserError(
-            f"--judge {config.judge.name}: --task forget asks about what a text has not named, and this judge cannot "
-            "find that; leave --judge out"
-        )
-    return judge.namers()
-
-
-def _forget(config: RunConfig, task: _Task, reference: ModelReference, decoding: Decoding) -> Forget | None:
-    if config.task != "forget":
-        return None
-    words = trained_words(Path(reference.target)) if config.trained_length is None else None
-    retention = RetentionSettings(
-        prompt=task.prompt.text,
-        lengths=tuple(sorted(set(config.lengths))),
-        trained_tokens=config.trained_length,
-        trained_words=words,
-        batch_size=INTERVIEWS if config.batch_size == AUTO else config.batch_size,
-        seed=config.seed,
-        resamples=config.resamples,
+def _plan_run(
+    settings: RunSettings,
+    out: Path,
+    source: SampleSource,
+    questions: Questions,
+    spec: ModelSpec,
+    reference: ModelReference,
+    contrast: Contrast | None,
+    cache: ResponseCache | None,
+) -> tuple[Run, Generation]:
+    """Return the run of one model, and what answers its requests."""
+    decoding = Decoding(
+        settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed, contrast
     )
-    orders = OrderSettings(
-        prompt=task.prompt.text,
-        decoding=decoding,
-        judge=task.judge,
-        batch_size=retention.batch_size,
-        resamples=config.resamples,
+    keys = tuple((sample_id, g) for sample_id in questions.asked for g in range(questions.generations))
+    signature = Signature(
+        dataset=source.signature(),
+        prompt=questions.prompt.signature(),
+        decoding=decoding.signature(),
+        judge=questions.judge.signature(),
+        policy=questions.policy,
+        n=len(keys),
+        resamples=settings.resamples,
+        seed=settings.seed,
     )
-    return Forget(retention, orders, task.namers)
+    finds = settings.batch_size == AUTO
+    batch_size = backend_traits(reference).preferred_batch if finds else settings.batch_size
+    assert isinstance(batch_size, int)
+    name = spec.label or spec.name
+    model_run = ModelRun(name, signature, questions.samples, keys, reference, decoding, settings)
+    run = Run(
+        path=out / (spec.label or reference.slug),
+        name=name,
+        config=_config(settings, source, questions, spec, reference, contrast),
+        signature=signature,
+        sample_ids=tuple(row.sample_id for row in questions.samples),
+        keys=keys,
+        batch_size=batch_size,
+        work=questions.work(model_run),
+        finds_batch_size=finds,
+    )
+    if (record := check_folder(run.path, run.config)) is not None:
+        run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
+    load: Callable[[], Model] = partial(load_model, reference, spec.options)
+    if cache is not None:
+        identify = partial(identity, reference, spec.options, cache.file_digest)
+        load = partial(cached, ModelName(spec.name, reference.target), cache, identify, load)
+    generation = Generation(spec.name, load, source, questions.asked, decoding)
+    generation.interviews = questions.interviews
+    return run, generation
 
 
-def _prepare_probe(config: RunConfig) -> Callable[[SampleSource], _Task]:
-    """Check what is said of questions; return what makes the task of a dataset."""
-    prompt = find_question_prompt(config.prompt)
-    splits, policies = find_splits(config.split), find_policies(config.policy)
-
-    def ask(source: SampleSource) -> _Task:
-        built = build(
-            source.samples,
-            splits=splits,
-            pairs=config.pairs,
-            min_objects=config.min_objects,
-            seed=config.seed,
-            name=config.dataset,
-        )
-        probe = Probe(built, splits, policies)
-        return _Task(
-            prompt=prompt,
-            asked={
-                row.question_id: PromptedSample(
-                    built.samples[row.question_id], prompt.text.replace(QUESTION, row.text), is_question=True
-                )
-                for row in built.rows
-            },
-            judge=probe.judge(),
-            settings={
-                "splits": [*splits],
-                "policies": [*policies],
-                "pairs": config.pairs,
-                "min_objects": config.min_objects or config.pairs,
-                "images": built.images,
-                "left_out": built.left_out,
-                "questions": hashlib.sha256(probe.text().encode()).hexdigest(),
-            },
-            probe=probe,
-        )
-
-    return ask
+def _config(
+    settings: RunSettings,
+    source: SampleSource,
+    questions: Questions,
+    spec: ModelSpec,
+    reference: ModelReference,
+    contrast: Contrast | None,
+) -> ConfigRecord:
+    """Return everything that decides the result of one model's run."""
+    prompt = questions.prompt
+    model = ModelSpec(name=spec.name, options=deciding_options(reference, spec.options))
+    return ConfigRecord(
+        verb="run",
+        task=settings.task,
+        settings=deciding(settings, models=(model,), metrics=questions.metrics),
+        inputs=Inputs(
+            dataset=source.sha256,
+            model_files=content_hash(reference),
+            prompt=PromptText(name=prompt.name, text=prompt.text, hash=prompt.signature().partition("#")[2]),
+            judge=questions.judge.signature(),
+            contrast=contrast.settings() if contrast else {},
+            task={**questions.inputs, **questions.inputs_of_model(reference)},
+        ),
+    )
 
 
-def default_out(config: RunConfig) -> Path:
+def default_out(settings: RunSettings) -> Path:
     """Return the folder of a run that was given none: the same for the same settings, whatever the models.
 
     With nothing set at all that is the demo's.
     """
-    settings, unset = (
-        one.model_dump(mode="json", exclude={"models", "model_options", "max_unscored", "processes", "cache"})
-        for one in (config, RunConfig())
-    )
-    if settings == unset and not config.models:
+    decided, unset = (deciding(one, models=()) for one in (settings, RunSettings()))
+    if decided == unset and not settings.models:
         return RUNS / "demo"
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    dataset = re.sub(r"[^A-Za-z0-9._]+", "-", config.dataset).strip("-.")[-60:]
-    return RUNS / f"{dataset}-{config.task}-{digest[:8]}"
+    chosen = decided | {"pick": settings.pick, "sample_ids": settings.sample_ids and str(settings.sample_ids)}
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+    dataset = re.sub(r"[^A-Za-z0-9._]+", "-", settings.dataset).strip("-.")[-60:]
+    return RUNS / f"{dataset}-{settings.task}-{digest[:8]}"
 
 
-def check_processes(config: RunConfig, size: int) -> None:
-    """Refuse several processes for a model that they would not make faster."""
-    for _, reference in _models(config) if size > 1 else ():
+def check_processes(settings: RunSettings, size: int) -> None:
+    """Refuse several processes for a model that they would not make faster.
+
+    Raises:
+        UserError: there is such a model.
+    """
+    for _, reference in find_models(settings) if size > 1 else ():
         if (reason := backend_traits(reference).one_process) is not None:
             raise UserError(
                 f"--processes {size}: --model {reference.text} wants one ({reason}); run it by a command of its own"
             )
 
 
-def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:
-    specs = config.models or tuple(ModelSpec(name=name) for name in shipped_models())
-    specs = tuple(spec.model_copy(update={"options": config.model_options | spec.options}) for spec in specs)
+def find_models(settings: RunSettings) -> list[tuple[ModelSpec, ModelReference]]:
+    """Return the models of the settings, or the shipped ones, with what their names mean.
+
+    Raises:
+        UserError: a name is wrong, or two models have one run folder.
+    """
+    specs = settings.models or tuple(ModelSpec(name=name) for name in shipped_models())
+    specs = tuple(
+        spec.model_copy(update={"options": settings.model_options | spec.options}) for spec in specs
+    )
     if not specs:
         raise UserError(f"--model: {NOT_INSTALLED}; or name a model, for example replay/FILE")
     resolved = [(spec, resolve(spec.name)) for spec in specs]
@@ -352,36 +248,26 @@ def _models(config: RunConfig) -> list[tuple[ModelSpec, ModelReference]]:
 def summary(plan: Plan, rate: float | None = None) -> Mapping[str, Any]:
     """Return what `--dry-run` prints: what would be done, how much of it, and how long it may take.
 
-    `rate` is in responses a second, of every model; without it earlier runs say, or nobody does.
+    `rate` is in responses a second, of every model; without it an earlier run like this one is the source, if there
+    is one.
     """
     first, _ = plan.runs[0]
     unreadable = [sample for sample in plan.source.samples if sample.image_sha256 is None]
-    size = {
+    fits = {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
+    return {
         "out": str(plan.out),
         "models": {run.name: str(run.path) for run, _ in plan.runs},
-        "dataset": first.dataset,
-        "samples": len(first.samples),
+        "dataset": first.signature.dataset,
+        "samples": len(first.sample_ids),
         **({"images that cannot be read": _count(unreadable)} if unreadable else {}),
         "responses": len(first.keys) * len(plan.runs),
         "batches": sum(-(-len(run.keys) // run.batch_size) for run, _ in plan.runs),
-        **(
-            {"batch size": f"{first.batch_size}, or what fits the device of a model that can tell"}
-            if first.finds_batch_size
-            else {}
-        ),
-        "prompt": first.config["prompt"]["text"],
-        "decoding": first.decoding,
-        **estimate([run for run, _ in plan.runs], plan.out, rate),
+        **(fits if first.finds_batch_size else {}),
+        "prompt": plan.questions.prompt.text,
+        "decoding": first.signature.decoding,
+        **estimate([run for run, _ in plan.runs], plan.questions.judge, plan.out, rate),
+        **plan.questions.summary,
     }
-    if first.probe:
-        built = first.probe.built
-        return size | {
-            "images": f"{built.images}, {built.left_out} left out",
-            "questions": dict(Counter(row.split for row in built.rows)),
-            "policy": ", ".join(first.probe.policies),
-            "metrics": ["pope"],
-        }
-    return size | {"judge": first.judge.signature(), "metrics": first.config["metrics"]}
 
 
 def _count(unreadable: Sequence[Sample]) -> str:

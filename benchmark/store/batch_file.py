@@ -131,3 +131,12 @@ class BatchFile(Generic[RecordT]):
             _log.info("torn batch dropped", extra={"fields": dropped})
             with self._path.open("r+b") as stream:
                 stream.truncate(length)
+
+
+def count_lines(path: Path) -> int:
+    """Return how many line ends a file has, read as a stream; 0 where there is none."""
+    try:
+        with path.open("rb") as stream:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+    except FileNotFoundError:
+        return 0

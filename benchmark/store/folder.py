@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.atomic import DISK_ERRORS, file_hashes, remove_torn, write_atomically
 from eidolon.benchmark.store.files import HOLDER, LOCK, LOG, RUN, TORN
 from eidolon.benchmark.store.lock import locked
@@ -63,7 +64,7 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
 
-def check_folder(path: Path, config: Mapping[str, Any]) -> RunRecord | None:
+def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
     """Return the record of the run that is in a folder, None where the folder is free.
 
     A folder that holds something else, or a run with another config, is a UserError that names the first
@@ -90,8 +91,10 @@ def check_folder(path: Path, config: Mapping[str, Any]) -> RunRecord | None:
         record = read_record(path)
     except OSError as error:
         raise UserError(f"--out {path}: cannot be used ({error.strerror})") from error
-    if difference := first_difference(config, record.config):
+    mine, theirs = config.model_dump(mode="json"), record.config.model_dump(mode="json")
+    if difference := first_difference(mine, theirs):
         field, here, there = difference
+        field = field.removeprefix("settings.").removeprefix("inputs.")
         raise UserError(
             f"--out {path}: holds a different run: {field} is {excerpt(here)} now and was {excerpt(there)}; "
             "give another folder"
@@ -129,7 +132,9 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             earlier.provenance.doctor = fresh.provenance.doctor = verdicts
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
-            record = earlier.model_copy(update={"sessions": earlier.sessions + fresh.sessions})
+            record = earlier.model_copy(
+                update={"sessions": earlier.sessions + fresh.sessions, "signature": fresh.signature}
+            )
         record.status, record.files = "started", None
         folder = RunFolder(path, record)
         session = record.sessions[-1]

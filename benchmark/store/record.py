@@ -1,5 +1,6 @@
 """The record of a run (`run.json`), its samples, and what it runs on."""
 
+import json
 import os
 import platform
 import shlex
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,15 +23,18 @@ from pydantic import (
     model_serializer,
 )
 
+from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.diagnosis import Diagnosis
-from eidolon.benchmark.store.files import RUN
+from eidolon.benchmark.store.files import RUN, SCORES
+from eidolon.benchmark.store.migration import upgrade
 from eidolon.benchmark.terminal.log import without_secrets
 from eidolon.scorers.core.distribution import DISTRIBUTION
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Record
 
-SCHEMA: Literal["eidolon/run/1"] = "eidolon/run/1"
+SCHEMA: Literal["eidolon/run/2"] = "eidolon/run/2"
 Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
 PACKAGES = (
     "eidolon",
@@ -125,12 +130,14 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
-    schema_: Literal["eidolon/run/1"] = Field(alias="schema")
+    schema_: Literal["eidolon/run/2"] = Field(alias="schema")
     status: Status = "started"
     name: str
     """What the leaderboard calls it: the model's name, or for responses from elsewhere the folder's."""
-    config: dict[str, Any]
+    config: ConfigRecord
     """Everything that decides the result; a folder is only ever continued with an equal one."""
+    signature: Signature | None = None
+    """How the scores are computed, in parts; null where an earlier version recorded none."""
     batches: dict[str, int]
     """`size` and `count` of the batches of requests; batch k holds the requests k·size up to (k+1)·size, in
     the order of `samples.jsonl`, all generations of a sample together."""
@@ -148,9 +155,14 @@ class RunRecord(BaseModel):
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read the `run.json` of a folder; one that is not ours is a UserError."""
+    """Read the `run.json` of a folder, one of an earlier version too.
+
+    Raises:
+        UserError: there is none, or it is not a run record.
+    """
     try:
-        return RunRecord.model_validate_json((path / RUN).read_bytes())
+        content = (path / RUN).read_bytes()
+        return parse_record(content, path)
     except FileNotFoundError:
         raise UserError(f"{path}: is not a run folder: it holds no {RUN}") from None
     except ValidationError as error:
@@ -159,6 +171,28 @@ def read_record(path: Path) -> RunRecord:
         raise UserError(
             f"{path / RUN}: is not a run record of this version: {field}: {problem['msg']}"
         ) from error
+
+
+def parse_record(content: bytes, path: Path) -> RunRecord:
+    """Return the record in the content of a `run.json`; `path` is its folder.
+
+    Raises:
+        ValidationError: it is not a run record of this version or an earlier one.
+    """
+    document = json.loads(content) if b'"eidolon/run/1"' in content[:200] else None
+    if isinstance(document, dict):
+        with suppress(KeyError, TypeError, ValueError):
+            return RunRecord.model_validate(upgrade(document, _signature_line(path)))
+    return RunRecord.model_validate_json(content)
+
+
+def _signature_line(path: Path) -> str | None:
+    """Return the signature in the folder's scores, which version 1 did not keep in the record."""
+    try:
+        found: str = json.loads((path / SCORES).read_bytes())["signature"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
 
 
 def first_difference(new: object, old: object, at: str = "") -> tuple[str, object, object] | None:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from eidolon.benchmark.settings.config import model_of
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.verify.load_run import FamilyReading, Key, Reread, reread
+from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Record
@@ -322,13 +324,13 @@ def _differing_settings(a: Reread, b: Reread) -> list[tuple[str, str, str]]:
     models = _model_name(a), _model_name(b)
     if models[0] != models[1]:
         found.append(("model", *models))
-    judges = [_judge_settings(run.signature["judge"]) for run in (a, b)]
+    judges = [_judge_settings(run.signature.judge or UNKNOWN) for run in (a, b)]
     for part in dict.fromkeys([*judges[0], *judges[1]]):
         here, there = (settings.get(part, "none") for settings in judges)
         if here != there:
             found.append((part, here, there))
     for part in ("prompt", "policy", "decoding", "eidolon"):
-        here, there = (_QUESTIONS.sub("", run.signature[part]) for run in (a, b))
+        here, there = (_QUESTIONS.sub("", run.signature.parts()[part]) for run in (a, b))
         if here != there:
             found.append((part, here, there))
     return found
@@ -375,21 +377,18 @@ def _judge_settings(signature: str) -> dict[str, str]:
 
 
 def _model_name(run: Reread) -> str:
-    model = run.record.config.get("model")
-    if not isinstance(model, Mapping):
-        return "unknown"
-    options = model.get("options") or {}
-    inner = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-    return f"{model.get('name')}" + (f"({inner})" if inner else "")
+    model = model_of(run.record.config)
+    if model is None:
+        return UNKNOWN
+    inner = ",".join(f"{key}={value}" for key, value in sorted(model.options.items()))
+    return model.name + (f"({inner})" if inner else "")
 
 
 def _describe(run: Reread, other: Reread, keys: Sequence[Key]) -> Run:
     families = [family for family in run.families if family in other.families]
     scored, scored_there = _scored(run, families), _scored(other, families)
-    config = run.record.config.get("model")
-    model = None
-    if isinstance(config, Mapping):
-        model = {**config, "description": run.record.model}
+    spec = model_of(run.record.config)
+    model = spec and {"name": spec.name, "options": spec.options, "description": run.record.model}
     return Run(
         name=run.record.name,
         run=run.path.as_posix(),
@@ -416,16 +415,14 @@ def _notes(
     notes = []
     if equal:
         notes.append("the runs do not differ in any shared sample: all differences are zero")
-    if a.signature["eidolon"] != b.signature["eidolon"]:
+    mine, theirs = a.signature, b.signature
+    if mine.eidolon != theirs.eidolon:
+        notes.append(f"warning: scored by different versions of Eidolon, {mine.eidolon} and {theirs.eidolon}")
+    if mine.dataset != theirs.dataset:
         notes.append(
-            f"warning: scored by different versions of Eidolon, {a.signature['eidolon']} and {b.signature['eidolon']}"
+            f"the dataset is {mine.dataset} in A and {theirs.dataset} in B; only the shared samples were compared"
         )
-    if a.signature["dataset"] != b.signature["dataset"]:
-        notes.append(
-            f"the dataset is {a.signature['dataset']} in A and {b.signature['dataset']} in B; only the shared "
-            "samples were looked at"
-        )
-    if a.signature["prompt"] == b.signature["prompt"] == "unknown":
+    if mine.prompt is None and theirs.prompt is None:
         notes.append("the prompts are not known, so nothing says that they were the same")
     notes += [
         f"{family} is compared where it is asked for: --metric {family}"

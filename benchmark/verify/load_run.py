@@ -5,7 +5,6 @@ of its folder, and what it makes of them is checked against `scores.json`.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,17 +14,18 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from eidolon.benchmark.run.plugins import needs_judge
+from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
-from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
+from eidolon.benchmark.tasks.plugins import needs_judge
+from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, WORDS, AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.tasks.score_files.inputs import share_threshold
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
 from eidolon.scorers.core.scores import Scores
-from eidolon.scorers.core.signature import parse
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.metrics.amber import AmberRates
 from eidolon.scorers.metrics.detection import Detection, WordScores
@@ -95,7 +95,7 @@ class Reread:
     path: Path
     record: RunRecord
     scores: Scores
-    signature: dict[str, str]
+    signature: Signature
     families: dict[str, FamilyReading]
     unread: dict[str, str]
     """Families that cannot be read back, with the reason."""
@@ -108,8 +108,8 @@ def reread(path: Path) -> Reread:
     if not path.is_dir():
         raise UserError(f"{path}: {'is a file, not a run folder' if path.exists() else 'no such folder'}")
     record = read_record(path)
-    scores, signature = read_scores(path)
-    folder = _Folder(path, record, scores, signature)
+    scores = read_scores(path)
+    folder = _Folder(path, record, scores)
     families: dict[str, FamilyReading] = {}
     unread: dict[str, str] = {}
     for family in scores.metrics:
@@ -129,17 +129,17 @@ def reread(path: Path) -> Reread:
                 "score the responses again"
             ) from error
         _check(folder, family, families[family])
+    signature = record.signature or Signature()
     return Reread(path, record, scores, signature, families, unread, folder.keys())
 
 
-def read_scores(path: Path) -> tuple[Scores, dict[str, str]]:
-    """Return a folder's scores and the parts of their signature."""
+def read_scores(path: Path) -> Scores:
+    """Return a folder's scores; one that has none of this version is a UserError."""
     file = path / SCORES
     if not file.is_file():
         raise UserError(f"{path}: is not a finished run: it holds no {SCORES}; run its command again")
     try:
-        scores = Scores.from_json(read_bytes(file).decode())
-        return scores, parse(scores.signature)
+        return Scores.from_json(read_bytes(file).decode())
     except ValidationError as error:
         raise UserError(
             f"{file}: is not a scores file of this version: {error.errors()[0]['msg']}"
@@ -153,7 +153,6 @@ class _Folder:
     path: Path
     record: RunRecord
     scores: Scores
-    signature: dict[str, str]
     _read: dict[str, list[Any]] = field(default_factory=dict)
     """What has been read, by the file's name: several families stand on the same files."""
 
@@ -187,15 +186,25 @@ class _Folder:
             return frozenset((r.sample_id, r.generation) for r in self.lines(RESPONSES, Response))
         return frozenset((sample_id, 0) for sample_id in self.record.sample_ids)
 
-    def setting(self, name: str, part: str = "policy") -> str:
-        """Return a setting from a part of the signature, `policy=pope(policy=original)`."""
-        found = re.search(rf"[(,]{name}=([^,)]*)", self.signature[part])
-        if found is None:
-            raise UserError(
-                f"{self.path / SCORES}: the signature's {part} {self.signature[part]!r} has no {name!r}; "
-                "score the answers again"
-            )
-        return found[1]
+    def votes(self) -> tuple[str, int, int]:
+        """Return mode, threshold and number of votes of THRONE, of a judge of ours or of files of answers."""
+        config, calibration = self.record.config, self.scores.calibration
+        if config.task == "throne":
+            mode = config.score_settings().mode
+            thresholds, voters = (config.inputs.task.get(name) for name in ("thresholds", "voters"))
+            if isinstance(thresholds, list) and isinstance(voters, int):
+                return mode, int(str(thresholds[0])), voters
+        if calibration is None:
+            raise UserError(f"{self.path / SCORES}: throne has no calibration; score the answers again")
+        voters = len(calibration.judges) * len(calibration.yes_rate_by_format)
+        mode = config.score_settings().mode if config.task == "throne" else MODES[0]
+        return mode, calibration.threshold, voters
+
+    def policy(self) -> str:
+        """Return how yes/no answers are read for the main scores."""
+        config = self.record.config
+        policy = (config.run_settings() if config.verb == "run" else config.score_settings()).policy
+        return MAIN_POLICY if policy == ALL else policy
 
     def vocabulary(self, family: str) -> tuple[str, ...] | None:
         """Return the categories that the family was split by."""
@@ -239,13 +248,11 @@ def _throne(folder: _Folder) -> FamilyReading:
 
     Cells of which a judgement says nothing are absent; how few votes they had changes nothing.
     """
-    own = "threshold=" not in folder.signature["policy"]
-    threshold, _, voters = folder.setting("threshold", "judge" if own else "policy").partition("of")
-    mode = MODES[0] if own else folder.setting("mode")
+    mode, threshold, voters = folder.votes()
     categories = folder.vocabulary("throne")
     if categories is None:
         raise UserError(f"{folder.path / SCORES}: throne has no categories; score the answers again")
-    metric = Throne(mode, int(threshold), int(voters), len(categories))
+    metric = Throne(mode, threshold, voters, len(categories))
     position = {name: i for i, name in enumerate(categories)}
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
     scored = {}
@@ -267,7 +274,7 @@ def _throne(folder: _Folder) -> FamilyReading:
 
 def _pope(folder: _Folder) -> FamilyReading:
     """Read questions with their answers; the policy reads them again."""
-    metric = Pope(folder.setting("policy"))
+    metric = Pope(folder.policy())
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     scored = {}
     for row in folder.lines(ANSWERS, AnswerRow):
@@ -304,7 +311,7 @@ class _AmberRows(AmberRates):
 
 
 def _amber(folder: _Folder) -> FamilyReading:
-    metric = _AmberRows(folder.setting("mode"))
+    metric = _AmberRows(folder.record.config.score_settings().mode)
     scored = {}
     for answer in folder.lines(ANSWERS, AnswerRow) if folder.has(ANSWERS) else []:
         text = _text([answer.dimension, answer.truth])
@@ -325,7 +332,7 @@ def _detection(folder: _Folder) -> FamilyReading:
     """Read people's flags beside the detector's scores; the distinct scores make the metric's columns."""
     if not folder.has(WORDS):
         raise UserError(f"{folder.path}: holds no {WORDS}; run its command again, which writes it")
-    threshold = folder.setting("threshold")
+    limit = share_threshold(folder.record.config.score_settings())
     scored = {
         (row.sample_id, 0): Scored(
             row.image_id,
@@ -334,8 +341,7 @@ def _detection(folder: _Folder) -> FamilyReading:
         )
         for row in folder.lines(WORDS, WordRow)
     }
-    limit = None if threshold == "above0" else float(threshold)
-    return FamilyReading(scored, lambda samples: Detection(samples, limit), threshold)
+    return FamilyReading(scored, lambda samples: Detection(samples, limit), f"threshold={limit}")
 
 
 READERS: Mapping[str, Callable[[_Folder], FamilyReading]] = {

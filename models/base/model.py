@@ -11,10 +11,6 @@ from PIL import Image
 from eidolon.models.base.contrast import ContrastDecoding
 from eidolon.scorers.core.types import ImageId, Response
 
-DEFAULT_TEMPERATURE = 0.6
-"""Temperature of a run that sets none. With greedy decoding small models repeat themselves. The original protocols also
-sample (THRONE at 0.2, without a seed; here the seed is part of the signature)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decoding:

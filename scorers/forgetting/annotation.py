@@ -29,6 +29,7 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Mention, Record
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.adjusted import covariates
@@ -36,7 +37,7 @@ from eidolon.scorers.forgetting.events import Events, IntArray, in_order, read_e
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.subsets import EARLY, LATE
 from eidolon.scorers.forgetting.tipping import Tipping, tipping_points
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.statistics.bootstrap import bootstrap
 
 Part: TypeAlias = Literal["early", "middle", "late"]
 Split: TypeAlias = Literal["all", "prevalence", "size"]

@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import ConfigDict
 
 from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, SUBSETS, Subset
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.statistics.bootstrap import bootstrap
 
 Unit: TypeAlias = Literal["words", "tokens", "tenths"]
 

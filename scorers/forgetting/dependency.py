@@ -23,9 +23,10 @@ from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS, Kind
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, BootstrapResult, bootstrap
+from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap
 
 SCHEMA: Literal["eidolon/pdm/1"] = "eidolon/pdm/1"
 WIDTH = 8

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.core.verdict import counted_mentions
 from eidolon.scorers.forgetting.adjusted import PER, covariates
@@ -17,7 +18,7 @@ from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.statistics.bootstrap import bootstrap
 
 SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
 FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)

@@ -19,8 +19,9 @@ from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.statistics.bootstrap import bootstrap
 
 WINDOW = 60
 """Words after the given text that are looked at; the late text is as many words longer than the soon one."""

@@ -16,6 +16,7 @@ from eidolon.scorers.core.metric import (
     Metric,
     Quantity,
 )
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import (
     SCHEMA,
     CategoryScores,
@@ -30,7 +31,6 @@ from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
     MAX_UNDEFINED_SHARE,
-    RESAMPLES,
     BootstrapResult,
     bootstrap,
     column_sums,

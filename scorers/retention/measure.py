@@ -16,9 +16,10 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext, Condition, Kind
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, BootstrapResult, bootstrap
+from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap
 
 USABLE = 0.2
 """R(0) must be surely above this for retention to be told: what was hardly there cannot be seen to go."""

@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId
 
-RESAMPLES = 2_000
-MAX_RESAMPLES = 100_000
-"""More change no digit that is printed, and take gigabytes where every category has its intervals."""
 LEVEL = 0.95
 MAX_UNDEFINED_SHARE = 0.05
 """Beyond this share of resamples without a value there is no interval: one over the rest would be

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.statistics.bootstrap import (
     MAX_UNDEFINED_SHARE,
-    RESAMPLES,
     BootstrapResult,
     Compute,
     column_sums,

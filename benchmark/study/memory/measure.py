@@ -25,7 +25,8 @@ from eidolon.benchmark.study.memory.checkpoints import Trained
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import ProbeDesign, make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
-from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Failure, Interview, Request, request_seed
+from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
+from eidolon.models.base.model import Decoding, Failure, Interview, Request, request_seed
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record, Response

@@ -12,8 +12,9 @@ from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, RecallCell, Re
 from eidolon.benchmark.study.recall.task import Filler, RecallEstimate, Sequences, measure_recall
 from eidolon.models.memory.layout import Layout, Selection
 from eidolon.scorers.core.distribution import package_version
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap, method
+from eidolon.scorers.statistics.bootstrap import bootstrap, method
 
 SCHEMA: Literal["eidolon/mqar/1"] = "eidolon/mqar/1"
 Right = Mapping[tuple[Filler, int], NDArray[np.bool_]]

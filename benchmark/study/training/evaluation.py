@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.text import ask_presence
-from eidolon.models.base.model import DEFAULT_TEMPERATURE, Decoding, Model, Request, request_seed
+from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
+from eidolon.models.base.model import Decoding, Model, Request, request_seed
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.types import Response

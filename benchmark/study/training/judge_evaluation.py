@@ -18,6 +18,7 @@ from eidolon.benchmark.scenes.text import describe
 from eidolon.benchmark.study.training.evaluation import BoundedEstimate
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.throne_questions import (
@@ -28,7 +29,7 @@ from eidolon.scorers.judges.throne_questions import (
     question,
 )
 from eidolon.scorers.judges.votes import is_yes
-from eidolon.scorers.statistics.bootstrap import RESAMPLES, bootstrap
+from eidolon.scorers.statistics.bootstrap import bootstrap
 from eidolon.scorers.text.windows import windows
 
 TRAPS: tuple[TrapKind, ...] = ("denied", "imagined")

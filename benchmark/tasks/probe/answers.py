@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eidolon.benchmark.tasks.probe.questions import SPLITS, Built, Split
-from eidolon.benchmark.tasks.score_files.pope import ALL, family
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed
-from eidolon.benchmark.tasks.score_files.run import lines
+from eidolon.benchmark.settings.fields import ALL
+from eidolon.benchmark.tasks.probe.questions import Built
+from eidolon.benchmark.tasks.rows import SPLITS, AnswerRow, Split, lines, parsed
+from eidolon.benchmark.tasks.score_files.pope import family
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import hashed

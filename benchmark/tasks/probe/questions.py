@@ -16,29 +16,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
 
 from eidolon.benchmark.data.samples import Sample
-from eidolon.benchmark.tasks.score_files.rows import YesNo
+from eidolon.benchmark.settings.fields import PAIRS
+from eidolon.benchmark.tasks.rows import SPLITS, QuestionRow, Split, YesNo
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import ImageId, Record
-
-PAIRS = 3
-"""Objects that are there, and objects that are not, in each split (Li et al. 2023); an image with fewer is left
-out there."""
-Split = Literal["random", "popular", "adversarial"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-class QuestionRow(Record):
-    """A line of `questions.jsonl`; the first four fields are those of POPE's own files."""
-
-    question_id: str
-    image: ImageId
-    text: str
-    label: YesNo
-    category: str
-    split: Split
+from eidolon.scorers.core.types import ImageId
 
 
 @dataclass(frozen=True, slots=True)

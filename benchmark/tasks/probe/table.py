@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eidolon.benchmark.settings.fields import ALL
 from eidolon.benchmark.tasks.probe.answers import Probe
-from eidolon.benchmark.tasks.score_files.pope import ALL
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Family, Scores

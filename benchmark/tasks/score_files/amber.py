@@ -1,10 +1,9 @@
 """AMBER from files: annotations, word relations, and answers to questions and prompts alike."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from eidolon.benchmark.data.amber_format import GENERATIVE, item_id
 from eidolon.benchmark.data.json_rows import (
@@ -16,13 +15,18 @@ from eidolon.benchmark.data.json_rows import (
     text_field,
     yes_no_field,
 )
+from eidolon.benchmark.settings.config import Inputs
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, parsed, yes_no
-from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, AnswerRequest, AnswerRun, lines
+from eidolon.benchmark.tasks.protocol import Producer, Run
+from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, AnswerRow, FreeFormRow, lines, parsed, yes_no
+from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_answer_file, one_path
+from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.core.scores import Family, Scores
-from eidolon.scorers.core.signature import hashed, signature
+from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.amber import TYPES, Amber, ClosedAnswer, FreeAnswer
 from eidolon.scorers.metrics.amber_words import (
@@ -49,92 +53,138 @@ class Annotation:
     feared: tuple[str, ...] = ()
 
 
-def prepare(
-    request: AnswerRequest,
-    annotations: Path,
-    relations: Path,
-    answers: Path,
-    *,
-    mode: str = "compat",
-    matching: str = "lexicon",
-    safe_words: Path | None = None,
-    questions: Path | None = None,
-) -> AnswerRun:
-    """Read and check all inputs. `questions` names the image of each item, so that intervals can respect it;
-    without it every item stands for itself."""
-    check_mode(mode)
-    if matching not in MATCHINGS:
-        raise UserError(f"--matching {matching}: unknown matching{did_you_mean(matching, MATCHINGS)}")
-    contents = {
-        name: read_bytes(path)
-        for name, path in (
-            ("annotations", annotations),
-            ("relations", relations),
-            ("answers", answers),
-            ("safe_words", safe_words),
-            ("questions", questions),
+class AmberTask(AnswersTask):
+    """Score answers to AMBER's questions and its free-form responses."""
+
+    name: ClassVar[str] = "amber"
+    verb: ClassVar[Literal["score"]] = "score"
+    fields: ClassVar[tuple[str, ...]] = (
+        "annotations",
+        "relations",
+        "answers",
+        "mode",
+        "matching",
+        "safe_words",
+        "questions",
+    )
+    needs: ClassVar[tuple[str, ...]] = ("annotations", "relations", "answers")
+
+    def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
+        """Read and check all inputs.
+
+        The setting `questions` names the image of each item, so that intervals can respect it; without it every item
+        is a cluster of its own.
+
+        Raises:
+            UserError: a setting or a file is wrong.
+        """
+        settings = given.settings
+        check_mode(settings.mode)
+        if settings.matching not in MATCHINGS:
+            hint = did_you_mean(settings.matching, MATCHINGS)
+            raise UserError(f"--matching {settings.matching}: unknown matching{hint}")
+        contents = {
+            name: read_bytes(path)
+            for name, path in (
+                ("annotations", settings.annotations),
+                ("relations", settings.relations),
+                ("answers", one_answer_file(settings)),
+                ("safe_words", settings.safe_words),
+                ("questions", settings.questions),
+            )
+            if path is not None
+        }
+        items = read_items(settings, contents)
+        metric = items.metric
+        samples = items.samples
+        signature = Signature(
+            dataset=hashed(one_path(settings.annotations).stem, contents["annotations"]),
+            judge=f"amber(matching={metric.matcher.signature()},safe_words={len(metric.safe_words)})",
+            policy=f"amber(mode={settings.mode},intervals={items.unit})",
+            n=len(samples),
+            resamples=settings.resamples,
+            seed=settings.seed,
         )
-        if path is not None
-    }
+        closed = [sample for sample in samples if isinstance(sample, ClosedAnswer)]
+        free = [sample for sample in samples if isinstance(sample, FreeAnswer)]
+        return answers_run(
+            self.name,
+            settings,
+            out,
+            inputs=Inputs(files=content_hashes(**contents), judge=metric.matcher.signature()),
+            signature=signature,
+            sample_ids=[str(sample.item_id) for sample in samples],
+            work=AnswersWork(
+                files={
+                    RESPONSES: lambda: lines(_response(sample) for sample in samples),
+                    **({ANSWERS: lambda: lines(_row(sample, metric) for sample in closed)} if closed else {}),
+                    **({FREE_FORM: lambda: lines(_free_row(s, metric) for s in free)} if free else {}),
+                },
+                compute=lambda: score_items(items, settings, signature),
+                main=f"mode={settings.mode}",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The answered items, and how they are scored."""
+
+    samples: Sequence[ClosedAnswer | FreeAnswer]
+    metric: Amber
+    unit: str
+    """What intervals resample: `images` or `items`."""
+    requested: int
+    """Items of the same kinds in the annotations."""
+
+
+def read_items(settings: ScoreSettings, contents: Mapping[str, bytes]) -> Items:
+    """Read all files into items.
+
+    Raises:
+        UserError: a file is wrong, or two of them do not belong together.
+    """
+    annotations, relations, answers = map(
+        one_path, (settings.annotations, settings.relations, one_answer_file(settings))
+    )
     related = _read_relations(contents["relations"], relations)
     known = _read_annotations(
         read_rows(contents["annotations"], annotations, "annotations"), related, relations
     )
     texts = _read_answers(read_rows(contents["answers"], answers, "answers"), known, annotations)
-    image_of = _read_images(contents, questions)
-    safe = _read_words(contents, safe_words)
-    matcher: WordMatcher = (LexiconMatcher if matching == "lexicon" else VectorMatcher)(
+    image_of = _read_images(contents, settings.questions)
+    safe = _read_words(contents, settings.safe_words)
+    matcher: WordMatcher = (LexiconMatcher if settings.matching == "lexicon" else VectorMatcher)(
         vocabulary_of(related)
     )
-    metric = Amber(mode, related, matcher, safe)
-    samples = [_sample(number, text, known[number], image_of, questions) for number, text in texts.items()]
-    images = [sample.image_id for sample in samples]
     kinds = {known[number].kind for number in texts}
+    return Items(
+        samples=[
+            _sample(number, text, known[number], image_of, settings.questions)
+            for number, text in texts.items()
+        ],
+        metric=Amber(settings.mode, related, matcher, safe),
+        unit="items" if settings.questions is None else "images",
+        requested=sum(annotation.kind in kinds for annotation in known.values()),
+    )
 
-    def scores() -> Scores:
-        statistics = metric.statistics(samples)
-        values: dict[str, Any] = values_of(
-            metric, statistics, images, seed=request.seed, resamples=request.resamples
-        )
-        return assemble(
-            {"amber": Family(**values)},
-            images,
-            signature=signature(
-                dataset=hashed(annotations.stem, contents["annotations"]),
-                judge=f"amber(matching={matcher.signature()},safe_words={len(safe)})",
-                policy=f"amber(mode={mode},intervals={'items' if questions is None else 'images'})",
-                n=len(samples),
-                resamples=request.resamples,
-                seed=request.seed,
-            ),
-            counts={"amber": named_counts(metric.columns, column_sums(statistics))},
-            over="items" if questions is None else "images",
-            requested=sum(annotation.kind in kinds for annotation in known.values()),
-            seed=request.seed,
-            resamples=request.resamples,
-        )
 
-    closed = [sample for sample in samples if isinstance(sample, ClosedAnswer)]
-    free = [sample for sample in samples if isinstance(sample, FreeAnswer)]
-    return AnswerRun(
-        path=request.out,
-        config={
-            "verb": "score",
-            "metrics": ["amber"],
-            **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-            "mode": mode,
-            "matching": matcher.signature(),
-            "seed": request.seed,
-            "resamples": request.resamples,
-        },
-        sample_ids=[str(sample.item_id) for sample in samples],
-        files={
-            RESPONSES: lambda: lines(_response(sample) for sample in samples),
-            **({ANSWERS: lambda: lines(_row(sample, metric) for sample in closed)} if closed else {}),
-            **({FREE_FORM: lambda: lines(_free_row(sample, metric) for sample in free)} if free else {}),
-        },
-        scores=scores,
-        main=f"mode={mode}",
+def score_items(items: Items, settings: ScoreSettings, signature: Signature) -> Scores:
+    """Return the scores of the items."""
+    metric, images = items.metric, [sample.image_id for sample in items.samples]
+    statistics = metric.statistics(items.samples)
+    values: dict[str, Any] = values_of(
+        metric, statistics, images, seed=settings.seed, resamples=settings.resamples
+    )
+    return assemble(
+        {"amber": Family(**values)},
+        images,
+        signature=signature.line(),
+        counts={"amber": named_counts(metric.columns, column_sums(statistics))},
+        over=items.unit,
+        requested=items.requested,
+        seed=settings.seed,
+        resamples=settings.resamples,
     )
 
 

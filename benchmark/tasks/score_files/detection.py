@@ -1,16 +1,22 @@
 """Detection from files: responses whose words people have flagged, judged by one of our judges."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from eidolon.benchmark.data.ground_truth import Truth, objects_in, read_truth
-from eidolon.benchmark.run.plugins import make_judge, matches_references
+from eidolon.benchmark.data.coco_format import Truth
+from eidolon.benchmark.data.ground_truth import objects_in, read_truth
+from eidolon.benchmark.settings.config import Inputs
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.plugins import make_judge, matches_references
+from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
+from eidolon.benchmark.tasks.rows import WORDS, WordRow, lines
+from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path, share_threshold
 from eidolon.benchmark.tasks.score_files.responses_file import (
     common_prompt,
     distinct,
@@ -19,14 +25,13 @@ from eidolon.benchmark.tasks.score_files.responses_file import (
     references_text,
     truth_text,
 )
-from eidolon.benchmark.tasks.score_files.rows import WordRow
-from eidolon.benchmark.tasks.score_files.run import WORDS, AnswerRequest, AnswerRun, Shown, lines
-from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
 from eidolon.scorers.core.judge import Evidence, Judge, locates_mentions
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
 from eidolon.scorers.core.scores import Family, Scores, Variant
-from eidolon.scorers.core.signature import hashed, signature
+from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Judgement
 from eidolon.scorers.judges.matching import decide, join
 from eidolon.scorers.metrics.detection import (
@@ -75,147 +80,163 @@ class Judged:
         return decide(self.judge, self.judge.judge(responses), evidence)
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRequest:
-    """What the command line says to this metric alone."""
+class DetectionTask(AnswersTask):
+    """Compare a judge, or plain word overlap, with people's flags on the words of responses."""
 
-    responses: Path
-    objects: Path | None = None
-    captions: Path | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    judge: str = "lexicon"
-    judge_options: Mapping[str, str] = field(default_factory=dict)
-    threshold: float | None = None
-    limit: int | None = None
+    name: ClassVar[str] = "detection"
+    verb: ClassVar[Literal["score"]] = "score"
+    fields: ClassVar[tuple[str, ...]] = (
+        "responses",
+        "objects",
+        "captions",
+        "judge",
+        "judge_options",
+        "fields",
+        "limit",
+        "thresholds",
+    )
+    needs: ClassVar[tuple[str, ...]] = ("responses",)
 
+    def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
+        """Read and check all inputs. Truth is the objects, what the references name, or both together.
 
-def prepare(request: AnswerRequest, asked: DetectionRequest) -> AnswerRun:
-    """Read and check all inputs. Truth is the objects, what the references name, or both together.
+        `word-overlap` in place of a judge is the plain baseline; with references it is a variant of every other.
 
-    `word-overlap` in place of a judge is the plain baseline; with references it is a variant of every other.
-    """
-    for name, value in asked.fields.items():
-        if name not in FIELDS:
-            raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
-    if asked.threshold is not None and not 0 <= asked.threshold <= 1:
-        raise UserError(f"--threshold {asked.threshold:g}: must be between 0 and 1 for --metric detection")
-    judge = _judge(asked)
-    content = read_bytes(asked.responses)
-    flagged = _read_flagged(content, asked)[: asked.limit]
-    captions = gather_captions([item.line for item in flagged], asked.responses, asked.captions)
-    from_text = judge is None or matches_references(judge)
-    _check_sources(asked, flagged, captions, from_text)
-    judged = None
-    seen = repr(sorted(map(str, captions.items())))
-    if judge is not None:
-        references = distinct(captions) if from_text else {}
-        judged = Judged(judge, flagged, _truth(asked, judge, flagged, captions), references)
-        seen = truth_text(judged.truth) + references_text(references)
-    baseline = [
-        WordScores(*_identity(item), unreferenced_words(item.words, captions[item.line.response.image_id]))
-        for item in flagged
-        if item.line.response.image_id in captions and item.line.response.response is not None
-    ]
-
-    def family(samples: Sequence[WordScores]) -> tuple[Family, dict[str, int | float]]:
-        metric = Detection(samples, asked.threshold)
-        statistics = metric.statistics(samples)
-        images = [sample.image_id for sample in samples]
-        values: dict[str, Any] = values_of(
-            metric, statistics, images, seed=request.seed, resamples=request.resamples
+        Raises:
+            UserError: a setting or a file is wrong.
+        """
+        settings = given.settings
+        check_fields(settings.fields, FIELDS)
+        threshold = share_threshold(settings)
+        judge = _judge(settings)
+        responses = one_path(settings.responses)
+        content = read_bytes(responses)
+        flagged = _read_flagged(content, responses, settings.fields)[: settings.limit]
+        captions = gather_captions([item.line for item in flagged], responses, settings.captions)
+        from_text = judge is None or matches_references(judge)
+        _check_sources(settings, flagged, captions, from_text)
+        judged = None
+        seen = repr(sorted(map(str, captions.items())))
+        if judge is not None:
+            references = distinct(captions) if from_text else {}
+            judged = Judged(judge, flagged, _truth(settings, judge, flagged, captions), references)
+            seen = truth_text(judged.truth) + references_text(references)
+        baseline = [
+            WordScores(
+                *_identity(item), unreferenced_words(item.words, captions[item.line.response.image_id])
+            )
+            for item in flagged
+            if item.line.response.image_id in captions and item.line.response.response is not None
+        ]
+        detector = Detector(flagged, judged, baseline, threshold)
+        said = BASELINE if judge is None else judge.signature()
+        signature = Signature(
+            dataset=hashed(responses.stem, content + seen.encode()),
+            prompt=common_prompt([item.line.response for item in flagged]),
+            judge=said,
+            policy=f"detection(threshold={_threshold(threshold)})",
+            n=len(flagged),
+            resamples=settings.resamples,
+            seed=settings.seed,
         )
-        return Family(**values), named_counts(CONFUSION, column_sums(statistics)[: len(CONFUSION)])
+        return answers_run(
+            self.name,
+            settings,
+            out,
+            inputs=Inputs(files=content_hashes(responses=content), truth=hashed("truth", seen), judge=said),
+            signature=signature,
+            sample_ids=[item.line.response.sample_id for item in flagged],
+            work=AnswersWork(
+                files={
+                    RESPONSES: lambda: lines(item.line.response for item in flagged),
+                    **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
+                    WORDS: lambda: lines(_word_rows(flagged, detector.samples())),
+                },
+                compute=lambda: detector.scores(signature, settings),
+                main=settings.judge,
+                shown=Shown if judged is None else lambda scores: _shown(scores, judged),
+            ),
+        )
 
-    def main_samples() -> Sequence[WordScores]:
-        return baseline if judged is None else _word_scores(flagged, judged.judgements)
 
-    def scores() -> Scores:
-        samples = main_samples()
-        main, counts = family(samples)
-        with_baseline = judged is not None and len(baseline) > 0
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """The flagged words with what the judge, and word overlap, make of them."""
+
+    flagged: Sequence[Flagged]
+    judged: Judged | None
+    baseline: Sequence[WordScores]
+    threshold: float | None
+
+    def samples(self) -> Sequence[WordScores]:
+        """Return the words of the responses that could be judged."""
+        if self.judged is None:
+            return self.baseline
+        return _word_scores(self.flagged, self.judged.judgements)
+
+    def scores(self, signature: Signature, settings: ScoreSettings) -> Scores:
+        """Return the scores of the judge, with word overlap as a variant where there are references."""
+        samples = self.samples()
+        main, counts = self._family(samples, settings)
+        with_baseline = self.judged is not None and len(self.baseline) > 0
         return assemble(
             {"detection": main},
             [sample.image_id for sample in samples],
-            signature=signature(
-                dataset=hashed(asked.responses.stem, content + seen.encode()),
-                prompt=common_prompt([item.line.response for item in flagged]),
-                judge=BASELINE if judge is None else judge.signature(),
-                policy=f"detection(threshold={_threshold(asked.threshold)})",
-                n=len(flagged),
-                resamples=request.resamples,
-                seed=request.seed,
-            ),
+            signature=signature.line(),
             counts={"detection": counts},
-            unscored=len(flagged) - len(samples),
+            unscored=len(self.flagged) - len(samples),
             variants=[
                 Variant(
                     label=BASELINE,
-                    settings={"judge": BASELINE, "threshold": asked.threshold},
-                    metrics={"detection": family(baseline)[0]},
+                    settings={"judge": BASELINE, "threshold": self.threshold},
+                    metrics={"detection": self._family(self.baseline, settings)[0]},
                 )
             ]
             if with_baseline
             else [],
-            seed=request.seed,
-            resamples=request.resamples,
+            seed=settings.seed,
+            resamples=settings.resamples,
         )
 
-    return AnswerRun(
-        path=request.out,
-        config={
-            "verb": "score",
-            "metrics": ["detection"],
-            "responses": hashlib.sha256(content).hexdigest(),
-            "fields": dict(asked.fields),
-            "truth": hashed("truth", seen),
-            "limit": asked.limit,
-            "judge": {"name": asked.judge, "signature": BASELINE if judge is None else judge.signature()},
-            "threshold": asked.threshold,
-            "seed": request.seed,
-            "resamples": request.resamples,
-        },
-        sample_ids=[item.line.response.sample_id for item in flagged],
-        files={
-            RESPONSES: lambda: lines(item.line.response for item in flagged),
-            **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
-            WORDS: lambda: lines(_word_rows(flagged, main_samples())),
-        },
-        scores=scores,
-        main=asked.judge,
-        shown=Shown if judged is None else lambda: _shown(judged),
-    )
+    def _family(
+        self, samples: Sequence[WordScores], settings: ScoreSettings
+    ) -> tuple[Family, dict[str, int | float]]:
+        metric = Detection(samples, self.threshold)
+        statistics = metric.statistics(samples)
+        images = [sample.image_id for sample in samples]
+        values: dict[str, Any] = values_of(
+            metric, statistics, images, seed=settings.seed, resamples=settings.resamples
+        )
+        return Family(**values), named_counts(CONFUSION, column_sums(statistics)[: len(CONFUSION)])
 
 
-def _judge(asked: DetectionRequest) -> Judge | None:
-    if asked.judge != BASELINE:
-        judge = make_judge(asked.judge, asked.judge_options)
+def _judge(settings: ScoreSettings) -> Judge | None:
+    if settings.judge != BASELINE:
+        judge = make_judge(settings.judge, settings.judge_options)
         if not locates_mentions(judge):
             raise UserError(
-                f"--judge {asked.judge}: does not say which words name an object, which --metric detection compares"
+                f"--judge {settings.judge}: does not say which words name an object, which --metric detection compares"
             )
         return judge
-    for key, value in asked.judge_options.items():
+    for key, value in settings.judge_options.items():
         raise UserError(f"-J {key}={value}: {BASELINE} takes no options")
     return None
 
 
-def _read_flagged(content: bytes, asked: DetectionRequest) -> list[Flagged]:
-    path = asked.responses
+def _read_flagged(content: bytes, path: Path, fields: Mapping[str, str]) -> list[Flagged]:
     rows = [*iterate_objects(decode_text(content, path), path)]
     for number, row in rows:
         _check_flags(row, f"{path}:{number}")
-    response = asked.fields.get("response", "response")
+    response = fields.get("response", "response")
     completed = [
         (
             number,
-            row
-            if response in row or "response" in asked.fields
-            else row | {response: " ".join(row["words"])},
+            row if response in row or "response" in fields else row | {response: " ".join(row["words"])},
         )
         for number, row in rows
     ]
     flagged = []
-    for line, (number, row) in zip(read_response_rows(completed, path, asked.fields), rows, strict=True):
+    for line, (number, row) in zip(read_response_rows(completed, path, fields), rows, strict=True):
         words, human = tuple(row["words"]), tuple(row["human_hallucinated"])
         try:
             spans = word_spans(words, line.response.response or " ".join(words))
@@ -241,33 +262,33 @@ def _check_flags(row: Mapping[str, Any], where: str) -> None:
 
 
 def _check_sources(
-    asked: DetectionRequest,
+    settings: ScoreSettings,
     flagged: Sequence[Flagged],
     captions: Mapping[ImageId, list[str]],
     from_text: bool,
 ) -> None:
-    if asked.objects is not None and not from_text:
+    if settings.objects is not None and not from_text:
         return
     for item in flagged:
         if item.line.response.image_id not in captions:
             needs = "" if from_text else "--objects, "
             raise UserError(
-                f"{asked.responses}:{item.line.line}: nothing says what is in image "
+                f"{settings.responses}:{item.line.line}: nothing says what is in image "
                 f"{excerpt(item.line.response.image_id)}; give {needs}--captions or 'references' in the line"
             )
 
 
 def _truth(
-    asked: DetectionRequest,
+    settings: ScoreSettings,
     judge: Judge,
     flagged: Sequence[Flagged],
     captions: Mapping[ImageId, list[str]],
 ) -> Truth:
     response_lines = [item.line for item in flagged]
     truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
-    if asked.objects is not None:
-        known = read_truth(asked.objects, judge).objects
-        truth = join_truth(response_lines, known, asked.responses, asked.objects)
+    if settings.objects is not None:
+        known = read_truth(settings.objects, judge).objects
+        truth = join_truth(response_lines, known, one_path(settings.responses), settings.objects)
     for image_id, objects in objects_in(captions, judge).items():
         truth[image_id] = join(judge, truth[image_id], objects)
     return truth
@@ -295,9 +316,10 @@ def _word_rows(flagged: Sequence[Flagged], samples: Sequence[WordScores]) -> Ite
     )
 
 
-def _shown(judged: Judged) -> Shown:
+def _shown(scores: Scores, judged: Judged) -> Shown:
     responses = [item.line.response for item in judged.flagged]
     return Shown(
+        scores,
         samples=[
             SampleRow(
                 sample_id=response.sample_id,

@@ -1,110 +1,119 @@
 """POPE from files: the questions with their labels, and one answer to each."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from eidolon.benchmark.data.json_rows import Row, id_field, read_rows, text_field, yes_no_field
+from eidolon.benchmark.settings.config import Inputs
+from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, parsed, yes_no
-from eidolon.benchmark.tasks.score_files.run import ANSWERS, AnswerRequest, AnswerRun, lines
+from eidolon.benchmark.tasks.protocol import Producer, Run
+from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, lines, parsed, yes_no
+from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
+from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.scores import Family, Scores, Variant
-from eidolon.scorers.core.signature import hashed, signature
+from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.yes_no import POLICIES
 
-ALL = "all"
-MAIN = "original"
-"""The policy of `metrics` where all are asked for."""
 OF_A_RUN = {"question_id": "sample_id", "answer": "response"}
 """What `responses.jsonl` of a run calls these fields; it is read as it is."""
 FIELDS = ("question_id", "image", "text", "label", "question", "answer")
 """The first four are the questions', the last two and the id the answers'."""
 
 
-def prepare(
-    request: AnswerRequest,
-    questions: Path,
-    answers: Path,
-    *,
-    policy: str = MAIN,
-    fields: Mapping[str, str] | None = None,
-) -> AnswerRun:
-    """Read and check all inputs: every question has exactly one answer, by its id or by its place."""
-    policies = find_policies(policy)
-    for name, value in (fields or {}).items():
-        if name not in FIELDS:
-            raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
-    names = {name: name for name in FIELDS} | dict(fields or {})
-    question_bytes, answer_bytes = read_bytes(questions), read_bytes(answers)
-    asked = _read_questions(read_rows(question_bytes, questions, "questions"), names)
-    rows = read_rows(answer_bytes, answers, "answers")
-    texts = _read_answers(rows, answers, asked, questions, _answer_names(rows, names))
-    samples = [
-        AnsweredQuestion(question_id, image_id, truth, texts[question_id])
-        for question_id, (image_id, _, truth) in asked.items()
-    ]
-    images = [sample.image_id for sample in samples]
-    main = policies[0]
+class PopeTask(AnswersTask):
+    """Score answers to POPE's yes/no questions under named parsing policies."""
 
-    def scored(name: str) -> dict[str, Family]:
-        return {"pope": family(samples, name, seed=request.seed, resamples=request.resamples)}
+    name: ClassVar[str] = "pope"
+    verb: ClassVar[Literal["score"]] = "score"
+    fields: ClassVar[tuple[str, ...]] = ("questions", "answers", "policy", "fields")
+    needs: ClassVar[tuple[str, ...]] = ("questions", "answers")
 
-    def scores() -> Scores:
-        metric = Pope(main)
-        return assemble(
-            scored(main),
-            images,
-            signature=signature(
-                dataset=hashed(questions.stem, question_bytes),
-                prompt="questions",
-                judge="yes-no",
-                policy=f"pope(policy={main})",
-                n=len(samples),
-                resamples=request.resamples,
-                seed=request.seed,
+    def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
+        """Read and check all inputs: every question has exactly one answer, by its id or by its place.
+
+        Raises:
+            UserError: a setting or a file is wrong.
+        """
+        settings = given.settings
+        questions, answers = one_path(settings.questions), one_answer_file(settings)
+        policies = find_policies(settings.policy)
+        check_fields(settings.fields, FIELDS)
+        names = {name: name for name in FIELDS} | settings.fields
+        question_bytes, answer_bytes = read_bytes(questions), read_bytes(answers)
+        asked = _read_questions(read_rows(question_bytes, questions, "questions"), names)
+        rows = read_rows(answer_bytes, answers, "answers")
+        texts = _read_answers(rows, answers, asked, questions, _answer_names(rows, names))
+        samples = [
+            AnsweredQuestion(question_id, image_id, truth, texts[question_id])
+            for question_id, (image_id, _, truth) in asked.items()
+        ]
+        signature = Signature(
+            dataset=hashed(questions.stem, question_bytes),
+            prompt="questions",
+            judge="yes-no",
+            policy=f"pope(policy={policies[0]})",
+            n=len(samples),
+            resamples=settings.resamples,
+            seed=settings.seed,
+        )
+        return answers_run(
+            self.name,
+            settings,
+            out,
+            inputs=Inputs(files=content_hashes(questions=question_bytes, answers=answer_bytes)),
+            signature=signature,
+            sample_ids=list(asked),
+            work=AnswersWork(
+                files={
+                    RESPONSES: lambda: lines(_response(s, asked[s.question_id][1]) for s in samples),
+                    ANSWERS: lambda: lines(_row(sample, policies) for sample in samples),
+                },
+                compute=lambda: score_answers(samples, settings, signature, policies),
+                main=f"policy={policies[0]}",
             ),
-            counts={"pope": named_counts(metric.columns, column_sums(metric.statistics(samples)))},
-            variants=[
-                Variant(label=f"policy={name}", settings={"policy": name}, metrics=scored(name))
-                for name in (policies if policy == ALL else ())
-            ],
-            seed=request.seed,
-            resamples=request.resamples,
         )
 
-    return AnswerRun(
-        path=request.out,
-        config={
-            "verb": "score",
-            "metrics": ["pope"],
-            "questions": hashlib.sha256(question_bytes).hexdigest(),
-            "answers": hashlib.sha256(answer_bytes).hexdigest(),
-            "fields": dict(fields or {}),
-            "policy": policy,
-            "seed": request.seed,
-            "resamples": request.resamples,
-        },
-        sample_ids=list(asked),
-        files={
-            RESPONSES: lambda: lines(_response(sample, asked[sample.question_id][1]) for sample in samples),
-            ANSWERS: lambda: lines(_row(sample, policies) for sample in samples),
-        },
-        scores=scores,
-        main=f"policy={main}",
+
+def score_answers(
+    samples: Sequence[AnsweredQuestion],
+    settings: ScoreSettings,
+    signature: Signature,
+    policies: Sequence[str],
+) -> Scores:
+    """Return the scores under the first policy, and under all of them as variants where there are several."""
+    metric = Pope(policies[0])
+
+    def scored(policy: str) -> dict[str, Family]:
+        return {"pope": family(samples, policy, seed=settings.seed, resamples=settings.resamples)}
+
+    return assemble(
+        scored(metric.policy),
+        [sample.image_id for sample in samples],
+        signature=signature.line(),
+        counts={"pope": named_counts(metric.columns, column_sums(metric.statistics(samples)))},
+        variants=[
+            Variant(label=f"policy={name}", settings={"policy": name}, metrics=scored(name))
+            for name in (policies if settings.policy == ALL else ())
+        ],
+        seed=settings.seed,
+        resamples=settings.resamples,
     )
 
 
 def find_policies(name: str) -> tuple[str, ...]:
     """Return the policy of that name, or all, the main one first; an unknown one is a UserError."""
     if name == ALL:
-        return (MAIN, *(policy for policy in POLICIES if policy != MAIN))
+        return (MAIN_POLICY, *(policy for policy in POLICIES if policy != MAIN_POLICY))
     if name not in POLICIES:
         raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICIES, ALL])}")
     return (name,)

@@ -1,143 +1,154 @@
-"""A run over responses that exist already: everything `eidolon score` is told, read and checked."""
+"""Responses that exist already, read from a file with their ground truth, to be judged and scored."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from eidolon.benchmark.data.coco_format import Areas, Truth, read_captions
 from eidolon.benchmark.data.ground_truth import find_truth, objects_in, read_truth, sources_of
 from eidolon.benchmark.data.prompts import PRESETS, Prompt
-from eidolon.benchmark.run.pipeline import Run
-from eidolon.benchmark.run.plugins import (
+from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
+from eidolon.benchmark.tasks.plugins import (
     check_fit,
     make_judge,
     make_metrics,
     matches_references,
     needs_references,
 )
-from eidolon.benchmark.store.batch_file import BatchFile
-from eidolon.benchmark.store.folder import RunFolder
-from eidolon.benchmark.store.record import SampleRow
-from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.benchmark.tasks.protocol import Producer, Run
+from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
+from eidolon.benchmark.tasks.score_files.work import FileProducer
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_responses
-from eidolon.scorers.core.signature import hashed
+from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import join
-from eidolon.scorers.statistics.bootstrap import RESAMPLES
 
 IMPORT_BATCH = 512
 """Responses written at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreRequest:
-    """What the command line says."""
+class ResponsesTask:
+    """Judge and score responses that exist already."""
 
-    responses: Path
-    objects: Path
-    out: Path
-    captions: Path | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    judge: str = "lexicon"
-    judge_options: Mapping[str, str] = field(default_factory=dict)
-    metrics: Sequence[str] = ()
-    limit: int | None = None
-    seed: int = 0
-    resamples: int = RESAMPLES
+    name: ClassVar[str] = "responses"
+    verb: ClassVar[Literal["score"]] = "score"
+    fields: ClassVar[tuple[str, ...]] = (
+        "responses",
+        "objects",
+        "captions",
+        "judge",
+        "judge_options",
+        "fields",
+        "limit",
+    )
+    needs: ClassVar[tuple[str, ...]] = ("responses", "objects")
+
+    def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
+        """Read and check all inputs.
+
+        Raises:
+            UserError: a setting or a file is wrong, or judge and metrics do not fit together.
+        """
+        settings = given.settings
+        check_fields(settings.fields, FIELDS)
+        judge = make_judge(settings.judge, settings.judge_options)
+        metrics = make_metrics(settings.metrics, judge)
+        check_fit(judge, metrics)
+        responses = one_path(settings.responses)
+        content = read_bytes(responses)
+        lines = read_responses(content, responses, settings.fields)[: settings.limit]
+        rows, truth, references = _read_samples(settings, lines, judge, needs_references(judge, metrics))
+        found = [line.response for line in lines]
+        dataset = hashed(one_path(settings.objects).stem, truth_text(truth) + references_text(references))
+        keys = tuple((response.sample_id, response.generation) for response in found)
+        signature = Signature(
+            dataset=dataset,
+            prompt=common_prompt(found),
+            judge=judge.signature(),
+            policy=POLICY,
+            n=len(keys),
+            resamples=settings.resamples,
+            seed=settings.seed,
+        )
+        areas = {row.image_id: row.areas for row in rows}
+        run = Run(
+            path=out,
+            name=out.resolve().name,
+            config=ConfigRecord(
+                verb="score",
+                task=self.name,
+                settings=deciding(settings, metrics=tuple(metric.family for metric in metrics)),
+                inputs=Inputs(
+                    files=content_hashes(responses=content),
+                    truth=dataset,
+                    **looks(areas, {row.image_id: row.sources for row in rows}),
+                    judge=judge.signature(),
+                ),
+            ),
+            signature=signature,
+            sample_ids=tuple(row.sample_id for row in rows),
+            keys=keys,
+            batch_size=IMPORT_BATCH,
+            work=JudgedWork(
+                name=out.resolve().name,
+                samples=tuple(rows),
+                keys=keys,
+                judged_by=judge,
+                metrics=metrics,
+                signature=signature,
+                seed=settings.seed,
+                resamples=settings.resamples,
+            ),
+        )
+        return run, FileProducer(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
-    """The producer of a run whose responses were read from a file."""
+def _read_samples(
+    settings: ScoreSettings, lines: Sequence[ResponseLine], judge: Judge, needing: str | None
+) -> tuple[list[SampleRow], Truth, dict[ImageId, tuple[str, ...]]]:
+    """Return the samples that were responded to, the truth of their images, and the references that the judge reads.
 
-    responses: Sequence[Response]
-
-    def prepare(self) -> None:
-        """Do nothing: the file has been read."""
-
-    def find_batch_size(self, keys: Sequence[tuple[str, int]]) -> None:
-        """Leave it as it is."""
-
-    def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
-        """Write the responses that are not there yet."""
-        for batch in responses.batches:
-            responses.append(self.responses[responses.span(batch)])
-
-    def picture(self, sample_id: str) -> None:
-        """Return nothing: there are no pictures."""
-
-
-def prepare(request: ScoreRequest) -> tuple[Run, Import]:
-    """Read and check all inputs; nothing is written, and every mistake in them is a UserError."""
-    for name, value in request.fields.items():
-        if name not in FIELDS:
-            raise UserError(f"--field {name}={value}: unknown field {name!r}{did_you_mean(name, FIELDS)}")
-    judge = make_judge(request.judge, request.judge_options)
-    metrics = make_metrics(request.metrics, judge)
-    check_fit(judge, metrics)
-    content = read_bytes(request.responses)
-    lines = read_responses(content, request.responses, request.fields)[: request.limit]
-    known = read_truth(request.objects, judge)
-    truth = join_truth(lines, known.objects, request.responses, request.objects)
+    `needing` is what cannot do without references, for the message.
+    """
+    responses, objects_file = one_path(settings.responses), one_path(settings.objects)
+    known = read_truth(objects_file, judge)
+    truth = join_truth(lines, known.objects, responses, objects_file)
     areas = {image_id: known.areas[image_id] for image_id in truth if known.areas.get(image_id)}
-    captions = gather_captions(lines, request.responses, request.captions)
-    if needing := needs_references(judge, metrics):
-        check_references(lines, captions, request.responses, needing)
+    captions = gather_captions(lines, responses, settings.captions)
+    if needing:
+        check_references(lines, captions, responses, needing)
     sources: dict[ImageId, Sources | None] = {}
     for image_id, objects in objects_in(captions, judge).items():
         sources[image_id] = sources_of(judge, truth[image_id], objects)
         truth[image_id] = join(judge, truth[image_id], objects)
     references = distinct(captions) if matches_references(judge) else {}
-    responses = [line.response for line in lines]
     rows: dict[str, SampleRow] = {}
     for line in lines:
         response = line.response
-        told = sources.get(response.image_id)
+        source = sources.get(response.image_id)
         row = SampleRow(
             sample_id=response.sample_id,
             image_id=response.image_id,
             objects=tuple(sorted(truth[response.image_id])),
             references=references.get(response.image_id, ()),
             areas=areas.get(response.image_id, {}),
-            annotated=told and tuple(sorted(told.annotated)),
-            captioned=told and tuple(sorted(told.captioned)),
+            annotated=source and tuple(sorted(source.annotated)),
+            captioned=source and tuple(sorted(source.captioned)),
         )
         if rows.setdefault(row.sample_id, row) != row:
             raise UserError(
-                f"{request.responses}:{line.line}: sample id {row.sample_id!r} stood for another image before"
+                f"{responses}:{line.line}: sample id {row.sample_id!r} named another image before"
             )
-    dataset = hashed(request.objects.stem, truth_text(truth) + references_text(references))
-    run = Run(
-        path=request.out,
-        name=request.out.resolve().name,
-        config={
-            "verb": "score",
-            "responses": hashlib.sha256(content).hexdigest(),
-            "fields": dict(request.fields),
-            "truth": dataset,
-            **looks(areas, {row.image_id: row.sources for row in rows.values()}),
-            "limit": request.limit,
-            "judge": {"name": request.judge, "signature": judge.signature()},
-            "metrics": [metric.family for metric in metrics],
-            "seed": request.seed,
-            "resamples": request.resamples,
-        },
-        samples=tuple(rows.values()),
-        keys=tuple((response.sample_id, response.generation) for response in responses),
-        batch_size=IMPORT_BATCH,
-        judge=judge,
-        metrics=metrics,
-        dataset=dataset,
-        prompt=common_prompt(responses),
-        decoding=None,
-        seed=request.seed,
-        resamples=request.resamples,
-    )
-    return run, Import(responses)
+    return list(rows.values()), truth, references
 
 
 def join_truth(lines: Sequence[ResponseLine], known: Truth, responses: Path, objects: Path) -> Truth:

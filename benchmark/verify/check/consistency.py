@@ -4,13 +4,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from eidolon.benchmark.data.prompts import QUESTION
-from eidolon.benchmark.run.plugins import has_closed_vocabulary
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.probe.questions import QuestionRow
+from eidolon.benchmark.tasks.plugins import has_closed_vocabulary
+from eidolon.benchmark.tasks.rows import (
+    ANSWERS,
+    FREE_FORM,
+    WORDS,
+    AnswerRow,
+    FreeFormRow,
+    QuestionRow,
+    WordRow,
+    parsed,
+    yes_no,
+)
 from eidolon.benchmark.tasks.score_files.responses_file import IMPORT_BATCH
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow, parsed, yes_no
-from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.scorers.core.input_files import excerpt
@@ -44,7 +52,7 @@ def check_samples(folder: Folder) -> str:
         _check_order([row.question_id for row in asked], ids, QUESTIONS)
     size, count = (folder.record.batches.get(name, 0) for name in ("size", "count"))
     keys = len(expected_keys(folder))
-    if folder.kind == "describe" and folder.settings.verb == "score":
+    if folder.kind == "describe" and folder.settings.score is not None:
         size = size if size == IMPORT_BATCH else 0
     if size < 1 or count != -(-keys // size):
         raise DifferenceError(
@@ -56,7 +64,7 @@ def check_samples(folder: Folder) -> str:
 def expected_keys(folder: Folder) -> list[Key]:
     """Return (sample id, generation) of every response that the run is to have."""
     ids = folder.record.sample_ids
-    if folder.kind == "describe" and folder.settings.verb == "score":
+    if folder.kind == "describe" and folder.settings.score is not None:
         # A file of responses may hold several to a sample; those that there are were asked for.
         return [(r.sample_id, r.generation) for r in folder.lines(RESPONSES, Response)]
     return [(sample_id, generation) for sample_id in ids for generation in range(folder.settings.generations)]
@@ -221,8 +229,7 @@ def _words(folder: Folder) -> str:
 
 def _check_verdicts(folder: Folder, judgements: Sequence[Judgement]) -> str:
     """Compare verdicts with the ground truth, for a judge of a closed vocabulary."""
-    judge = folder.settings.judge
-    closed = folder.kind in ("probe", "throne") or (judge is not None and has_closed_vocabulary(judge.name))
+    closed = folder.kind in ("probe", "throne") or has_closed_vocabulary(folder.settings.chosen.judge)
     if closed is None:
         return "; their verdicts are not compared, for the judge is not installed here"
     if folder.kind == "detection" or not closed:
@@ -248,7 +255,7 @@ def _images(folder: Folder) -> dict[str, ImageId]:
 
 def _prompts(folder: Folder) -> Iterator[tuple[str, str]]:
     """Yield what was asked about each sample, where the run says."""
-    prompt = folder.settings.prompt
+    prompt = folder.settings.inputs.prompt
     if prompt is None:
         return
     if folder.kind == "probe":

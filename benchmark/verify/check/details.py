@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from math import isclose
 from typing import Any
 
-from eidolon.benchmark.run.pipeline import judged_samples
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.tasks.describe.work import JudgedWork
 from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import FORGETTING, Folder
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import RecordedJudge
-from eidolon.benchmark.verify.check.scoring import run_again
+from eidolon.benchmark.verify.check.scoring import work_again
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
@@ -28,15 +28,16 @@ def check_curves(folder: Folder, options: Mapping[str, str] | None) -> str:
     settings = folder.settings
     if folder.kind != "describe" or Forgetting.family not in settings.metrics:
         return "nothing was asked about forgetting"
-    run = run_again(folder, options)
-    samples = judged_samples(run, folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement))
+    work = work_again(folder, options)
+    assert isinstance(work, JudgedWork)
+    samples = work.judged(folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement))
     if not samples:
         return "no response was scored"
     if not folder.has(FORGETTING):
         raise DifferenceError(f"{FORGETTING} is missing, or is no file")
     there = folder.document(FORGETTING, ForgettingDetail)
-    known = not isinstance(run.judge, RecordedJudge)
-    here = Forgetting(run.judge if known else None).detail(
+    known = not isinstance(work.judged_by, RecordedJudge)
+    here = Forgetting(work.judged_by if known else None).detail(
         samples, signature=there.signature, seed=settings.seed, resamples=settings.resamples
     )
     left = set() if known else {"judge_position"}

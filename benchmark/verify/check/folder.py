@@ -1,15 +1,18 @@
 """A foreign run folder, read with care: nothing outside it, nothing endless, and every line of the right form."""
 
-import json
 import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from eidolon.benchmark.settings.config import ConfigRecord, Inputs
+from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.atomic import file_hashes
 from eidolon.benchmark.store.files import (
     JUDGEMENTS,
@@ -27,9 +30,18 @@ from eidolon.benchmark.store.files import (
 )
 from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
-from eidolon.benchmark.tasks.probe.questions import QuestionRow, Split
-from eidolon.benchmark.tasks.score_files.rows import AnswerRow, FreeFormRow, WordRow
-from eidolon.benchmark.tasks.score_files.run import ANSWERS, FREE_FORM, WORDS
+from eidolon.benchmark.tasks.probe.answers import find_splits
+from eidolon.benchmark.tasks.rows import (
+    ANSWERS,
+    FREE_FORM,
+    WORDS,
+    AnswerRow,
+    FreeFormRow,
+    QuestionRow,
+    Split,
+    WordRow,
+)
+from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, parse_json
@@ -40,8 +52,6 @@ from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import AnsweredContext
-from eidolon.scorers.statistics.bootstrap import MAX_RESAMPLES
-from eidolon.scorers.text.yes_no import POLICIES
 
 MAX_FILE, MAX_LINE = 1 << 30, 1 << 24
 """Bytes. 5,000 long descriptions with every token's place are some tens of megabytes, a line a few kilobytes."""
@@ -82,85 +92,70 @@ NEEDED: Mapping[Kind, tuple[str, ...]] = {
 NEEDED_TO_FORGET = (RETENTION_LINES, RETENTION, PDM_LINES, PDM)
 """What a run of the task `forget` has beside what one of descriptions has."""
 
+InputT = TypeVar("InputT")
 LineT = TypeVar("LineT", bound=BaseModel)
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+@dataclass(frozen=True, slots=True)
+class CheckedConfig:
+    """The configuration of a run, as far as checks use it."""
 
+    config: ConfigRecord
+    run: RunSettings | None
+    """Of a run of a model, …"""
+    score: ScoreSettings | None
+    """… or of one over existing files."""
 
-class PromptSettings(_Part):
-    """What the models were asked."""
+    @property
+    def inputs(self) -> Inputs:
+        """The hashes of what the settings name."""
+        return self.config.inputs
 
-    name: str
-    text: str
-    hash: str
+    @property
+    def chosen(self) -> RunSettings | ScoreSettings:
+        """The settings, whichever they are."""
+        found = self.run or self.score
+        assert found is not None
+        return found
 
+    @property
+    def seed(self) -> int:
+        """Of the bootstrap, and of a run of a model."""
+        return self.chosen.seed
 
-class DecodingSettings(_Part):
-    """How they answered."""
+    @property
+    def resamples(self) -> int:
+        """Of the bootstrap."""
+        return self.chosen.resamples
 
-    max_new_tokens: int
-    temperature: float = Field(allow_inf_nan=False)
-    top_p: float = Field(allow_inf_nan=False)
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The families that were scored."""
+        return self.chosen.metrics
 
+    @property
+    def generations(self) -> int:
+        """Responses for each sample; those of a file are as many as there are."""
+        return self.run.generations if self.run else 1
 
-class DatasetSettings(_Part):
-    """Of what."""
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Of a probe."""
+        assert self.run is not None
+        return find_splits(self.run.split)
 
-    name: str
-    settings: dict[str, str]
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Of a probe."""
+        assert self.run is not None
+        return find_policies(self.run.policy)
 
-
-class JudgeSettings(_Part):
-    """Who read the answers."""
-
-    name: str
-    signature: str
-
-
-class RetentionConfig(_Part):
-    """How it was asked what they still knew of the picture."""
-
-    lengths: tuple[int, ...]
-    trained_tokens: int | None = None
-
-
-class Settings(_Part):
-    """The `config` of `run.json`, as far as checks use it; what one kind of run has alone is optional."""
-
-    verb: Literal["run", "score"]
-    seed: int = Field(ge=0, lt=2**63)
-    resamples: int = Field(ge=0, le=MAX_RESAMPLES)
-    metrics: tuple[str, ...] = ()
-    task: Literal["describe", "probe", "forget"] = "describe"
-    generations: int = Field(default=1, ge=1, le=MAX_GENERATIONS)
-    limit: int | None = None
-    prompt: PromptSettings | None = None
-    decoding: DecodingSettings | None = None
-    dataset: DatasetSettings | None = None
-    judge: JudgeSettings | None = None
-    retention: RetentionConfig | None = None
-    sha256: dict[str, str | None] = {}
-    truth: str | None = None
-    areas: str | None = None
-    sources: str | None = None
-    splits: tuple[Split, ...] = ()
-    policies: tuple[str, ...] = ()
-    pairs: int = Field(default=1, ge=1)
-    min_objects: int | None = None
-    images: int = 0
-    left_out: int = 0
-    questions: str | None = None
-    annotations: str | None = None
-    answers: str | dict[str, str] | None = None
-    policy: str | None = None
-    mode: str | None = None
-    matching: str | None = None
-    threshold: float | None = Field(default=None, allow_inf_nan=False)
-    thresholds: tuple[int, ...] = ()
+    def task_input(self, name: str, kind: type[InputT]) -> InputT | None:
+        """Return what the task recorded under a name; None where it is something else."""
+        found = self.inputs.task.get(name)
+        return found if isinstance(found, kind) else None
 
 
 class Folder:
@@ -180,7 +175,7 @@ class Folder:
         looked_at = (*LINES, *DOCUMENTS, SCORES, REPORT)
         self.unreadable = {name: found for name in looked_at if (found := self._problem(name))}
         """What is there and must not be opened, with the reason."""
-        self._settings: Settings | str = _read_settings(self.record.config)
+        self._settings: CheckedConfig | str = _read_settings(self.record.config)
         self._lines: dict[str, list[Any] | str] = {}
         self._documents: dict[str, Any] = {}
         self._scores: Scores | str | None = None
@@ -188,11 +183,10 @@ class Folder:
     @property
     def forgets(self) -> bool:
         """Whether the task was `forget`: a run of descriptions, and more."""
-        settings = self._settings
-        return not isinstance(settings, str) and (settings.verb, settings.task) == ("run", "forget")
+        return self.record.config.task == "forget"
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> CheckedConfig:
         """The run's configuration; UncheckableError where it is not one of ours."""
         if isinstance(self._settings, str):
             raise UncheckableError(f"the config cannot be read: {self._settings}")
@@ -200,14 +194,13 @@ class Folder:
 
     @property
     def kind(self) -> Kind:
-        """How the run came about."""
-        settings = self.settings
-        if settings.verb == "run":
-            return "describe" if settings.task == "forget" else settings.task
-        for alone in ("pope", "amber", "detection"):
-            if settings.metrics == (alone,):
-                return alone
-        return "throne" if isinstance(settings.answers, dict) else "describe"
+        """How the run came about; UncheckableError where the task is not one of ours."""
+        task = self.record.config.task
+        if task in ("forget", "responses"):
+            return "describe"
+        if task not in NEEDED:
+            raise UncheckableError(f"the task {excerpt(task)} is not one that checks know")
+        return task
 
     def has(self, name: str) -> bool:
         """Tell whether a file is there to be read."""
@@ -319,18 +312,23 @@ class Folder:
             return f"{SCORES}: {_first(error)}"
 
 
-def _read_settings(config: Mapping[str, Any]) -> Settings | str:
+def _read_settings(config: ConfigRecord) -> CheckedConfig | str:
     try:
-        settings = Settings.model_validate_json(json.dumps(config))  # in JSON, a list will do for a tuple
+        if config.verb == "score":
+            return CheckedConfig(config, None, config.score_settings())
+        settings = config.run_settings()
     except ValidationError as error:
         return _first(error)
-    if unknown := [policy for policy in settings.policies if policy not in POLICIES]:
-        return f"policies: unknown policy {excerpt(unknown[0])}"
-    if settings.verb == "run" and None in (settings.prompt, settings.decoding, settings.dataset):
-        return "prompt, decoding or dataset is missing, which every run of a model has"
-    if settings.verb == "run" and settings.task == "probe" and not (settings.splits and settings.policies):
-        return "splits or policies are missing, which every probe has"
-    return settings
+    if config.inputs.prompt is None or len(settings.models) != 1:
+        return "prompt or model is missing, which every run of a model has"
+    if settings.generations > MAX_GENERATIONS:
+        return f"generations: {settings.generations} is more than {MAX_GENERATIONS}"
+    try:
+        find_policies(settings.policy)
+        find_splits(settings.split)
+    except UserError as error:
+        return str(error)
+    return CheckedConfig(config, settings, None)
 
 
 def _unreadable(path: Path) -> str | None:

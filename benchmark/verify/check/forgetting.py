@@ -37,13 +37,13 @@ def measured_again(folder: Folder) -> Again:
     retention = there.model_copy(
         update={
             "signature": folder.scores().signature,
-            "lengths": settings.retention.lengths if settings.retention else there.lengths,
+            "lengths": tuple(sorted(set(settings.run.lengths))) if settings.run else there.lengths,
             "images": len({one.image_id for one in held}),
             "findings": found.findings,
             "points": found.points,
         }
     )
-    if settings.retention and (told := settings.retention.trained_tokens) is not None:
+    if settings.run and (told := settings.run.trained_length) is not None:
         retention = retention.model_copy(update={"trained_tokens": told})
     table = table_of(
         folder.lines(PDM_LINES, Dependence),
@@ -94,8 +94,7 @@ def _check_lines(folder: Folder) -> None:
 
 def _reader(folder: Folder) -> str:
     """Return the signature of who finds the mentions: the careful reading of the run's lexicon."""
-    judge = folder.settings.judge
-    return "" if judge is None else judge.signature.replace("reading=original", "reading=careful")
+    return (folder.settings.inputs.judge or "").replace("reading=original", "reading=careful")
 
 
 def _compare(name: str, here: BaseModel, there: BaseModel) -> None:

@@ -37,25 +37,27 @@ def check_truth(folder: Folder, given: Given | None) -> str:
         _check_questions(folder)
     if folder.kind not in ("describe", "probe"):
         raise UncheckableError("the truth came from files that the folder does not hold")
-    if settings.dataset is None:
+    if settings.run is None:
         return _check_file_hash(folder)
     if given is not None:
         return _compare_with(folder, given)
-    if settings.dataset.name == "scenes":
+    if settings.run.dataset == "scenes":
         return _draw_again(folder)
     rows = [(row.sample_id, row) for row in folder.lines(SAMPLES, SampleRow)]
-    if folder.kind == "describe" and _dataset_hash(row for _, row in rows) == settings.sha256.get("dataset"):
-        return f"{SAMPLES} has the hash of {excerpt(settings.dataset.name)}; --dataset compares with one you have"
+    if folder.kind == "describe" and _dataset_hash(row for _, row in rows) == settings.inputs.dataset:
+        return (
+            f"{SAMPLES} has the hash of {excerpt(settings.run.dataset)}; --dataset compares with one you have"
+        )
     raise UncheckableError(
-        f"{excerpt(settings.dataset.name)} is not drawn by a program; name it here with --dataset, and -D"
+        f"{excerpt(settings.run.dataset)} is not drawn by a program; name it here with --dataset, and -D"
     )
 
 
 def _check_questions(folder: Folder) -> None:
-    wanted = folder.settings.questions
+    wanted = folder.settings.task_input("questions", str)
     content = (folder.path / QUESTIONS).read_bytes() if folder.has(QUESTIONS) else b""
     if hashlib.sha256(content).hexdigest() != wanted:
-        raise DifferenceError(f"{QUESTIONS} does not have the hash in run.json: config.questions")
+        raise DifferenceError(f"{QUESTIONS} does not have the hash in run.json: config.inputs.task.questions")
 
 
 def _check_file_hash(folder: Folder) -> str:
@@ -65,18 +67,19 @@ def _check_file_hash(folder: Folder) -> str:
     known = {row.image_id: frozenset(row.objects) for row in rows}
     references = {row.image_id: row.references for row in rows if row.references}
     truth = {response.image_id: known[response.image_id] for response in responses}
-    recorded = folder.settings.truth or ""
+    recorded = folder.settings.inputs.truth or ""
     found = hashed(recorded.rpartition("#")[0], truth_text(truth) + references_text(references))
     if found != recorded:
         raise DifferenceError(
-            f"{SAMPLES} has the hash {found}, run.json: config.truth is {excerpt(recorded)}"
+            f"{SAMPLES} has the hash {found}, run.json: config.inputs.truth is {excerpt(recorded)}"
         )
-    told = {"areas": folder.settings.areas, "sources": folder.settings.sources}
+    told = {"areas": folder.settings.inputs.areas, "sources": folder.settings.inputs.sources}
     here = looks({row.image_id: row.areas for row in rows}, {row.image_id: row.sources for row in rows})
     for part, value in told.items():
         if here.get(part) != value:
             raise DifferenceError(
-                f"{SAMPLES} has {part} with the hash {here.get(part)}, run.json: config.{part} is {excerpt(value)}"
+                f"{SAMPLES} has {part} with the hash {here.get(part)}, run.json: config.inputs.{part} is "
+                f"{excerpt(value)}"
             )
     return f"{SAMPLES} has the hash of {excerpt(recorded)}; whether that is true takes the file"
 
@@ -87,11 +90,13 @@ def _draw_again(folder: Folder) -> str:
     from eidolon.benchmark.scenes.scene import Dials, make_scene
 
     settings = folder.settings
-    assert settings.dataset is not None
+    assert settings.run is not None
     try:
-        dials = Dials.model_validate(settings.dataset.settings)
+        dials = Dials.model_validate(settings.run.dataset_options)
     except ValidationError as error:
-        raise DifferenceError(f"run.json: config.dataset.settings: {error.errors()[0]['msg']}") from error
+        raise DifferenceError(
+            f"run.json: config.settings.dataset_options: {error.errors()[0]['msg']}"
+        ) from error
     same_pillow = _pillow(folder) is None
     hashes: list[tuple[SampleRow, str]] = []
     images = 0
@@ -119,7 +124,7 @@ def _draw_again(folder: Folder) -> str:
             hashes.append((first, digest))
         images += 1
     if same_pillow and folder.kind == "describe" and _dataset_hash(r for r, _ in hashes) != _recorded(folder):
-        raise DifferenceError("the scenes drawn here are others than config.sha256.dataset says")
+        raise DifferenceError("the scenes drawn here are others than config.inputs.dataset says")
     what = "objects and pictures" if same_pillow else f"objects ({_pillow(folder)})"
     return f"{what} of {images} scenes, drawn again"
 
@@ -127,11 +132,11 @@ def _draw_again(folder: Folder) -> str:
 def _compare_with(folder: Folder, given: Given) -> str:
     """Compare with a dataset that the user names."""
     from eidolon.benchmark.data.categories import judged_objects
-    from eidolon.benchmark.data.datasets import is_generated, load_dataset
+    from eidolon.benchmark.data.datasets import load_dataset
     from eidolon.benchmark.data.ground_truth import join_references
 
     settings = folder.settings
-    limit = settings.limit if is_generated(given.name) else None
+    limit = settings.chosen.limit if given.name.partition("/")[0] == "scenes" else None
     source = load_dataset(given.name, limit=limit, seed=settings.seed, options=given.options)
     try:
         judge = make_again(folder, None) if folder.kind == "describe" else None
@@ -168,7 +173,7 @@ def _dataset_hash(rows: Iterator[SampleRow]) -> str:
 
 
 def _recorded(folder: Folder) -> str | None:
-    found = folder.settings.sha256.get("dataset")
+    found = folder.settings.inputs.dataset
     return found if is_hash(found) else None
 
 

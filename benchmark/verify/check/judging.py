@@ -3,18 +3,18 @@
 Only judges that read by rules are made from what a folder says: others would load models that a stranger names.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from eidolon.benchmark.run.plugins import make_judge, matches_references, why_not_remade
 from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
 from eidolon.benchmark.tasks.forget.forced_orders.stage import read_turn
+from eidolon.benchmark.tasks.plugins import make_judge, matches_references, why_not_remade
 from eidolon.benchmark.tasks.probe.answers import Probe
-from eidolon.benchmark.tasks.probe.questions import Built, QuestionRow
+from eidolon.benchmark.tasks.probe.questions import Built
+from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check.folder import Folder
 from eidolon.scorers.core.errors import UserError
@@ -24,9 +24,6 @@ from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.matching import decide
-from eidolon.scorers.text.lexicon import available_lexicons
-
-_LEXICON = re.compile(r"lexicon\(reading=(\w+),vocabulary=([\w.-]+)(?::([^:()]+))?\)")
 
 
 @dataclass(slots=True)
@@ -63,7 +60,8 @@ def probe_of(folder: Folder) -> Probe:
     """Return the questions of a probe, as the folder holds them."""
     settings = folder.settings
     rows = tuple(folder.lines(QUESTIONS, QuestionRow))
-    return Probe(Built(rows, {}, settings.images, settings.left_out), settings.splits, settings.policies)
+    images, left_out = (settings.task_input(name, int) or 0 for name in ("images", "left_out"))
+    return Probe(Built(rows, {}, images, left_out), settings.splits, settings.policies)
 
 
 def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
@@ -73,37 +71,45 @@ def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
     """
     if folder.kind == "probe":
         return probe_of(folder).judge()
-    recorded = folder.settings.judge
-    if recorded is None:
-        raise UncheckableError("runs of this kind have no judge")
+    name, signature = _recorded(folder)
     if options is None:
-        options = _from_signature(recorded.name, recorded.signature)
+        options = folder.settings.chosen.judge_options
+        if reason := why_not_remade(name, options):
+            raise UncheckableError(
+                f"judge {excerpt(name)} is not made from a run folder: {reason}; -J, or --rejudge, makes it here"
+            )
     try:
-        judge = _made(recorded.name, tuple(sorted(options.items())))
+        judge = _made(name, tuple(sorted(options.items())))
     except UserError as error:
-        raise UncheckableError(f"judge {excerpt(recorded.name)} cannot be made here: {error}") from error
-    if judge.signature() != recorded.signature:
+        raise UncheckableError(f"judge {excerpt(name)} cannot be made here: {error}") from error
+    if judge.signature() != signature:
         raise UncheckableError(
-            f"the judge made here is {judge.signature()}, the run's {excerpt(recorded.signature, 200)}; give its "
+            f"the judge made here is {judge.signature()}, the run's {excerpt(signature, 200)}; give its "
             "options with -J"
         )
     return judge
 
 
+def _recorded(folder: Folder) -> tuple[str, str]:
+    """Return name and signature of the run's judge."""
+    signature = folder.settings.inputs.judge
+    if signature is None or folder.kind in ("throne", "pope", "amber"):
+        raise UncheckableError("runs of this kind have no judge")
+    return folder.settings.chosen.judge, signature
+
+
 def recorded_judge(folder: Folder) -> RecordedJudge:
     """Return what stands for the run's judge where it cannot be made."""
-    recorded = folder.settings.judge
-    if recorded is None:
-        raise UncheckableError("runs of this kind have no judge")
+    name, signature = _recorded(folder)
     scores = folder.scores()
     families = [*scores.metrics.values()]
     vocabulary = next((tuple(f.per_category) for f in families if f.per_category is not None), ())
     calibration = scores.calibration
     if calibration is None:
-        return RecordedJudge(recorded.name, vocabulary, recorded.signature)
+        return RecordedJudge(name, vocabulary, signature)
     formats = calibration.formats or tuple(str(i + 1) for i in range(len(calibration.yes_rate_by_format)))
     judges, threshold = tuple(calibration.judges), calibration.threshold
-    return RecordedVoter(recorded.name, vocabulary, recorded.signature, judges, formats, threshold)
+    return RecordedVoter(name, vocabulary, signature, judges, formats, threshold)
 
 
 def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
@@ -148,22 +154,6 @@ def _compare_turns(folder: Folder, judge: Judge) -> str:
 def _made(name: str, options: tuple[tuple[str, str], ...]) -> Judge:
     """Make a judge once for all checks and runs: they keep nothing of what they have read."""
     return make_judge(name, dict(options))
-
-
-def _from_signature(name: str, signature: str) -> dict[str, str]:
-    if reason := why_not_remade(name, {}):
-        raise UncheckableError(
-            f"judge {excerpt(name)} is not made from a run folder: {reason}; -J, or --rejudge, makes it here"
-        )
-    if name != "lexicon":
-        return {}
-    found = _LEXICON.fullmatch(signature)
-    if found is None or found[2] not in available_lexicons():
-        raise UncheckableError(
-            f"the vocabulary of {excerpt(signature, 200)} is not one that ships; give its file with -J lexicon=FILE"
-        )
-    options = {"reading": found[1], "lexicon": found[2]}
-    return options | ({"categories": found[3].replace("+", ",")} if found[3] else {})
 
 
 def _compare(here: Sequence[Judgement], there: Sequence[Judgement]) -> None:

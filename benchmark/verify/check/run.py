@@ -148,14 +148,12 @@ def _check_comparability(folder: Folder) -> str:
     """The signature names everything that two rows of a leaderboard must share."""
     parts = parse(folder.scores().signature)
     settings = folder.settings
-    if settings.prompt is not None:
-        expected = Prompt(settings.prompt.name, settings.prompt.text).signature().partition("#")[2]
-        if settings.prompt.hash != expected:
-            raise DifferenceError(
-                f"the prompt's hash is {excerpt(settings.prompt.hash)} there and {expected} here"
-            )
-    if settings.dataset is not None and not is_hash(settings.sha256.get("dataset")):
-        raise DifferenceError("run.json: config.sha256.dataset is no SHA-256")
+    if (prompt := settings.inputs.prompt) is not None:
+        expected = Prompt(prompt.name, prompt.text).signature().partition("#")[2]
+        if prompt.hash != expected:
+            raise DifferenceError(f"the prompt's hash is {excerpt(prompt.hash)} there and {expected} here")
+    if settings.run is not None and not is_hash(settings.inputs.dataset):
+        raise DifferenceError("run.json: config.inputs.dataset is not a SHA-256")
     if lacking := [part for part in COMPARED if parts[part] == UNKNOWN]:
         raise UncheckableError(f"nobody can tell: the signature does not know {', '.join(lacking)}")
     return f"{', '.join(COMPARED)} are all named"

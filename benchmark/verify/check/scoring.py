@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from eidolon.benchmark.data.prompts import Prompt
-from eidolon.benchmark.run.pipeline import Run, judged_samples, score_judgements
-from eidolon.benchmark.run.plugins import make_metrics
+from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, truths
 from eidolon.benchmark.tasks.forget.stage import with_forgetting
-from eidolon.benchmark.tasks.score_files.pope import MAIN
+from eidolon.benchmark.tasks.plugins import make_metrics
+from eidolon.benchmark.tasks.probe.task import ProbeWork
+from eidolon.benchmark.tasks.score_files.inputs import share_threshold
 from eidolon.benchmark.tasks.score_files.responses_file import common_prompt
 from eidolon.benchmark.verify.check.consistency import expected_keys
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
@@ -21,13 +23,14 @@ from eidolon.benchmark.verify.check.forgetting import measured_again
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorded_judge
 from eidolon.benchmark.verify.load_run import FamilyReading, reread
+from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
-from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, parse
+from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, Signature, parse
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, Found, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION
@@ -86,56 +89,72 @@ def check_signature(here: Recomputed, there: Scores) -> str:
 
 
 def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
-    run = run_again(folder, options)
+    work = work_again(folder, options)
     responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
-    scores = score_judgements(run, responses, judgements)
-    if folder.forgets:
+    scores = work.score(responses, judgements)
+    if folder.forgets and isinstance(work, JudgedWork):
         again = measured_again(folder)
         scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
-        scores = with_orders(scores, _orders(folder, run, judged_samples(run, responses, judgements)))
+        scores = with_orders(scores, _orders(folder, work, work.judged(responses, judgements)))
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
-def run_again(folder: Folder, options: Mapping[str, str] | None) -> Run:
-    """Return the run of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
+def work_again(folder: Folder, options: Mapping[str, str] | None) -> JudgedWork | ProbeWork:
+    """Return the work of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
 
     Its judge is only recorded where it cannot be made again. UserErrors and UncheckableError say what is missing.
     """
-    settings, record = folder.settings, folder.record
+    settings = folder.settings
     responses = folder.lines(RESPONSES, Response)
     judgements = folder.lines(JUDGEMENTS, Judgement)
-    keys = expected_keys(folder)
-    if [(r.sample_id, r.generation) for r in responses] != keys or len(judgements) != len(keys):
+    keys = tuple(expected_keys(folder))
+    if [(r.sample_id, r.generation) for r in responses] != [*keys] or len(judgements) != len(keys):
         raise UncheckableError("there is not one response and one judgement to each sample")
     judge: Judge
     try:
         judge = make_again(folder, options)
     except UncheckableError:
         judge = recorded_judge(folder)
-    dataset, prompt, decoding = settings.truth, common_prompt(responses), None
-    if settings.dataset and settings.prompt and settings.decoding:
-        dataset = _dataset(folder)
-        prompt = Prompt(settings.prompt.name, settings.prompt.text).signature()
-        decoding = Decoding(**settings.decoding.model_dump(), seed=settings.seed).signature()
-    return Run(
-        path=folder.path,
-        name=record.name,
-        config=record.config,
-        samples=tuple(folder.lines(SAMPLES, SampleRow)),
-        keys=tuple(keys),
-        batch_size=max(1, record.batches.get("size", 1)),
-        judge=judge,
-        metrics=() if folder.kind == "probe" else make_metrics(settings.metrics, judge),
-        dataset=dataset or UNKNOWN,
-        prompt=prompt,
-        decoding=decoding,
+    samples = tuple(folder.lines(SAMPLES, SampleRow))
+    name = folder.record.name
+    if folder.kind == "probe":
+        probe = probe_of(folder)
+        signature = _signature(folder, responses, judge, probe.policy(), len(keys))
+        return ProbeWork(name, samples, keys, probe, signature, settings.seed, settings.resamples)
+    return JudgedWork(
+        name=name,
+        samples=samples,
+        keys=keys,
+        judged_by=judge,
+        metrics=make_metrics(settings.metrics, judge),
+        signature=_signature(folder, responses, judge, POLICY, len(keys)),
         seed=settings.seed,
         resamples=settings.resamples,
-        probe=probe_of(folder) if folder.kind == "probe" else None,
     )
 
 
-def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
+def _signature(folder: Folder, responses: Sequence[Response], judge: Judge, policy: str, n: int) -> Signature:
+    settings = folder.settings
+    dataset, prompt, decoding = settings.inputs.truth, common_prompt(responses), None
+    if settings.run is not None and (asked := settings.inputs.prompt) is not None:
+        run = settings.run
+        dataset = _dataset(folder)
+        prompt = Prompt(asked.name, asked.text).signature()
+        contrast = make_contrast(run.decoding, run.decoding_options)
+        decoding = Decoding(run.max_new_tokens, run.temperature, run.top_p, run.seed, contrast).signature()
+    return Signature(
+        dataset=dataset,
+        prompt=prompt,
+        decoding=decoding,
+        judge=judge.signature(),
+        policy=policy,
+        n=n,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
+
+
+def _orders(folder: Folder, work: JudgedWork, judged: Sequence[JudgedSample]) -> Found:
     """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
     if not folder.has(ORDERS_LINES):
         there = folder.scores().metrics.get(FAMILY)
@@ -144,10 +163,10 @@ def _orders(folder: Folder, run: Run, judged: Sequence[JudgedSample]) -> Found:
         return no_orders(next(filter(None, reasons), f"{ORDERS_LINES} is not there"))
     return measure_orders(
         folder.lines(ORDERS_LINES, ForcedTurn),
-        truths(run.samples),
+        truths(work.samples),
         first_of_each(judged),
-        seed=run.seed,
-        resamples=run.resamples,
+        seed=work.seed,
+        resamples=work.resamples,
     )
 
 
@@ -155,11 +174,11 @@ def _dataset(folder: Folder) -> str:
     from eidolon.scorers.core.signature import hashed
 
     settings = folder.settings
-    assert settings.dataset is not None
-    digest = settings.sha256.get("dataset")
+    assert settings.run is not None
+    digest = settings.inputs.dataset
     if not is_hash(digest):
-        raise DifferenceError("run.json: config.sha256.dataset is no SHA-256")
-    return hashed(settings.dataset.name, digest or "")
+        raise DifferenceError("run.json: config.inputs.dataset is not a SHA-256")
+    return hashed(settings.run.dataset, digest or "")
 
 
 def _reassemble(folder: Folder) -> Recomputed:
@@ -183,7 +202,7 @@ def _reassemble(folder: Folder) -> Recomputed:
         requested=there.n.requested,
         calibration=there.calibration,
         variants=_variants(folder, reading),
-        over="items" if "intervals=items" in again.signature["policy"] else "images",
+        over="items" if folder.kind == "amber" and "questions" not in settings.inputs.files else "images",
         seed=seed,
         resamples=resamples,
     )
@@ -237,34 +256,39 @@ def _variants(folder: Folder, reading: FamilyReading) -> tuple[Variant, ...]:
 
 
 def _known_parts(folder: Folder, scored: int, responses: int) -> dict[str, str]:
-    """Return the parts of the signature of answers from files that their run's configuration tells."""
-    settings, there = folder.settings, parse(folder.scores().signature)
+    """Return the parts of the signature of answers from files that their run's configuration gives."""
+    config = folder.settings
+    settings = config.score
+    assert settings is not None
+    there = parse(folder.scores().signature)
+    files = config.inputs.files
     parts = {
         "decoding": UNKNOWN,
         "n": str(responses if folder.kind == "detection" else scored),
-        "resamples": str(settings.resamples),
-        "seed": str(settings.seed),
+        "resamples": str(config.resamples),
+        "seed": str(config.seed),
         "eidolon": version_that_scored(folder),
     }
     name = there["dataset"].rpartition("#")[0]
-    source = settings.questions if folder.kind == "pope" else settings.annotations
+    source = files.get("questions" if folder.kind == "pope" else "annotations")
     if source is not None and folder.kind != "detection":
         parts["dataset"] = f"{name}#{source[:HASH_DIGITS]}"
     if folder.kind == "pope":
-        main = MAIN if settings.policy == "all" else settings.policy
+        main = MAIN_POLICY if settings.policy == ALL else settings.policy
         parts |= {"prompt": "questions", "judge": "yes-no", "policy": f"pope(policy={main})"}
     elif folder.kind == "detection":
-        limit = "above0" if settings.threshold is None else f"{settings.threshold:g}"
-        parts["policy"] = f"detection(threshold={limit})"
+        limit = share_threshold(settings)
+        parts["policy"] = f"detection(threshold={'above0' if limit is None else f'{limit:g}'})"
         prompt = common_prompt(folder.lines(RESPONSES, Response))
         parts["prompt"] = UNKNOWN if prompt is None else prompt
-        if settings.judge:
-            parts["judge"] = settings.judge.signature
+        if config.inputs.judge:
+            parts["judge"] = config.inputs.judge
     else:
         parts["prompt"] = UNKNOWN
-    if folder.kind == "throne" and settings.thresholds:
-        voters = there["policy"].rpartition("of")[2].rstrip(")")
-        parts["policy"] = f"throne(mode={settings.mode},threshold={settings.thresholds[0]}of{voters})"
+    if folder.kind == "throne":
+        thresholds, voters = config.inputs.task.get("thresholds"), config.inputs.task.get("voters")
+        if isinstance(thresholds, list) and thresholds:
+            parts["policy"] = f"throne(mode={settings.mode},threshold={thresholds[0]}of{voters})"
     return parts
 
 

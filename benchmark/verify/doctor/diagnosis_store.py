@@ -6,11 +6,12 @@ from typing import Any
 
 from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import Generation
-from eidolon.benchmark.run.pipeline import Run
+from eidolon.benchmark.settings.config import model_of
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.folder import check_folder, held_record
 from eidolon.benchmark.store.record import first_difference, read_record
+from eidolon.benchmark.tasks.protocol import Run
 from eidolon.benchmark.verify.doctor.examine import Examination, check_examinable, examine
 from eidolon.models.backends.registry import content_hash, resolve
 from eidolon.scorers.core.errors import UserError
@@ -21,12 +22,12 @@ def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
     """Return the name and the options of a run's model. Raises UserError for a run without one, or if it has
     changed."""
     config = read_record(path).config
-    if config.get("verb") != "run":
+    model = model_of(config)
+    if model is None:
         raise UserError(f"--run {path}: scores existing responses; it has no model to examine")
-    name = config["model"]["name"]
-    if (files := content_hash(resolve(name))) != config["sha256"]["model_files"]:
-        raise _changed(path, "files", files, config["sha256"]["model_files"])
-    return name, dict(config["model"]["options"])
+    if (files := content_hash(resolve(model.name))) != config.inputs.model_files:
+        raise _changed(path, "files", files, config.inputs.model_files)
+    return model.name, dict(model.options)
 
 
 def store(path: Path, diagnosis: Diagnosis) -> None:
@@ -38,9 +39,11 @@ def store(path: Path, diagnosis: Diagnosis) -> None:
             "files": diagnosis.model_files,
             "described": diagnosis.described,
         }
+        model = model_of(record.config)
         there: dict[str, Any] = {
-            **record.config["model"],
-            "files": record.config["sha256"]["model_files"],
+            "name": model and model.name,
+            "options": model and model.options,
+            "files": record.config.inputs.model_files,
             "described": diagnosis.described if record.model is None else record.model,
         }
         if difference := first_difference(here, there):
@@ -67,12 +70,14 @@ def examine_run(run: Run, generation: Generation, source: SampleSource) -> Diagn
     earlier = check_folder(run.path, run.config)
     if earlier is not None and earlier.provenance.doctor is not None:
         return earlier.provenance.doctor
-    model = run.config["model"]
-    what = Examination(source, seed=run.seed)
-    return examine(resolve(model["name"]), model["options"], what, generation.loaded())
+    settings = run.config.run_settings()
+    (model,) = settings.models
+    what = Examination(source, seed=settings.seed)
+    return examine(resolve(model.name), model.options, what, generation.loaded())
 
 
 def check_all_examinable(runs: Iterable[Run]) -> None:
     """Raise a UserError if the model of any run cannot be examined, before any of them is."""
     for run in runs:
-        check_examinable(resolve(run.config["model"]["name"]))
+        (model,) = run.config.run_settings().models
+        check_examinable(resolve(model.name))

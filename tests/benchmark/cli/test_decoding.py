@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from eidolon.benchmark.engine.cache_keys import request_key
-from eidolon.benchmark.run.settings import load_config
+from eidolon.benchmark.run.planning import load_run_settings
 from eidolon.models.base.contrast import M3ID, Contrastive
 from eidolon.models.base.model import Decoding, Request
 from eidolon.scorers.core.errors import UserError
@@ -24,8 +24,8 @@ def test_a_run_records_its_decoding_and_compares_with_another(cli: Cli, tmp_path
     steered, plain = tmp_path / "steered" / "scenes-small", tmp_path / "plain" / "scenes-small"
     settings = {"name": "m3id", "without": "dropped", "lambda": 0.1, "gate": True, "alpha": 0.9, "cap": 5.0}
     record = json.loads((steered / "run.json").read_text())
-    assert record["config"]["decoding"]["contrast"] == settings
-    assert "contrast" not in json.loads((plain / "run.json").read_text())["config"]["decoding"]
+    assert record["config"]["inputs"]["contrast"] == settings
+    assert "contrast" not in json.loads((plain / "run.json").read_text())["config"]["inputs"]
     said = [[row["response"] for row in read_lines(run / "responses.jsonl")] for run in (steered, plain)]
     assert said[0] != said[1]
 
@@ -113,10 +113,10 @@ def test_the_cache_tells_decodings_apart() -> None:
 def test_a_file_may_say_it_and_flags_win(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("decoding: m3id\ndecoding_options: {lambda: 0.05, gate: false}\n")
-    told = load_config(path, {})
+    told = load_run_settings(path, {}).settings
     assert (told.decoding, told.decoding_options) == ("m3id", {"lambda": "0.05", "gate": "false"})
-    other = load_config(path, {"decoding": "contrastive"})
+    other = load_run_settings(path, {"decoding": "contrastive"}).settings
     assert (other.decoding, other.decoding_options) == ("contrastive", {})
     path.write_text("decoding: m3\n")
     with pytest.raises(UserError, match="field 'decoding'"):
-        load_config(path, {})
+        load_run_settings(path, {})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eidolon.benchmark.run.planning import default_out
-from eidolon.benchmark.run.settings import RunConfig
+from eidolon.benchmark.settings.run import RunSettings
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 TALKER = """
@@ -48,8 +48,8 @@ def test_whole_line(cli: Cli, picture_folder: Path, replay_file: Path, tmp_path:
     assert run["status"] == "success"
     assert run["batches"] == {"size": 16, "count": 1}
     assert run["model"]["backend"] == "replay"
-    assert run["config"]["prompt"]["text"] == "Describe this image in detail."
-    assert len(run["config"]["sha256"]["dataset"]) == 64
+    assert run["config"]["inputs"]["prompt"]["text"] == "Describe this image in detail."
+    assert len(run["config"]["inputs"]["dataset"]) == 64
     board = json.loads((out / "leaderboard.json").read_text())
     assert [row["run"] for row in board["rows"]] == [folder.name]
     assert result.out.count("[!cat!]") == 3
@@ -225,8 +225,8 @@ def test_default_out_is_the_same_for_the_same_command(
 
 
 def test_default_out_of_a_bare_run_is_the_demos() -> None:
-    assert default_out(RunConfig()) == Path("results/runs/demo")
-    assert default_out(RunConfig(limit=3)) != Path("results/runs/demo")
+    assert default_out(RunSettings()) == Path("results/runs/demo")
+    assert default_out(RunSettings(limit=3)) != Path("results/runs/demo")
 
 
 def test_scenes(cli: Cli, talker: str, tmp_path: Path) -> None:
@@ -234,7 +234,11 @@ def test_scenes(cli: Cli, talker: str, tmp_path: Path) -> None:
     result = cli("run", "--model", talker, "--limit", 3, "--out", out, "-D", "image_size=32", "-D", "noise=0")
     assert result.code == 0, result.err
     run = json.loads((folder_of(out) / "run.json").read_text())
-    assert run["config"]["dataset"] == {"name": "scenes", "settings": {"image_size": "32", "noise": "0"}}
+    settings = run["config"]["settings"]
+    assert (settings["dataset"], settings["dataset_options"]) == (
+        "scenes",
+        {"image_size": "32", "noise": "0"},
+    )
     assert run["sample_ids"] == ["scenes-0-0", "scenes-0-1", "scenes-0-2"]
 
 

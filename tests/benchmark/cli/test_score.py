@@ -40,7 +40,7 @@ def test_run_folder(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     cli("score", *inputs, "--out", out)
     run = json.loads((out / "run.json").read_text())
-    assert run["schema"] == "eidolon/run/1"
+    assert run["schema"] == "eidolon/run/2"
     assert run["status"] == "success"
     assert run["sample_ids"] == ["1", "2", "3"]
     assert run["sessions"][0]["ended"] is not None
@@ -463,7 +463,7 @@ def test_interrupt_is_recorded(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eidolon.benchmark.run.pipeline.judge_responses", interrupt)
+    monkeypatch.setattr("eidolon.benchmark.tasks.describe.work.judge_responses", interrupt)
     assert cli("score", *inputs, "--out", tmp_path / "out").code == 130
     assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "cancelled"
     monkeypatch.undo()
@@ -478,7 +478,7 @@ def test_bug_keeps_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("eidolon.benchmark.run.pipeline.score_judgements", fail)
+    monkeypatch.setattr("eidolon.benchmark.tasks.describe.work.JudgedWork.score", fail)
     with pytest.raises(ZeroDivisionError):
         cli("score", *inputs, "--out", tmp_path / "out")
     run = json.loads((tmp_path / "out/run.json").read_text())

@@ -98,7 +98,7 @@ def test_the_size_is_found_with_the_largest_first_and_kept(
     )
     assert "batches of 2" in result.err
     assert run_record(out)["batches"] == {"size": 2, "count": 5}
-    assert run_record(out)["config"]["batch_size"] == "auto"
+    assert run_record(out)["config"]["settings"]["batch_size"] == "auto"
 
     # A session with more room continues with the size that was found first; nothing is tried again.
     whole = files(out)

@@ -50,6 +50,9 @@ def test_it_says_which_rows_are_alike(cli: Cli, runs: Path) -> None:
     assert "lexicon(reading=careful,vocabulary=coco80): good, bad, silent" in out
     scores = runs / "bad/scores.json"
     scores.write_text(scores.read_text().replace("decoding=unknown", "decoding=greedy"))
+    record = json.loads((runs / "bad/run.json").read_text())
+    record["signature"]["decoding"] = "greedy"
+    (runs / "bad/run.json").write_text(json.dumps(record))
     result = cli("leaderboard", runs / "good", runs / "bad")
     assert "bad is not comparable with the first row: another decoding" in result.out
     assert "rows differ in decoding: unknown: good; greedy: bad" in result.out
@@ -58,7 +61,7 @@ def test_it_says_which_rows_are_alike(cli: Cli, runs: Path) -> None:
 def as_forgotten(run: Path, kept: float | None) -> None:
     """Make a run one of the task `forget`, which measured this."""
     record = json.loads((run / "run.json").read_text())
-    record["config"] |= {"verb": "run", "task": "forget"}
+    record["config"]["task"] = "forget"
     (run / "run.json").write_text(json.dumps(record))
 
     def value(number: float | None, ci: tuple[float, float] | None = None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eidolon.benchmark.run.plugins import make_judge
+from eidolon.benchmark.tasks.plugins import make_judge
 from eidolon.scorers.core import registry
 from tests.benchmark.conftest import Cli
 

@@ -231,15 +231,15 @@ DESCRIBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "the signature's decoding": ("signature", in_signature("sample(t=0.6", "sample(t=0.2")),
     "the signature's judge": ("signature", in_signature("reading=careful", "reading=original")),
     "the signature's version": ("signature", in_signature("|eidolon=", "|eidolon=9")),
-    "the config's seed": ("signature", in_json(RUN, "config.seed", 1)),
-    "the config's temperature": ("signature", in_json(RUN, "config.decoding.temperature", 0.2)),
-    "the config's resamples": ("intervals", in_json(RUN, "config.resamples", 21)),
-    "the config's prompt": ("responses", in_json(RUN, "config.prompt.text", "Look.")),
-    "the config's prompt hash": ("comparability", in_json(RUN, "config.prompt.hash", "0123456789ab")),
-    "the config's dataset hash": ("truth", in_json(RUN, "config.sha256.dataset", "a" * 64)),
+    "the config's seed": ("signature", in_json(RUN, "config.settings.seed", 1)),
+    "the config's temperature": ("signature", in_json(RUN, "config.settings.temperature", 0.2)),
+    "the config's resamples": ("intervals", in_json(RUN, "config.settings.resamples", 21)),
+    "the config's prompt": ("responses", in_json(RUN, "config.inputs.prompt.text", "Look.")),
+    "the config's prompt hash": ("comparability", in_json(RUN, "config.inputs.prompt.hash", "0123456789ab")),
+    "the config's dataset hash": ("truth", in_json(RUN, "config.inputs.dataset", "a" * 64)),
     "the config's judge": ("signature", in_json(
-        RUN, "config.judge.signature", "lexicon(reading=original,vocabulary=coco80)")),
-    "the dials": ("truth", in_json(RUN, "config.dataset.settings", {"max_objects": "4"})),
+        RUN, "config.inputs.judge", "lexicon(reading=original,vocabulary=coco80)")),
+    "the dials": ("truth", in_json(RUN, "config.settings.dataset_options", {"max_objects": "4"})),
     "the objects of an image": ("truth", in_line(S, 0, "objects", ["dog"])),
     "the picture of a sample": ("truth", in_line(S, 0, "image_sha256", "b" * 64)),
     "a response left out": ("responses", drop_line(R)),
@@ -268,7 +268,7 @@ PROBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "an interval": ("intervals", in_json(SC, "metrics.pope.accuracy.ci.0", 0.11)),
     "a variant's score": ("variants", in_json(SC, "variants.0.metrics.pope.accuracy.value", 1.0)),
     "the policy": ("signature", in_signature("policy=original", "policy=strict")),
-    "the questions' hash": ("truth", in_json(RUN, "config.questions", "a" * 64)),
+    "the questions' hash": ("truth", in_json(RUN, "config.inputs.task.questions", "a" * 64)),
     "the objects of an image": ("truth", in_line(S, 0, "objects", ["dog"])),
 }
 
@@ -579,30 +579,33 @@ def hostile(run: Path, name: str) -> None:
         case "markup":
             edit_line(run / J, 0, set_("unscored", "[red]</td><script>\x1b[2J\u202e[/red]"))
         case "a judge to download":
-            edit_json(
-                run / RUN, set_("config.judge", {"name": "qa", "signature": "qa(models=transformers/evil/m)"})
-            )
+            edit_json(run / RUN, set_("config.settings.judge", "qa"))
+            edit_json(run / RUN, set_("config.settings.judge_options", {"models": "transformers/evil/m"}))
+            edit_json(run / RUN, set_("config.inputs.judge", "qa(models=transformers/evil/m)"))
+        case "a pipeline to load":
+            edit_json(run / RUN, set_("config.settings.judge", "nouns"))
+            edit_json(run / RUN, set_("config.settings.judge_options", {"pipeline": "evil"}))
+            edit_json(run / RUN, set_("config.inputs.judge", "nouns(pipeline=evil)"))
         case "a vocabulary to open":
             signature = "lexicon(reading=careful,vocabulary=../../outside.json)"
-            edit_json(run / RUN, set_("config.judge", {"name": "lexicon", "signature": signature}))
+            edit_json(run / RUN, set_("config.settings.judge_options", {"lexicon": "../../outside.json"}))
+            edit_json(run / RUN, set_("config.inputs.judge", signature))
         case "a metric that is none":
-            edit_json(run / RUN, set_("config.metrics", ["os:system"]))
+            edit_json(run / RUN, set_("config.settings.metrics", ["os:system"]))
         case "a dataset to open":
-            edit_json(run / RUN, set_("config.dataset", {"name": "folder//etc", "settings": {}}))
+            edit_json(run / RUN, set_("config.settings.dataset", "folder//etc"))
         case "scenes without end":
-            edit_json(run / RUN, set_("config.dataset.settings", {"image_size": "100000000"}))
+            edit_json(run / RUN, set_("config.settings.dataset_options", {"image_size": "100000000"}))
         case "a scene far away":
             edit_line(run / S, 0, set_("image_id", "scenes-0-" + "9" * 400))
         case "resamples without end":
-            edit_json(run / RUN, set_("config.resamples", 10**12))
+            edit_json(run / RUN, set_("config.settings.resamples", 10**12))
         case "a seed below nothing":
-            edit_json(run / RUN, set_("config.seed", -1))
-        case "a config that is none":
-            edit_json(run / RUN, set_("config", {"verb": ["run"], "seed": None}))
+            edit_json(run / RUN, set_("config.settings.seed", -1))
         case "batches of nothing":
             edit_json(run / RUN, set_("batches", {"size": 0}))
         case "generations without end":
-            edit_json(run / RUN, set_("config.generations", 10**9))
+            edit_json(run / RUN, set_("config.settings.generations", 10**9))
         case "a signature that is none":
             edit_json(run / SC, set_("signature", "best of all"))
         case "no responses":
@@ -644,6 +647,8 @@ def test_a_hostile_folder_is_found_out(
         (b"[" * 10**6, "not valid JSON"),
         (b"{}", "not a run record"),
         (b'{"schema": "eidolon/run/2"}', "not a run record"),
+        (b'{"schema": "eidolon/run/2", "config": {"verb": ["run"]}}', "not a run record"),
+        (b'{"schema": "eidolon/run/1", "config": {"verb": ["run"]}}', "not a run record"),
     ],
     ids=str,
 )
@@ -665,7 +670,7 @@ def test_a_record_that_is_a_link_or_not_finite_is_no_run(cli: Cli, described: Pa
     assert "is a link" in cli("check", run).err
     (run / RUN).unlink()
     record = json.loads((described / RUN).read_text())
-    record["config"]["decoding"]["temperature"] = float("nan")
+    record["config"]["settings"]["temperature"] = float("nan")
     (run / RUN).write_text(json.dumps(record))
     result = cli("check", run)
     assert (result.code, "not finite" in result.err) == (2, True)

@@ -264,7 +264,7 @@ def test_a_run_over_fewer_samples_of_the_same_data_is_comparable(
     found = comparison_of(cli, pair[0], few)
     assert found["differs"] == []
     assert (found["b"]["compared"], found["a"]["missing_in_other"]) == (2, 3)
-    assert any("only the shared samples were looked at" in note for note in found["notes"])
+    assert any("only the shared samples were compared" in note for note in found["notes"])
 
 
 def test_mistakes(cli: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -315,6 +315,9 @@ def test_equal_runs_differ_by_nothing(cli: Cli, pair: tuple[Path, Path], tmp_pat
 def test_another_version_is_a_warning(cli: Cli, pair: tuple[Path, Path]) -> None:
     scores = pair[1] / "scores.json"
     scores.write_text(scores.read_text().replace("eidolon=", "eidolon=9.9."))
+    record = json.loads((pair[1] / "run.json").read_text())
+    record["signature"]["eidolon"] = "9.9.0"
+    (pair[1] / "run.json").write_text(json.dumps(record))
     result = cli("compare", *pair)
     assert result.code == 0
     assert "warning: scored by different versions of Eidolon" in result.out

@@ -236,7 +236,7 @@ def test_weights_of_another_class_are_refused(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported_before_the_first_question(tiny_judges: dict[str, Path]) -> None:
     code = (
-        "import sys; from eidolon.benchmark.run.plugins import make_judge; "
+        "import sys; from eidolon.benchmark.tasks.plugins import make_judge; "
         f"judge = make_judge('qa', {{'models': 'transformers/{tiny_judges['tiny-one']}', 'dtype': 'float32'}}); "
         "print(judge.signature(), 'torch' in sys.modules, 'transformers' in sys.modules)"
     )

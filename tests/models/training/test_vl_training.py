@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
 from eidolon.models.training.idefics3 import Architecture, make_model, make_processor, train_tokenizer
-from eidolon.models.training.loop import Restart
+from eidolon.models.training.loop import Restart, TrainingReport
 from eidolon.models.training.vl_training import (
     IGNORED,
     Batches,
@@ -18,7 +18,6 @@ from eidolon.models.training.vl_training import (
     Phase,
     Trainee,
     TrainingConfig,
-    TrainingReport,
     TrainingSample,
     TrainingTurn,
     train,

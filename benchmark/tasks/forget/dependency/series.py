@@ -10,11 +10,11 @@ from eidolon.models.base.model import Failure, NamedModel, Request, WhiteBoxMode
 from eidolon.models.generation.generated_text import split_reasoning, token_ends
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, TokenSeries, pdm_table
 from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
-from eidolon.scorers.statistics.bootstrap import RESAMPLES
 
 if TYPE_CHECKING:
     from eidolon.models.generation.image_ablation import Form

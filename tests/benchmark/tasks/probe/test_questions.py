@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.benchmark.data.samples import Sample
-from eidolon.benchmark.tasks.probe.questions import (
-    SPLITS,
-    Built,
-    QuestionRow,
-    Split,
-    build,
-    choose_absent,
-    wording,
-)
+from eidolon.benchmark.tasks.probe.questions import Built, build, choose_absent, wording
+from eidolon.benchmark.tasks.rows import SPLITS, QuestionRow, Split
 from eidolon.scorers.core.errors import UserError
 
 NAMES = ("apple", "bus", "cat", "dog", "egg", "fork", "gnu", "hat")

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from eidolon.benchmark import json_schemas
-from eidolon.benchmark.run.settings import RunConfig
-from eidolon.models.base.model import DEFAULT_TEMPERATURE
+from eidolon.benchmark.run.planning import load_run_settings
+from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.scorers.json_schemas import schemas
 from tests.benchmark.conftest import Cli, read_lines, write_lines
 
@@ -165,9 +165,9 @@ def test_files_of_the_folder(cli: Cli, arguments: list[Any], out: Path) -> None:
         assert (row["parsed"], row["dimension"]) == ({"strict": read}, question["split"])
     run = json.loads((folder / "run.json").read_text())
     assert run["sample_ids"] == ids
-    assert (run["config"]["task"], run["config"]["images"], run["config"]["left_out"]) == ("probe", 5, 1)
-    assert run["config"]["decoding"] == {"max_new_tokens": 32, "temperature": 0.0, "top_p": 1.0}
-    assert "judge" not in run["config"]
+    inputs, settings = run["config"]["inputs"], run["config"]["settings"]
+    assert (run["config"]["task"], inputs["task"]["images"], inputs["task"]["left_out"]) == ("probe", 5, 1)
+    assert (settings["max_new_tokens"], settings["temperature"], settings["top_p"]) == (32, 0.0, 1.0)
 
 
 def test_its_files_scored_again_give_the_same(
@@ -253,16 +253,16 @@ def test_settings_from_a_file(cli: Cli, arguments: list[Any], out: Path, tmp_pat
     config.write_text("task: probe\nsplit: random\npolicy: strict\npairs: 2\ntemperature: 0.0\n")
     assert arguments[:3] == ["run", "--task", "probe"]
     assert cli("run", "--config", config, "--policy", "exact", *arguments[3:]).code == 0
-    settings = json.loads((folder_of(out) / "run.json").read_text())["config"]
-    assert (settings["splits"], settings["policies"], settings["pairs"]) == (["random"], ["exact"], 2)
-    assert settings["decoding"]["max_new_tokens"] == 32
+    settings = json.loads((folder_of(out) / "run.json").read_text())["config"]["settings"]
+    assert (settings["split"], settings["policy"], settings["pairs"]) == ("random", "exact", 2)
+    assert settings["max_new_tokens"] == 32
 
 
 def test_defaults_of_the_task() -> None:
-    config = RunConfig.model_validate({"task": "probe", "temperature": 0.5})
-    assert (config.prompt, config.max_new_tokens, config.temperature) == ("question", 32, 0.5)
-    assert RunConfig(task="probe").temperature == 0
-    assert RunConfig().temperature == DEFAULT_TEMPERATURE
+    settings = load_run_settings(None, {"task": "probe", "temperature": 0.5}).settings
+    assert (settings.prompt, settings.max_new_tokens, settings.temperature) == ("question", 32, 0.5)
+    assert load_run_settings(None, {"task": "probe"}).settings.temperature == 0
+    assert load_run_settings(None, {}).settings.temperature == DEFAULT_TEMPERATURE
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_run_has_forced_orders(shared: Path) -> None:
         assert found["value"] == contrasts[name]["rate"]["value"]
         assert found.get("reason") == contrasts[name]["reason"]
     assert forgetting["size_order"]["value"] is not None
-    assert json.loads((shared / "run.json").read_text())["config"]["orders"]["window"] == 60
+    assert json.loads((shared / "run.json").read_text())["config"]["inputs"]["task"]["orders"]["window"] == 60
     with Image.open(shared / "orders.png") as plot:
         assert plot.width > 800
     assert (shared / "report.html").read_text().count('class="plot"') >= 4

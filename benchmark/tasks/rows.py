@@ -1,10 +1,30 @@
-"""The records that runs over answers keep beside the responses: what was read, and what is true."""
+"""The files that tasks keep beside the responses, and the records on their lines."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from pydantic import BaseModel
 
 from eidolon.scorers.core.types import ImageId, Record
 
+ANSWERS = "answers.jsonl"
+FREE_FORM = "free_form.jsonl"
+WORDS = "words.jsonl"
+
 YesNo = Literal["yes", "no"]
+Split = Literal["random", "popular", "adversarial"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class QuestionRow(Record):
+    """A line of `questions.jsonl`; the first four fields are those of POPE's own files."""
+
+    question_id: str
+    image: ImageId
+    text: str
+    label: YesNo
+    category: str
+    split: Split
 
 
 class AnswerRow(Record):
@@ -51,3 +71,8 @@ def yes_no(value: bool) -> YesNo:
 def parsed(value: bool | None) -> YesNo | None:
     """Return the word for what was read, if anything was."""
     return None if value is None else yes_no(value)
+
+
+def lines(records: Iterable[BaseModel]) -> str:
+    """Return the text of a JSONL file."""
+    return "".join(record.model_dump_json() + "\n" for record in records)

@@ -1,0 +1,79 @@
+"""The parts that settings are made of: option values, choices of the command line, the base model."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+AUTO: Literal["auto"] = "auto"
+"""The batch size that is found for the model."""
+ALL = "all"
+"""Every split, or every policy."""
+MAIN_POLICY = "original"
+"""How yes/no answers are read unless the user says otherwise: as POPE's own program does."""
+PAIRS = 3
+"""Present objects, and absent ones, that the task `probe` asks about for each image and split (POPE: 3)."""
+LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
+"""Tokens of text before the questions of the task `forget`, beside none."""
+MAX_SEED = 2**32
+
+Panel: TypeAlias = Literal["Model", "Data", "Judge", "Task", "Decoding", "Output", "Advanced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How the command line offers a field. Its help is the first sentence of the field's docstring."""
+
+    panel: Panel
+    name: str = ""
+    """The flag; by default `--` and the field's name, with dashes."""
+    metavar: str | None = None
+    default: str | None = None
+    """What the help shows as the default, where the field's own default says too little."""
+    decides: bool = True
+    """Whether another value makes another run: only such fields stand in `run.json` and must agree on resume."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown fields are errors, values do not change, docstrings describe the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _as_text(value: object) -> object:
+    """Options are text, as on the command line: YAML's `true` and `3` are read as written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _as_batch_size(value: object) -> object:
+    """Read `auto`, or a whole number in decimal digits."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if number == AUTO or (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+        return number
+    raise ValueError(f"must be {AUTO} or a whole number above 0")
+
+
+def _as_list(value: object) -> object:
+    """A single value will do for a list of one."""
+    return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
+"""A text, or a number of a file that is kept as it is written."""
+Options: TypeAlias = dict[str, Text]
+"""Options by name, as `key=value` gives them."""
+BatchSize: TypeAlias = Annotated[int | Literal["auto"], BeforeValidator(_as_batch_size)]
+AS_LIST = BeforeValidator(_as_list)
+
+
+def flag_of(kind: type[BaseModel], field: str) -> Flag:
+    """Return how the command line offers a field of a settings model."""
+    return next(item for item in kind.model_fields[field].metadata if isinstance(item, Flag))
+
+
+def flag_name(kind: type[BaseModel], field: str) -> str:
+    """Return the flag of a field: `--max-new-tokens`."""
+    plain = "--" + field.replace("_", "-")
+    return flag_of(kind, field).name or plain if field in kind.model_fields else plain

@@ -1,0 +1,74 @@
+"""`ScoreSettings`: everything `eidolon score` can be told."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Settings, Text
+from eidolon.benchmark.settings.run import expand_judge
+from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
+
+
+class ScoreSettings(Settings):
+    """Everything `eidolon score` can be told, with the defaults; also the fields of a `--config` file.
+
+    Files decide the result by their content, whose hashes stand in `run.json` beside the settings.
+    """
+
+    responses: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """Responses: JSONL with image_id and/or sample_id, and response."""
+    objects: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """Ground truth: JSONL with image_id and objects, or a COCO instances JSON."""
+    captions: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """COCO captions JSON, whose objects join the ground truth (CHAIR)."""
+    fields: Annotated[Options, Flag("Data", "--field", metavar="OURS=THEIRS")] = Field({})
+    """The file's name for a field, as response=caption. Repeatable."""
+    limit: Annotated[int | None, Field(ge=1), Flag("Data", default="all")] = None
+    """Largest number of responses, from the first."""
+    answers: Annotated[tuple[Path, ...], Flag("Data", metavar="FILE [FILE]…", decides=False)] = ()
+    """pope, amber, throne: answers to score; for throne one file for each judge."""
+    annotations: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """throne: COCO instances JSON. amber: annotations.json."""
+    questions: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """pope: the questions. amber: the queries, for the image of each."""
+    relations: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """amber: relation.json."""
+    safe_words: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """amber: words that are never wrong, one a line."""
+    judge: Annotated[str, Flag("Judge")] = "lexicon"
+    """Judge that reads the responses: lexicon, qa, nouns, extract, words or a plug-in's."""
+    judge_options: Annotated[Options, Flag("Judge", "-J", metavar="KEY=VALUE")] = Field({})
+    """Option of the judge, as reading=original. Repeatable."""
+    metrics: Annotated[
+        tuple[str, ...],
+        AS_LIST,
+        Flag(
+            "Judge",
+            "--metric",
+            metavar="NAME,…",
+            default="chair,objects,forgetting; judge qa: throne,objects",
+        ),
+    ] = ()
+    """Metrics, separated by commas; or one of throne, pope, amber, detection."""
+    mode: Annotated[str, Flag("Judge")] = "compat"
+    """throne, amber: compat (as published) or fixed."""
+    matching: Annotated[str, Flag("Judge")] = "lexicon"
+    """amber: lexicon or vectors."""
+    policy: Annotated[str, Flag("Judge")] = MAIN_POLICY
+    """pope: original, exact, lenient, strict, or all side by side."""
+    thresholds: Annotated[
+        tuple[Text, ...], AS_LIST, Flag("Judge", "--threshold", metavar="N,…", default="throne: all votes")
+    ] = ()
+    """throne: votes that make a category present, the main one first. detection: score that flags a response."""
+    seed: Annotated[int, Field(ge=0, lt=MAX_SEED), Flag("Advanced")] = 0
+    """Seed of the bootstrap."""
+    resamples: Annotated[int, Field(ge=0, le=MAX_RESAMPLES), Flag("Advanced")] = RESAMPLES
+    """Bootstrap resamples; 0 for no intervals."""
+    max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
+    """Share of unscored responses above which the exit code is 3."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, fields: Any) -> Any:
+        return expand_judge(fields)

@@ -1,0 +1,120 @@
+"""The task `describe`: models describe images, a judge finds the objects, metrics compare them with the truth."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from eidolon.benchmark.data.categories import judged_objects
+from eidolon.benchmark.data.ground_truth import join_references
+from eidolon.benchmark.data.prompts import Prompt, find_prompt
+from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.engine.generation import PromptedSample
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
+from eidolon.benchmark.tasks.plugins import (
+    check_fit,
+    make_judge,
+    make_metrics,
+    matches_references,
+    needs_references,
+)
+from eidolon.benchmark.tasks.protocol import ModelRun, Questions, known_of
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.metric import Metric
+
+
+class Describe:
+    """Describe every image in free form."""
+
+    name: ClassVar[str] = "describe"
+    verb: ClassVar[Literal["run"]] = "run"
+    fields: ClassVar[tuple[str, ...]] = ("judge", "judge_options", "metrics", "generations")
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def plan(self, given: Given[RunSettings]) -> Callable[[SampleSource], Questions]:
+        """Find prompt, judge and metrics; return what makes the questions of a dataset.
+
+        Raises:
+            UserError: one of them is unknown, or they do not fit together.
+        """
+        return Descriptions.plan(given.settings).questions
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptions:
+    """The prompt, the judge and the metrics of free-form descriptions."""
+
+    settings: RunSettings
+    prompt: Prompt
+    judge: Judge
+    metrics: tuple[Metric, ...]
+
+    @classmethod
+    def plan(cls, settings: RunSettings) -> "Descriptions":
+        """Find them by the settings.
+
+        Raises:
+            UserError: one of them is unknown, or they do not fit together.
+        """
+        prompt = find_prompt(settings.prompt)
+        judge = make_judge(settings.judge, settings.judge_options)
+        metrics = make_metrics(settings.metrics, judge)
+        check_fit(judge, metrics)
+        return cls(settings, prompt, judge, metrics)
+
+    def questions(self, source: SampleSource) -> Questions:
+        """Return what is asked about a dataset.
+
+        Raises:
+            UserError: a sample lacks the references that judge or metrics need, or names an unknown category.
+        """
+        judge = self.judge
+        where = f"--dataset {self.settings.dataset}: sample"
+        needing = needs_references(judge, self.metrics)
+        if needing and (lacking := next((s for s in source.samples if not s.references), None)):
+            raise UserError(
+                f"{needing}: needs reference captions, which {where} {lacking.sample_id!r} does not have; give a "
+                "dataset that has them, or score the responses with eidolon score --captions"
+            )
+        samples = [
+            replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
+            for s in join_references(source.samples, judge)
+        ]
+        with_references = matches_references(judge)
+        return Questions(
+            prompt=self.prompt,
+            asked={sample.sample_id: PromptedSample(sample, self.prompt.text) for sample in samples},
+            samples=tuple(
+                SampleRow(
+                    sample_id=sample.sample_id,
+                    image_id=sample.image_id,
+                    objects=sample.objects,
+                    image_sha256=sample.image_sha256,
+                    references=sample.references if with_references else (),
+                    **known_of(sample),
+                )
+                for sample in samples
+            ),
+            judge=judge,
+            policy=POLICY,
+            work=self.work,
+            metrics=tuple(metric.family for metric in self.metrics),
+            generations=self.settings.generations,
+            summary={"judge": judge.signature(), "metrics": [metric.family for metric in self.metrics]},
+        )
+
+    def work(self, run: ModelRun) -> JudgedWork:
+        """Return the work on one model's descriptions."""
+        return JudgedWork(
+            name=run.name,
+            samples=run.samples,
+            keys=run.keys,
+            judged_by=self.judge,
+            metrics=self.metrics,
+            signature=run.signature,
+            seed=self.settings.seed,
+            resamples=self.settings.resamples,
+        )

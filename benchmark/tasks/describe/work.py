@@ -1,0 +1,130 @@
+"""The work on free-form responses: judged, scored, with the details of their metrics.
+
+The tasks `describe` and `forget` and the scoring of response files share it.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_writer import is_complete
+from eidolon.benchmark.store.files import AFTER_RESPONSES, JUDGEMENTS, RESPONSES, SAMPLES, SCORES
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.describe.metric_details import write_details
+from eidolon.benchmark.tasks.protocol import Key, Producer, Results, Shown, Text, sample_text
+from eidolon.benchmark.terminal.log import timed
+from eidolon.benchmark.terminal.progress import meter
+from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
+from eidolon.scorers.core.metric import JudgedSample, Metric
+from eidolon.scorers.core.scores import Scores
+from eidolon.scorers.core.signature import Signature
+from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.judges.agreement import calibrate_judge
+from eidolon.scorers.judges.matching import decide
+from eidolon.scorers.metrics.scoring import score
+
+JUDGE_BATCH = 256
+"""Responses that a judge is handed at once, and that are judged again after a kill; a slow judge names fewer in its
+`batch`, and its progress is shown."""
+POLICY = "unscored-left-out"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWork:
+    """Free-form responses: a judge reads them, metrics count the mentions."""
+
+    name: str
+    samples: tuple[SampleRow, ...]
+    keys: tuple[Key, ...]
+    judged_by: Judge
+    metrics: tuple[Metric, ...]
+    signature: Signature
+    seed: int
+    resamples: int
+
+    def rows(self) -> Mapping[str, Text]:
+        """Return the text of `samples.jsonl`."""
+        return {SAMPLES: sample_text(self.samples)}
+
+    def produce(self, folder: RunFolder, producer: Producer) -> Sequence[Response]:
+        """Have the missing responses produced, and return all."""
+        return produce_responses(folder, self.keys, producer)
+
+    def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
+        """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
+        return judge_responses(self.name, self.judged_by, folder, self.samples, self.keys, responses)
+
+    def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
+        """Compute the metrics of all responses that could be judged."""
+        judged = self.judged(responses, judgements)
+        return score(
+            judged,
+            self.metrics,
+            signature=self.signature.line(),
+            unscored=len(judgements) - len(judged),
+            requested=len(self.keys),
+            vocabulary=self.judged_by.vocabulary or None,
+            calibration=calibrate_judge(self.judged_by, judged)
+            if isinstance(self.judged_by, VotingJudge)
+            else None,
+            responses=responses,
+            seed=self.seed,
+            resamples=self.resamples,
+        )
+
+    def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
+        """Write the details of the metrics; return all samples for the page."""
+        judged = self.judged(results.responses, results.judgements)
+        plots = write_details(folder.path, self.name, self.metrics, judged, results.scores)
+        return Shown(results.scores, self.samples, results.responses, results.judgements, plots=plots)
+
+    def judged(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> list[JudgedSample]:
+        """Return the responses that could be judged, with their truth."""
+        truth = {row.sample_id: (frozenset(row.objects), row.areas, row.sources) for row in self.samples}
+        return [
+            JudgedSample(response, judgement, *truth[response.sample_id])
+            for response, judgement in zip(responses, judgements, strict=True)
+            if judgement.unscored is None
+        ]
+
+
+def produce_responses(folder: RunFolder, keys: Sequence[Key], producer: Producer) -> Sequence[Response]:
+    """Have the missing responses of a folder produced, the failures that pass among them, and return all."""
+    responses = BatchFile(folder.path / RESPONSES, Response, keys, folder.record.batches["size"])
+    if not is_complete(responses):
+        producer.prepare()
+        if responses.batches:
+            folder.forget(*AFTER_RESPONSES)
+        producer.produce(folder, responses)
+    return responses.records
+
+
+def judge_responses(
+    name: str,
+    judge: Judge,
+    folder: RunFolder,
+    samples: Sequence[SampleRow],
+    keys: Sequence[Key],
+    responses: Sequence[Response],
+) -> Sequence[Judgement]:
+    """Judge what `judgements.jsonl` lacks, and return all judgements, with their verdicts."""
+    known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in samples}
+    slow = judge.batch if isinstance(judge, SlowJudge) else None
+    judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, keys, slow or JUDGE_BATCH)
+    if not judgements.batches:
+        return judgements.records
+    folder.forget(SCORES)
+    shown = meter(f"{name}, judge {judge.name}", len(keys), len(judgements.records))
+    with shown if slow else nullcontext() as progress:
+        for batch in judgements.batches:
+            batched = responses[judgements.span(batch)]
+            evidence = [known[response.sample_id] for response in batched]
+            with timed("batch judged", batch=batch, responses=len(batched)) as counted:
+                found = decide(judge, judge.judge(batched), evidence)
+                judgements.append(found)
+                counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
+            if progress is not None:
+                progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
+    return judgements.records

@@ -1,0 +1,93 @@
+"""What the task `forget` asks and reads beside its responses, before it begins."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.store.batch_file import count_lines
+from eidolon.benchmark.store.files import PDM_LINES, RETENTION, RETENTION_LINES
+from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
+from eidolon.benchmark.tasks.forget.retention.design import Most, most_of
+from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is left to ask and to read, and what is there already."""
+
+    contexts: int = 0
+    questions: int = 0
+    tokens: int = 0
+    """Of the texts before the questions."""
+    asked: int = 0
+    """Contexts that are asked already."""
+    readings: int = 0
+    positions: int = 0
+    """Of both branches."""
+    read: int = 0
+    """Responses that are read already."""
+
+    def __add__(self, other: "Probes") -> "Probes":
+        return Probes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def any(self) -> bool:
+        """Tell whether anything is left."""
+        return bool(self.contexts or self.readings)
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what `--dry-run` prints, by name."""
+        asked = f", {self.asked} more are asked already" if self.asked else ""
+        read = f", {self.read} more are read already" if self.read else ""
+        return {
+            "interviews": f"at most {self.contexts}{asked}",
+            "interview questions": f"at most {self.questions}, after at most {self.tokens} tokens of text in all; "
+            "each is answered by one token",
+            "dependency readings": f"{self.readings}{read}; with the picture and without, at most {self.positions} "
+            "tokens",
+        }
+
+
+def remaining_probes(
+    path: Path, images: int, samples: int, retention: RetentionSettings, max_new_tokens: int
+) -> Probes:
+    """Return the most that is left to do in a run folder; how much it is, the responses decide."""
+    most = most_of(images, retention.lengths)
+    there = list(_json_lines(path / RETENTION_LINES))
+    whole = (path / RETENTION).is_file()
+    done = there if whole else there[: len(there) // retention.batch_size * retention.batch_size]
+    left = (
+        Most(0, 0, 0)
+        if whole
+        else Most(
+            most.contexts - len(done),
+            most.questions - sum(len(one["answers"]) for one in done),
+            most.tokens - sum(one["n"] for one in done),
+        )
+    )
+    lines = min(count_lines(path / PDM_LINES), samples)
+    read = lines if lines == samples else lines // TOGETHER * TOGETHER
+    unread = samples - read
+    return Probes(
+        contexts=left.contexts,
+        questions=left.questions,
+        tokens=left.tokens,
+        asked=len(done),
+        readings=unread,
+        positions=2 * unread * max_new_tokens,
+        read=read,
+    )
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    """Yield what stands on the whole lines of a file, up to one that is no JSON."""
+    if not path.is_file():
+        return
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return

@@ -1,0 +1,180 @@
+"""The task `forget`: descriptions, and what the model still knows of the image as its text grows.
+
+The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
+is put into texts of a set length and is asked what it still knows: the retention probe. Its own descriptions are read
+with the image and without it: visual prompt dependency. Last, its turn begins with the small objects, or with the
+large ones, and it continues: forced orders.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import JsonValue
+
+from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.settings.fields import AUTO
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.tasks.describe.task import Descriptions
+from eidolon.benchmark.tasks.describe.work import JudgedWork
+from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_probes
+from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
+from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
+from eidolon.benchmark.tasks.forget.retention.stage import INTERVIEWS, RetentionSettings
+from eidolon.benchmark.tasks.forget.stage import Forget, measure_forgetting
+from eidolon.benchmark.tasks.protocol import ModelRun, Producer, Questions, Results, Run, Shown, Text
+from eidolon.models.backends.registry import ModelReference
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.judge import Judge, RereadingJudge
+from eidolon.scorers.core.scores import Scores
+from eidolon.scorers.core.types import Judgement, Response
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ForgetTask:
+    """Describe every image, and measure what the model still knows of it."""
+
+    name: ClassVar[str] = "forget"
+    verb: ClassVar[Literal["run"]] = "run"
+    fields: ClassVar[tuple[str, ...]] = (
+        "judge",
+        "judge_options",
+        "metrics",
+        "generations",
+        "lengths",
+        "trained_length",
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def plan(self, given: Given[RunSettings]) -> Callable[[SampleSource], Questions]:
+        """Find prompt, judge and metrics; return what makes the questions of a dataset.
+
+        Raises:
+            UserError: one of them is unknown, or the judge is not a lexicon.
+        """
+        described = Descriptions.plan(given.settings)
+        namers = find_namers(described.judge, given.settings.judge)
+
+        def ask(source: SampleSource) -> Questions:
+            return replace(
+                described.questions(source),
+                work=lambda run: forget_work(described, namers, run),
+                inputs_of_model=lambda reference: inputs_of(given.settings, reference),
+                interviews=True,
+            )
+
+        return ask
+
+    def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
+        """Print retention and forced orders of the runs."""
+        from eidolon.benchmark.tasks.forget.forced_orders import table as orders_table
+        from eidolon.benchmark.tasks.forget.retention import table as retention_table
+
+        folders = [(run.name, run.path) for run, _ in runs]
+        retention_table.show(folders, console)
+        orders_table.show(folders, console)
+
+
+def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
+    """Return the judges that find everything a text names, also what it denies.
+
+    Raises:
+        UserError: the judge has none.
+    """
+    if not isinstance(judge, RereadingJudge):
+        raise UserError(
+            f"--judge {name}: --task forget asks about what a text has not named, and this judge cannot find that; "
+            "leave --judge out"
+        )
+    return judge.namers()
+
+
+def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, JsonValue]:
+    """Return what decides the measurements beside the settings."""
+    from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED
+    from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
+    from eidolon.benchmark.tasks.forget.retention.design import ABSENT
+    from eidolon.scorers.forgetting.forced_orders import WINDOW
+
+    return {
+        "absent": ABSENT,
+        "trained_words": _trained_words(settings, reference),
+        "orders": {"frame": FRAME, "most_named": MOST_NAMED, "window": WINDOW, "tokens": TOKENS},
+    }
+
+
+def forget_work(described: Descriptions, namers: tuple[Judge, ...], run: ModelRun) -> "ForgetWork":
+    """Return the work on one model's descriptions and its memory."""
+    settings = run.settings
+    retention = RetentionSettings(
+        prompt=described.prompt.text,
+        lengths=tuple(sorted(set(settings.lengths))),
+        trained_tokens=settings.trained_length,
+        trained_words=_trained_words(settings, run.reference),
+        batch_size=INTERVIEWS if settings.batch_size == AUTO else settings.batch_size,
+        seed=settings.seed,
+        resamples=settings.resamples,
+    )
+    orders = OrderSettings(
+        prompt=described.prompt.text,
+        decoding=run.decoding,
+        judge=described.judge,
+        batch_size=retention.batch_size,
+        resamples=settings.resamples,
+    )
+    return ForgetWork(described.work(run), Forget(retention, orders, namers))
+
+
+def _trained_words(settings: RunSettings, reference: ModelReference) -> int | None:
+    return trained_words(Path(reference.target)) if settings.trained_length is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetWork:
+    """Descriptions as in `describe`, then the measurements with the model."""
+
+    described: JudgedWork
+    forget: Forget
+
+    def rows(self) -> Mapping[str, Text]:
+        """Return the text of `samples.jsonl`."""
+        return self.described.rows()
+
+    def produce(self, folder: RunFolder, producer: Producer) -> Sequence[Response]:
+        """Have the missing responses produced, and return all."""
+        return self.described.produce(folder, producer)
+
+    def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
+        """Judge what `judgements.jsonl` lacks."""
+        return self.described.judge(folder, responses)
+
+    def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
+        """Compute the metrics of the descriptions."""
+        return self.described.score(responses, judgements)
+
+    def remaining(self, run: Run) -> Probes:
+        """Return the most that is left to ask and to read; the responses decide how much it is."""
+        samples = self.described.samples
+        images = len({row.image_id for row in samples})
+        longest = run.config.run_settings().max_new_tokens
+        return remaining_probes(run.path, images, len(samples), self.forget.retention, longest)
+
+    def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
+        """Measure what the folder lacks; return the scores with it, and the plots."""
+        shown = self.described.report(folder, results, producer)
+        scores, plots = measure_forgetting(
+            self.forget,
+            folder,
+            self.described.name,
+            self.described.samples,
+            results.responses,
+            self.described.judged(results.responses, results.judgements),
+            results.scores,
+            producer,
+        )
+        return Shown(scores, shown.samples, shown.responses, shown.judgements, plots=[*shown.plots, *plots])

@@ -1,0 +1,77 @@
+"""Tasks by name: those of `eidolon run`, which ask a model, and those of `eidolon score`, which read files."""
+
+from collections.abc import Callable
+from typing import Any
+
+from eidolon.benchmark.settings.load import Given
+from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.benchmark.tasks.protocol import FileTask, ModelTask
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.registry import Registry
+
+tasks: "Registry[Callable[[], ModelTask | FileTask]]" = Registry(
+    "task",
+    "eidolon.tasks",
+    {
+        "describe": "eidolon.benchmark.tasks.describe.task:Describe",
+        "probe": "eidolon.benchmark.tasks.probe.task:ProbeTask",
+        "forget": "eidolon.benchmark.tasks.forget.task:ForgetTask",
+        "responses": "eidolon.benchmark.tasks.score_files.responses_file:ResponsesTask",
+        "amber": "eidolon.benchmark.tasks.score_files.amber:AmberTask",
+        "detection": "eidolon.benchmark.tasks.score_files.detection:DetectionTask",
+        "pope": "eidolon.benchmark.tasks.score_files.pope:PopeTask",
+        "throne": "eidolon.benchmark.tasks.score_files.throne:ThroneTask",
+    },
+)
+
+RESPONSES = "responses"
+"""The task of `eidolon score` that judges responses, and takes all metrics but those of the other tasks."""
+
+
+def model_task(name: str) -> ModelTask:
+    """Return the task of `eidolon run` of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = _by_verb("run")
+    if name not in found:
+        raise UserError(f"--task {name!r}: unknown task{did_you_mean(name, [*found])}")
+    task: ModelTask = found[name]
+    return task
+
+
+def file_task(name: str) -> FileTask:
+    """Return the task of `eidolon score` of that name; that it exists was checked before."""
+    task: FileTask = _by_verb("score")[name]
+    return task
+
+
+def file_tasks() -> tuple[str, ...]:
+    """Return the tasks of `eidolon score` that a metric of the same name chooses."""
+    return tuple(name for name in _by_verb("score") if name != RESPONSES)
+
+
+def check_fields(given: Given[RunSettings] | Given[ScoreSettings], task: ModelTask | FileTask) -> None:
+    """Refuse settings that another task takes and this one does not.
+
+    Raises:
+        UserError: there is one; it names the flag or the field of the file.
+    """
+    takers: dict[str, list[str]] = {}
+    for name, other in _by_verb(task.verb).items():
+        for field in other.fields:
+            takers.setdefault(field, []).append("chair" if name == RESPONSES else name)
+    what = "--task" if task.verb == "run" else "--metric"
+    mine = "metrics of judged responses" if task.name == RESPONSES else f"{what} {task.name}"
+    for field, names in takers.items():
+        if field not in task.fields and given.says(field):
+            raise UserError(
+                f"{given.place(field)}: is for {what} {', '.join(names)}, not for {mine}; leave it out"
+            )
+
+
+def _by_verb(verb: str) -> dict[str, Any]:
+    found = {name: tasks.get(name)() for name in tasks.names()}
+    return {name: task for name, task in found.items() if task.verb == verb}

@@ -1,0 +1,73 @@
+"""What the settings of `eidolon score` name, checked: one file, one number, known fields, hashes."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.scorers.core.errors import UserError, did_you_mean
+
+
+def one_path(path: Path | None) -> Path:
+    """Return a path that the task needs; that it is there was checked before."""
+    assert path is not None
+    return path
+
+
+def one_answer_file(settings: ScoreSettings) -> Path:
+    """Return the file of answers.
+
+    Raises:
+        UserError: there are several.
+    """
+    files = settings.answers
+    if len(files) != 1:
+        raise UserError(f"--answers {' '.join(map(str, files))}: must be one file; only throne takes several")
+    return files[0]
+
+
+def whole_thresholds(settings: ScoreSettings) -> tuple[int, ...]:
+    """Return the thresholds of `throne`, numbers of votes.
+
+    Raises:
+        UserError: one is not a whole number.
+    """
+    for text in settings.thresholds:
+        if not text.isascii() or not text.isdigit():
+            raise UserError(f"--threshold {text}: must be a whole number of votes for --metric throne")
+    return tuple(map(int, settings.thresholds))
+
+
+def share_threshold(settings: ScoreSettings) -> float | None:
+    """Return the threshold of `detection`, a score from 0 to 1, or None.
+
+    Raises:
+        UserError: there are several, or it is not a number in that range.
+    """
+    texts = settings.thresholds
+    if len(texts) > 1:
+        raise UserError(f"--threshold {','.join(texts)}: must be one number for --metric detection")
+    try:
+        found = float(texts[0]) if texts else None
+    except ValueError:
+        raise UserError(f"--threshold {texts[0]}: must be a number for --metric detection") from None
+    if found is not None and not 0 <= found <= 1:
+        raise UserError(f"--threshold {found:g}: must be between 0 and 1 for --metric detection")
+    return found
+
+
+def check_fields(given: Mapping[str, str], known: Sequence[str]) -> None:
+    """Check the names of `--field`.
+
+    Raises:
+        UserError: one is unknown.
+    """
+    for name, value in given.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UserError(f"--field {name}={value}: unknown field {name!r}{hint}")
+
+
+def content_hashes(**contents: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each content by its name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
