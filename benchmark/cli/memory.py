@@ -89,7 +89,7 @@ def bench(
     """
     from eidolon.benchmark.cli.common import make_console
     from eidolon.benchmark.study.memory.bench import run_bench
-    from eidolon.benchmark.study.memory.measure import BenchSettings
+    from eidolon.benchmark.study.memory.measurements import BenchSettings
     from eidolon.benchmark.study.memory.table import show
     from eidolon.scorers.core.errors import UserError
 

@@ -1,4 +1,4 @@
-"""`eidolon memory bench`: the study's table from checkpoints."""
+"""`eidolon memory bench`: measures checkpoints and writes the table and the plots of the study."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.study.memory.analysis import PRIMARY, PRIMARY_LENGTHS, Pool, analyse, make_pools
-from eidolon.benchmark.study.memory.checkpoints import Trained, find_checkpoints
+from eidolon.benchmark.study.memory.analysis import analyse
+from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint, find_checkpoints
+from eidolon.benchmark.study.memory.comparisons import PRIMARY, PRIMARY_LENGTHS
 from eidolon.benchmark.study.memory.cost import Cost, CostFile, attention_length, measure_cost
-from eidolon.benchmark.study.memory.measure import BenchSettings, Measured, measure_checkpoint, versions
+from eidolon.benchmark.study.memory.measure import measure_checkpoint
+from eidolon.benchmark.study.memory.measurements import BenchSettings, CheckpointMeasurements, versions
 from eidolon.benchmark.study.memory.plots import PLOTS
-from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, Size
+from eidolon.benchmark.study.memory.pools import Pool, make_pools
+from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, VariantSize
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.signature import HASH_DIGITS, signature
@@ -23,31 +26,38 @@ if TYPE_CHECKING:
 
 STUDY = "memory.json"
 CHECKPOINTS = "checkpoints"
-"""Folder of the measurements."""
+"""The folder of the measurements."""
 COST = "cost.json"
-"""Speeds, that a table made again is the same."""
+"""The file of the speeds, so that a repeated table is the same."""
 MATCH = 0.03
-"""By which the parameters of variants may differ."""
+"""Largest relative difference of the parameters of matching variants."""
 OTHER_RULES: tuple[Selection, ...] = ("random", "recent")
-"""By which the stores of a trained model are filled instead, to see whether the choice matters."""
+"""Other rules for the stores of a trained model, which show whether the rule matters."""
 
 
 def run_bench(
     given: Sequence[str], out: Path, settings: BenchSettings, *, resamples: int, other_stores: bool = True
 ) -> MemoryStudy:
-    """Measure what is not measured yet, and write `memory.json` and the plots into `out`.
+    """Measure what is missing, write `memory.json` and the plots into `out`, and return the study.
+
+    Args:
+        given: Names or folders of checkpoints; see `find_checkpoints`.
+        out: Folder of the study.
+        settings: The settings of the measurements.
+        resamples: Bootstrap resamples of the intervals.
+        other_stores: Whether to fill the stores of trained models by other rules too.
 
     Raises:
-        UserError: checkpoints that are none, or an `out` that cannot be written.
+        UserError: a checkpoint that cannot be found or read, or an `out` that cannot be written.
     """
     trained = find_checkpoints(given)
     try:
         (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from error
-    _quieten()
+    _silence_transformers()
     console = Console(stderr=True)
-    measured: list[tuple[Measured, Selection | None]] = []
+    measured: list[tuple[CheckpointMeasurements, Selection | None]] = []
     for one in trained:
         for rule in (None, *(OTHER_RULES if other_stores and _is_study_store(one) else ())):
             found = measure_checkpoint(
@@ -74,18 +84,18 @@ def run_bench(
     )
     write_atomically(out / STUDY, study.to_json())
     for name, draw in PLOTS.items():
-        picture = draw(study)
-        if picture is not None:
-            write_atomically(out / name, picture)
+        png = draw(study)
+        if png is not None:
+            write_atomically(out / name, png)
     return study
 
 
-def _is_study_store(trained: Trained) -> bool:
-    """Whether a model has stores that were filled by innovation in training."""
+def _is_study_store(trained: TrainedCheckpoint) -> bool:
+    """Whether the model has stores that were filled by innovation in training."""
     return "BM" in trained.memory.layout and trained.memory.selection == "innovation"
 
 
-def _signature(settings: BenchSettings, trained: Sequence[Trained], resamples: int) -> str:
+def _signature(settings: BenchSettings, trained: Sequence[TrainedCheckpoint], resamples: int) -> str:
     dials = settings.dials
     models = ",".join(f"{one.name}#{one.digest[:HASH_DIGITS]}" for one in trained)
     return signature(
@@ -101,8 +111,8 @@ def _signature(settings: BenchSettings, trained: Sequence[Trained], resamples: i
     )
 
 
-def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, Size]:
-    """Return what each variant's models and memory take; speeds are kept with what they were taken of."""
+def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, VariantSize]:
+    """Return the sizes of each variant. Speeds are stored with the checkpoints and the machine of their measurement."""
     names = {pool.label: pool.measured[0].trained.digest for pool in pools}
     path = out / COST
     file = CostFile.read(path, names, _machine())
@@ -117,13 +127,13 @@ def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, Size]:
     return {pool.label: _size(pool, file.costs, pools, attention) for pool in pools}
 
 
-def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attention: str | None) -> Size:
+def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attention: str | None) -> VariantSize:
     cost, about = costs[pool.label], pool.measured[0].about
     reference = next((p.measured[0].about.text_parameters for p in pools if p.label == attention), None)
     share = None if reference is None else about.text_parameters / reference
     before, last = sorted(cost.bytes_at)[-2:]
     width = _width(pool.measured[0].trained.folder)
-    return Size(
+    return VariantSize(
         parameters=about.parameters,
         text_parameters=about.text_parameters,
         parameters_to_attention=share,
@@ -158,7 +168,7 @@ def _machine() -> str:
     return describe_machine()
 
 
-def _quieten() -> None:
+def _silence_transformers() -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()

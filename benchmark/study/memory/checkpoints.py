@@ -1,4 +1,4 @@
-"""Which checkpoints a bench is about: found in folders of trainings, told apart by what their layers remember with."""
+"""Finds the checkpoints of a bench in folders of trainings, and names them by the memories of their layers."""
 
 import hashlib
 import json
@@ -21,28 +21,29 @@ from eidolon.scorers.core.input_files import user_path
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
-"""What `eidolon train` calls the folder of the weights."""
+"""The folder of the weights in the folder of a training."""
 MAIN = ("attention", "swa", "gdn", "bm")
-"""The variants that the study compares; the others are described."""
+"""The variants that the study compares. The others only have rows in the table."""
 STUDY = Memory(layout=("*",), heads=2)
-"""The study's sizes; what differs from them stands in a variant's name."""
+"""The sizes of the study. Other sizes are part of the name of a variant."""
 _SIZES = ("window", "store", "fading", "selection", "heads", "head_dim", "rotary")
-_SAY_NOTHING = (INDEX, RECIPE, "evaluation.json")
-"""Files of a checkpoint that decide nothing about its answers."""
+_IRRELEVANT = (INDEX, RECIPE, "evaluation.json")
+"""Files of a checkpoint that do not affect its answers."""
 _NEEDED = {"window": ("SWA", "BMF", "BM"), "store": ("BM",), "selection": ("BM",), "fading": ("BMF", "BM")}
 """Sizes that only some layers have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """One checkpoint, looked at without loading it."""
+class TrainedCheckpoint:
+    """One checkpoint, described without loading it."""
 
     variant: str
     folder: Path
     memory: Memory
     seed: int
-    """Of its weights: the recipe's, or its number among those of its variant where there is no recipe."""
+    """Seed of the weights from the recipe. Without a recipe, the number of the checkpoint in its variant."""
     trained_words: int | None
+    """Words of the longest training text, if known."""
     digest: str
     """SHA-256 of weights and configuration."""
 
@@ -52,26 +53,26 @@ class Trained:
         return f"{self.variant}-s{self.seed}"
 
 
-def find_checkpoints(given: Sequence[str]) -> list[Trained]:
-    """Return the checkpoints that the command line names, the shipped ones where it names none.
+def find_checkpoints(given: Sequence[str]) -> list[TrainedCheckpoint]:
+    """Return the checkpoints that the command line names; without any names, the shipped ones.
 
-    Each is a shipped variant's name, a checkpoint's folder, a training's folder or a folder of trainings; `NAME=`
-    before it says what the variant is to be called.
+    A name is a shipped variant, the folder of a checkpoint or training, or a folder of trainings. `NAME=` before it
+    gives the variant another name.
 
     Raises:
-        UserError: a folder without checkpoints, one of another family, two checkpoints of one variant and seed, or
-            different memories under one name.
+        UserError: a folder without checkpoints of the memory family, two checkpoints of one variant and seed, or one
+            name for different memories.
     """
     shipped = memory_models()
     if not given:
         if not shipped:
             raise UserError(f"{NOT_INSTALLED}; or name a checkpoint's folder")
         given = [*shipped]
-    found: list[Trained] = []
+    found: list[TrainedCheckpoint] = []
     for text in given:
         label, equals, place = ("", "", text) if user_path(text).is_dir() else text.rpartition("=")
         if equals and not label:
-            raise UserError(f"{text!r}: nothing stands before =; write VARIANT=FOLDER")
+            raise UserError(f"{text!r}: the name before = is missing; write VARIANT=FOLDER")
         path = user_path(place)
         if place in shipped and not path.is_dir():
             found.append(_read(label or place, shipped[place], found))
@@ -89,7 +90,7 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
         other = next(other for other in found if other.variant == one.variant)
         if other.memory != one.memory:
             raise UserError(
-                f"{one.variant}: {other.folder} and {one.folder} have different memories; give each a name of its own"
+                f"{one.variant}: {other.folder} and {one.folder} have different memories; give each another name"
             )
     names = [one.name for one in found]
     for one in found:
@@ -100,20 +101,20 @@ def find_checkpoints(given: Sequence[str]) -> list[Trained]:
 
 
 def variant_name(memory: Memory) -> str:
-    """Return the name of a layout, with the sizes that are not the study's."""
+    """Return the name of a layout, with the sizes that differ from those of the study."""
     layout = layout_text(memory.layout)
     known = {text: name for name, text in VARIANTS.items()}
+    own, usual = memory.model_dump(), STUDY.model_dump()
     sizes = [
-        f"{size}={getattr(memory, size)}"
+        f"{size}={own[size]}"
         for size in _SIZES
-        if getattr(memory, size) != getattr(STUDY, size)
-        and (size not in _NEEDED or set(_NEEDED[size]) & set(memory.layout))
+        if own[size] != usual[size] and (size not in _NEEDED or set(_NEEDED[size]) & set(memory.layout))
     ]
     return known.get(layout, layout) + (f"({','.join(sizes)})" if sizes else "")
 
 
 def _checkpoints_in(path: Path) -> list[Path]:
-    """Return the folder itself, its `checkpoint`, or those of the trainings in it."""
+    """Return the folder itself, its `checkpoint`, or the checkpoints of the trainings in it."""
     for folder in (path, path / CHECKPOINT):
         if _is_ours(folder):
             return [folder]
@@ -129,18 +130,18 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(config, dict) and config.get("model_type") == "eidolon_memory"
 
 
-def _read(label: str, folder: Path, before: Sequence[Trained]) -> Trained:
+def _read(label: str, folder: Path, before: Sequence[TrainedCheckpoint]) -> TrainedCheckpoint:
     memory = read_memory(folder)
     variant = re.sub(r"\s+", "-", label.strip()) or variant_name(memory)
     training = _recipe(folder).get("training")
     seed = training.get("seed") if isinstance(training, dict) else None
     if not isinstance(seed, int):
         seed = sum(one.variant == variant for one in before)
-    return Trained(variant, folder, memory, seed, trained_words(folder), _digest(folder))
+    return TrainedCheckpoint(variant, folder, memory, seed, trained_words(folder), _digest(folder))
 
 
 def read_memory(folder: Path) -> Memory:
-    """Return the memories that a checkpoint's configuration describes."""
+    """Return the layout and sizes in the configuration of a checkpoint. Raises UserError if they are invalid."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     text: dict[str, Any] = config.get("text_config", {})
     names = {"heads": "num_attention_heads"}
@@ -156,20 +157,21 @@ def read_memory(folder: Path) -> Memory:
 
 def _recipe(folder: Path) -> dict[str, Any]:
     try:
-        told = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _digest(folder: Path) -> str:
-    """Return a hash of the tensors, however they are spread over files, and of what else decides the answers."""
+    """Return a hash of the tensors, however they are split into files, and of the other files that affect the
+    answers."""
     digest = hashlib.sha256()
     tensors: dict[str, str] = {}
     for name, file in checkpoint_files(folder).items():
         if file.suffix == ".safetensors":
             tensors |= _tensor_hashes(file)
-        elif name not in _SAY_NOTHING:
+        elif name not in _IRRELEVANT:
             digest.update(f"{name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     for tensor, content in sorted(tensors.items()):
         digest.update(f"{tensor}\0{content}\0".encode())
@@ -180,7 +182,7 @@ def _tensor_hashes(file: Path) -> dict[str, str]:
     try:
         tensors = deserialize(file.read_bytes())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise UserError(f"{file}: is no safetensors file ({error}); copy it again") from error
+        raise UserError(f"{file}: is not a valid safetensors file ({error}); copy it again") from error
     return {
         name: hashlib.sha256(f"{tensor['dtype']}{tensor['shape']}\0".encode() + tensor["data"]).hexdigest()
         for name, tensor in tensors

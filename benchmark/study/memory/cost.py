@@ -1,8 +1,8 @@
-"""What remembering costs: bytes that a sequence's memory holds, and how fast the next token is decoded after it.
+"""Measures the cost of memory: bytes for one sequence, and decoding speed, by the number of tokens read.
 
-Both are counted of a real model that has really read so many tokens. Speeds of all variants are taken in turn, in one
-process, step by step, so that whatever else the machine does falls on all alike; what to look at is their ratio. On one
-CPU thread it is the thread's own time that counts, which other programs hardly change.
+Both are measured on a model that has read the tokens. The steps of all variants are timed in turn in one process. Other
+load on the machine affects all equally, so their ratios are comparable. On one CPU thread, the CPU time of the thread
+is measured, which other programs hardly affect.
 """
 
 import copy
@@ -25,36 +25,37 @@ if TYPE_CHECKING:
     from eidolon.models.memory.modeling import MemoryTextModel
 
 LENGTHS = (128, 256, 512, 1024, 2048, 8192)
-"""Tokens that have been read when bytes are counted and steps timed."""
+"""Numbers of tokens after which bytes are counted and steps are timed."""
 READ_AT_ONCE = 256
+"""Tokens in a forward pass of reading."""
 ROUNDS, STEPS, WARM_UP = 5, 6, 2
-"""Steps of one token that are timed of a variant before it is another's turn; and those before the first round."""
+"""Number of rounds, of timed steps of a variant in each round, and of untimed steps before the first round."""
 
 
 class Cost(Record):
-    """Of one variant, by tokens read."""
+    """The cost of one variant, by the number of tokens read."""
 
     dtype: str
-    """The precision of the computation, as torch calls it."""
+    """The precision of the computation: the name of the torch dtype."""
     bytes_at: dict[int, int]
-    """Of one sequence's memory, as it is in this precision."""
+    """Bytes of the memory of one sequence, in this precision."""
     ms_per_token: dict[int, float]
-    """Median time of a decoding step of one sequence, milliseconds."""
+    """Median time of a decoding step of one sequence, in milliseconds."""
 
 
 class CostFile(Record):
-    """`cost.json`: what was measured, and of which weights."""
+    """The content of `cost.json`."""
 
     machine: str
-    """What computed: processor or device, and threads."""
+    """The processor or device, and the number of threads."""
     digests: dict[str, str]
-    """By variant, SHA-256 of the checkpoint that was taken."""
+    """By variant, SHA-256 of the measured checkpoint."""
     lengths: tuple[int, ...] = LENGTHS
     costs: dict[str, Cost]
 
     @classmethod
     def read(cls, path: Path, digests: Mapping[str, str], machine: str) -> "CostFile | None":
-        """Return the file's content where it is of these checkpoints, all in one process on this machine; else None."""
+        """Return the content of the file if it is about these checkpoints on this machine, else None."""
         try:
             found = cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
@@ -64,8 +65,8 @@ class CostFile(Record):
 
 
 @dataclass(slots=True)
-class _Turn:
-    """A language model in the midst of a text."""
+class _Reader:
+    """A language model with the cache of a text that it has read in part."""
 
     model: "MemoryTextModel"
     cache: "MemoryCache"
@@ -79,13 +80,13 @@ class _Turn:
 def measure_cost(
     models: Mapping[str, "MemoryTextModel"], lengths: Sequence[int] = LENGTHS
 ) -> dict[str, Cost]:
-    """Let every model read the same tokens; return what each variant's memory holds and how fast it goes on."""
+    """Return the cost of each variant. All models read the same tokens."""
     import torch
 
     from eidolon.models.memory.cache import MemoryCache
 
-    turns = {
-        name: _Turn(model, MemoryCache(model.config.memory), model.embed_tokens.weight)
+    readers = {
+        name: _Reader(model, MemoryCache(model.config.memory), model.embed_tokens.weight)
         for name, model in models.items()
     }
     sizes: dict[str, dict[int, int]] = {name: {} for name in models}
@@ -93,12 +94,12 @@ def measure_cost(
     read = 0
     with torch.inference_mode():
         for length in sorted(lengths):
-            for turn in turns.values():
-                for piece in torch.split(_tokens(turn.model, read, length), READ_AT_ONCE, dim=1):
-                    turn.read(piece)
-            for name, turn in turns.items():
-                sizes[name][length] = turn.cache.bytes_per_sequence()
-            for name, taken in _time(turns, length).items():
+            for reader in readers.values():
+                for piece in torch.split(_tokens(reader.model, read, length), READ_AT_ONCE, dim=1):
+                    reader.read(piece)
+            for name, reader in readers.items():
+                sizes[name][length] = reader.cache.bytes_per_sequence()
+            for name, taken in _time(readers, length).items():
                 speeds[name][length] = 1000 * median(taken)
             read = length
     return {
@@ -112,20 +113,20 @@ def measure_cost(
 
 
 def bytes_per_sequence(model: "MemoryTextModel", tokens: int) -> int:
-    """Return the bytes that one sequence's memory holds once so many tokens have been read."""
+    """Return the bytes of the memory of one sequence after `tokens` tokens."""
     import torch
 
     from eidolon.models.memory.cache import MemoryCache
 
-    turn = _Turn(model, MemoryCache(model.config.memory), model.embed_tokens.weight)
+    reader = _Reader(model, MemoryCache(model.config.memory), model.embed_tokens.weight)
     with torch.inference_mode():
         for piece in torch.split(_tokens(model, 0, tokens), READ_AT_ONCE, dim=1):
-            turn.read(piece)
-    return turn.cache.bytes_per_sequence()
+            reader.read(piece)
+    return reader.cache.bytes_per_sequence()
 
 
 def attention_length(size: int, memory: Memory, width: int, dtype: str) -> float:
-    """Return after how many tokens full attention, of as many layers and heads, would hold so many bytes of a dtype."""
+    """Return the number of tokens after which full attention, with the same layers and heads, has `size` bytes."""
     import torch
 
     from eidolon.models.memory.configuration import MemoryTextConfig
@@ -142,23 +143,25 @@ def attention_length(size: int, memory: Memory, width: int, dtype: str) -> float
     return max(0.0, few + (size - at_few) / slope)
 
 
-def _time(turns: Mapping[str, _Turn], at: int) -> dict[str, list[float]]:
-    """Return the seconds of each step from here; the turns themselves stay where they are."""
+def _time(readers: Mapping[str, _Reader], at: int) -> dict[str, list[float]]:
+    """Return the seconds of each next step by variant. The caches of the readers stay unchanged."""
     import torch
 
-    alone = torch.get_num_threads() == 1 and all(turn.model.device.type == "cpu" for turn in turns.values())
+    alone = torch.get_num_threads() == 1 and all(
+        reader.model.device.type == "cpu" for reader in readers.values()
+    )
     clock = time.thread_time if alone else time.perf_counter
-    taken: dict[str, list[float]] = {name: [] for name in turns}
-    turns = {name: replace(turn, cache=copy.deepcopy(turn.cache)) for name, turn in turns.items()}
+    taken: dict[str, list[float]] = {name: [] for name in readers}
+    readers = {name: replace(reader, cache=copy.deepcopy(reader.cache)) for name, reader in readers.items()}
     done = 0
     for steps in (WARM_UP, *[STEPS] * ROUNDS):
-        for name, turn in turns.items():
+        for name, reader in readers.items():
             for step in range(steps):
-                token = _tokens(turn.model, at + done + step, at + done + step + 1)
-                _wait(turn.model)
+                token = _tokens(reader.model, at + done + step, at + done + step + 1)
+                _wait(reader.model)
                 start = clock()
-                turn.read(token)
-                _wait(turn.model)
+                reader.read(token)
+                _wait(reader.model)
                 if done:
                     taken[name].append(clock() - start)
         done += steps
@@ -166,7 +169,7 @@ def _time(turns: Mapping[str, _Turn], at: int) -> dict[str, list[float]]:
 
 
 def _wait(model: "MemoryTextModel") -> None:
-    """Let a device finish what it was told; a CPU has."""
+    """Wait until a device has finished. A CPU computes synchronously."""
     import torch
 
     if model.device.type != "cpu":
@@ -174,7 +177,7 @@ def _wait(model: "MemoryTextModel") -> None:
 
 
 def _tokens(model: "MemoryTextModel", start: int, end: int) -> "torch.Tensor":
-    """Return some text: ids that go round the vocabulary in steps without a common divisor with most sizes."""
+    """Return token ids in steps that have no common divisor with most sizes of vocabularies."""
     import torch
 
     text: torch.Tensor = (torch.arange(start, end) * 7919) % model.config.vocab_size

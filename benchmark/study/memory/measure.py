@@ -1,35 +1,44 @@
-"""What is measured of one checkpoint, each measurement a file of lines that is not made again once it is there.
+"""Measures one checkpoint. Each measurement is a file of lines, and is not repeated once it is complete.
 
-The folder's name holds a hash of all that decides what comes out: the weights, the settings, the versions.
+The name of the folder contains a hash of all that affects the results: weights, settings and versions.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, model_validator
 
-from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
-from eidolon.benchmark.scenes.memory_training import CROWDED
-from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
+from eidolon.benchmark.scenes.scene import Scene, render
 from eidolon.benchmark.scenes.text import ask_presence, describe
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile
-from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
+from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.study.memory.checkpoints import Trained
+from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
+from eidolon.benchmark.study.memory.measurements import (
+    ABOUT,
+    BLOCKS,
+    QUESTIONS,
+    READINGS_FILE,
+    TEXTS,
+    BenchSettings,
+    CheckpointMeasurements,
+    CheckpointSummary,
+    TextReading,
+    folder_name,
+    read_measurements,
+    rows_of,
+    scenes_of,
+)
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import ProbeDesign, make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
-from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.models.base.model import Decoding, Failure, Interview, Request, request_seed
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import Record, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import ROUNDING, fade_moments
 from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
 from eidolon.scorers.retention.records import Answer, AnsweredContext
@@ -38,127 +47,29 @@ if TYPE_CHECKING:
     from eidolon.models.backends.transformers import TransformersModel
     from eidolon.models.probing.dependency import PromptDependency
 
-QUESTIONS, READINGS_FILE, ABOUT = "questions.jsonl", "readings.jsonl", "measured.json"
 BATCH = 32
-"""Descriptions written, and interviews held, at once."""
-BLOCKS = (0, 16, 32, 64, 128, 192, 256, 384)
-"""Where blocks of positions begin, in tokens of a text; the last is open."""
-TEXTS = ("own", "usual", "long")
-"""Texts that are read with the picture and without: the model's own, and references, as long as in training and
-longer."""
-COLUMNS = ("tokens", "nats", "nats_blind", "pdm", "names", "name_nats", "name_nats_blind", "name_pdm")
-"""Sums over the tokens of a block; `names` are the first tokens that name an object of the picture."""
-
-
-class BenchSettings(Record):
-    """What is asked of every checkpoint; all of it is part of the signature."""
-
-    limit: int = Field(128, ge=2)
-    """Held-out scenes that are asked about."""
-    descriptions: int = Field(1024, ge=2)
-    """Held-out scenes that are described, those that are asked about first among them: descriptions cost little, and
-    what is hallucinated in them is rare."""
-    seed: int = 0
-    """Of the scenes, of what is asked about them, and of sampling."""
-    dials: Dials = CROWDED
-    lengths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
-    """Tokens of text between picture and question, beside none."""
-    questions: int = Field(2, ge=1)
-    """Present objects asked about right after the picture, and as many absent ones, of each scene."""
-    prompt: str = DESCRIBE_PROMPTS[0]
-    max_new_tokens: int = 256
-    temperature: float = DEFAULT_TEMPERATURE
-    usual_words: tuple[int, int] = (40, 100)
-    """Bounds of the references that are as long as in training, …"""
-    long_words: tuple[int, int] = (300, 400)
-    """… and of those up to four times as long."""
-
-    @model_validator(mode="after")
-    def _describe_what_is_asked_about(self) -> Self:
-        if self.descriptions < self.limit:
-            raise ValueError(
-                f"descriptions {self.descriptions}: fewer than the {self.limit} scenes asked about"
-            )
-        return self
-
-
-class TextReading(Record):
-    """A line of `readings.jsonl`: what a model made of one text about a scene, in sums."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    sample_id: str
-    generation: int
-    """The place of the text among `TEXTS`."""
-    image_id: int
-    blocks: tuple[tuple[float, ...], ...] = ()
-    """By block of `BLOCKS`, sums named by `COLUMNS`."""
-    moments: tuple[float, ...] = ()
-    """Of log PDM over position: `eidolon.scorers.forgetting.dependency.fade_moments`."""
-    rounding: int = 0
-    """Tokens that are the same with the picture and without, up to rounding; `moments` lack them."""
-    missing: str | None = None
-    """Why nothing was read."""
-
-
-class About(Record):
-    """`measured.json`: written last, so that it says that all is there."""
-
-    variant: str
-    seed: int
-    selection: Selection | None
-    digest: str
-    trained_tokens: int | None
-    parameters: int
-    text_parameters: int
-    """Without the picture side, which all share."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Everything that was measured of one checkpoint."""
-
-    trained: Trained
-    about: About
-    responses: tuple[Response, ...]
-    questions: tuple[AnsweredContext, ...]
-    held: tuple[AnsweredContext, ...]
-    readings: tuple[TextReading, ...]
-
-
-def scenes_of(settings: BenchSettings, count: int) -> list[Scene]:
-    """Return the first held-out scenes."""
-    return [make_scene(settings.seed, index, settings.dials) for index in range(count)]
-
-
-def rows_of(scenes: Sequence[Scene]) -> list[SampleRow]:
-    """Return the scenes' truth; `image_id` is the place among them."""
-    return [
-        SampleRow(
-            sample_id=f"scenes-{scene.seed}-{scene.index}",
-            image_id=scene.index,
-            objects=scene.objects,
-            areas={thing.category: thing.area for thing in scene.things},
-        )
-        for scene in scenes
-    ]
+"""Descriptions or interviews in a batch."""
 
 
 def measure_checkpoint(
-    trained: Trained,
+    trained: TrainedCheckpoint,
     settings: BenchSettings,
     out: Path,
     *,
     selection: Selection | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Measured:
-    """Measure what the checkpoint's folder below `out` lacks, and return all of it.
+) -> CheckpointMeasurements:
+    """Return all measurements of a checkpoint, after making those that its folder below `out` lacks.
 
-    With `selection`, its stores are filled by that rule instead, and only what shows it is measured: questions right
-    after the picture and after filler.
+    With `selection`, the stores are filled by that rule instead, and only the questions directly after the image and
+    after filler are asked.
+
+    Raises:
+        UserError: `selection` is given and the checkpoint has no store.
+        RuntimeError: the model fails.
     """
-    folder = out / _folder_name(trained, settings, selection)
-    done = _read(folder, trained)
+    folder = out / folder_name(trained, settings, selection)
+    done = read_measurements(folder, trained)
     if done is not None:
         return done
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +79,7 @@ def measure_checkpoint(
     say(f"{folder.name}: measuring")
     model = TransformersModel(str(trained.folder))
     if selection is not None and not select_by(model.model, selection):
-        raise UserError(f"{trained.folder}: has no store that could be filled by {selection!r}")
+        raise UserError(f"{trained.folder}: has no store that {selection!r} could fill")
     bench = _Bench(model, settings, folder)
     bench.ask_at_once()
     if selection is None:
@@ -178,13 +89,13 @@ def measure_checkpoint(
     else:
         bench.probe([_no_response(row) for row in bench.rows], conditions=("filler",), say=say)
     write_atomically(folder / ABOUT, bench.about(trained, selection).model_dump_json(indent=2) + "\n")
-    found = _read(folder, trained)
+    found = read_measurements(folder, trained)
     assert found is not None
     return found
 
 
 class _Bench:
-    """A loaded model before the scenes."""
+    """Measures a loaded model on the scenes."""
 
     def __init__(self, model: "TransformersModel", settings: BenchSettings, folder: Path) -> None:
         self.model, self.settings, self.folder = model, settings, folder
@@ -198,11 +109,12 @@ class _Bench:
         return Request(row.sample_id, row.image_id, self.pictures[index], prompt, is_question=True)
 
     def failed(self, what: str, reason: str) -> RuntimeError:
-        """Return the exception for what failed: pictures and prompts are ours, so that it is no answer of a model's."""
+        """Return the exception for a failed request. Images and prompts are ours, so a failure is no answer of the
+        model."""
         return RuntimeError(f"{self.folder.name}: {what}: {reason}")
 
     def ask_at_once(self) -> None:
-        """Ask about present and absent objects right after the picture, as often about the one as the other."""
+        """Ask about present and absent objects, equally often, directly after the image."""
         keys = [(row.sample_id, 0) for row in self.rows]
         file = BatchFile(self.folder / QUESTIONS, AnsweredContext, keys, BATCH)
         for batch in file.batches:
@@ -245,7 +157,7 @@ class _Bench:
         ]
 
     def describe(self) -> list[Response]:
-        """Let the model describe every scene, sampled as a run samples; return those of the scenes asked about."""
+        """Sample descriptions of every scene, as in a run. Return those of the scenes with questions."""
         settings = self.settings
         scenes = scenes_of(settings, settings.descriptions)
         rows = rows_of(scenes)
@@ -277,7 +189,7 @@ class _Bench:
         conditions: Collection[str] | None = None,
         say: Callable[[str], None],
     ) -> None:
-        """Ask after texts of set lengths: the retention probe, of some conditions or of all."""
+        """Run the retention probe: ask questions after texts of given lengths, in some or all conditions."""
         judges = [LexiconJudge(reading) for reading in READINGS]
 
         def name(text: str) -> Collection[str]:
@@ -305,7 +217,7 @@ class _Bench:
             raise self.failed("cannot be interviewed", failed)
 
     def read(self, responses: Sequence[Response]) -> None:
-        """Read the model's own descriptions and two references of each scene, with the picture and without."""
+        """Read the model's own description and two references of each scene, with and without the image."""
         from eidolon.models.probing.dependency import EMPTY, read_dependency
         from eidolon.models.probing.teacher_forcing import leading_space
 
@@ -366,10 +278,10 @@ class _Bench:
             "rounding": int((~kept).sum()),
         }
 
-    def about(self, trained: Trained, selection: Selection | None) -> About:
+    def about(self, trained: TrainedCheckpoint, selection: Selection | None) -> CheckpointSummary:
         network = self.model.model
         settings = RetentionSettings(prompt="", trained_words=trained.trained_words)
-        return About(
+        return CheckpointSummary(
             variant=trained.variant,
             seed=trained.seed,
             selection=selection,
@@ -381,66 +293,4 @@ class _Bench:
 
 
 def _no_response(row: SampleRow) -> Response:
-    return Response(sample_id=row.sample_id, image_id=row.image_id, response=None, error="not asked for")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
-    from importlib.metadata import version
-
-    from eidolon.scorers.core.distribution import package_version
-
-    return {
-        "eidolon": package_version(),
-        **{name: version(name) for name in ("torch", "transformers", "numpy")},
-    }
-
-
-def _device() -> dict[str, Any]:
-    """Return where models are loaded, and in which precision: what one measured is not what another did."""
-    from eidolon.models.base.devices import choose_device, choose_dtype, device_identity
-
-    device = choose_device("auto", "--device")
-    about = device_identity(device)
-    return {
-        "kind": about["device"],
-        "gpu": about.get("gpu"),
-        "dtype": str(choose_dtype("auto", device)),
-    }
-
-
-def _folder_name(trained: Trained, settings: BenchSettings, selection: Selection | None) -> str:
-    decides = {
-        "settings": settings.model_dump(mode="json"),
-        "digest": trained.digest,
-        "trained_words": trained.trained_words,
-        "selection": selection,
-        "blocks": BLOCKS,
-        "versions": versions(),
-        "device": _device(),
-    }
-    text = json.dumps(decides, sort_keys=True)
-    rule = f"-{selection}" if selection else ""
-    safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in trained.name.replace("*", "A"))
-    return f"{safe}{rule}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-def _read(folder: Path, trained: Trained) -> Measured | None:
-    """Return what is there, None where something is still to be measured."""
-    if not (folder / ABOUT).is_file():
-        return None
-
-    def lines(name: str, record: Any) -> tuple[Any, ...]:
-        path = folder / name
-        if not path.exists():
-            return ()
-        return tuple(record.model_validate_json(line) for line in path.read_bytes().splitlines())
-
-    return Measured(
-        trained,
-        About.model_validate_json((folder / ABOUT).read_bytes()),
-        lines(RESPONSES, Response),
-        lines(QUESTIONS, AnsweredContext),
-        lines(RETENTION_LINES, AnsweredContext),
-        lines(READINGS_FILE, TextReading),
-    )
+    return Response(sample_id=row.sample_id, image_id=row.image_id, response=None, error="not generated")

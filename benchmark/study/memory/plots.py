@@ -1,10 +1,10 @@
-"""The study's plots, one function each; the same bytes for the same study."""
+"""The plots of the study, one function for each. The same study gives the same bytes."""
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from eidolon.benchmark.study.memory.records import Block, MemoryStudy, RetentionPoint, Variant
+from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant, RetentionPoint, TextBlock
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
@@ -29,49 +29,51 @@ COLOURS = {
     "bm(selection=recent)": "#d35400",
 }
 OTHERS = ("#7f8c8d", "#b9770e", "#6c3483", "#117864", "#943126", "#1a5276")
+PlottedMeasure = Literal["retention", "accuracy"]
 MARKERS = "osD^vP*X"
 PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "unnamed", "after filler (primary outcome)"),
     ("own", "unnamed", "after the model's own description"),
-    ("other", "unnamed", "after another picture's description"),
-    ("filler", "text", "control: a fact told in words, after filler"),
-    ("before", "unnamed", "control: filler before the picture"),
+    ("other", "unnamed", "after the description of another image"),
+    ("filler", "text", "control: a fact stated in text, after filler"),
+    ("before", "unnamed", "control: filler before the image"),
 )
 BANDS = " (bands: 95 % intervals)"
 LOWEST, HIGHEST = -0.35, 1.4
-"""Of the retention that is drawn; intervals may go further."""
+"""Range of the retention axis. Intervals may be wider."""
 FEWEST = 8
-"""Images below which a point is not drawn."""
+"""Smallest number of images for a point."""
 ENTRY_WIDTH = 3.4
-"""Inches that an entry of the legend takes."""
+"""Inches for an entry of the legend."""
 
 
 def draw_retention(study: MemoryStudy) -> bytes | None:
-    """Draw R(n)/R(0) by condition, training length marked; variants that did not learn to see are thin."""
+    """Draw R(n)/R(0) by condition, with the training length marked. Variants that did not learn to see have thin
+    lines."""
     shown = [variant for variant in study.variants if variant.filled_by is None]
     return _conditions(
         study,
         shown,
         "retention",
         "R(n) / R(0), R = 2·accuracy - 1",
-        f"What is left of the picture after n tokens{BANDS}",
+        f"Retention of the image after n tokens{BANDS}",
     )
 
 
 def draw_accuracy(study: MemoryStudy) -> bytes | None:
-    """Draw the share of right answers, with that right after the picture at 0."""
+    """Draw the share of right answers by n, with that directly after the image at 0."""
     shown = [variant for variant in study.variants if variant.filled_by is None]
-    return _conditions(
-        study, shown, "accuracy", "share of answers that are right", f"Accuracy after n tokens{BANDS}"
-    )
+    return _conditions(study, shown, "accuracy", "share of right answers", f"Accuracy after n tokens{BANDS}")
 
 
 def draw_stores(study: MemoryStudy) -> bytes | None:
-    """Draw retention of stores filled by innovation, at random and with the latest tokens."""
+    """Draw retention with stores filled by innovation, at random, and with the latest tokens."""
     shown = [variant for variant in study.variants if "BM" in variant.memory["layout"]]
     if len(shown) < 2:
         return None
-    figure, axes = _figure(1, f"What a store keeps: retention after filler{BANDS}", width=7.5, height=5.2)
+    figure, axes = _figure(
+        1, f"Retention after filler by the rule of the store{BANDS}", width=7.5, height=5.2
+    )
     _panel(axes[0], study, shown, "filler", "unnamed", "retention")
     axes[0].set(
         ylabel="R(n) / R(0)", title="B'MOJO, stores filled by different rules; [rule]: trained by innovation"
@@ -80,11 +82,11 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
 
 
 def draw_cost(study: MemoryStudy) -> bytes | None:
-    """Draw bytes of memory and decoding speed as the text grows."""
+    """Draw bytes of memory and decoding speed by the length of the text."""
     shown = [variant for variant in study.variants if variant.size is not None]
     if not shown:
         return None
-    figure, (size, speed) = _figure(2, "What remembering costs", width=12, height=5)
+    figure, (size, speed) = _figure(2, "The cost of memory", width=12, height=5)
     for variant in shown:
         assert variant.size is not None
         _line(size, variant, [(n, b / 1024) for n, b in variant.size.bytes_at.items()])
@@ -104,11 +106,11 @@ def draw_cost(study: MemoryStudy) -> bytes | None:
 
 
 def draw_position(study: MemoryStudy) -> bytes | None:
-    """Draw what changes along a text: hallucinations, what a name costs, and how much the picture matters."""
+    """Draw what changes along a text: hallucinations, the log-probability of names, and the dependence on the image."""
     shown = [variant for variant in study.variants if variant.texts]
     if not shown:
         return None
-    figure, (wrong, cost, pdm) = _figure(3, f"Along the text{BANDS}", width=15, height=5)
+    figure, (wrong, cost, pdm) = _figure(3, f"By position in the text{BANDS}", width=15, height=5)
     for variant in shown:
         _banded(
             wrong,
@@ -127,16 +129,16 @@ def draw_position(study: MemoryStudy) -> bytes | None:
                 if (b.names if axes is cost else b.tokens) >= FEWEST
             ]
             _banded(axes, variant, found)
-    wrong.set(
-        xlabel="words before", ylabel="share", title="First mentions that are hallucinated, own descriptions"
-    )
+    wrong.set(xlabel="words before", ylabel="share", title="Hallucinated first mentions, own descriptions")
     cost.set(
-        xlabel="tokens before", ylabel="nats", title="Naming what is there, reference of 300 to 400 words"
+        xlabel="tokens before",
+        ylabel="nats",
+        title="First mentions of present objects, references of 300 to 400 words",
     )
     pdm.set(
         xlabel="tokens before",
         ylabel="Hellinger distance",
-        title="Dependence on the picture (PDM), same texts",
+        title="Dependence on the image (PDM), same texts",
     )
     trained = max((v.trained_tokens or 0 for v in shown), default=0)
     for axes in (cost, pdm):
@@ -156,30 +158,30 @@ PLOTS: dict[str, Callable[[MemoryStudy], bytes | None]] = {
     "cost.png": draw_cost,
     "position.png": draw_position,
 }
-"""By file name; None where there is nothing to draw."""
+"""Plots by file name. They return None without data."""
 
 
 def _conditions(
-    study: MemoryStudy, shown: Sequence[Variant], what: str, label: str, title: str
+    study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMeasure, label: str, title: str
 ) -> bytes | None:
     if not any(variant.retention for variant in shown):
         return None
     figure, axes = _figure(len(PANELS), title, width=15, height=9, rows=2)
-    for panel, (condition, series, told) in zip(axes, PANELS, strict=True):
+    for panel, (condition, series, heading) in zip(axes, PANELS, strict=True):
         _panel(panel, study, shown, condition, series, what)
-        panel.set(title=told, ylabel=label)
+        panel.set(title=heading, ylabel=label)
     return _finish(figure, axes[0])
 
 
 def _panel(
     axes: "Axes",
     study: MemoryStudy,
-    shown: Sequence[Variant],
+    shown: Sequence[MemoryVariant],
     condition: Condition,
     series: Series,
-    what: str,
+    what: PlottedMeasure,
 ) -> None:
-    """Draw one condition over n, evenly spaced; those beyond the training on grey ground."""
+    """Draw one condition by n, evenly spaced. Lengths beyond those of the training are on grey."""
     lengths = study.settings.lengths
     for variant in shown:
         points = {p.n: p for p in variant.retention if (p.condition, p.series) == (condition, series)}
@@ -215,16 +217,15 @@ def _panel(
     axes.grid(alpha=0.2)
 
 
-def _of(point: RetentionPoint, what: str) -> Estimate:
-    found: Estimate = getattr(point, what)
-    return found
+def _of(point: RetentionPoint, what: PlottedMeasure) -> Estimate:
+    return point.retention if what == "retention" else point.accuracy
 
 
-def _name_nats(block: Block) -> Estimate:
+def _name_nats(block: TextBlock) -> Estimate:
     return block.name_nats
 
 
-def _pdm(block: Block) -> Estimate:
+def _pdm(block: TextBlock) -> Estimate:
     return block.pdm
 
 
@@ -232,7 +233,7 @@ def _middle(start: int, end: int | None, width: int) -> float:
     return (start + (end if end is not None else start + width)) / 2
 
 
-def _banded(axes: "Axes", variant: Variant, points: Sequence[tuple[float, Estimate]]) -> None:
+def _banded(axes: "Axes", variant: MemoryVariant, points: Sequence[tuple[float, Estimate]]) -> None:
     known = [(x, number) for x, number in points if number.value is not None]
     _line(axes, variant, [(x, number.value or 0.0) for x, number in known])
     bands = [(x, *number.ci) for x, number in known if number.ci is not None]
@@ -241,7 +242,7 @@ def _banded(axes: "Axes", variant: Variant, points: Sequence[tuple[float, Estima
         axes.fill_between(at, low, high, color=_colour(variant), alpha=0.1, lw=0)
 
 
-def _line(axes: "Axes", variant: Variant, points: Sequence[tuple[float, float]]) -> None:
+def _line(axes: "Axes", variant: MemoryVariant, points: Sequence[tuple[float, float]]) -> None:
     blind = variant.seeing == "did not learn to see"
     label = f"{variant.variant}, did not learn to see" if blind else variant.variant
     axes.plot(
@@ -257,11 +258,11 @@ def _line(axes: "Axes", variant: Variant, points: Sequence[tuple[float, float]])
     )
 
 
-def _colour(variant: Variant) -> str:
+def _colour(variant: MemoryVariant) -> str:
     return COLOURS.get(variant.variant) or OTHERS[sum(variant.variant.encode()) % len(OTHERS)]
 
 
-def _marker(variant: Variant) -> str:
+def _marker(variant: MemoryVariant) -> str:
     names = [*COLOURS]
     place = names.index(variant.variant) if variant.variant in names else sum(variant.variant.encode())
     return MARKERS[place % len(MARKERS)]

@@ -1,10 +1,10 @@
-"""`memory.json`: the study's table, computed from checkpoints."""
+"""The records of `memory.json`, the results of the study."""
 
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from eidolon.benchmark.study.memory.measure import BenchSettings
+from eidolon.benchmark.study.memory.measurements import BenchSettings
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
@@ -18,85 +18,88 @@ Seeing = Literal["trained", "did not learn to see", "not compared"]
 Outcome = Literal["a keeps more", "b keeps more", "not significant", "not measured"]
 
 
-class Checkpoint(Record):
-    """One trained model, and what it came to by itself."""
+class CheckpointScores(Record):
+    """The results of one trained model alone."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     seed: int
     sha256: str
-    """Of its weights and configuration."""
+    """SHA-256 of weights and configuration."""
     yes_no_accuracy: float | None
     f05: float | None
     retention: dict[int, float | None]
-    """Of objects that are not named, after n tokens of filler; null where 2·accuracy - 1 at n = 0 is below 0.2."""
+    """By n, retention of unnamed objects after n tokens of filler; null if 2·accuracy - 1 at n = 0 is below 0.2."""
 
 
-class Size(Record):
-    """What the model and its memory take."""
+class VariantSize(Record):
+    """The size of the models of a variant, and the cost of their memory."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     parameters: int
     text_parameters: int
-    """Without the picture side."""
+    """Parameters without the vision encoder."""
     parameters_to_attention: float | None
-    """Text parameters, as a share of full attention's."""
+    """Text parameters as a multiple of those of full attention."""
     parameters_match: bool | None
-    """Within 3 % of full attention's."""
+    """Whether the text parameters are within 3 % of those of full attention."""
     bytes_at: dict[int, int]
-    """Of memory a sequence, once n tokens have been read."""
+    """By n, the bytes of memory for one sequence after n tokens."""
     attention_tokens_of_same_bytes: dict[int, float]
-    """After how many tokens full attention would hold as many bytes as this does after n."""
+    """By n, the number of tokens after which full attention has the same number of bytes."""
     bytes_per_token: float
-    """By which the memory grows with a token, between the two greatest lengths."""
+    """Growth of the memory per token, between the two largest n."""
     tokens_per_second: dict[int, float]
-    """Of decoding one sequence, once n tokens have been read."""
+    """By n, the decoding speed of one sequence after n tokens."""
     speed_to_attention: dict[int, float]
-    """The same as a multiple of full attention's in the same process; empty where it is not among the variants."""
+    """By n, the speed as a multiple of that of full attention in the same process. Empty without full attention."""
 
 
-class Block(Record):
-    """The tokens of a text from `start` up to, not including, `end`; log-probabilities in nats a token."""
+class TextBlock(Record):
+    """Measures of the tokens of a text from `start` up to, not including, `end`. Log-probabilities are in nats per
+    token."""
 
     start: int
     end: int | None
     tokens: int
     nats: Estimate
-    """Mean negative log-probability; its exponential is the perplexity."""
+    """Mean negative log-probability. Its exponential is the perplexity."""
     nats_blind: Estimate
-    """The same without the picture."""
+    """Mean negative log-probability without the image."""
     pdm: Estimate
-    """Mean Hellinger distance between what is expected with the picture and without."""
+    """Mean Hellinger distance between the distributions of the next token with and without the image."""
     names: int
-    """Tokens that name an object of the picture for the first time in the text, and the same of these alone:"""
+    """Number of tokens that name an object of the image for the first time in the text. The next fields are about these
+    tokens only."""
     name_nats: Estimate
     name_nats_blind: Estimate
     name_pdm: Estimate
 
 
-class Text(Record):
-    """What the models made of one kind of text."""
+class TextMeasures(Record):
+    """Measures of one kind of text."""
 
     text: Literal["own", "usual", "long"]
-    """The models' own descriptions, references as long as in training, and references up to four times as long."""
+    """`own`: the models' descriptions. `usual`: references as long as in training. `long`: up to four times as long."""
     texts: int
-    whole: Block
-    blocks: tuple[Block, ...]
+    whole: TextBlock
+    blocks: tuple[TextBlock, ...]
     decay_per_100_tokens: Estimate
-    """Share of the dependence on the picture that is gone after 100 tokens."""
+    """Share of the dependence on the image that is lost per 100 tokens."""
     reason: str | None = None
-    """Why there is no decay."""
+    """The reason why the decay is unknown."""
 
 
-class Bin(Record):
-    """First mentions of objects in descriptions, with `start` up to, not including, `end` words before them."""
+class PositionBin(Record):
+    """First mentions of objects in descriptions that have from `start` up to, not including, `end` words before
+    them."""
 
     start: int
     end: int | None
     mentions: int
     hallucinated: Estimate
-    """The share of them that is not in the picture."""
+    """Share of hallucinated ones."""
 
 
 class PositionEffect(Record):
@@ -105,67 +108,67 @@ class PositionEffect(Record):
     model_config = ConfigDict(allow_inf_nan=False)
 
     odds_ratio: Estimate
-    """The geometric mean over seeds; the interval holds the error of a fit, and how far seeds differ."""
+    """The geometric mean over seeds. The interval includes the error of the fits and the variance of seeds."""
     by_seed: dict[int, float | None]
     reason: str | None = None
 
 
 class RetentionPoint(Point):
-    """What a series came to after n tokens."""
+    """Accuracy and retention of a series after n tokens."""
 
     beyond_training: bool | None
-    """Whether no training text was as long; null where nobody says how long they were."""
+    """Whether n is longer than all training texts; null if their length is unknown."""
 
 
 class ReachCheck(Record):
-    """Accuracy after more text than windows can bridge."""
+    """Accuracy after more tokens than windows can reach."""
 
     condition: Condition
     n: int
     accuracy: Estimate
     at_chance: bool
-    """Whether the interval holds 0.5."""
+    """Whether the interval contains 0.5."""
 
 
 class Reach(Record):
-    """How far back anything can change what comes out: L·(W-1) tokens with L layers of windows alone."""
+    """The largest distance at which the input can affect the output: L·(W-1) tokens with L layers of windows only."""
 
     tokens: int
     checks: tuple[ReachCheck, ...]
 
 
-class Variant(Record):
-    """One kind of memory: its models, pooled."""
+class MemoryVariant(Record):
+    """The results of one kind of memory, pooled over its models."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     variant: str
     memory: dict[str, Any]
-    """Layout and sizes."""
+    """Layout and sizes of the memories."""
     filled_by: Selection | None
-    """The rule that fills the stores in the measurement, where it is not the one of the training."""
+    """The rule that fills the stores in the measurement, if it is not that of the training."""
     intervals_over: Over
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: tuple[CheckpointScores, ...]
     trained_tokens: int | None
-    """Of the longest text of the training."""
-    size: Size | None
-    """Null where the models are another variant's, measured otherwise."""
+    """Tokens of the longest training text."""
+    size: VariantSize | None
+    """Null if the models are those of another variant with another rule."""
     seeing: Seeing
     yes_no_accuracy: Estimate
-    """Right after the picture, n = 0."""
+    """Accuracy directly after the image, n = 0."""
     yes_rate: Estimate
     scores: dict[str, Estimate]
-    """Of descriptions: objects' precision, recall and F0.5, CHAIR_i, CHAIR_s, words, and `truncated`, the share that
-    did not end."""
+    """Scores of descriptions: `precision`, `recall` and `f05` of objects, `chair_i`, `chair_s`, `words`, and
+    `truncated`, the share that reached the limit of tokens."""
     position_effect: PositionEffect | None
-    hallucination: tuple[Bin, ...]
-    texts: tuple[Text, ...]
+    hallucination: tuple[PositionBin, ...]
+    texts: tuple[TextMeasures, ...]
     retention: tuple[RetentionPoint, ...]
     reach: Reach | None
 
 
-class Comparison(Record):
-    """Retention of variant `a` minus that of `b`, asked about the same pictures; after filler, the same questions."""
+class RetentionComparison(Record):
+    """Retention of variant `a` minus that of `b`, on the same images. After filler, the questions are the same too."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -174,18 +177,18 @@ class Comparison(Record):
     condition: Condition
     n: int
     registered: bool
-    """Among the comparisons that were written down before training; Holm's correction is over these."""
+    """Whether it was written down before training. Holm's correction is over these comparisons."""
     images: int
     difference: Estimate
     by_margin: Estimate
-    """The same by log-probability margin."""
+    """The difference by log-probability margin."""
     of_both_right: Estimate
-    """The same over the questions that most models of either variant answer rightly at n = 0."""
+    """The difference over the questions that most models of both variants answer right at n = 0."""
     accuracy_at_0: tuple[float, float] | None
     matched: bool | None
-    """Whether these two are within 2 points of each other: retention of unlike R(0) is no fair comparison."""
+    """Whether the two accuracies are within 2 points. Otherwise the comparison of retention is not fair."""
     p: float | None
-    """Two-sided, by the bootstrap that makes the interval."""
+    """Two-sided p of the bootstrap that makes the interval."""
     p_holm: float | None = None
     outcome: Outcome
     reason: str | None = None
@@ -202,12 +205,12 @@ class MemoryStudy(Record):
     resamples: int
     versions: dict[str, str]
     machine: str
-    """What computed, of which the speeds are."""
-    variants: tuple[Variant, ...]
-    comparisons: tuple[Comparison, ...]
+    """The machine of the speeds."""
+    variants: tuple[MemoryVariant, ...]
+    comparisons: tuple[RetentionComparison, ...]
     registered: int
-    """Comparisons that were written down before training; those of `comparisons` may be fewer, for lack of variants."""
+    """Number of comparisons that were written down before training. With missing variants, `comparisons` has fewer."""
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"

@@ -1,18 +1,18 @@
-"""The study in a terminal: what each variant is and scores, how long it remembers, and who differs from whom."""
+"""Prints the study: sizes, scores and retention of the variants, and the comparisons."""
 
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text as Cell
+from rich.text import Text as RichText
 
-from eidolon.benchmark.study.memory.records import Comparison, MemoryStudy, Variant
+from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant, RetentionComparison
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
 
 SHOWN = (128, 512, 2048, 8192)
-"""Lengths of which bytes are printed; `memory.json` has more."""
+"""Lengths with printed bytes. `memory.json` has more."""
 
 
 def show(study: MemoryStudy, console: Console) -> None:
@@ -24,8 +24,8 @@ def show(study: MemoryStudy, console: Console) -> None:
     if beyond:
         console.print(f"*: longer than any training text ({', '.join(map(str, beyond))})")
     for variant in study.variants:
-        for told in _notes(variant):
-            console.print(told, markup=False, highlight=False)
+        for note in _notes(variant):
+            console.print(note, markup=False, highlight=False)
     if any(one.registered for one in study.comparisons):
         console.print(_comparisons(study, [one for one in study.comparisons if one.registered]))
     stores = [one for one in study.comparisons if one.b.partition("[")[2] and one.condition == "filler"]
@@ -33,24 +33,22 @@ def show(study: MemoryStudy, console: Console) -> None:
         console.print(_comparisons(study, stores))
 
 
-def _notes(variant: Variant) -> list[str]:
+def _notes(variant: MemoryVariant) -> list[str]:
     notes = []
     if variant.seeing == "did not learn to see":
-        notes.append(
-            f"{variant.variant}: did not learn to see, so that what it keeps is no measure of forgetting"
-        )
+        notes.append(f"{variant.variant}: did not learn to see, so its retention does not measure forgetting")
     if variant.reach is not None:
         checks = [
             f"{c.condition} {c.n} {'at chance' if c.at_chance else 'NOT at chance'}"
             for c in variant.reach.checks
         ]
         notes.append(
-            f"{variant.variant}: nothing further back than {variant.reach.tokens} tokens can be seen"
+            f"{variant.variant}: tokens more than {variant.reach.tokens} back cannot be seen"
             + (f": {', '.join(checks)}" if checks else "")
         )
     if variant.position_effect is not None and variant.position_effect.odds_ratio.value is None:
         reason = (variant.position_effect.reason or "").partition(";")[0]
-        notes.append(f"{variant.variant}: no odds ratio of position: {reason}")
+        notes.append(f"{variant.variant}: no odds ratio for position: {reason}")
     return notes
 
 
@@ -58,7 +56,7 @@ def _sizes(study: MemoryStudy) -> Table:
     shown = [variant for variant in study.variants if variant.size is not None]
     lengths = [n for n in (shown[0].size.bytes_at if shown and shown[0].size else ()) if n in SHOWN]
     table = Table(
-        title=f"Sizes; bytes with the tokens that full attention keeps in as many; speed on {study.machine}",
+        title=f"Sizes: bytes = tokens that full attention keeps in as many bytes; speed on {study.machine}",
         title_justify="left",
     )
     for name in ("variant", "layout", "parameters"):
@@ -72,7 +70,7 @@ def _sizes(study: MemoryStudy) -> Table:
         assert size is not None
         off = "" if size.parameters_match in (True, None) else " (!)"
         table.add_row(
-            Cell(variant.variant),
+            RichText(variant.variant),
             "-".join(variant.memory["layout"]),
             f"{size.text_parameters:,}{off}",
             *(
@@ -110,7 +108,7 @@ def _scores(study: MemoryStudy) -> Table:
         texts = {text.text: text for text in variant.texts}
         effect = variant.position_effect
         table.add_row(
-            Cell(f"{variant.variant}\n{_seeds(variant)}"),
+            RichText(f"{variant.variant}\n{_seeds(variant)}"),
             _cell(variant.yes_no_accuracy),
             *(_cell(variant.scores[name]) for name in ("recall", "f05", "chair_i")),
             _cell(variant.scores["words"], 1),
@@ -122,13 +120,13 @@ def _scores(study: MemoryStudy) -> Table:
     return table
 
 
-def _seeds(variant: Variant) -> str:
+def _seeds(variant: MemoryVariant) -> str:
     count = len(variant.checkpoints)
     return f"({count} seeds)" if count > 1 else "(1 seed: over images)"
 
 
 def _retention(study: MemoryStudy) -> Table:
-    table = Table(title="Retention R(n)/R(0), objects not named, 95 % intervals", title_justify="left")
+    table = Table(title="Retention R(n)/R(0), unnamed objects, 95 % intervals", title_justify="left")
     table.add_column("variant")
     table.add_column("text")
     for n in study.settings.lengths:
@@ -146,27 +144,29 @@ def _retention(study: MemoryStudy) -> Table:
         for condition, series in rows:
             points = [found.get((condition, series, n)) for n in study.settings.lengths]
             if any(points):
-                told = "(told fact, filler)" if series == "text" else condition
+                label = "(stated fact, filler)" if series == "text" else condition
                 table.add_row(
-                    Cell(variant.variant), told, *(_cell(None if p is None else p.retention) for p in points)
+                    RichText(variant.variant),
+                    told,
+                    *(_cell(None if p is None else p.retention) for p in points),
                 )
         table.add_section()
     return table
 
 
-def _comparisons(study: MemoryStudy, rows: Sequence[Comparison]) -> Table:
+def _comparisons(study: MemoryStudy, rows: Sequence[RetentionComparison]) -> Table:
     registered = rows[0].registered
     title = (
         f"Registered comparisons ({len(rows)} of {study.registered}), Holm-corrected"
         if registered
-        else "Stores filled otherwise, uncorrected"
+        else "Other rules for the stores, uncorrected"
     )
     table = Table(title=title, title_justify="left")
-    for name in ("a - b", "n", "difference of retention", "p", "p (Holm)", "R(0) alike", "outcome"):
+    for name in ("a - b", "n", "difference of retention", "p", "p (Holm)", "R(0) equal", "outcome"):
         table.add_column(name)
     for one in rows:
         table.add_row(
-            Cell(f"{one.a} - {one.b}"),
+            RichText(f"{one.a} - {one.b}"),
             str(one.n),
             _cell(one.difference),
             "-" if one.p is None else f"{one.p:.4f}",

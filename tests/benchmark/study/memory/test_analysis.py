@@ -1,29 +1,25 @@
-"""The study's table from answers that are made up, so that all of it is known beforehand."""
+"""The table of the study, from synthetic answers with known results."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eidolon.benchmark.study.memory.analysis import (
-    Analysis,
-    Pool,
-    analyse,
-    compare,
-    judge_seeing,
-    make_pools,
-    reach_of,
-)
-from eidolon.benchmark.study.memory.checkpoints import Trained
-from eidolon.benchmark.study.memory.measure import (
+from eidolon.benchmark.study.memory.analysis import analyse
+from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
+from eidolon.benchmark.study.memory.comparisons import compare
+from eidolon.benchmark.study.memory.measurements import (
     BLOCKS,
     COLUMNS,
-    About,
     BenchSettings,
-    Measured,
+    CheckpointMeasurements,
+    CheckpointSummary,
     TextReading,
 )
-from eidolon.benchmark.study.memory.records import Comparison
+from eidolon.benchmark.study.memory.pools import Analysis, Pool, make_pools
+from eidolon.benchmark.study.memory.records import RetentionComparison
+from eidolon.benchmark.study.memory.retention import reach_of
+from eidolon.benchmark.study.memory.seeing import judge_seeing
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.records import Answer, AnsweredContext
@@ -41,7 +37,7 @@ def answer(about: str, truth: bool, right: bool) -> Answer:
     )
 
 
-def made_up(
+def synthetic(
     variant: str,
     seed: int,
     kept: dict[int, float],
@@ -49,8 +45,8 @@ def made_up(
     first: float = 1.0,
     symbol: Symbol | None = None,
     **sizes: object,
-) -> Measured:
-    """A model that is right about a share of images at n = 0, and after n about a share of these."""
+) -> CheckpointMeasurements:
+    """A model with right answers for a share of images at n = 0, and for a share of these after n."""
     questions, held = [], []
     for image in range(IMAGES):
         knows = image < first * IMAGES
@@ -69,7 +65,7 @@ def made_up(
     memory = Memory.model_validate(
         {"layout": (symbol or SYMBOLS[variant],) * 4, "window": 48, "heads": 2, **sizes}
     )
-    about = About(
+    about = CheckpointSummary(
         variant=variant,
         seed=seed,
         selection=None,
@@ -88,23 +84,25 @@ def made_up(
             generation=text,
             image_id=i,
             blocks=((2.0, 3.0, 5.0, 0.5, 1.0, 2.0, 4.0, 0.25), *[(0.0,) * len(COLUMNS)] * (len(BLOCKS) - 1)),
-            # log size falls by 0.02 a token: u = t/100 at 0 and 1, y at 0 and -2.
+            # The log of the size falls by 0.02 per token: u = t/100 is 0 and 1, y is 0 and -2.
             moments=(2.0, 0.5, 0.5, 0.5, -1.0, -1.0, 2.0),
         )
         for i in range(IMAGES)
         for text in range(3)
     )
-    trained = Trained(variant, Path("nowhere"), memory, seed, 100, "0" * 64)
-    return Measured(trained, about, responses, tuple(questions), tuple(held), readings)
+    trained = TrainedCheckpoint(variant, Path("nowhere"), memory, seed, 100, "0" * 64)
+    return CheckpointMeasurements(trained, about, responses, tuple(questions), tuple(held), readings)
 
 
-def pools_of(*measured: Measured, others: tuple[tuple[Measured, Selection], ...] = ()) -> list[Pool]:
+def pools_of(
+    *measured: CheckpointMeasurements, others: tuple[tuple[CheckpointMeasurements, Selection], ...] = ()
+) -> list[Pool]:
     return make_pools([*((one, None) for one in measured), *others], IMAGES)
 
 
-def test_a_variants_row() -> None:
+def test_the_row_of_a_variant() -> None:
     kept = {64: 1.0, 256: 0.5, 512: 0.0}
-    pools = pools_of(made_up("attention", 1, kept), made_up("attention", 2, kept))
+    pools = pools_of(synthetic("attention", 1, kept), synthetic("attention", 2, kept))
     ((row,), comparisons) = analyse(pools, {}, SETTINGS, 200)
     assert comparisons == ()
     assert (row.variant, row.intervals_over, [c.seed for c in row.checkpoints]) == (
@@ -114,7 +112,7 @@ def test_a_variants_row() -> None:
     assert row.yes_rate.value == 0.5
     assert row.seeing == "trained"
     points = {point.n: point for point in row.retention}
-    # R = 2·accuracy - 1, and half of the questions stay right whatever is forgotten.
+    # R = 2·accuracy - 1, and half of the questions stay right.
     assert [points[n].retention.value for n in (64, 256, 512)] == [1, 0.5, 0]
     assert [points[n].beyond_training for n in (64, 256, 512)] == [False, True, True]
     assert points[256].questions == 2 * 2 * IMAGES
@@ -134,16 +132,16 @@ def test_a_variants_row() -> None:
     assert row.position_effect.reason is not None
 
 
-def test_one_seed_is_over_images() -> None:
-    ((row,), _) = analyse(pools_of(made_up("gdn", 1, {64: 0.5})), {}, SETTINGS, 50)
+def test_one_seed_has_intervals_over_images() -> None:
+    ((row,), _) = analyse(pools_of(synthetic("gdn", 1, {64: 0.5})), {}, SETTINGS, 50)
     assert row.intervals_over == "images"
     assert row.seeing == "not compared"
 
 
-def test_who_did_not_learn_to_see() -> None:
+def test_a_variant_that_did_not_learn_to_see() -> None:
     kept = {64: 1.0}
     pools = pools_of(
-        made_up("attention", 1, kept), made_up("gdn", 1, kept, first=0.9), made_up("swa", 1, kept)
+        synthetic("attention", 1, kept), synthetic("gdn", 1, kept, first=0.9), synthetic("swa", 1, kept)
     )
     rows, _ = analyse(pools, {}, SETTINGS, 50)
     # 0.9 of the present objects and all of the absent ones: 5 points below.
@@ -165,7 +163,7 @@ def estimate(value: float, low: float) -> BootstrapResult:
         (0.90, estimate(0.92, 0.9), "trained"),
         (0.899, estimate(0.92, 0.9), "did not learn to see"),
         (0.95, estimate(0.92, 0.9), "trained"),
-        # Nobody is as good as an attention that sees nothing.
+        # If attention does not see, no variant counts as trained.
         (0.55, estimate(0.55, 0.49), "did not learn to see"),
         (0.9, None, "not compared"),
     ],
@@ -177,7 +175,7 @@ def test_seeing(accuracy: float, reference: BootstrapResult | None, verdict: str
 def test_reach() -> None:
     assert reach_of(Memory(layout=("SWA",) * 4, window=48)) == 188
     assert reach_of(Memory(layout=("SWA", "GDN"), window=48)) is None
-    pools = pools_of(made_up("swa", 1, {64: 1.0, 256: 0.0, 512: 0.5}))
+    pools = pools_of(synthetic("swa", 1, {64: 1.0, 256: 0.0, 512: 0.5}))
     ((row,), _) = analyse(pools, {}, SETTINGS, 200)
     assert row.reach is not None
     assert row.reach.tokens == 188
@@ -195,7 +193,7 @@ def naive_holm(ps: list[float]) -> list[float]:
 def four(**kept: float) -> list[Pool]:
     return pools_of(
         *(
-            made_up(variant, seed, {64: 1.0, 256: share, 512: share / 2})
+            synthetic(variant, seed, {64: 1.0, 256: share, 512: share / 2})
             for variant, share in kept.items()
             for seed in (1, 2)
         )
@@ -221,11 +219,11 @@ def test_registered_comparisons_and_holm() -> None:
     assert difference.of_both_right.value == pytest.approx(0.4)
     assert difference.matched
     assert difference.accuracy_at_0 == (1, 1)
-    # All pairs of the four, each at three lengths; nothing was asked in other conditions.
+    # All pairs of the four variants, at three lengths, in one condition.
     assert len(found) == 6 * 3
 
 
-def test_what_could_not_be_compared_counts_in_holms_correction() -> None:
+def test_missing_comparisons_count_in_holms_correction() -> None:
     found = [one for one in compare(Analysis(SETTINGS, 999), four(bm=0.9, gdn=0.5)) if one.registered]
     ps = [one.p or 0 for one in found]
     assert len(ps) == 3
@@ -243,27 +241,27 @@ def test_without_resamples_there_are_no_intervals() -> None:
     assert found[256] == pytest.approx(0.5)
 
 
-def test_one_model_s_retention_needs_something_to_forget() -> None:
-    pools = pools_of(made_up("bm", 1, {256: 1.0}, first=0.1), made_up("bm", 2, {256: 0.5}))
+def test_the_retention_of_one_model_needs_a_large_r_0() -> None:
+    pools = pools_of(synthetic("bm", 1, {256: 1.0}, first=0.1), synthetic("bm", 2, {256: 0.5}))
     ((row,), _) = analyse(pools, {}, SETTINGS, 100)
     assert [one.retention[256] for one in row.checkpoints] == [None, pytest.approx(0.5)]
 
 
-def test_the_same_answers_do_not_differ() -> None:
+def test_equal_answers_do_not_differ() -> None:
     found = compare(Analysis(SETTINGS, 200), four(attention=0.5, bm=0.5))
     assert all(one.difference.value == 0 for one in found)
     assert {one.outcome for one in found} == {"not significant"}
 
 
-def test_unlike_beginnings_are_no_match() -> None:
-    pools = pools_of(made_up("attention", 1, {256: 1.0}), made_up("bm", 1, {256: 1.0}, first=0.8))
+def test_different_r_0_do_not_match() -> None:
+    pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("bm", 1, {256: 1.0}, first=0.8))
     (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
     assert found.accuracy_at_0 == (1, pytest.approx(0.9))
     assert found.matched is False
 
 
-def test_what_hardly_saw_is_not_compared() -> None:
-    pools = pools_of(made_up("attention", 1, {256: 1.0}), made_up("bm", 1, {256: 1.0}, first=0.1))
+def test_a_variant_with_a_small_r_0_is_not_compared() -> None:
+    pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("bm", 1, {256: 1.0}, first=0.1))
     (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
     assert found.outcome == "not measured"
     assert found.p is None
@@ -271,16 +269,16 @@ def test_what_hardly_saw_is_not_compared() -> None:
     assert "too little to forget" in found.reason
 
 
-def test_stores_filled_otherwise_are_compared_with_their_like() -> None:
-    plain, random = made_up("bm", 1, {256: 0.8}), made_up("bm", 1, {256: 0.4})
-    trained_so = made_up("bm(selection=recent)", 1, {256: 0.4}, symbol="BM", selection="recent")
-    wider = made_up("bm(window=9)", 1, {256: 0.9}, symbol="BM", window=9)
-    wider_random = made_up("bm(window=9)", 1, {256: 0.3}, symbol="BM", window=9)
+def test_other_stores_are_compared_with_those_by_innovation() -> None:
+    plain, random = synthetic("bm", 1, {256: 0.8}), synthetic("bm", 1, {256: 0.4})
+    trained_so = synthetic("bm(selection=recent)", 1, {256: 0.4}, symbol="BM", selection="recent")
+    wider = synthetic("bm(window=9)", 1, {256: 0.9}, symbol="BM", window=9)
+    wider_random = synthetic("bm(window=9)", 1, {256: 0.3}, symbol="BM", window=9)
     pools = pools_of(plain, trained_so, wider, others=((random, "random"), (wider_random, "random")))
     assert [pool.label for pool in pools] == [
         "bm", "bm[random]", "bm(selection=recent)", "bm(window=9)", "bm(window=9)[random]"
     ]  # fmt: skip
-    found: tuple[Comparison, ...] = compare(Analysis(SETTINGS, 200), pools)
+    found: tuple[RetentionComparison, ...] = compare(Analysis(SETTINGS, 200), pools)
     assert [(one.a, one.b, one.registered) for one in found] == [
         ("bm", "bm[random]", False),
         ("bm", "bm(selection=recent)", False),

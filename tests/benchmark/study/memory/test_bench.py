@@ -1,4 +1,4 @@
-"""`eidolon memory bench` from checkpoints to table, on two that nobody trained; and which checkpoints it finds."""
+"""`eidolon memory bench` on two untrained checkpoints, from measurements to table, and how it finds checkpoints."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from eidolon.benchmark.study.memory import bench, measure
 from eidolon.benchmark.study.memory.bench import run_bench
 from eidolon.benchmark.study.memory.checkpoints import find_checkpoints, variant_name
 from eidolon.benchmark.study.memory.cost import attention_length, bytes_per_sequence, measure_cost
-from eidolon.benchmark.study.memory.measure import BenchSettings
+from eidolon.benchmark.study.memory.measurements import BenchSettings
 from eidolon.benchmark.study.memory.plots import PLOTS
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.memory.table import show
@@ -40,7 +40,7 @@ SETTINGS = BenchSettings(
 
 
 def save(folder: Path, symbol: Symbol, seed: int) -> Path:
-    """A random model of one layer with the recipe of a study's."""
+    """A random model of one layer, with a recipe of the study."""
     memory = Memory(layout=(symbol,), window=12, store=4, heads=2)
     model, processor = make_memory_model(
         MemoryArchitecture(memory=memory, layer_parameters=90_000), MEMORY_CHECKPOINTS / EYE, seed
@@ -66,7 +66,7 @@ def study(trainings: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return out, run_bench([str(trainings)], out, SETTINGS, resamples=100)
 
 
-def test_the_file_is_as_its_schema_says(study: tuple[Path, MemoryStudy]) -> None:
+def test_the_file_matches_its_schema(study: tuple[Path, MemoryStudy]) -> None:
     out, found = study
     told = json.loads((out / "memory.json").read_text())
     validate(told, json_schemas.read("memory"))
@@ -75,7 +75,7 @@ def test_the_file_is_as_its_schema_says(study: tuple[Path, MemoryStudy]) -> None
     assert found.registered == 9
 
 
-def test_every_variant_is_there(study: tuple[Path, MemoryStudy]) -> None:
+def test_every_variant_has_a_row(study: tuple[Path, MemoryStudy]) -> None:
     _, found = study
     labels = [variant.variant for variant in found.variants]
     assert labels == ["*", "BM(window=12,store=4)", *labels[2:]]
@@ -109,8 +109,8 @@ def test_every_variant_is_there(study: tuple[Path, MemoryStudy]) -> None:
     assert set(bm.size.speed_to_attention) == set(bm.size.bytes_at)
 
 
-def test_nats_are_those_of_one_plain_pass(study: tuple[Path, MemoryStudy], trainings: Path) -> None:
-    """The reference of a scene, read without a cache and token by token summed; likewise its names, by their words."""
+def test_nats_equal_those_of_a_single_forward_pass(study: tuple[Path, MemoryStudy], trainings: Path) -> None:
+    """The reference is read without a cache, and log-probabilities are summed over all tokens and over names."""
     out, _ = study
     (folder,) = (out / "checkpoints").glob("A-s1-*")
     lines = [json.loads(line) for line in (folder / "readings.jsonl").read_text().splitlines()]
@@ -130,12 +130,12 @@ def test_nats_are_those_of_one_plain_pass(study: tuple[Path, MemoryStudy], train
     nats = [-float(logits[start + i - 1].log_softmax(dim=-1)[token]) for i, token in enumerate(tokens)]
     assert columns[0] == len(tokens)
     assert columns[1] == pytest.approx(sum(nats), rel=1e-5)
-    # Every object of the scene is named once for the first time.
+    # Every object of the scene has one first mention.
     assert columns[4] == len(scene.objects)
     assert min(nats) <= columns[5] / columns[4] <= max(nats)
 
 
-def test_pictures_and_table(study: tuple[Path, MemoryStudy], capsys: pytest.CaptureFixture[str]) -> None:
+def test_plots_and_table(study: tuple[Path, MemoryStudy], capsys: pytest.CaptureFixture[str]) -> None:
     out, found = study
     drawn = {path.name for path in out.glob("*.png")}
     assert drawn == set(PLOTS)
@@ -148,7 +148,7 @@ def test_pictures_and_table(study: tuple[Path, MemoryStudy], capsys: pytest.Capt
     assert "BM(window=12,store=4)" in printed
 
 
-def test_what_is_measured_is_not_measured_again(
+def test_finished_measurements_are_not_repeated(
     study: tuple[Path, MemoryStudy], trainings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, _ = study
@@ -165,7 +165,7 @@ def test_what_is_measured_is_not_measured_again(
         run_bench([str(trainings)], out, SETTINGS.model_copy(update={"seed": 1}), resamples=100)
 
 
-def test_which_checkpoints_are_found(trainings: Path) -> None:
+def test_checkpoints_are_found(trainings: Path) -> None:
     found = find_checkpoints([str(trainings)])
     assert [(one.variant, one.seed, one.trained_words) for one in found] == [
         ("*", 1, 100),
@@ -185,7 +185,7 @@ def test_which_checkpoints_are_found(trainings: Path) -> None:
     odd.symlink_to(trainings / "bm-1")
     assert [one.variant for one in find_checkpoints([str(odd)])] == ["BM(window=12,store=4)"]
     odd.unlink()
-    with pytest.raises(UserError, match="nothing stands before ="):
+    with pytest.raises(UserError, match="the name before = is missing"):
         find_checkpoints([f"={trainings}"])
 
 
@@ -196,7 +196,7 @@ def test_which_checkpoints_are_found(trainings: Path) -> None:
         (Memory(layout=("BM",) * 4, heads=2), "bm"),
         (Memory(layout=("BM",) * 4, heads=2, store=64), "bm(store=64)"),
         (Memory(layout=("BM",) * 4, heads=2, selection="recent"), "bm(selection=recent)"),
-        # What a layer does not have is no difference.
+        # Sizes that a layer does not have make no difference.
         (Memory(layout=("GDN",) * 4, heads=2, store=64, window=9, selection="recent"), "gdn"),
         (Memory(layout=("GDN", "GDN", "GDN", "*"), heads=2), "hybrid"),
         (Memory(layout=("GDN", "BMF"), heads=2, fading="M2"), "GDN-BMF(fading=M2)"),
@@ -206,7 +206,7 @@ def test_names_of_variants(memory: Memory, name: str) -> None:
     assert variant_name(memory) == name
 
 
-def test_bytes_are_those_of_what_was_read() -> None:
+def test_bytes_follow_the_number_of_tokens() -> None:
     memory = Memory(layout=("*", "*"), heads=2, head_dim=8, window=48)
 
     def model(layout: tuple[Symbol, ...]) -> MemoryTextModel:
@@ -216,7 +216,7 @@ def test_bytes_are_those_of_what_was_read() -> None:
         ).eval()
 
     full, window = model(("*", "*")), model(("SWA", "SWA"))
-    # Keys and values of two heads of 8 in float32 and a flag a token, for two layers, and a counter for each.
+    # For each of two layers: keys and values of two heads of 8 in float32, a flag for each token, and a counter.
     assert bytes_per_sequence(full, 100) == 2 * (100 * (2 * 2 * 8 * 4 + 1) + 8)
     costs = measure_cost({"full": full, "window": window}, (32, 64, 128))
     assert costs["full"].bytes_at == {n: 2 * (n * 129 + 8) for n in (32, 64, 128)}
@@ -227,7 +227,7 @@ def test_bytes_are_those_of_what_was_read() -> None:
     assert all(ms > 0 for cost in costs.values() for ms in cost.ms_per_token.values())
 
 
-def test_wrong_options_are_told_in_a_line(cli: Cli, tmp_path: Path) -> None:
+def test_wrong_options_are_reported_in_one_line(cli: Cli, tmp_path: Path) -> None:
     for arguments, told in (
         (("nowhere", "--out", tmp_path), "neither a folder nor a shipped variant"),
         (("nowhere", "--lengths", "16,x", "--out", tmp_path), "--lengths '16,x'"),
@@ -242,7 +242,7 @@ def test_wrong_options_are_told_in_a_line(cli: Cli, tmp_path: Path) -> None:
         assert "Traceback" not in result.err
 
 
-def test_more_is_described_than_asked_about(study: tuple[Path, MemoryStudy]) -> None:
+def test_more_scenes_are_described_than_asked_about(study: tuple[Path, MemoryStudy]) -> None:
     out, found = study
     folder = sorted((out / "checkpoints").glob("BM*-s1-*"))[0]
 

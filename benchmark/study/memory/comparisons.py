@@ -1,0 +1,137 @@
+"""Comparisons of retention between variants, with Holm's correction over the registered ones."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from eidolon.benchmark.study.memory.checkpoints import MAIN
+from eidolon.benchmark.study.memory.pools import Analysis, Pool
+from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison
+from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.retention.measure import Cell, Pair, compute, unusable
+from eidolon.scorers.retention.records import Condition
+from eidolon.scorers.statistics.bootstrap import LEVEL
+from eidolon.scorers.statistics.comparison import holm
+
+PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
+PRIMARY_LENGTHS = (64, 256, 512)
+PRIMARY_CONDITION: Condition = "filler"
+"""The registered comparisons, written down before training (`docs/evidence/memory-plan.md`)."""
+NOTHING = Estimate.undefined()
+
+
+def compare(analysis: Analysis, pools: Sequence[Pool]) -> tuple[RetentionComparison, ...]:
+    """Return the comparisons of the main variants in pairs, and of every store with the same one filled by innovation.
+
+    Holm's correction is over all registered comparisons. One that could not be made counts with p = 1.
+    """
+    by_label = {pool.label: pool for pool in pools}
+    main = [by_label[name] for name in MAIN if name in by_label]
+    couples = [(a, b) for a, b in combinations(_primary_order(main), 2)]
+    couples += [(like, pool) for pool in pools if (like := _by_innovation(pool, pools)) is not None]
+    found = [
+        _comparison(analysis, a, b, condition, n)
+        for a, b in couples
+        for condition in ("filler", "own", "other")
+        for n in analysis.settings.lengths
+    ]
+    known = [one for one in found if one.images]
+    tested = [i for i, one in enumerate(known) if one.registered and one.p is not None]
+    missing = len(PRIMARY) * len(PRIMARY_LENGTHS) - len(tested)
+    adjusted = holm([*(known[i].p or 0.0 for i in tested), *[1.0] * missing])
+    for i, p in zip(tested, adjusted, strict=False):
+        known[i] = known[i].model_copy(update={"p_holm": p, "outcome": _outcome(known[i].difference, p)})
+    return tuple(known)
+
+
+def _by_innovation(pool: Pool, pools: Sequence[Pool]) -> Pool | None:
+    """Return the pool that differs from this one only in its stores, which are filled by innovation; None without one.
+
+    If the rule was changed in the measurement, it has the same models. If it was changed in training, it has others.
+    """
+    if pool.selection is not None:
+        return next((one for one in pools if one.variant == pool.variant and one.selection is None), None)
+    if "BM" not in pool.memory.layout or pool.memory.selection == "innovation":
+        return None
+    wanted = pool.memory.model_copy(update={"selection": "innovation"})
+    return next((one for one in pools if one.memory == wanted and one.selection is None), None)
+
+
+def _primary_order(main: Sequence[Pool]) -> list[Pool]:
+    order = ("attention", "bm", "gdn", "swa")
+    return sorted(main, key=lambda pool: order.index(pool.variant))
+
+
+def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: int) -> RetentionComparison:
+    cell: Cell = (condition, "unnamed", n)
+    sums = [pool.cell(cell) for pool in (a, b)]
+    shared = (sums[0][..., 0].sum(axis=0) > 0) & (sums[1][..., 0].sum(axis=0) > 0)
+    registered = (a.label, b.label) in PRIMARY and n in PRIMARY_LENGTHS and condition == PRIMARY_CONDITION
+    known: dict[str, Any] = {
+        "a": a.label, "b": b.label, "condition": condition, "n": n, "registered": registered,
+        "images": int(shared.sum()),
+    }  # fmt: skip
+    nothing = {"difference": NOTHING, "by_margin": NOTHING, "of_both_right": NOTHING, "p": None}
+    if not shared.any():
+        return RetentionComparison(
+            **known,
+            **nothing,
+            accuracy_at_0=None,
+            matched=None,
+            outcome="not measured",
+            reason="not measured for both",
+        )
+    sums = [one * shared[:, None] for one in sums]
+    starts = [analysis.estimate(pool, one, compute) for pool, one in zip((a, b), sums, strict=True)]
+    at_0 = (float(starts[0]["accuracy_at_0"].value), float(starts[1]["accuracy_at_0"].value))
+    matched = abs(at_0[0] - at_0[1]) <= SEEN_WITHIN
+    reason = next((r for s in starts if (r := unusable(s["above_at_0"], known["images"]))), None)
+    if reason is not None:
+        return RetentionComparison(
+            **known, **nothing, accuracy_at_0=at_0, matched=matched, outcome="not measured", reason=reason
+        )
+    found = analysis.draws.difference((a.variant, sums[0]), (b.variant, sums[1]), compute)
+    difference, p = found["retention"]
+    both = [pool.cell(cell, _right_at_0(a, b, cell)) * shared[:, None] for pool in (a, b)]
+    right, _ = analysis.draws.difference((a.variant, both[0]), (b.variant, both[1]), compute)["retention"]
+    return RetentionComparison(
+        **known,
+        difference=difference.estimate(),
+        by_margin=found["retention_margin"][0].estimate(),
+        of_both_right=right.estimate(),
+        accuracy_at_0=at_0,
+        matched=matched,
+        p=None if np.isnan(p) else p,
+        outcome=_outcome(difference.estimate(), None),
+    )
+
+
+def _outcome(difference: Estimate, p_holm: float | None) -> Outcome:
+    if difference.ci is None or difference.value is None:
+        return "not measured"
+    low, high = difference.ci
+    if low <= 0 <= high or (p_holm is not None and p_holm > 1 - LEVEL):
+        return "not significant"
+    return "a keeps more" if difference.value > 0 else "b keeps more"
+
+
+def _right_at_0(a: Pool, b: Pool, cell: Cell) -> Callable[[Pair], bool]:
+    """Return the test whether most models of both variants answer a question right, directly after the image."""
+
+    def key(one: Pair) -> tuple[Any, ...]:
+        return one.image_id, one.first.kind, one.first.about
+
+    chosen: set[tuple[Any, ...]] | None = None
+    for pool in (a, b):
+        right: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        for pairs in pool.pairs:
+            for one in pairs.get(cell, []):
+                right[key(one)].append(one.first.correct)
+        mostly = {asked for asked, found in right.items() if np.mean(found) > 0.5}
+        chosen = mostly if chosen is None else chosen & mostly
+    kept = chosen or set()
+    return lambda one: key(one) in kept
