@@ -147,7 +147,7 @@ def _retention(study: MemoryStudy) -> Table:
                 label = "(stated fact, filler)" if series == "text" else condition
                 table.add_row(
                     RichText(variant.variant),
-                    told,
+                    label,
                     *(_cell(None if p is None else p.retention) for p in points),
                 )
         table.add_section()
