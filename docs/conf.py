@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "api_pages",
     "cli_pages",
+    "plain_docstrings",
     "schema_pages",
 ]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

@@ -1,7 +1,6 @@
 """Write one reference page for each package of Eidolon; autodoc fills it from the docstrings."""
 
 import pkgutil
-import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from page_parts import write_folder
 
 FOLDER = "reference/python"
+FRONT_DOOR = "eidolon"
 ROOMS = ("eidolon.scorers", "eidolon.models", "eidolon.benchmark")
 SKIPPED = (
     "eidolon.benchmark.cli",
@@ -18,9 +18,6 @@ SKIPPED = (
     "eidolon.benchmark.json_schemas",
     "eidolon.scorers.json_schemas",
 )
-
-_CODE = re.compile(r"``?((?:[^`\n]|\n(?!\s*\n))+)``?(\w?)")
-_SPECIAL = re.compile(r"([\\*|`]|_(?=\W|$))")
 
 
 def packages() -> Iterator[tuple[ModuleType, list[str]]]:
@@ -59,41 +56,40 @@ def page(package: ModuleType, modules: list[str]) -> str:
     return "\n".join(lines)
 
 
+def front_page(package: ModuleType) -> str:
+    """Return the page of the front door: what it is for, then each of its public names."""
+    lines = [package.__name__, "=" * len(package.__name__), "", f".. automodule:: {package.__name__}", ""]
+    for name in package.__all__:
+        member = getattr(package, name)
+        if isinstance(member, type):
+            lines += [
+                f".. autoclass:: {package.__name__}.{name}",
+                "   :members:",
+                "   :inherited-members: Mapping, Exception, BaseModel",
+                "",
+            ]
+        elif callable(member):
+            lines += [f".. autofunction:: {package.__name__}.{name}", ""]
+    return "\n".join(lines)
+
+
 def pages() -> dict[str, str]:
     """Return the page of every package and an index of them, by file name."""
-    found = {f"{package.__name__}.rst": page(package, modules) for package, modules in packages()}
+    found = {f"{FRONT_DOOR}.rst": front_page(import_module(FRONT_DOOR))}
+    found |= {f"{package.__name__}.rst": page(package, modules) for package, modules in packages()}
     lines = [
         "# Python API",
         "",
-        "The packages of Eidolon and their public modules, from the docstrings. `eidolon.scorers` turns text into "
-        "numbers, `eidolon.models` runs models, `eidolon.benchmark` runs the benchmark.",
+        "Every public function and class, from the docstrings. `import eidolon` is the front door; [How to use Eidolon "
+        "from Python](../../howto/use-from-python.md) shows it. `eidolon.scorers` turns text into numbers, "
+        "`eidolon.models` runs models, `eidolon.benchmark` runs the benchmark.",
         "",
         *["```{toctree}", ":maxdepth: 1", "", *(name.removesuffix(".rst") for name in found), "```", ""],
     ]
     return {**found, "index.md": "\n".join(lines)}
 
 
-def as_plain_text(text: str) -> str:
-    """Return a docstring as reStructuredText that shows it unchanged.
-
-    Our docstrings are plain text with code in backticks. What reStructuredText would read as emphasis, a substitution
-    or a reference is escaped.
-    """
-    done, parts = 0, []
-    for span in _CODE.finditer(text):
-        parts.append(_SPECIAL.sub(r"\\\1", text[done : span.start()]))
-        inside = " ".join(span[1].split())
-        parts.append(f"``{inside}``" + (f"\\ {span[2]}" if span[2] else ""))
-        done = span.end()
-    return "".join(parts) + _SPECIAL.sub(r"\\\1", text[done:])
-
-
-def _process(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
-    lines[:] = as_plain_text("\n".join(lines)).split("\n")
-
-
 def setup(app: Any) -> dict[str, bool]:
-    """Write the pages before Sphinx looks for them, and read docstrings before napoleon does."""
+    """Write the pages before Sphinx looks for them."""
     app.connect("builder-inited", lambda app: write_folder(Path(app.srcdir) / FOLDER, pages()))
-    app.connect("autodoc-process-docstring", _process, priority=400)
     return {"parallel_read_safe": True}

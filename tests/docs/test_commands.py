@@ -1,7 +1,11 @@
 """Every command of the pages is run here, or marked with what CI lacks; then its verb and its flags are looked up."""
 
+import gc
+import importlib
 import re
 import shutil
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 import typer
 
 from eidolon.benchmark.cli import app, invoke
+from eidolon.scorers.core.registry import Registry
 from tests.docs.inputs import write_inputs
 from tests.docs.pages import NEEDS, PAGES, ROOT, Block, blocks, name_of
 
@@ -96,14 +101,19 @@ def test_the_page_runs(
 ) -> None:
     """Follow a page from top to bottom in one folder: write the files that it shows, run the commands and the code."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("EIDOLON_CACHE", str(one_cache))
     write_inputs(tmp_path)
-    for block in blocks(page):
+    for number, block in enumerate(blocks(page)):
         where = f"{name_of(page)}:{block.line}"
         if "file" in block.marks:
             Path(block.marks["file"]).write_text(block.text, encoding="utf-8")
+            if block.marks["file"] == "pyproject.toml":
+                install(tomllib.loads(block.text)["project"], tmp_path)
         elif block.language == "python":
-            exec(compile(block.text, where, "exec"), {})
+            module = f"{page.stem.replace('-', '_')}_{number}"
+            (tmp_path / f"{module}.py").write_text(block.text, encoding="utf-8")
+            importlib.import_module(module)
         if block.language != "sh" or "needs" in block.marks:
             continue
         if block.marks.get("run after") == DEMO:
@@ -111,6 +121,36 @@ def test_the_page_runs(
         for words in block.commands():
             code = invoke(shorter(words[1:]))
             assert code == int(block.marks.get("exit code", 0)), f"{where}: {' '.join(words)}"
+
+
+def install(project: dict[str, Any], site: Path) -> None:
+    """Do what pip does for a package of one module that lies in `site` already: write down its entry points."""
+    about = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    groups = (
+        "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in points.items())])
+        for group, points in project["entry-points"].items()
+    )
+    (about / "entry_points.txt").write_text("\n".join(groups) + "\n")
+    forget_plugins()
+
+
+def forget_plugins() -> None:
+    """Let every registry look for plug-ins again; this process has asked them before."""
+    importlib.invalidate_caches()
+    for registry in (found for found in gc.get_objects() if type(found) is Registry):
+        vars(registry).pop("_plugins", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take the plug-ins of a page out again when its test ends."""
+    yield
+    monkeypatch.undo()
+    forget_plugins()
 
 
 def shorter(arguments: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ def _extensions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the modules of the site importable, as its conf.py does."""
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
     yield
-    for name in ("api_pages", "cli_pages", "page_parts", "schema_pages"):
+    for name in ("api_pages", "cli_pages", "page_parts", "plain_docstrings", "schema_pages"):
         sys.modules.pop(name, None)
 
 
@@ -82,12 +82,14 @@ def test_types_in_words(schema: dict[str, object], words: str) -> None:
         ("Return `x`s of *args.", "Return ``x``\\ s of \\*args."),
         ("`a\n    b` and trailing_ |c|", "``a b`` and trailing\\_ \\|c\\|"),
         ("An empty name ``.", "An empty name \\`\\`."),
+        ("Use it:\n\n    f(*x)\n    g()\n\nThen *.", "Use it:\n\n::\n\n    f(*x)\n    g()\n\nThen \\*."),
+        ("One.\n\nRaises:\n    E: a *b.", "One.\n\nRaises:\n    E: a \\*b."),
     ],
 )
 def test_docstrings_are_plain_text(docstring: str, shown: str) -> None:
-    import api_pages
+    import plain_docstrings
 
-    assert api_pages.as_plain_text(docstring) == shown
+    assert plain_docstrings.as_plain_text(docstring) == shown
 
 
 def test_unchanged_pages_are_left_alone(tmp_path: Path) -> None:
