@@ -8,63 +8,36 @@ from eidolon.models.memory.layout import Memory, layout_text
 
 
 class MemoryTextConfig(PreTrainedConfig):
-    """A language model of memory blocks."""
+    """A language model of memory blocks. `Memory` documents the fields about its memories.
+
+    Constructing it with an invalid layout or size raises a ValueError.
+    """
 
     model_type = "eidolon_memory_text"
 
-    def __init__(
-        self,
-        vocab_size: int = 1024,
-        hidden_size: int = 96,
-        intermediate_size: int = 192,
-        layout: str = "*-*-*-*",
-        window: int = 96,
-        store: int = 16,
-        fading: str = "GDN",
-        selection: str = "innovation",
-        num_attention_heads: int = 2,
-        head_dim: int = 32,
-        rotary: float = 0.5,
-        rotary_base: float = 10_000.0,
-        chunk: int = 64,
-        initializer_range: float = 0.02,
-        use_cache: bool = True,
-        tie_word_embeddings: bool = True,
-        pad_token_id: int | None = None,
-        bos_token_id: int | None = None,
-        eos_token_id: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Take the sizes of the model. `Memory` documents those of its memories.
+    vocab_size: int = 1024
+    hidden_size: int = 96
+    intermediate_size: int = 192
+    layout: str = "*-*-*-*"
+    window: int = 96
+    store: int = 16
+    fading: str = "GDN"
+    selection: str = "innovation"
+    num_attention_heads: int = 2
+    head_dim: int = 32
+    rotary: float = 0.5
+    rotary_base: float = 10_000.0
+    chunk: int = 64
+    initializer_range: float = 0.02
+    use_cache: bool = True
+    tie_word_embeddings: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
 
-        Raises:
-            ValueError: an invalid layout or size.
-        """
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.layout = layout
-        self.window = window
-        self.store = store
-        self.fading = fading
-        self.selection = selection
-        self.num_attention_heads = num_attention_heads
-        self.head_dim = head_dim
-        self.rotary = rotary
-        self.rotary_base = rotary_base
-        self.chunk = chunk
-        self.initializer_range = initializer_range
-        self.use_cache = use_cache
+    def __post_init__(self, **kwargs: Any) -> None:
         self.num_hidden_layers = len(self.memory.layout)
-        super().__init__(
-            **{
-                "tie_word_embeddings": tie_word_embeddings,
-                "pad_token_id": pad_token_id,
-                "bos_token_id": bos_token_id,
-                "eos_token_id": eos_token_id,
-                **kwargs,
-            }
-        )
+        super().__post_init__(**kwargs)
 
     @property
     def memory(self) -> Memory:

@@ -13,7 +13,7 @@ from filelock import FileLock
 from tests.models.architecture_checks import NEW_TOKENS, examine
 from tests.models.tiny_checkpoints import ARCHITECTURES, BY_NAME
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 NAMES = [architecture.name for architecture in ARCHITECTURES]
 VISION = Path(os.environ.get("EIDOLON_TEST_TORCHVISION", Path(sys.prefix) / "vision-only"))
 """torchvision without what it depends on; `make test` puts it there."""
