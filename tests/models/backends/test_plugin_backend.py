@@ -1,6 +1,5 @@
 """A backend of another package has the same abilities as ours: what it states about itself is what a run uses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ class Bare:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = tmp_path / "echo-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo\nVersion: 1.0\n")
@@ -77,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ours = registry.backends
     fresh: Any = Registry(ours.kind, ours.group, ours._builtin)  # one that has not looked for plug-ins yet
     monkeypatch.setattr(registry, "backends", fresh)
-    yield tmp_path / "model"
+    return tmp_path / "model"
 
 
 def test_what_it_states_is_used(folder: Path) -> None:
@@ -97,7 +96,7 @@ def test_what_it_states_is_used(folder: Path) -> None:
 
 
 def test_a_wrong_name_is_reported_by_the_backend(folder: Path) -> None:
-    with pytest.raises(UserError, match="^--model 'echo/nowhere': no such folder$"):
+    with pytest.raises(UserError, match=r"^--model 'echo/nowhere': no such folder$"):
         registry.resolve("echo/nowhere")
 
 
