@@ -16,7 +16,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.types import Judgement, Record, Response
-from eidolon.scorers.statistics.comparison import RESAMPLES
+from eidolon.scorers.statistics.paired import RESAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd

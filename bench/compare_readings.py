@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eidolon.scorers.text.lexicon import Lexicon, Named, load_lexicon
-from eidolon.scorers.text.reading_careful import CarefulReading, Found
+from eidolon.scorers.text.lexicon import Lexicon, NamedObject, load_lexicon
+from eidolon.scorers.text.reading_careful import CarefulReading, ExplainedMatch
 from eidolon.scorers.text.reading_original import OriginalReading
 
 Truth = dict[int | str, frozenset[str]]
@@ -33,7 +33,7 @@ class Tally:
     recalled: int = 0
     objects: int = 0
 
-    def add(self, mentions: Sequence[Named], objects: frozenset[str]) -> None:
+    def add(self, mentions: Sequence[NamedObject], objects: frozenset[str]) -> None:
         """Count one response."""
         wrong = sum(named.category not in objects for named in mentions)
         self.responses += 1
@@ -120,18 +120,18 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in lines if line.strip())
 
 
-def _overlaps(one: Named, other: Named) -> bool:
+def _overlaps(one: NamedObject, other: NamedObject) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _alone(mine: Sequence[Named], theirs: Sequence[Named]) -> Iterator[Named]:
+def _alone(mine: Sequence[NamedObject], theirs: Sequence[NamedObject]) -> Iterator[NamedObject]:
     """Yield the mentions that the other reading does not find at the same place in the same category."""
     for named in mine:
         if not any(named.category == other.category and _overlaps(named, other) for other in theirs):
             yield named
 
 
-def _kind_dropped(named: Named, found: Sequence[Found]) -> str:
+def _kind_dropped(named: NamedObject, found: Sequence[ExplainedMatch]) -> str:
     here = [item for item in found if _overlaps(named, item.named)]
     reasons = [str(item.dropped) for item in here if item.dropped is not None]
     if reasons:
@@ -139,7 +139,7 @@ def _kind_dropped(named: Named, found: Sequence[Found]) -> str:
     return "within a longer name" if here else "no form of a term"
 
 
-def _kind_added(named: Named, text: str, lexicon: Lexicon, original: OriginalReading) -> str:
+def _kind_added(named: NamedObject, text: str, lexicon: Lexicon, original: OriginalReading) -> str:
     if named.term not in lexicon.terms():
         return "term or phrase of the careful reading"
     if not original.read(text[named.start : named.end]):

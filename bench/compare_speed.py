@@ -16,7 +16,7 @@ import numpy as np
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.metrics.throne import Throne, VotedImage
 from eidolon.scorers.statistics.bootstrap import draws
-from eidolon.scorers.statistics.comparison import Side, paired_bootstrap, randomisation
+from eidolon.scorers.statistics.paired import Side, paired_bootstrap, randomisation
 
 LOOPED = 40
 """Resamples of the plain loop."""

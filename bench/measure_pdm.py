@@ -22,7 +22,7 @@ from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.image_ablation import FORMS
 from eidolon.models.generation.token_log import token_log
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.forgetting.dependency import Fade
+from eidolon.scorers.forgetting.fading import Fade
 
 BATCH = 16
 

@@ -15,7 +15,8 @@ from math import exp, log
 import numpy as np
 
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
-from eidolon.scorers.forgetting.annotation import annotation_bounds, with_truth
+from eidolon.scorers.forgetting.annotation import annotation_bounds
+from eidolon.scorers.forgetting.captions import with_truth
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError

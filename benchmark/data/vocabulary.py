@@ -9,7 +9,7 @@ from eidolon.benchmark.data.json_rows import read_rows, required, text_field
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
 from eidolon.scorers.text.english import words
-from eidolon.scorers.text.lexicon import Category, Lexicon
+from eidolon.scorers.text.lexicon import Lexicon, LexiconCategory
 
 PLURAL_ONLY = words(
     "binoculars chopsticks earphones glasses goggles headphones jeans leggings pajamas pants pliers pyjamas "
@@ -61,7 +61,7 @@ def make_lexicon(categories: list[tuple[str, int | None]], name: str) -> tuple[L
     first of them.
     """
     owner: dict[str, str] = {}
-    found: list[Category] = []
+    found: list[LexiconCategory] = []
     notes: list[str] = []
     for category, number in categories:
         terms = []
@@ -72,7 +72,7 @@ def make_lexicon(categories: list[tuple[str, int | None]], name: str) -> tuple[L
                 notes.append(f"{term!r} of {category!r} goes to {owner[term]!r}")
         if not terms:
             notes.append(f"{category!r} has no term of its own: no judge will find it")
-        found.append(Category(name=category, terms=tuple(terms), id=number))
+        found.append(LexiconCategory(name=category, terms=tuple(terms), id=number))
     return Lexicon(name=name, source="category names", categories=tuple(found)), notes
 
 

@@ -41,7 +41,7 @@ from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import Signature
-from eidolon.scorers.forgetting.forced_orders import Contrast
+from eidolon.scorers.forgetting.forced_orders import OrderContrast
 
 RUNS = Path("results/runs")
 
@@ -122,7 +122,7 @@ def _plan_run(
     questions: Questions,
     spec: ModelSpec,
     reference: ModelReference,
-    contrast: Contrast | None,
+    contrast: OrderContrast | None,
     cache: ResponseCache | None,
 ) -> tuple[Run, Generation]:
     """Return the run of one model, and what answers its requests."""
@@ -173,7 +173,7 @@ def _config(
     questions: Questions,
     spec: ModelSpec,
     reference: ModelReference,
-    contrast: Contrast | None,
+    contrast: OrderContrast | None,
 ) -> ConfigRecord:
     """Return everything that decides the result of one model's run."""
     prompt = questions.prompt

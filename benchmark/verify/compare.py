@@ -19,16 +19,13 @@ from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.statistics.bootstrap import method
 from eidolon.scorers.statistics.comparison import (
-    ALPHA,
-    POWER,
-    RESAMPLES,
     Compared,
     ComparedFamily,
-    Side,
     compare_categories,
     compare_family,
     decide,
 )
+from eidolon.scorers.statistics.paired import ALPHA, POWER, RESAMPLES, Side
 
 SCHEMA: Literal["eidolon/comparison/1"] = "eidolon/comparison/1"
 

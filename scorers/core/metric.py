@@ -141,7 +141,7 @@ class CategoryMetric(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Alternative:
+class MetricVariant:
     """The same family with other settings: an entry of `variants` in `scores.json`."""
 
     label: str
@@ -150,10 +150,10 @@ class Alternative:
 
 
 @runtime_checkable
-class AlternativesMetric(Protocol):
+class VariantsMetric(Protocol):
     """A metric that is also reported with other settings."""
 
-    def alternatives(self) -> Sequence[Alternative]:
+    def variants(self) -> Sequence[MetricVariant]:
         """Return the other settings, in the order in which they are reported."""
         ...
 

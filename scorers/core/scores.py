@@ -85,7 +85,7 @@ class Intervals(Record):
     """Distinct images; all responses to an image are resampled together."""
 
 
-class Kinds(Record):
+class ResponseKinds(Record):
     """Responses, scored or not, that are no ordinary description: for the reader, never part of a score."""
 
     empty: int
@@ -112,7 +112,7 @@ class Scores(Record):
     metrics: dict[str, Family]
     counts: dict[str, dict[str, int | float]] = Field(default_factory=dict)
     """By metric family, the sums of its statistics: the integers behind each ratio."""
-    responses: Kinds | None = None
+    responses: ResponseKinds | None = None
     intervals: Intervals | None = None
     calibration: Calibration | None = None
     """Agreement among the votes of several judges; absent where one judge decides."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 ImageId: TypeAlias = int | str
 FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
@@ -16,14 +16,6 @@ class Record(BaseModel):
     """Base of everything that is written to a file: unknown fields are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GroundTruth(Record):
-    """What is in one image: the categories of the judge's vocabulary, plus what else the dataset knows."""
-
-    image_id: ImageId
-    objects: tuple[str, ...]
-    attributes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Response(Record):

@@ -27,7 +27,7 @@ TENTHS = 10
 OTHER_UNITS: tuple[Unit, ...] = ("tokens", "tenths")
 
 
-class Point(Record):
+class RatePoint(Record):
     """The mentions that begin at positions from `start` up to, not including, `end`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -49,12 +49,12 @@ class Point(Record):
     """Mean rate expected here of a model that names categories by their prevalence (of first mentions)."""
 
 
-class Curve(Record):
+class RateCurve(Record):
     """One line of a plot: a set of mentions by position."""
 
     label: str
     unit: Unit
-    points: tuple[Point, ...]
+    points: tuple[RatePoint, ...]
 
 
 def curve(
@@ -66,7 +66,7 @@ def curve(
     responses: BoolArray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Curve | None:
+) -> RateCurve | None:
     """Return the curve of the mentions chosen by `rows`, of the responses chosen by `responses` (default: all).
 
     None where the positions are not known, or no mention is chosen.
@@ -108,11 +108,11 @@ def curve(
     sums = counts.sum(axis=0)
     prior = [_mean(mentions.prior[at == b]) for b in range(bins)]
     starts = edges[:-1] if span is None else np.zeros(bins)
-    return Curve(
+    return RateCurve(
         label=label,
         unit=unit,
         points=tuple(
-            Point(
+            RatePoint(
                 start=float(edges[b]),
                 end=float(edges[b + 1]) if np.isfinite(edges[b + 1]) else None,
                 alive=int((alive & (length > starts[b])).sum()),
@@ -145,7 +145,7 @@ def _mean(values: FloatArray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def curves(events: Events, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[Curve, ...]:
+def curves(events: Events, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[RateCurve, ...]:
     """Return the curves of a run: by words of each subset, by tokens and by tenths of first and of all mentions."""
     wanted: list[tuple[Unit, Subset]] = [("words", subset) for subset in SUBSETS]
     for unit in OTHER_UNITS:

@@ -12,8 +12,8 @@ from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.core.verdict import counted_mentions
 from eidolon.scorers.forgetting.adjusted import PER, covariates
-from eidolon.scorers.forgetting.annotation import Annotation, annotation_bounds
-from eidolon.scorers.forgetting.curves import Curve, curves
+from eidolon.scorers.forgetting.annotation import AnnotationBounds, annotation_bounds
+from eidolon.scorers.forgetting.curves import RateCurve, curves
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
@@ -65,7 +65,7 @@ class ForgettingDetail(Record):
 
     schema_: Literal["eidolon/forgetting/1"] = Field(alias="schema")
     signature: str
-    curves: tuple[Curve, ...]
+    curves: tuple[RateCurve, ...]
     fixed_sets: tuple[FixedSet, ...]
     adjusted: Fit
     """The one in `scores.json`."""
@@ -75,7 +75,7 @@ class ForgettingDetail(Record):
     """Thirds of the true objects by their size, from small to large, of those whose area is known."""
     judge_position: JudgePosition | None = None
     """Whether the judge reads a sentence alike wherever it stands."""
-    annotation: Annotation | None = None
+    annotation: AnnotationBounds | None = None
     """What incomplete annotation can explain; absent where the truth is complete, as of Scenes."""
 
     @model_serializer(mode="wrap")

@@ -11,7 +11,7 @@ from eidolon.scorers.forgetting.events import Events, Mentions
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 
-class Kinds(Record):
+class TwoKindsRecord(Record):
     """Two kinds of responses, where one normal intercept does not describe them."""
 
     distance: float
@@ -32,7 +32,7 @@ class Fit(Record):
     standard_error: float | None = None
     minimum_detectable: float | None = None
     intercept_sd: float | None = None
-    kinds: Kinds | None = None
+    kinds: TwoKindsRecord | None = None
     mentions: int = 0
     hallucinated: int = 0
     forced: int = 0
@@ -58,7 +58,7 @@ def fit(
         standard_error=found.standard_error,
         minimum_detectable=found.minimum_detectable,
         intercept_sd=found.intercept_sd,
-        kinds=found.kinds and Kinds(distance=found.kinds.distance, upper=found.kinds.upper),
+        kinds=found.kinds and TwoKindsRecord(distance=found.kinds.distance, upper=found.kinds.upper),
         mentions=found.mentions,
         hallucinated=found.hallucinated,
         forced=found.forced,

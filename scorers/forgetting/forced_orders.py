@@ -109,7 +109,7 @@ class ForcedTurn(Record):
         return fields
 
 
-class Cell(Record):
+class OrderCell(Record):
     """What was named within `WINDOW` words from a position on, after one of the given texts or in its place."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -139,7 +139,7 @@ class Cell(Record):
     """Share of the very next first mentions that are wrong."""
 
 
-class Contrast(Record):
+class OrderContrast(Record):
     """A difference between cells, resampled together by image."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -155,7 +155,7 @@ class Contrast(Record):
     """Why there is none."""
 
 
-class Found(Record):
+class OrdersSummary(Record):
     """All that forced orders say."""
 
     images: int
@@ -163,14 +163,14 @@ class Found(Record):
     incomplete: int
     """Other images that were asked about."""
     verdict: Verdict
-    cells: tuple[Cell, ...]
-    contrasts: tuple[Contrast, ...]
+    cells: tuple[OrderCell, ...]
+    contrasts: tuple[OrderContrast, ...]
     reason: str | None = None
     """Why nothing could be told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ImageTruth:
     """What is in a picture."""
 
     objects: frozenset[str]
@@ -180,12 +180,12 @@ class Truth:
 
 def measure_orders(
     continued: Sequence[ForcedTurn],
-    truth: Mapping[str, Truth],
+    truth: Mapping[str, ImageTruth],
     own: Mapping[str, JudgedSample],
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Found:
+) -> OrdersSummary:
     """Compare the orders; `truth` and the model's `own` descriptions are by sample id.
 
     Intervals are percentile bootstraps over images, all turns of an image together. An image of which a turn could
@@ -211,7 +211,7 @@ def measure_orders(
         for cell, of in zip(CELLS, sums, strict=True)
     }
     contrasts = [_contrast(name, cells, found) for name in CONTRASTS if reason is None]
-    return Found(
+    return OrdersSummary(
         images=len(whole),
         incomplete=len(ids) - len(whole),
         verdict=_verdict({contrast.name: contrast.rate for contrast in contrasts}),
@@ -221,13 +221,15 @@ def measure_orders(
     )
 
 
-def no_orders(reason: str) -> Found:
+def no_orders(reason: str) -> OrdersSummary:
     """Return what stands where no turn was begun."""
-    return Found(images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason)
+    return OrdersSummary(
+        images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason
+    )
 
 
 def count(
-    text: str, mentions: Sequence[Mention], truth: Truth, start: int, named: frozenset[str] = frozenset()
+    text: str, mentions: Sequence[Mention], truth: ImageTruth, start: int, named: frozenset[str] = frozenset()
 ) -> list[float]:
     """Return what `COLUMNS` names of one turn, from word `start` on; `named` was named before in any case."""
     length = len(text.split())
@@ -255,7 +257,7 @@ def count(
 
 
 def _cells(
-    turns: Mapping[tuple[Order, bool], ForcedTurn], truth: Truth, own: JudgedSample | None
+    turns: Mapping[tuple[Order, bool], ForcedTurn], truth: ImageTruth, own: JudgedSample | None
 ) -> list[list[float]]:
     """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
     counts: dict[tuple[CellOrder, bool], list[float]] = {
@@ -288,9 +290,9 @@ def compute(totals: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
-def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[str, Estimate]) -> Cell:
+def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[str, Estimate]) -> OrderCell:
     of = dict(zip(COLUMNS, sums, strict=True))
-    return Cell(
+    return OrderCell(
         order=cell[0],
         late=cell[1],
         turns=int(of["turns"]),
@@ -305,19 +307,19 @@ def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[
 
 
 def _contrast(
-    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], Cell], found: Mapping[str, Estimate]
-) -> Contrast:
+    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], OrderCell], found: Mapping[str, Estimate]
+) -> OrderContrast:
     thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
     if thin is not None:
         when = "late" if thin.late else "soon"
-        return Contrast(
+        return OrderContrast(
             name=name,
             **dict.fromkeys(QUANTITIES, Estimate.undefined()),
             detectable=None,
             reason=f"{thin.order}, {when}: {thin.mentions} first mentions, fewer than {LEAST_MENTIONS}",
         )
     numbers = {quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES}
-    return Contrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
+    return OrderContrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
 
 
 def _detectable(difference: Estimate) -> float | None:

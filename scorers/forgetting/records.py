@@ -9,7 +9,7 @@ from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS
 
 if TYPE_CHECKING:  # arrays are for those who measure; a record is read without them
-    from eidolon.scorers.forgetting.dependency import TokenSeries
+    from eidolon.scorers.forgetting.fading import TokenSeries
 
 DIGITS = 6
 """Significant ones of every number; single precision has hardly more, and the file half the size."""
@@ -65,7 +65,7 @@ class Dependence(Record):
         """
         import numpy as np
 
-        from eidolon.scorers.forgetting.dependency import TokenSeries
+        from eidolon.scorers.forgetting.fading import TokenSeries
 
         tokens = len(self.hellinger)
         kinds = {letter: kind for kind, letter in LETTERS.items()}

@@ -10,7 +10,7 @@ from eidolon.scorers.text.judgeability import classify
 from eidolon.scorers.text.lexicon import (
     DEFAULT_LEXICON,
     Lexicon,
-    Named,
+    NamedObject,
     label,
     load_lexicon,
     outside_lexicon,
@@ -20,12 +20,12 @@ READINGS = ("careful", "original")
 NOT_ENGLISH = "not English: the lexicon cannot read it"
 
 
-class Reading(Protocol):
+class LexiconReading(Protocol):
     """A way to read: which objects a text names, and where."""
 
     name: str
 
-    def read(self, text: str) -> list[Named]:
+    def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order."""
         ...
 
@@ -93,7 +93,7 @@ class LexiconJudge:
         )
 
 
-def _build_reading(name: str, lexicon: Lexicon) -> Reading:
+def _build_reading(name: str, lexicon: Lexicon) -> LexiconReading:
     if name == "original":
         from eidolon.scorers.text.reading_original import OriginalReading
 

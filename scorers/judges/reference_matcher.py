@@ -42,14 +42,14 @@ class SupportMatcher:
         return [self._match(j, known.references) for j, known in zip(judgements, evidence, strict=True)]
 
     def _match(self, judgement: Judgement, references: tuple[str, ...]) -> Judgement:
-        sources = Sources(references, self._categories)
+        sources = ReferenceWords(references, self._categories)
         mentions = tuple(
             _decide(mention, sources.support(mention.category)) for mention in judgement.mentions
         )
         return judgement.model_copy(update={"mentions": mentions})
 
 
-class Sources:
+class ReferenceWords:
     """The references of one image, prepared to be asked for words."""
 
     def __init__(self, references: Sequence[str], categories: Mapping[str, str]) -> None:

@@ -76,7 +76,7 @@ class FreeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class AmberReading:
     """What a free-form response names: the listed nouns, how many of them are wrong, and which objects."""
 
     nouns: tuple[str, ...]
@@ -218,7 +218,7 @@ class Amber(AmberRates):
         """Read an answer: True for yes, False for no, None for neither."""
         return {"Yes": True, "No": False}.get(answer) if self.mode == "compat" else strict(answer)
 
-    def named(self, sample: FreeAnswer) -> Named:
+    def named(self, sample: FreeAnswer) -> AmberReading:
         """Read a free-form response."""
         nouns = tuple(self.matcher.nouns(sample.response))
         covered: set[int] = set()
@@ -236,7 +236,7 @@ class Amber(AmberRates):
                 covered |= found
                 continue
             wrong.append(noun)
-        return Named(nouns, tuple(wrong), frozenset(covered), frozenset(feared))
+        return AmberReading(nouns, tuple(wrong), frozenset(covered), frozenset(feared))
 
     def statistics(self, samples: Sequence[ClosedAnswer | FreeAnswer]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 38)."""

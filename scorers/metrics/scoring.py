@@ -6,7 +6,6 @@ from typing import Any
 from eidolon.scorers.core.calibration import Calibration
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import (
-    AlternativesMetric,
     CategoryMetric,
     Computation,
     CountingMetric,
@@ -15,6 +14,7 @@ from eidolon.scorers.core.metric import (
     JudgedSample,
     Metric,
     Quantity,
+    VariantsMetric,
 )
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import (
@@ -22,7 +22,7 @@ from eidolon.scorers.core.scores import (
     CategoryScores,
     Family,
     Intervals,
-    Kinds,
+    ResponseKinds,
     Samples,
     Scores,
     Variant,
@@ -86,7 +86,9 @@ def score(
             for m in metrics
         },
         counts={m.family: _counts(m, samples, statistics[m.family]) for m in metrics},
-        responses=Kinds(**count_kinds((s.response for s in samples) if responses is None else responses)),
+        responses=ResponseKinds(
+            **count_kinds((s.response for s in samples) if responses is None else responses)
+        ),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),
             level=LEVEL,
@@ -95,7 +97,7 @@ def score(
             clusters=len({s.response.image_id for s in samples}),
         ),
         calibration=calibration,
-        variants=(*variants, *_alternatives(samples, metrics, seed=seed, resamples=resamples)),
+        variants=(*variants, *_variants(samples, metrics, seed=seed, resamples=resamples)),
     )
 
 
@@ -141,7 +143,7 @@ def _fitted_values(metric: FittedMetric, samples: Sequence[JudgedSample]) -> dic
     }
 
 
-def _alternatives(
+def _variants(
     samples: Sequence[JudgedSample], metrics: Sequence[Metric], *, seed: int, resamples: int
 ) -> list[Variant]:
     return [
@@ -151,8 +153,8 @@ def _alternatives(
             metrics={m.family: score_family(samples, other.metric, seed=seed, resamples=resamples)},
         )
         for m in metrics
-        if isinstance(m, AlternativesMetric)
-        for other in m.alternatives()
+        if isinstance(m, VariantsMetric)
+        for other in m.variants()
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge, VotingJudge
-from eidolon.scorers.core.metric import Alternative, FloatArray, JudgedSample, LeaderboardColumn, Quantity
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, MetricVariant, Quantity
 from eidolon.scorers.judges.votes import votes_of
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
 
@@ -70,7 +70,7 @@ class JudgedThrone:
             raise ValueError("the votes are on the judge's own vocabulary")
         return JudgedThronePerCategory(self)
 
-    def alternatives(self) -> tuple[Alternative, ...]:
+    def variants(self) -> tuple[MetricVariant, ...]:
         """Return the other mode, and the other thresholds."""
         mode, threshold, voters = self.throne.mode, self.throne.threshold, self.throne.voters
         (other_mode,) = (name for name in MODES if name != mode)
@@ -78,7 +78,7 @@ class JudgedThrone:
         settings = [(f"throne {other_mode}", other_mode, threshold)]
         settings += [(f"throne threshold={k}", mode, k) for k in thresholds if voters // 2 < k != threshold]
         return tuple(
-            Alternative(label, {"mode": m, "threshold": k}, JudgedThrone(self._judge, m, k))
+            MetricVariant(label, {"mode": m, "threshold": k}, JudgedThrone(self._judge, m, k))
             for label, m, k in settings
         )
 

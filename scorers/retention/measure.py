@@ -18,7 +18,7 @@ from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Record
-from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext, Condition, Kind
+from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, Condition, Kind, YesNoAnswer
 from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap
 
 USABLE = 0.2
@@ -42,7 +42,7 @@ TEXT, BEFORE = "the told fact", "the picture seen after the text"
 COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes")
 
 
-class Point(Record):
+class RetentionAtLength(Record):
     """What a series came to after n tokens."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -65,7 +65,7 @@ class Point(Record):
     """Why there is no retention."""
 
 
-class Finding(Record):
+class RetentionFinding(Record):
     """What a condition says at a length, with the control beside it."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -81,23 +81,25 @@ class Finding(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AnswerPair:
     """One question of an image, answered after n tokens and at n = 0."""
 
     image_id: ImageId
-    late: Answer
-    first: Answer
+    late: YesNoAnswer
+    first: YesNoAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class RetentionSummary:
     """All that the answers say."""
 
-    points: tuple[Point, ...]
-    findings: tuple[Finding, ...]
+    points: tuple[RetentionAtLength, ...]
+    findings: tuple[RetentionFinding, ...]
 
 
-def measure(held: Sequence[AnsweredContext], *, seed: int = 0, resamples: int = RESAMPLES) -> Measured:
+def measure(
+    held: Sequence[AnsweredContext], *, seed: int = 0, resamples: int = RESAMPLES
+) -> RetentionSummary:
     """Return retention by condition, series and length; intervals are percentile bootstraps over images.
 
     Raises:
@@ -113,13 +115,13 @@ def measure(held: Sequence[AnsweredContext], *, seed: int = 0, resamples: int = 
         for point in points
         if point.series == "unnamed" and point.condition != "before"
     )
-    return Measured(points, findings)
+    return RetentionSummary(points, findings)
 
 
 Cell = tuple[Condition, Series, int]
 
 
-def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[Pair]]:
+def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[AnswerPair]]:
     """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n.
 
     Of an image where asking at n = 0 failed nothing counts.
@@ -132,7 +134,7 @@ def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[Pair]]:
         if context.condition is None
         for answer in context.answers
     }
-    found: dict[Cell, list[Pair]] = defaultdict(list)
+    found: dict[Cell, list[AnswerPair]] = defaultdict(list)
     for context in held:
         if context.condition is None or context.image_id in lost:
             continue
@@ -141,17 +143,17 @@ def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[Pair]]:
             if key not in first:
                 raise ValueError(f"image {key[0]!r}: nobody asked about {answer.about!r} at n = 0")
             found[context.condition, series_of(answer), context.n].append(
-                Pair(context.image_id, answer, first[key])
+                AnswerPair(context.image_id, answer, first[key])
             )
     return dict(found)
 
 
-def series_of(answer: Answer) -> Series:
+def series_of(answer: YesNoAnswer) -> Series:
     """Return which series an answer belongs to."""
     return next(name for name, key in SERIES.items() if key == (answer.kind, answer.named))
 
 
-def statistics(pairs: Sequence[Pair]) -> FloatArray:
+def statistics(pairs: Sequence[AnswerPair]) -> FloatArray:
     """Return the counts named by `COLUMNS`, shape (pairs, 6)."""
     rows = [
         (
@@ -189,13 +191,13 @@ def _share(late: FloatArray, first: FloatArray) -> FloatArray:
 
 
 def _point(
-    condition: Condition, series: Series, n: int, pairs: Sequence[Pair], *, seed: int, resamples: int
-) -> Point:
+    condition: Condition, series: Series, n: int, pairs: Sequence[AnswerPair], *, seed: int, resamples: int
+) -> RetentionAtLength:
     images = [p.image_id for p in pairs]
     found = bootstrap(statistics(pairs), images, compute, seed=seed, resamples=resamples)
     reason = unusable(found["above_at_0"], len(set(images)))
     nothing = Estimate.undefined()
-    return Point(
+    return RetentionAtLength(
         condition=condition,
         series=series,
         n=n,
@@ -226,8 +228,13 @@ def unusable(above_at_0: BootstrapResult, images: int) -> str | None:
 
 
 def _finding(
-    image: Point, points: Sequence[Point], paired: Mapping[Cell, Sequence[Pair]], *, seed: int, resamples: int
-) -> Finding:
+    image: RetentionAtLength,
+    points: Sequence[RetentionAtLength],
+    paired: Mapping[Cell, Sequence[AnswerPair]],
+    *,
+    seed: int,
+    resamples: int,
+) -> RetentionFinding:
     here: Cell = (image.condition, "unnamed", image.n)
     cells: dict[str, Cell] = {
         TEXT: (image.condition, "text", image.n),
@@ -246,7 +253,7 @@ def _finding(
         if measured
     }
     verdict, reason = _judge(image, usable, differences)
-    return Finding(
+    return RetentionFinding(
         condition=image.condition,
         n=image.n,
         verdict=verdict,
@@ -257,7 +264,7 @@ def _finding(
 
 
 def _judge(
-    image: Point, controls: Mapping[str, Point], differences: Mapping[str, Estimate]
+    image: RetentionAtLength, controls: Mapping[str, RetentionAtLength], differences: Mapping[str, Estimate]
 ) -> tuple[Verdict, str]:
     if image.reason is not None or image.retention.ci is None:
         return "not measured", image.reason or "retention has no interval"
@@ -278,7 +285,9 @@ def _judge(
     return "fell, cause open", "neither a control nor the difference from it is surely below"
 
 
-def _difference(image: Sequence[Pair], text: Sequence[Pair], *, seed: int, resamples: int) -> Estimate:
+def _difference(
+    image: Sequence[AnswerPair], text: Sequence[AnswerPair], *, seed: int, resamples: int
+) -> Estimate:
     """Return retention of the one minus that of the other, resampled together."""
     width = len(COLUMNS)
     rows = np.zeros((len(image) + len(text), 2 * width))

@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["object", "text"]
 """What is asked about: an object of the picture, or a fact that the prompt told."""
 
 
-class Answer(Record):
+class YesNoAnswer(Record):
     """One yes/no question, and how likely the model held the two answers."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -55,7 +55,7 @@ class AnsweredContext(Record):
     """Tokens between the picture and the question, or before the picture."""
     donor: str | None = None
     """In the condition `other`: the sample whose description it is."""
-    answers: tuple[Answer, ...]
+    answers: tuple[YesNoAnswer, ...]
     error: str | None = None
     """Why there are no answers; absent from the file where there are."""
     transient: bool = False

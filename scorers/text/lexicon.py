@@ -18,7 +18,7 @@ from eidolon.scorers.core.types import Record
 DEFAULT_LEXICON = "coco80"
 
 
-class Named(NamedTuple):
+class NamedObject(NamedTuple):
     """An object named in a text: `text[start:end]`, by a term of the lexicon."""
 
     start: int
@@ -27,7 +27,7 @@ class Named(NamedTuple):
     term: str
 
 
-class Category(Record):
+class LexiconCategory(Record):
     """One kind of object and the singular words that name it; `id` is the number its dataset gives it."""
 
     name: str
@@ -78,7 +78,7 @@ class Lexicon(Record):
     name: str
     source: str = ""
     licence: str = ""
-    categories: tuple[Category, ...]
+    categories: tuple[LexiconCategory, ...]
     pairs: dict[str, str] = Field(default_factory=dict)
     """Two neighbouring words → the word that they are read as (`original` only)."""
     careful: CarefulTables = CarefulTables()

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from eidolon.scorers.text.english import follows_noun, words
-from eidolon.scorers.text.lexicon import Lexicon, Named, plural_forms
+from eidolon.scorers.text.lexicon import Lexicon, NamedObject, plural_forms
 from eidolon.scorers.text.negation import denied
 
 PART_REACH = 8
@@ -46,10 +46,10 @@ class Reason(StrEnum):
     DENIED = "denied"
 
 
-class Found(NamedTuple):
+class ExplainedMatch(NamedTuple):
     """A match, and why it was dropped; a blocked phrase has the category ``."""
 
-    named: Named
+    named: NamedObject
     dropped: Reason | None
 
 
@@ -104,11 +104,11 @@ class CarefulReading:
         self._verbs = frozenset(self._tables.verbs)
         self._kin = frozenset(self._tables.kin)
 
-    def read(self, text: str) -> list[Named]:
+    def read(self, text: str) -> list[NamedObject]:
         """Return the objects that `text` names, in its order; `term` is the lexicon's."""
         return [found.named for found in self.explain(text) if found.dropped is None]
 
-    def explain(self, text: str) -> list[Found]:
+    def explain(self, text: str) -> list[ExplainedMatch]:
         """Return every match in the order of the text, with the reason where it was dropped."""
         tokens, matches = self._match(text)
         reasons = [match.form.dropped or self._misread(tokens, match) for match in matches]
@@ -117,7 +117,10 @@ class CarefulReading:
         self._drop_parts(tokens, matches, reasons)
         for index in denied(tokens.words, [(match.first, match.end) for match in matches]):
             reasons[index] = reasons[index] or Reason.DENIED
-        return [Found(_named(tokens, match), reason) for match, reason in zip(matches, reasons, strict=True)]
+        return [
+            ExplainedMatch(_named(tokens, match), reason)
+            for match, reason in zip(matches, reasons, strict=True)
+        ]
 
     def _match(self, text: str) -> tuple[_Tokens, list[_Match]]:
         """Return the tokens and the longest matches.
@@ -304,9 +307,9 @@ def _longest(matches: Sequence[_Match]) -> list[_Match]:
     return sorted(kept)
 
 
-def _named(tokens: _Tokens, match: _Match) -> Named:
+def _named(tokens: _Tokens, match: _Match) -> NamedObject:
     start, end = tokens.starts[match.first], tokens.ends[match.end - 1]
-    return Named(start, end, match.form.category, match.form.term)
+    return NamedObject(start, end, match.form.category, match.form.term)
 
 
 def _joined(tokens: _Tokens, hyphen: int) -> bool:

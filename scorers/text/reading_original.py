@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from eidolon.scorers.text.lexicon import Lexicon, Named
+from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 
 SENTENCE_END = re.compile("(?<![.!?])[.!?]++[\"'\u201d\u2019)\\]]*+\\s+")
 """The word tokeniser expects one sentence at a time; it runs on the pieces that end at these matches.
@@ -36,7 +36,7 @@ class OriginalReading:
         self._categories = lexicon.terms()
         self._pairs = lexicon.pairs
 
-    def read(self, text: str) -> list[Named]:
+    def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order; `term` is the singular, merged word."""
         lowered, origins = _lower(text)
         spans: list[tuple[int, int]] = []
@@ -50,7 +50,7 @@ class OriginalReading:
         if {"toilet", "seat"} <= present:
             merged = [item for item in merged if item[0] != "seat"]
         return [
-            Named(origins[start], origins[end - 1] + 1, self._categories[word], word)
+            NamedObject(origins[start], origins[end - 1] + 1, self._categories[word], word)
             for word, start, end in merged
             if word in self._categories
         ]

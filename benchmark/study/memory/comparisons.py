@@ -12,10 +12,10 @@ from eidolon.benchmark.study.memory.pools import Analysis, Pool
 from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison
 from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.retention.measure import Cell, Pair, compute, unusable
+from eidolon.scorers.retention.measure import AnswerPair, Cell, compute, unusable
 from eidolon.scorers.retention.records import Condition
 from eidolon.scorers.statistics.bootstrap import LEVEL
-from eidolon.scorers.statistics.comparison import holm
+from eidolon.scorers.statistics.paired import holm
 
 PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
 PRIMARY_LENGTHS = (64, 256, 512)
@@ -119,10 +119,10 @@ def _outcome(difference: Estimate, p_holm: float | None) -> Outcome:
     return "a keeps more" if difference.value > 0 else "b keeps more"
 
 
-def _right_at_0(a: Pool, b: Pool, cell: Cell) -> Callable[[Pair], bool]:
+def _right_at_0(a: Pool, b: Pool, cell: Cell) -> Callable[[AnswerPair], bool]:
     """Return the test whether most models of both variants answer a question right, directly after the image."""
 
-    def key(one: Pair) -> tuple[Any, ...]:
+    def key(one: AnswerPair) -> tuple[Any, ...]:
         return one.image_id, one.first.kind, one.first.about
 
     chosen: set[tuple[Any, ...]] | None = None

@@ -39,9 +39,9 @@ from eidolon.models.base.model import Decoding, Failure, Interview, Request, req
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.forgetting.dependency import ROUNDING, fade_moments
+from eidolon.scorers.forgetting.fading import ROUNDING, fade_moments
 from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
-from eidolon.scorers.retention.records import Answer, AnsweredContext
+from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer
 
 if TYPE_CHECKING:
     from eidolon.models.backends.transformers import TransformersModel
@@ -131,7 +131,7 @@ class _Bench:
                 if isinstance(found, Failure):
                     raise self.failed("cannot be asked about a scene", found.reason)
                 answers = tuple(
-                    Answer(
+                    YesNoAnswer(
                         kind="object",
                         about=question.category,
                         truth=question.answer == "Yes",

@@ -16,7 +16,7 @@ from eidolon.benchmark.study.memory.measurements import (
 from eidolon.models.memory.layout import Memory, Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.retention.measure import COLUMNS, Cell, Pair, pair, statistics
+from eidolon.scorers.retention.measure import COLUMNS, AnswerPair, Cell, pair, statistics
 from eidolon.scorers.statistics.bootstrap import BootstrapResult
 from eidolon.scorers.statistics.crossed_bootstrap import Crossed
 
@@ -41,11 +41,11 @@ class Pool:
         return self.measured[0].trained.memory
 
     @cached_property
-    def pairs(self) -> list[dict[Cell, list[Pair]]]:
+    def pairs(self) -> list[dict[Cell, list[AnswerPair]]]:
         """For each checkpoint, the questions of each cell of the retention probe with their answers at n = 0."""
         return [pair([held for held in one.held if held.answers]) for one in self.measured]
 
-    def cell(self, cell: Cell, keep: Callable[[Pair], bool] = lambda pair: True) -> FloatArray:
+    def cell(self, cell: Cell, keep: Callable[[AnswerPair], bool] = lambda pair: True) -> FloatArray:
         """Return the sums of a cell over the kept questions, (seeds, images, 6)."""
         sums = np.zeros((len(self.measured), self.images, len(COLUMNS)))
         for seed, pairs in enumerate(self.pairs):

@@ -8,7 +8,7 @@ from eidolon.benchmark.study.memory.measurements import BenchSettings
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.retention.measure import Point
+from eidolon.scorers.retention.measure import RetentionAtLength
 from eidolon.scorers.retention.records import Condition
 
 SCHEMA: Literal["eidolon/memory/1"] = "eidolon/memory/1"
@@ -113,7 +113,7 @@ class PositionEffect(Record):
     reason: str | None = None
 
 
-class RetentionPoint(Point):
+class RetentionPoint(RetentionAtLength):
     """Accuracy and retention of a series after n tokens."""
 
     beyond_training: bool | None

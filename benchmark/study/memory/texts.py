@@ -7,7 +7,7 @@ from eidolon.benchmark.study.memory.pools import Analysis, Pool
 from eidolon.benchmark.study.memory.records import TextBlock, TextMeasures
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
-from eidolon.scorers.forgetting.dependency import MOMENTS, fade_line, lost_per_100
+from eidolon.scorers.forgetting.fading import MOMENTS, fade_line, lost_per_100
 from eidolon.scorers.statistics.crossed_bootstrap import pooled
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.forgetting.curves import Curve, Point
+from eidolon.scorers.forgetting.curves import RateCurve, RatePoint
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.fits import Fit
 from eidolon.scorers.forgetting.subsets import ALL, FIRST, REPEATED, SURVIVORS_FIRST, UNEXHAUSTED_FIRST
@@ -43,11 +43,11 @@ def draw_forgetting(detail: ForgettingDetail, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _find(curves: Iterable[Curve], label: str, unit: str) -> Curve | None:
+def _find(curves: Iterable[RateCurve], label: str, unit: str) -> RateCurve | None:
     return next((line for line in curves if (line.label, line.unit) == (label, unit)), None)
 
 
-def _shown(curve: Curve) -> list[tuple[Point, float]]:
+def _shown(curve: RateCurve) -> list[tuple[RatePoint, float]]:
     return [
         (point, point.rate)
         for point in curve.points
@@ -55,11 +55,11 @@ def _shown(curve: Curve) -> list[tuple[Point, float]]:
     ]
 
 
-def _middle(point: Point) -> float:
+def _middle(point: RatePoint) -> float:
     return point.start if point.end is None else (point.start + point.end) / 2
 
 
-def _line(axes: "Axes", curve: Curve, *, band: bool) -> None:
+def _line(axes: "Axes", curve: RateCurve, *, band: bool) -> None:
     shown = _shown(curve)
     x = [_middle(point) for point, _ in shown]
     colour = COLOURS[curve.label]
@@ -71,7 +71,7 @@ def _line(axes: "Axes", curve: Curve, *, band: bool) -> None:
             axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
 
 
-def _rates(axes: "Axes", curves: list[Curve]) -> None:
+def _rates(axes: "Axes", curves: list[RateCurve]) -> None:
     for line in curves:
         _line(axes, line, band=line.label in (FIRST.label, UNEXHAUSTED_FIRST.label))
         if line.label == FIRST.label:
@@ -86,7 +86,7 @@ def _rates(axes: "Axes", curves: list[Curve]) -> None:
     axes.grid(alpha=0.2)
 
 
-def _counts(axes: "Axes", first: Curve | None, above: "Axes") -> None:
+def _counts(axes: "Axes", first: RateCurve | None, above: "Axes") -> None:
     axes.sharex(above)
     if first is not None:
         x = [_middle(point) for point in first.points]
@@ -112,7 +112,7 @@ def _counts(axes: "Axes", first: Curve | None, above: "Axes") -> None:
     axes.grid(alpha=0.2)
 
 
-def _tenths(axes: "Axes", curves: Iterable[Curve]) -> None:
+def _tenths(axes: "Axes", curves: Iterable[RateCurve]) -> None:
     for label in (FIRST.label, ALL.label):
         if (line := _find(curves, label, "tenths")) is not None:
             _line(axes, line, band=True)

@@ -25,7 +25,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
-from eidolon.scorers.retention.measure import Point
+from eidolon.scorers.retention.measure import RetentionAtLength
 
 FAMILY = "forgetting"
 PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
@@ -98,7 +98,7 @@ def measure_forgetting(
 
 
 def with_forgetting(
-    scores: Scores, points: Sequence[Point], trained_tokens: int | None, table: PdmTable
+    scores: Scores, points: Sequence[RetentionAtLength], trained_tokens: int | None, table: PdmTable
 ) -> Scores:
     """Return the scores with what was measured beside the responses in the family `forgetting`."""
     found = retention_quantities(points, trained_tokens) | pdm_quantities(table)

@@ -32,7 +32,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, Signature, parse
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.forgetting.forced_orders import ForcedTurn, Found, measure_orders, no_orders
+from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION
 from eidolon.scorers.metrics.pope import Pope
 from eidolon.scorers.metrics.scoring import assemble, category_values, named_counts, values_of
@@ -154,7 +154,7 @@ def _signature(folder: Folder, responses: Sequence[Response], judge: Judge, poli
     )
 
 
-def _orders(folder: Folder, work: JudgedWork, judged: Sequence[JudgedSample]) -> Found:
+def _orders(folder: Folder, work: JudgedWork, judged: Sequence[JudgedSample]) -> OrdersSummary:
     """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
     if not folder.has(ORDERS_LINES):
         there = folder.scores().metrics.get(FAMILY)

@@ -32,7 +32,7 @@ from eidolon.models.probing.dependency import (
 )
 from eidolon.models.probing.teacher_forcing import Chunk
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.forgetting.dependency import TokenSeries, fit_fade
+from eidolon.scorers.forgetting.fading import TokenSeries, fit_fade
 from tests.models.hybrid import HybridModel, picture
 
 PROMPTS = ("Describe this image in detail.", "Is there a cup in the image?", "What is in the image?")

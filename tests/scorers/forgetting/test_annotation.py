@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from eidolon.scorers.core.metric import JudgedSample, Sources
 from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
-from eidolon.scorers.forgetting.annotation import Captions, Unannotated, annotation_bounds, with_truth
+from eidolon.scorers.forgetting.annotation import annotation_bounds
+from eidolon.scorers.forgetting.captions import Captions, Unannotated, with_truth
 from eidolon.scorers.forgetting.detail import forgetting_detail
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated

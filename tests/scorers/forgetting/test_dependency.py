@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.scorers.forgetting.dependency import PART, ROUNDING, WIDTH, TokenSeries, fit_fade, pdm_table
+from eidolon.scorers.forgetting.dependency import PART, WIDTH, pdm_table
+from eidolon.scorers.forgetting.fading import ROUNDING, TokenSeries, fit_fade
 from eidolon.scorers.forgetting.token_kinds import KINDS
 
 

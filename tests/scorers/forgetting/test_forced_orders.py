@@ -22,8 +22,8 @@ from eidolon.scorers.forgetting.forced_orders import (
     QUANTITIES,
     WINDOW,
     ForcedTurn,
-    Found,
-    Truth,
+    ImageTruth,
+    OrdersSummary,
     count,
     measure_orders,
 )
@@ -45,13 +45,13 @@ def mentions_of(text: str) -> tuple[Mention, ...]:
     return tuple(found)
 
 
-def judged(key: str, text: str, truth: Truth) -> JudgedSample:
+def judged(key: str, text: str, truth: ImageTruth) -> JudgedSample:
     judgement = Judgement(sample_id=key, image_id=key, mentions=mentions_of(text))
     response = Response(sample_id=key, image_id=key, response=text)
     return JudgedSample(response, with_verdicts(judgement, truth.objects), truth.objects, dict(truth.areas))
 
 
-def naive_count(text: str, truth: Truth, start: int, named: frozenset[str]) -> dict[str, float]:
+def naive_count(text: str, truth: ImageTruth, start: int, named: frozenset[str]) -> dict[str, float]:
     """The same as `count`, word by word."""
     words = text.split()
     before = set(named) | (set(words[:start]) & set(CATEGORIES))
@@ -95,7 +95,7 @@ def test_counts_are_those_of_a_walk_over_the_words(
 ) -> None:
     sized = data.draw(st.sets(st.sampled_from(sorted(objects)))) if objects else set()
     named = frozenset(data.draw(st.sets(st.sampled_from(CATEGORIES), max_size=3)))
-    truth = Truth(frozenset(objects), dict.fromkeys(sized, 0.25))
+    truth = ImageTruth(frozenset(objects), dict.fromkeys(sized, 0.25))
     text = " ".join(written)
     found = dict(zip(COLUMNS, count(text, mentions_of(text), truth, start, named), strict=True))
     assert found == naive_count(text, truth, start, named)
@@ -134,7 +134,7 @@ LAWS: dict[str, tuple[Law, str]] = {
 }
 
 
-def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[ForcedTurn], dict[str, Truth]]:
+def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[ForcedTurn], dict[str, ImageTruth]]:
     """Draw turns of a model that names the largest object left, or by the law's chance one that is not there."""
     rng = np.random.default_rng(seed)
     lines, truth = [], {}
@@ -142,7 +142,7 @@ def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[ForcedTurn], 
         key = f"s{image:03}"
         objects = rng.permutation(CATEGORIES)[:6].tolist()
         areas = dict(zip(objects, (0.01, 0.02, 0.03, 0.2, 0.3, 0.4), strict=True))
-        truth[key] = Truth(frozenset(objects), areas)
+        truth[key] = ImageTruth(frozenset(objects), areas)
         for arm, (order, late) in enumerate(ARMS):
             named = objects[:3] if order == "small" else objects[:2:-1]
             given = "so " * (WINDOW if late else 0) + "I see " + " ".join(named)
@@ -277,7 +277,7 @@ def test_what_is_too_little_says_so() -> None:
     assert {contrast.rate.value for contrast in found.contrasts} == {None}
     assert found.contrasts[0].reason is not None
     assert f"0 first mentions, fewer than {LEAST_MENTIONS}" in found.contrasts[0].reason
-    assert Found.model_validate_json(found.model_dump_json()) == found
+    assert OrdersSummary.model_validate_json(found.model_dump_json()) == found
 
 
 def test_every_cell_counts_in_some_contrast() -> None:
@@ -289,7 +289,7 @@ def test_every_cell_counts_in_some_contrast() -> None:
 def test_the_order_by_size_is_kendalls_correlation(order: list[str], named: int) -> None:
     areas = {name: 0.05 * i for i, name in enumerate(CATEGORIES[:6])}
     text = " and ".join([*order[:named], "tv", order[0]])  # a wrong one and a repeated one, which say nothing
-    one = judged("a", text, Truth(frozenset(CATEGORIES[:6]), areas))
+    one = judged("a", text, ImageTruth(frozenset(CATEGORIES[:6]), areas))
     smaller, larger = ordered_pairs(one)
     expected = kendalltau([areas[name] for name in order[:named]], range(named)).statistic
     assert (smaller - larger) / (smaller + larger) == pytest.approx(expected)
@@ -299,6 +299,6 @@ def test_the_order_by_size_is_kendalls_correlation(order: list[str], named: int)
 
 
 def test_sizes_that_are_not_known_or_equal_have_no_order() -> None:
-    truth = Truth(frozenset({"cat", "dog", "cup"}), {"cat": 0.1, "dog": 0.1})
+    truth = ImageTruth(frozenset({"cat", "dog", "cup"}), {"cat": 0.1, "dog": 0.1})
     assert ordered_pairs(judged("a", "dog cup cat", truth)) == (0, 0)
     assert ordered_pairs(judged("a", "", truth)) == (0, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import validate
 
 from eidolon.scorers.core.types import Verdict
-from eidolon.scorers.forgetting.dependency import TokenSeries
+from eidolon.scorers.forgetting.fading import TokenSeries
 from eidolon.scorers.forgetting.records import LETTERS, Dependence
 from eidolon.scorers.forgetting.token_kinds import KINDS
 from eidolon.scorers.json_schemas import path, schemas

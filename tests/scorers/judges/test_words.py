@@ -8,7 +8,13 @@ from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
-from eidolon.scorers.judges.reference_matcher import Sources, SupportMatcher, number, related, stated_numbers
+from eidolon.scorers.judges.reference_matcher import (
+    ReferenceWords,
+    SupportMatcher,
+    number,
+    related,
+    stated_numbers,
+)
 from eidolon.scorers.judges.words import HEDGED, LIGHTLY, NOUN, NUMBER, OTHER, WordsJudge
 from eidolon.scorers.metrics.detection import judged_words, word_spans
 from eidolon.scorers.text.lexicon import load_lexicon
@@ -80,11 +86,11 @@ def test_worked_by_hand() -> None:
     ],
 )
 def test_what_supports_a_word(word: str, reference: str, expected: float) -> None:
-    assert Sources([reference], TERMS).support(word) == expected
+    assert ReferenceWords([reference], TERMS).support(word) == expected
 
 
 def test_a_number_is_supported_by_the_share_that_states_it() -> None:
-    sources = Sources(["Two dogs.", "3 dogs and two cats.", "Four.", "Dogs."], TERMS)
+    sources = ReferenceWords(["Two dogs.", "3 dogs and two cats.", "Four.", "Dogs."], TERMS)
     assert sources.support("two") == pytest.approx(2 / 3)
     assert number("one") is number("1") is number("dog") is number("9" * 5000) is None
     assert stated_numbers(["a", "pair", "of", "12"]) == {2, 12}
@@ -106,7 +112,7 @@ CAPTION = st.lists(VOCABULARY, max_size=4).map(" ".join)
 
 @given(st.sampled_from(["two", "three", "dog", "dogs", "cat", "road"]), st.lists(CAPTION, max_size=4))
 def test_equals_its_naive_twin(word: str, references: list[str]) -> None:
-    assert Sources(references, {}).support(word) == pytest.approx(naive_support(word, references))
+    assert ReferenceWords(references, {}).support(word) == pytest.approx(naive_support(word, references))
 
 
 @given(st.permutations(["Two dogs.", "Three dogs in a car.", "A cat."]), st.integers(1, 3))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.scorers.retention.measure import LEAST_IMAGES, Finding, Point, measure, pair
-from eidolon.scorers.retention.records import CONDITIONS, Answer, AnsweredContext
+from eidolon.scorers.retention.measure import LEAST_IMAGES, RetentionAtLength, RetentionFinding, measure, pair
+from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, YesNoAnswer
 
 LENGTHS = (16, 64, 256)
 IMAGES = 40
@@ -35,7 +35,7 @@ def hold(mind: Mind, images: int = IMAGES) -> list[AnsweredContext]:
                     continue
                 margin = mind(kind, truth, 0 if condition == "before" else n, n)
                 answers.append(
-                    Answer(
+                    YesNoAnswer(
                         kind=kind,  # type: ignore[arg-type]
                         about=about,
                         truth=truth,
@@ -92,7 +92,9 @@ def slow_witted(kind: str, truth: bool, far: int, n: int) -> float:
 BETWEEN = ("own", "filler", "other")
 
 
-def found(mind: Mind) -> tuple[dict[tuple[str, str, int], Point], dict[tuple[str, int], Finding]]:
+def found(
+    mind: Mind,
+) -> tuple[dict[tuple[str, str, int], RetentionAtLength], dict[tuple[str, int], RetentionFinding]]:
     measured = measure(hold(mind), resamples=200)
     points = {(p.condition, p.series, p.n): p for p in measured.points}
     return points, {(f.condition, f.n): f for f in measured.findings}

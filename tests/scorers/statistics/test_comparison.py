@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from eidolon.scorers.core.metric import Quantity, ratio
 from eidolon.scorers.metrics.throne import Throne, VotedImage
 from eidolon.scorers.statistics.bootstrap import draws
-from eidolon.scorers.statistics.comparison import (
-    Compared,
+from eidolon.scorers.statistics.comparison import Compared, compare_family, decide
+from eidolon.scorers.statistics.paired import (
     Side,
-    compare_family,
-    decide,
     holm,
     mcnemar,
     minimum_detectable_effect,

@@ -12,7 +12,13 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.lexicon import NOT_ENGLISH, LexiconJudge
 from eidolon.scorers.judges.mentions import NO_RESPONSE
-from eidolon.scorers.text.lexicon import Category, Lexicon, available_lexicons, load_lexicon, plural_forms
+from eidolon.scorers.text.lexicon import (
+    Lexicon,
+    LexiconCategory,
+    available_lexicons,
+    load_lexicon,
+    plural_forms,
+)
 
 
 def judge_text(judge: LexiconJudge, text: str | None, **fields: object) -> Judgement:
@@ -109,7 +115,7 @@ def test_invalid_lexicon_file(tmp_path: Path, content: str) -> None:
 
 
 def test_lexicon_without_file() -> None:
-    lexicon = Lexicon(name="glyphs", categories=(Category(name="star", terms=("star",)),))
+    lexicon = Lexicon(name="glyphs", categories=(LexiconCategory(name="star", terms=("star",)),))
     judge = LexiconJudge(lexicon=lexicon, reading="original")
     assert [mention.category for mention in judge_text(judge, "Stars, and one star.").mentions] == [
         "star"
@@ -118,8 +124,8 @@ def test_lexicon_without_file() -> None:
 
 def test_signature_follows_the_content_of_a_lexicon_of_ones_own() -> None:
     """Else a changed file would go on as the same run."""
-    one = Lexicon(name="coco80", categories=(Category(name="dog", terms=("dog",)),))
-    other = Lexicon(name="coco80", categories=(Category(name="dog", terms=("dog", "hound")),))
+    one = Lexicon(name="coco80", categories=(LexiconCategory(name="dog", terms=("dog",)),))
+    other = Lexicon(name="coco80", categories=(LexiconCategory(name="dog", terms=("dog", "hound")),))
     assert LexiconJudge(lexicon=one).signature() == LexiconJudge(lexicon=one).signature()
     assert LexiconJudge(lexicon=one).signature() != LexiconJudge(lexicon=other).signature()
 

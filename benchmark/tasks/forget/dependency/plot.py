@@ -5,7 +5,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.scorers.forgetting.dependency import ALL, Curve, Fade, Label, PdmTable
+from eidolon.scorers.forgetting.dependency import ALL, Label, PdmCurve, PdmTable
+from eidolon.scorers.forgetting.fading import Fade
 from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _curves(axes: "Axes", table: PdmTable) -> None:
     axes.grid(alpha=0.2)
 
 
-def _counts(axes: "Axes", line: Curve | None, above: "Axes") -> None:
+def _counts(axes: "Axes", line: PdmCurve | None, above: "Axes") -> None:
     axes.sharex(above)
     if line is not None:
         x = [(p.start + p.end) / 2 if p.end else p.start for p in line.points]

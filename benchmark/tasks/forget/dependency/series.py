@@ -13,7 +13,8 @@ from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, TokenSeries, pdm_table
+from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, pdm_table
+from eidolon.scorers.forgetting.fading import TokenSeries
 from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.forgetting.dependency import Fade, PdmTable, TokenSeries, pdm_table
+from eidolon.scorers.forgetting.dependency import PdmTable, pdm_table
+from eidolon.scorers.forgetting.fading import TokenSeries
 from eidolon.scorers.forgetting.records import Dependence
 
 if TYPE_CHECKING:
@@ -106,35 +107,10 @@ def quantities(table: PdmTable) -> dict[str, Estimate]:
     if not table.responses:
         objects = objects.model_copy(update={"reason": table.fade.reason})
     return {
-        "pdm_decay_per_100_tokens": _decay(table.fade),
-        "pdm_half_life_tokens": _half_life(table.fade),
-        "pdm_decay_objects_per_100_tokens": _decay(objects),
+        "pdm_decay_per_100_tokens": table.fade.decay_estimate(),
+        "pdm_half_life_tokens": table.fade.half_life_estimate(),
+        "pdm_decay_objects_per_100_tokens": objects.decay_estimate(),
     }
-
-
-def _decay(fade: Fade) -> Estimate:
-    return Estimate(
-        value=fade.decay_per_100,
-        ci=fade.decay_per_100_ci,
-        n=fade.responses,
-        higher_is_better=False,
-        reason=fade.reason or _no_interval(fade),
-    )
-
-
-def _half_life(fade: Fade) -> Estimate:
-    reason = fade.reason or _no_interval(fade)
-    if fade.finding == "no decay":
-        reason = "no decay: its interval reaches 0"
-    elif fade.finding == "growth":
-        reason = "no decay: the dependence grows"
-    return Estimate(
-        value=fade.half_life, ci=fade.half_life_ci, n=fade.responses, higher_is_better=True, reason=reason
-    )
-
-
-def _no_interval(fade: Fade) -> str | None:
-    return None if fade.rate_ci else "no interval: it takes resamples, and at least two images"
 
 
 def _read(

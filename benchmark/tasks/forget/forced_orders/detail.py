@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.forgetting.forced_orders import Contrast, ContrastName, Found
+from eidolon.scorers.forgetting.forced_orders import ContrastName, OrderContrast, OrdersSummary
 
 SCHEMA: Literal["eidolon/orders/1"] = "eidolon/orders/1"
 FAMILY = "forgetting"
@@ -34,9 +34,9 @@ class OrdersDetail(Record):
     window: int
     """Number of words after it that are read."""
     missing: tuple[MissingTurns, ...]
-    found: Found
+    found: OrdersSummary
 
-    def contrast(self, name: ContrastName) -> Contrast | None:
+    def contrast(self, name: ContrastName) -> OrderContrast | None:
         """Return a contrast, None if it was not measured."""
         return next((one for one in self.found.contrasts if one.name == name), None)
 
@@ -45,14 +45,14 @@ class OrdersDetail(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def with_orders(scores: Scores, found: Found) -> Scores:
+def with_orders(scores: Scores, found: OrdersSummary) -> Scores:
     """Return the scores with the effects of forced orders added to the family `forgetting`."""
     known = {contrast.name: contrast for contrast in found.contrasts}
     values = {name: _value(known.get(contrast), found) for name, contrast in REPORTED.items()}
     return with_quantities(scores, FAMILY, values)
 
 
-def _value(contrast: Contrast | None, found: Found) -> Estimate:
+def _value(contrast: OrderContrast | None, found: OrdersSummary) -> Estimate:
     rate = Estimate.undefined() if contrast is None else contrast.rate
     reason = found.reason if contrast is None else contrast.reason
     return Estimate(value=rate.value, ci=rate.ci, n=found.images, higher_is_better=False, reason=reason)

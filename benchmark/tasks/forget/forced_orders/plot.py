@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.forgetting.forced_orders import Cell, CellOrder, ContrastName
+from eidolon.scorers.forgetting.forced_orders import CellOrder, ContrastName, OrderCell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def draw_orders(detail: OrdersDetail, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _draw(axes: "Axes", detail: OrdersDetail, quantity: Callable[[Cell], Estimate], label: str) -> None:
+def _draw(axes: "Axes", detail: OrdersDetail, quantity: Callable[[OrderCell], Estimate], label: str) -> None:
     for shift, (order, (name, colour, style)) in enumerate(LINES.items(), start=-1):
         shown = [
             (float(cell.late) + 0.03 * shift, number)

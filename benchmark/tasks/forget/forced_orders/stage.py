@@ -26,7 +26,7 @@ from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, Truth, measure_orders, no_orders
+from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, ImageTruth, measure_orders, no_orders
 
 TOKENS = 2 * WINDOW
 """The most tokens that a model may add to a turn. Any tokenizer needs fewer for the `WINDOW` words that are read."""
@@ -132,9 +132,9 @@ def read_turn(turn: ForcedTurn, judge: Judge, objects: Sequence[str]) -> ForcedT
     return turn.model_copy(update={"mentions": judgement.mentions, "unscored": judgement.unscored})
 
 
-def truths(rows: Sequence[SampleRow]) -> dict[str, Truth]:
+def truths(rows: Sequence[SampleRow]) -> dict[str, ImageTruth]:
     """Return the true objects of each sample, with the share of the picture that each covers."""
-    return {row.sample_id: Truth(frozenset(row.objects), row.areas) for row in rows}
+    return {row.sample_id: ImageTruth(frozenset(row.objects), row.areas) for row in rows}
 
 
 def first_of_each(judged: Sequence[JudgedSample]) -> dict[str, JudgedSample]:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.retention.measure import Finding, Point, Series
+from eidolon.scorers.retention.measure import RetentionAtLength, RetentionFinding, Series
 from eidolon.scorers.retention.records import Condition
 
 SCHEMA: Literal["eidolon/retention/1"] = "eidolon/retention/1"
@@ -48,8 +48,8 @@ class RetentionDetail(Record):
     """Length of the longest training text. Longer texts are an extrapolation. Null if it is unknown."""
     max_positions: int | None
     images: int
-    findings: tuple[Finding, ...]
-    points: tuple[Point, ...]
+    findings: tuple[RetentionFinding, ...]
+    points: tuple[RetentionAtLength, ...]
     missing: tuple[MissingContexts, ...]
 
     def extrapolated(self, n: int) -> bool:
@@ -61,7 +61,7 @@ class RetentionDetail(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str, Estimate]:
+def quantities(points: Sequence[RetentionAtLength], trained_tokens: int | None) -> dict[str, Estimate]:
     """Return the probe's values for `scores.json`, by name, as `retention_own_128`.
 
     `retention_own_longest` is the retention after the longest text that is within the training length and has one;
@@ -86,8 +86,8 @@ def quantities(points: Sequence[Point], trained_tokens: int | None) -> dict[str,
 
 
 def _longest(
-    points: Sequence[Point], condition: Condition, series: Series, trained_tokens: int | None
-) -> tuple[Point | None, str]:
+    points: Sequence[RetentionAtLength], condition: Condition, series: Series, trained_tokens: int | None
+) -> tuple[RetentionAtLength | None, str]:
     """Return the longest point within the training length that has a retention, and the reason if there is none."""
     if trained_tokens is None:
         return None, "the length of the training texts is not known; --trained-length says"
@@ -100,7 +100,7 @@ def _longest(
     return None, min(here, key=lambda p: p.n).reason or "undefined"
 
 
-def _value(point: Point | None, reason: str) -> Estimate:
+def _value(point: RetentionAtLength | None, reason: str) -> Estimate:
     retention = None if point is None else point.retention
     return Estimate(
         value=None if retention is None else retention.value,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.retention.measure import Point, Series
+from eidolon.scorers.retention.measure import RetentionAtLength, Series
 from eidolon.scorers.retention.records import Condition
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def draw_retention(detail: RetentionDetail, name: str) -> bytes:
     return stream.getvalue()
 
 
-def _draw(axes: "Axes", detail: RetentionDetail, quantity: Callable[[Point], Estimate], label: str) -> None:
+def _draw(
+    axes: "Axes", detail: RetentionDetail, quantity: Callable[[RetentionAtLength], Estimate], label: str
+) -> None:
     for (condition, series), (name, colour, style) in LINES.items():
         shown = [
             (point, number)

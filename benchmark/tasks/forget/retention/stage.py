@@ -26,7 +26,7 @@ from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.terminal.log import timed
 from eidolon.models.base.model import Failure, Interview, Odds, Request, ScoringModel
 from eidolon.scorers.retention.measure import measure
-from eidolon.scorers.retention.records import Answer, AnsweredContext, Condition
+from eidolon.scorers.retention.records import AnsweredContext, Condition, YesNoAnswer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -186,7 +186,7 @@ def _answered(context: Context, found: Sequence[Odds] | Failure) -> AnsweredCont
         n=context.n,
         donor=context.donor,
         answers=tuple(
-            Answer(
+            YesNoAnswer(
                 kind=query.kind,
                 about=query.about,
                 truth=query.truth,

@@ -22,7 +22,7 @@ from eidolon.benchmark.study.memory.retention import reach_of
 from eidolon.benchmark.study.memory.seeing import judge_seeing
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.retention.records import Answer, AnsweredContext
+from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer
 from eidolon.scorers.statistics.bootstrap import BootstrapResult
 
 IMAGES = 40
@@ -30,9 +30,9 @@ SETTINGS = BenchSettings(limit=IMAGES, descriptions=IMAGES, lengths=(64, 256, 51
 SYMBOLS: dict[str, Symbol] = {"attention": "*", "swa": "SWA", "gdn": "GDN", "bm": "BM"}
 
 
-def answer(about: str, truth: bool, right: bool) -> Answer:
+def answer(about: str, truth: bool, right: bool) -> YesNoAnswer:
     yes = truth == right
-    return Answer(
+    return YesNoAnswer(
         kind="object", about=about, truth=truth, log_yes=-0.1 if yes else -3.0, log_no=-3.0 if yes else -0.1
     )
 

@@ -30,7 +30,7 @@ from eidolon.models.probing import dependency as pdm
 from eidolon.models.probing import yes_no_interview as interview
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.forgetting.dependency import ROUNDING, TokenSeries
+from eidolon.scorers.forgetting.fading import ROUNDING, TokenSeries
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.retention.measure import measure
