@@ -35,13 +35,12 @@ from eidolon.models.backends.registry import (
     load_model,
     resolve,
 )
-from eidolon.models.base.contrast import make_contrast
+from eidolon.models.base.contrast import ContrastDecoding, make_contrast
 from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import Signature
-from eidolon.scorers.forgetting.forced_orders import OrderContrast
 
 RUNS = Path("results/runs")
 
@@ -122,7 +121,7 @@ def _plan_run(
     questions: Questions,
     spec: ModelSpec,
     reference: ModelReference,
-    contrast: OrderContrast | None,
+    contrast: ContrastDecoding | None,
     cache: ResponseCache | None,
 ) -> tuple[Run, Generation]:
     """Return the run of one model, and what answers its requests."""
@@ -173,7 +172,7 @@ def _config(
     questions: Questions,
     spec: ModelSpec,
     reference: ModelReference,
-    contrast: OrderContrast | None,
+    contrast: ContrastDecoding | None,
 ) -> ConfigRecord:
     """Return everything that decides the result of one model's run."""
     prompt = questions.prompt

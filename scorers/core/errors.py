@@ -1,15 +1,17 @@
-"""The one kind of exception that is the user's to mend."""
+"""The exception for mistakes that the user can fix."""
+
+from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """A mistake in the user's input: shown as one line, exit code 2, no traceback.
+    """A mistake in the user's input: shown as one line, with exit code 2 and no traceback.
 
-    The message names the file, line, field or flag, the offending value, and the mend.
+    The message names the file, line, field or flag, the value, and the fix.
     """
 
 
-def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
-    """Return `; did you mean 'x'?`, or the known names where none is close, if there are any."""
+def did_you_mean(value: str, known: Sequence[str]) -> str:
+    """Return a hint: `; did you mean 'x'?` if a known name is close, else `; known: …`, empty without known names."""
     from difflib import get_close_matches
 
     close = get_close_matches(value, known, n=1)
