@@ -166,7 +166,7 @@ def load_run(path: str | Path) -> FinishedRun:
     """
     folder = Path(path)
     record = read_record(folder)
-    scores, _ = read_scores(folder)
+    scores = read_scores(folder)
     return FinishedRun(
         folder,
         record,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
 
+@runtime_checkable
 class ModelSource(Protocol):
     """The model that is measured, and the pictures it sees."""
 

@@ -22,6 +22,7 @@ from eidolon.benchmark.tasks.describe.task import Descriptions
 from eidolon.benchmark.tasks.describe.work import JudgedWork
 from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_probes
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
+from eidolon.benchmark.tasks.forget.measurement import ModelSource
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
 from eidolon.benchmark.tasks.forget.retention.stage import INTERVIEWS, RetentionSettings
 from eidolon.benchmark.tasks.forget.stage import Forget, measure_forgetting
@@ -166,6 +167,8 @@ class ForgetWork:
 
     def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
         """Measure what the folder lacks; return the scores with it, and the plots."""
+        if not isinstance(producer, ModelSource):
+            raise TypeError(f"{type(producer).__name__} has no model to measure")
         shown = self.described.report(folder, results, producer)
         scores, plots = measure_forgetting(
             self.forget,

@@ -1,7 +1,7 @@
 """What the settings of `eidolon score` name, checked: one file, one number, known fields, hashes."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from eidolon.benchmark.settings.score import ScoreSettings
@@ -56,7 +56,7 @@ def share_threshold(settings: ScoreSettings) -> float | None:
     return found
 
 
-def check_fields(given: Mapping[str, str], known: Sequence[str]) -> None:
+def check_fields(given: Mapping[str, str], known: tuple[str, ...]) -> None:
     """Check the names of `--field`.
 
     Raises:
