@@ -1,9 +1,9 @@
-"""What the backend makes of one architecture, as plain values: in this process, or in one of its own.
+"""Examines the backend with one architecture, in this process or in another.
 
     python -m tests.models.architecture_checks OUT.json NAME…
 
-examines architectures whose processors want torchvision. Its builds for CUDA do not load beside PyTorch's for the
-CPU, because their compiled operators do not; declared here, they are never called. That is for tests alone.
+examines architectures with processors that need torchvision. torchvision's CUDA builds do not load with a CPU build of
+PyTorch, because of their compiled operators. These are declared here and never called. That is for tests only.
 """
 
 import json
@@ -22,13 +22,13 @@ PROMPTS = (
     "Hi",
 )
 SIZES = ((64, 48), (40, 90), (200, 150))
-"""Width and height of the pictures."""
+"""Width and height of the images."""
 OPERATORS = ("nms(Tensor dets, Tensor scores, float threshold) -> Tensor",)
 OPERATORS += ("q" + OPERATORS[0],)
 
 
 def requests() -> list[Any]:
-    """Return three requests that share neither the size of the picture nor the length of the prompt."""
+    """Return three requests with different image sizes and prompt lengths."""
     import numpy as np
     from PIL import Image
 
@@ -47,7 +47,7 @@ def requests() -> list[Any]:
 
 
 def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
-    """Make a checkpoint, load it as a user would, and return what it answers."""
+    """Make a checkpoint, load it as a user would, and return findings as plain values."""
     from dataclasses import replace
 
     from PIL import Image
@@ -72,7 +72,7 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
         "rows": rows,
     }
     settings = folder / "generation_config.json"
-    # The last token that one of the answers says for the first time: it makes the answer end later than at once.
+    # The token with the latest first occurrence in an answer, so that the answer does not end at once.
     end = max((row.index(token), token) for row in rows for token in row)[1]
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token_id": [end]}))
     found["end"] = end
@@ -81,7 +81,7 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
 
 
 def main(out: Path, names: list[str]) -> None:
-    """Examine architectures beside torchvision, and write what was found, or the error, by name."""
+    """Examine architectures that need torchvision, and write the findings, or the error, by name."""
     import torch
 
     library = torch.library.Library("torchvision", "DEF")
@@ -96,7 +96,7 @@ def main(out: Path, names: list[str]) -> None:
                 found[name] = {"failed": f"{type(error).__name__}: {error}"}
     out.write_text(json.dumps(found))
     sys.stdout.flush()
-    os._exit(0)  # what declared the operators may not be torn down in order
+    os._exit(0)  # the declared operators may break the normal shutdown
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Models with one planted fault each: what the parity checks and the doctor are there to find."""
+"""Models with one planted fault each, which the parity checks and the doctor must find."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,33 +13,35 @@ from eidolon.scorers.core.types import Response
 
 
 class IgnoresTheMask(TransformersModel):
-    """Attends to padding as if it were text."""
+    """Attends to padding."""
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        inputs = super().prepare(requests)
+        inputs = super().prepare(requests, images=images)
         inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
         return inputs
 
 
 class SwapsPictures(TransformersModel):
-    """Hands the pictures of a batch to the wrong prompts."""
+    """Gives the images of a batch to the wrong prompts."""
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        images = [request.image for request in requests]
-        turned = [*images[1:], images[0]]
-        return super().prepare([replace(r, image=i) for r, i in zip(requests, turned, strict=True)])
+        own = [request.image for request in requests]
+        turned = [*own[1:], own[0]]
+        swapped = [replace(r, image=i) for r, i in zip(requests, turned, strict=True)]
+        return super().prepare(swapped, images=images)
 
 
 class ReversesPictures(TransformersModel):
-    """Puts the pictures of a batch the other way round, so that two of three requests see a wrong one."""
+    """Reverses the images of a batch, so that two of three requests see a wrong one."""
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        images = [request.image for request in requests][::-1]
-        return super().prepare([replace(r, image=i) for r, i in zip(requests, images, strict=True)])
+        turned = [request.image for request in requests][::-1]
+        swapped = [replace(r, image=i) for r, i in zip(requests, turned, strict=True)]
+        return super().prepare(swapped, images=images)
 
 
 class CountsPadding(TransformersModel):
-    """Numbers new tokens from the padded width, while the prompt's own numbers leave padding out."""
+    """Counts the positions of new tokens with padding, but those of the prompt without."""
 
     def __init__(self, name_or_path: str, /, **options: str) -> None:
         super().__init__(name_or_path, **options)
@@ -54,38 +56,38 @@ class CountsPadding(TransformersModel):
 
 
 class SaysFloat32(TransformersModel):
-    """Runs in bfloat16, whatever it was told, and says float32."""
+    """Always runs in bfloat16 and reports float32."""
 
     def __init__(self, name_or_path: str, /, **options: str) -> None:
         super().__init__(name_or_path, **options)
         self.model.to(torch.bfloat16)
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        return super().prepare(requests).to(self.device, torch.bfloat16)
+        return super().prepare(requests, images=images).to(self.device, torch.bfloat16)
 
 
 class Blind(TransformersModel):
-    """Shows the same picture for all."""
+    """Uses the same image for all requests."""
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        return super().prepare([replace(r, image=Image.new("RGB", (64, 64))) for r in requests])
+        blank = [replace(r, image=Image.new("RGB", (64, 64))) for r in requests]
+        return super().prepare(blank, images=images)
 
 
 class RemembersPictures(TransformersModel):
-    """Shows for each id the picture that it saw first under it."""
+    """Uses for each id the first image of that id."""
 
     def __init__(self, name_or_path: str, /, **options: str) -> None:
         super().__init__(name_or_path, **options)
         self._seen: dict[str, Image.Image] = {}
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        return super().prepare(
-            [replace(r, image=self._seen.setdefault(r.sample_id, r.image)) for r in requests]
-        )
+        known = [replace(r, image=self._seen.setdefault(r.sample_id, r.image)) for r in requests]
+        return super().prepare(known, images=images)
 
 
 class KeepsState(TransformersModel):
-    """Begins each batch with what the last one left: its first picture."""
+    """Uses the first image of a batch in the next batch."""
 
     def __init__(self, name_or_path: str, /, **options: str) -> None:
         super().__init__(name_or_path, **options)
@@ -97,7 +99,7 @@ class KeepsState(TransformersModel):
 
 
 class ForgetsTheLimit(TransformersModel):
-    """Writes twice as much as it may."""
+    """Writes twice the limit of tokens."""
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         decoding = requests[0].decoding
@@ -106,14 +108,14 @@ class ForgetsTheLimit(TransformersModel):
 
 
 class IgnoresSeeds(TransformersModel):
-    """Samples every request from the same numbers."""
+    """Samples every request with the same seed."""
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         return super().generate([replace(r, decoding=replace(r.decoding, seed=5)) for r in requests])
 
 
 class SeedsByPlace(TransformersModel):
-    """Gives each row of a batch a seed by its place, as one stream for the whole batch would."""
+    """Gives each row of a batch a seed by its index, as one stream for the whole batch would."""
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         first = requests[0].decoding.seed
@@ -123,7 +125,7 @@ class SeedsByPlace(TransformersModel):
 
 
 class TextOnly:
-    """Any of these as a model of the user's own: answers without tokens, counts or reasons."""
+    """Any of these as a user's own model: answers without tokens, counts or finish reasons."""
 
     def __init__(self, model: TransformersModel) -> None:
         self._model = model

@@ -1,7 +1,7 @@
-"""A tiny random hybrid of recurrent layers and attention (Qwen3.5), with pictures, made on the spot.
+"""A tiny random hybrid of recurrent layers and attention (Qwen3.5), with images, made for a test.
 
-Its own processor insists on torchvision, which a machine without a GPU may not be able to load; so the inputs are
-made here, as that processor would make them.
+Its own processor needs torchvision, which a machine without a GPU may not be able to load. So the inputs are made
+here, as that processor would make them.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from eidolon.models.training.idefics3 import END, train_tokenizer
 
 IMAGE, START, STOP = "<image>", "<fake_token_around_image>", "<global-img>"
 SIDE = 32
-"""Pixels of a picture: 4 x 4 patches of 8, merged two by two into 4 tokens."""
+"""Side of an image in pixels: 4 x 4 patches of 8, merged two by two into 4 tokens."""
 
 
 class HybridModel(TransformersModel):
-    """The transformers backend around a model that lies on no disk."""
+    """The transformers backend with a model that is not on disk."""
 
     def _load(self) -> LoadedCheckpoint:
         from transformers import Qwen2VLImageProcessorPil, Qwen3_5Config, Qwen3_5ForConditionalGeneration
@@ -53,7 +53,7 @@ class HybridModel(TransformersModel):
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(0, 0.15)
-        self._pictures = Qwen2VLImageProcessorPil(
+        self._image_processor = Qwen2VLImageProcessorPil(
             patch_size=8,
             merge_size=2,
             temporal_patch_size=2,
@@ -63,8 +63,8 @@ class HybridModel(TransformersModel):
         return LoadedCheckpoint(processor, model.to(self.dtype).eval(), self.device)
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:
-        pictures = [request.image.convert("RGB").resize((SIDE, SIDE)) for request in requests]
-        seen = self._pictures(images=pictures, return_tensors="pt")
+        resized = [request.image.convert("RGB").resize((SIDE, SIDE)) for request in requests]
+        seen = self._image_processor(images=resized, return_tensors="pt")
         tokens = int(seen["image_grid_thw"][0].prod()) // 4
         texts = [f"User:{START}{IMAGE * tokens}{STOP}{request.prompt}Assistant:" for request in requests]
         inputs = self._tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""Random checkpoints of many architectures, small enough to be made on the spot.
+"""Random checkpoints of many architectures, small enough to be made for a test.
 
 Each is saved as its authors would save one: weights, configuration, tokenizer, processor and, where the original has
 one, a chat template. What they say is noise, but noise that depends on all of the picture and of the prompt.
@@ -11,7 +11,7 @@ from typing import Any
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 SIDE = 28
-"""Pixels of a square picture that a fixed-size vision tower takes, in patches of 7."""
+"""Side in pixels of the image of a fixed-size vision tower, with patches of 7."""
 TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 4096}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2}
 VISION = {
@@ -24,12 +24,12 @@ VISION = {
 }
 PATCHES = (SIDE // 7) ** 2
 SPREAD = 0.2
-"""Standard deviation of the weights. At that of a checkpoint about to be trained, 0.02, a picture changes little."""
+"""Standard deviation of the weights. With 0.02, as before training, an image changes little."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How one is made, and what the backend should find in it."""
+    """How to make a checkpoint, and what the backend should find in it."""
 
     name: str
     make: Callable[[Path], None]
@@ -41,7 +41,7 @@ class Architecture:
 
 
 def template(image: str, thinks: bool = False) -> str:
-    """Return a chat template of the ChatML family that puts `image` where a picture stands.
+    """Return a chat template of the ChatML family that puts `image` in place of an image.
 
     One that `thinks` opens a thinking block, and closes it at once where `enable_thinking` is false.
     """
@@ -58,7 +58,7 @@ def template(image: str, thinks: bool = False) -> str:
 
 
 def make_tokenizer(*special: str, begins: bool = False, **named: str) -> Any:
-    """Train a byte-level tokenizer on a few words; `special` tokens and those `named` as attributes are whole."""
+    """Train a byte-level tokenizer on a few words; `special` and `named` tokens are single tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -90,7 +90,7 @@ def make_tokenizer(*special: str, begins: bool = False, **named: str) -> Any:
 
 
 def ids(tokenizer: Any) -> dict[str, int]:
-    """Return what a language model's configuration says of its tokens."""
+    """Return the token fields of a language model's configuration."""
     return {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -100,7 +100,7 @@ def ids(tokenizer: Any) -> dict[str, int]:
 
 
 def image_processor(name: str, **settings: Any) -> Any:
-    """Make an image processor, of the kind that needs no torchvision where there is one."""
+    """Make an image processor, the one without torchvision if there is one."""
     import transformers
 
     kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
@@ -118,14 +118,14 @@ def save(folder: Path, kind: str, config: Any, processor: Any) -> None:
         for name, parameter in sorted(model.named_parameters()):
             if parameter.dim() > 1:
                 parameter.normal_(0, SPREAD)
-            elif "gate" in name.rsplit(".", 2)[-1]:  # Mllama's pictures come through a gate that begins shut
+            elif "gate" in name.rsplit(".", 2)[-1]:  # Mllama's image gate starts closed
                 parameter.fill_(1.0)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def square(name: str, **settings: Any) -> Any:
-    """Make an image processor that gives pictures of SIDE by SIDE."""
+    """Make an image processor that gives SIDE x SIDE pixels."""
     return image_processor(name, size={"height": SIDE, "width": SIDE}, **settings)
 
 
@@ -163,7 +163,7 @@ IDEFICS_TOKENS = (
 
 
 def make_idefics3(folder: Path) -> None:
-    """With tiles: a large picture takes more tokens than a small one."""
+    """With tiles: a large image takes more tokens than a small one."""
     from transformers import Idefics3Config, Idefics3Processor
 
     tokenizer = make_tokenizer(*IDEFICS_TOKENS)
@@ -217,12 +217,12 @@ QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
 def qwen_ids(tokenizer: Any) -> dict[str, int]:
-    """Return the ids of the tokens around pictures."""
+    """Return the ids of the tokens around images."""
     return {f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in QWEN_TOKENS.items()}
 
 
 def qwen_images(patch: int) -> Any:
-    """Make Qwen's image processor: between 4 and 64 image tokens, as the picture's size asks."""
+    """Make Qwen's image processor: between 4 and 64 image tokens, by the image's size."""
     side = 2 * patch
     return image_processor(
         "Qwen2VLImageProcessor",
@@ -276,7 +276,7 @@ def make_qwen3_vl(folder: Path) -> None:
 
 
 def make_qwen3_5(folder: Path) -> None:
-    """Hybrid: three of four layers hold a recurrent state; its template lets it think unless told not to."""
+    """Hybrid: three of four layers hold a recurrent state; its template has a thinking mode, on by default."""
     from transformers import Qwen3_5Config, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     tokenizer = make_tokenizer("<think>", "</think>", **QWEN_TOKENS)
@@ -306,7 +306,7 @@ def make_qwen3_5(folder: Path) -> None:
 
 
 def make_paligemma(folder: Path) -> None:
-    """No chat template; prefix attention over picture and prompt."""
+    """No chat template; prefix attention over image and prompt."""
     from transformers import PaliGemmaConfig, PaliGemmaProcessor
 
     tokenizer = make_tokenizer(image_token="<image>")
@@ -435,7 +435,7 @@ def opt(tokenizer: Any) -> dict[str, Any]:
 
 
 def make_blip_2(folder: Path) -> None:
-    """No chat template; `generate` hands over to the language model's."""
+    """No chat template; its `generate` calls the language model's."""
     from transformers import Blip2Config, Blip2Processor
 
     tokenizer = make_tokenizer("<image>", begins=True)
@@ -466,7 +466,7 @@ def make_blip_2_t5(folder: Path) -> None:
 
 
 def make_instructblip(folder: Path) -> None:
-    """No chat template; its bridge reads the prompt too, with a tokenizer of its own."""
+    """No chat template; its bridge reads the prompt too, with another tokenizer."""
     from transformers import InstructBlipConfig, InstructBlipProcessor
 
     tokenizer = make_tokenizer("<image>", begins=True)
@@ -482,7 +482,7 @@ def make_instructblip(folder: Path) -> None:
 
 
 def make_mllama(folder: Path) -> None:
-    """Pictures are read by layers of cross-attention, not as tokens."""
+    """Images are read by cross-attention, not as tokens."""
     from transformers import MllamaConfig, MllamaProcessor
 
     tokenizer = make_tokenizer("<|image|>", "<|python_tag|>")

@@ -73,9 +73,9 @@ def save_llava(folder: Any) -> None:
 
 
 class Handmade:
-    """Stands for a loaded model whose processor needs packages that are not here: it makes inputs by itself.
+    """A loaded model whose processor needs missing packages: it makes inputs by itself.
 
-    A prompt is its words' lengths as tokens, after the image tokens; a picture is its pixels.
+    A prompt is its words' lengths as tokens, after the image tokens; an image is its pixels.
     """
 
     processor = None
@@ -97,12 +97,12 @@ class Handmade:
         return inputs
 
     def picture_inputs(self, images: Sequence[Image.Image], ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what the model takes beside the ids."""
+        """Return the model's inputs beside the ids."""
         raise NotImplementedError
 
 
 def pixels(image: Image.Image, side: int) -> torch.Tensor:
-    """Return a picture as (3, side, side), -1 to 1."""
+    """Return an image as (3, side, side), -1 to 1."""
     import numpy as np
 
     array = np.asarray(image.convert("RGB").resize((side, side)), dtype=np.float32)
@@ -156,7 +156,7 @@ class TinyQwen35(Handmade):
         super().__init__(Qwen3_5ForConditionalGeneration(config), image_tokens=4)
 
     def picture_inputs(self, images: Sequence[Image.Image], ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the 16 patches of each picture, 8 pixels a side and 2 frames deep; 4 make a token."""
+        """Return the 16 patches of each image, 8 pixels a side and 2 frames deep; 4 make a token."""
         patches = []
         for image in images:
             grid = pixels(image, 32).reshape(3, 2, 2, 8, 2, 2, 8).permute(1, 4, 2, 5, 0, 3, 6)
@@ -169,7 +169,7 @@ class TinyQwen35(Handmade):
 
 
 class TinyMllama(Handmade):
-    """Llama 3.2 Vision: pictures enter by cross-attention, not among the tokens."""
+    """Llama 3.2 Vision: images enter by cross-attention, not among the tokens."""
 
     def __init__(self) -> None:
         from transformers import MllamaConfig, MllamaForConditionalGeneration, set_seed
@@ -205,7 +205,7 @@ class TinyMllama(Handmade):
         super().__init__(MllamaForConditionalGeneration(config), image_tokens=1)
 
     def picture_inputs(self, images: Sequence[Image.Image], ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return one tile a picture."""
+        """Return one tile per image."""
         n = len(images)
         return {
             "pixel_values": torch.stack([pixels(image, 32) for image in images])[:, None, None],

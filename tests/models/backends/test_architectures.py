@@ -1,4 +1,4 @@
-"""The transformers backend with tiny random checkpoints of every architecture that it is said to run."""
+"""The transformers backend with tiny random checkpoints of every supported architecture."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from tests.models.tiny_checkpoints import ARCHITECTURES, BY_NAME
 ROOT = Path(__file__).parents[3]
 NAMES = [architecture.name for architecture in ARCHITECTURES]
 VISION = Path(os.environ.get("EIDOLON_TEST_TORCHVISION", Path(sys.prefix) / "vision-only"))
-"""torchvision without what it depends on; `make test` puts it there."""
+"""torchvision without its dependencies; `make test` installs it there."""
 
 
 @pytest.fixture(scope="session")
 def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What was found, by name; filled as it is asked for."""
+    """The findings by name, computed on demand."""
     return {}
 
 
@@ -31,14 +31,14 @@ def found(name: str, examined: dict[str, Any], tmp_path_factory: pytest.TempPath
         if BY_NAME[name].torchvision:
             examined |= beside_torchvision(tmp_path_factory)
         else:
-            # Through JSON, so that both kinds are compared alike.
+            # Through JSON, as the findings from the other process.
             examined[name] = json.loads(json.dumps(examine(BY_NAME[name], tmp_path_factory.mktemp(name))))
     assert "failed" not in examined[name], examined[name]["failed"]
     return examined[name]
 
 
 def beside_torchvision(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Examine, once in a test session of however many processes, what only loads beside torchvision."""
+    """Examine once, in a session of any number of processes, the architectures that need torchvision."""
     assert (VISION / "torchvision").is_dir(), (
         f"{VISION} holds no torchvision; run `make {VISION}`, or make test"
     )
@@ -62,7 +62,7 @@ def beside_torchvision(tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_loads_as_what_it_is(name: str, found: dict[str, Any]) -> None:
+def test_it_loads_with_its_class(name: str, found: dict[str, Any]) -> None:
     described = found["described"]
     assert described["class"] == BY_NAME[name].class_name
     assert described["chat_template"] is BY_NAME[name].chat_template
@@ -72,7 +72,7 @@ def test_it_loads_as_what_it_is(name: str, found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_the_padding(name: str, found: dict[str, Any]) -> None:
-    """Hybrids keep a state that padding must not enter, encoders count positions from the first column, …"""
+    """Padding must not enter a hybrid's state, encoders count positions from the first column, …"""
     widths = {answer["prompt_tokens"] for answer in found["alone"]}
     assert len(widths) == 3, "the prompts differ in length, so two of them are padded"
     for alone, together in zip(found["alone"], found["together"], strict=True):
@@ -93,7 +93,7 @@ def test_answers_are_as_long_as_allowed(name: str, found: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_end_where_the_checkpoint_says(name: str, found: dict[str, Any]) -> None:
-    """With another end-of-text token in its generation_config, an answer is cut where that token stood."""
+    """With another end-of-text token in its generation_config, an answer ends at that token."""
     stopped = [found["end"] in row for row in found["rows"]]
     assert any(stopped)
     for ended, row, stops in zip(found["ended"], found["rows"], stopped, strict=True):
@@ -103,12 +103,12 @@ def test_answers_end_where_the_checkpoint_says(name: str, found: dict[str, Any])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_picture_matters(name: str, found: dict[str, Any]) -> None:
+def test_the_image_matters(name: str, found: dict[str, Any]) -> None:
     (seen, *_), (blank, *_) = found["alone"][0]["token_logprobs"], found["black"]["token_logprobs"]
     assert abs(seen - blank) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["qwen3_5"])
-def test_a_model_that_thinks_is_told_not_to(name: str, found: dict[str, Any]) -> None:
+def test_thinking_is_off(name: str, found: dict[str, Any]) -> None:
     assert all(prompt.endswith("<think>\n</think>\n") for prompt in found["prompts"])
     assert all(answer["reasoning"] is None for answer in found["alone"])

@@ -1,4 +1,4 @@
-"""Models of the user's own: strings or Responses out, errors told apart from ours."""
+"""The user's own models: strings or Responses, and errors that name the user's code."""
 
 import sys
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_describe(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_errors_are_the_plugins(tmp_path: Path, body: str, expected: tuple[str, ...]) -> None:
+def test_errors_name_the_class(tmp_path: Path, body: str, expected: tuple[str, ...]) -> None:
     name = write(tmp_path, body)
     with pytest.raises(UserError) as raised:
         generate(name)
@@ -129,7 +129,7 @@ def test_no_such_file(tmp_path: Path) -> None:
         load_model(f"python/{tmp_path}/nowhere.py:Mine")
 
 
-def test_a_file_does_not_take_the_place_of_a_module(tmp_path: Path) -> None:
+def test_a_file_does_not_replace_a_module(tmp_path: Path) -> None:
     before = sys.modules["json"]
     (tmp_path / "json.py").write_text(
         "class Mine:\n    def generate(self, requests): return ['x' for r in requests]\n"

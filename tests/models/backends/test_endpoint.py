@@ -1,4 +1,4 @@
-"""What an endpoint may answer, and what becomes of it."""
+"""The possible answers of an endpoint, and their results."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,14 +35,14 @@ def connect(server: ChatServer, concurrency: int = 4, timeout: float = 5.0, retr
     return Endpoint("--model x", model, url, concurrency=concurrency, timeout=timeout, retries=retries)
 
 
-def test_a_whole_answer() -> None:
+def test_a_complete_answer() -> None:
     with chat_server(lambda *_: completion("A dog.", finish="length", reasoning_content="Hm.")) as server:
         (found,) = ask(server)
     assert found == Completion("A dog.", "Hm.", "length", 50, 10)
     assert server.bodies == [{"model": "tiny", **BODY}]
 
 
-def test_requests_at_once_are_bounded_and_answers_in_order() -> None:
+def test_concurrency_is_limited_and_answers_are_in_order() -> None:
     def echo(_: int, body: dict[str, object]) -> Answer:
         return Answer(hang_s=0.05, body=completion(str(body["seed"])).body)
 
@@ -53,7 +53,7 @@ def test_requests_at_once_are_bounded_and_answers_in_order() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
-def test_statuses_that_pass_are_tried_again(status: int) -> None:
+def test_transient_statuses_are_retried(status: int) -> None:
     with chat_server(lambda n, _: Answer(status) if n < 2 else completion("A dog.")) as server:
         (found,) = ask(server)
     assert found.text == "A dog."
@@ -61,7 +61,7 @@ def test_statuses_that_pass_are_tried_again(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
-def test_other_statuses_are_not(status: int) -> None:
+def test_other_statuses_are_not_retried(status: int) -> None:
     with chat_server(lambda *_: Answer(status, b'{"error": "too\x1b[31m big"}')) as server:
         (found,) = ask(server)
     assert found.error == f'the endpoint answers {status}: {{"error": "too [31m big"}}'
@@ -69,7 +69,7 @@ def test_other_statuses_are_not(status: int) -> None:
     assert len(server.bodies) == 1
 
 
-def test_tries_come_to_an_end() -> None:
+def test_retries_are_limited() -> None:
     with chat_server(lambda *_: Answer(500, b"overloaded")) as server:
         (found,) = ask(server)
     assert found == Completion(error="the endpoint answers 500: overloaded", transient=True)
@@ -79,8 +79,8 @@ def test_tries_come_to_an_end() -> None:
 @pytest.mark.parametrize(
     "answer", [Answer(hang_s=1.5), Answer(drip_s=0.05, body=completion("A dog.").body)], ids=["hang", "drip"]
 )
-def test_a_try_has_its_time(answer: Answer) -> None:
-    """A server that sends a byte now and then keeps every single read short."""
+def test_a_try_has_a_time_limit(answer: Answer) -> None:
+    """Also if a server sends a byte now and then, so that no single read takes long."""
     with chat_server(lambda n, _: answer if n == 0 else completion("A cat.")) as server:
         found = ask(server, timeout=0.5)
         assert found[0].text == "A cat."
@@ -89,13 +89,13 @@ def test_a_try_has_its_time(answer: Answer) -> None:
     assert late == Completion(error="the endpoint gave no answer within 0.3 s", transient=True)
 
 
-def test_an_answer_cut_off_is_asked_for_again() -> None:
+def test_an_incomplete_answer_is_requested_again() -> None:
     cut = Answer(body=completion("A dog.").body, cut=True)
     with chat_server(lambda n, _: cut if n == 0 else completion("A cat.")) as server:
         assert ask(server)[0].text == "A cat."
 
 
-def test_retry_after_holds_every_request_back() -> None:
+def test_retry_after_delays_every_request() -> None:
     def behave(number: int, _: object) -> Answer:
         return Answer(429, headers={"Retry-After": "1"}) if number == 0 else completion("A dog.")
 
@@ -123,11 +123,11 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
-def test_an_endpoint_that_answers_nothing_is_left_alone_and_found_again() -> None:
+def test_an_endpoint_that_answers_nothing_gets_few_requests() -> None:
     with chat_server(lambda *_: Answer(500)) as server:
         endpoint = connect(server, concurrency=2, retries=1)
         first = endpoint.ask([BODY] * 10)
-        # Two at once, two tries each; a third may begin between the ends of the first two.
+        # Two at once, two tries each; a third may start between the ends of the first two.
         assert 4 <= len(server.bodies) <= 6
         assert sum("not asked" in (one.error or "") for one in first) == 10 - len(server.bodies) // 2
         assert all(one.transient for one in first)
@@ -143,7 +143,7 @@ def test_an_endpoint_that_answers_nothing_is_left_alone_and_found_again() -> Non
 
 
 def test_one_slow_request_does_not_stop_the_others() -> None:
-    """A scout that finds the endpoint alive sets all others free, whatever it failed of before."""
+    """If the first single request is answered, all others are sent."""
 
     def behave(_: int, body: dict[str, object]) -> Answer:
         return Answer(500) if body["seed"] == 3 else completion(str(body["seed"]))
@@ -163,7 +163,7 @@ def test_a_wrong_key_or_model_is_the_users(status: int, hint: str) -> None:
         assert len(server.bodies) <= 2
 
 
-def test_what_answered_before_may_know_the_model_again() -> None:
+def test_after_an_answer_a_missing_model_is_transient() -> None:
     with chat_server(lambda n, _: Answer(404) if n else completion("A dog.")) as server:
         found = ask(server, 3, concurrency=1)
     assert [one.transient for one in found] == [False, True, True]
@@ -177,7 +177,7 @@ def test_several_requests_that_are_all_refused_are_the_users() -> None:
         ask(server, 2)
 
 
-def test_the_key_is_sent_and_struck_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_sent_and_removed_from_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
     with chat_server() as server:
         server.behave = lambda n, _: (
@@ -201,7 +201,7 @@ def test_the_key_is_sent_and_struck_out(monkeypatch: pytest.MonkeyPatch) -> None
         "m@http://secret@h",
     ],
 )
-def test_an_address_with_a_secret_is_refused_without_telling_it(target: str) -> None:
+def test_an_address_with_a_secret_is_refused_without_repeating_it(target: str) -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY") as raised:
         parse_address("--model", f"openai/{target}", target)
     assert "secret" not in str(raised.value)
@@ -215,7 +215,7 @@ def test_a_wrong_address_shows_the_right_form(target: str) -> None:
         parse_address("--model", f"openai/{target}", target)
 
 
-def test_a_models_name_may_hold_slashes_and_at_signs() -> None:
+def test_a_models_name_may_contain_slashes_and_at_signs() -> None:
     assert parse_address("", "", "org/a@b@https://h:1/v1") == ("org/a@b", "https://h:1/v1")
 
 
@@ -280,7 +280,7 @@ def test_answers_of_every_kind(answer: Answer, expected: Completion) -> None:
         b"[" * 9999,
     ],
 )
-def test_garbage_is_kept_in_part(body: bytes) -> None:
+def test_a_part_of_garbage_is_in_the_message(body: bytes) -> None:
     with chat_server(lambda *_: Answer(body=body)) as server:
         (found,) = ask(server)
     assert found.transient
@@ -324,7 +324,7 @@ def test_wrong_options_of_a_judges_model(option: str) -> None:
         text_model(ChatServer(), **{key: value})
 
 
-def test_an_endpoint_can_be_asked_where_a_loop_is_running() -> None:
+def test_an_endpoint_can_be_used_in_an_event_loop() -> None:
     import asyncio
 
     async def notebook(server: ChatServer) -> list[Completion]:

@@ -1,4 +1,4 @@
-"""What the openai backend asks, and how it reads an answer."""
+"""The requests of the openai backend, and the responses that it makes of answers."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,11 +47,11 @@ def test_every_setting_is_in_the_request() -> None:
     assert len(second["messages"]) == 1
 
 
-def test_a_picture_arrives_as_it_is_and_with_nothing_else() -> None:
+def test_an_image_arrives_unchanged_and_without_metadata() -> None:
     image = requests()[0].image
     turned = image.copy()
     exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: a server that minds it would turn the picture
+    exif[0x0112] = 6  # orientation: a server that uses it would rotate the image
     turned.info = {"exif": exif.tobytes(), "icc_profile": b"profile", "dpi": (300, 300)}
     with chat_server() as server:
         generate(server, [replace(requests()[0], image=turned)])
@@ -85,7 +85,7 @@ def test_an_answer_becomes_a_response() -> None:
     assert (thought.response, thought.reasoning, thought.completion_tokens) == ("A cat.", "Hm.", None)
 
 
-def test_more_than_was_asked_for_is_no_answer() -> None:
+def test_an_answer_beyond_the_limit_is_an_error() -> None:
     with chat_server(lambda *_: completion("word " * 40_000)) as server:
         (found,) = generate(server, requests(max_new_tokens=512))
         (allowed,) = generate(server, requests(max_new_tokens=4096))
@@ -122,7 +122,7 @@ def test_tokens_and_costs_are_added_up() -> None:
     }
 
 
-def test_how_an_answer_is_fetched_decides_nothing() -> None:
+def test_transport_options_do_not_decide() -> None:
     reference = resolve("openai/m@http://h/v1")
     options = {
         "concurrency": "2",
@@ -155,7 +155,7 @@ def test_wrong_options(option: str, message: str) -> None:
         load_model("openai/m@http://127.0.0.1:9/v1", {key: value})
 
 
-def test_a_key_among_the_options_is_refused_without_telling_it() -> None:
+def test_a_key_among_the_options_is_refused_without_repeating_it() -> None:
     with pytest.raises(UserError, match="OPENAI_API_KEY") as raised:
         load_model("openai/m@http://127.0.0.1:9/v1", {"api_key": "sk-secret"})
     assert "secret" not in str(raised.value)

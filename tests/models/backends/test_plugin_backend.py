@@ -1,4 +1,4 @@
-"""A backend of another package has the same abilities as ours: what it states about itself is what a run uses."""
+"""A backend of another package has the same abilities as ours: a run uses what it states about itself."""
 
 from pathlib import Path
 from typing import Any

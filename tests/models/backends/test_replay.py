@@ -47,7 +47,7 @@ def test_by_sample_then_by_image(tmp_path: Path) -> None:
     assert "r.jsonl" in found[3].error
 
 
-def test_a_question_is_not_answered_by_what_was_said_of_its_image(tmp_path: Path) -> None:
+def test_a_question_is_not_answered_by_another_response_to_its_image(tmp_path: Path) -> None:
     name = replay(tmp_path / "r.jsonl", [{"sample_id": "a", "image_id": 1, "response": "yes"}])
     asked = [replace(request(sample_id, 1), is_question=True) for sample_id in ("a", "b")]
     assert [r.response for r in load_model(name).generate(asked)] == ["yes", None]
@@ -100,7 +100,7 @@ def test_mistakes(name: str, expected: str) -> None:
         load_model(name)
 
 
-def test_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         load_model(f"transformers/{tmp_path}")
 
@@ -111,7 +111,7 @@ def test_never_downloads_when_offline(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve("transformers/nobody/no-such-model")
 
 
-def test_log_probabilities_are_taken_over_where_they_can_be_some(tmp_path: Path) -> None:
+def test_valid_log_probabilities_are_kept(tmp_path: Path) -> None:
     given = {"a": [-0.5, 0, -3], "b": [0.5], "c": "high", "d": [float("-inf")], "e": None}
     rows = [
         {"sample_id": name, "image_id": 1, "response": "A cat.", "token_logprobs": value}

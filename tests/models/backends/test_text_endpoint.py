@@ -1,4 +1,4 @@
-"""Language models behind an endpoint, against a small server of the test's own."""
+"""Language models behind an endpoint, with a small local server."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.language_model import LanguageModel
 
 Answer = tuple[int, Any]
-"""Status and body; a body that is text is sent as it is."""
+"""Status and body; a text is sent unchanged."""
 
 
 def chat(text: Any) -> Answer:
@@ -28,7 +28,7 @@ def chat(text: Any) -> Answer:
 
 
 class Server:
-    """Answers POSTs by a function of the prompt and of how often it was sent, and keeps the requests."""
+    """Answers POSTs by a function of the prompt and the number of its tries; records the requests."""
 
     def __init__(self) -> None:
         self.answer: Callable[[str, int], Answer] = lambda prompt, times: chat(f"echo {prompt}")
@@ -68,7 +68,7 @@ class Server:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(data)))
-        # The client waits as long as it is told between its tries.
+        # The client waits for the time of this header.
         handler.send_header("Retry-After-Ms", "1")
         handler.end_headers()
         handler.wfile.write(data)
@@ -106,7 +106,7 @@ def test_as_many_at_once_as_allowed(server: Server) -> None:
     gate = threading.Barrier(3)
 
     def answer(prompt: str, times: int) -> Answer:
-        gate.wait(timeout=20)  # passes only when three are asked at once
+        gate.wait(timeout=20)  # passes only with three concurrent requests
         return chat("ok")
 
     server.answer = answer
@@ -122,7 +122,7 @@ def test_the_key_comes_from_the_environment(server: Server, monkeypatch: pytest.
     assert "a-key" not in model.signature()
 
 
-def test_a_schema_is_asked_for(server: Server) -> None:
+def test_a_schema_is_sent(server: Server) -> None:
     schema = {"type": "object", "properties": {"objects": {"type": "array"}}}
     load(server).reply(["p"], max_new_tokens=50, schema=schema)
     asked = server.requests[0]["response_format"]
@@ -130,13 +130,13 @@ def test_a_schema_is_asked_for(server: Server) -> None:
     assert asked["json_schema"]["schema"] == schema
 
 
-def test_thinking_is_no_answer(server: Server) -> None:
+def test_thinking_is_not_part_of_the_answer(server: Server) -> None:
     server.answer = lambda prompt, times: chat("<think>is it?</think>\n\nyes")
     assert load(server).reply(["p"], max_new_tokens=5)[0].text == "yes"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_failure_is_tried_again(server: Server, status: int) -> None:
+def test_a_transient_failure_is_retried(server: Server, status: int) -> None:
     server.answer = lambda prompt, times: (
         chat("yes") if times > 2 else (status, {"error": {"message": "busy"}})
     )
@@ -145,7 +145,7 @@ def test_a_passing_failure_is_tried_again(server: Server, status: int) -> None:
     assert len(server.requests) == 6
 
 
-def test_a_failure_that_stays_is_an_error_of_its_prompt_alone(server: Server) -> None:
+def test_a_permanent_failure_is_an_error_of_its_prompt_only(server: Server) -> None:
     server.answer = lambda prompt, times: (
         (500, {"error": {"message": "out of luck"}}) if prompt == "b" else chat("yes")
     )
@@ -170,21 +170,21 @@ def test_a_failure_that_stays_is_an_error_of_its_prompt_alone(server: Server) ->
         chat(7)[1],
     ],
 )
-def test_what_is_no_completion_is_an_error(server: Server, body: Any) -> None:
+def test_a_body_that_is_not_a_completion_is_an_error(server: Server, body: Any) -> None:
     server.answer = lambda prompt, times: (200, body)
     (found,) = load(server, retries="0").reply(["p"], max_new_tokens=5)
     assert found.text is None
     assert "the endpoint's answer" in str(found.error)
 
 
-def test_one_that_is_down_is_an_error_and_not_asked_again_and_again() -> None:
+def test_an_endpoint_that_is_down_gets_few_requests() -> None:
     gone = Server()
     gone.stop()
     found = load(gone, retries="0", concurrency="2").reply([f"p{i}" for i in range(200)], max_new_tokens=5)
     assert all("cannot be reached" in str(reply.error) for reply in found)
 
 
-def test_one_that_hangs_is_an_error(server: Server) -> None:
+def test_an_endpoint_that_hangs_is_an_error(server: Server) -> None:
     release = threading.Event()
 
     def answer(prompt: str, times: int) -> Answer:

@@ -1,4 +1,4 @@
-"""Language models for judges: their names, and the same answers as plain transformers, question by question."""
+"""Language models for judges: their names, and the same answers as plain transformers for each question."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def load(path: Path, **options: str) -> LanguageModel:
 
 
 def published(path: Path, responses: list[str]) -> dict[str, list[str]]:
-    """The protocol by its description, with plain transformers, one question at a time."""
+    """The published protocol with plain transformers, one question at a time."""
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -65,7 +65,7 @@ def published(path: Path, responses: list[str]) -> dict[str, list[str]]:
 
 
 class Recorder:
-    """Passes everything on, and keeps the replies by prompt."""
+    """Passes everything on and records the replies by prompt."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.name, self._model = model.name, model
@@ -81,7 +81,7 @@ class Recorder:
 
 
 def test_same_answers_as_the_published_protocol(checkpoint: Path) -> None:
-    """String by string and vote by vote, though asked in batches sorted by length."""
+    """Each string and each vote, although batches are sorted by length."""
     responses = [*texts(3, seed=5), "A dog stands on the grass. " * 50]
     expected = published(checkpoint, responses)
     recorder = Recorder(load(checkpoint, batch_size="7"))
@@ -93,9 +93,9 @@ def test_same_answers_as_the_published_protocol(checkpoint: Path) -> None:
     cells = [cell for of_one in by_question for cell in of_one]
     strings = [answer for answers in expected.values() for answer in answers]
     assert sorted(strings) == sorted(str(text) for text in recorder.replies.values())
-    assert {"yes", "no"} <= set(strings), "a model that always says the same proves nothing"
+    assert {"yes", "no"} <= set(strings), "with a constant answer the test could not fail"
     for response, judgement in zip(responses, judgements, strict=True):
-        said = {
+        expected_votes = {
             (f, category)
             for (f, category), answer in zip(cells, expected[response], strict=True)
             if answer.lower().strip() == "yes"
@@ -107,10 +107,10 @@ def test_same_answers_as_the_published_protocol(checkpoint: Path) -> None:
             for key, vote in votes.items()
             if vote
         }
-        assert voted == said
+        assert voted == expected_votes
 
 
-def test_replies_keep_their_order_whatever_the_batch(tiny_judges: dict[str, Path]) -> None:
+def test_replies_keep_their_order_in_any_batch(tiny_judges: dict[str, Path]) -> None:
     prompts = [prompt(text, question("1b", name)) for text in texts(6, seed=2) for name in CATEGORIES]
     path = tiny_judges["tiny-one"]
     batched = [load(path, batch_size=str(n)).reply(prompts, max_new_tokens=15) for n in (1, 5, 100)]
@@ -137,7 +137,7 @@ def test_a_causal_model_answers_after_its_prompt(chat: bool, tmp_path: Path) -> 
     assert len({reply.text for reply in found}) > 3
 
 
-def test_a_prompt_beyond_the_models_reach_is_an_error(tmp_path: Path) -> None:
+def test_a_prompt_longer_than_the_context_is_an_error(tmp_path: Path) -> None:
     model = load(save_llama(tmp_path, chat=False))
     short, long = model.reply(["a dog", "a dog " * 200], max_new_tokens=15)
     assert short.error is None
@@ -145,8 +145,8 @@ def test_a_prompt_beyond_the_models_reach_is_an_error(tmp_path: Path) -> None:
     assert "400 tokens" in str(long.error)
 
 
-def test_names_are_told_apart(tmp_path: Path, tiny_judges: dict[str, Path]) -> None:
-    """By the last part of the path; the same last part is numbered."""
+def test_names_are_unique(tmp_path: Path, tiny_judges: dict[str, Path]) -> None:
+    """They are the last part of the path; equal ones are numbered."""
     copy = tmp_path / "tiny-one"
     copy.symlink_to(tiny_judges["tiny-one"], target_is_directory=True)
     given = f"transformers/{tiny_judges['tiny-one']}, transformers/{copy},openai/org/chat@http://host:1/v1"
@@ -158,7 +158,7 @@ def test_names_are_told_apart(tmp_path: Path, tiny_judges: dict[str, Path]) -> N
     assert len(first[2]) == 12
 
 
-def test_without_names_all_shipped_judges_are_asked(
+def test_without_names_all_shipped_judges_are_used(
     tiny_judges: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, path in tiny_judges.items():
@@ -188,7 +188,7 @@ def test_options_go_to_the_backends_that_take_them(tiny_judges: dict[str, Path])
 
 
 @pytest.mark.parametrize(
-    ("names", "options", "told"),
+    ("names", "options", "message"),
     [
         ("judge-smal", {}, "-J models=judge-smal: no shipped judge of this name"),
         ("transformers", {}, "the name of a model is missing"),
@@ -210,13 +210,13 @@ def test_options_go_to_the_backends_that_take_them(tiny_judges: dict[str, Path])
     ],
 )
 def test_mistakes_are_the_users(
-    names: str, options: dict[str, str], told: str, tiny_judges: dict[str, Path]
+    names: str, options: dict[str, str], message: str, tiny_judges: dict[str, Path]
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         language_models(names.format(tiny=f"transformers/{tiny_judges['tiny-one']}"), options)
 
 
-def test_a_folder_that_is_no_language_model_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_language_model_is_refused_before_loading(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="names no model_type"):
         load(tmp_path)
@@ -226,7 +226,7 @@ def test_a_folder_that_is_no_language_model_is_refused_before_it_is_loaded(tmp_p
 
 
 def test_weights_of_another_class_are_refused(tmp_path: Path) -> None:
-    """Otherwise what is missing would be random, and the votes meaningless."""
+    """Otherwise missing weights would be random, and the votes meaningless."""
     save_llama(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))

@@ -41,7 +41,7 @@ def test_padding_in_a_batch_does_not_change_the_answer(model: TransformersModel)
     assert [a.prompt_tokens for a in alone] == [b.prompt_tokens for b in together]
 
 
-def test_each_response_says_how_it_ended(model: TransformersModel) -> None:
+def test_each_response_has_its_finish_reason(model: TransformersModel) -> None:
     long = answer(model, requests(6, Decoding(max_new_tokens=5)), 6)
     for response in long:
         assert response.completion_tokens is not None
@@ -53,7 +53,7 @@ def test_each_response_says_how_it_ended(model: TransformersModel) -> None:
     assert all(r.finish_reason == "stop" for r in answer(model, requests(6, Decoding(max_new_tokens=400)), 6))
 
 
-def test_token_ends_lead_to_the_words(model: TransformersModel) -> None:
+def test_token_ends_are_the_ends_of_words(model: TransformersModel) -> None:
     for response in answer(model, requests(3, Decoding(max_new_tokens=40)), 3):
         text, ends = response.response, response.token_ends
         assert text is not None
@@ -102,7 +102,7 @@ def test_a_models_own_generation_config_changes_nothing(model: TransformersModel
     assert [r.response for r in answer(TransformersModel(str(checkpoint)), asked, 3)] == expected
 
 
-def test_a_model_without_a_chat_template_still_sees_the_picture(tmp_path: Path) -> None:
+def test_a_model_without_a_chat_template_still_sees_the_image(tmp_path: Path) -> None:
     checkpoint = tmp_path / "bare"
     shutil.copytree(CHECKPOINT, checkpoint)
     (checkpoint / "chat_template.jinja").unlink()
@@ -125,14 +125,14 @@ def test_a_batch_has_one_decoding(model: TransformersModel) -> None:
         list(model.generate(mixed))
 
 
-def test_what_it_says_of_itself_is_json(model: TransformersModel) -> None:
+def test_its_description_is_json(model: TransformersModel) -> None:
     described = json.loads(json.dumps(model.describe()))
     assert described["class"] == "Idefics3ForConditionalGeneration"
     assert described["dtype"] == "float32"
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"dtyp": "float32"}, "did you mean 'dtype'"),
         ({"dtype": "float8"}, "-M dtype=float8"),
@@ -140,8 +140,8 @@ def test_what_it_says_of_itself_is_json(model: TransformersModel) -> None:
         ({"trust_remote_code": "perhaps"}, "-M trust_remote_code=perhaps"),
     ],
 )
-def test_wrong_options_are_the_users(options: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_wrong_options_are_the_users(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         TransformersModel(str(CHECKPOINT), **options)
 
 
@@ -155,7 +155,7 @@ def test_a_broken_checkpoint_is_the_users(tmp_path: Path) -> None:
 
 
 def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) -> None:
-    """Otherwise the missing ones would be random, and the numbers meaningless."""
+    """Otherwise missing weights would be random, and the scores meaningless."""
     from safetensors.torch import load_file, save_file
 
     checkpoint = tmp_path / "holes"
@@ -168,8 +168,8 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) ->
         TransformersModel(str(checkpoint))
 
 
-def test_larger_pictures_are_made_smaller(tmp_path: Path) -> None:
-    """The answer to a large picture is that to the picture made smaller beforehand; a small one stays."""
+def test_larger_images_are_scaled_down(tmp_path: Path) -> None:
+    """The answer to a large image equals that to the image scaled down before; a small one does not change."""
     limited = TransformersModel(str(CHECKPOINT), max_pixels="2500")
     assert limited.describe()["max_pixels"] == 2500
     unlimited = TransformersModel(str(CHECKPOINT))
@@ -183,7 +183,7 @@ def test_larger_pictures_are_made_smaller(tmp_path: Path) -> None:
 
 
 def test_a_model_may_be_spread_over_devices(model: TransformersModel, tmp_path: Path) -> None:
-    """Here: all on the CPU but one layer, which is fetched from the disk whenever it is its turn."""
+    """Here everything is on the CPU except one layer, which is loaded from disk when it is needed."""
     text = {f"model.text_model.{part}": "cpu" for part in ("embed_tokens", "layers.0", "layers.2", "norm")}
     parts = {
         "model.vision_model": "cpu",
@@ -203,7 +203,7 @@ def test_a_model_may_be_spread_over_devices(model: TransformersModel, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"device_map": "everywhere"}, "-M device_map=everywhere"),
         ({"device_map": "{broken"}, "-M device_map={broken: .*not JSON"),
@@ -212,6 +212,6 @@ def test_a_model_may_be_spread_over_devices(model: TransformersModel, tmp_path: 
         ({"max_pixels": "0"}, "-M max_pixels=0"),
     ],
 )
-def test_wrong_places_are_the_users(options: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_wrong_placement_options_are_the_users(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         TransformersModel(str(CHECKPOINT), **options)

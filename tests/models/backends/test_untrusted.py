@@ -1,4 +1,4 @@
-"""Checkpoints that want to run code: refused in one line, or loaded without it; the code never runs."""
+"""Checkpoints with code: they are refused in one line or loaded without it, and the code never runs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 
 
 class Payload:
-    """Touches a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -32,13 +32,13 @@ class Payload:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """What is there if the code ran."""
+    """The file that exists if the code ran."""
     return tmp_path / "mark"
 
 
 @pytest.fixture
 def code(mark: Path) -> str:
-    """A module that says it ran, and offers whatever it may be asked for."""
+    """A module that creates the file, and has any attribute."""
     return (
         f"import os\nos.makedirs({str(mark)!r}, exist_ok=True)\n"
         "def generate(*a, **k): return a\nclass Mine:\n    pass\nclass MineConfig:\n    pass\n"
@@ -52,7 +52,7 @@ def edit(path: Path, **fields: object) -> None:
 
 @pytest.fixture(params=["image-text", "text"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Callable[[], None]]:
-    """A copy of a shipped checkpoint, and what loads and uses it as such."""
+    """A copy of a shipped checkpoint, and a function that loads and uses it."""
     folder = tmp_path / "checkpoint"
     if request.param == "image-text":
         shutil.copytree(shipped_models()["scenes-small"], folder)
@@ -71,7 +71,7 @@ def _use_language_model(folder: Path) -> None:
 
 
 def refusal(use: Callable[[], None]) -> str:
-    """Return why a checkpoint was refused, nothing where it was not."""
+    """Return why a checkpoint was refused, an empty text if it was not."""
     try:
         use()
     except UserError as error:
@@ -107,8 +107,8 @@ def test_a_pickle_beside_safetensors_is_not_read(
     assert not mark.exists()
 
 
-def test_the_pickle_does_run_where_it_is_read(tmp_path: Path, mark: Path) -> None:
-    """Or the tests here would show nothing."""
+def test_the_pickle_runs_if_it_is_read(tmp_path: Path, mark: Path) -> None:
+    """Otherwise the other tests could not fail."""
     import torch
 
     write_pickle(tmp_path / "x.bin", mark)
@@ -127,7 +127,7 @@ AUTO = {
 def test_code_of_a_checkpoint_never_runs(
     checkpoint: tuple[Path, Callable[[], None]], mark: Path, code: str, where: str
 ) -> None:
-    """Beside a class that transformers has, its own is taken; else the checkpoint is refused."""
+    """transformers' own class is used if there is one; otherwise the checkpoint is refused."""
     folder, use = checkpoint
     (folder / "mine.py").write_text(code)
     edit(folder / where, auto_map={**AUTO, "AutoTokenizer": ["mine.Mine", "mine.Mine"]})
@@ -150,8 +150,8 @@ def test_a_generate_function_of_a_checkpoint_never_runs(
     assert not mark.exists()
 
 
-def test_nobody_is_asked_on_a_terminal(tmp_path: Path, mark: Path, code: str) -> None:
-    """transformers asks `Do you wish to run the custom code? [y/N]` where it was told nothing."""
+def test_there_is_no_question_on_a_terminal(tmp_path: Path, mark: Path, code: str) -> None:
+    """Without trust_remote_code, transformers asks `Do you wish to run the custom code? [y/N]`."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(shipped_judges()["judge-small"], folder)
     (folder / "mine.py").write_text(code)
@@ -169,7 +169,7 @@ def test_nobody_is_asked_on_a_terminal(tmp_path: Path, mark: Path, code: str) ->
 
 @pytest.fixture
 def sentences(tmp_path: Path) -> Path:
-    """The folder of a sentence-transformers model; what is in it decides whether anything is loaded at all."""
+    """The folder of a sentence-transformers model."""
     folder = tmp_path / "sentences"
     (folder / "0_Mine").mkdir(parents=True)
     return folder
@@ -202,7 +202,7 @@ def test_a_broken_embedding_model_is_the_users(sentences: Path, content: str) ->
 
 
 def test_nothing_of_ours_unpickles() -> None:
-    """Weights are read with safetensors, and every loader of transformers is told whether it may run code."""
+    """Weights are read with safetensors, and every loader of transformers gets trust_remote_code."""
     root = Path(__file__).parents[3]
     for package in ("benchmark", "models", "scorers"):
         for path in (root / package).rglob("*.py"):

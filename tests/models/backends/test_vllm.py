@@ -1,4 +1,4 @@
-"""vLLM for real, on a CPU, with the shipped checkpoints: it answers as the transformers backend does."""
+"""vLLM on a CPU with the shipped checkpoints: it answers as the transformers backend does."""
 
 import json
 import os
@@ -32,7 +32,7 @@ SMALL = shipped_models()["scenes-small"]
 DESCRIBE = "Describe this image in detail."
 PROMPTS = (DESCRIBE, "Is there a cup in the image?", "What is in the image?")
 NEAR_TIE = 1e-3
-"""Difference of two log-probabilities that two ways of adding up float32 may turn round. Measured: below 2e-5."""
+"""Gap of two log-probabilities whose order rounding in float32 may change. Measured: below 2e-5."""
 
 
 def requests(n: int, decoding: Decoding, prompts: Sequence[str] = PROMPTS) -> list[Request]:
@@ -50,7 +50,7 @@ def seeded(n: int, decoding: Decoding, run_seed: int = 5) -> list[Request]:
 
 
 def answers(model: VllmModel | TransformersModel, asked: Sequence[Request]) -> list[Response]:
-    """Ask in one batch; the responses in the order of the requests."""
+    """Return the responses of one batch in the order of the requests."""
     found = {response.sample_id: response for response in model.generate(asked)}
     assert len(found) == len(asked)
     return [found[request.sample_id] for request in asked]
@@ -78,7 +78,7 @@ Load = Callable[..., VllmModel]
 
 @pytest.fixture
 def load() -> Iterator[Load]:
-    """Load further models; they are closed at the end."""
+    """Return a function that loads further models. They are closed at the end."""
     loaded: list[VllmModel] = []
 
     def call(path: Path, **options: str) -> VllmModel:
@@ -99,7 +99,7 @@ def copy_of(checkpoint: Path, folder: Path, **generation: Any) -> Path:
 
 
 def log_probabilities(peer: TransformersModel, request: Request, tokens: Sequence[int]) -> torch.Tensor:
-    """Teacher-force a continuation: the log-probabilities (token, vocabulary) at each of its places."""
+    """Teacher-force a continuation: return the log-probabilities (token, vocabulary)."""
     inputs = dict(peer.prepare([request]))
     start = inputs["input_ids"].shape[1]
     more = torch.tensor([list(tokens)])
@@ -113,7 +113,7 @@ def log_probabilities(peer: TransformersModel, request: Request, tokens: Sequenc
 def test_greedy_answers_and_probabilities_are_those_of_transformers(
     model: VllmModel, peer: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """40 descriptions of 120 tokens at most, from 8 to a batch there and all at once here."""
+    """40 descriptions of at most 120 tokens; transformers gets batches of 8, vLLM all at once."""
     rows: dict[str, dict[str, list[int]]] = {"vllm": {}, "transformers": {}}
     for name, module in (("vllm", vllm_backend), ("transformers", transformers_backend)):
 
@@ -155,7 +155,7 @@ def test_questions_are_answered_as_by_transformers(model: VllmModel, peer: Trans
     assert {str(r.response)[:2] for r in ours} == {"Ye", "No"}
 
 
-def test_each_response_says_how_it_ended_and_where_its_tokens_are(model: VllmModel) -> None:
+def test_each_response_has_its_finish_reason_and_token_ends(model: VllmModel) -> None:
     responses = answers(model, requests(9, Decoding(max_new_tokens=30)))
     assert {r.finish_reason for r in responses} == {"length", "stop"}
     for response in responses:
@@ -169,22 +169,22 @@ def test_each_response_says_how_it_ended_and_where_its_tokens_are(model: VllmMod
         assert count == 30 if response.finish_reason == "length" else count <= 30
 
 
-def test_a_sampled_response_depends_on_its_own_request_alone(model: VllmModel) -> None:
-    """A hundred prompts are more tokens than are computed at once, so that some wait for others."""
+def test_a_sampled_response_depends_on_its_own_request_only(model: VllmModel) -> None:
+    """A hundred prompts have more tokens than are computed at once, so some wait."""
     asked = seeded(100, Decoding(max_new_tokens=25, temperature=1.0, top_p=0.9))
     together = texts(answers(model, asked))
     assert None not in together
     assert texts(answers(model, asked)) == together
     backwards = texts(answers(model, asked[::-1]))[::-1]
     alone = [answers(model, [request])[0].response for request in asked[-20:]]
-    # Another batch rounds sums otherwise, which may move a draw that falls between two tokens.
+    # Another batch rounds differently, which may change a draw at the border of two tokens.
     assert sum(a == b for a, b in zip(together, backwards, strict=True)) >= 98
     assert sum(a == b for a, b in zip(together[-20:], alone, strict=True)) >= 19
     others = texts(answers(model, seeded(100, asked[0].decoding, run_seed=6)))
     assert sum(a == b for a, b in zip(together, others, strict=True)) < 50, "yes and no agree by chance"
 
 
-def test_temperature_and_nucleus_are_the_requests(model: VllmModel) -> None:
+def test_temperature_and_nucleus_are_per_request(model: VllmModel) -> None:
     greedy = texts(answers(model, requests(6, Decoding(max_new_tokens=30))))
     narrow = Decoding(max_new_tokens=30, temperature=1.0, top_p=1e-6)
     assert texts(answers(model, seeded(6, narrow))) == greedy
@@ -196,9 +196,7 @@ def test_temperature_and_nucleus_are_the_requests(model: VllmModel) -> None:
     assert max(r.completion_tokens or 0 for r in found[3:]) == 5
 
 
-def test_probabilities_are_the_models_own_whatever_the_temperature(
-    model: VllmModel, peer: TransformersModel
-) -> None:
+def test_probabilities_do_not_depend_on_the_temperature(model: VllmModel, peer: TransformersModel) -> None:
     (request,) = seeded(1, Decoding(max_new_tokens=25, temperature=2.0, top_p=0.8))
     (response,) = answers(model, [request])
     ids = peer._tokenizer.encode(" " + str(response.response), add_special_tokens=False)
@@ -221,7 +219,7 @@ def test_a_models_own_generation_config_changes_nothing(model: VllmModel, load: 
 def test_answers_end_where_they_do_with_transformers(
     load: Load, peer: TransformersModel, tmp_path: Path
 ) -> None:
-    """At each of the ids in the checkpoint's generation_config, and where it has none at the tokenizer's."""
+    """At each end id of the checkpoint's generation_config; without one, at the tokenizer's."""
     stop = peer._tokenizer.encode("I can see a bird.", add_special_tokens=False)[-1]
     two = copy_of(CHECKPOINT, tmp_path / "two", eos_token_id=[peer._tokenizer.eos_token_id, stop])
     asked = requests(6, Decoding(max_new_tokens=60))
@@ -241,16 +239,16 @@ def test_no_setting_is_left_to_a_default(model: VllmModel) -> None:
     own = {
         "temperature", "top_p", "seed", "max_tokens", "ignore_eos", "stop_token_ids", "logprobs", "output_kind",
     }  # fmt: skip
-    # What vLLM fills in from the others, and a switch for callers that share settings.
+    # Derived from other fields, and a switch for callers that share settings.
     derived = {"skip_clone", "output_text_buffer_length"}
     public = {name for name in SamplingParams.__struct_fields__ if not name.startswith("_")}
     assert public - derived == own | set(NEUTRAL)
 
 
-def test_a_request_that_does_not_fit_is_unscored_alone(load: Load) -> None:
+def test_only_the_request_that_does_not_fit_is_unscored(load: Load) -> None:
     narrow = load(SMALL, max_model_len="90")
     asked = requests(3, Decoding(max_new_tokens=10), [DESCRIBE])
-    # Where nothing at all fits from the start, it is the user who can mend it.
+    # If nothing fits from the start, the user must fix it.
     hopeless = [replace(request, prompt="word " * 100) for request in asked]
     with pytest.raises(UserError, match=r"none of 3 requests is accepted.*maximum context length is 90"):
         list(narrow.generate(hopeless))
@@ -267,9 +265,7 @@ def test_a_request_that_does_not_fit_is_unscored_alone(load: Load) -> None:
     assert (cut.prompt_tokens or 0) + (cut.completion_tokens or 0) <= 90
 
 
-def test_an_engine_that_dies_loses_nothing_that_was_answered(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_of_the_engine_loses_no_answer(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     mortal = load(SMALL)
     asked = requests(6, Decoding(max_new_tokens=20))
     expected = answers(mortal, asked)
@@ -297,7 +293,7 @@ def test_an_engine_that_dies_loses_nothing_that_was_answered(
         else:
             assert response.transient
             assert response.error == "vLLM's engine crashed: RuntimeError: the device is gone"
-    # The next batch has an engine of its own.
+    # The next batch has a new engine.
     assert answers(mortal, asked) == expected
     for _ in range(PATIENCE - 1):
         die_after(0)
@@ -308,7 +304,7 @@ def test_an_engine_that_dies_loses_nothing_that_was_answered(
         list(mortal.generate(asked))
 
 
-def test_requests_nobody_waits_for_are_dropped(model: VllmModel) -> None:
+def test_requests_are_dropped_when_the_caller_stops(model: VllmModel) -> None:
     next(iter(model.generate(requests(3, Decoding(max_new_tokens=30)))))
     assert model._engine is not None
     asked = requests(2, Decoding(max_new_tokens=5))
@@ -326,7 +322,7 @@ def test_prefix_caching_changes_no_answer_and_is_recorded(model: VllmModel, load
     assert texts(answers(cached, asked)) == expected, "all prompts are in the cache now"
 
 
-def test_what_it_says_of_itself_is_json(model: VllmModel) -> None:
+def test_its_description_is_json(model: VllmModel) -> None:
     described = json.loads(json.dumps(model.describe()))
     assert described == model.describe()
     assert described["class"] == "Idefics3ForConditionalGeneration"
@@ -346,7 +342,7 @@ def test_processor_settings_reach_the_processor(model: VllmModel, load: Load) ->
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"dtyp": "float32"}, "did you mean 'dtype'"),
         ({"dtype": "float8"}, "-M dtype=float8"),
@@ -360,8 +356,8 @@ def test_processor_settings_reach_the_processor(model: VllmModel, load: Load) ->
         ({"kv_cache_gib": "0.00001"}, "vLLM cannot load it"),
     ],
 )
-def test_wrong_options_are_the_users(options: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_wrong_options_are_the_users(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         VllmModel(str(SMALL), **options)
 
 
@@ -386,8 +382,8 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) ->
         VllmModel(str(holes))
 
 
-def test_it_leaves_the_process_as_it_was() -> None:
-    """No child process while it runs or after, torch's threads as before, and nothing said on the terminal."""
+def test_it_does_not_change_the_process() -> None:
+    """No child process while it runs or after, torch's threads as before, and no output."""
     program = f"""
 import multiprocessing, os, torch
 from eidolon.models.backends.vllm import VllmModel

@@ -1,4 +1,4 @@
-"""Where vLLM is not installed, or broken, that is said in one line."""
+"""If vLLM is not installed, or broken, the error is one line."""
 
 import sys
 
@@ -9,7 +9,7 @@ from eidolon.scorers.core import distribution
 from eidolon.scorers.core.errors import UserError
 
 
-def test_vllm_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distribution, "find_spec", lambda name: None)
     with pytest.raises(
         UserError, match=r"--model vllm/.*: needs the package vllm; pip install 'eidolon-bench\[vllm\]'"
@@ -17,7 +17,7 @@ def test_vllm_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> 
         load_model("vllm/scenes-small")
 
 
-def test_vllm_that_cannot_be_imported_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distribution, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match="the installed vllm cannot be imported"):

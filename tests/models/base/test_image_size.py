@@ -9,7 +9,7 @@ SIDES = st.integers(1, 400)
 
 
 @given(width=SIDES, height=SIDES, limit=st.integers(1, 50_000))
-def test_at_most_so_many_pixels_and_the_same_shape(width: int, height: int, limit: int) -> None:
+def test_at_most_the_limit_and_the_same_aspect_ratio(width: int, height: int, limit: int) -> None:
     small = fit_pixels(Image.new("RGB", (width, height)), limit)
     assert 1 <= small.width * small.height <= max(limit, 1)
     if width * height <= limit:
@@ -30,8 +30,8 @@ def test_no_limit_is_no_change() -> None:
     assert fit_pixels(picture, 60_000) is picture
 
 
-def test_every_mode_is_made_smaller_smoothly() -> None:
-    """A chequered picture becomes grey, not black or white, whatever it was stored as."""
+def test_every_mode_is_scaled_smoothly() -> None:
+    """A chequered image becomes grey, not black or white, in every mode."""
     chequered = np.indices((64, 64)).sum(axis=0) % 2 * 255
     for mode in ("L", "RGB", "RGBA", "P", "1"):
         picture = Image.fromarray(chequered.astype(np.uint8)).convert(mode)

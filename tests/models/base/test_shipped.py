@@ -1,4 +1,4 @@
-"""The shipped checkpoints: small, complete, honest about themselves, and able to see."""
+"""The shipped checkpoints: size, model cards, loading, and how well they describe scenes."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ SHIPPED = shipped_models()
 NAMES = ["scenes-base", "scenes-small"]
 
 
-def test_they_are_there_and_small() -> None:
+def test_they_exist_and_are_small() -> None:
     assert list(SHIPPED) == NAMES
     assert sum((path / "model.safetensors").stat().st_size for path in SHIPPED.values()) <= 10_000_000
 
@@ -43,7 +43,7 @@ def test_transformers_alone_loads_them(name: str) -> None:
     assert not list(Path(SHIPPED[name]).glob("*.bin"))
 
 
-def test_the_better_one_sees_errs_and_looks() -> None:
+def test_the_better_one_names_objects_errs_and_uses_the_image() -> None:
     evaluation = evaluate_checkpoint(SHIPPED["scenes-base"], n=100, seed=424242)
     assert (evaluation.recall.value or 0) >= 0.85
     assert 0.02 <= (evaluation.chair_i.value or 0) <= 0.30

@@ -1,4 +1,4 @@
-"""The shipped judges: small, of different size, and readers that can be relied on for Scenes text."""
+"""The shipped judges: their sizes, and how well they read texts about Scenes."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from eidolon.models.backends.text_models import language_models
 from eidolon.models.base.shipped import shipped_judges
 
 SEED = 606060
-"""Of scenes that were looked at neither in training nor when the recipes were chosen."""
+"""Seed of scenes that were used neither in training nor for the choice of recipes."""
 MOST_BYTES = 8_000_000
 
 Votes = dict[str, NDArray[np.bool_]]
@@ -56,7 +56,7 @@ def test_each_finds_what_descriptions_claim_and_nothing_else(
     assert max(worst.values()) >= 0.97, worst
 
 
-def test_all_votes_together_are_surer_than_any_judge(traps: tuple[list[TextQuestion], Votes]) -> None:
+def test_all_votes_together_are_better_than_any_judge(traps: tuple[list[TextQuestion], Votes]) -> None:
     questions, votes = traps
     unanimous = np.concatenate(list(votes.values())).all(axis=0, keepdims=True)
     together = measure(unanimous, questions, resamples=0).precision.value or 0

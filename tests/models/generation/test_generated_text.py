@@ -28,18 +28,18 @@ def test_each_token_ends_where_its_characters_end(tokenizer: PreTrainedTokenizer
     assert list(ends) == sorted(ends)
     for i in range(len(tokens)):
         whole = tokenizer.decode(tokens[: i + 1])
-        if "\ufffd" not in whole:  # the naive twin: decode every prefix; only whole characters can be placed
+        if "\ufffd" not in whole:  # the naive twin: decode every prefix with whole characters
             assert ends[i] == len(whole)
 
 
-def test_a_special_token_ends_where_the_one_before_did(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_special_token_has_the_offset_of_the_token_before(tokenizer: PreTrainedTokenizerFast) -> None:
     tokens = [*tokenizer("a cup")["input_ids"], tokenizer.eos_token_id]
     ends = token_ends(tokenizer, tokens, "a cup")
     assert ends is not None
     assert ends[-1] == ends[-2] == 5
 
 
-def test_ends_are_unknown_where_the_text_is_another(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_ends_are_unknown_for_another_text(tokenizer: PreTrainedTokenizerFast) -> None:
     assert token_ends(tokenizer, tokenizer("a cup")["input_ids"], "two cups") is None
 
 

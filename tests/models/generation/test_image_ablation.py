@@ -1,4 +1,4 @@
-"""Prompts without their pictures, on the shipped architecture and on others."""
+"""Prompts without their images, with the shipped architecture and others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ CONNECTORS = {
     "llava": "model.multi_modal_projector",
     "qwen": "model.visual.merger",
 }
-"""The last module of each that a picture goes through alone."""
+"""The last module of each model that processes the image only."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def logits(model: Any, inputs: Any) -> torch.Tensor:
 
 @contextmanager
 def blind(model: Any, models: dict[str, Any]) -> Iterator[None]:
-    """Let the model's connector say zero whatever it is shown."""
+    """Let the model's connector return zeros for any image."""
     name = next(name for name, one in models.items() if one is model)
     connector = model.model.get_submodule(CONNECTORS[name])
 
@@ -84,7 +84,7 @@ def blind(model: Any, models: dict[str, Any]) -> Iterator[None]:
         handle.remove()
 
 
-def test_dropped_is_the_processors_own_rendering_without_a_picture(models: dict[str, Any]) -> None:
+def test_dropped_is_the_processors_own_rendering_without_an_image(models: dict[str, Any]) -> None:
     for name in ("idefics3", "llava"):
         model = models[name]
         inputs = ablate(model, batch(), "dropped")
@@ -110,7 +110,7 @@ def test_dropped_of_a_model_without_a_chat_template_is_the_bare_prompt(tmp_path:
 
 
 @pytest.mark.parametrize("form", ["dropped", "zeroed", "neutral"])
-def test_the_picture_decides_nothing(model: Any, form: Form) -> None:
+def test_the_image_has_no_effect(model: Any, form: Form) -> None:
     here, there = (logits(model, ablate(model, batch(first), form)) for first in (0, 50))
     with_pictures = [logits(model, model.prepare(batch(first))) for first in (0, 50)]
     assert (here - there).abs().max() < 1e-6
@@ -119,7 +119,7 @@ def test_the_picture_decides_nothing(model: Any, form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", ["zeroed", "neutral", "shuffled"])
-def test_places_are_kept(model: Any, form: Form) -> None:
+def test_positions_are_kept(model: Any, form: Form) -> None:
     inputs, ablated = model.prepare(batch()), ablate(model, batch(), form)
     assert torch.equal(inputs["input_ids"], ablated["input_ids"])
     assert torch.equal(inputs["attention_mask"], ablated["attention_mask"])
@@ -128,7 +128,7 @@ def test_places_are_kept(model: Any, form: Form) -> None:
     assert torch.equal(*positions)
 
 
-def test_zeroed_is_the_model_with_a_connector_that_says_zero(model: Any, models: dict[str, Any]) -> None:
+def test_zeroed_is_the_model_with_a_connector_that_returns_zeros(model: Any, models: dict[str, Any]) -> None:
     ablated = ablate(model, batch(), "zeroed")
     assert not any(name.startswith("pixel") for name in ablated)
     places = image_token_mask(model.model, ablated["input_ids"])
@@ -139,8 +139,8 @@ def test_zeroed_is_the_model_with_a_connector_that_says_zero(model: Any, models:
     assert (logits(model, ablated) - twin).abs().max() < 1e-5
 
 
-def test_of_a_blind_model_every_form_in_place_is_the_same(model: Any, models: dict[str, Any]) -> None:
-    """A model that ignores its picture depends on nothing that is taken away."""
+def test_all_forms_in_place_are_equal_for_a_blind_model(model: Any, models: dict[str, Any]) -> None:
+    """A model that ignores its image does not depend on what is removed."""
     with blind(model, models):
         full = logits(model, model.prepare(batch()))
         for form in ("zeroed", "neutral", "shuffled"):
@@ -148,7 +148,7 @@ def test_of_a_blind_model_every_form_in_place_is_the_same(model: Any, models: di
 
 
 def test_a_continuation_can_be_forced_on_every_form(model: Any, models: dict[str, Any]) -> None:
-    """What prompt dependency is measured with; `zeroed` again against the connector that says zero."""
+    """Prompt dependency needs it. `zeroed` is compared again with the connector that returns zeros."""
     continuations = [[20, 21, 22, 23], [30, 31], [40, 41, 42]]
 
     def forced(inputs: Any) -> torch.Tensor:
@@ -163,7 +163,7 @@ def test_a_continuation_can_be_forced_on_every_form(model: Any, models: dict[str
         assert (found["zeroed"] - forced(model.prepare(batch()))).abs().max() < 1e-5
 
 
-def test_shuffled_is_another_requests_picture(model: Any) -> None:
+def test_shuffled_is_another_requests_image(model: Any) -> None:
     requests = batch()
     donors = shuffle_images([request.image_id for request in requests], 3)
     ablated = ablate(model, requests, "shuffled", seed=3)
@@ -175,7 +175,7 @@ def test_shuffled_is_another_requests_picture(model: Any) -> None:
 
 
 def test_neutral_is_grey_and_of_the_same_size(models: dict[str, Any]) -> None:
-    """The processors here normalise by a mean: what is left of a picture of that mean is rounding."""
+    """The processors here subtract a mean: an image of that mean becomes zero, up to rounding."""
     for name in ("idefics3", "llava"):
         wide = [Request("0", 0, Image.effect_noise((90, 40), 80).convert("RGB"), "What?")]
         pixel_values = ablate(models[name], wide, "neutral")["pixel_values"]
@@ -187,16 +187,18 @@ IMAGE_IDS = st.lists(st.integers(0, 4), min_size=2, max_size=12).filter(lambda i
 
 
 @given(IMAGE_IDS, st.integers(0, 2**32))
-def test_nobody_is_dealt_the_own_picture(image_ids: list[int], seed: int) -> None:
+def test_no_request_gets_its_own_image(image_ids: list[int], seed: int) -> None:
     donors = shuffle_images(image_ids, seed)
     assert len(donors) == len(image_ids)
     assert all(image_ids[donor] != own for donor, own in zip(donors, image_ids, strict=True))
     assert donors == shuffle_images(image_ids, seed)
     if 2 * max(image_ids.count(one) for one in image_ids) <= len(image_ids):
-        assert sorted(donors) == list(range(len(image_ids))), "every picture is dealt once where that can be"
+        assert sorted(donors) == list(range(len(image_ids))), (
+            "every image is assigned once if that is possible"
+        )
 
 
-def test_the_seed_deals() -> None:
+def test_the_seed_decides() -> None:
     deals = {tuple(shuffle_images(range(8), seed)) for seed in range(30)}
     assert len(deals) > 20
 
@@ -207,18 +209,18 @@ def test_one_image_cannot_be_shuffled(models: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_these_architectures_can_have_every_form(model: Any, form: Form) -> None:
+def test_these_architectures_support_every_form(model: Any, form: Form) -> None:
     check_form(model, form)
 
 
-def test_pictures_that_enter_by_cross_attention_cannot_be_zeroed() -> None:
+def test_images_that_enter_by_cross_attention_cannot_be_zeroed() -> None:
     model = TinyMllama()
     check_form(model, "dropped")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"without=zeroed: MllamaForConditionalGeneration does not insert"):
         check_form(model, "zeroed")  # type: ignore[arg-type]
 
 
-def test_a_model_that_needs_its_picture_cannot_do_without(models: dict[str, Any]) -> None:
+def test_a_model_that_requires_an_image_is_refused(models: dict[str, Any]) -> None:
     model = models["llava"]
     forward = type(model.model).forward
 

@@ -57,8 +57,8 @@ def requests(n: int, contrast: ContrastDecoding | None, tokens: int = 30, **deco
 
 
 def answers(model: TransformersModel, asked: list[Request], batch: int) -> list[str]:
-    said = [r for start in range(0, len(asked), batch) for r in model.generate(asked[start : start + batch])]
-    return [r.response or "" for r in said]
+    found = [r for start in range(0, len(asked), batch) for r in model.generate(asked[start : start + batch])]
+    return [r.response or "" for r in found]
 
 
 # The formula
@@ -111,7 +111,7 @@ CONTRASTS = st.one_of(
 @given(LOGITS, LOGITS, CONTRASTS, st.integers(0, 60))
 def test_the_formula(seen: list[float], blind: list[float], contrast: ContrastDecoding, t: int) -> None:
     ranked = sorted(seen)[::-1]
-    if contrast.plausible:  # what lies on the threshold may fall to either side
+    if contrast.plausible:  # a token at the threshold may fall on either side
         edge = ranked[0] + math.log(contrast.plausible)
         if any(abs(x - edge) < 1e-4 for x in ranked[contrast.plausible == 1 :]):
             return
@@ -125,7 +125,7 @@ def test_the_formula(seen: list[float], blind: list[float], contrast: ContrastDe
 
 
 def test_worked_example() -> None:
-    """Probabilities 0.2, 0.2, 0.6 with the picture and 0.5, 0.25, 0.25 without; w(t = ln 2 / λ) = 1.
+    """Probabilities 0.2, 0.2, 0.6 with the image and 0.5, 0.25, 0.25 without; w(t = ln 2 / λ) = 1.
 
     l̂ = 2·l_c - l_u: weights 0.04/0.5, 0.04/0.25, 0.36/0.25 = 0.08, 0.16, 1.44, of 1.68.
     """
@@ -142,7 +142,7 @@ def test_worked_example() -> None:
 
 
 def test_weights_of_the_paper_and_the_cap() -> None:
-    """Of λ = 0.02: nothing at t = 0, then 1.7, 6.4 and 53.6."""
+    """With λ = 0.02: 0 at t = 0, then 1.7, 6.4 and 53.6."""
     free, capped = m3id(cap=None), M3ID()
     assert [round(free.weight(t), 1) for t in (0, 50, 100, 200)] == [0, 1.7, 6.4, 53.6]
     assert [round(capped.weight(t), 1) for t in (0, 50, 100, 200)] == [0, 1.7, 5, 5]
@@ -164,15 +164,15 @@ def test_the_gate_opens_row_by_row() -> None:
     assert not torch.equal(scores[2], seen[2])
 
 
-def test_a_huge_weight_makes_no_nonsense() -> None:
+def test_a_huge_weight_gives_finite_scores() -> None:
     seen = torch.randn((4, 100), generator=torch.Generator().manual_seed(0))
     scores = contrast_scores(seen, seen.flip(0), m3id(rate=10, cap=None, gate=False, cut=0), 10_000)
     assert scores.isfinite().all()
     assert scores.softmax(dim=-1).isfinite().all()
 
 
-def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
-    """A branch whose every word is known: it gets each new token once, and none before the first."""
+def test_the_processor_counts_steps_and_reads_the_new_tokens() -> None:
+    """A branch with known logits gets each new token once, and none before the first."""
     read: list[Any] = []
 
     class Known(TokenReader):
@@ -195,7 +195,7 @@ def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
         margins.append(float(scores[0, 0] - scores[0, 1]))
         ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
     assert read == ["prompt", [[4]], [[5]]]
-    # Weights 0, 1, 3; margins 2 with the picture and -1, 1, 1 without.
+    # Weights 0, 1, 3; margins 2 with the image and -1, 1, 1 without.
     assert margins == pytest.approx([2, 2 + 1 * (2 - 1), 2 + 3 * (2 - 1)])
 
 
@@ -203,7 +203,7 @@ def test_the_processor_counts_steps_and_reads_what_was_written() -> None:
 
 
 def twin(model: TransformersModel, request: Request) -> list[int]:
-    """Generate one request's tokens, both branches read from scratch for each, in float64 after the logits."""
+    """Generate one request's tokens, with both branches read from the start for each, in float64 after the logits."""
     decoding, contrast = request.decoding, request.decoding.contrast
     assert contrast is not None
     network = model.model
@@ -282,7 +282,7 @@ def test_on_another_architecture(llava: TransformersModel) -> None:
 
 
 def test_two_branches_of_a_hybrid_do_not_share_state() -> None:
-    """Recurrent layers, and positions that the model keeps in itself: the cached branch against one from scratch."""
+    """With recurrent layers, and positions stored in the model: the cached branch against one read from the start."""
     tiny, twin_branch = TinyQwen35(), TinyQwen35()
     asked = requests(2, None)
     seen, blind = tiny.prepare(asked), tiny.prepare(asked, images=False)
@@ -363,7 +363,7 @@ def test_settings_stand_in_the_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("m3id", {"lamda": "1"}, "--decoding-option lamda=1: .*did you mean 'lambda'"),
         ("m3id", {"lambda": "-1"}, "--decoding-option lambda=-1"),
@@ -376,8 +376,8 @@ def test_settings_stand_in_the_signature() -> None:
         ("plain", {"lambda": "0.1"}, "plain decoding has no options"),
     ],
 )
-def test_wrong_options_are_the_users(name: str, options: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_wrong_options_are_the_users(name: str, options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make_contrast(name, options)
 
 

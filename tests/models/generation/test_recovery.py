@@ -44,7 +44,7 @@ def requests(n: int) -> list[Request]:
     return [Request(str(i), i, PICTURE, "What?") for i in range(n)]
 
 
-def said(request: Request) -> Response:
+def answered(request: Request) -> Response:
     return Response(sample_id=request.sample_id, image_id=request.image_id, response="A dog.")
 
 
@@ -53,21 +53,21 @@ def said(request: Request) -> Response:
     room=st.integers(1, 30),
     broken=st.sets(st.integers(0, 19)),
 )
-def test_every_request_is_answered_once_whatever_fails(sizes: list[int], room: int, broken: set[int]) -> None:
+def test_every_request_is_answered_once_if_some_fail(sizes: list[int], room: int, broken: set[int]) -> None:
     """A batch costs the sum of its sizes; more than `room` does not fit, and some requests break any batch.
 
     Unanswered are exactly those that are broken, or larger than the room by themselves, each with its own reason.
     """
-    held: list[int] = []
+    sizes_tried: list[int] = []
 
     def answer(batch: Sequence[Request]) -> list[Response]:
         numbers = [int(request.sample_id) for request in batch]
-        held.append(len(numbers))
+        sizes_tried.append(len(numbers))
         if sum(sizes[i] for i in numbers) > room:
             raise CUDA_FULL
         if bad := [i for i in numbers if i in broken]:
             raise ValueError(f"picture {bad[0]}")
-        return [said(request) for request in batch]
+        return [answered(request) for request in batch]
 
     counts: Counter[str] = Counter()
     found = list(answer_in_parts(answer, requests(len(sizes)), counts))
@@ -81,26 +81,26 @@ def test_every_request_is_answered_once_whatever_fails(sizes: list[int], room: i
             assert response.response == "A dog."
     assert counts[OOM_ALONE] == sum(size > room for size in sizes)
     split = counts[OOM_SPLITS] + counts[ERROR_SPLITS]
-    assert (split > 0) == (held[0] > 1 and len(held) > 1)
+    assert (split > 0) == (sizes_tried[0] > 1 and len(sizes_tried) > 1)
 
 
 def test_out_of_memory_halves() -> None:
-    held: list[int] = []
+    sizes_tried: list[int] = []
 
     def answer(batch: Sequence[Request]) -> list[Response]:
-        held.append(len(batch))
+        sizes_tried.append(len(batch))
         if len(batch) > 3:
             raise CPU_FULL
-        return [said(request) for request in batch]
+        return [answered(request) for request in batch]
 
     counts: Counter[str] = Counter()
     assert len(list(answer_in_parts(answer, requests(11), counts))) == 11
-    assert held == [11, 6, 3, 3, 5, 3, 2]
+    assert sizes_tried == [11, 6, 3, 3, 5, 3, 2]
     assert counts == {OOM_SPLITS: 3}
 
 
 @pytest.mark.parametrize("error", [LOST, UserError("-M image_size=3: too small"), KeyboardInterrupt()])
-def test_what_no_smaller_batch_would_mend_goes_through(error: BaseException) -> None:
+def test_an_error_that_a_smaller_batch_does_not_fix_passes_through(error: BaseException) -> None:
     def answer(batch: Sequence[Request]) -> list[Response]:
         raise error
 
@@ -142,7 +142,7 @@ def test_largest_fitting_size(fits: int, most: int) -> None:
     assert tried == [size for size in candidates if size > 1 and size >= found]
 
 
-def test_another_failure_of_a_trial_goes_through() -> None:
+def test_another_failure_of_a_trial_passes_through() -> None:
     def attempt(size: int) -> None:
         raise ValueError("no")
 

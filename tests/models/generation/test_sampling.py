@@ -11,7 +11,7 @@ IDS = torch.zeros((1, 1), dtype=torch.long)
 
 
 def by_hand(logits: list[float], temperature: float, top_p: float, uniform: float) -> int:
-    """Walk through the kept tokens until their probabilities exceed the uniform number's share."""
+    """Add up the probabilities of the kept tokens until they exceed the uniform number."""
     weights = [np.exp(logit / temperature) for logit in logits]
     total, order = sum(weights), sorted(range(len(weights)), key=lambda i: -weights[i])
     kept, mass = set(), 0.0
@@ -29,7 +29,7 @@ def by_hand(logits: list[float], temperature: float, top_p: float, uniform: floa
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 1.0), (1.5, 0.8), (0.2, 0.9)])
-def test_a_row_takes_the_token_its_own_number_points_at(temperature: float, top_p: float) -> None:
+def test_a_row_takes_the_token_of_its_own_random_number(temperature: float, top_p: float) -> None:
     seeds = list(range(200))
     sampler = RowwiseSampling(seeds, temperature, top_p)
     streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
@@ -40,7 +40,7 @@ def test_a_row_takes_the_token_its_own_number_points_at(temperature: float, top_
         assert scores.argmax(dim=1).tolist() == expected
 
 
-def test_tokens_come_as_often_as_they_are_probable() -> None:
+def test_frequencies_are_the_probabilities() -> None:
     n = 20_000
     drawn = RowwiseSampling(range(n), 0.8, 1.0)(IDS.expand(n, 1), LOGITS.expand(n, -1).clone()).argmax(dim=1)
     counts = np.bincount(drawn.numpy(), minlength=6)
@@ -57,7 +57,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         assert alone.argmax() == together[row].argmax()
 
 
-def test_seeds_of_requests_differ_and_stay() -> None:
+def test_seeds_of_requests_differ_and_are_fixed() -> None:
     seeds = {(s, g): request_seed(7, str(s), g) for s in range(20) for g in range(3)}
     assert len(set(seeds.values())) == 60
     assert all(0 <= seed < 2**31 for seed in seeds.values())

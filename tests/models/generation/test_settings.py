@@ -1,4 +1,4 @@
-"""Whatever a checkpoint says of how to generate, a run decides."""
+"""Generation settings depend on the run, not on the checkpoint."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ ADVERSE: dict[str, Any] = {
     "assistant_early_exit": 1, "output_scores": True, "output_logits": True, "output_attentions": True,
     "output_hidden_states": True, "return_dict_in_generate": True,
 }  # fmt: skip
-"""Nearly every field at a value that changes the answer, stops it, or returns it in another form."""
+"""Nearly every field, with a value that changes the answer, fails, or returns another form."""
 OLD = (
     "num_beams",
     "no_repeat_ngram_size",
@@ -38,18 +38,18 @@ OLD = (
     "suppress_tokens",
     "temperature",
 )
-"""What older checkpoints say in config.json."""
+"""Settings in the config.json of older checkpoints."""
 
 
 def test_every_field_is_decided() -> None:
-    """A version of transformers with a new field wants a decision about it."""
+    """A new field of transformers needs a decision."""
     own = {name for name in vars(GenerationConfig()) if not name.startswith("_")}
     known = {*NEUTRAL, *KEPT_IDS, "max_new_tokens", "transformers_version"}
     assert own - known == set()
 
 
-def test_neutral_is_what_transformers_does_by_itself() -> None:
-    """Each value is the library's own default, so that nothing is switched on; a compiler alone is switched off."""
+def test_neutral_values_are_the_defaults_of_transformers() -> None:
+    """Each value is the library's default, except that compilation is turned off."""
     defaults = GenerationConfig._get_default_generation_params()
     differing = {
         name: value
@@ -61,8 +61,8 @@ def test_neutral_is_what_transformers_does_by_itself() -> None:
 
 
 @pytest.mark.parametrize("make", [make_llava, make_blip_2, make_blip_2_t5])
-def test_a_checkpoint_cannot_say_how_it_is_asked(make: Any, tmp_path: Path) -> None:
-    """Not in generation_config.json, not in the older config.json, not in that of the language model inside."""
+def test_a_checkpoint_cannot_change_the_settings(make: Any, tmp_path: Path) -> None:
+    """Neither by generation_config.json, nor by config.json, nor by those of the inner language model."""
     make(tmp_path)
     plain: Any = load_model(f"transformers/{tmp_path}", {"logprobs": "true"})
     expected = list(plain.generate(requests()))
@@ -82,8 +82,8 @@ def test_a_checkpoint_cannot_say_how_it_is_asked(make: Any, tmp_path: Path) -> N
     assert "temperature" not in aside
 
 
-def test_an_adverse_setting_would_have_been_obeyed(tmp_path: Path) -> None:
-    """What the test above proves: without the neutral settings the same checkpoint says something else."""
+def test_an_adverse_setting_has_an_effect_without_the_neutral_ones(tmp_path: Path) -> None:
+    """So the test above can fail: without the neutral settings the checkpoint answers something else."""
     make_llava(tmp_path)
     model: Any = load_model(f"transformers/{tmp_path}")
     inputs = model.prepare(requests())

@@ -35,7 +35,7 @@ def taught(model: Any, request: Request, row: list[int]) -> list[float]:
 
 @pytest.mark.parametrize("temperature", [0.0, 1.7])
 def test_they_are_the_models_own(model: Any, temperature: float) -> None:
-    """In a padded batch, and where temperature and top-p chose the tokens, too."""
+    """Also in a padded batch, and with tokens drawn by temperature and top-p."""
     asked = [
         replace(r, decoding=replace(r.decoding, temperature=temperature, top_p=0.8, seed=i))
         for i, r in enumerate(requests())
@@ -48,7 +48,7 @@ def test_they_are_the_models_own(model: Any, temperature: float) -> None:
         assert response.token_logprobs == pytest.approx(expected, abs=2e-4)
 
 
-def test_they_are_left_out_unless_asked_for(model: Any) -> None:
+def test_they_are_left_out_by_default(model: Any) -> None:
     options = model.options
     model.options = options.model_copy(update={"logprobs": False})
     response = next(iter(model.generate(requests()[:1])))
@@ -57,5 +57,5 @@ def test_they_are_left_out_unless_asked_for(model: Any) -> None:
     assert "token_logprobs" not in response.model_dump()
 
 
-def test_nothing_generated_has_none() -> None:
+def test_without_tokens_there_are_none() -> None:
     assert TokenLogprobs().finish(torch.zeros(2, 3, dtype=torch.long)) == [[], []]

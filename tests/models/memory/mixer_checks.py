@@ -1,4 +1,4 @@
-"""What every sequence mixer of the memory family must keep to, whatever it computes: one check a promise."""
+"""Requirements that every sequence mixer of the memory family must meet, one check each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,7 +14,7 @@ Build = Callable[..., nn.Module]
 
 
 def build(mixer: Build, chunk: int = 8, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
-    """Return a small mixer whose heads forget at very different rates."""
+    """Return a small mixer with heads of very different decay rates."""
     torch.manual_seed(seed)
     layer = mixer(WIDTH, HEADS, HEAD_DIM, chunk=chunk)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def tensors(state: Any) -> dict[str, Tensor]:
 
 
 def recurrent(state: Any) -> dict[str, Tensor]:
-    """Return a state's tensors but for the convolution's inputs."""
+    """Return a state's tensors except the convolution's inputs."""
     return {name: tensor for name, tensor in tensors(state).items() if name != "convolution"}
 
 
@@ -116,7 +116,7 @@ def padding_on_the_right_changes_nothing(mixer: Build) -> None:
         assert_same(
             {"output": output[:, :LENGTH], **recurrent(last)}, {"output": expected, **recurrent(state)}
         )
-    # One step of nothing but padding, too.
+    # Also one step of padding only.
     output, last = layer(inputs(1, seed=2), torch.zeros(BATCH, 1, dtype=torch.bool), state)
     assert output.isfinite().all()
     assert_same(recurrent(last), recurrent(state), 0)
@@ -146,7 +146,7 @@ def the_future_is_not_seen(mixer: Build) -> None:
 
 
 def the_past_is_seen(mixer: Build) -> None:
-    """Or else the check of the future would pass for a mixer that looks at nothing."""
+    """Otherwise the check of causality would pass for a mixer that ignores its input."""
     layer = build(mixer)
     x = inputs().requires_grad_()
     layer(x)[0][:, -1].square().sum().backward()

@@ -1,4 +1,4 @@
-"""The block's definition, token by token in plain loops; nothing here is shared with the package."""
+"""The block's definition, token by token in plain loops. It shares no code with the package."""
 
 import cmath
 import math
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 Stored = Callable[[int], Sequence[int]]
-"""Which tokens the store holds when the first n have entered."""
+"""The tokens in the store after the first n have entered."""
 
 
 def turned(vector: Tensor, position: int, width: int, base: float) -> Tensor:
-    """Rotate the first `width` dimensions: complex numbers whose two parts lie `width / 2` apart."""
+    """Rotate the first `width` dimensions as complex numbers; their parts are `width / 2` apart."""
     half = width // 2
     numbers = torch.complex(vector[:half], vector[half:width])
     turns = [cmath.exp(1j * position * base ** (-2 * i / width)) for i in range(half)]
@@ -21,13 +21,13 @@ def turned(vector: Tensor, position: int, width: int, base: float) -> Tensor:
 
 
 def largest(scores: Sequence[float], size: int) -> list[int]:
-    """Return the places of the largest, of equals the oldest, in the order of time."""
+    """Return the indices of the largest, the oldest of equal ones, in the order of time."""
     ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
     return sorted(ranked[:size])
 
 
 def innovations(x: Tensor, fading: Tensor, predictor: Tensor) -> list[float]:
-    """Return the length of the predictor's error at each token of (T, width)."""
+    """Return the norm of the predictor's error at each token of (T, width)."""
     before = [torch.zeros_like(x[0]), *fading[:-1]]
     return [float((x[i] - predictor @ before[i]).norm()) for i in range(len(x))]
 
@@ -43,7 +43,7 @@ def attended(
     window: int,
     stored: Stored = lambda entered: (),
 ) -> Tensor:
-    """Return what a block makes of x, (T, width), and of F(h), (T, width); the window is in tokens."""
+    """Return a block's output for x, (T, width), and F(h), (T, width); the window is in tokens."""
     inner = weights["query"].shape[0]
     dim = inner // heads
 

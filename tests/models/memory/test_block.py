@@ -1,4 +1,4 @@
-"""The block against its definition, and what its answers must not depend on."""
+"""The block against its definition, and what its output must not depend on."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -18,11 +18,11 @@ LENGTH = 23
 ROTATED = HEAD_DIM // 2
 ATTENDING = ("*", "SWA", "BMF", "BM")
 EVERY = (*SYMBOLS, "BM/M2", "BMF/GKA", "BM/recent", "BM/random")
-"""All kinds of memory; behind the stroke another fading memory or selection than the usual one."""
+"""All kinds of memory; after the slash, a fading memory or selection other than the default."""
 
 
 def build(kind: str, dtype: torch.dtype = torch.float64, layer: int = 0, **sizes: Any) -> MemoryBlock:
-    """Return a block whose weights are so wide that much is told apart."""
+    """Return a block with large weights, so that its outputs differ clearly."""
     symbol, _, variant = kind.partition("/")
     chosen = {"M2": "fading", "GKA": "fading", "recent": "selection", "random": "selection"}
     named = {chosen[variant]: variant} if variant else {}
@@ -64,7 +64,7 @@ def tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def assert_same_state(got: BlockState, expected: BlockState) -> None:
-    """What is read of it: behind a place where no token is, anything may stand."""
+    """The parts of a state that are read: empty slots may have any content."""
     found, wanted = dict(tensors(got)), dict(tensors(expected))
     assert found.keys() == wanted.keys()
     for name in wanted:
@@ -75,15 +75,15 @@ def assert_same_state(got: BlockState, expected: BlockState) -> None:
                 found[name] = found[name] * real[:, None, :, None]
                 wanted[name] = wanted[name] * real[:, None, :, None]
         elif name == ".store_positions":
-            held = wanted[".store_scores"].isfinite()
-            found[name], wanted[name] = found[name] * held, wanted[name] * held
+            filled = wanted[".store_scores"].isfinite()
+            found[name], wanted[name] = found[name] * filled, wanted[name] * filled
         torch.testing.assert_close(
             found[name], wanted[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"{name}: {m}"
         )
 
 
 def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
-    """Return what the definition makes of x, (T, width)."""
+    """Return the definition's output for x, (T, width)."""
     fading = None
     if block.fading is not None:
         fading = block.fading(x[None])[0][0].detach()
@@ -108,7 +108,7 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
 
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind.split("/")[0] in ATTENDING])
 def test_is_its_definition(kind: str) -> None:
-    """One softmax over the union, written as loops; the first W positions too, where the window is all there is."""
+    """One softmax over the union, as loops; also at the first W positions, which have only the window."""
     block, x = build(kind), inputs(batch=1)
     expected = definition(block, x[0], kind)
     torch.testing.assert_close(block(x).output[0], expected, rtol=1e-9, atol=1e-9)
@@ -119,7 +119,7 @@ def test_is_its_definition(kind: str) -> None:
 
 
 def turned_by_matrix(x: Tensor) -> Tensor:
-    """Rotary positions as the Llama models write them: x cos + rotate_half(x) sin."""
+    """Rotary positions as in Llama: x cos + rotate_half(x) sin."""
     positions = torch.arange(x.shape[2], dtype=x.dtype)
     frequencies = 10_000.0 ** (-torch.arange(0, ROTATED, 2, dtype=x.dtype) / ROTATED)
     angles = torch.cat([positions[:, None] * frequencies] * 2, -1)
@@ -162,8 +162,8 @@ def test_chunks_of_any_length_are_the_same(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_padding_and_company_change_nothing(kind: str) -> None:
-    """Padding on the left, as generation has it, in a batch with longer rows and cut into pieces."""
+def test_padding_and_batch_change_nothing(kind: str) -> None:
+    """Padding on the left, as in generation, in a batch with longer rows and in several calls."""
     block, x = build(kind), inputs(batch=3)
     mask = torch.arange(LENGTH) >= torch.tensor([[0], [5], [LENGTH - 2]])
     x = torch.where(mask[..., None], x, 50 * inputs(batch=3, seed=3))
@@ -178,8 +178,8 @@ def test_padding_and_company_change_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_padding_behind_is_never_seen(kind: str) -> None:
-    """As training has it."""
+def test_padding_on_the_right_is_never_read(kind: str) -> None:
+    """As in training."""
     block, x = build(kind), inputs()
     longer = torch.cat([x, 50 * inputs(6, seed=3)], 1)
     mask = torch.arange(LENGTH + 6).expand(2, -1) < LENGTH
@@ -191,7 +191,7 @@ def test_padding_behind_is_never_seen(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_later_token_changes_nothing_before(kind: str) -> None:
-    """Not even which token is stored: a very surprising one puts others out only when it has entered itself."""
+    """Not even the stored tokens: a very surprising one replaces another only after it has entered."""
     block, x = build(kind), inputs()
     before = block(x).output
     for first in (1, 5, WINDOW + 1, LENGTH - 1):
@@ -202,10 +202,10 @@ def test_a_later_token_changes_nothing_before(kind: str) -> None:
         assert not torch.isclose(after[:, first], before[:, first]).all()
 
 
-# GKA's gradient is that of the exact solution, which 30 iterations only come near: test_kalman.
+# GKA's gradient is that of the exact solution, which 30 iterations approximate: see test_kalman.
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if "GKA" not in kind])
 def test_gradients_are_finite_differences(kind: str) -> None:
-    """Of the output, with respect to input and weights. The steps are too small to change what is stored."""
+    """Gradients of the output by input and weights. The steps are too small to change the stored tokens."""
     block, x = build(kind), inputs(11, batch=1).requires_grad_()
     names = [name for name, _ in block.named_parameters()]
 
@@ -220,7 +220,7 @@ def test_gradients_are_finite_differences(kind: str) -> None:
     assert torch.autograd.gradcheck(outputs, (x, *weights), fast_mode=True)
 
 
-def test_the_predictors_loss_is_a_finite_difference_and_the_predictors_alone() -> None:
+def test_the_gradient_of_the_predictors_loss_reaches_the_predictor_only() -> None:
     block, x = build("BM"), inputs(11).requires_grad_()
     assert block.predictor is not None
     loss = block(x).prediction_loss
@@ -245,8 +245,8 @@ def test_the_predictors_loss_is_a_finite_difference_and_the_predictors_alone() -
 
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("narrow", ["autocast", "weights"])
-def test_states_are_float32_where_products_are_not(kind: str, narrow: str) -> None:
-    """Recurrent states, and the scores by which tokens are stored; keys and values are as narrow as the products."""
+def test_states_are_float32_with_narrow_products(kind: str, narrow: str) -> None:
+    """Recurrent states and the scores of the store are float32; keys and values have the products' dtype."""
     exact = build(kind, torch.float32)
     x = inputs(dtype=torch.float32)
     expected = exact(x).output
@@ -297,8 +297,8 @@ def test_the_store_holds_the_largest_of_all_that_left_the_window(kind: str, step
         assert (state.store_scores[0, ~real] == -torch.inf).all()
 
 
-def test_a_token_is_stored_from_age_w_on_and_read_from_there() -> None:
-    """The most surprising token is in reach at every age: first of the window, then of the store, without a gap."""
+def test_a_token_is_stored_from_age_w_on() -> None:
+    """The most surprising token is readable at every age: first in the window, then in the store."""
     block, x = build("BM"), inputs(30, batch=1)
     x[0, 7] *= 30
     state = None
@@ -306,9 +306,9 @@ def test_a_token_is_stored_from_age_w_on_and_read_from_there() -> None:
         state = block(x[:, i : i + 1], None, state).state
         assert state.store is not None
         assert state.store_positions is not None
-        held = state.store_positions[0, state.store.real[0]].tolist()
-        assert (7 in held) == (i >= 7 + WINDOW)
-        assert all(position <= i - WINDOW for position in held)
+        stored = state.store_positions[0, state.store.real[0]].tolist()
+        assert (7 in stored) == (i >= 7 + WINDOW)
+        assert all(position <= i - WINDOW for position in stored)
 
 
 def test_random_scores_are_a_function_of_position_and_layer() -> None:
@@ -328,7 +328,7 @@ def test_random_scores_are_a_function_of_position_and_layer() -> None:
     assert torch.equal(*kept), "whatever the tokens are"
 
 
-def test_what_is_stored_depends_on_the_tokens_by_innovation_alone() -> None:
+def test_the_stored_tokens_depend_on_the_content_with_innovation_only() -> None:
     kept = {seed: build("BM")(inputs(30, seed=seed)).state.store_positions.tolist() for seed in (1, 2)}
     assert kept[1] != kept[2]
     recent = build("BM/recent")(inputs(30)).state.store_positions

@@ -1,4 +1,4 @@
-"""What Eidolon's commands need of a model, on a tiny checkpoint of every kind of memory."""
+"""Eidolon's commands with a tiny checkpoint of every kind of memory."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def eye(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def checkpoint(request: pytest.FixtureRequest, eye: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Windows alone must reach from the answer back to the picture.
+    # Windows alone must reach from the answer back to the image.
     sizes = {"window": 64} if request.param == "SWA-SWA" else {}
     return save_memory(tmp_path_factory.mktemp("memory"), eye, request.param, **sizes)
 
@@ -40,7 +40,7 @@ def model(checkpoint: Path) -> TransformersModel:
 
 
 def requests(n: int = 3, tokens: int = 14) -> list[Request]:
-    """Return requests of different lengths about different pictures."""
+    """Return requests of different lengths about different images."""
     pictures = [Image.effect_noise((32, 32), 60 + 30 * i).convert("RGB") for i in range(n)]
     texts = ["What is this?" + " Describe this image." * i for i in range(n)]
     return [
@@ -49,20 +49,20 @@ def requests(n: int = 3, tokens: int = 14) -> list[Request]:
     ]
 
 
-def test_the_doctor_finds_out_that_windows_do_not_reach_the_picture(eye: Path, tmp_path: Path) -> None:
+def test_the_doctor_finds_windows_that_do_not_reach_the_image(eye: Path, tmp_path: Path) -> None:
     source = load_dataset("scenes", limit=2, seed=0, options={})
     blind = save_memory(tmp_path, eye, "SWA-SWA", window=3)
     found = examine(resolve(f"transformers/{blind}"), {}, Examination(source, samples=2, max_new_tokens=6))
     assert found.failed == ("image",)
 
 
-def test_the_doctor_finds_it_well(checkpoint: Path, model: TransformersModel) -> None:
+def test_the_doctor_finds_no_fault(checkpoint: Path, model: TransformersModel) -> None:
     source = load_dataset("scenes", limit=2, seed=0, options={})
     what = Examination(source, samples=2, max_new_tokens=6)
     found = examine(resolve(f"transformers/{checkpoint}"), {}, what, model)
     assert found.failed == (), [check for check in found.checks if check.verdict == "differs"]
-    told = {check.name: check for check in found.checks}
-    assert {name for name, check in told.items() if check.verdict == "not applicable"} <= {
+    by_name = {check.name: check for check in found.checks}
+    assert {name for name, check in by_name.items() if check.verdict == "not applicable"} <= {
         "precision", "prefix cache", "against",
     }  # fmt: skip
     assert found.described["class"] == "MemoryForConditionalGeneration"
@@ -70,10 +70,10 @@ def test_the_doctor_finds_it_well(checkpoint: Path, model: TransformersModel) ->
     assert isinstance(cache, MemoryCache)
     fading = any(symbol not in ("*", "SWA") for symbol in model.model.config.text_config.memory.layout)
     assert {state.dtype for state in recurrent_states(cache)} == ({torch.float32} if fading else set())
-    assert told["precision"].figures.get("states") == ("float32" if fading else "none")
+    assert by_name["precision"].figures.get("states") == ("float32" if fading else "none")
 
 
-def test_forced_texts_are_read_as_the_whole_is(model: TransformersModel) -> None:
+def test_forced_texts_equal_one_pass(model: TransformersModel) -> None:
     """Against one pass over each row alone, without cache and padding."""
     asked = requests(2)
     texts = [[5, 9, 40, 77, 101, 3], list(range(20, 60))]
@@ -90,14 +90,14 @@ def test_forced_texts_are_read_as_the_whole_is(model: TransformersModel) -> None
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_its_dependency_on_the_picture_is_measured(model: TransformersModel, form: Form) -> None:
+def test_its_dependency_on_the_image_is_measured(model: TransformersModel, form: Form) -> None:
     readings = read_dependency(model, requests(2), [list(range(20, 30)), [7, 8, 9]], form=form)
     assert [len(reading.hellinger) for reading in readings] == [10, 3]
     assert readings[0].hellinger[0] > 0
 
 
 def test_it_is_interviewed(model: TransformersModel) -> None:
-    """Alone and together, with one question and with two; `retention` asks so."""
+    """Alone and together, with one question and with two, as `retention` does."""
     asked = [
         Interview(request, tuple(range(20, 20 + 9 * i)), ("Is there a cup?", "Is there a dog in it?"))
         for i, request in enumerate(requests(3))

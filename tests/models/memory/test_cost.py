@@ -1,4 +1,4 @@
-"""What a decoded token costs after 256 tokens and after 8,192: counted, not timed, on models 512 wide.
+"""The cost of a decoded token after 256 tokens and after 8,192: counted, not timed, with models 512 wide.
 
 They live on torch's meta device, where operations have shapes and no values: the counts are the same.
 """
@@ -35,15 +35,15 @@ def cost(layout: str, read: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("layout", WITHOUT_ATTENTION)
 def test_without_full_attention_it_is_flat(layout: str) -> None:
-    (short, held), (long, later) = cost(layout, SHORT), cost(layout, LONG)
+    (short, first_bytes), (long, last_bytes) = cost(layout, SHORT), cost(layout, LONG)
     assert 0 < long <= 1.2 * short
-    assert later == held
+    assert last_bytes == first_bytes
 
 
 @pytest.mark.parametrize("layout", ["*", "GDN-*"])
 def test_with_full_attention_it_grows(layout: str) -> None:
-    (short, held), (long, later) = cost(layout, SHORT), cost(layout, LONG)
+    (short, first_bytes), (long, last_bytes) = cost(layout, SHORT), cost(layout, LONG)
     # Two products of 512 for each further token, and its key and value in float32.
     assert long - short == (LONG - SHORT) * 2 * 2 * 512
-    assert later - held == (LONG - SHORT) * (2 * 512 * 4 + 1)
+    assert last_bytes - first_bytes == (LONG - SHORT) * (2 * 512 * 4 + 1)
     assert long > 1.5 * short

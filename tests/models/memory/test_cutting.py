@@ -1,4 +1,4 @@
-"""Models of memory blocks may be read several tokens at once: the same as one by one, to 1e-5."""
+"""Models of memory blocks read several tokens at once with the same result as one by one, to 1e-5."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def picture(index: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids="-".join)
-def test_several_at_once_are_one_after_the_other(
+def test_several_at_once_equal_one_after_the_other(
     layout: tuple[Symbol, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(tmp_path, layout)
@@ -71,7 +71,7 @@ def _reads_singly(model: TransformersModel, requests: list[Request]) -> bool:
     return reader.one_by_one
 
 
-def test_a_store_filled_by_another_rule_answers_otherwise(tmp_path: Path) -> None:
+def test_a_store_with_another_rule_answers_differently(tmp_path: Path) -> None:
     model = build(tmp_path, ("BM", "BM"))
     request = Request("0", 0, picture(0), "Describe the image.")
     text = [(i * 37 + 11) % 900 + 20 for i in range(60)]
@@ -89,5 +89,5 @@ def test_a_store_filled_by_another_rule_answers_otherwise(tmp_path: Path) -> Non
     assert torch.equal(last(), before)
 
 
-def test_only_stores_are_filled(tmp_path: Path) -> None:
+def test_only_stores_change(tmp_path: Path) -> None:
     assert select_by(build(tmp_path, ("GDN",)).model, "random") == 0

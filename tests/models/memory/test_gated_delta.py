@@ -1,4 +1,4 @@
-"""The gated delta rule against the reference inside transformers' Qwen3.5, and what every mixer must keep to."""
+"""The gated delta rule against the reference in transformers' Qwen3.5, and the requirements of all mixers."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ HEADS, KEY, VALUE = 3, 8, 5
 
 
 def arguments(length: int, seed: int = 0, batch: int = 2) -> tuple[Tensor, ...]:
-    """Return q, k, v, g, beta in float32; the heads forget at very different rates."""
+    """Return q, k, v, g, beta in float32; the heads have very different decay rates."""
     random = torch.Generator().manual_seed(seed)
     q, k, v = (torch.randn(batch, length, HEADS, size, generator=random) for size in (KEY, KEY, VALUE))
     g = -torch.rand(batch, length, HEADS, generator=random) * torch.tensor([1e-3, 0.3, 8.0])
@@ -84,7 +84,7 @@ def test_the_layer_is_that_of_transformers() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_keeps_what_a_mixer_promises(check: Any) -> None:
+def test_as_every_mixer(check: Any) -> None:
     mixer: Build = GatedDelta
     check(mixer)
 
@@ -93,8 +93,8 @@ def test_pieces_equal_the_whole_in_float32() -> None:
     pieces_equal_the_whole_in_float32(GatedDelta, 1e-5)
 
 
-def test_a_key_holds_one_value() -> None:
-    """What is written of a key takes the place of what was there: with β = 1 and no decay it is read as it was."""
+def test_a_key_has_one_value() -> None:
+    """A written value replaces the key's old one: with β = 1 and no decay it is read unchanged."""
     k = torch.eye(KEY)[[0, 1, 0]][None, :, None]
     v = torch.tensor([[1.0], [2.0], [3.0]])[None, :, None]
     ones, zeros = torch.ones(1, 3, 1), torch.zeros(1, 3, 1)

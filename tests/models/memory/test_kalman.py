@@ -11,9 +11,9 @@ from eidolon.models.memory.kalman import GatedKalmaNet, kalman
 from tests.models.memory.mixer_checks import CHECKS, Build, build, inputs, pieces_equal_the_whole_in_float32
 
 RESIDUAL = 1 / math.cosh(31 * math.acosh(1.04))
-"""1 / T_31(1.04): what 30 iterations leave of the solution where they leave most of it."""
+"""1 / T_31(1.04): the largest relative error after 30 iterations."""
 MANY = 200
-"""Iterations after which nothing is left in float64."""
+"""Iterations after which the error is below float64's rounding."""
 
 Solver = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,7 +25,7 @@ def directly(h: Tensor, q: Tensor) -> Tensor:
 
 
 def by_formula(h: Tensor, q: Tensor) -> Tensor:
-    """The 30 iterations as they are written down, on one system."""
+    """The 30 iterations, step by step, for one system."""
     norm = torch.linalg.matrix_norm(h)
     system = h + 0.02 * norm * torch.eye(len(q), dtype=h.dtype)
     rho, step = norm / ((1 + 2 * 0.02) * norm), 2 / ((1 + 2 * 0.02) * norm)
@@ -74,7 +74,7 @@ def recurrence(
 def arguments(
     length: int, *, seed: int = 0, batch: int = 2, heads: int = 2, key: int = 5, value: int = 3
 ) -> tuple[Tensor, ...]:
-    """Return q, k, v, g, alpha, of decays between none and nearly all, and H and U transposed."""
+    """Return q, k, v, g, alpha, with decays from none to nearly all, and H and U transposed."""
     random = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -92,7 +92,7 @@ def arguments(
 
 
 def assert_near(got: Tensor, expected: Tensor, tolerance: float) -> None:
-    """Hold the error's length against that of the whole."""
+    """Compare the norm of the error with that of the expected value."""
     assert (got - expected).norm().item() <= tolerance * expected.norm().item()
 
 
@@ -126,8 +126,8 @@ def test_thirty_iterations_are_the_formula(length: int) -> None:
         assert_near(got, expected, 1e-11)
 
 
-def test_thirty_iterations_leave_what_theory_says() -> None:
-    """With v = k and alpha = 1, U = H, so that each eigencomponent of y is off by what it is of x."""
+def test_the_error_of_thirty_iterations_is_that_of_the_theory() -> None:
+    """With v = k and alpha = 1, U = H, so the eigencomponents of y have the relative error of x."""
     q, k, _, g, _, h, _ = arguments(40, key=32)
     one = torch.ones_like(g)
     y, _, _ = kalman(q, k, k, g, one, (h, h))
@@ -156,7 +156,7 @@ def test_without_alpha_it_is_linear_attention() -> None:
 
 
 def test_it_recalls_a_value_that_linear_attention_blurs() -> None:
-    """What the regression is for: keys that are not orthogonal, each asked for its own value."""
+    """The purpose of the regression: reading the values of keys that are not orthogonal."""
     _, k, v, g, alpha, _, _ = arguments(5)
     k, still, one = nn.functional.normalize(k, dim=-1), torch.zeros_like(g), torch.ones_like(alpha)
     _, gram, recurrent = kalman(k, k, v, still, one)
@@ -194,7 +194,7 @@ def test_gradient_of_thirty_iterations_is_near_that_through_them() -> None:
         assert_near(solved, through, 0.01)
 
 
-def test_an_empty_memory_answers_zero_and_passes_no_nan_on() -> None:
+def test_an_empty_memory_gives_zero_and_no_nan() -> None:
     q, k, v, g, alpha, _, _ = arguments(20)
     k, v = torch.zeros_like(k), torch.zeros_like(v)
     for length in (1, 20):
@@ -255,7 +255,7 @@ def test_as_every_mixer(check: Callable[[Build], None]) -> None:
 
 
 def test_pieces_equal_the_whole_in_float32() -> None:
-    """Rounding in x, up to 50 times q where no key has been, is not small beside a y that is."""
+    """x can be 50 times q in directions without keys, so its rounding may be large compared with y."""
     pieces_equal_the_whole_in_float32(GatedKalmaNet, 1e-4)
 
 
@@ -275,7 +275,7 @@ def test_autocast_stays_out_of_the_recurrence(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def test_gradient_of_the_solution_can_be_asked_for_under_autocast() -> None:
+def test_the_gradient_of_the_solution_works_under_autocast() -> None:
     *tokens, _, _ = arguments(20)
     gradients = []
     for enabled in (False, True):

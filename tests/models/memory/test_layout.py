@@ -1,4 +1,4 @@
-"""Layouts and sizes: what is wrong with one is told with its place, and a configuration comes back as it was saved."""
+"""Layouts and sizes: errors name the symbol and its index; a saved configuration is loaded unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from eidolon.scorers.core.errors import UserError
 
 
 @given(st.lists(st.sampled_from(sorted(SYMBOLS)), min_size=1, max_size=9))
-def test_a_layout_is_read_as_it_is_written(symbols: list[str]) -> None:
+def test_a_layout_is_parsed(symbols: list[str]) -> None:
     assert parse_layout(layout_text(symbols)) == tuple(symbols)
     assert Memory.model_validate({"layout": layout_text(symbols)}).layout == tuple(symbols)
 
 
 @pytest.mark.parametrize(
-    ("layout", "told"),
+    ("layout", "message"),
     [
         ("GDN-GDM-*", "symbol 1 of 'GDN-GDM-*' is 'GDM'"),
         ("GDN-GDN-**", "symbol 2 of 'GDN-GDN-**' is '**'"),
@@ -31,16 +31,16 @@ def test_a_layout_is_read_as_it_is_written(symbols: list[str]) -> None:
         ("", "symbol 0 of '' is ''"),
     ],
 )
-def test_a_wrong_symbol_is_told_with_its_place(layout: str, told: str) -> None:
+def test_a_wrong_symbol_is_named_with_its_index(layout: str, message: str) -> None:
     with pytest.raises(ValidationError) as raised:
         Memory.model_validate({"layout": layout})
     (error,) = raised.value.errors()
     assert error["loc"] == ("layout",)
-    assert told in error["msg"]
+    assert message in error["msg"]
     with pytest.raises(UserError) as refused:
         parse_layout_option("--layout", layout)
     assert str(refused.value).startswith("--layout")
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     with pytest.raises(ValueError, match="layout"):
         MemoryTextConfig(layout=layout)
 
@@ -66,7 +66,7 @@ def test_a_wrong_size_names_its_field_and_value(field: str, value: Any) -> None:
     assert error["input"] == value
 
 
-def test_a_configuration_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_saved_configuration_is_loaded_unchanged(tmp_path: Path) -> None:
     register()
     memory = Memory.model_validate(
         {

@@ -58,7 +58,7 @@ def test_ssd_is_the_recurrence(length: int, with_state: bool) -> None:
 @pytest.mark.parametrize("chunk", [1, 5, 64])
 def test_ssd_in_float32_is_the_recurrence_to_1e_5(chunk: int) -> None:
     given_ = arguments(70)
-    # Strong decay first: what comes after it in the same chunk must not lose digits.
+    # Strong decay first: later tokens of the chunk must not lose digits.
     given_[1][:, :40] *= 30
     y, last = ssd(*(part.float() for part in given_), chunk=chunk)
     expected, expected_last = recurrence(*given_)
@@ -150,7 +150,7 @@ def test_autocast_stays_out_of_the_recurrence(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(last, expected_last)
 
 
-def test_states_start_by_lasting_ten_to_a_thousand_tokens() -> None:
+def test_states_last_ten_to_a_thousand_tokens_at_the_start() -> None:
     torch.manual_seed(0)
     layer = Mamba2(8, 512, 1)
     steps = nn.functional.softplus(layer.dt_bias)

@@ -1,4 +1,4 @@
-"""The models as transformers handles them: saved and loaded, generating with their own cache, beams among it."""
+"""The models in transformers: saving and loading, generation with their own cache, also with beams."""
 
 import copy
 from pathlib import Path
@@ -35,7 +35,7 @@ def build(layout: str) -> Any:
 
 
 def prompts() -> tuple[Tensor, Tensor]:
-    """Return ids and mask, of which the first row has padding on the left, and so has every row a column."""
+    """Return ids and mask. The first row has padding on the left, and every row has one padded column."""
     ids = torch.randint(2, VOCABULARY, (2, 14), generator=torch.Generator().manual_seed(1))
     mask = torch.ones_like(ids)
     mask[0, :6], mask[1, :1] = 0, 0
@@ -43,7 +43,7 @@ def prompts() -> tuple[Tensor, Tensor]:
 
 
 def step_by_step(model: Any, ids: Tensor, count: int) -> list[int]:
-    """Greedy decoding of one row, all read anew for every token."""
+    """Decode one row greedily; the whole text is read again for every token."""
     found: list[int] = []
     for _ in range(count):
         logits = model(torch.cat([ids, torch.tensor(found, dtype=torch.int64)])[None], use_cache=False).logits
@@ -54,7 +54,7 @@ def step_by_step(model: Any, ids: Tensor, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_cached_generation_is_reading_all_anew(layout: str) -> None:
+def test_cached_generation_equals_reading_the_whole_text(layout: str) -> None:
     model = build(layout)
     ids, mask = prompts()
     with torch.inference_mode():
@@ -65,8 +65,8 @@ def test_cached_generation_is_reading_all_anew(layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_generation_goes_on_from_a_cache(layout: str) -> None:
-    """Also where all rows are padded: transformers counts columns."""
+def test_generation_continues_from_a_cache(layout: str) -> None:
+    """Also if all rows are padded: transformers counts columns."""
     model = build(layout)
     ids, mask = prompts()
     with torch.inference_mode():
@@ -74,11 +74,11 @@ def test_generation_goes_on_from_a_cache(layout: str) -> None:
         cache = model(ids[:, :9], mask[:, :9], use_cache=True).past_key_values
         assert cache.get_seq_length() == 9
         spare = copy.deepcopy(cache)
-        for held in (cache, spare):
+        for past in (cache, spare):
             again = model.generate(
                 ids,
                 attention_mask=mask,
-                past_key_values=held,
+                past_key_values=past,
                 max_new_tokens=8,
                 do_sample=False,
                 eos_token_id=None,
@@ -88,8 +88,8 @@ def test_generation_goes_on_from_a_cache(layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_beams_and_several_answers_take_their_states_along(layout: str) -> None:
-    """The score that beam search reports of a sequence is what reading it anew gives."""
+def test_beams_and_several_answers_keep_their_states(layout: str) -> None:
+    """The score that beam search reports equals that of reading the sequence again."""
     model = build(layout)
     ids, mask = prompts()
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_beams_and_several_answers_take_their_states_along(layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_caches_are_cut_repeated_and_forgotten(layout: str) -> None:
+def test_caches_are_selected_repeated_and_reset(layout: str) -> None:
     model = build(layout)
     ids, mask = prompts()
     more = torch.tensor([[7], [9]])
@@ -131,7 +131,7 @@ def test_caches_are_cut_repeated_and_forgotten(layout: str) -> None:
         torch.testing.assert_close(again, expected.logits, rtol=1e-5, atol=1e-5)
 
 
-def test_the_cache_of_others_is_refused_when_it_holds_something() -> None:
+def test_a_cache_of_another_class_is_refused_unless_empty() -> None:
     model = build("GDN")
     foreign = DynamicCache()
     model(prompts()[0], past_key_values=foreign)
@@ -141,8 +141,8 @@ def test_the_cache_of_others_is_refused_when_it_holds_something() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_weights_come_back_as_they_were(layout: str, tmp_path: Path) -> None:
-    """Nothing is drawn anew or made alike on loading."""
+def test_saved_weights_are_loaded_unchanged(layout: str, tmp_path: Path) -> None:
+    """Loading does not initialise any weight."""
     register()
     model = build(layout)
     model.save_pretrained(tmp_path)
@@ -164,7 +164,7 @@ def test_weights_come_back_as_they_were(layout: str, tmp_path: Path) -> None:
         )
 
 
-def test_a_vl_model_comes_back_with_its_eye(tmp_path: Path) -> None:
+def test_a_vl_model_is_loaded_with_its_vision_side(tmp_path: Path) -> None:
     eye = save_eye(tmp_path / "eye")
     folder = save_memory(tmp_path / "memory", eye, "GDN-BM")
     loaded: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
@@ -178,7 +178,7 @@ def test_a_vl_model_comes_back_with_its_eye(tmp_path: Path) -> None:
     assert loaded.config.text_config.memory.layout == ("GDN", "BM")
 
 
-def test_models_start_by_their_seed_with_a_frozen_eye(tmp_path: Path) -> None:
+def test_models_start_by_their_seed_with_a_frozen_vision_side(tmp_path: Path) -> None:
     eye = save_eye(tmp_path)
     memory = Memory.model_validate({"layout": "*-GDN-BM", **SIZES})
     made = [make_memory_model(MemoryArchitecture(memory=memory, width=WIDTH, layer_parameters=12_000), eye, seed)[0]
@@ -191,8 +191,8 @@ def test_models_start_by_their_seed_with_a_frozen_eye(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_layers_have_the_parameters_they_are_to_have(symbol: str) -> None:
-    """Within 3 % of each other, by the width of what follows the memory."""
+def test_layers_have_the_configured_number_of_parameters(symbol: str) -> None:
+    """Within 3 %, by the width of the feed-forward layers."""
     architecture = MemoryArchitecture(memory=Memory.model_validate({"layout": f"{symbol}-{symbol}"}))
     memory = architecture.memory
     size = layers_size(memory.layout, architecture.width, memory, architecture.inner)
@@ -205,7 +205,7 @@ def test_memories_too_large_for_a_layer_are_refused() -> None:
         _ = architecture.inner
 
 
-def test_labels_bring_the_loss() -> None:
+def test_labels_give_the_loss() -> None:
     memory = Memory.model_validate({"layout": "GDN-*", **SIZES})
     torch.manual_seed(0)
     model = MemoryForCausalLM(

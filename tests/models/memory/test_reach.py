@@ -1,4 +1,4 @@
-"""How far back a model can see: with windows alone not a token further than L (W - 1), with the others beyond."""
+"""How far back a model can see: with windows only, at most L (W - 1) tokens; with the others further."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ WINDOW, LENGTH = 4, 30
 
 
 def build(layout: str, **sizes: object) -> MemoryForCausalLM:
-    """Return a model whose weights let each layer pass much on."""
+    """Return a model with large weights, so that each layer passes information on."""
     torch.manual_seed(0)
     given = {"window": WINDOW, "store": 2, "num_attention_heads": 2, "head_dim": 8, "chunk": 8, **sizes}
     config = MemoryTextConfig(vocab_size=40, hidden_size=16, intermediate_size=24, layout=layout, **given)  # type: ignore[arg-type]
@@ -24,7 +24,7 @@ def build(layout: str, **sizes: object) -> MemoryForCausalLM:
 
 
 def influence(model: MemoryForCausalLM) -> Tensor:
-    """Return what the last token's logits owe to each token: the gradient's length, (LENGTH,)."""
+    """Return the norm of the gradient of the last token's logits by each token, (LENGTH,)."""
     embeddings = torch.randn(1, LENGTH, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
     logits = model(inputs_embeds=embeddings, use_cache=False).logits
     (logits[0, -1] * torch.randn(40, generator=torch.Generator().manual_seed(2))).sum().backward()
@@ -33,7 +33,7 @@ def influence(model: MemoryForCausalLM) -> Tensor:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
-def test_windows_reach_as_far_as_they_add_up(layers: int) -> None:
+def test_windows_reach_as_far_as_their_sum(layers: int) -> None:
     model = build("-".join(["SWA"] * layers))
     reach = layers * (WINDOW - 1)
     owed = influence(model)
@@ -60,11 +60,11 @@ def test_a_window_with_fading_states_sees_the_first_token(symbol: str, fading: s
 
 
 def test_a_stored_token_is_seen_as_it_was() -> None:
-    """The gradient of the output of one block, with the fading states held, tells which tokens are read."""
+    """With constant fading states, the gradient of a block's output shows which tokens are read."""
     model = build("BM")
     block = model.model.layers[0].memory
     x = torch.randn(1, LENGTH, 16, generator=torch.Generator().manual_seed(1))
-    x[0, 3] *= 20  # what nobody could expect
+    x[0, 3] *= 20  # very surprising
     keys: list[Tensor] = []
     handle = block.key_value.register_forward_hook(lambda _m, _i, out: keys.append(out) or out.retain_grad())
     block(x).output[0, -1].sum().backward()

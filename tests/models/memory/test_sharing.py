@@ -1,4 +1,4 @@
-"""Checkpoints that share one file of the picture side say what they said before, and know when it changes."""
+"""Checkpoints with a shared vision file answer as before, and their identity changes with that file."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from tests.models.memory.tiny import save_eye, save_memory
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of an eye and a model, each in a file of its own."""
+    """Return a folder with an eye and a model, each with all of its weights."""
     folder = tmp_path_factory.mktemp("alone")
     save_memory(folder / "gdn", save_eye(folder / "eye"), "GDN")
     return folder
@@ -35,7 +35,7 @@ def shared(alone: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["eye", "gdn"])
-def test_every_tensor_is_there_once(alone: Path, shared: Path, name: str) -> None:
+def test_every_tensor_is_stored_once(alone: Path, shared: Path, name: str) -> None:
     before, after = (
         AutoModelForImageTextToText.from_pretrained(folder / name).state_dict() for folder in (alone, shared)
     )
@@ -46,13 +46,13 @@ def test_every_tensor_is_there_once(alone: Path, shared: Path, name: str) -> Non
     assert all(is_shared(key) for key in load_file(shared / "eye" / VISION))
 
 
-def test_the_study_knows_them_for_the_same(alone: Path, shared: Path) -> None:
+def test_the_study_sees_the_same_model(alone: Path, shared: Path) -> None:
     (one,), (other,) = (find_checkpoints([str(folder / "gdn")]) for folder in (alone, shared))
     assert one.digest == other.digest
 
 
-def test_another_picture_side_is_another_model(shared: Path) -> None:
-    def told() -> tuple[object, ...]:
+def test_another_vision_side_is_another_model(shared: Path) -> None:
+    def identities() -> tuple[object, ...]:
         digest: FileDigest = file_sha256
         reference = resolve(f"transformers/{shared / 'gdn'}")
         return (
@@ -61,14 +61,14 @@ def test_another_picture_side_is_another_model(shared: Path) -> None:
             find_checkpoints([str(shared / "gdn")])[0].digest,
         )
 
-    before = told()
+    before = identities()
     tensors = load_file(shared / "eye" / VISION)
     next(iter(tensors.values())).add_(1)
     save_file(tensors, shared / "eye" / VISION, metadata={"format": "pt"})
-    assert all(a != b for a, b in zip(before, told(), strict=True))
+    assert all(a != b for a, b in zip(before, identities(), strict=True))
 
 
-def test_it_is_shared_only_where_it_is_the_same(alone: Path, shared: Path, tmp_path: Path) -> None:
+def test_it_is_shared_only_if_it_is_equal(alone: Path, shared: Path, tmp_path: Path) -> None:
     tensors = load_file(shared / "eye" / VISION)
     next(iter(tensors.values())).add_(1)
     save_file(tensors, shared / "eye" / VISION, metadata={"format": "pt"})
@@ -99,6 +99,6 @@ def test_a_copy_without_the_eye_is_refused(
 ) -> None:
     shutil.copytree(shared / "gdn", tmp_path / "far" / "gdn")
     assert invoke(["doctor", "--model", f"transformers/{tmp_path / 'far' / 'gdn'}"]) == 2
-    told = capsys.readouterr().err
-    assert f"../eye/{VISION}" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"../eye/{VISION}" in message
+    assert message.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The shipped checkpoints of the memory family: small, one eye, described, and made by the recipe that they carry."""
+"""The shipped checkpoints of the memory family: size, shared vision side, model cards and recipes."""
 
 import json
 
@@ -25,7 +25,7 @@ def test_they_are_variants_and_small_together() -> None:
 
 
 @pytest.mark.parametrize("variant", SHIPPED)
-def test_each_is_made_by_the_study_s_recipe_behind_the_one_eye(variant: str) -> None:
+def test_each_is_made_by_the_studys_recipe_with_the_shared_eye(variant: str) -> None:
     folder = SHIPPED[variant]
     recipe = MemoryRecipe.model_validate_json((folder / "recipe.json").read_text())
     training = recipe.training

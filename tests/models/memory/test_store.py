@@ -1,4 +1,4 @@
-"""The store's two functions against a loop that puts one token in at a time."""
+"""The store's two functions against a loop that adds one token at a time."""
 
 import torch
 from hypothesis import given, settings
@@ -12,25 +12,25 @@ SCORES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=
 
 
 class Shelf:
-    """Holds (time, score) of at most `size` tokens: one that is full gives up its worst, of equals the newest."""
+    """Keeps (time, score) of at most `size` tokens: a full one removes its worst, the newest of equal ones."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.held: list[tuple[int, int]] = []
+        self.entries: list[tuple[int, int]] = []
 
     def put(self, time: int, score: int | None) -> None:
         if score is None:
             return
-        self.held.append((time, score))
-        if len(self.held) > self.size:
-            worst = self.held[0]
-            for other in self.held:
+        self.entries.append((time, score))
+        if len(self.entries) > self.size:
+            worst = self.entries[0]
+            for other in self.entries:
                 if other[1] <= worst[1]:
                     worst = other
-            self.held.remove(worst)
+            self.entries.remove(worst)
 
     def times(self) -> list[int]:
-        return [time for time, _ in self.held]
+        return [time for time, _ in self.entries]
 
 
 def as_scores(scores: list[int | None]) -> Tensor:
@@ -44,7 +44,7 @@ def test_entering_in_pieces_is_entering_one_by_one(
 ) -> None:
     shelf = Shelf(size)
     times = torch.full((1, size), -1)
-    held = torch.full((1, size), EMPTY)
+    stored = torch.full((1, size), EMPTY)
     start = 0
     for length in [*lengths, len(scores)]:
         piece = scores[start : start + length]
@@ -52,24 +52,24 @@ def test_entering_in_pieces_is_entering_one_by_one(
             break
         entering = as_scores(piece)
         candidates = torch.cat([times, torch.arange(start, start + len(piece))[None]], 1)[0]
-        mask = readable_mask(held, entering, size)
+        mask = readable_mask(stored, entering, size)
         assert mask.shape == (1, len(piece), size + len(piece))
         for t, score in enumerate(piece):
             shelf.put(start + t, score)
             assert candidates[mask[0, t]].tolist() == shelf.times()
-            assert len(shelf.held) <= size
-        every = torch.cat([held, entering], 1)
+            assert len(shelf.entries) <= size
+        every = torch.cat([stored, entering], 1)
         kept = largest_indices(every, size)
-        held, times = every.gather(1, kept), candidates[None].gather(1, kept)
+        stored, times = every.gather(1, kept), candidates[None].gather(1, kept)
         start += len(piece)
-        assert times[0, held[0] > EMPTY].tolist() == shelf.times()
+        assert times[0, stored[0] > EMPTY].tolist() == shelf.times()
     assert start == len(scores)
 
 
 @given(SCORES, st.integers(1, 6))
 @settings(max_examples=100, deadline=None)
 def test_the_content_is_the_largest_of_all(scores: list[int | None], size: int) -> None:
-    """A function of the sequence alone: sorted once, at the end, it is the same."""
+    """It depends on the sequence only: sorting once at the end gives the same."""
     entered = [(-score, time) for time, score in enumerate(scores) if score is not None]
     expected = sorted(time for _, time in sorted(entered)[:size])
     mask = readable_mask(torch.full((1, size), EMPTY), as_scores(scores), size)
@@ -93,7 +93,7 @@ def test_rows_do_not_mix(rows: list[list[int | None]], size: int) -> None:
         assert torch.equal(together[row], alone[0])
 
 
-def test_one_that_was_put_out_never_comes_back() -> None:
+def test_a_removed_token_never_returns() -> None:
     mask = readable_mask(torch.tensor([[1.0]]), torch.tensor([[2.0, 0.0, 3.0, 2.5]]), 1)[0]
     assert mask.int().tolist() == [[0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the memory family with random weights, made on the spot."""
+"""Checkpoints of the memory family with random weights, made for a test."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def save_eye(folder: Path) -> Path:
 
 
 def save_memory(folder: Path, eye: Path, layout: str, **sizes: Any) -> Path:
-    """Write a VL model of memory blocks that looks through the eye."""
+    """Write a VL model of memory blocks with the eye as its vision side."""
     memory = Memory.model_validate({"layout": layout, **SIZES, **sizes})
     architecture = MemoryArchitecture(memory=memory, width=WIDTH, layer_parameters=12_000)
     model, processor = make_memory_model(architecture, eye, 0)
@@ -46,7 +46,7 @@ def save_memory(folder: Path, eye: Path, layout: str, **sizes: Any) -> Path:
 
 @torch.no_grad()
 def _spread(model: torch.nn.Module) -> None:
-    """Draw matrices so wide that what the model says depends on all that it reads."""
+    """Draw large weights, so that the output depends on the whole input."""
     torch.manual_seed(7)
     for parameter in model.parameters():
         if parameter.ndim > 1:

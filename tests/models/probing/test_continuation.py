@@ -1,4 +1,4 @@
-"""Going on from given tokens, against a naive twin and against what the model says by itself."""
+"""Continuations of given tokens, against a naive twin and against the model's own answers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def request(index: int, decoding: Decoding = GREEDY) -> Request:
 
 
 def naive(model: TransformersModel, asked: Request, given: tuple[int, ...]) -> list[int]:
-    """The likeliest token after all that was read, read anew each time, alone."""
+    """Return the likeliest next tokens; the whole text is read again for each, without a batch."""
     inputs = dict(
         model.processor(
             text=[f"User:<image> {asked.prompt}<end_of_utterance>\nAssistant:"],
@@ -50,7 +50,7 @@ def naive(model: TransformersModel, asked: Request, given: tuple[int, ...]) -> l
     return tokens
 
 
-def test_it_goes_on_as_if_it_had_read_all_anew(model: TransformersModel) -> None:
+def test_it_continues_as_the_naive_twin_does(model: TransformersModel) -> None:
     assert isinstance(model, ContinuingModel)
     given = [model.encode_reply("I can see a cup and a fork."), model.encode_reply("Overall, the day"), ()]
     asked = [request(i) for i in range(3)]
@@ -67,7 +67,7 @@ def test_it_goes_on_as_if_it_had_read_all_anew(model: TransformersModel) -> None
     assert responses["0"].prompt_tokens == plain.prompt_tokens
 
 
-def test_from_its_own_beginning_it_says_the_same(model: TransformersModel) -> None:
+def test_it_continues_the_start_of_its_own_answer_with_the_rest(model: TransformersModel) -> None:
     asked = [request(i) for i in range(4, 8)]
     with token_log() as noted:
         whole = {r.sample_id: r for r in model.generate(asked)}
@@ -77,7 +77,7 @@ def test_from_its_own_beginning_it_says_the_same(model: TransformersModel) -> No
         assert {r.sample_id: r for r in model.continue_replies(shorter, begun)} == whole
 
 
-def test_others_in_the_batch_change_nothing(model: TransformersModel) -> None:
+def test_the_rest_of_the_batch_changes_nothing(model: TransformersModel) -> None:
     asked = [replace(request(0, SAMPLED), generation=i) for i in range(3)]
     given = [
         model.encode_reply(text) for text in ("There is a", "In general, the day is long. I can see", "")
@@ -89,7 +89,7 @@ def test_others_in_the_batch_change_nothing(model: TransformersModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["llava", "idefics3", "gemma3"])
-def test_other_architectures_say_the_same_from_their_own_beginning(name: str, tmp_path: Path) -> None:
+def test_other_architectures_continue_the_start_of_their_own_answers(name: str, tmp_path: Path) -> None:
     BY_NAME[name].make(tmp_path)
     model = TransformersModel(str(tmp_path))
     asked = [replace(one, decoding=Decoding(max_new_tokens=12)) for one in tiny_requests()]
@@ -100,7 +100,7 @@ def test_other_architectures_say_the_same_from_their_own_beginning(name: str, tm
     assert {r.sample_id: r.response for r in model.continue_replies(shorter, begun)} == whole
 
 
-def test_a_turn_that_fails_alone_costs_no_other(
+def test_a_turn_that_fails_alone_does_not_affect_others(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = model._run

@@ -1,4 +1,4 @@
-"""Visual prompt dependency on real models, against a naive twin, and on branches whose fading is known exactly."""
+"""Visual prompt dependency of real models, against a naive twin, and of branches with an exactly known decay."""
 
 import math
 from collections import Counter
@@ -60,7 +60,7 @@ def texts(*lengths: int, vocabulary: int = 290) -> list[list[int]]:
 def expected(
     model: TransformersModel, request: Request, tokens: Sequence[int], pictures: bool
 ) -> torch.Tensor:
-    """(tokens, vocabulary) log-probabilities in float64: for each position the whole text before it, read anew."""
+    """(tokens, vocabulary) log-probabilities in float64: for each position the whole text before it is read again."""
     rows = []
     for position in range(len(tokens)):
         inputs = dict(model.prepare([request], images=pictures))
@@ -109,7 +109,7 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
                 best = scores.topk(4)
                 gaps = -best.values.diff()
                 if float(gaps.min()) > 1e-3 or math.isnan(float(gaps.min())):
-                    # Where plausible tokens run out, the order of the others means nothing.
+                    # The order of tokens that are not plausible is arbitrary.
                     sure = [
                         int(i) for i, v in zip(best.indices[:3], best.values, strict=False) if v > -math.inf
                     ]
@@ -118,10 +118,10 @@ def test_it_equals_the_naive_twin(model: TransformersModel, form: Form) -> None:
                     assert probability == pytest.approx(math.exp(float(likely[token])), abs=1e-4)
 
 
-def test_what_does_not_fit_is_read_in_parts(
+def test_a_batch_that_does_not_fit_is_read_in_parts(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of five texts, read by threes and twos, at most two fit at once, and one never does."""
+    """Five texts are read by threes and twos; at most two fit at once, and one never fits."""
     requests, written = scenes(5), texts(20, 19, 20, 18, 20)
     whole = read_dependency(model, requests, written)
     prepare, sizes = model.prepare, []
@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_read_in_parts(
 
 
 @pytest.mark.parametrize("kind", ["model", "hybrid"])
-def test_it_goes_on_as_generation_does(kind: str, request: pytest.FixtureRequest) -> None:
+def test_it_continues_as_generation_does(kind: str, request: pytest.FixtureRequest) -> None:
     one: TransformersModel = request.getfixturevalue(kind)
     decoding = Decoding(max_new_tokens=14)
     asked = scenes(1)[0] if kind == "model" else Request("0", 0, picture(0), PROMPTS[0])
@@ -163,14 +163,14 @@ def test_it_goes_on_as_generation_does(kind: str, request: pytest.FixtureRequest
 
 
 @pytest.mark.parametrize("form", [None, "dropped"])
-def test_it_goes_on_as_the_naive_twin_does(model: TransformersModel, form: Form | None) -> None:
+def test_it_continues_as_the_naive_twin_does(model: TransformersModel, form: Form | None) -> None:
     (asked,), (prefix,) = scenes(1), texts(7)
     for found, start in zip(
         continue_greedily(model, asked, prefix, [30, 77], form=form, length=3), (30, 77), strict=True
     ):
         written = [*prefix, start]
         for _ in range(3):
-            # The last row says what comes after all tokens but a last one, whichever that is.
+            # The last row is the prediction after all tokens but the last, which may be any token.
             written.append(int(expected(model, asked, [*written, 0], form is None)[-1].argmax()))
         assert found == tuple(written[len(prefix) :])
 
@@ -194,8 +194,8 @@ def test_the_hellinger_distance_two_ways(vocabulary: int, sharpness: float, apar
     assert same.tolist() == none.tolist() == [0, 0, 0]
 
 
-def test_tokens_that_a_branch_rules_out() -> None:
-    """They count for the distance, and not for the centred difference, which would be infinite."""
+def test_tokens_of_probability_zero() -> None:
+    """They count for the distance, but not for the centred difference, which would be infinite."""
     one = torch.tensor([[0.5, 0.5, 0.0]]).log()
     other = torch.tensor([[0.25, 0.5, 0.25]]).log()
     hellinger, size = distances(one, other)
@@ -205,14 +205,14 @@ def test_tokens_that_a_branch_rules_out() -> None:
     assert (float(alone), float(nothing)) == (pytest.approx(1), 0)
 
 
-def test_a_known_fading_is_recovered_from_logits() -> None:
+def test_a_known_decay_is_recovered_from_logits() -> None:
     """l(t) = f_t·l*(t) + (1 - f_t)·l_u(t) with f_t = e^{-λt}, all of it over chunks; λ within 2 %."""
     rate, length, vocabulary, rows = 0.02, 200, 512, 6
     generator = torch.Generator().manual_seed(2)
     looking = 6 * torch.randn(rows, length, vocabulary, generator=generator)
     blind = 3 * torch.randn(rows, length, vocabulary, generator=generator)
     gamma = torch.exp(-rate * torch.arange(length))[:, None]
-    # Up to a constant, which a softmax takes away.
+    # Up to a constant, which softmax cancels.
     seen = gamma * looking.log_softmax(-1) + (1 - gamma) * blind.log_softmax(-1) + 7.0
     tokens = torch.randint(0, vocabulary, (rows, length), generator=generator)
 
@@ -228,7 +228,7 @@ def test_a_known_fading_is_recovered_from_logits() -> None:
     assert fit.rate == pytest.approx(rate, rel=0.02)
     assert fit.rate_ci is not None
     assert fit.half_life == pytest.approx(math.log(2) / rate, rel=0.02)
-    # The Hellinger distance itself is no exponential of the same rate.
+    # The Hellinger distance itself is not an exponential of the same rate.
     naive = fit_fade(
         [TokenSeries(s.image_id, s.hellinger, s.hellinger, s.kinds, s.verdicts) for s in series], ""
     )
@@ -244,7 +244,7 @@ def _series(image: int, reading: PromptDependency) -> TokenSeries:
 
 
 @pytest.mark.parametrize("form", ["zeroed", "shuffled"])
-def test_a_model_that_ignores_its_picture_does_not_depend_on_it(model: TransformersModel, form: Form) -> None:
+def test_a_model_that_ignores_its_image_does_not_depend_on_it(model: TransformersModel, form: Form) -> None:
     handle = model.model.model.connector.register_forward_hook(lambda _, __, out: torch.zeros_like(out))
     try:
         blind = read_dependency(model, scenes(3), texts(20, 18, 20), form=form)
@@ -263,7 +263,7 @@ def test_a_hybrid_can_be_measured(hybrid: HybridModel, form: Form) -> None:
     assert all(
         len(reading.hellinger) == len(tokens) for reading, tokens in zip(together, written, strict=True)
     )
-    if form != "shuffled":  # whose other picture is dealt among the requests
+    if form != "shuffled":  # which needs several requests to assign images
         alone = read_dependency(hybrid, requests[1:2], written[1:2], form=form)[0]
         assert together[1].hellinger == pytest.approx(alone.hellinger, abs=1e-4)
 
@@ -297,7 +297,7 @@ def test_the_cost_is_at_most_2_2_positions_a_token(model: TransformersModel) -> 
 
 
 @given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 12))
-def test_batches_hold_every_text_once_within_the_padding(lengths: list[int], batch: int) -> None:
+def test_batches_have_every_text_once_and_limited_padding(lengths: list[int], batch: int) -> None:
     batches = plan_batches(lengths, batch)
     assert sorted(row for rows in batches for row in rows) == [i for i, n in enumerate(lengths) if n]
     for rows in batches:
@@ -314,7 +314,7 @@ def test_texts_of_one_length_fill_their_batches() -> None:
 def peak_bytes(model: TransformersModel, length: int, width: int) -> int:
     """Most bytes of tensors that were alive at once during a measurement."""
     requests, written = scenes(4), texts(*[length] * 4)
-    read_dependency(model, requests, written, width=width)  # what is made once is made now
+    read_dependency(model, requests, written, width=width)  # one-time allocations happen here
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as profiler:
@@ -344,7 +344,7 @@ def test_memory_does_not_grow_with_vocabulary_times_length(model: TransformersMo
     assert wide - long > 4 * 100 * whole / 2, "the measure sees logits where there are many"
 
 
-def test_models_that_cannot_be_forced_or_blinded_are_refused(model: TransformersModel) -> None:
+def test_models_that_cannot_be_forced_or_ablated_are_refused(model: TransformersModel) -> None:
     same = [Request(str(i), "a", scenes(1)[0].image, "What?") for i in range(2)]
     with pytest.raises(UserError, match="all 2 requests of the batch are about image 'a'"):
         read_dependency(model, same, texts(3, 3), form="shuffled")

@@ -31,7 +31,7 @@ def hybrid() -> HybridModel:
 
 
 def scenes(n: int, **decoding: int) -> list[Request]:
-    """Requests whose prompts are of different lengths, so that a batch is padded."""
+    """Requests with prompts of different lengths, so that a batch is padded."""
     return [
         Request(str(i), i, render(make_scene(77, i, Dials())), PROMPTS[i % 3], decoding=Decoding(**decoding))
         for i in range(n)
@@ -43,7 +43,7 @@ def noise_pictures(n: int, **decoding: int) -> list[Request]:
 
 
 def naive(model: TransformersModel, request: Request, tokens: Sequence[int]) -> torch.Tensor:
-    """(tokens, vocabulary) log-probabilities: for each position the whole text before it, read anew."""
+    """(tokens, vocabulary) log-probabilities: for each position the whole text before it is read again."""
     rows = []
     for position in range(len(tokens)):
         inputs = dict(model.prepare([request]))
@@ -71,7 +71,7 @@ def test_it_equals_the_naive_twin(kind: str, request: pytest.FixtureRequest) -> 
     texts = [torch.randint(10, 290, (length,), generator=generator).tolist() for length in (9, 0, 4, 14)]
     chunks = list(teacher_force(model, asked, texts, width=5))
     assert [chunk.start for chunk in chunks] == [0, 5, 10]
-    # A hybrid sums its recurrences in another order when it reads a text at once.
+    # A hybrid adds up in another order when it reads a text at once.
     tolerance = 1e-5 if kind == "model" else 1e-4
     for row, (one, tokens) in enumerate(zip(asked, texts, strict=True)):
         expected = naive(model, one, tokens)
@@ -97,8 +97,8 @@ def test_it_equals_the_naive_twin(kind: str, request: pytest.FixtureRequest) -> 
 
 
 @pytest.mark.parametrize("kind", ["model", "hybrid"])
-def test_what_a_model_wrote_is_what_it_expects(kind: str, request: pytest.FixtureRequest) -> None:
-    """Greedy answers are the likeliest tokens all along, their end included."""
+def test_a_models_own_answer_has_the_likeliest_tokens(kind: str, request: pytest.FixtureRequest) -> None:
+    """Each token of a greedy answer, its end included, is the likeliest one."""
     model: TransformersModel = request.getfixturevalue(kind)
     asked = (scenes if kind == "model" else noise_pictures)(6, max_new_tokens=24)
     with token_log() as tokens:
@@ -130,7 +130,7 @@ def test_chunks_and_neighbours_change_nothing(
 
 
 def test_two_branches_may_be_read_side_by_side(hybrid: HybridModel) -> None:
-    """Also of a model that keeps what it needs to count positions of pictures."""
+    """Also with a model that stores image positions in itself."""
     one, other = noise_pictures(2), noise_pictures(5)[3:]
     texts = [[20, 30, 40, 50, 60, 70], [21, 31, 41]]
     expected = [gathered(list(teacher_force(hybrid, asked, texts, width=2))) for asked in (one, other)]
@@ -142,7 +142,7 @@ def test_two_branches_may_be_read_side_by_side(hybrid: HybridModel) -> None:
     assert not torch.allclose(expected[0], expected[1])
 
 
-def test_the_prompt_is_read_once_and_chunks_as_they_are_asked_for(model: TransformersModel) -> None:
+def test_the_prompt_is_read_once_and_chunks_on_demand(model: TransformersModel) -> None:
     reads: list[int] = []
     vision = model.model.model.vision_model.register_forward_hook(lambda *_: reads.append(0))
     text = model.model.model.text_model.register_forward_hook(
@@ -161,7 +161,7 @@ def test_the_prompt_is_read_once_and_chunks_as_they_are_asked_for(model: Transfo
         text.remove()
 
 
-def test_nothing_to_force_reads_nothing(model: TransformersModel) -> None:
+def test_without_texts_nothing_is_read(model: TransformersModel) -> None:
     assert list(teacher_force(model, scenes(2), [[], []])) == []
 
 
@@ -172,7 +172,7 @@ def test_the_states_of_a_hybrid_are_found(model: TransformersModel, hybrid: Hybr
     assert all(state.dtype == torch.float32 and float(state.abs().max()) > 0 for state in states)
 
 
-def test_models_that_cannot_be_followed_are_refused() -> None:
+def test_models_that_cannot_be_forced_are_refused() -> None:
     from transformers import Blip2ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
     tiny = T5ForConditionalGeneration(

@@ -1,4 +1,4 @@
-"""Questions after a given text, against a naive twin: each alone, all of it read anew, without cache or padding."""
+"""Questions after a given text, against a naive twin: each alone, read from the start, without cache or padding."""
 
 import math
 from collections import Counter
@@ -73,7 +73,7 @@ def test_the_odds_are_those_of_each_question_alone(model: TransformersModel) -> 
             assert one.margin == pytest.approx(yes - no, abs=4e-4)
 
 
-def test_the_text_may_stand_before_the_picture(model: TransformersModel) -> None:
+def test_the_text_may_precede_the_image(model: TransformersModel) -> None:
     text = " In general, the day seems calm and pleasant."
     prompts = ("Remember that the day is Monday.", "Remember that the painter is Anna.")
     interviews = [
@@ -86,7 +86,7 @@ def test_the_text_may_stand_before_the_picture(model: TransformersModel) -> None
             assert (one.yes, one.no) == pytest.approx((yes, no), abs=2e-4)
 
 
-def test_interviews_that_do_not_fit_are_held_in_parts(
+def test_interviews_that_do_not_fit_are_run_in_parts(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = model.encode_reply(TEXT)
@@ -111,7 +111,7 @@ def test_interviews_that_do_not_fit_are_held_in_parts(
         assert [one.margin for one in alone] == pytest.approx([one.margin for one in batched], abs=1e-4)
 
 
-def test_an_interview_that_fails_costs_no_other(
+def test_an_interview_that_fails_does_not_affect_others(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
@@ -142,7 +142,7 @@ def test_an_interview_that_fails_costs_no_other(
         model.interview(interviews)
 
 
-def test_the_picture_decides(model: TransformersModel) -> None:
+def test_the_image_decides(model: TransformersModel) -> None:
     tokens = model.encode_reply("In general, the day seems calm and pleasant.")
     scene = make_scene(77, 5, Dials())
     category = scene.objects[0]
@@ -183,7 +183,7 @@ def test_edited_rows_end_together() -> None:
 
 
 @pytest.mark.parametrize("kind", ["shipped", "hybrid"])
-def test_a_branch_leaves_its_origin_as_it_was(kind: str, model: TransformersModel) -> None:
+def test_a_branch_does_not_change_its_origin(kind: str, model: TransformersModel) -> None:
     if kind == "shipped":
         network, inputs = model.model, model.prepare([request(0), request(1)])
     else:
@@ -203,14 +203,14 @@ def test_a_branch_leaves_its_origin_as_it_was(kind: str, model: TransformersMode
         torch.testing.assert_close(reader.read(tokens), logits)
 
 
-def test_answers_begin_with_whole_words_where_there_are_some(model: TransformersModel) -> None:
+def test_answers_start_with_whole_words_if_the_vocabulary_has_them(model: TransformersModel) -> None:
     yes, no = answer_ids(model)
     assert {model.tokenizer.decode([token]).strip() for token in yes} <= {"Yes", "yes", "YES"}
     assert {model.tokenizer.decode([token]).strip() for token in no} <= {"No", "no", "NO"}
     assert encode(model, " Yes")[0] in yes
 
 
-def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused(
+def test_a_tokenizer_with_one_first_token_for_yes_and_no_is_refused(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eidolon.models.probing.yes_no_interview.encode", lambda model, text: [9, len(text)])
@@ -219,7 +219,7 @@ def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused(
 
 
 def whole(model: TransformersModel, interview: Interview) -> Odds:
-    """The odds of an interview's one question, the dialogue read at once, alone."""
+    """Return the odds of an interview's only question; the dialogue is read at once, without a batch."""
     (question,) = interview.questions
     asked = interview.request
     if interview.before_image or not interview.given:
@@ -227,7 +227,7 @@ def whole(model: TransformersModel, interview: Interview) -> Odds:
     inputs = dict(model.prepare([asked]))
     own = inputs["input_ids"][0].tolist()
     if interview.before_image:
-        # The test's template opens a turn by `<|im_start|>user` and a line break; then the picture comes.
+        # The test's template opens a turn with `<|im_start|>user` and a line break; the image follows.
         at = len(encode(model, "<|im_start|>user\n")) + own.count(model.tokenizer.bos_token_id)
         row = [*own[:at], *interview.given, *own[at:]]
     elif interview.given:
@@ -250,7 +250,7 @@ def whole(model: TransformersModel, interview: Interview) -> Odds:
 
 
 @pytest.mark.parametrize("name", ["llava", "idefics3", "gemma3"])
-def test_other_architectures_are_read_the_same_in_two_goes(name: str, tmp_path: Path) -> None:
+def test_other_architectures_give_the_same_in_two_parts(name: str, tmp_path: Path) -> None:
     BY_NAME[name].make(tmp_path)
     model = TransformersModel(str(tmp_path))
     model.check_interview()
@@ -267,7 +267,7 @@ def test_other_architectures_are_read_the_same_in_two_goes(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["paligemma", "mllama", "blip_2", "florence2"])
-def test_what_cannot_be_asked_in_the_midst_of_a_text_says_so(name: str, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_interviewed_is_refused(name: str, tmp_path: Path) -> None:
     BY_NAME[name].make(tmp_path)
     with pytest.raises(UserError) as refused:
         TransformersModel(str(tmp_path)).check_interview()

@@ -1,4 +1,4 @@
-"""Training of the memory family: it learns, resumes to the bit, keeps its eye, and shares its batches."""
+"""Training of the memory family: learning, exact resumption, a frozen vision side, stored batches."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,7 @@ def memory(layout: str = "BM-GDN") -> MemoryArchitecture:
 
 
 def sample(phase: int, index: int) -> TrainingSample:
-    """A plain picture and its colour."""
+    """An image of one colour and a question about it."""
     name = ("red", "blue")[(index + phase) % 2]
     return TrainingSample(
         image=lambda: Image.new("RGB", (16, 16), COLOURS[name]),
@@ -92,7 +92,7 @@ def weights(built: Built) -> dict[str, torch.Tensor]:
     return dict(built[0].state_dict())
 
 
-def test_learns_and_leaves_its_eye_alone(build: Callable[[], Built], tmp_path: Path) -> None:
+def test_learns_and_does_not_change_the_vision_side(build: Callable[[], Built], tmp_path: Path) -> None:
     built = build()
     before = {name: tensor.clone() for name, tensor in weights(built).items()}
     report = run(built, tmp_path / "run")
@@ -105,7 +105,9 @@ def test_learns_and_leaves_its_eye_alone(build: Callable[[], Built], tmp_path: P
         assert torch.equal(tensor, before[name]) == seeing, name
 
 
-def test_resumes_to_the_bit_with_and_without_kept_batches(build: Callable[[], Built], tmp_path: Path) -> None:
+def test_resumes_to_the_bit_with_and_without_stored_batches(
+    build: Callable[[], Built], tmp_path: Path
+) -> None:
     whole = build()
     run(whole, tmp_path / "whole")
     pieces = build()
@@ -117,7 +119,7 @@ def test_resumes_to_the_bit_with_and_without_kept_batches(build: Callable[[], Bu
         assert torch.equal(tensor, weights(resumed)[name]), name
 
 
-def test_kept_batches_are_those_made_anew(build: Callable[[], Built], tmp_path: Path) -> None:
+def test_stored_batches_equal_new_ones(build: Callable[[], Built], tmp_path: Path) -> None:
     model, processor = build()
 
     def look(pictures: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -191,7 +193,7 @@ def test_is_a_checkpoint_of_transformers(build: Callable[[], Built], tmp_path: P
     )
 
 
-def test_the_order_of_batches_can_be_that_of_no_model(build: Callable[[], Built]) -> None:
+def test_the_order_of_batches_can_be_independent_of_the_model(build: Callable[[], Built]) -> None:
     collator = Collator(build()[1])
 
     def lengths(seed: int, order: int | None) -> list[list[int]]:
@@ -203,14 +205,14 @@ def test_the_order_of_batches_can_be_that_of_no_model(build: Callable[[], Built]
     assert lengths(1, 5) == lengths(2, 5) == lengths(5, None)
 
 
-def test_a_folder_of_another_model_is_not_gone_on_with(build: Callable[[], Built], tmp_path: Path) -> None:
+def test_a_folder_of_another_model_is_not_resumed(build: Callable[[], Built], tmp_path: Path) -> None:
     run(build(), tmp_path, stop_at=2)
     with pytest.raises(UserError, match="another configuration"):
         train_memory(*build(), sample, CONFIG, tmp_path, stop_at=3, identity={"window": 7})
     assert run(build(), tmp_path, stop_at=3).steps == 3
 
 
-def test_what_nobody_can_look_through_is_said(eye: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_vision_side_is_refused(eye: Path, tmp_path: Path) -> None:
     from eidolon.models.base.shipped import CHECKPOINTS
 
     with pytest.raises(EyeError, match="has no config"):

@@ -1,4 +1,4 @@
-"""Tiny T5 models: what the collator tells, that they learn, and that plain transformers loads them."""
+"""Tiny T5 models: the collator's targets, learning, and loading with plain transformers."""
 
 from pathlib import Path
 
@@ -27,20 +27,20 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return make_tokenizer([YES.prompt, NO.prompt, "yes", "no"] * 4, TINY.vocabulary)
 
 
-def test_claims_and_evidence_are_told_at_the_named_tokens_of_the_text(
+def test_claims_and_evidence_are_marked_at_the_named_tokens_of_the_text(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     batch = collate(tokenizer, [YES, NO])
 
-    def told(name: str, row: int) -> dict[int, str]:
+    def marked(name: str, row: int) -> dict[int, str]:
         ids = batch["input_ids"][row]
         return {value: tokenizer.decode(ids[batch[name][row] == value]).strip() for value in (1, 0, IGNORED)}
 
-    assert told("claims", 0)[1].split() == ["cat", "cup"]
-    assert told("evidence", 0)[1] == "cat"
-    assert told("evidence", 0)[0] == "I see a and a cup."
-    assert "Is there a cat?" in told("evidence", 0)[IGNORED]
-    assert (told("claims", 1)[1], told("evidence", 1)[1]) == ("cup", "")
+    assert marked("claims", 0)[1].split() == ["cat", "cup"]
+    assert marked("evidence", 0)[1] == "cat"
+    assert marked("evidence", 0)[0] == "I see a and a cup."
+    assert "Is there a cat?" in marked("evidence", 0)[IGNORED]
+    assert (marked("claims", 1)[1], marked("evidence", 1)[1]) == ("cup", "")
     assert [tokenizer.decode(row[row != IGNORED]) for row in batch["labels"]] == ["yes</s>", "no</s>"]
 
 
@@ -54,7 +54,7 @@ def test_padding_changes_no_loss(tokenizer: PreTrainedTokenizerFast) -> None:
     assert both["total"].item() == pytest.approx(total.item(), rel=1e-6)
 
 
-def test_it_learns_to_tell_two_texts_apart_and_loads_with_plain_transformers(
+def test_it_learns_to_distinguish_two_texts_and_loads_with_plain_transformers(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     model = make_t5(TINY, tokenizer, seed=0)
@@ -79,7 +79,7 @@ def test_it_learns_to_tell_two_texts_apart_and_loads_with_plain_transformers(
     assert answers == ["yes", "no"]
 
 
-def test_keys_begin_as_the_queries(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_keys_start_equal_to_the_queries(tokenizer: PreTrainedTokenizerFast) -> None:
     model = make_t5(TINY, tokenizer, seed=3)
     attention = model.encoder.block[0].layer[0].SelfAttention
     assert torch.allclose(attention.k.weight, attention.q.weight * 32**0.5)

@@ -1,4 +1,4 @@
-"""The training loop on a model of a few thousand weights: it learns, resumes to the bit, and refuses to mix runs."""
+"""The training loop on a model of a few thousand weights: learning, exact resumption, no mixing of runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,7 @@ COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220)}
 
 
 def sample(phase: int, index: int) -> TrainingSample:
-    """A plain picture and its colour."""
+    """An image of one colour and a question about it."""
     name = ("red", "blue")[(index + phase) % 2]
     cells = np.zeros((2, 2, 2), dtype=np.bool_)
     cells[..., list(COLOURS).index(name)] = True
@@ -96,7 +96,7 @@ def test_a_resumed_training_ends_at_the_same_weights(
     assert len(lines) == CONFIG.steps, "one line a step, none twice"
 
 
-def test_it_learns_to_look(
+def test_it_learns_to_use_the_image(
     processor: Idefics3Processor, new_model: Callable[[], Idefics3ForConditionalGeneration], tmp_path: Path
 ) -> None:
     config = CONFIG.model_copy(
@@ -111,7 +111,7 @@ def test_it_learns_to_look(
         LABELS,
         config,
         tmp_path,
-        on_step=lambda step, told: losses.append(told["language"]),
+        on_step=lambda step, values: losses.append(values["language"]),
     )
     assert losses[-1] < 0.05
     batch = Batches(config, sample, Collator(processor)).batch(0)
@@ -120,7 +120,7 @@ def test_it_learns_to_look(
     assert blind.item() > 20 * losses[-1], "the answer must come from the picture"
 
 
-def test_another_configuration_does_not_go_on(
+def test_another_configuration_is_not_resumed(
     processor: Idefics3Processor, new_model: Callable[[], Idefics3ForConditionalGeneration], tmp_path: Path
 ) -> None:
     run(new_model(), processor, tmp_path, stop_at=2)
@@ -183,7 +183,7 @@ def test_training_sees_the_prompt_of_generation(processor: Idefics3Processor) ->
 
 
 def test_batches_cover_every_sample_once(processor: Idefics3Processor) -> None:
-    """Cutting by length must neither lose nor double a sample, for one process or for two."""
+    """Sorting by length must not lose or repeat a sample, with one process or two."""
     seen: list[int] = []
 
     def noted(phase: int, index: int) -> TrainingSample:
@@ -203,7 +203,7 @@ def test_batches_cover_every_sample_once(processor: Idefics3Processor) -> None:
 
 
 def test_the_cell_loss_reads_the_right_cell(processor: Idefics3Processor) -> None:
-    """Image token k must come from cell k in reading order, or the cells would teach the wrong place."""
+    """Image token k must come from cell k in reading order, or the model would learn wrong positions."""
     model = make_model(TINY, processor.tokenizer, seed=0).eval()
     picture = np.full((16, 16, 3), 128, dtype=np.uint8)
 
