@@ -362,10 +362,14 @@ def _judge_settings(signature: str) -> dict[str, str]:
     name, bracket, inner = signature.partition("(")
     if not bracket or not inner.endswith(")"):
         return {"judge": signature}
-    inner, settings, rest = inner[:-1], {}, []
+    inner = inner[:-1]
     starts = [*_SETTING.finditer(inner)]
-    for match, following in zip(starts, [*starts[1:], None], strict=True):
-        value = inner[match.end() : following.start() if following else len(inner)]
+    ends = [*(match.start() for match in starts), len(inner)]
+    unnamed = inner[: ends[0]]
+    settings: dict[str, str] = {}
+    rest = [unnamed] if unnamed else []
+    for match, end in zip(starts, ends[1:], strict=True):
+        value = inner[match.end() : end]
         if match[1] in JUDGED_BY:
             settings[match[1]] = value
         else:

@@ -1,7 +1,7 @@
 """A judge: a response names a category when it holds the category's name, or that with an s."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
@@ -11,7 +11,7 @@ from eidolon.scorers.text.lexicon import load_lexicon
 class NamesJudge:
     """Finds COCO's 80 categories by their names alone, without synonyms."""
 
-    name = "names"
+    name: str = "names"
 
     def __init__(self) -> None:
         self.vocabulary = load_lexicon("coco80").vocabulary
@@ -21,6 +21,10 @@ class NamesJudge:
     def signature(self) -> str:
         """Return how it reads, for the signature of the scores."""
         return "names(vocabulary=coco80)"
+
+    @staticmethod
+    def loads_from_outside(options: Mapping[str, str]) -> None:
+        """Return that no option loads anything, so that `eidolon check` may judge again."""
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement a response, in order, verdicts not yet set."""

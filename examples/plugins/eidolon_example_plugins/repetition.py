@@ -10,11 +10,11 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, rati
 class Repetition:
     """Mentions of a category that the same response has named before / mentions."""
 
-    family = "repetition"
-    quantities = (
+    family: str = "repetition"
+    quantities: tuple[Quantity, ...] = (
         Quantity("repeated", False, (0, 1), "repeated mentions / mentions", "no response names an object"),
     )
-    columns = ("mentions", "repeated_mentions")
+    columns: tuple[str, ...] = ("mentions", "repeated_mentions")
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 2)."""
