@@ -1,5 +1,6 @@
 """Write one reference page for each verb of the command line, from the program itself."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from page_parts import code, escape, paragraphs, table, write_folder
 
 FOLDER = "reference/cli"
 OTHER_OPTIONS = "Options"
+CONFIG = "config.md"
 
 
 def verbs() -> Iterator[tuple[str, Any, Any]]:
@@ -32,36 +34,84 @@ def _walk(group: Any, context: Any, prefix: str) -> Iterator[tuple[str, Any, Any
 
 
 def page(name: str, command: Any, context: Any) -> str:
-    """Return the page of one verb: its help, its usage, and a table of options for each panel."""
+    """Return the page of one verb: its help, its usage, a table of options for each panel, and its examples."""
+    text, _, examples = (command.help or "").partition("Examples:")
     pieces = " ".join(command.collect_usage_pieces(context))
-    lines = [f"# eidolon {name}", "", *paragraphs(command.help or "")]
+    lines = [f"# eidolon {name}", "", *paragraphs(text)]
     lines += ["```text", f"eidolon {name} {pieces}".rstrip(), "```", ""]
-    panels: dict[str, list[tuple[str, str]]] = {}
+    panels: dict[str, list[list[str]]] = {}
     for parameter in command.get_params(context):
         if record := parameter.get_help_record(context):
             panel = getattr(parameter, "rich_help_panel", None)
             default = OTHER_OPTIONS if parameter.param_type_name == "option" else "Arguments"
-            panels.setdefault(panel or default, []).append(record)
+            panels.setdefault(panel or default, []).append(_row(*record))
     for panel in sorted(panels, key=lambda title: (title != "Arguments", title == OTHER_OPTIONS)):
-        lines += [f"## {panel}"]
-        lines += table(
-            ["option", "what it does"], ([code(names), escape(text)] for names, text in panels[panel])
-        )
-    if command.epilog:
-        lines += ["## Examples", "", *_examples(command.epilog)]
+        lines += [f"## {panel}", *table(["option", "what it does", "default"], panels[panel])]
+    if examples := "\n".join([examples, command.epilog or ""]).strip():
+        lines += ["## Examples", "", *_examples(examples)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _examples(epilog: str) -> list[str]:
-    """Return an epilog with its commands as shell blocks and its other lines as text."""
+def _row(names: str, text: str) -> list[str]:
+    """Return the cells of an option: its names, its help, and the default that the help ends with."""
+    what, _, extra = text.rpartition("[") if text.endswith("]") else (text, "", "")
+    default = extra.removesuffix("]").removeprefix("default: ")
+    if default.startswith("(") and default.endswith(")"):
+        default = default[1:-1]
+    return [code(names), escape(what), escape(default)]
+
+
+def _examples(text: str) -> list[str]:
+    """Return examples with their commands as shell blocks and their other lines as text."""
     lines = []
-    for line in epilog.splitlines():
+    for line in text.splitlines():
         shown = line.strip().removeprefix("$ ")
         if shown.startswith("eidolon "):
             lines += ["```sh", shown, "```", ""]
         elif shown:
             lines += [escape(shown), ""]
     return lines
+
+
+def config_page() -> str:
+    """Return the page of `--config` files: every field of the settings, with its flag and default."""
+    from eidolon.benchmark.settings.fields import flag_name
+    from eidolon.benchmark.settings.run import ModelSpec, RunSettings
+
+    schema = RunSettings.model_json_schema()
+    rows = [
+        [
+            code(field),
+            code(flag_name(RunSettings, field)),
+            code(_default(about)),
+            escape(about["description"]),
+        ]
+        for field, about in schema["properties"].items()
+    ]
+    model = ModelSpec.model_json_schema()["properties"]
+    return "\n".join(
+        [
+            "# Configuration files",
+            "",
+            "`eidolon run --config FILE` reads these fields from a YAML file; a flag on the command line wins over the "
+            "file. `run.json` stores the same fields.",
+            "",
+            *table(["field", "flag", "default", "what it is"], rows),
+            "## Fields of a model",
+            "",
+            "An entry of `models` is a name, or an object with these fields. So models of one run may have options of "
+            "their own.",
+            "",
+            *table(
+                ["field", "what it is"],
+                ([code(name), escape(about["description"])] for name, about in model.items()),
+            ),
+        ]
+    )
+
+
+def _default(about: dict[str, Any]) -> str:
+    return json.dumps(about.get("default"))
 
 
 def pages() -> dict[str, str]:
@@ -77,9 +127,11 @@ def pages() -> dict[str, str]:
         "Each verb with its options and defaults, as `eidolon VERB --help` prints them.",
         "",
         *table(["verb", "what it does"], rows),
-        *["```{toctree}", ":hidden:", "", *found, "```", ""],
+        f"[Configuration files]({CONFIG}) lists the fields of `--config`.",
+        "",
+        *["```{toctree}", ":hidden:", "", *found, CONFIG, "```", ""],
     ]
-    return {**found, "index.md": "\n".join(lines)}
+    return {**found, CONFIG: config_page(), "index.md": "\n".join(lines)}
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Show our docstrings as they are written: plain text, code in backticks or indented, sections as Google has them."""
+"""Show our docstrings as they are written: plain text, code in backticks or indented, sections in Google's style."""
 
 import re
 from typing import Any

@@ -24,13 +24,36 @@ def test_every_verb_has_a_page_with_every_option() -> None:
     from eidolon.benchmark.cli import VERBS
 
     pages = cli_pages.pages()
-    assert {file.split("-")[0].removesuffix(".md") for file in pages} == {*VERBS, "index"}
+    assert {file.split("-")[0].removesuffix(".md") for file in pages} == {*VERBS, "config", "index"}
     for name, command, _ in cli_pages.verbs():
         text = pages[f"{name.replace(' ', '-')}.md"]
         assert text.startswith(f"# eidolon {name}\n")
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
         for option in options:
             assert option.hidden or all(name in text for name in option.opts)
+
+
+def test_every_setting_is_on_the_page_of_configuration_files() -> None:
+    import cli_pages
+
+    from eidolon.benchmark.settings.run import RunSettings
+
+    text = cli_pages.config_page()
+    assert all(f"| `{field}` | `-" in text for field in RunSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("record", "cells"),
+    [
+        (("--limit <int>", "Most samples.  [default: (all)]"), ["`--limit <int>`", "Most samples.", "all"]),
+        (("--json", "Print [JSON] text."), ["`--json`", r"Print \[JSON\] text.", ""]),
+        (("RUN", "A folder.  [required]"), ["`RUN`", "A folder.", "required"]),
+    ],
+)
+def test_a_default_has_its_own_cell(record: tuple[str, str], cells: list[str]) -> None:
+    import cli_pages
+
+    assert cli_pages._row(*record) == cells
 
 
 def test_an_epilog_becomes_examples() -> None:
