@@ -3,25 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import ValidationError
-
-from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
-from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
-from eidolon.benchmark.verify.compare import Comparison, Wanted
+from eidolon.benchmark.store.loaded import load_run as load_folder
+from eidolon.benchmark.store.record import RunRecord, SampleRow
+from eidolon.benchmark.verify.compare import CompareOptions, Comparison
 from eidolon.benchmark.verify.compare import compare as compare_folders
-from eidolon.benchmark.verify.load_run import read_scores
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.scores import Family, Scores
-from eidolon.scorers.core.types import Judgement, Record, Response
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.statistics.paired import RESAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RecordT = TypeVar("RecordT", bound=Record)
 
 
 class Frames(NamedTuple):
@@ -164,16 +158,10 @@ def load_run(path: str | Path) -> FinishedRun:
     Raises:
         UserError: the folder holds no finished run, or a file of it is not of this version.
     """
-    folder = Path(path)
-    record = read_record(folder)
-    scores = read_scores(folder)
+    run = load_folder(Path(path))
+    scores = run.scores()
     return FinishedRun(
-        folder,
-        record,
-        scores,
-        _read_lines(folder / SAMPLES, SampleRow),
-        _read_lines(folder / RESPONSES, Response),
-        _read_lines(folder / JUDGEMENTS, Judgement),
+        run.path, run.record, scores, (*run.samples(),), (*run.responses(),), (*run.judgements(),)
     )
 
 
@@ -195,7 +183,7 @@ def compare(
         UserError: a folder holds no finished run, a run has no folder, or the runs cannot be compared.
     """
     return compare_folders(
-        _folder("a", a), _folder("b", b), Wanted(tuple(metrics), tuple(allow), seed, resamples)
+        _folder("a", a), _folder("b", b), CompareOptions(tuple(metrics), tuple(allow), seed, resamples)
     )
 
 
@@ -207,19 +195,3 @@ def _folder(parameter: str, run: str | Path | FinishedRun) -> Path:
             f"{parameter}: this run has no folder to read; give it one: eidolon.score(…, out=FOLDER)"
         )
     return run.path
-
-
-def _read_lines(path: Path, record: type[RecordT]) -> tuple[RecordT, ...]:
-    """Return the records of a JSONL file, none where there is no such file."""
-    if not path.is_file():
-        return ()
-    found = []
-    for number, line in enumerate(read_bytes(path).splitlines(), 1):
-        try:
-            found.append(record.model_validate_json(line))
-        except ValidationError as error:
-            raise UserError(
-                f"{path}:{number}: is not a line of this version ({error.errors()[0]['msg']}); "
-                "score the responses again"
-            ) from error
-    return tuple(found)

@@ -18,7 +18,7 @@ from typing import Any
 from eidolon.benchmark.report.page import render_report
 from eidolon.benchmark.run.pipeline import execute
 from eidolon.benchmark.run.planning import load_run_settings, make_plan
-from eidolon.benchmark.verify.compare import Wanted, compare
+from eidolon.benchmark.verify.compare import CompareOptions, compare
 
 MODELS = ("scenes-base", "scenes-small")
 CHOOSING, TESTING = 11, 12
@@ -167,7 +167,9 @@ def print_test() -> None:
             for setting in tested:
                 if setting == base:
                     continue
-                comparison = compare(run(base, model, TESTING), run(setting, model, TESTING), Wanted(SHOWN))
+                comparison = compare(
+                    run(base, model, TESTING), run(setting, model, TESTING), CompareOptions(SHOWN)
+                )
                 found = dict(_differences(comparison.metrics))
                 cells = [_cell(name, found[name], sign="+") for name in SHOWN]
                 cells += [f"{found[name]['p']:.4f}" for name in SHOWN[:2]]

@@ -36,8 +36,8 @@ def check(
 
     Exit code 0: nothing differs; 3: something does; 2: no run folder.
     """
-    from eidolon.benchmark.verify.check.ground_truth import Given
-    from eidolon.benchmark.verify.check.run import How, check_runs
+    from eidolon.benchmark.verify.check.ground_truth import NamedDataset
+    from eidolon.benchmark.verify.check.run import CheckOptions, check_runs
     from eidolon.models.base.options import parse_options
     from eidolon.scorers.core.errors import UserError
 
@@ -45,7 +45,7 @@ def check(
     if options and dataset is None:
         raise UserError(f"-D {next(iter(options))}: is of --dataset, which is not given")
     judge_options = parse_options(judge_option or [], "-J") or ({} if rejudge else None)
-    how = How(judge_options, None if dataset is None else Given(dataset, options))
+    how = CheckOptions(judge_options, None if dataset is None else NamedDataset(dataset, options))
     report = check_runs(runs, how)
     if json:
         typer.echo(report.to_json(), nl=False)

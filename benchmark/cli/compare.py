@@ -42,7 +42,7 @@ def compare(
             raise UserError(f"{flag} {value}: must be at least 0")
     if resamples > MAX_RESAMPLES:
         raise UserError(f"--resamples {resamples}: must be at most {MAX_RESAMPLES}")
-    wanted = comparing.Wanted(split_names(metric), split_names(allow), seed, resamples)
+    wanted = comparing.CompareOptions(split_names(metric), split_names(allow), seed, resamples)
     comparison = comparing.compare(a, b, wanted)
     if out is not None:
         comparing.write(comparison, out)

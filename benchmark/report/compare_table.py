@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
-from eidolon.benchmark.verify.compare import Comparison, Run
+from eidolon.benchmark.verify.compare import ComparedRun, Comparison
 from eidolon.scorers.statistics.comparison import Compared, ComparedFamily
 
 ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -121,7 +121,7 @@ def _findings(comparison: Comparison) -> Iterator[str]:
         yield f"{', '.join(names)}: {reason}."
 
 
-def _left_out(run: Run, other: str) -> str:
+def _left_out(run: ComparedRun, other: str) -> str:
     parts = [
         (run.unscored, "unscored"),
         (run.unscored_in_other, f"unscored in {other}"),

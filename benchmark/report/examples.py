@@ -1,11 +1,12 @@
-"""A few responses of a run with what they hallucinate marked, for a first look."""
+"""A few responses of a run, with their hallucinations marked."""
 
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES
+from eidolon.benchmark.store.files import QUESTIONS
+from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.types import Judgement, Response
 
@@ -15,13 +16,14 @@ LENGTH = 700
 
 
 def show_examples(run: Path, name: str, console: Console, count: int = COUNT) -> None:
-    """Print the run's first responses that hallucinate, then others if there are too few."""
-    pairs = [pair for pair in read_judged(run) if pair[1].unscored is None]
+    """Print the run's first responses that hallucinate, then others up to `count`."""
+    loaded = load_run(run)
+    pairs = [pair for pair in loaded.judged() if pair[1].unscored is None]
     pairs.sort(key=lambda pair: not _hallucinates(pair[1]))
     if not pairs:
         return
     console.print(Text(f"\nExamples of {one_line(name)}, hallucinated words marked:", style="bold"))
-    asked = (run / QUESTIONS).exists()
+    asked = loaded.has(QUESTIONS)
     for response, judgement in pairs[:count]:
         question = f", {one_line(response.prompt or '')}" if asked else ""
         heading = (f"\nsample {one_line(response.sample_id)}{question}: ", "dim")
@@ -29,21 +31,11 @@ def show_examples(run: Path, name: str, console: Console, count: int = COUNT) ->
         console.print(Text.assemble(heading, text), soft_wrap=not console.is_terminal)
 
 
-def read_judged(run: Path) -> list[tuple[Response, Judgement]]:
-    """Read a finished run's responses with their judgements."""
-    responses = (run / RESPONSES).read_bytes().splitlines()
-    judgements = (run / JUDGEMENTS).read_bytes().splitlines()
-    return [
-        (Response.model_validate_json(response), Judgement.model_validate_json(judgement))
-        for response, judgement in zip(responses, judgements, strict=True)
-    ]
-
-
 def marked(response: Response, judgement: Judgement, *, plain: bool) -> Text:
     """Return the response with hallucinated mentions red and underlined, or as `[!fridge!]` in plain text.
 
-    Mentions whose judge does not say where they stand are named below it. Whatever the model wrote is shown as
-    text: escape sequences and markup in it have no effect.
+    Mentions without a place in the text are listed below it. The model's text is shown as plain text: escape
+    sequences and markup in it have no effect.
     """
     source = (response.response or "")[:LENGTH]
     text = Text()

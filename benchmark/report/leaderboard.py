@@ -1,4 +1,4 @@
-"""The leaderboard: the scores of several runs, best first, and whether they may be compared at all."""
+"""The leaderboard: the scores of several runs, best first, with marks where rows are not comparable."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from rich.console import Console
 from rich.table import Table
@@ -16,13 +16,14 @@ from rich.text import Text
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN, SCORES
-from eidolon.benchmark.store.record import RunRecord, read_record
+from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.store.record import RunRecord
 from eidolon.benchmark.tasks.forget.columns import COLUMNS as FORGET_COLUMNS
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
-from eidolon.scorers.core.scores import Samples, Score, Scores
+from eidolon.scorers.core.scores import Samples, Score
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.metrics.amber import AmberRates
@@ -39,11 +40,11 @@ HEADLINES: dict[Task, str] = {
     "probe": "pope.accuracy",
     "forget": f"forgetting.{FORGET_COLUMNS[0].quantity}",
 }
-"""By task, which has a table of its own, the quantity that sorts it."""
+"""The quantity that sorts the table of each task."""
 FIRST_FAMILIES = ("objects", "throne", "chair")
-"""Families that come first in the table of descriptions. Those of other metrics follow by name."""
+"""The first families in the table of descriptions. Other families follow by name."""
 FILE_METRICS: dict[str, type] = {"amber": AmberRates, "detection": Detection, "pope": Pope}
-"""Metrics that score files of their own, and so are not in the registry."""
+"""Metrics that score files of their own. They are not in the registry."""
 COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
@@ -55,24 +56,24 @@ class Row(Record):
 
     name: str
     run: str
-    """Its folder, relative to the leaderboard's where it lies inside."""
+    """The folder. It is relative to the leaderboard's folder if it lies inside."""
     signature: str
     parts: SkipJsonSchema[Signature] = Field(default_factory=Signature, exclude=True)
-    """The signature as data, from the run's record; not in the file."""
+    """The signature as data, from the run's record. It is not in the file."""
     differs: tuple[str, ...] = ()
-    """The parts of the signature in which it is not comparable with the first row of its task."""
+    """The parts of the signature that differ from the first row of the task."""
     n: Samples
     metrics: dict[str, dict[str, Score]]
     task: Task = "describe"
-    """What the models were asked; rows of different tasks are never compared."""
+    """What the models were asked. Rows of different tasks are never compared."""
     doctor: Literal["passed", "failed", "not run"] = "not run"
-    """What `eidolon doctor` said of the model, …"""
+    """The verdict of `eidolon doctor` on the model."""
     doctor_failed: tuple[str, ...] = ()
-    """… and the checks that found something."""
+    """The checks of `eidolon doctor` that failed."""
 
 
 class Leaderboard(Record):
-    """The content of `leaderboard.json`: rows by task, within it sorted by the headline, undefined last."""
+    """The content of `leaderboard.json`: rows by task. Those of a task are sorted by its headline, undefined last."""
 
     schema_: Literal["eidolon/leaderboard/1"] = Field(alias="schema")
     sorted_by: str = HEADLINE
@@ -89,7 +90,11 @@ class Leaderboard(Record):
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """Return the finished runs in and below the folders; a folder without any is a UserError."""
+    """Return the finished runs in and below the folders.
+
+    Raises:
+        UserError: a folder does not exist, or holds no finished run.
+    """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
@@ -103,11 +108,11 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 def finished_runs(folder: Path) -> list[Path]:
     """Return the folders in and below a folder that hold a run with its scores, sorted.
 
-    Links to folders are followed; a run that is reached in several ways is there once.
+    Links to folders are followed. A run that several paths lead to is returned once.
     """
     runs: dict[Path, Path] = {}
     seen: set[Path] = set()
-    # Real folders come first, so that a run has its own name wherever that is below the folder.
+    # Real folders come first, so that a run is found under its own name rather than a link's.
     waiting = [folder]
     links: list[Path] = []
     while waiting or links:
@@ -138,7 +143,11 @@ def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
 
 
 def write(leaderboard: Leaderboard, path: Path) -> None:
-    """Write `leaderboard.json`."""
+    """Write `leaderboard.json`.
+
+    Raises:
+        UserError: the path cannot be written.
+    """
     try:
         write_atomically(path, leaderboard.to_json())
     except OSError as error:
@@ -184,7 +193,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
 
 
 def columns_of(rows: Sequence[Row]) -> list[tuple[str, LeaderboardColumn]]:
-    """Return the columns, each with its family, of rows of one task: those for which some row has a number."""
+    """Return the columns of rows of one task, each with its family. Some row has a value in each."""
     found: list[tuple[str, LeaderboardColumn]] = []
     if rows[0].task == "forget":
         found += [("forgetting", column) for column in FORGET_COLUMNS]
@@ -203,7 +212,7 @@ def columns_of(rows: Sequence[Row]) -> list[tuple[str, LeaderboardColumn]]:
 
 
 def _declared(family: str, rows: Sequence[Row]) -> tuple[LeaderboardColumn, ...]:
-    """Return the columns that a metric declares. One that declares none, or is not installed here, has its first."""
+    """Return the columns that a metric declares. Without a declaration, it is the first quantity."""
     metric: object = FILE_METRICS.get(family)
     if metric is None and family in registry.metrics.names():
         metric = registry.metrics.get(family)
@@ -219,18 +228,9 @@ def _declared(family: str, rows: Sequence[Row]) -> tuple[LeaderboardColumn, ...]
 
 
 def _read_row(run: Path, relative_to: Path) -> Row:
-    record = read_record(run)
-    path = run / SCORES
-    try:
-        scores = Scores.from_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise UserError(f"{path}: is not a scores file of this version: {one_line(reason)}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    metrics = {
-        family: dict(scores_of.__pydantic_extra__ or {}) for family, scores_of in scores.metrics.items()
-    }
+    loaded = load_run(run)
+    record, scores = loaded.record, loaded.scores()
+    metrics = {family: found.quantities() for family, found in scores.metrics.items()}
     diagnosis = record.provenance.doctor
     inside = run.resolve().is_relative_to(relative_to.resolve())
     place = run.resolve().relative_to(relative_to.resolve()) if inside else run
@@ -238,7 +238,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         name=record.name,
         run=place.as_posix(),
         signature=scores.signature,
-        parts=record.signature or Signature(),
+        parts=loaded.signature,
         n=scores.n,
         metrics=metrics,
         task=_task(record, metrics),
@@ -248,7 +248,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
 
 
 def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
-    """Return what a run asked; one that scored what exists was asked about what its metrics are of."""
+    """Return the table that a run belongs to. For runs over files, the metrics decide."""
     if "pope" in metrics:
         return "probe"
     return "forget" if record.config.task == "forget" else "describe"
@@ -260,7 +260,7 @@ def _differing(row: Row, first: Row) -> tuple[str, ...]:
 
 
 def _groups(leaderboard: Leaderboard) -> Iterator[str]:
-    """Say for each part in which rows differ which of them are alike: not only the first row is compared."""
+    """Yield, for each part in which rows differ, the rows of each value."""
     for task in dict.fromkeys(row.task for row in leaderboard.rows):
         parts = [(row.name, row.parts.parts()) for row in leaderboard.rows if row.task == task]
         for part in COMPARED:

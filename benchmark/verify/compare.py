@@ -1,4 +1,4 @@
-"""Two runs of the same kind side by side: what differs between them, and whether it is more than chance."""
+"""Compare two runs of the same kind sample by sample, with paired intervals and tests."""
 
 import json
 import re
@@ -12,7 +12,8 @@ from pydantic import Field
 from eidolon.benchmark.settings.config import model_of
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
-from eidolon.benchmark.verify.load_run import FamilyReading, Key, Reread, reread
+from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.verify.load_run import FamiliesRead, FamilyReading, Key, read_families
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt
@@ -30,30 +31,30 @@ from eidolon.scorers.statistics.paired import ALPHA, POWER, RESAMPLES, Side
 SCHEMA: Literal["eidolon/comparison/1"] = "eidolon/comparison/1"
 
 ALLOWED = ("judge", "reading", "vocabulary", "prompt", "dataset", "policy")
-"""What must be the same in both runs unless `--allow` says otherwise; `judge` covers the next two."""
+"""What must be the same in both runs unless `--allow` names it. `judge` includes `reading` and `vocabulary`."""
 JUDGED_BY = ("reading", "vocabulary")
-"""The settings of a judge that are named by themselves."""
+"""Settings of a judge that `--allow` takes by their own names."""
 ON_REQUEST = ("forgetting",)
-"""Families that are compared where `--metric` names them, or where there is no other."""
+"""Families that are compared only if `--metric` names them, or if the runs share no other."""
 JUDGE_IS_COMPARED = ("detection",)
-"""Families that measure the judge, so that another judge is what a comparison is about."""
+"""Families that measure the judge. A comparison of two judges is what they are for."""
 
 _QUESTIONS = re.compile(r",splits=[^,)]*,questions#[0-9a-f]+")
 """Which questions a probe asked, in its policy: the shared ones are compared one by one."""
 _SETTING = re.compile(r"(?:^|,)(\w+)=")
 
 
-class Run(Record):
-    """One of the two runs, and what became of its responses."""
+class ComparedRun(Record):
+    """One of the two runs, with counts of its responses."""
 
     name: str
     run: str
-    """Its folder, as it was given."""
+    """The folder, as given."""
     signature: str
     model: dict[str, Any] | None
-    """Of a run of ours: its name, options and what the loaded model said of itself."""
+    """Name, options, and the model's description of itself. Null where responses came from files."""
     responses: int
-    """All of the run: the next four add up to it."""
+    """All responses of the run: the sum of the next four counts."""
     compared: int
     unscored: int
     unscored_in_other: int
@@ -62,18 +63,18 @@ class Run(Record):
     """Scored here, and no response of the other run."""
 
 
-class Differing(Record):
-    """Something in which the runs differ other than in their responses."""
+class SettingDifference(Record):
+    """A setting in which the runs differ."""
 
     part: str
     a: str
     b: str
     allowed_by: Literal["nature", "flag"]
-    """By the nature of a comparison (model, decoding), or because `--allow` named it."""
+    """`nature`: comparisons are about it (model, decoding). `flag`: `--allow` names it."""
 
 
-class Methods(Record):
-    """How the numbers were made."""
+class ComparisonMethods(Record):
+    """How the numbers were computed."""
 
     interval: str
     test: str
@@ -89,15 +90,15 @@ class Comparison(Record):
     """The content of a comparison's JSON file: fractions, no times; null with a reason where undefined."""
 
     schema_: Literal["eidolon/comparison/1"] = Field(alias="schema")
-    a: Run
-    b: Run
+    a: ComparedRun
+    b: ComparedRun
     unit: str
-    """What was resampled and swapped whole: images, or items where the inputs name no images."""
+    """The clusters of resampling and swapping: images, or items where the inputs name no images."""
     clusters: int
-    """How many of them."""
-    differs: tuple[Differing, ...]
+    """The number of clusters."""
+    differs: tuple[SettingDifference, ...]
     notes: tuple[str, ...]
-    methods: Methods
+    methods: ComparisonMethods
     metrics: dict[str, ComparedFamily]
 
     def to_json(self) -> str:
@@ -107,24 +108,28 @@ class Comparison(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line says."""
+class CompareOptions:
+    """The options of a comparison."""
 
     metrics: Sequence[str] = ()
-    """Families, or single quantities as `objects.f05`; none means all that both runs have."""
+    """Families, or single quantities as `objects.f05`. Empty: all that both runs have."""
     allow: Collection[str] = ()
     seed: int = 0
     resamples: int = RESAMPLES
 
 
-def compare(path_a: Path, path_b: Path, wanted: Wanted) -> Comparison:
-    """Compare two run folders. What makes them incomparable is a UserError that names it."""
+def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
+    """Compare two run folders.
+
+    Raises:
+        UserError: a folder holds no finished run, or the runs are not comparable; the message names the difference.
+    """
     for part in wanted.allow:
         if part not in ALLOWED:
             raise UserError(f"--allow {part}: nothing of this name{did_you_mean(part, ALLOWED)}")
     if path_a.resolve() == path_b.resolve():
         raise UserError(f"{path_a} and {path_b}: are the same run folder; a run does not differ from itself")
-    a, b = reread(path_a), reread(path_b)
+    a, b = (read_families(load_run(path)) for path in (path_a, path_b))
     shared_families = _shared_families(a, b)
     chosen = _choose(wanted.metrics, shared_families, a)
     keys = _shared_keys(a, b, shared_families)
@@ -170,7 +175,11 @@ def compare(path_a: Path, path_b: Path, wanted: Wanted) -> Comparison:
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """Write the comparison's file; not into a run folder, whose files it could replace."""
+    """Write the comparison's file.
+
+    Raises:
+        UserError: the path lies in a run folder, or cannot be written.
+    """
     if (path.parent / RUN).is_file():
         raise UserError(
             f"--out {path}: lies in a run folder, whose files it could replace; give another place"
@@ -187,7 +196,7 @@ class _Pair:
     def __init__(self, a: FamilyReading, b: FamilyReading, keys: Sequence[Key]) -> None:
         self._split = a.categories, b.categories
         self.samples = [[reading.scored[key].sample for key in keys] for reading in (a, b)]
-        # Both are constructed for the samples of both, so that their columns are the same.
+        # Each metric gets the samples of both runs, so that the columns are the same.
         everything = [*self.samples[0], *self.samples[1]]
         metrics = a.metric(everything), b.metric(everything)
         self.metric = metrics[0]
@@ -198,14 +207,14 @@ class _Pair:
         )
 
     def equal(self) -> bool:
-        """Tell whether the runs do not differ in any sample."""
+        """Tell whether the runs agree in every sample."""
         a, b = self.a.statistics, self.b.statistics
         return a.shape == b.shape and bool((a == b).all())
 
     def categories(
-        self, images: Sequence[ImageId], unit: str, wanted: Wanted
+        self, images: Sequence[ImageId], unit: str, wanted: CompareOptions
     ) -> dict[str, dict[str, Compared]] | None:
-        """Compare category by category, where both runs are split by the same ones."""
+        """Compare each category, if both runs are split by the same ones."""
         a, b = self._split
         if a is None or b is None or a.vocabulary != b.vocabulary:
             return None
@@ -221,7 +230,7 @@ class _Pair:
         )
 
 
-def _shared_families(a: Reread, b: Reread) -> list[str]:
+def _shared_families(a: FamiliesRead, b: FamiliesRead) -> list[str]:
     shared = [family for family in a.families if family in b.families]
     if shared:
         return shared
@@ -234,7 +243,7 @@ def _shared_families(a: Reread, b: Reread) -> list[str]:
     )
 
 
-def _choose(wanted: Sequence[str], shared: Sequence[str], run: Reread) -> dict[str, list[str]]:
+def _choose(wanted: Sequence[str], shared: Sequence[str], run: FamiliesRead) -> dict[str, list[str]]:
     """Return the quantities to compare of each family."""
     names = {
         family: [
@@ -245,7 +254,7 @@ def _choose(wanted: Sequence[str], shared: Sequence[str], run: Reread) -> dict[s
         for family in shared
     }
     if not wanted:
-        # More hypotheses would make every other one harder to reject.
+        # Every further hypothesis makes the others harder to reject.
         return {family: names[family] for family in names if family not in ON_REQUEST} or names
     chosen: dict[str, list[str]] = {}
     for text in wanted:
@@ -262,12 +271,12 @@ def _choose(wanted: Sequence[str], shared: Sequence[str], run: Reread) -> dict[s
     return chosen
 
 
-def _scored(run: Reread, families: Sequence[str]) -> set[Key]:
+def _scored(run: FamiliesRead, families: Sequence[str]) -> set[Key]:
     """Return the responses that all of the families have scored."""
     return set.intersection(*(set(run.families[family].scored) for family in families))
 
 
-def _shared_keys(a: Reread, b: Reread, families: Sequence[str]) -> list[Key]:
+def _shared_keys(a: FamiliesRead, b: FamiliesRead, families: Sequence[str]) -> list[Key]:
     keys = sorted(_scored(a, families) & _scored(b, families))
     if not keys:
         example = next(iter(sorted(a.responses)), ("", 0))[0], next(iter(sorted(b.responses)), ("", 0))[0]
@@ -278,7 +287,7 @@ def _shared_keys(a: Reread, b: Reread, families: Sequence[str]) -> list[Key]:
     return keys
 
 
-def _images(a: Reread, b: Reread, keys: Sequence[Key], family: str) -> list[ImageId]:
+def _images(a: FamiliesRead, b: FamiliesRead, keys: Sequence[Key], family: str) -> list[ImageId]:
     images = []
     for key in keys:
         here, there = (run.families[family].scored[key].image_id for run in (a, b))
@@ -292,9 +301,9 @@ def _images(a: Reread, b: Reread, keys: Sequence[Key], family: str) -> list[Imag
 
 
 def _check_alike(
-    a: Reread, b: Reread, keys: Sequence[Key], families: Sequence[str], allow: Collection[str]
-) -> list[Differing]:
-    """Return in what the runs differ; what is neither compared nor allowed is a UserError naming it all."""
+    a: FamiliesRead, b: FamiliesRead, keys: Sequence[Key], families: Sequence[str], allow: Collection[str]
+) -> list[SettingDifference]:
+    """Return the differences between the runs' settings. One that is not allowed raises a UserError."""
     found = [*_differing_settings(a, b), *_differing_truth(a, b, keys, families)]
     refused, differs = [], []
     for part, here, there in found:
@@ -304,7 +313,9 @@ def _check_alike(
         )
         if not covered and not nature:
             refused.append((part, here, there))
-        differs.append(Differing(part=part, a=here, b=there, allowed_by="nature" if nature else "flag"))
+        differs.append(
+            SettingDifference(part=part, a=here, b=there, allowed_by="nature" if nature else "flag")
+        )
     if refused:
         parts = "; ".join(f"{part} ({here} / {there})" for part, here, there in refused)
         named = dict.fromkeys(part for part, _, _ in refused)
@@ -315,8 +326,8 @@ def _check_alike(
     return differs
 
 
-def _differing_settings(a: Reread, b: Reread) -> list[tuple[str, str, str]]:
-    """Return (part, in A, in B) of the signature's parts and the model."""
+def _differing_settings(a: FamiliesRead, b: FamiliesRead) -> list[tuple[str, str, str]]:
+    """Return (part, in A, in B) of the model and of the signature's parts."""
     found = []
     models = _model_name(a), _model_name(b)
     if models[0] != models[1]:
@@ -334,12 +345,12 @@ def _differing_settings(a: Reread, b: Reread) -> list[tuple[str, str, str]]:
 
 
 def _differing_truth(
-    a: Reread, b: Reread, keys: Sequence[Key], families: Sequence[str]
+    a: FamiliesRead, b: FamiliesRead, keys: Sequence[Key], families: Sequence[str]
 ) -> list[tuple[str, str, str]]:
-    """Return the first shared sample that is not the same in both: another truth, question or picture.
+    """Return the first shared sample with another truth, question or picture.
 
-    A dataset's hash is of all its samples, so that runs over different parts of one differ in it; what decides
-    is whether the shared samples are the same.
+    The dataset's hash covers all samples. So runs over different parts of one dataset differ in it, and only the
+    shared samples decide.
     """
     for family in families:
         for key in keys:
@@ -377,7 +388,7 @@ def _judge_settings(signature: str) -> dict[str, str]:
     return {"judge": f"{name}({','.join(rest)})" if rest else name, **settings}
 
 
-def _model_name(run: Reread) -> str:
+def _model_name(run: FamiliesRead) -> str:
     model = model_of(run.record.config)
     if model is None:
         return UNKNOWN
@@ -385,12 +396,12 @@ def _model_name(run: Reread) -> str:
     return model.name + (f"({inner})" if inner else "")
 
 
-def _describe(run: Reread, other: Reread, keys: Sequence[Key]) -> Run:
+def _describe(run: FamiliesRead, other: FamiliesRead, keys: Sequence[Key]) -> ComparedRun:
     families = [family for family in run.families if family in other.families]
     scored, scored_there = _scored(run, families), _scored(other, families)
     spec = model_of(run.record.config)
     model = spec and {"name": spec.name, "options": spec.options, "description": run.record.model}
-    return Run(
+    return ComparedRun(
         name=run.record.name,
         run=run.path.as_posix(),
         signature=run.scores.signature,
@@ -404,15 +415,15 @@ def _describe(run: Reread, other: Reread, keys: Sequence[Key]) -> Run:
 
 
 def _notes(
-    a: Reread,
-    b: Reread,
+    a: FamiliesRead,
+    b: FamiliesRead,
     keys: Sequence[Key],
     decided: Mapping[str, Mapping[str, Compared]],
     equal: bool,
     clusters: int,
     unit: str,
 ) -> list[str]:
-    """Return what a reader should know before believing the numbers."""
+    """Return what a reader needs to know about the numbers."""
     notes = []
     if equal:
         notes.append("the runs do not differ in any shared sample: all differences are zero")
@@ -444,9 +455,9 @@ def _notes(
     return notes
 
 
-def _methods(wanted: Wanted, unit: str, tested: int) -> Methods:
+def _methods(wanted: CompareOptions, unit: str, tested: int) -> ComparisonMethods:
     interval = method(seed=wanted.seed, resamples=wanted.resamples, over=unit)
-    return Methods(
+    return ComparisonMethods(
         interval=f"B - A, paired {interval}",
         test=(
             f"two-sided approximate randomisation, labels swapped by {unit}, p = (1 + extreme) / (1 + R), "

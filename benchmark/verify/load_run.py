@@ -1,7 +1,7 @@
-"""A finished run, read back to the samples that its scores came from.
+"""A finished run, read back to the samples that its scores were computed from.
 
-Nothing is computed in another way: the metric that scored a run takes the samples again, made from the files
-of its folder, and what it makes of them is checked against `scores.json`.
+The metric that scored the run takes the samples again, from the files of the folder, and its values are compared
+with those in `scores.json`.
 """
 
 import json
@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
-from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
+from eidolon.benchmark.store.loaded import LoadedRun
+from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.plugins import needs_judge
 from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, WORDS, AnswerRow, FreeFormRow, WordRow
 from eidolon.benchmark.tasks.score_files.inputs import share_threshold
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_bytes
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -33,17 +33,15 @@ from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage
 from eidolon.scorers.statistics.bootstrap import column_sums
 
-RecordT = TypeVar("RecordT", bound=BaseModel)
-
 Key = tuple[str, int]
 """(sample id, generation)."""
 
 AGREEMENT = 1e-9
-"""Values recomputed from the folder's files are those of `scores.json` but for rounding."""
+"""Largest difference between a value recomputed from the files and the one in `scores.json`: rounding."""
 
 
 class SampleMetric(Computation, Protocol):
-    """A metric, whatever it takes for a sample."""
+    """A metric over samples of any kind."""
 
     def statistics(self, samples: Sequence[Any]) -> FloatArray:
         """Return sufficient statistics, shape (samples, k)."""
@@ -51,21 +49,21 @@ class SampleMetric(Computation, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredSample:
     """One scored response."""
 
     image_id: ImageId
     truth: str
-    """What was asked and what is true, as a text: samples with another are not the same sample."""
+    """The question and the truth as a text. Samples with different texts are different samples."""
     sample: Any
-    """What the metric takes."""
+    """The metric's input."""
     evidence: Mapping[str, str] = field(default_factory=dict)
-    """What else is known of the sample, by name: only what both runs know can differ."""
+    """More about the sample, by name. Two runs can differ only in what both record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Categories:
-    """The split of a metric by category."""
+class CategorySplit:
+    """A metric split by category."""
 
     vocabulary: tuple[str, ...]
     metric: Computation
@@ -76,40 +74,53 @@ class Categories:
 class FamilyReading:
     """One metric family of a run: every scored response, and the metric that scored them."""
 
-    scored: dict[Key, Scored]
+    scored: dict[Key, ScoredSample]
     metric: Callable[[Sequence[Any]], SampleMetric]
-    """Constructed for all samples that it is to take."""
+    """Makes the metric for the samples that it will take."""
     rules: str = ""
-    """How the metric was set: labels can be swapped only between runs that are computed by the same rules."""
-    categories: Categories | None = None
+    """The metric's settings. Labels can be swapped only between runs with the same ones."""
+    categories: CategorySplit | None = None
     answers: tuple[str, ...] = ()
-    """The quantities that are shares of right answers to yes/no questions."""
+    """Quantities that are shares of right answers to yes/no questions."""
     others: tuple[str, ...] = ()
-    """The quantities that are no function of summed statistics: fitted, or measured by a probe."""
+    """Quantities that do not follow from summed statistics: fitted, or measured by a probe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reread:
-    """A run folder."""
+class FamiliesRead:
+    """The metric families of a run, read back."""
 
-    path: Path
-    record: RunRecord
+    run: LoadedRun
     scores: Scores
-    signature: Signature
     families: dict[str, FamilyReading]
     unread: dict[str, str]
     """Families that cannot be read back, with the reason."""
     responses: frozenset[Key]
-    """All that the run has, scored or not."""
+    """All responses of the run, scored or not."""
+
+    @property
+    def path(self) -> Path:
+        """The run."""
+        return self.run.path
+
+    @property
+    def record(self) -> RunRecord:
+        """The content of `run.json`."""
+        return self.run.record
+
+    @property
+    def signature(self) -> Signature:
+        """How the scores were computed."""
+        return self.run.signature
 
 
-def reread(path: Path) -> Reread:
-    """Read a run folder; one that is not finished, or not as it was when it was scored, is a UserError."""
-    if not path.is_dir():
-        raise UserError(f"{path}: {'is a file, not a run folder' if path.exists() else 'no such folder'}")
-    record = read_record(path)
-    scores = read_scores(path)
-    folder = _Folder(path, record, scores)
+def read_families(run: LoadedRun) -> FamiliesRead:
+    """Read the metric families of a run back.
+
+    Raises:
+        UserError: the run is not finished, or its files have changed since they were scored.
+    """
+    scores = run.scores()
     families: dict[str, FamilyReading] = {}
     unread: dict[str, str] = {}
     for family in scores.metrics:
@@ -122,109 +133,59 @@ def reread(path: Path) -> Reread:
             continue
         reader = reader or partial(_judged, family=family)
         try:
-            families[family] = reader(folder)
+            families[family] = reader(run)
         except KeyError as error:
             raise UserError(
-                f"{path}: its files do not belong together: {error} is in one and not in another; "
+                f"{run.path}: its files do not belong together: {error} is in one and not in another; "
                 "score the responses again"
             ) from error
-        _check(folder, family, families[family])
-    signature = record.signature or Signature()
-    return Reread(path, record, scores, signature, families, unread, folder.keys())
+        _check(run, family, families[family])
+    return FamiliesRead(run, scores, families, unread, _keys(run))
 
 
-def read_scores(path: Path) -> Scores:
-    """Return a folder's scores; one that has none of this version is a UserError."""
-    file = path / SCORES
-    if not file.is_file():
-        raise UserError(f"{path}: is not a finished run: it holds no {SCORES}; run its command again")
-    try:
-        return Scores.from_json(read_bytes(file).decode())
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: is not a scores file of this version: {error.errors()[0]['msg']}"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{file}: is not a scores file of this version: {error}") from error
+def _keys(run: LoadedRun) -> frozenset[Key]:
+    """Return all responses of the run."""
+    if run.has(RESPONSES):
+        return frozenset((r.sample_id, r.generation) for r in run.responses())
+    return frozenset((sample_id, 0) for sample_id in run.record.sample_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    path: Path
-    record: RunRecord
-    scores: Scores
-    _read: dict[str, list[Any]] = field(default_factory=dict)
-    """What has been read, by the file's name: several families stand on the same files."""
-
-    def has(self, name: str) -> bool:
-        return (self.path / name).is_file()
-
-    def lines(self, name: str, record: type[RecordT]) -> list[RecordT]:
-        """Read one of the folder's JSONL files."""
-        if name not in self._read:
-            self._read[name] = self._parse(self.path / name, record)
-        return self._read[name]
-
-    @staticmethod
-    def _parse(path: Path, record: type[RecordT]) -> list[RecordT]:
-        found = []
-        for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
-            if not line:
-                continue
-            try:
-                found.append(record.model_validate_json(line))
-            except ValidationError as error:
-                raise UserError(
-                    f"{path}:{number}: is not a line of this version ({error.errors()[0]['msg']}); "
-                    "score the responses again"
-                ) from error
-        return found
-
-    def keys(self) -> frozenset[Key]:
-        """Return all responses of the run."""
-        if self.has(RESPONSES):
-            return frozenset((r.sample_id, r.generation) for r in self.lines(RESPONSES, Response))
-        return frozenset((sample_id, 0) for sample_id in self.record.sample_ids)
-
-    def votes(self) -> tuple[str, int, int]:
-        """Return mode, threshold and number of votes of THRONE, of a judge of ours or of files of answers."""
-        config, calibration = self.record.config, self.scores.calibration
-        if config.task == "throne":
-            mode = config.score_settings().mode
-            thresholds, voters = (config.inputs.task.get(name) for name in ("thresholds", "voters"))
-            if isinstance(thresholds, list) and isinstance(voters, int):
-                return mode, int(str(thresholds[0])), voters
-        if calibration is None:
-            raise UserError(f"{self.path / SCORES}: throne has no calibration; score the answers again")
-        voters = len(calibration.judges) * len(calibration.yes_rate_by_format)
-        mode = config.score_settings().mode if config.task == "throne" else MODES[0]
-        return mode, calibration.threshold, voters
-
-    def policy(self) -> str:
-        """Return how yes/no answers are read for the main scores."""
-        config = self.record.config
-        policy = (config.run_settings() if config.verb == "run" else config.score_settings()).policy
-        return MAIN_POLICY if policy == ALL else policy
-
-    def vocabulary(self, family: str) -> tuple[str, ...] | None:
-        """Return the categories that the family was split by."""
-        found = self.scores.metrics[family].per_category
-        return None if found is None else tuple(found)
+def _votes(run: LoadedRun) -> tuple[str, int, int]:
+    """Return mode, threshold and number of votes of THRONE, from our own judge or from files of answers."""
+    config, calibration = run.record.config, run.scores().calibration
+    if config.task == "throne":
+        mode = config.score_settings().mode
+        thresholds, voters = (config.inputs.task.get(name) for name in ("thresholds", "voters"))
+        if isinstance(thresholds, list) and isinstance(voters, int):
+            return mode, int(str(thresholds[0])), voters
+    if calibration is None:
+        raise UserError(f"{run.path / SCORES}: throne has no calibration; score the answers again")
+    voters = len(calibration.judges) * len(calibration.yes_rate_by_format)
+    mode = config.score_settings().mode if config.task == "throne" else MODES[0]
+    return mode, calibration.threshold, voters
 
 
-def _judged(folder: _Folder, family: str) -> FamilyReading:
-    """Read descriptions and what a judge found in them."""
-    rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
-    responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
-    if [(r.sample_id, r.generation) for r in responses] != [(j.sample_id, j.generation) for j in judgements]:
-        raise UserError(
-            f"{folder.path}: {JUDGEMENTS} is not of the {RESPONSES} beside it; run its command again"
-        )
+def _policy(run: LoadedRun) -> str:
+    """Return how yes/no answers are read for the main scores."""
+    config = run.record.config
+    policy = (config.run_settings() if config.verb == "run" else config.score_settings()).policy
+    return MAIN_POLICY if policy == ALL else policy
+
+
+def _vocabulary(run: LoadedRun, family: str) -> tuple[str, ...] | None:
+    """Return the categories that the family was split by."""
+    found = run.scores().metrics[family].per_category
+    return None if found is None else tuple(found)
+
+
+def _judged(run: LoadedRun, family: str) -> FamilyReading:
+    """Read descriptions and their judgements."""
+    rows = {row.sample_id: row for row in run.lines(SAMPLES, SampleRow)}
     scored = {}
-    for response, judgement in zip(responses, judgements, strict=True):
+    for response, judgement in run.judged():
         if judgement.unscored is None:
             row = rows[response.sample_id]
-            scored[response.sample_id, response.generation] = Scored(
+            scored[response.sample_id, response.generation] = ScoredSample(
                 row.image_id,
                 _text(row.objects),
                 JudgedSample(response, judgement, frozenset(row.objects), row.areas),
@@ -232,31 +193,31 @@ def _judged(folder: _Folder, family: str) -> FamilyReading:
             )
     metric = registry.metrics.get(family)()
     categories = None
-    vocabulary = folder.vocabulary(family)
+    vocabulary = _vocabulary(run, family)
     if vocabulary is not None and isinstance(metric, CategoryMetric):
         split = metric.by_category(vocabulary)
-        categories = Categories(vocabulary, split, split.statistics)
+        categories = CategorySplit(vocabulary, split, split.statistics)
     others: tuple[str, ...] = ()
     if isinstance(metric, FittedMetric):
         summed = {quantity.name for quantity in metric.quantities}
-        others = tuple(name for name in folder.scores.metrics[family].quantities() if name not in summed)
+        others = tuple(name for name in run.scores().metrics[family].quantities() if name not in summed)
     return FamilyReading(scored, lambda _: metric, categories=categories, others=others)
 
 
-def _throne(folder: _Folder) -> FamilyReading:
+def _throne(run: LoadedRun) -> FamilyReading:
     """Read the votes of judges, from files of answers or of a judge of ours.
 
-    Cells of which a judgement says nothing are absent; how few votes they had changes nothing.
+    A cell that a judgement does not name is absent: how few votes it had changes nothing.
     """
-    mode, threshold, voters = folder.votes()
-    categories = folder.vocabulary("throne")
+    mode, threshold, voters = _votes(run)
+    categories = _vocabulary(run, "throne")
     if categories is None:
-        raise UserError(f"{folder.path / SCORES}: throne has no categories; score the answers again")
+        raise UserError(f"{run.path / SCORES}: throne has no categories; score the answers again")
     metric = Throne(mode, threshold, voters, len(categories))
     position = {name: i for i, name in enumerate(categories)}
-    rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
+    rows = {row.sample_id: row for row in run.lines(SAMPLES, SampleRow)}
     scored = {}
-    for judgement in folder.lines(JUDGEMENTS, Judgement):
+    for judgement in run.lines(JUDGEMENTS, Judgement):
         if judgement.unscored is not None:
             continue
         row = rows[judgement.sample_id]
@@ -265,29 +226,29 @@ def _throne(folder: _Folder) -> FamilyReading:
         for category, cast in cells.items():
             votes[position[category]] = sum(cast.values())
         truth[[position[name] for name in row.objects]] = True
-        scored[judgement.sample_id, judgement.generation] = Scored(
+        scored[judgement.sample_id, judgement.generation] = ScoredSample(
             row.image_id, _text(row.objects), VotedImage(row.image_id, votes, truth), _evidence(row)
         )
-    split = Categories(categories, metric.by_category(), metric.category_statistics)
+    split = CategorySplit(categories, metric.by_category(), metric.category_statistics)
     return FamilyReading(scored, lambda _: metric, f"{mode},{threshold}of{voters}", split)
 
 
-def _pope(folder: _Folder) -> FamilyReading:
-    """Read questions with their answers; the policy reads them again."""
-    metric = Pope(folder.policy())
-    responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
+def _pope(run: LoadedRun) -> FamilyReading:
+    """Read questions with their answers. The policy parses the answers again."""
+    metric = Pope(_policy(run))
+    responses = {r.sample_id: r for r in run.lines(RESPONSES, Response)}
     scored = {}
-    for row in folder.lines(ANSWERS, AnswerRow):
+    for row in run.lines(ANSWERS, AnswerRow):
         response = responses[row.sample_id]
         if response.response is not None:
             question = AnsweredQuestion(row.sample_id, row.image_id, row.truth == "yes", response.response)
             text = _text([response.prompt, row.truth])
-            scored[row.sample_id, response.generation] = Scored(row.image_id, text, question)
+            scored[row.sample_id, response.generation] = ScoredSample(row.image_id, text, question)
     return FamilyReading(scored, lambda _: metric, metric.policy, answers=("accuracy",))
 
 
 class _AmberRows(AmberRates):
-    """AMBER from what a run noted of its answers, so that it takes no word list to read them again."""
+    """AMBER from the rows that a run wrote, so that no word list is needed."""
 
     def statistics(self, samples: Sequence[AnswerRow | FreeFormRow]) -> FloatArray:
         """Return the counts of each row, shape (samples, 38)."""
@@ -310,58 +271,59 @@ class _AmberRows(AmberRates):
         )
 
 
-def _amber(folder: _Folder) -> FamilyReading:
-    metric = _AmberRows(folder.record.config.score_settings().mode)
+def _amber(run: LoadedRun) -> FamilyReading:
+    """Read answers to closed questions and the nouns of descriptions."""
+    metric = _AmberRows(run.record.config.score_settings().mode)
     scored = {}
-    for answer in folder.lines(ANSWERS, AnswerRow) if folder.has(ANSWERS) else []:
+    for answer in run.lines(ANSWERS, AnswerRow) if run.has(ANSWERS) else []:
         text = _text([answer.dimension, answer.truth])
-        scored[answer.sample_id, 0] = Scored(answer.image_id, text, answer)
-    for free in folder.lines(FREE_FORM, FreeFormRow) if folder.has(FREE_FORM) else []:
+        scored[answer.sample_id, 0] = ScoredSample(answer.image_id, text, answer)
+    for free in run.lines(FREE_FORM, FreeFormRow) if run.has(FREE_FORM) else []:
         if free.true_objects is None:
             raise UserError(
-                f"{folder.path / FREE_FORM}: does not hold the objects of each image, as an earlier version "
+                f"{run.path / FREE_FORM}: does not hold the objects of each image, as an earlier version "
                 "wrote it; score the answers into a new folder"
             )
         text = _text([free.true_objects, free.feared_objects])
-        scored[free.sample_id, 0] = Scored(free.image_id, text, free)
+        scored[free.sample_id, 0] = ScoredSample(free.image_id, text, free)
     answers = tuple(q.name for q in metric.quantities if q.name.endswith("accuracy"))
     return FamilyReading(scored, lambda _: metric, metric.mode, answers=answers)
 
 
-def _detection(folder: _Folder) -> FamilyReading:
-    """Read people's flags beside the detector's scores; the distinct scores make the metric's columns."""
-    if not folder.has(WORDS):
-        raise UserError(f"{folder.path}: holds no {WORDS}; run its command again, which writes it")
-    limit = share_threshold(folder.record.config.score_settings())
+def _detection(run: LoadedRun) -> FamilyReading:
+    """Read people's flags and the detector's scores. The distinct scores make the metric's columns."""
+    if not run.has(WORDS):
+        raise UserError(f"{run.path}: holds no {WORDS}; run its command again, which writes it")
+    limit = share_threshold(run.record.config.score_settings())
     scored = {
-        (row.sample_id, 0): Scored(
+        (row.sample_id, 0): ScoredSample(
             row.image_id,
             _text([row.words, row.human]),
             WordScores(row.sample_id, row.image_id, row.human, row.scores),
         )
-        for row in folder.lines(WORDS, WordRow)
+        for row in run.lines(WORDS, WordRow)
     }
     return FamilyReading(scored, lambda samples: Detection(samples, limit), f"threshold={limit}")
 
 
-READERS: Mapping[str, Callable[[_Folder], FamilyReading]] = {
+READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {
     "amber": _amber,
     "detection": _detection,
     "pope": _pope,
     "throne": _throne,
 }
-"""Families that are not computed from a judge's reading of descriptions."""
+"""Families that do not come from judged descriptions."""
 
 
-def _check(folder: _Folder, family: str, reading: FamilyReading) -> None:
-    """Compare what the files give now with what was scored."""
+def _check(run: LoadedRun, family: str, reading: FamilyReading) -> None:
+    """Compare the values from the files with the recorded ones."""
     samples = [scored.sample for scored in reading.scored.values()]
     metric = reading.metric(samples)
     try:
         values = metric.compute(column_sums(metric.statistics(samples)))
     except ValueError as error:
-        raise UserError(f"{folder.path}: {error}; score the responses again") from error
-    for name, stored in folder.scores.metrics[family].quantities().items():
+        raise UserError(f"{run.path}: {error}; score the responses again") from error
+    for name, stored in run.scores().metrics[family].quantities().items():
         if name in reading.others:
             continue
         value = float(values[name]) if name in values else float("nan")
@@ -369,7 +331,7 @@ def _check(folder: _Folder, family: str, reading: FamilyReading) -> None:
         if not same:
             now = "undefined" if value != value else f"{value:.6g}"
             raise UserError(
-                f"{folder.path / SCORES}: {family}.{name} is {excerpt(stored.value)} there and {now} from the files "
+                f"{run.path / SCORES}: {family}.{name} is {excerpt(stored.value)} there and {now} from the files "
                 "beside it; score the responses again with this version"
             )
 

@@ -113,7 +113,7 @@ def test_pope_by_hand() -> None:
         (lambda: eidolon.metric("chiar"), r"unknown metric 'chiar'; did you mean 'chair'"),
         (lambda: eidolon.metric("aloha"), r"aloha: needs similarities"),
         (lambda: eidolon.score(responses=[], objects={}, metrics="chair"), r"metrics: must be a list"),
-        (lambda: eidolon.load_run("nowhere"), r"nowhere: is not a run folder"),
+        (lambda: eidolon.load_run("nowhere"), r"nowhere: no such folder"),
     ],
 )
 def test_mistakes_are_one_line(call, message: str) -> None:

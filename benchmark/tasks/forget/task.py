@@ -18,6 +18,7 @@ from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.tasks.describe.task import Descriptions
 from eidolon.benchmark.tasks.describe.work import JudgedWork
 from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_probes
@@ -76,9 +77,9 @@ class ForgetTask:
         from eidolon.benchmark.tasks.forget.forced_orders import table as orders_table
         from eidolon.benchmark.tasks.forget.retention import table as retention_table
 
-        folders = [(run.name, run.path) for run, _ in runs]
-        retention_table.show(folders, console)
-        orders_table.show(folders, console)
+        loaded = [load_run(run.path) for run, _ in runs]
+        retention_table.show(loaded, console)
+        orders_table.show(loaded, console)
 
 
 def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:

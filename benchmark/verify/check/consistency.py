@@ -20,7 +20,7 @@ from eidolon.benchmark.tasks.rows import (
 )
 from eidolon.benchmark.tasks.score_files.responses_file import IMPORT_BATCH
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
-from eidolon.benchmark.verify.check.folder import Folder
+from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.metrics.amber import DIMENSIONS
@@ -31,7 +31,7 @@ Key = tuple[str, int]
 RowT = TypeVar("RowT", AnswerRow, WordRow)
 
 
-def check_samples(folder: Folder) -> str:
+def check_samples(folder: CheckedFolder) -> str:
     """`run.json` and `samples.jsonl` list the same samples in the same order, each once, in batches that add up."""
     ids = folder.record.sample_ids
     if (twice := _first_twice(ids)) is not None:
@@ -61,7 +61,7 @@ def check_samples(folder: Folder) -> str:
     return f"{len(ids)} samples, each once"
 
 
-def expected_keys(folder: Folder) -> list[Key]:
+def expected_keys(folder: CheckedFolder) -> list[Key]:
     """Return (sample id, generation) of every response that the run is to have."""
     ids = folder.record.sample_ids
     if folder.kind == "describe" and folder.settings.score is not None:
@@ -70,7 +70,7 @@ def expected_keys(folder: Folder) -> list[Key]:
     return [(sample_id, generation) for sample_id in ids for generation in range(folder.settings.generations)]
 
 
-def check_responses(folder: Folder) -> str:
+def check_responses(folder: CheckedFolder) -> str:
     """Every sample has each of its responses once, in order; images and prompts are those of the run."""
     if folder.kind == "throne":
         raise UncheckableError("the run holds no responses, but answers of judges about them")
@@ -103,7 +103,7 @@ def check_responses(folder: Folder) -> str:
     return f"{len(responses)} responses to {len(known)} samples, {failed} of them errors"
 
 
-def check_judgements(folder: Folder) -> str:
+def check_judgements(folder: CheckedFolder) -> str:
     """Each response has one judgement, whose mentions are words of it; verdicts follow the truth."""
     if folder.kind in ("pope", "amber") or (folder.kind == "detection" and not folder.has(JUDGEMENTS)):
         raise UncheckableError("runs of this kind hold no judgements")
@@ -138,9 +138,9 @@ def check_judgements(folder: Folder) -> str:
     return f"{len(judgements)} judgements, {mentions} mentions{told}"
 
 
-def check_answers(folder: Folder) -> str:
+def check_answers(folder: CheckedFolder) -> str:
     """What was read in each answer, and in each word, is what is read there now."""
-    readers: Mapping[str, Callable[[Folder], str]] = {
+    readers: Mapping[str, Callable[[CheckedFolder], str]] = {
         "probe": _questioned,
         "pope": _answered,
         "amber": _closed,
@@ -152,7 +152,7 @@ def check_answers(folder: Folder) -> str:
     return reader(folder)
 
 
-def _questioned(folder: Folder) -> str:
+def _questioned(folder: CheckedFolder) -> str:
     responses = folder.lines(RESPONSES, Response)
     questions = folder.lines(QUESTIONS, QuestionRow)
     samples = folder.lines(SAMPLES, SampleRow)
@@ -180,7 +180,7 @@ def _questioned(folder: Folder) -> str:
     return f"{len(rows)} answers read again under {', '.join(folder.settings.policies)}"
 
 
-def _answered(folder: Folder) -> str:
+def _answered(folder: CheckedFolder) -> str:
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     rows = folder.lines(ANSWERS, AnswerRow)
     _check_order([row.sample_id for row in rows], [*responses], ANSWERS)
@@ -191,7 +191,7 @@ def _answered(folder: Folder) -> str:
     return f"{len(rows)} answers read again; whether the labels are true takes the questions"
 
 
-def _closed(folder: Folder) -> str:
+def _closed(folder: CheckedFolder) -> str:
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     rows = folder.lines(ANSWERS, AnswerRow) if folder.has(ANSWERS) else []
     free = folder.lines(FREE_FORM, FreeFormRow) if folder.has(FREE_FORM) else []
@@ -209,7 +209,7 @@ def _closed(folder: Folder) -> str:
     return f"{len(rows)} answers read again{more}"
 
 
-def _words(folder: Folder) -> str:
+def _words(folder: CheckedFolder) -> str:
     rows = folder.lines(WORDS, WordRow)
     if not folder.has(JUDGEMENTS):
         raise UncheckableError("the words were held against the references, which the folder does not hold")
@@ -227,7 +227,7 @@ def _words(folder: Folder) -> str:
     return f"the words of {len(rows)} responses scored again"
 
 
-def _check_verdicts(folder: Folder, judgements: Sequence[Judgement]) -> str:
+def _check_verdicts(folder: CheckedFolder, judgements: Sequence[Judgement]) -> str:
     """Compare verdicts with the ground truth, for a judge of a closed vocabulary."""
     closed = folder.kind in ("probe", "throne") or has_closed_vocabulary(folder.settings.chosen.judge)
     if closed is None:
@@ -247,13 +247,13 @@ def _check_verdicts(folder: Folder, judgements: Sequence[Judgement]) -> str:
     return ", all verdicts as the truth has them"
 
 
-def _images(folder: Folder) -> dict[str, ImageId]:
+def _images(folder: CheckedFolder) -> dict[str, ImageId]:
     if not folder.has(SAMPLES):
         return {}
     return {row.sample_id: row.image_id for row in folder.lines(SAMPLES, SampleRow)}
 
 
-def _prompts(folder: Folder) -> Iterator[tuple[str, str]]:
+def _prompts(folder: CheckedFolder) -> Iterator[tuple[str, str]]:
     """Yield what was asked about each sample, where the run says."""
     prompt = folder.settings.inputs.prompt
     if prompt is None:

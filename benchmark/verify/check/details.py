@@ -7,7 +7,7 @@ from typing import Any
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
 from eidolon.benchmark.tasks.describe.work import JudgedWork
 from eidolon.benchmark.verify.check.findings import DifferenceError
-from eidolon.benchmark.verify.check.folder import FORGETTING, Folder
+from eidolon.benchmark.verify.check.folder import FORGETTING, CheckedFolder
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import RecordedJudge
 from eidolon.benchmark.verify.check.scoring import work_again
@@ -20,7 +20,7 @@ AGREEMENT = 1e-6
 """Relative: an odds ratio that little constrains, or its interval, may be in the thousands."""
 
 
-def check_curves(folder: Folder, options: Mapping[str, str] | None) -> str:
+def check_curves(folder: CheckedFolder, options: Mapping[str, str] | None) -> str:
     """The curves, controls and fits are those of the responses and the truth.
 
     What the judge makes of a sentence moved about is computed again where the judge can be made here.

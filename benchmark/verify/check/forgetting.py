@@ -9,7 +9,7 @@ from eidolon.benchmark.store.files import PDM, PDM_LINES, RESPONSES, RETENTION, 
 from eidolon.benchmark.tasks.forget.dependency.stage import table_of
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.verify.check.findings import DifferenceError
-from eidolon.benchmark.verify.check.folder import Folder
+from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import Response
@@ -20,7 +20,7 @@ from eidolon.scorers.retention.records import AnsweredContext
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RecomputedForgetting:
     """Both files as they follow from the lines; what took the model is as the folder says."""
 
     retention: RetentionDetail
@@ -28,7 +28,7 @@ class Again:
 
 
 @lru_cache(maxsize=1)
-def measured_again(folder: Folder) -> Again:
+def measured_again(folder: CheckedFolder) -> RecomputedForgetting:
     """Compute both files again, once for all checks of a folder. UncheckableErrors say what is missing."""
     settings = folder.settings
     there = folder.document(RETENTION, RetentionDetail)
@@ -51,10 +51,10 @@ def measured_again(folder: Folder) -> Again:
         seed=settings.seed,
         resamples=settings.resamples,
     )
-    return Again(retention, table)
+    return RecomputedForgetting(retention, table)
 
 
-def check_forgetting(folder: Folder) -> str:
+def check_forgetting(folder: CheckedFolder) -> str:
     """`retention.json` and `pdm.json` say what their lines say, and every sample has its line in `pdm.jsonl`."""
     _check_lines(folder)
     again = measured_again(folder)
@@ -67,7 +67,7 @@ def check_forgetting(folder: Folder) -> str:
     )
 
 
-def _check_lines(folder: Folder) -> None:
+def _check_lines(folder: CheckedFolder) -> None:
     first: dict[str, Response] = {}
     for response in folder.lines(RESPONSES, Response):
         first.setdefault(response.sample_id, response)
@@ -92,7 +92,7 @@ def _check_lines(folder: Folder) -> None:
             )
 
 
-def _reader(folder: Folder) -> str:
+def _reader(folder: CheckedFolder) -> str:
     """Return the signature of who finds the mentions: the careful reading of the run's lexicon."""
     return (folder.settings.inputs.judge or "").replace("reading=original", "reading=careful")
 

@@ -13,7 +13,7 @@ from eidolon.benchmark.store.files import QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.score_files.responses_file import looks, references_text, truth_text
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
-from eidolon.benchmark.verify.check.folder import Folder, is_hash
+from eidolon.benchmark.verify.check.folder import CheckedFolder, is_hash
 from eidolon.benchmark.verify.check.judging import make_again
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import hashed
@@ -23,14 +23,14 @@ _SCENE = re.compile(r"scenes-(\d{1,10})-(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class NamedDataset:
     """A dataset that the user has here, to compare with."""
 
     name: str
     options: Mapping[str, str]
 
 
-def check_truth(folder: Folder, given: Given | None) -> str:
+def check_truth(folder: CheckedFolder, given: NamedDataset | None) -> str:
     """The samples' objects and pictures are the dataset's."""
     settings = folder.settings
     if folder.kind == "probe":
@@ -53,14 +53,14 @@ def check_truth(folder: Folder, given: Given | None) -> str:
     )
 
 
-def _check_questions(folder: Folder) -> None:
+def _check_questions(folder: CheckedFolder) -> None:
     wanted = folder.settings.task_input("questions", str)
     content = (folder.path / QUESTIONS).read_bytes() if folder.has(QUESTIONS) else b""
     if hashlib.sha256(content).hexdigest() != wanted:
         raise DifferenceError(f"{QUESTIONS} does not have the hash in run.json: config.inputs.task.questions")
 
 
-def _check_file_hash(folder: Folder) -> str:
+def _check_file_hash(folder: CheckedFolder) -> str:
     """Compare the truth in `samples.jsonl` with the hash of what it was read from."""
     rows = folder.lines(SAMPLES, SampleRow)
     responses = folder.lines(RESPONSES, Response)
@@ -84,7 +84,7 @@ def _check_file_hash(folder: Folder) -> str:
     return f"{SAMPLES} has the hash of {excerpt(recorded)}; whether that is true takes the file"
 
 
-def _draw_again(folder: Folder) -> str:
+def _draw_again(folder: CheckedFolder) -> str:
     """Draw the scenes of the run from seed and dials."""
     from eidolon.benchmark.scenes.dataset import row as draw
     from eidolon.benchmark.scenes.scene import Dials, make_scene
@@ -129,7 +129,7 @@ def _draw_again(folder: Folder) -> str:
     return f"{what} of {images} scenes, drawn again"
 
 
-def _compare_with(folder: Folder, given: Given) -> str:
+def _compare_with(folder: CheckedFolder, given: NamedDataset) -> str:
     """Compare with a dataset that the user names."""
     from eidolon.benchmark.data.categories import judged_objects
     from eidolon.benchmark.data.datasets import load_dataset
@@ -172,12 +172,12 @@ def _dataset_hash(rows: Iterator[SampleRow]) -> str:
     return digest.hexdigest()
 
 
-def _recorded(folder: Folder) -> str | None:
+def _recorded(folder: CheckedFolder) -> str | None:
     found = folder.settings.inputs.dataset
     return found if is_hash(found) else None
 
 
-def _pillow(folder: Folder) -> str | None:
+def _pillow(folder: CheckedFolder) -> str | None:
     """Return why a picture's file cannot be written here to the byte; its pixels are not recorded."""
     from eidolon.models.base.identity import versions
 

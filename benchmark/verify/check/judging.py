@@ -16,7 +16,7 @@ from eidolon.benchmark.tasks.probe.answers import Probe
 from eidolon.benchmark.tasks.probe.questions import Built
 from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
-from eidolon.benchmark.verify.check.folder import Folder
+from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Evidence, Judge, OpenJudge
@@ -56,7 +56,7 @@ class RecordedVoter(RecordedJudge):
         return LexiconJudge("careful", "coco80", self.vocabulary)
 
 
-def probe_of(folder: Folder) -> Probe:
+def probe_of(folder: CheckedFolder) -> Probe:
     """Return the questions of a probe, as the folder holds them."""
     settings = folder.settings
     rows = tuple(folder.lines(QUESTIONS, QuestionRow))
@@ -64,7 +64,7 @@ def probe_of(folder: Folder) -> Probe:
     return Probe(Built(rows, {}, images, left_out), settings.splits, settings.policies)
 
 
-def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
+def make_again(folder: CheckedFolder, options: Mapping[str, str] | None) -> Judge:
     """Return the run's judge, made here from the user's `-J` options, or from what its signature says.
 
     UncheckableError where that gives no judge with the recorded signature.
@@ -90,7 +90,7 @@ def make_again(folder: Folder, options: Mapping[str, str] | None) -> Judge:
     return judge
 
 
-def _recorded(folder: Folder) -> tuple[str, str]:
+def _recorded(folder: CheckedFolder) -> tuple[str, str]:
     """Return name and signature of the run's judge."""
     signature = folder.settings.inputs.judge
     if signature is None or folder.kind in ("throne", "pope", "amber"):
@@ -98,7 +98,7 @@ def _recorded(folder: Folder) -> tuple[str, str]:
     return folder.settings.chosen.judge, signature
 
 
-def recorded_judge(folder: Folder) -> RecordedJudge:
+def recorded_judge(folder: CheckedFolder) -> RecordedJudge:
     """Return what stands for the run's judge where it cannot be made."""
     name, signature = _recorded(folder)
     scores = folder.scores()
@@ -112,7 +112,7 @@ def recorded_judge(folder: Folder) -> RecordedJudge:
     return RecordedVoter(name, vocabulary, signature, judges, formats, threshold)
 
 
-def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
+def check_judge(folder: CheckedFolder, options: Mapping[str, str] | None) -> str:
     """Judge the responses again, and compare mention by mention."""
     if folder.kind in ("throne", "pope", "amber"):
         raise UncheckableError("runs of this kind hold answers that were read, not judged")
@@ -135,7 +135,7 @@ def check_judge(folder: Folder, options: Mapping[str, str] | None) -> str:
     return f"{judge.signature()} says the same of all {len(here)} responses{begun}"
 
 
-def _compare_turns(folder: Folder, judge: Judge) -> str:
+def _compare_turns(folder: CheckedFolder, judge: Judge) -> str:
     """Judge the turns again that were begun for the model."""
     rows = {row.sample_id: row for row in folder.lines(SAMPLES, SampleRow)}
     lines = folder.lines(ORDERS_LINES, ForcedTurn)

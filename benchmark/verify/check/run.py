@@ -21,9 +21,9 @@ from eidolon.benchmark.verify.check.findings import (
     RunFindings,
     UncheckableError,
 )
-from eidolon.benchmark.verify.check.folder import Folder, is_hash
+from eidolon.benchmark.verify.check.folder import CheckedFolder, is_hash
 from eidolon.benchmark.verify.check.forgetting import check_forgetting
-from eidolon.benchmark.verify.check.ground_truth import Given, check_truth
+from eidolon.benchmark.verify.check.ground_truth import NamedDataset, check_truth
 from eidolon.benchmark.verify.check.judging import check_judge
 from eidolon.benchmark.verify.check.scoring import (
     PARTS_OF_SCORES,
@@ -53,21 +53,21 @@ COMPARED = ("dataset", "prompt", "decoding", "judge", "policy")
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class CheckOptions:
     """What the user lets a check do."""
 
     judge_options: Mapping[str, str] | None = None
     """Of the run's judge; None: what the folder says, as far as it names nothing to load."""
-    dataset: Given | None = None
+    dataset: NamedDataset | None = None
 
 
-def check_runs(paths: Sequence[Path], how: How) -> Report:
+def check_runs(paths: Sequence[Path], how: CheckOptions) -> Report:
     """Check all folders; one that is no run folder at all is a UserError, before anything is looked at."""
-    folders = [Folder(path) for path in paths]
+    folders = [CheckedFolder(path) for path in paths]
     return Report(schema=SCHEMA, runs=tuple(_check(folder, how) for folder in folders))
 
 
-def _check(folder: Folder, how: How) -> RunFindings:
+def _check(folder: CheckedFolder, how: CheckOptions) -> RunFindings:
     findings = [
         _look("files", folder.check_files),
         _look("schema", folder.check_schema),
@@ -105,7 +105,7 @@ def _look(check: str, act: Callable[[], str]) -> Finding:
         return Finding.make(check, "differs", said)
 
 
-def _scores(folder: Folder, how: How) -> list[Finding]:
+def _scores(folder: CheckedFolder, how: CheckOptions) -> list[Finding]:
     """Compute the scores again once, for all checks that stand on them."""
     found: list[tuple[Recomputed, dict[str, list[str]]]] = []
 
@@ -126,7 +126,7 @@ def _scores(folder: Folder, how: How) -> list[Finding]:
     return [_look(check, lambda check=check: _told(check, here, folder, differing)) for check in checks]  # type: ignore[misc]
 
 
-def _told(check: str, here: Recomputed, folder: Folder, differing: Mapping[str, Sequence[str]]) -> str:
+def _told(check: str, here: Recomputed, folder: CheckedFolder, differing: Mapping[str, Sequence[str]]) -> str:
     if check == "signature":
         return check_signature(here, folder.scores())
     if check in here.unknown:
@@ -144,7 +144,7 @@ def _told(check: str, here: Recomputed, folder: Folder, differing: Mapping[str, 
     }[check]
 
 
-def _check_comparability(folder: Folder) -> str:
+def _check_comparability(folder: CheckedFolder) -> str:
     """The signature names everything that two rows of a leaderboard must share."""
     parts = parse(folder.scores().signature)
     settings = folder.settings
@@ -159,7 +159,7 @@ def _check_comparability(folder: Folder) -> str:
     return f"{', '.join(COMPARED)} are all named"
 
 
-def _check_versions(folder: Folder) -> str:
+def _check_versions(folder: CheckedFolder) -> str:
     """Everything that ran has the version that is here."""
     here, there = provenance(), folder.record.provenance
     named = {"python": (there.python, here.python)} | {

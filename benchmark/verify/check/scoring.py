@@ -18,11 +18,11 @@ from eidolon.benchmark.tasks.score_files.inputs import share_threshold
 from eidolon.benchmark.tasks.score_files.responses_file import common_prompt
 from eidolon.benchmark.verify.check.consistency import expected_keys
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
-from eidolon.benchmark.verify.check.folder import Folder, is_hash
+from eidolon.benchmark.verify.check.folder import CheckedFolder, is_hash
 from eidolon.benchmark.verify.check.forgetting import measured_again
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.benchmark.verify.check.judging import make_again, probe_of, recorded_judge
-from eidolon.benchmark.verify.load_run import FamilyReading, reread
+from eidolon.benchmark.verify.load_run import FamilyReading, read_families
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.distribution import UNKNOWN
@@ -55,7 +55,7 @@ class Recomputed:
     """The parts of the signature that follow from the files and the configuration."""
 
 
-def recompute(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+def recompute(folder: CheckedFolder, options: Mapping[str, str] | None) -> Recomputed:
     """Compute the scores again. UserErrors and UncheckableError say what is missing."""
     if folder.kind in ("describe", "probe"):
         return _rescore(folder, options)
@@ -88,7 +88,7 @@ def check_signature(here: Recomputed, there: Scores) -> str:
     return f"rebuilt{', but for ' + ', '.join(left) + ', which take the input files' if left else ''}"
 
 
-def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
+def _rescore(folder: CheckedFolder, options: Mapping[str, str] | None) -> Recomputed:
     work = work_again(folder, options)
     responses, judgements = folder.lines(RESPONSES, Response), folder.lines(JUDGEMENTS, Judgement)
     scores = work.score(responses, judgements)
@@ -99,7 +99,7 @@ def _rescore(folder: Folder, options: Mapping[str, str] | None) -> Recomputed:
     return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
 
 
-def work_again(folder: Folder, options: Mapping[str, str] | None) -> JudgedWork | ProbeWork:
+def work_again(folder: CheckedFolder, options: Mapping[str, str] | None) -> JudgedWork | ProbeWork:
     """Return the work of a folder of descriptions or of a probe, from its files, as far as scoring takes it.
 
     Its judge is only recorded where it cannot be made again. UserErrors and UncheckableError say what is missing.
@@ -133,7 +133,9 @@ def work_again(folder: Folder, options: Mapping[str, str] | None) -> JudgedWork 
     )
 
 
-def _signature(folder: Folder, responses: Sequence[Response], judge: Judge, policy: str, n: int) -> Signature:
+def _signature(
+    folder: CheckedFolder, responses: Sequence[Response], judge: Judge, policy: str, n: int
+) -> Signature:
     settings = folder.settings
     dataset, prompt, decoding = settings.inputs.truth, common_prompt(responses), None
     if settings.run is not None and (asked := settings.inputs.prompt) is not None:
@@ -154,7 +156,7 @@ def _signature(folder: Folder, responses: Sequence[Response], judge: Judge, poli
     )
 
 
-def _orders(folder: Folder, work: JudgedWork, judged: Sequence[JudgedSample]) -> OrdersSummary:
+def _orders(folder: CheckedFolder, work: JudgedWork, judged: Sequence[JudgedSample]) -> OrdersSummary:
     """Return what forced orders say, from their turns; without any, the reason is the one that is told."""
     if not folder.has(ORDERS_LINES):
         there = folder.scores().metrics.get(FAMILY)
@@ -170,7 +172,7 @@ def _orders(folder: Folder, work: JudgedWork, judged: Sequence[JudgedSample]) ->
     )
 
 
-def _dataset(folder: Folder) -> str:
+def _dataset(folder: CheckedFolder) -> str:
     from eidolon.scorers.core.signature import hashed
 
     settings = folder.settings
@@ -181,10 +183,10 @@ def _dataset(folder: Folder) -> str:
     return hashed(settings.run.dataset, digest or "")
 
 
-def _reassemble(folder: Folder) -> Recomputed:
+def _reassemble(folder: CheckedFolder) -> Recomputed:
     """Compute the one family of answers that were scored from files."""
     settings, there = folder.settings, folder.scores()
-    again = reread(folder.path)
+    again = read_families(folder.loaded)
     family = folder.kind
     if family not in again.families:
         raise UncheckableError(again.unread.get(family, f"{family} is not among the scores"))
@@ -231,7 +233,7 @@ def _family(reading: FamilyReading, seed: int, resamples: int) -> Family:
     return Family(per_category=per_category, **values)
 
 
-def _counts(folder: Folder, reading: FamilyReading, samples: list[Any]) -> dict[str, int | float]:
+def _counts(folder: CheckedFolder, reading: FamilyReading, samples: list[Any]) -> dict[str, int | float]:
     metric = reading.metric(samples)
     if isinstance(metric, Throne):
         return cell_counts(metric.cells(samples))
@@ -241,7 +243,7 @@ def _counts(folder: Folder, reading: FamilyReading, samples: list[Any]) -> dict[
     return named_counts(metric.columns, sums)
 
 
-def _variants(folder: Folder, reading: FamilyReading) -> tuple[Variant, ...]:
+def _variants(folder: CheckedFolder, reading: FamilyReading) -> tuple[Variant, ...]:
     """Compute POPE's policies again; the variants of others are taken as they are."""
     there = folder.scores().variants
     if folder.kind != "pope":
@@ -255,7 +257,7 @@ def _variants(folder: Folder, reading: FamilyReading) -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _known_parts(folder: Folder, scored: int, responses: int) -> dict[str, str]:
+def _known_parts(folder: CheckedFolder, scored: int, responses: int) -> dict[str, str]:
     """Return the parts of the signature of answers from files that their run's configuration gives."""
     config = folder.settings
     settings = config.score
@@ -292,7 +294,7 @@ def _known_parts(folder: Folder, scored: int, responses: int) -> dict[str, str]:
     return parts
 
 
-def version_that_scored(folder: Folder) -> str:
+def version_that_scored(folder: CheckedFolder) -> str:
     """Return the version of Eidolon that the last session ran."""
     last = folder.record.sessions[-1].provenance if folder.record.sessions else None
     return (last or folder.record.provenance).packages.get("eidolon", UNKNOWN)

@@ -5,6 +5,8 @@ from PIL import Image
 
 from eidolon.benchmark.report.page import render_report, split
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.protocol import Shown
+from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Mention, Response
@@ -50,9 +52,14 @@ def page(name: str = "mine") -> str:
         requested=2,
         vocabulary=("cup", "dog"),
     )
-    return render_report(
-        name, scores, rows, responses, judgements, lambda sample_id: Image.new("RGB", (900, 300), "red")
-    )
+    return render_report(name, Shown(scores, rows, responses, judgements), RedPictures())
+
+
+class RedPictures(FileProducer):
+    """A producer with a picture of every sample."""
+
+    def picture(self, sample_id: str) -> Image.Image:  # type: ignore[override]
+        return Image.new("RGB", (900, 300), "red")
 
 
 def test_counts_what_is_no_description() -> None:
@@ -61,7 +68,7 @@ def test_counts_what_is_no_description() -> None:
     judgements = [Judgement(sample_id="a", image_id="a", unscored="not English")]
     scores = score([], [Chair()], signature="x=y", unscored=1, responses=responses)
     rows = [SampleRow(sample_id="a", image_id="a", objects=())]
-    html = render_report("mine", scores, rows, responses, judgements, lambda _: None)
+    html = render_report("mine", Shown(scores, rows, responses, judgements), FileProducer())
     assert "0 empty, 0 refusals, 1 not in English, 0 cut off" in " ".join(html.split())
 
 

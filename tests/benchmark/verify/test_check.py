@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.store import loaded
 from eidolon.benchmark.store.atomic import file_hashes
 from eidolon.benchmark.verify.check import folder as folders
 from eidolon.benchmark.verify.check.findings import DifferenceError, Report, UncheckableError
-from eidolon.benchmark.verify.check.run import FOREIGN, How, check_runs
+from eidolon.benchmark.verify.check.run import FOREIGN, CheckOptions, check_runs
 from eidolon.benchmark.verify.check.scoring import differences, recompute
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, read_lines, write_lines
@@ -87,7 +88,7 @@ def verdicts(report: Report) -> dict[str, str]:
 
 def found(path: Path) -> dict[str, str]:
     """The details of the checks that differ."""
-    (run,) = check_runs([path], How()).runs
+    (run,) = check_runs([path], CheckOptions()).runs
     assert run.verdict == ("differs" if any(f.verdict == "differs" for f in run.checks) else "ok")
     return {finding.check: finding.detail for finding in run.checks if finding.verdict == "differs"}
 
@@ -118,14 +119,14 @@ def test_honest_runs_pass(cli: Cli, described: Path, probed: Path) -> None:
     result = cli("check", described, probed)
     assert result.code == 0, result.out
     assert "18 ok" in result.out
-    assert verdicts(check_runs([described], How())) == {
+    assert verdicts(check_runs([described], CheckOptions())) == {
         **dict.fromkeys(
             ("files", "schema", "hashes", "samples", "responses", "judgements", "judge", "totals", "scores",
              "intervals", "counts", "variants", "signature", "curves", "comparability", "truth", "versions"), "ok"
         ),
         "answers": "not checkable",
     }  # fmt: skip
-    assert set(verdicts(check_runs([probed], How())).values()) == {"ok"}
+    assert set(verdicts(check_runs([probed], CheckOptions())).values()) == {"ok"}
 
 
 def test_json(cli: Cli, described: Path) -> None:
@@ -290,7 +291,7 @@ def _tamper(run: Path, tmp_path: Path, check: str, change: Callable[[Path], None
     change(changed)
     if file_hashes(changed) != before:
         with pytest.raises(DifferenceError):
-            folders.Folder(changed).check_hashes()
+            folders.CheckedFolder(changed).check_hashes()
         hide(changed)
     differing = found(changed)
     assert check in differing
@@ -307,7 +308,7 @@ def test_one_letter_of_a_response_is_found_by_the_hash(described: Path, tmp_path
 def test_a_run_of_an_earlier_version_has_no_hashes(described: Path, tmp_path: Path) -> None:
     changed = copy(described, tmp_path / "run")
     edit_json(changed / RUN, lambda record: record.pop("files"))
-    assert verdicts(check_runs([changed], How()))["hashes"] == "not checkable"
+    assert verdicts(check_runs([changed], CheckOptions()))["hashes"] == "not checkable"
     assert found(changed) == {}
 
 
@@ -316,7 +317,7 @@ def test_other_versions_are_named(described: Path, tmp_path: Path) -> None:
     edit_json(
         changed / RUN, lambda record: record["provenance"]["packages"].update(pillow="1.0", torch="0.1")
     )
-    (run,) = check_runs([changed], How()).runs
+    (run,) = check_runs([changed], CheckOptions()).runs
     details = {finding.check: finding for finding in run.checks}
     assert details["versions"].verdict == "not checkable"
     assert "torch 0.1 (here" in details["versions"].detail
@@ -327,7 +328,7 @@ def test_other_versions_are_named(described: Path, tmp_path: Path) -> None:
 def test_the_walk_over_scores_sees_every_leaf(described: Path, tmp_path: Path) -> None:
     """Change each leaf of `scores.json` in turn: none is passed over."""
     run = copy(described, tmp_path / "run")
-    here = recompute(folders.Folder(run), None)
+    here = recompute(folders.CheckedFolder(run), None)
     text = (run / SC).read_text()
     paths = [path for path in _leaves(json.loads(text)) if path[0] not in ("schema", "signature")]
     assert len(paths) > 500
@@ -336,7 +337,7 @@ def test_the_walk_over_scores_sees_every_leaf(described: Path, tmp_path: Path) -
         _change(document, path)
         (run / SC).write_text(json.dumps(document))
         try:
-            there = folders.Folder(run).scores()
+            there = folders.CheckedFolder(run).scores()
         except UncheckableError:
             continue  # of another type: the schema finds it
         assert any(differences(here, there).values()), path
@@ -367,7 +368,7 @@ def test_scored_responses(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli("score", *inputs, "--out", out, "--resamples", 50).code == 0
     assert found(out) == {}
-    report = verdicts(check_runs([out], How()))
+    report = verdicts(check_runs([out], CheckOptions()))
     assert report["judge"] == report["truth"] == report["signature"] == report["intervals"] == "ok"
     assert report["comparability"] == "not checkable"  # nobody knows how the responses came about
     edit_line(out / S, 0, set_("objects", ["dog", "cat"]))
@@ -382,7 +383,7 @@ def test_the_lexicon_is_made_from_its_signature(
     out = tmp_path / "out"
     arguments = [word for option in options for word in ("-J", option)]
     assert cli("score", *inputs, "--out", out, *arguments).code == 0
-    assert verdicts(check_runs([out], How()))["judge"] == "ok"
+    assert verdicts(check_runs([out], CheckOptions()))["judge"] == "ok"
     assert found(out) == {}
 
 
@@ -393,8 +394,8 @@ def test_a_vocabulary_of_the_users_takes_its_file(cli: Cli, inputs: list[str], t
     (tmp_path / "mine.json").write_text(own.model_dump_json())
     out, option = tmp_path / "out", f"lexicon={tmp_path}/mine.json"
     assert cli("score", *inputs, "--out", out, "-J", option).code == 0
-    assert verdicts(check_runs([out], How()))["judge"] == "not checkable"
-    assert verdicts(check_runs([out], How({"lexicon": f"{tmp_path}/mine.json"})))["judge"] == "ok"
+    assert verdicts(check_runs([out], CheckOptions()))["judge"] == "not checkable"
+    assert verdicts(check_runs([out], CheckOptions({"lexicon": f"{tmp_path}/mine.json"})))["judge"] == "ok"
     assert cli("check", out, "-J", option).code == 0
     assert found(out) == {}  # the scores are computed from the judgements, whoever made them
 
@@ -414,7 +415,9 @@ def test_other_judges_by_rules(cli: Cli, inputs: list[str], tmp_path: Path, judg
         write_lines(tmp_path / "responses.jsonl", rows)
     assert cli("score", *inputs, "--judge", judge, "--out", out).code == 0
     assert found(out) == {}
-    assert verdicts(check_runs([out], How()))["judge"] == ("ok" if judge == "nouns" else "not checkable")
+    assert verdicts(check_runs([out], CheckOptions()))["judge"] == (
+        "ok" if judge == "nouns" else "not checkable"
+    )
 
 
 def test_a_judge_that_asks_models(
@@ -426,7 +429,7 @@ def test_a_judge_that_asks_models(
     options = ["-J", models, "-J", "categories=dog,cat,pizza,fork"]
     assert cli("score", *inputs, "--judge", "qa", *options, "--out", out, "--resamples", 20).code == 0
     assert found(out) == {}
-    report = verdicts(check_runs([out], How()))
+    report = verdicts(check_runs([out], CheckOptions()))
     assert report["judge"] == "not checkable"
     assert {report[name] for name in ("scores", "intervals", "counts", "variants", "signature")} == {"ok"}
     again = json.loads(cli("check", "--json", out, *options).out)["runs"][0]
@@ -454,7 +457,7 @@ def test_throne(cli: Cli, tmp_path: Path) -> None:
     arguments += ["--annotations", coco(tmp_path / "coco.json"), "--threshold", "9,5", "--out", out]
     assert cli(*arguments, "--resamples", 50).code == 0
     assert found(out) == {}
-    report = verdicts(check_runs([out], How()))
+    report = verdicts(check_runs([out], CheckOptions()))
     assert report["scores"] == report["intervals"] == report["counts"] == report["signature"] == "ok"
     assert report["variants"] == report["responses"] == "not checkable"
     for change, check in (
@@ -472,7 +475,7 @@ def test_pope(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli(*pope_files(tmp_path), "--policy", "all", "--out", out).code == 0
     assert found(out) == {}
-    report = verdicts(check_runs([out], How()))
+    report = verdicts(check_runs([out], CheckOptions()))
     assert report["variants"] == report["answers"] == report["signature"] == "ok"
     for change, check in (
         (in_line(R, 0, "response", "Not at all"), "answers"),
@@ -521,7 +524,7 @@ def test_detection(cli: Cli, tmp_path: Path) -> None:
     ]
     assert cli(*arguments, "--resamples", 50).code == 0
     assert found(out) == {}
-    report = verdicts(check_runs([out], How()))
+    report = verdicts(check_runs([out], CheckOptions()))
     assert report["judge"] == report["answers"] == report["scores"] == report["intervals"] == "ok"
     changed = copy(out, tmp_path / "changed")
     edit_line(changed / "words.jsonl", 0, lambda row: row["scores"].__setitem__(0, 0.5))
@@ -533,7 +536,7 @@ def test_a_dataset_of_the_users(cli: Cli, picture_folder: Path, replay_file: Pat
     dataset, out = f"folder/{picture_folder}", tmp_path / "out"
     assert cli("run", "--model", f"replay/{replay_file}", "--dataset", dataset, "--out", out).code == 0
     (run,) = out.glob("*/run.json")
-    assert verdicts(check_runs([run.parent], How()))["truth"] == "ok"
+    assert verdicts(check_runs([run.parent], CheckOptions()))["truth"] == "ok"
     assert "by" not in found(run.parent)
     assert cli("check", run.parent, "--dataset", dataset).code == 0
     (picture_folder / "3.png").write_bytes((picture_folder / "4.png").read_bytes())
@@ -561,7 +564,7 @@ def hostile(run: Path, name: str) -> None:
             (run / J).unlink()
             os.mkfifo(run / J)
         case "a huge line":
-            (run / R).write_bytes(b'{"sample_id": "' + b"a" * (folders.MAX_LINE + 10) + b'"}\n')
+            (run / R).write_bytes(b'{"sample_id": "' + b"a" * (loaded.MAX_LINE + 10) + b'"}\n')
         case "a number that is not finite":
             (run / SC).write_text((run / SC).read_text().replace('"value": 0', '"value": NaN, "n": 0', 1))
         case "an infinite bound":
@@ -627,7 +630,7 @@ def test_a_hostile_folder_is_found_out(
     cli: Cli, described: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "a huge line":
-        monkeypatch.setattr(folders, "MAX_LINE", 1 << 12)
+        monkeypatch.setattr(loaded, "MAX_LINE", 1 << 12)
     run = copy(described, tmp_path / "run")
     hostile(run, name)
     result = cli("check", run)
@@ -704,7 +707,7 @@ def test_no_damage_ends_in_a_traceback(
     else:
         (run / name).write_text(json.dumps(document))
     with suppress(UserError):
-        report = check_runs([run], How())
+        report = check_runs([run], CheckOptions())
         assert Report.model_validate_json(report.to_json()) == report
 
 

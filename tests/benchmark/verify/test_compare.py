@@ -11,7 +11,7 @@ from rich.console import Console
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.report.compare_table import show
-from eidolon.benchmark.verify.compare import Comparison, Wanted, compare
+from eidolon.benchmark.verify.compare import CompareOptions, Comparison, compare
 from tests.benchmark.conftest import OBJECTS, Cli, read_lines, write_lines
 from tests.benchmark.tasks.score_files.test_answers import amber_files, coco, judge_files, pope_files
 
@@ -100,7 +100,7 @@ def test_the_table_and_the_findings(cli: Cli, pair: tuple[Path, Path]) -> None:
 
 
 def test_narrow_terminals_lose_no_number(pair: tuple[Path, Path]) -> None:
-    comparison = compare(*pair, Wanted(resamples=200))
+    comparison = compare(*pair, CompareOptions(resamples=200))
     value = comparison.metrics["objects"]["precision"]
     assert value.ci is not None
     for width in (32, 48, 80):

@@ -1,12 +1,12 @@
 """Forced orders of runs as a table: the rate of wrong mentions after each prefix, and the contrasts."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from eidolon.benchmark.store.files import ORDERS
+from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
@@ -20,10 +20,11 @@ ROWS = {
 SHOWN: tuple[ContrastName, ...] = ("difficulty", "lateness")
 
 
-def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
-    """Print the rates of wrong first mentions of runs, which are given by name and folder, and the contrasts."""
-    for name, path in runs:
-        detail = OrdersDetail.model_validate_json((path / ORDERS).read_bytes())
+def show(runs: Sequence[LoadedRun], console: Console) -> None:
+    """Print the rates of wrong first mentions of runs, and the contrasts."""
+    for run in runs:
+        name = run.name
+        detail = run.document(ORDERS, OrdersDetail)
         if detail.found.reason is not None:
             line = f"Forced orders of {one_line(name)}: not measured: {detail.found.reason}"
             console.print(line, markup=False, highlight=False)

@@ -1,13 +1,13 @@
 """The retention probe of runs as a table: retention by length, one row per kind of text before the questions."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.store.files import RETENTION
+from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
 from eidolon.scorers.core.estimate import Estimate
@@ -24,10 +24,11 @@ ROWS: dict[tuple[Condition, Series], str] = {
 }
 
 
-def show(runs: Sequence[tuple[str, Path]], console: Console) -> None:
-    """Print the retention of runs, which are given by name and folder, and the findings."""
-    for name, path in runs:
-        detail = RetentionDetail.model_validate_json((path / RETENTION).read_bytes())
+def show(runs: Sequence[LoadedRun], console: Console) -> None:
+    """Print the retention of runs, and the findings."""
+    for run in runs:
+        name = run.name
+        detail = run.document(RETENTION, RetentionDetail)
         console.print(_table(name, detail))
         beyond = [str(n) for n in detail.lengths if detail.extrapolated(n)]
         if beyond:

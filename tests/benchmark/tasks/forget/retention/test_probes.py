@@ -23,8 +23,8 @@ from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.benchmark.tasks.forget.retention.detail import REPORTED
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
 from eidolon.benchmark.verify.check.findings import DifferenceError
-from eidolon.benchmark.verify.check.folder import Folder
-from eidolon.benchmark.verify.check.run import How, check_runs
+from eidolon.benchmark.verify.check.folder import CheckedFolder
+from eidolon.benchmark.verify.check.run import CheckOptions, check_runs
 from eidolon.models.generation.recovery import OUT_OF_MEMORY
 from eidolon.models.probing import dependency as pdm
 from eidolon.models.probing import yes_no_interview as interview
@@ -158,7 +158,7 @@ def test_the_longest_text_is_within_the_training(
 
 
 def test_an_unchanged_run_passes(forgotten: Path) -> None:
-    (run,) = check_runs([forgotten], How()).runs
+    (run,) = check_runs([forgotten], CheckOptions()).runs
     verdicts = {one.check: one for one in run.checks}
     assert verdicts["forgetting"].verdict == "ok"
     assert "from 10 responses" in verdicts["forgetting"].detail
@@ -206,7 +206,7 @@ def test_a_change_is_found_even_if_the_hashes_fit(forgotten: Path, tmp_path: Pat
     run = copy(forgotten, tmp_path / "run")
     change(run)
     with pytest.raises(DifferenceError):
-        Folder(run).check_hashes()
+        CheckedFolder(run).check_hashes()
     hide(run)
     differing = found(run)
     assert check in differing
@@ -234,7 +234,7 @@ def test_no_damage_ends_in_a_traceback(
     else:
         (run / name).write_text(json.dumps(document))
     try:
-        report = check_runs([run], How())
+        report = check_runs([run], CheckOptions())
     except UserError:
         return
     assert "hashes" in {one.check for one in report.runs[0].checks if one.verdict == "differs"}
