@@ -1,6 +1,6 @@
 """The shape of the code: who may import whom (contracts in pyproject.toml), and how large things may be.
 
-    python -m tests.test_imports
+    python tests/test_imports.py
 
 prints the measures.
 """
@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("api", "benchmark", "models", "scorers")
 LOOSE_MODULES = 3
+LONGEST_FUNCTION = 80
+MOST_PARAMETERS = 12
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -88,6 +90,19 @@ def test_no_import_goes_against_the_order(package: Path) -> None:
 def test_benchmark_has_few_loose_modules() -> None:
     loose = [path.name for path in (ROOT / "benchmark").glob("*.py") if path.name != "__init__.py"]
     assert len(loose) <= LOOSE_MODULES, loose
+
+
+def test_functions_are_short() -> None:
+    assert {place: length(node) for place, node in functions() if length(node) > LONGEST_FUNCTION} == {}
+
+
+def test_signatures_are_short() -> None:
+    many = {place: parameters(node) for place, node in functions()}
+    assert {place: n for place, n in many.items() if n > MOST_PARAMETERS} == {}
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    assert {name: n for name, n in public_classes().items() if n > 1} == {}
 
 
 def main() -> None:

@@ -1,98 +1,56 @@
-"""`eidolon doctor`: does a model answer the same way whatever stands around a request?"""
+"""`eidolon doctor`: does a model answer the same way, whatever else is in its batch?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eidolon.benchmark.cli.common import CHECK_FAILED, make_console
+from eidolon.benchmark.cli.common import CHECK_FAILED, make_console, with_examples
+from eidolon.benchmark.cli.options import flags_of, with_settings
+from eidolon.benchmark.settings.doctor import DoctorSettings
+
+if TYPE_CHECKING:
+    from eidolon.benchmark.store.diagnosis import Diagnosis
 
 
+@with_examples(
+    "eidolon doctor --model scenes-base",
+    "eidolon doctor --model vllm/PATH --against transformers/PATH",
+    "eidolon doctor --run results/runs/demo/scenes-base",
+)
+@with_settings(DoctorSettings)
 def doctor(
-    model: Annotated[
-        str | None, typer.Option(help="backend/name, or a shipped model's name. With --run: the run's own.")
-    ] = None,
-    model_option: Annotated[
-        list[str] | None,
-        typer.Option("-M", metavar="KEY=VALUE", help="An option for the model; repeatable."),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="transformers/PATH with the same checkpoint: its answers are the right ones.",
-        ),
-    ] = None,
-    against_option: Annotated[
-        list[str] | None,
-        typer.Option("-A", metavar="KEY=VALUE", help="An option for the model of --against; repeatable."),
-    ] = None,
-    dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "scenes",
-    dataset_option: Annotated[
-        list[str] | None,
-        typer.Option("-D", metavar="KEY=VALUE", help="An option of the dataset; repeatable."),
-    ] = None,
-    samples: Annotated[int, typer.Option(help="Images, and requests in a full batch.")] = 8,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest response.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of drawn data and of sampling.")] = 0,
+    *,
     run: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="A run folder: examine its model, and keep the verdicts in its run.json."
+            metavar="DIR",
+            help="A run folder: examine its model, and keep the verdicts in its run.json.",
+            rich_help_panel="Model",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the verdicts to this JSON file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write the verdicts to this JSON file.", rich_help_panel="Output"),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON in place of a table.", rich_help_panel="Output"),
+    ] = False,
+    **options: Any,
 ) -> int:
     """Examine a model: batches, padding, precision, caches, image order, determinism, limits, seeds, weights.
 
     Exit code 3 if a check failed.
     """
-    from eidolon.benchmark.data.datasets import load_dataset
-    from eidolon.benchmark.verify.doctor.diagnosis_store import model_of_run, store, write
-    from eidolon.benchmark.verify.doctor.examine import (
-        Examination,
-        check_examinable,
-        examine,
-        resolve_against,
-    )
-    from eidolon.models.backends.registry import resolve
-    from eidolon.models.base.options import parse_options
+    from eidolon.benchmark.settings.load import load_settings
+    from eidolon.benchmark.verify.doctor.diagnosis_store import store, write
     from eidolon.scorers.core.errors import UserError
 
-    for flag, value, least in (
-        ("--samples", samples, 2),
-        ("--max-new-tokens", max_new_tokens, 1),
-        ("--seed", seed, 0),
-    ):
-        if value < least:
-            raise UserError(f"{flag} {value}: must be at least {least}")
+    settings = load_settings(DoctorSettings, None, flags_of(DoctorSettings, options)).settings
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: cannot be written (no such folder)")
-    options = parse_options(model_option or [], "-M")
-    against_options = parse_options(against_option or [], "-A")
-    if against is None and against_options:
-        raise UserError(f"-A {next(iter(against_options))}: is for the model of --against; name one")
-    if run is not None:
-        if model is not None or options:
-            flag = f"--model {model}" if model is not None else f"-M {next(iter(options))}"
-            raise UserError(f"{flag}: --run examines the model of the run; leave it out")
-        model, options = model_of_run(run)
-    elif model is None:
-        raise UserError("--model: name the model to examine, or a run folder by --run")
-    reference = resolve(model)
-    check_examinable(reference)
-    what = Examination(
-        load_dataset(
-            dataset, limit=2 * samples, seed=seed, options=parse_options(dataset_option or [], "-D")
-        ),
-        samples,
-        max_new_tokens,
-        seed,
-        None if against is None else resolve_against(against),
-        against_options,
-    )
-    diagnosis = examine(reference, options, what)
+    diagnosis = _examine(settings, run)
     if run is not None:
         store(run, diagnosis)
     if out is not None:
@@ -104,3 +62,42 @@ def doctor(
 
         show(diagnosis, make_console())
     return CHECK_FAILED if diagnosis.failed else 0
+
+
+def _examine(settings: DoctorSettings, run: Path | None) -> "Diagnosis":
+    """Examine the model of the settings, or of the run.
+
+    Raises:
+        UserError: no model or two are named, or one cannot be examined.
+    """
+    from eidolon.benchmark.data.datasets import load_dataset
+    from eidolon.benchmark.verify.doctor.diagnosis_store import model_of_run
+    from eidolon.benchmark.verify.doctor.examine import (
+        Examination,
+        check_examinable,
+        examine,
+        resolve_against,
+    )
+    from eidolon.models.backends.registry import resolve
+    from eidolon.scorers.core.errors import UserError
+
+    model, options = settings.model, settings.model_options
+    if settings.against is None and settings.against_options:
+        raise UserError(f"-A {next(iter(settings.against_options))}: is for the model of --against; name one")
+    if run is not None:
+        if model is not None or options:
+            flag = f"--model {model}" if model is not None else f"-M {next(iter(options))}"
+            raise UserError(f"{flag}: --run examines the model of the run; leave it out")
+        model, options = model_of_run(run)
+    elif model is None:
+        raise UserError("--model: name the model to examine, or a run folder by --run")
+    reference = resolve(model)
+    check_examinable(reference)
+    images = load_dataset(
+        settings.dataset, limit=2 * settings.samples, seed=settings.seed, options=settings.dataset_options
+    )
+    against = None if settings.against is None else resolve_against(settings.against)
+    what = Examination(
+        images, settings.samples, settings.max_new_tokens, settings.seed, against, settings.against_options
+    )
+    return examine(reference, options, what)
