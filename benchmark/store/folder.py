@@ -1,7 +1,7 @@
-"""The run folder: what is in it, who may write to it, and how it survives being killed.
+"""The run folder: its files, its lock, and how it survives a kill.
 
-`run.json` describes the run from its first byte. `responses.jsonl` and `judgements.jsonl` grow by whole
-batches; what a kill tears is dropped and the batch done again. `scores.json` comes last, in one piece.
+`run.json` is written first and describes the run. `responses.jsonl` and `judgements.jsonl` grow by whole batches. A
+batch that a kill tears is dropped and made again. `scores.json` is written last, atomically.
 """
 
 import logging
@@ -25,50 +25,55 @@ _log = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """One run's folder, held by this process. Made by `open_run`."""
+    """The folder of a run, locked by this process. `open_run` makes it."""
 
     def __init__(self, path: Path, record: RunRecord) -> None:
         self.path = path
         self.record = record
 
     def save(self) -> None:
-        """Write `run.json` anew."""
+        """Write `run.json`."""
         write_atomically(self.path / RUN, self.record.model_dump_json(indent=2) + "\n")
 
     def describe_model(self, description: dict[str, Any]) -> None:
-        """Record what the loaded model says of itself; another than an earlier session's is a UserError."""
+        """Record the loaded model's description of itself.
+
+        Raises:
+            UserError: an earlier session recorded another one.
+        """
         if self.record.model is not None and self.record.model != description:
             field, here, there = first_difference(description, self.record.model) or ("", None, None)
             raise UserError(
-                f"{self.path}: was begun with another model: {field} is {excerpt(here)} now and was "
+                f"{self.path}: was started with another model: {field} is {excerpt(here)} now and was "
                 f"{excerpt(there)}; give another --out"
             )
         self.record.model = description
         self.save()
 
     def describe_session(self, processes: int, threads: int | None) -> None:
-        """Record how many processes of how many threads answer in this session."""
+        """Record the number of processes that answer in this session, and the threads of each."""
         session = self.record.sessions[-1]
         session.processes, session.threads = processes, threads
 
     def count_usage(self, before: Mapping[str, int | float], session: Mapping[str, int | float]) -> None:
-        """Record what the requests of earlier sessions and of this one came to."""
+        """Record the sum of what the requests of earlier sessions (`before`) and of this one have used."""
         self.record.usage = {
             name: before.get(name, 0) + session.get(name, 0) for name in dict.fromkeys([*before, *session])
         }
         self.save()
 
     def forget(self, *names: str) -> None:
-        """Delete files of later stages, which are no longer those of the earlier ones."""
+        """Delete files that an earlier stage has made stale."""
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
 
 def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
-    """Return the record of the run that is in a folder, None where the folder is free.
+    """Return the record of the run in a folder, None if the folder is empty or missing. Nothing is created.
 
-    A folder that holds something else, or a run with another config, is a UserError that names the first
-    field that differs. Creates nothing.
+    Raises:
+        UserError: the folder cannot be written, holds something else, or holds a run with another config. The message
+            names the first field that differs.
     """
     try:
         if not path.exists():
@@ -104,7 +109,7 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
 
 @contextmanager
 def held_record(path: Path) -> Iterator[RunRecord]:
-    """Hold a run folder for a change to its record, which is written when the block ends."""
+    """Lock a run folder for a change to its record. The record is written when the block ends."""
     read_record(path)
     with locked(path):
         record = read_record(path)
@@ -117,17 +122,20 @@ def held_record(path: Path) -> Iterator[RunRecord]:
 
 @contextmanager
 def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
-    """Hold a run folder: locked, checked, its status kept true whatever happens inside.
+    """Lock and check a run folder, and keep the status in its record up to date.
 
-    An earlier run with the same config is continued. A UserError and any other exception end it with status
-    `error`, an interrupt with `cancelled`.
+    An earlier run with the same config is resumed. An interrupt ends the session with the status `cancelled`, any other
+    exception with `error`.
+
+    Raises:
+        UserError: the folder holds something else, is locked by another process, or cannot be written.
     """
     check_folder(path, fresh.config)
     with locked(path), to_file(path / LOG):
         earlier = check_folder(path, fresh.config)
         record = fresh
         if earlier is not None:
-            # The verdicts on the model are kept in one place, and those of this session are the newer ones.
+            # The diagnosis of the model is kept in one place. That of this session is newer.
             verdicts = fresh.provenance.doctor or earlier.provenance.doctor
             earlier.provenance.doctor = fresh.provenance.doctor = verdicts
             for session in fresh.sessions:
@@ -138,9 +146,9 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
         record.status, record.files = "started", None
         folder = RunFolder(path, record)
         session = record.sessions[-1]
-        begun = {"session": len(record.sessions), "command": session.command, "host": session.host}
-        begun |= {"pid": session.pid, "versions": fresh.provenance.packages}
-        _log.info("session started", extra={"fields": begun})
+        started = {"session": len(record.sessions), "command": session.command, "host": session.host}
+        started |= {"pid": session.pid, "versions": fresh.provenance.packages}
+        _log.info("session started", extra={"fields": started})
         try:
             remove_torn(path)
             folder.save()
@@ -169,7 +177,7 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
 
 
 def _is_beginning(name: str) -> bool:
-    """Whether a kill can leave a file of this name before there is a `run.json`."""
+    """Return whether a kill can leave a file of this name before there is a `run.json`."""
     return name in (LOCK, HOLDER, LOG, f".{RUN}{TORN}")
 
 
@@ -178,7 +186,7 @@ def _end(folder: RunFolder, status: Status, error: str | None) -> None:
     session = folder.record.sessions[-1]
     session.status, session.error, session.ended = status, error, utc_now()
     fields = {"status": status, **({"error": error} if error else {})}
-    # The command line says the error in its own words.
+    # The command line prints the error itself.
     level = logging.INFO if status == "success" else logging.ERROR
     folder.save()
     _log.log(level, "session ended", extra={"fields": fields, "shown": True})

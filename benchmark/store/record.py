@@ -1,4 +1,4 @@
-"""The record of a run (`run.json`), its samples, and what it runs on."""
+"""The record of a run (`run.json`), its samples, and its provenance."""
 
 import json
 import os
@@ -54,25 +54,25 @@ PACKAGES = (
 
 
 class SampleRow(Record):
-    """A line of `samples.jsonl`: a sample of the run and its truth, in the order of the run."""
+    """A line of `samples.jsonl`: a sample of the run and its true objects. The lines are in the order of the run."""
 
     sample_id: str
     image_id: ImageId
     objects: tuple[str, ...]
     image_sha256: str | None = None
-    """Of the image file's bytes; null where the run saw no images."""
+    """SHA-256 of the image file's bytes; null if the run saw no images."""
     references: tuple[str, ...] = ()
-    """What people wrote about the image, where the judge asks for it; else absent."""
+    """Reference captions of the image, if the judge needs them; else absent."""
     areas: dict[str, float] = Field(default_factory=dict)
-    """Of objects, the share of the image that the largest instance covers; absent where that is not known."""
+    """The share of the image that the largest instance of each object covers; absent if it is unknown."""
     annotated: tuple[str, ...] | None = None
-    """Of the objects those that the dataset annotates, …"""
+    """The objects that the dataset annotates. Absent if no captions joined the truth."""
     captioned: tuple[str, ...] | None = None
-    """… and those that reference captions name. Absent where captions did not join the truth."""
+    """The objects that reference captions name. Absent if no captions joined the truth."""
 
     @property
     def sources(self) -> Sources | None:
-        """Who says that the objects are there, where the row tells."""
+        """The sources of the objects, None if the row does not have them."""
         if self.annotated is None or self.captioned is None:
             return None
         return Sources(frozenset(self.annotated), frozenset(self.captioned))
@@ -86,33 +86,33 @@ class SampleRow(Record):
 
 
 class Session(BaseModel):
-    """One go at the run; a resumed run has several."""
+    """One session of the run. A resumed run has several."""
 
     model_config = ConfigDict(extra="forbid")
 
     started: str
     """UTC, ISO 8601."""
     ended: str | None = None
-    """Null while it runs, and for ever when it was killed."""
+    """UTC, ISO 8601. Null while the session runs, and if it was killed."""
     status: Status = "started"
     error: str | None = None
-    """The message, and for a bug its traceback."""
+    """The message of a mistake of the user, or the traceback of a bug."""
     command: str
     host: str
     pid: int
     processes: int | None = None
-    """How many answered requests together; null where none were asked, as for the next."""
+    """Number of processes that answered requests. Null if no model was asked."""
     threads: int | None = None
-    """Of each process, where its model computes there."""
+    """Threads per process, if the model computes in it. Null if no model was asked."""
     provenance: "Provenance | None" = None
-    """What this session ran on, where that is not what the run's record says."""
+    """The provenance of this session, if it differs from that of the run's record."""
     cache: dict[str, int] | None = None
-    """`hits`: responses that an earlier run's cache gave; `misses`: those that the model was asked for. Null where
-    there was no cache, or nothing to answer."""
+    """`hits`: the responses that came from the cache; `misses`: those that the model gave. Null without a cache, and
+    if there was nothing to answer."""
 
 
 class Provenance(BaseModel):
-    """What the run ran on."""
+    """The software and the machine of a run."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -120,9 +120,9 @@ class Provenance(BaseModel):
     python: str
     platform: str
     git_commit: str | None
-    """Of the checkout Eidolon runs from, `+dirty` with uncommitted changes; null when it is installed."""
+    """Commit of the checkout that Eidolon runs from, with `+dirty` for uncommitted changes. Null if it is installed."""
     doctor: Diagnosis | None = None
-    """What `eidolon doctor` found of the run's model; null where nobody asked it."""
+    """The diagnosis of the run's model by `eidolon doctor`. Null if it was not examined."""
 
 
 class RunRecord(BaseModel):
@@ -133,32 +133,32 @@ class RunRecord(BaseModel):
     schema_: Literal["eidolon/run/2"] = Field(alias="schema")
     status: Status = "started"
     name: str
-    """What the leaderboard calls it: the model's name, or for responses from elsewhere the folder's."""
+    """The run's name in the leaderboard: the model's name, or for scored files the folder's."""
     config: ConfigRecord
-    """Everything that decides the result; a folder is only ever continued with an equal one."""
+    """Everything that decides the result. A folder is only resumed with an equal config."""
     signature: Signature | None = None
-    """How the scores are computed, in parts; null where an earlier version recorded none."""
+    """How the scores are computed, in parts. Null if an earlier version recorded none."""
     batches: dict[str, int]
-    """`size` and `count` of the batches of requests; batch k holds the requests k·size up to (k+1)·size, in
-    the order of `samples.jsonl`, all generations of a sample together."""
+    """`size` and `count` of the batches of requests. Batch k has the requests k·size up to (k+1)·size, in the order of
+    `samples.jsonl`, with all generations of a sample together."""
     sample_ids: list[str]
     model: dict[str, Any] | None = None
-    """What the model says of itself, once it was loaded."""
+    """The model's description of itself. Null until it is loaded."""
     usage: dict[str, int | float] | None = None
-    """What the requests of all sessions came to, up to the last whole batch of each, where the model counts it:
-    `requests` sent and `retries` among them, `answers`, `prompt_tokens`, `completion_tokens`, `cost`, …"""
+    """What the requests of all sessions used, up to the last whole batch of each: `requests` sent and the `retries`
+    among them, `answers`, `prompt_tokens`, `completion_tokens`, `cost`, … Null if the model does not count."""
     provenance: Provenance
-    """Of the first session."""
+    """The provenance of the first session."""
     sessions: list[Session]
     files: dict[str, str] | None = None
-    """The SHA-256 of the folder's other files, since the run ended; null until then."""
+    """The SHA-256 of the folder's other files, by name. Null until the run has ended."""
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read the `run.json` of a folder, one of an earlier version too.
+    """Return the record in the `run.json` of a folder. Those of earlier versions can be read too.
 
     Raises:
-        UserError: there is none, or it is not a run record.
+        UserError: the folder has none, or it is not a run record.
     """
     try:
         content = (path / RUN).read_bytes()
@@ -206,13 +206,13 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
 
 
 def new_session() -> Session:
-    """Describe this process, for the run's record."""
+    """Return a session that describes this process."""
     command = without_secrets(shlex.join(sys.argv))
     return Session(started=utc_now(), command=command, host=socket.gethostname(), pid=os.getpid())
 
 
 def provenance() -> Provenance:
-    """Collect the versions of what the run runs on."""
+    """Return the provenance of this process: versions, platform, commit."""
     return Provenance(
         packages={name: found for name in PACKAGES if (found := _version(name)) is not None},
         python=platform.python_version(),

@@ -22,6 +22,7 @@ from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.folder import RunFolder
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.models.backends.registry import ModelReference
@@ -244,7 +245,7 @@ class TabulatedTask(Protocol):
 
 def sample_text(samples: Sequence[SampleRow]) -> Text:
     """Return what makes the text of `samples.jsonl`."""
-    return lambda: "".join(row.model_dump_json() + "\n" for row in samples)
+    return lambda: to_lines(samples)
 
 
 def known_of(sample: Sample) -> dict[str, Any]:

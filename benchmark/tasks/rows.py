@@ -1,9 +1,6 @@
 """The files that tasks keep beside the responses, and the records on their lines."""
 
-from collections.abc import Iterable
 from typing import Literal, get_args
-
-from pydantic import BaseModel
 
 from eidolon.scorers.core.types import ImageId, Record
 
@@ -71,8 +68,3 @@ def yes_no(value: bool) -> YesNo:
 def parsed(value: bool | None) -> YesNo | None:
     """Return the word for what was read, if anything was."""
     return None if value is None else yes_no(value)
-
-
-def lines(records: Iterable[BaseModel]) -> str:
-    """Return the text of a JSONL file."""
-    return "".join(record.model_dump_json() + "\n" for record in records)

@@ -1,10 +1,5 @@
-"""The task `forget`: what is measured of a model's memory of the picture beside the descriptions it wrote.
-
-The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
-is put into texts of a set length and asked what it still knows: the retention probe. Its own descriptions are read with
-the picture and without: visual prompt dependency. Last, its turn is begun with the small objects, or the large ones,
-and it goes on: forced orders.
-"""
+"""The three measurements of `forget` beside the descriptions: the retention probe, visual prompt dependency and forced
+orders. Each completes its files in the run folder."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -33,15 +28,15 @@ PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """What is measured, and who reads which objects a text names."""
+    """The settings of the measurements, and the judges that find the objects that a text names."""
 
     retention: RetentionSettings
     orders: OrderSettings
     namers: tuple[Judge, ...]
-    """Readings of text, the careful one first; what one of them finds is named."""
+    """Readings of text, the careful one first. A text names what any of them finds."""
 
     def namer(self) -> Namer:
-        """Return what finds all categories that a text names."""
+        """Return the function that finds all categories that a text names."""
 
         def name(text: str) -> Collection[str]:
             response = Response(sample_id="text", image_id="text", response=text)
@@ -62,7 +57,7 @@ def measure_forgetting(
     scores: Scores,
     source: ModelSource,
 ) -> tuple[Scores, list[bytes]]:
-    """Measure what the folder lacks; return the scores with it and the plots, which lie in the folder too."""
+    """Complete the measurements. Return the scores with them, and the plots, which are written to the folder too."""
     from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
     from eidolon.benchmark.tasks.forget.retention.plot import draw_retention
 
@@ -77,14 +72,14 @@ def measure_forgetting(
         folder, name, rows, responses, judged, scores.signature, source, count_usage=count_usage
     )
     detail = probe_retention(retention, measurement, forget.namer)
-    kept = draw_retention(detail, name)
-    write_atomically(folder.path / PLOT, kept)
+    retention_plot = draw_retention(detail, name)
+    write_atomically(folder.path / PLOT, retention_plot)
     table = measure_dependency(
         measurement, retention.prompt, forget.namers[0], seed=retention.seed, resamples=retention.resamples
     )
     orders = force_orders(forget.orders, measurement)
     source.release()
-    plots = [kept]
+    plots = [retention_plot]
     if table.responses:
         plots.append(draw_pdm(table, name))
         write_atomically(folder.path / PDM_PLOT, plots[-1])
@@ -100,6 +95,6 @@ def measure_forgetting(
 def with_forgetting(
     scores: Scores, points: Sequence[RetentionAtLength], trained_tokens: int | None, table: PdmTable
 ) -> Scores:
-    """Return the scores with what was measured beside the responses in the family `forgetting`."""
+    """Return the scores with the retention and the dependency added to the family `forgetting`."""
     found = retention_quantities(points, trained_tokens) | pdm_quantities(table)
     return with_quantities(scores, FAMILY, found)

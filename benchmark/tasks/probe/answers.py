@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from eidolon.benchmark.settings.fields import ALL
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.tasks.probe.questions import Built
-from eidolon.benchmark.tasks.rows import SPLITS, AnswerRow, Split, lines, parsed
+from eidolon.benchmark.tasks.rows import SPLITS, AnswerRow, Split, parsed
 from eidolon.benchmark.tasks.score_files.pope import family
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Family, Scores, Variant
@@ -37,7 +38,7 @@ class Probe:
 
     def text(self) -> str:
         """Return the text of `questions.jsonl`."""
-        return lines(self.built.rows)
+        return to_lines(self.built.rows)
 
     def judge(self) -> YesNoJudge:
         """Return the judge that reads under the main policy."""
@@ -50,7 +51,7 @@ class Probe:
 
     def answers(self, responses: Sequence[Response]) -> str:
         """Return the text of `answers.jsonl`: what each policy reads in each answer that there is."""
-        return lines(
+        return to_lines(
             AnswerRow(
                 sample_id=row.question_id,
                 image_id=row.image,

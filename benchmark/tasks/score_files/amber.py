@@ -19,8 +19,9 @@ from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.tasks.protocol import Producer, Run
-from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, AnswerRow, FreeFormRow, lines, parsed, yes_no
+from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, AnswerRow, FreeFormRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -116,9 +117,13 @@ class AmberTask(AnswersTask):
             sample_ids=[str(sample.item_id) for sample in samples],
             work=AnswersWork(
                 files={
-                    RESPONSES: lambda: lines(_response(sample) for sample in samples),
-                    **({ANSWERS: lambda: lines(_row(sample, metric) for sample in closed)} if closed else {}),
-                    **({FREE_FORM: lambda: lines(_free_row(s, metric) for s in free)} if free else {}),
+                    RESPONSES: lambda: to_lines(_response(sample) for sample in samples),
+                    **(
+                        {ANSWERS: lambda: to_lines(_row(sample, metric) for sample in closed)}
+                        if closed
+                        else {}
+                    ),
+                    **({FREE_FORM: lambda: to_lines(_free_row(s, metric) for s in free)} if free else {}),
                 },
                 compute=lambda: score_items(items, settings, signature),
                 main=f"mode={settings.mode}",

@@ -12,10 +12,11 @@ from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.plugins import make_judge, matches_references
 from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
-from eidolon.benchmark.tasks.rows import WORDS, WordRow, lines
+from eidolon.benchmark.tasks.rows import WORDS, WordRow
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path, share_threshold
 from eidolon.benchmark.tasks.score_files.responses_file import (
     common_prompt,
@@ -148,9 +149,9 @@ class DetectionTask(AnswersTask):
             sample_ids=[item.line.response.sample_id for item in flagged],
             work=AnswersWork(
                 files={
-                    RESPONSES: lambda: lines(item.line.response for item in flagged),
-                    **({JUDGEMENTS: lambda: lines(judged.judgements)} if judged is not None else {}),
-                    WORDS: lambda: lines(_word_rows(flagged, detector.samples())),
+                    RESPONSES: lambda: to_lines(item.line.response for item in flagged),
+                    **({JUDGEMENTS: lambda: to_lines(judged.judgements)} if judged is not None else {}),
+                    WORDS: lambda: to_lines(_word_rows(flagged, detector.samples())),
                 },
                 compute=lambda: detector.scores(signature, settings),
                 main=settings.judge,

@@ -10,8 +10,9 @@ from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.tasks.protocol import Producer, Run
-from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, lines, parsed, yes_no
+from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -75,8 +76,8 @@ class PopeTask(AnswersTask):
             sample_ids=list(asked),
             work=AnswersWork(
                 files={
-                    RESPONSES: lambda: lines(_response(s, asked[s.question_id][1]) for s in samples),
-                    ANSWERS: lambda: lines(_row(sample, policies) for sample in samples),
+                    RESPONSES: lambda: to_lines(_response(s, asked[s.question_id][1]) for s in samples),
+                    ANSWERS: lambda: to_lines(_row(sample, policies) for sample in samples),
                 },
                 compute=lambda: score_answers(samples, settings, signature, policies),
                 main=f"policy={policies[0]}",

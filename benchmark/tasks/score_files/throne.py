@@ -12,9 +12,9 @@ from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
+from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.protocol import Producer, Run
-from eidolon.benchmark.tasks.rows import lines
 from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_path, whole_thresholds
 from eidolon.benchmark.tasks.score_files.throne_files import Annotated, Votes, read_annotated, read_votes
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
@@ -146,7 +146,7 @@ class VotedRun:
     def sample_text(self) -> str:
         """Return the text of `samples.jsonl`."""
         truth = self.annotated.truth
-        return lines(
+        return to_lines(
             SampleRow(
                 sample_id=name,
                 image_id=image_id,
@@ -257,7 +257,7 @@ def _judgements(scored: VotedRun) -> Callable[[], str]:
         )
 
     def text() -> str:
-        return lines(
+        return to_lines(
             Judgement(
                 sample_id=votes.images[i],
                 image_id=image_id,

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
+from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.folder import check_folder, open_run
@@ -103,13 +105,17 @@ def test_atomic_write_leaves_nothing_else(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
 
 
-def record(**config: object) -> RunRecord:
+def config(**settings: JsonValue) -> ConfigRecord:
+    return ConfigRecord(verb="run", task="describe", settings=settings)
+
+
+def record(**settings: JsonValue) -> RunRecord:
     session = Session(started="2026-01-01T00:00:00+00:00", command="eidolon", host="here", pid=1)
     provenance = Provenance(packages={}, python="3.11", platform="test", git_commit=None)
     return RunRecord(
         schema=SCHEMA,
         name="x",
-        config=dict(config),
+        config=config(**settings),
         batches={"size": 1, "count": 1},
         sample_ids=["1"],
         provenance=provenance,
@@ -189,5 +195,5 @@ def test_a_failed_attempt_leaves_the_holder_s_name(tmp_path: Path) -> None:
 
 
 def test_check_folder_creates_nothing(tmp_path: Path) -> None:
-    assert check_folder(tmp_path / "a/b", {}) is None
+    assert check_folder(tmp_path / "a/b", config()) is None
     assert list(tmp_path.iterdir()) == []
