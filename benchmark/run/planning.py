@@ -40,6 +40,7 @@ from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import judge_settings
 from eidolon.scorers.core.signature import Signature
 
 RUNS = Path("results/runs")
@@ -134,6 +135,7 @@ def _plan_run(
         prompt=questions.prompt.signature(),
         decoding=decoding.signature(),
         judge=questions.judge.signature(),
+        judge_settings=judge_settings(questions.judge),
         policy=questions.policy,
         n=len(keys),
         resamples=settings.resamples,

@@ -79,6 +79,15 @@ class ConfigRecord(Record):
         return ScoreSettings.model_validate(self.settings)
 
 
+def settings_of(config: ConfigRecord) -> RunSettings | ScoreSettings:
+    """Return the settings of either kind.
+
+    Raises:
+        ValidationError: they are not settings of the record's verb.
+    """
+    return config.run_settings() if config.verb == "run" else config.score_settings()
+
+
 def model_of(config: ConfigRecord) -> ModelSpec | None:
     """Return the model of a run, None where responses came from files."""
     if config.verb != "run":

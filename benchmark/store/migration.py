@@ -32,7 +32,11 @@ def upgrade(document: Mapping[str, Any], signature: str | None) -> dict[str, Any
         **document,
         "schema": "eidolon/run/2",
         "config": _run(config) if config["verb"] == "run" else _score(config),
-        "signature": parts and {name: None if value == "unknown" else value for name, value in parts.items()},
+        "signature": parts
+        and {
+            **{name: None if value == "unknown" else value for name, value in parts.items()},
+            "judge_settings": _settings_of(config, parts["judge"]),
+        },
     }
 
 
@@ -116,6 +120,28 @@ def _score(config: Mapping[str, Any]) -> dict[str, Any]:
             "judge": matching if judge is None else judge["signature"],
         },
     }
+
+
+def _settings_of(config: Mapping[str, Any], text: str) -> dict[str, str]:
+    """Return the settings in a judge's signature `name(key=value,…)`, none if it has another form."""
+    judge = config.get("judge")
+    if judge is None or judge["signature"] != text or not text.startswith(f"{judge['name']}("):
+        return {}
+    inner = text.removeprefix(f"{judge['name']}(").removesuffix(")")
+    pairs = [field.partition("=") for field in _split(inner)]
+    return {name: value for name, _, value in pairs} if all(equals for _, equals, _ in pairs) else {}
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that are outside of brackets."""
+    fields, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            fields.append("")
+        else:
+            fields[-1] += character
+    return fields
 
 
 def _judge(judge: Mapping[str, Any]) -> dict[str, Any]:

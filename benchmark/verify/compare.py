@@ -1,7 +1,6 @@
 """Compare two runs of the same kind sample by sample, with paired intervals and tests."""
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from eidolon.benchmark.settings.config import model_of
+from eidolon.benchmark.settings.config import model_of, settings_of
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.loaded import load_run
-from eidolon.benchmark.verify.load_run import FamiliesRead, FamilyReading, Key, read_families
+from eidolon.benchmark.verify.load_run import FamiliesRead, FamilyReading, Key, main_policy, read_families
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import describe_judge
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.statistics.bootstrap import method
 from eidolon.scorers.statistics.comparison import (
@@ -38,10 +38,6 @@ ON_REQUEST = ("forgetting",)
 """Families that are compared only if `--metric` names them, or if the runs share no other."""
 JUDGE_IS_COMPARED = ("detection",)
 """Families that measure the judge. A comparison of two judges is what they are for."""
-
-_QUESTIONS = re.compile(r",splits=[^,)]*,questions#[0-9a-f]+")
-"""Which questions a probe asked, in its policy: the shared ones are compared one by one."""
-_SETTING = re.compile(r"(?:^|,)(\w+)=")
 
 
 class ComparedRun(Record):
@@ -332,15 +328,13 @@ def _differing_settings(a: FamiliesRead, b: FamiliesRead) -> list[tuple[str, str
     models = _model_name(a), _model_name(b)
     if models[0] != models[1]:
         found.append(("model", *models))
-    judges = [_judge_settings(run.signature.judge or UNKNOWN) for run in (a, b)]
+    judges = _judge_parts(a), _judge_parts(b)
     for part in dict.fromkeys([*judges[0], *judges[1]]):
         here, there = (settings.get(part, "none") for settings in judges)
         if here != there:
             found.append((part, here, there))
-    for part in ("prompt", "policy", "decoding", "eidolon"):
-        here, there = (_QUESTIONS.sub("", run.signature.parts()[part]) for run in (a, b))
-        if here != there:
-            found.append((part, here, there))
+    parts = _parts(a), _parts(b)
+    found += [(part, here, parts[1][part]) for part, here in parts[0].items() if here != parts[1][part]]
     return found
 
 
@@ -368,24 +362,25 @@ def _cut(text: str, width: int = 80) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _judge_settings(signature: str) -> dict[str, str]:
-    """Split `lexicon(reading=careful,vocabulary=coco80)` into the judge and the settings named by themselves."""
-    name, bracket, inner = signature.partition("(")
-    if not bracket or not inner.endswith(")"):
-        return {"judge": signature}
-    inner = inner[:-1]
-    starts = [*_SETTING.finditer(inner)]
-    ends = [*(match.start() for match in starts), len(inner)]
-    unnamed = inner[: ends[0]]
-    settings: dict[str, str] = {}
-    rest = [unnamed] if unnamed else []
-    for match, end in zip(starts, ends[1:], strict=True):
-        value = inner[match.end() : end]
-        if match[1] in JUDGED_BY:
-            settings[match[1]] = value
-        else:
-            rest.append(f"{match[1]}={value}")
-    return {"judge": f"{name}({','.join(rest)})" if rest else name, **settings}
+def _judge_parts(run: FamiliesRead) -> dict[str, str]:
+    """Return the judge without the settings of `JUDGED_BY`, and each of these by its name."""
+    settings = run.signature.judge_settings
+    if not settings:
+        return {"judge": run.signature.judge or UNKNOWN}
+    rest = {name: value for name, value in settings.items() if name not in JUDGED_BY}
+    judge = describe_judge(settings_of(run.record.config).judge, rest)
+    return {"judge": judge, **{name: settings[name] for name in JUDGED_BY if name in settings}}
+
+
+def _parts(run: FamiliesRead) -> dict[str, str]:
+    """Return the signature's parts that are compared.
+
+    A probe's policy includes which questions it asked. They are left out here: the shared ones are compared.
+    """
+    parts = run.signature.parts()
+    if "questions" in run.record.config.inputs.task:
+        parts["policy"] = f"pope(policy={main_policy(run.run)})"
+    return {name: parts[name] for name in ("prompt", "policy", "decoding", "eidolon")}
 
 
 def _model_name(run: FamiliesRead) -> str:

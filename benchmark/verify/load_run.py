@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
@@ -165,10 +166,9 @@ def _votes(run: LoadedRun) -> tuple[str, int, int]:
     return mode, calibration.threshold, voters
 
 
-def _policy(run: LoadedRun) -> str:
+def main_policy(run: LoadedRun) -> str:
     """Return how yes/no answers are read for the main scores."""
-    config = run.record.config
-    policy = (config.run_settings() if config.verb == "run" else config.score_settings()).policy
+    policy = settings_of(run.record.config).policy
     return MAIN_POLICY if policy == ALL else policy
 
 
@@ -235,7 +235,7 @@ def _throne(run: LoadedRun) -> FamilyReading:
 
 def _pope(run: LoadedRun) -> FamilyReading:
     """Read questions with their answers. The policy parses the answers again."""
-    metric = Pope(_policy(run))
+    metric = Pope(main_policy(run))
     responses = {r.sample_id: r for r in run.lines(RESPONSES, Response)}
     scored = {}
     for row in run.lines(ANSWERS, AnswerRow):

@@ -116,6 +116,18 @@ class OpenJudge(Protocol):
 
 
 @runtime_checkable
+class DescribedJudge(Judge, Protocol):
+    """A judge that names its settings, so that runs are compared setting by setting."""
+
+    def settings(self) -> dict[str, str]:
+        """Return the settings that decide a judgement, by name, in the order of the signature.
+
+        `reading` and `vocabulary` are those that `eidolon compare --allow` knows. `describe_judge` makes the signature.
+        """
+        ...
+
+
+@runtime_checkable
 class LocatingJudge(Protocol):
     """A judge that declares whether its mentions have a place in the response.
 
@@ -192,6 +204,17 @@ def gives_similarity(judge: Judge) -> bool:
         and isinstance(judge.matcher, SimilarityMatcher)
         and judge.matcher.gives_similarity
     )
+
+
+def judge_settings(judge: Judge) -> dict[str, str]:
+    """Return the settings that a judge names, none if it names none."""
+    return judge.settings() if isinstance(judge, DescribedJudge) else {}
+
+
+def describe_judge(name: str, settings: Mapping[str, str]) -> str:
+    """Return the signature of a judge with these settings: `lexicon(reading=careful,vocabulary=coco80)`."""
+    inner = ",".join(f"{key}={value}" for key, value in settings.items())
+    return f"{name}({inner})" if inner else name
 
 
 def locates_mentions(judge: Judge) -> bool:

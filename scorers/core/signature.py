@@ -39,10 +39,14 @@ class Signature(Record):
     """Seed of the bootstrap."""
     eidolon: str = Field(default_factory=package_version)
     """Version of Eidolon that computed the scores."""
+    judge_settings: dict[str, str] = Field(default_factory=dict)
+    """The judge's settings by name, if it names them. The line leaves them out: they are in `judge` too."""
 
     def parts(self) -> dict[str, str]:
         """Return the text of each part by its name, in the order of the line; `unknown` where it is None."""
-        return {part: UNKNOWN if value is None else str(value) for part, value in self}
+        return {
+            part: UNKNOWN if value is None else str(value) for part, value in self if part != "judge_settings"
+        }
 
     def line(self) -> str:
         """Return the signature in one line.
@@ -52,7 +56,7 @@ class Signature(Record):
         return "|".join(f"{part}={_escape(text)}" for part, text in self.parts().items())
 
 
-PARTS = tuple(Signature.model_fields)
+PARTS = tuple(name for name in Signature.model_fields if name != "judge_settings")
 """The names of the parts, in the order of the line."""
 
 

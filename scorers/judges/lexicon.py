@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.judge import describe_judge
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
 from eidolon.scorers.text.judgeability import classify
@@ -59,8 +60,11 @@ class LexiconJudge:
 
     def signature(self) -> str:
         """Return the reading and the vocabulary."""
-        vocabulary = label(self.lexicon, self.vocabulary)
-        return f"lexicon(reading={self.reading.name},vocabulary={vocabulary})"
+        return describe_judge(self.name, self.settings())
+
+    def settings(self) -> dict[str, str]:
+        """Return the reading and the vocabulary, by name."""
+        return {"reading": self.reading.name, "vocabulary": label(self.lexicon, self.vocabulary)}
 
     @classmethod
     def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.judge import describe_judge
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.judges.lexicon import LexiconJudge
@@ -79,12 +80,17 @@ class QuestionJudge:
 
     def signature(self) -> str:
         """Return the models with their hashes, and everything else that decides a vote."""
-        models = "+".join(model.signature() for model in self.models)
-        vocabulary = label(self.lexicon, self.vocabulary)
-        return (
-            f"qa(models={models},formats={'+'.join(self.formats)},threshold={self.threshold}of{self.voters},"
-            f"reading={self.reading},vocabulary={vocabulary})"
-        )
+        return describe_judge(self.name, self.settings())
+
+    def settings(self) -> dict[str, str]:
+        """Return the models with their hashes, and everything else that decides a vote, by name."""
+        return {
+            "models": "+".join(model.signature() for model in self.models),
+            "formats": "+".join(self.formats),
+            "threshold": f"{self.threshold}of{self.voters}",
+            "reading": self.reading,
+            "vocabulary": label(self.lexicon, self.vocabulary),
+        }
 
     def reader(self) -> LexiconJudge:
         """Return the careful lexicon judge of the same categories."""

@@ -29,7 +29,7 @@ from eidolon.benchmark.tasks.score_files.responses_file import (
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
-from eidolon.scorers.core.judge import Evidence, Judge, locates_mentions
+from eidolon.scorers.core.judge import Evidence, Judge, judge_settings, locates_mentions
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
@@ -135,6 +135,7 @@ class DetectionTask(AnswersTask):
             dataset=hashed(responses.stem, content + seen.encode()),
             prompt=common_prompt([item.line.response for item in flagged]),
             judge=said,
+            judge_settings={} if judge is None else judge_settings(judge),
             policy=f"detection(threshold={_threshold(threshold)})",
             n=len(flagged),
             resamples=settings.resamples,

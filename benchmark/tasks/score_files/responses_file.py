@@ -25,7 +25,7 @@ from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_has
 from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.judge import Judge, judge_settings
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_responses
 from eidolon.scorers.core.signature import Signature, hashed
@@ -74,6 +74,7 @@ class ResponsesTask:
             dataset=dataset,
             prompt=common_prompt(found),
             judge=judge.signature(),
+            judge_settings=judge_settings(judge),
             policy=POLICY,
             n=len(keys),
             resamples=settings.resamples,

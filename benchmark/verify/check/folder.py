@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from eidolon.benchmark.settings.config import ConfigRecord, Inputs
+from eidolon.benchmark.settings.config import ConfigRecord, Inputs, settings_of
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.atomic import file_hashes
@@ -114,9 +114,7 @@ class CheckedConfig:
     @property
     def chosen(self) -> RunSettings | ScoreSettings:
         """The settings of either kind."""
-        found = self.run or self.score
-        assert found is not None
-        return found
+        return settings_of(self.config)
 
     @property
     def seed(self) -> int:

@@ -12,6 +12,7 @@ from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.benchmark.verify.check.json_diff import walk
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import describe_judge
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.records import Dependence
@@ -93,8 +94,9 @@ def _check_lines(folder: CheckedFolder) -> None:
 
 
 def _reader(folder: CheckedFolder) -> str:
-    """Return the signature of who finds the mentions: the careful reading of the run's lexicon."""
-    return (folder.settings.inputs.judge or "").replace("reading=original", "reading=careful")
+    """Return the signature of the judge that finds the mentions: the careful reading of the run's lexicon."""
+    settings = folder.loaded.signature.judge_settings | {"reading": "careful"}
+    return describe_judge(folder.settings.chosen.judge, settings)
 
 
 def _compare(name: str, here: BaseModel, there: BaseModel) -> None:

@@ -31,11 +31,11 @@ from eidolon.benchmark.verify.check.scoring import (
     check_signature,
     differences,
     recompute,
+    recorded_signature,
 )
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.signature import parse
 
 FOREIGN = (
     ValueError,
@@ -128,7 +128,7 @@ def _scores(folder: CheckedFolder, how: CheckOptions) -> list[Finding]:
 
 def _told(check: str, here: Recomputed, folder: CheckedFolder, differing: Mapping[str, Sequence[str]]) -> str:
     if check == "signature":
-        return check_signature(here, folder.scores())
+        return check_signature(here, folder)
     if check in here.unknown:
         raise UncheckableError(here.unknown[check])
     if found := differing[check]:
@@ -146,7 +146,7 @@ def _told(check: str, here: Recomputed, folder: CheckedFolder, differing: Mappin
 
 def _check_comparability(folder: CheckedFolder) -> str:
     """The signature names everything that two rows of a leaderboard must share."""
-    parts = parse(folder.scores().signature)
+    parts = recorded_signature(folder).parts()
     settings = folder.settings
     if (prompt := settings.inputs.prompt) is not None:
         expected = Prompt(prompt.name, prompt.text).signature().partition("#")[2]

@@ -6,7 +6,7 @@ from typing import Any
 
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
-from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, RESPONSES, SAMPLES
+from eidolon.benchmark.store.files import JUDGEMENTS, ORDERS_LINES, RESPONSES, RUN, SAMPLES, SCORES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
@@ -27,10 +27,10 @@ from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Family, Scores, Variant
-from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, Signature, parse
+from eidolon.scorers.core.signature import HASH_DIGITS, PARTS, Signature
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, measure_orders, no_orders
 from eidolon.scorers.metrics.detection import CONFUSION
@@ -76,9 +76,31 @@ def differences(here: Recomputed, there: Scores) -> dict[str, list[str]]:
     return found
 
 
-def check_signature(here: Recomputed, there: Scores) -> str:
-    """The signature says what the configuration and the files say."""
-    parts = parse(there.signature)
+def recorded_signature(folder: CheckedFolder) -> Signature:
+    """Return the signature in `run.json`.
+
+    Raises:
+        UncheckableError: there is none.
+    """
+    if folder.record.signature is None:
+        raise UncheckableError(f"{RUN} has no signature")
+    return folder.record.signature
+
+
+def check_signature(here: Recomputed, folder: CheckedFolder) -> str:
+    """The signature is the same in both files, and follows from the configuration and the files."""
+    signature, line = recorded_signature(folder), folder.scores().signature
+    if line != signature.line():
+        raise DifferenceError(
+            f"{SCORES} has the signature {excerpt(line, 150)}, {RUN} {excerpt(signature.line(), 150)}"
+        )
+    if settings := signature.judge_settings:
+        named = describe_judge(folder.settings.chosen.judge, settings)
+        if named != signature.judge:
+            raise DifferenceError(
+                f"judge is {excerpt(signature.judge, 120)} there and {excerpt(named, 120)} from its settings"
+            )
+    parts = signature.parts()
     for part in PARTS:
         if part in here.rebuilt and parts[part] != here.rebuilt[part]:
             raise DifferenceError(
@@ -96,7 +118,7 @@ def _rescore(folder: CheckedFolder, options: Mapping[str, str] | None) -> Recomp
         again = measured_again(folder)
         scores = with_forgetting(scores, again.retention.points, again.retention.trained_tokens, again.table)
         scores = with_orders(scores, _orders(folder, work, work.judged(responses, judgements)))
-    return Recomputed(scores, {}, parse(scores.signature) | {"eidolon": version_that_scored(folder)})
+    return Recomputed(scores, {}, work.signature.parts() | {"eidolon": version_that_scored(folder)})
 
 
 def work_again(folder: CheckedFolder, options: Mapping[str, str] | None) -> JudgedWork | ProbeWork:
@@ -262,7 +284,7 @@ def _known_parts(folder: CheckedFolder, scored: int, responses: int) -> dict[str
     config = folder.settings
     settings = config.score
     assert settings is not None
-    there = parse(folder.scores().signature)
+    there = recorded_signature(folder)
     files = config.inputs.files
     parts = {
         "decoding": UNKNOWN,
@@ -271,10 +293,10 @@ def _known_parts(folder: CheckedFolder, scored: int, responses: int) -> dict[str
         "seed": str(config.seed),
         "eidolon": version_that_scored(folder),
     }
-    name = there["dataset"].rpartition("#")[0]
     source = files.get("questions" if folder.kind == "pope" else "annotations")
     if source is not None and folder.kind != "detection":
-        parts["dataset"] = f"{name}#{source[:HASH_DIGITS]}"
+        dataset, ending = there.dataset or UNKNOWN, f"#{source[:HASH_DIGITS]}"
+        parts["dataset"] = dataset if dataset.endswith(ending) else f"…{ending}"
     if folder.kind == "pope":
         main = MAIN_POLICY if settings.policy == ALL else settings.policy
         parts |= {"prompt": "questions", "judge": "yes-no", "policy": f"pope(policy={main})"}

@@ -189,6 +189,19 @@ def in_signature(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def in_both_signatures(part: str, old: str, new: str) -> Callable[[Path], None]:
+    """Change a part in `run.json` and in the line of `scores.json`."""
+
+    def change(run: Path) -> None:
+        record = json.loads((run / RUN).read_text())
+        assert old in record["signature"][part]
+        record["signature"][part] = record["signature"][part].replace(old, new)
+        (run / RUN).write_text(json.dumps(record))
+        in_signature(old, new)(run)
+
+    return change
+
+
 VALUE, BOUND = "metrics.objects.f05.value", "metrics.objects.f05.ci.1"
 S, R, J, Q, A, SC, RUN = (
     "samples.jsonl", "responses.jsonl", "judgements.jsonl", "questions.jsonl", "answers.jsonl", "scores.json",
@@ -232,6 +245,10 @@ DESCRIBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "the signature's decoding": ("signature", in_signature("sample(t=0.6", "sample(t=0.2")),
     "the signature's judge": ("signature", in_signature("reading=careful", "reading=original")),
     "the signature's version": ("signature", in_signature("|eidolon=", "|eidolon=9")),
+    "the recorded dataset": ("signature", in_both_signatures("dataset", "scenes#", "coco#")),
+    "the recorded decoding": ("signature", in_both_signatures("decoding", "t=0.6", "t=0.2")),
+    "the recorded judge": ("signature", in_both_signatures("judge", "reading=careful", "reading=original")),
+    "the judge's settings": ("signature", in_json(RUN, "signature.judge_settings.reading", "original")),
     "the config's seed": ("signature", in_json(RUN, "config.settings.seed", 1)),
     "the config's temperature": ("signature", in_json(RUN, "config.settings.temperature", 0.2)),
     "the config's resamples": ("intervals", in_json(RUN, "config.settings.resamples", 21)),
@@ -268,6 +285,7 @@ PROBED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a score": ("scores", in_json(SC, "metrics.pope.accuracy.value", 1.0)),
     "an interval": ("intervals", in_json(SC, "metrics.pope.accuracy.ci.0", 0.11)),
     "a variant's score": ("variants", in_json(SC, "variants.0.metrics.pope.accuracy.value", 1.0)),
+    "the recorded policy": ("signature", in_both_signatures("policy", "policy=original", "policy=strict")),
     "the policy": ("signature", in_signature("policy=original", "policy=strict")),
     "the questions' hash": ("truth", in_json(RUN, "config.inputs.task.questions", "a" * 64)),
     "the objects of an image": ("truth", in_line(S, 0, "objects", ["dog"])),
