@@ -14,11 +14,11 @@ from eidolon.benchmark.run.pipeline import execute
 from eidolon.benchmark.run.planning import load_run_settings, make_plan
 from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.resampling import RESAMPLES
-from eidolon.scorers.core.types import ImageId
 
 Lines: TypeAlias = Iterable[Mapping[str, Any]]
 """Lines of a JSON Lines file, in memory."""
+ObjectsById: TypeAlias = Mapping[int, Sequence[str]] | Mapping[str, Sequence[str]]
+"""The objects of each image."""
 
 
 def run(
@@ -50,58 +50,50 @@ def run(
 
 def score(
     *,
-    responses: str | Path | Lines,
-    objects: str | Path | Lines | Mapping[ImageId, Sequence[str]],
-    captions: str | Path | None = None,
+    responses: str | Path | Lines | None = None,
+    objects: str | Path | Lines | ObjectsById | None = None,
     metrics: Sequence[str] = (),
-    judge: str = "lexicon",
+    judge: str | None = None,
     judge_options: Mapping[str, str] | None = None,
-    fields: Mapping[str, str] | None = None,
-    limit: int | None = None,
     out: str | Path | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
+    **settings: Any,
 ) -> FinishedRun:
-    """Judge and score responses that exist already, and return the run.
+    """Judge and score responses, or score answers, that exist already, and return the run.
 
     `responses` and `objects` are paths, or lists of what the lines of such files hold: `{"image_id", "response"}` and
-    `{"image_id", "objects"}`; objects may also be given by image id. `captions` is a COCO captions JSON whose objects
-    join the truth. `fields` gives the file's names for ours: `{"response": "caption"}`. Without `out` no run folder is
+    `{"image_id", "objects"}`; objects may also be given by image id. `settings` are the other fields that
+    `eidolon score --config` reads: `captions`, `fields`, `limit`, `seed`, `resamples`, and for the answers to other
+    benchmarks `answers`, `questions`, `annotations`, `policy`, … (`metrics=["pope"]`). Without `out` no run folder is
     kept.
 
     Raises:
         UserError: a name or an option is wrong, or an input cannot be read; the message names the place.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        settings = {
+        given = {
             "responses": _as_file(responses, Path(temporary) / "responses.jsonl"),
             "objects": _as_file(_as_lines(objects), Path(temporary) / "objects.jsonl"),
-            "captions": None if captions is None else Path(captions),
-            "fields": fields or None,
+            "metrics": _as_names(metrics) or None,
             "judge": judge,
             "judge_options": judge_options or None,
-            "metrics": _as_names(metrics),
-            "limit": limit,
-            "seed": seed,
-            "resamples": resamples,
         }
         folder = Path(temporary) / "run" if out is None else Path(out)
-        plan = make_score_plan(load_score_settings(None, settings), folder)
+        plan = make_score_plan(load_score_settings(None, {**given, **settings}), folder)
         execute(plan.run, plan.producer, render_report)
         found = load_run(folder)
     return replace(found, path=None) if out is None else found
 
 
-def _as_lines(objects: str | Path | Lines | Mapping[ImageId, Sequence[str]]) -> str | Path | Lines:
+def _as_lines(objects: str | Path | Lines | ObjectsById | None) -> str | Path | Lines | None:
     if isinstance(objects, Mapping):
         return [{"image_id": image_id, "objects": [*names]} for image_id, names in objects.items()]
     return objects
 
 
-def _as_file(given: str | Path | Lines, path: Path) -> Path:
+def _as_file(given: str | Path | Lines | None, path: Path) -> Path | None:
     """Return the file that was given, or write the lines that were given into `path`."""
-    if isinstance(given, str | Path):
-        return Path(given)
+    if given is None or isinstance(given, str | Path):
+        return None if given is None else Path(given)
     with jsonlines.open(path, "w") as writer:
         writer.write_all(given)
     return path

@@ -113,6 +113,7 @@ def test_pope_by_hand() -> None:
         (lambda: eidolon.metric("chiar"), r"unknown metric 'chiar'; did you mean 'chair'"),
         (lambda: eidolon.metric("aloha"), r"aloha: needs similarities"),
         (lambda: eidolon.score(responses=[], objects={}, metrics="chair"), r"metrics: must be a list"),
+        (lambda: eidolon.score(objects={1: ["cat"]}), r"--responses: is missing"),
         (lambda: eidolon.load_run("nowhere"), r"nowhere: no such folder"),
     ],
 )
@@ -135,6 +136,31 @@ def test_lines_in_memory_are_scored_as_files_are(files: tuple[Path, Path], tmp_p
     arguments = ["--responses", *files[:1], "--objects", *files[1:], "--out", tmp_path / "cli"]
     assert invoke(["score", *map(str, arguments)]) == 0
     assert (tmp_path / "cli" / "scores.json").read_bytes() == (tmp_path / "run" / "scores.json").read_bytes()
+
+
+def test_answers_to_a_benchmark_are_scored_from_their_files(tmp_path: Path) -> None:
+    questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    rows = [("yes", "Yes."), ("no", "no, it is not"), ("no", "yes")]
+    asked = [{"question_id": i, "image": "a.jpg", "text": "?", "label": rows[i][0]} for i in range(3)]
+    given = [{"question_id": i, "answer": rows[i][1]} for i in range(3)]
+    for path, lines in ((questions, asked), (answers, given)):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = eidolon.score(metrics=["pope"], questions=questions, answers=[answers], policy="all")
+    assert run["pope"]["accuracy"].value == pytest.approx(2 / 3)
+    alone = eidolon.POPE().score(
+        [text for _, text in rows], [label for label, _ in rows], image_ids=["a.jpg"] * 3
+    )
+    assert alone.scores.metrics["pope"] == run["pope"]
+    frames = run.to_pandas()
+    assert set(frames.scores.variant) == {
+        "",
+        "policy=original",
+        "policy=exact",
+        "policy=lenient",
+        "policy=strict",
+    }
+    assert len(frames.samples) == 3
+    assert frames.mentions.empty
 
 
 def test_frames_hold_what_the_files_hold(files: tuple[Path, Path], tmp_path: Path) -> None:
