@@ -1,6 +1,6 @@
 """The `calibration` block of `scores.json`: how far the votes of an ensemble agree with each other.
 
-Read it before the scores that rest on the votes. `judges.agreement` computes it.
+Read it before the scores that depend on the votes. `judges.agreement` computes it.
 """
 
 from typing import Any
@@ -20,19 +20,19 @@ class JudgeVotes(Record):
 
 
 class JudgePair(Record):
-    """The share of (image, category, format) votes on which two judges say the same."""
+    """The share of (image, category, format) votes in which two judges agree."""
 
     judges: tuple[str, str]
     agreement: float | None
 
 
 class PartVotes(Record):
-    """The votes on the categories that a response names first in one part of it."""
+    """The votes on the categories that a response first names in one part of it."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     cells: int
-    """(response, category) pairs; everything below is over them, and null where there are none."""
+    """(response, category) pairs. The other fields are over them, and null if there are none."""
     yes_rate: float | None
     yes_rate_by_judge: dict[str, float | None]
     pairwise_agreement: tuple[JudgePair, ...]
@@ -41,27 +41,27 @@ class PartVotes(Record):
 
 
 class PositionVotes(Record):
-    """The votes by where in the response a category is first named.
+    """The votes by the part of the response in which a category is first named.
 
-    Judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253), and a judge that cuts the
-    response cannot know what comes late: then the yes rate falls from part to part.
+    Judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253). A judge that cuts the response
+    cannot read what comes late: then the yes rate falls from part to part.
     """
 
     reader: str
-    """The signature of the judge that says where."""
+    """Signature of the judge that locates the categories."""
     parts: tuple[PartVotes, ...]
     """The fifths of the response, by characters."""
 
 
 class Calibration(Record):
-    """Agreement among the votes; fractions, null where there are no votes to take them from."""
+    """Agreement among the votes, as fractions. Null if there are no votes."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     voters: int
     """Judges times question formats: the votes on each cell."""
     cells: int
-    """(image, category) pairs voted on."""
+    """(image, category) pairs that were voted on."""
     threshold: int
     """Votes that make a category present."""
     ignored: float | None
@@ -70,12 +70,12 @@ class Calibration(Record):
     yes_rate_by_format: tuple[float | None, ...]
     pairwise_agreement: tuple[JudgePair, ...]
     fleiss_kappa: float | None
-    """Agreement of all votes beyond chance (Fleiss 1971); null with fewer than two voters, or where all
-    votes are the same."""
+    """Agreement of all votes beyond chance (Fleiss 1971). Null with fewer than two voters, or if all votes are the
+    same."""
     formats: tuple[str, ...] | None = None
-    """The names of the formats, absent where they have none and are counted from 1."""
+    """Names of the formats. Absent if they have none and are counted from 1."""
     by_position: PositionVotes | None = None
-    """Absent where nobody says where the categories are named."""
+    """Absent if no judge locates the categories."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

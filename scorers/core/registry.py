@@ -1,6 +1,6 @@
-"""Names for things that can be plugged in, loaded only when asked for.
+"""Registries of what can be plugged in. An entry is loaded when it is asked for.
 
-A third-party package adds to a registry with an entry point, and nothing else:
+A third-party package adds an entry with an entry point, and needs nothing else:
 
     [project.entry-points."eidolon.metrics"]
     my_metric = "my_package.metric:MyMetric"
@@ -29,10 +29,10 @@ _SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
 
 
 class Registry(Generic[T]):
-    """Maps names to objects given as `module:attribute`: our own, then those of installed plug-ins."""
+    """Maps names to objects given as `module:attribute`: the built-in ones, then those of installed plug-ins."""
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
-        """Take what an entry is called in messages (`metric`), the entry-point group and our own entries."""
+        """Take what an entry is called in messages (`metric`), the entry-point group, and the built-in entries."""
         self.kind = kind
         self.group = group
         self._builtin = dict(builtin)
@@ -44,8 +44,10 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Import and return the named object.
 
-        Raises `UserError` for an unknown name, for a plug-in that cannot be loaded and where a package of an
-        extra is missing; another failure in one of our own modules is a bug and is raised as it is.
+        An error in one of our own modules is a bug and is raised as it is.
+
+        Raises:
+            UserError: the name is unknown, a plug-in cannot be loaded, or a package of an extra is missing.
         """
         plugin = self._plugins.get(name)
         if plugin is not None:
@@ -62,10 +64,12 @@ class Registry(Generic[T]):
         return found
 
     def describe(self, name: str) -> str:
-        """Return the first sentence of the named object's docstring, empty where it has none.
+        """Return the first sentence of the named object's docstring, empty if it has none.
 
-        It is read from the source and nothing is loaded, so that a list of names costs no torch. Raises
-        `UserError` for an unknown name.
+        The sentence is read from the source, so that a list of names loads nothing.
+
+        Raises:
+            UserError: the name is unknown.
         """
         plugin = self._plugins.get(name)
         if plugin is None and name not in self._builtin:
@@ -101,13 +105,13 @@ class Registry(Generic[T]):
 
 
 def first_sentence(target: str) -> str:
-    """Return the first sentence that documents `module` or `module:attribute`, from the module's source."""
+    """Return the first sentence of the docstring of `module` or `module:attribute`, read from the module's source."""
     module, _, attribute = target.partition(":")
     try:
         found = find_spec(module.strip())
         source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
         node: ast.AST = ast.parse(source)
-    except Exception:  # a plug-in's package may be broken in any way; using it says how
+    except Exception:  # a plug-in's package may be broken in any way; loading it shows how
         return ""
     for part in attribute.strip().split(".") if attribute else ():
         inner = next((n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part), None)

@@ -44,7 +44,7 @@ class CategoryScores(Record):
 
 
 class Family(Record):
-    """The quantities of one metric by name; `per_category` where the metric has them."""
+    """The quantities of one metric by name, and `per_category` if the metric has them."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Score] = Field(init=False)
@@ -66,7 +66,7 @@ class Family(Record):
 
 
 class Samples(Record):
-    """How many responses were asked for, are there, and could be scored: `samples = scored + unscored`."""
+    """Numbers of responses: `requested` by the run, present (`samples` = `scored` + `unscored`), scored and not."""
 
     requested: int
     samples: int
@@ -75,28 +75,29 @@ class Samples(Record):
 
 
 class Intervals(Record):
-    """How every `ci` of the file was made."""
+    """How every `ci` of the file was computed."""
 
     method: str
     level: float
     resamples: int
     seed: int
     clusters: int
-    """Distinct images; all responses to an image are resampled together."""
+    """Distinct images. All responses to an image are resampled together."""
 
 
 class ResponseKinds(Record):
-    """Responses, scored or not, that are no ordinary description: for the reader, never part of a score."""
+    """Responses, scored or not, that are no ordinary description. They inform the reader and are never part of a
+    score."""
 
     empty: int
     refusals: int
     non_english: int
     truncated: int
-    """Stopped by the token limit; a cut-off last sentence is judged as it stands."""
+    """Stopped by the token limit. A cut-off last sentence is judged as it stands."""
 
 
 class Variant(Record):
-    """The same run read with another threshold, policy or split."""
+    """The scores of the same run with another threshold, policy or split."""
 
     label: str
     settings: dict[str, Any]
@@ -115,22 +116,26 @@ class Scores(Record):
     responses: ResponseKinds | None = None
     intervals: Intervals | None = None
     calibration: Calibration | None = None
-    """Agreement among the votes of several judges; absent where one judge decides."""
+    """Agreement among the votes of several judges. Absent for a judge with a single vote."""
     variants: tuple[Variant, ...] = ()
 
     def to_json(self) -> str:
-        """Return the file's text: fixed key order, each float's shortest exact decimal, a final newline."""
+        """Return the file's text: fixed key order, the shortest exact decimal of each float, a final newline."""
         document = _drop(self.model_dump(mode="json", by_alias=True), {"calibration": None})
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Scores":
-        """Read back what `to_json` wrote. Raises `pydantic.ValidationError`."""
+        """Return the scores from the text of `to_json`.
+
+        Raises:
+            pydantic.ValidationError: the text is no scores file.
+        """
         return cls.model_validate_json(text)
 
 
 def with_quantities(scores: Scores, family: str, values: Mapping[str, Estimate]) -> Scores:
-    """Return the scores with further quantities in a family, which may be a new one."""
+    """Return the scores with further quantities in a family, which may be new."""
     known = scores.metrics.get(family)
     kept = {} if known is None else known.quantities()
     per_category = None if known is None else known.per_category

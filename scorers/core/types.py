@@ -1,4 +1,4 @@
-"""The records that travel between the stages of a run; each is one line of a file in the run folder."""
+"""The records that pass between the stages of a run. Each is one line of a file in the run folder."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -9,11 +9,11 @@ FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
 
 
-_SELDOM = ("weight", "match", "similarity")
+_OPTIONAL_FIELDS = ("weight", "match", "similarity")
 
 
 class Record(BaseModel):
-    """Base of everything that is written to a file: unknown fields are errors, values do not change."""
+    """Base of everything that is written to a file. Unknown fields are errors, and values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,15 +21,15 @@ class Record(BaseModel):
 class Response(Record):
     """What a model wrote for one sample and one prompt.
 
-    `sample_id` names the row; `image_id` joins the ground truth. `response` is the answer alone, `reasoning`
-    a thinking block kept apart. `error` is set exactly when there is no response (then `response` is null).
+    `sample_id` names the row, and `image_id` joins the ground truth. `response` is the answer without `reasoning`,
+    the text of a thinking block. `response` is null exactly if `error` is set.
     """
 
     sample_id: str
     image_id: ImageId
     response: str | None
     generation: int = 0
-    """Which of several responses to the same sample this is, from 0."""
+    """Number of this response among those to the same sample, from 0."""
     prompt: str | None = None
     reasoning: str | None = None
     finish_reason: FinishReason = "unknown"
@@ -38,15 +38,15 @@ class Response(Record):
     token_ends: tuple[int, ...] | None = None
     """For each generated token, the character offset in `response` at which its text ends."""
     token_logprobs: tuple[float, ...] | None = None
-    """For each of the same tokens, the natural logarithm of its probability under the model as it is: at temperature
-    1, before any nucleus cut. Where the backend was asked for it; else absent from the file."""
+    """For each generated token, the natural logarithm of its probability under the model itself: at temperature 1 and
+    before any nucleus cut. Absent from the file if the backend was not asked for it."""
     error: str | None = None
     transient: bool = False
-    """Of an error: it passes, so that a resumed run asks again, for this response alone. Only what answers each
-    request by itself may say so. Absent from the file where it is false."""
+    """The error is temporary: a resumed run asks again, for this response alone. Only a backend that answers each
+    request by itself may set it. Absent from the file if false."""
 
     @model_serializer(mode="wrap")
-    def _without_seldom(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
         if not self.transient:
             fields.pop("transient", None)
@@ -58,38 +58,42 @@ class Response(Record):
 class Mention(Record):
     """One object that a response names.
 
-    A judge that answers for the whole response, not saying where, gives the empty text at 0.
+    If the judge answers for the whole response and does not locate the object, the text is empty and the offsets are
+    0.
     """
 
     category: str
     text: str
     start: int
-    """Character offset in the response of the first character, …"""
+    """Character offset of the first character in the response."""
     end: int
-    """… and of the one after the last."""
+    """Character offset after the last character."""
     word: int
     """Index of the first word, counting whitespace-separated words of the response from 0."""
     token: int | None = None
-    """Index of the generated token that holds the first character, where the backend says."""
+    """Index of the generated token that holds the first character, if the backend reports tokens."""
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
-    """Of an ensemble: 1 or 0 by `judge/format`; formats without a name are counted from 1."""
+    """For an ensemble, 1 or 0 by `judge/format`. Formats without a name are counted from 1."""
     weight: float | None = None
-    """How surely the mention is wrong if nothing supports it, 0 to 1, where the judge says."""
+    """How likely the mention is wrong if nothing supports it, 0 to 1. Only some judges set it."""
     match: str | None = None
-    """Of an open vocabulary: the true object that it was paired with."""
+    """For an open vocabulary, the true object that the mention was paired with."""
     similarity: float | None = None
-    """Of an open vocabulary, 0 to 1: how alike the two are, or how far the references support the word."""
+    """For an open vocabulary, 0 to 1: how alike the mention and that object are, or how far the references support
+    the word."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what only some judges say."""
+        """Leave out the fields that only some judges set."""
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if value is not None or name not in _SELDOM}
+        return {
+            name: value for name, value in fields.items() if value is not None or name not in _OPTIONAL_FIELDS
+        }
 
 
 class Judgement(Record):
-    """What a judge found one response to say, or why it could not say."""
+    """What a judge found in one response, or why it could not judge it."""
 
     sample_id: str
     image_id: ImageId
@@ -97,8 +101,8 @@ class Judgement(Record):
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
     votes: dict[str, dict[str, int]] | None = None
-    """Of an ensemble: 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold
-    makes of it. Null, and absent from the file, where one judge decides."""
+    """For an ensemble, 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold.
+    Null, and absent from the file, for a judge with a single vote."""
 
     @model_serializer(mode="wrap")
     def _without_no_votes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From what a response says to what of it is true: verdicts of mentions, and cells of categories."""
+"""Verdicts: which mentions of a response are true, and which categories it names."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from eidolon.scorers.core.types import Judgement, Mention
 
 
 def with_verdicts(judgement: Judgement, objects: Collection[str]) -> Judgement:
-    """Return the judgement with each mention grounded or hallucinated by the true categories `objects`.
+    """Return the judgement with each mention grounded or hallucinated, by the true categories `objects`.
 
-    A mention that the judge has already set aside as `ignored` stays so.
+    A mention that the judge has already set to `ignored` stays so.
     """
     truth = frozenset(objects)
 
@@ -32,10 +32,10 @@ class Cells:
 
 
 def cells(sample: JudgedSample) -> Cells:
-    """Return the categories that the response names and those that are true.
+    """Return the categories that the response names, and those that are true.
 
-    A category all of whose mentions are ignored leaves both sets: the judge does not know whether it was
-    named, so neither reward nor blame is due (THRONE, Kaul et al. 2024, does the same with its votes).
+    A category with ignored mentions only is in neither set. The judge does not know whether it was named, so it is
+    neither rewarded nor penalised. THRONE (Kaul et al. 2024) treats undecided votes in the same way.
     """
     named = frozenset(m.category for m in counted_mentions(sample))
     ignored = frozenset(m.category for m in sample.judgement.mentions) - named
@@ -45,8 +45,9 @@ def cells(sample: JudgedSample) -> Cells:
 def counted_mentions(sample: JudgedSample) -> list[Mention]:
     """Return the mentions that are not ignored.
 
-    Raises `ValueError` for a sample without a response or a judgement, and for a mention whose verdict is
-    missing or contradicts the truth: such a sample would be counted wrongly, not badly.
+    Raises:
+        ValueError: the sample has no response or judgement, or a verdict is missing or contradicts the ground
+            truth. Such a sample would be counted wrongly.
     """
     judgement = sample.judgement
     if judgement.unscored is not None or sample.response.response is None:

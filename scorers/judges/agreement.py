@@ -1,4 +1,4 @@
-"""How far the votes of an ensemble agree with each other, over all and by position in the response."""
+"""Agreement among the votes of an ensemble, overall and by position in the response."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -18,7 +18,8 @@ FIFTHS = 5
 
 
 def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Calibration:
-    """Return the agreement among a judge's votes; by position too, where its `reader` locates categories.
+    """Return the agreement among a judge's votes. If its `reader` locates categories, agreement by position is
+    included.
 
     Raises:
         ValueError: a sample has no votes.
@@ -40,7 +41,10 @@ def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Cali
 def calibrate(
     votes: NDArray[np.bool_], judges: tuple[str, ...], ignored: NDArray[np.bool_], threshold: int
 ) -> Calibration:
-    """Summarise votes of shape (judges, formats, images, categories), `ignored` (images, categories)."""
+    """Return the agreement among votes, shape (judges, formats, images, categories).
+
+    `ignored`, shape (images, categories), tells on which cells the votes do not decide.
+    """
     judge_count, formats, images, categories = votes.shape
     yes = votes.sum(axis=(0, 1))
     return Calibration(
@@ -59,9 +63,9 @@ def calibrate(
 
 
 def first_parts(responses: Sequence[Response], reader: Judge, vocabulary: Sequence[str]) -> NDArray[np.int64]:
-    """Return the part of each response that first names each category, 0 to 4, and -1 where none does.
+    """Return the part of each response that first names each category, 0 to 4, or -1 if none does.
 
-    Shape (responses, categories). The part is by the character at which the first mention begins.
+    The shape is (responses, categories). The part is the one that holds the first character of the first mention.
     """
     position: Mapping[str, int] = {category: i for i, category in enumerate(vocabulary)}
     parts = np.full((len(responses), len(vocabulary)), -1, dtype=np.int64)
@@ -82,7 +86,11 @@ def by_position(
     parts: NDArray[np.int64],
     reader: str,
 ) -> PositionVotes:
-    """Summarise votes of shape (judges, formats, responses, categories) by `parts` (responses, categories)."""
+    """Return the agreement among votes, shape (judges, formats, responses, categories), for each part of the
+    responses.
+
+    `parts`, shape (responses, categories), is the result of `first_parts`.
+    """
     voters = votes.shape[0] * votes.shape[1]
     found = []
     for part in range(FIFTHS):
@@ -111,9 +119,9 @@ def _pairs(votes: NDArray[np.bool_], judges: tuple[str, ...]) -> tuple[JudgePair
 def fleiss_kappa(yes: NDArray[np.int64], voters: int) -> float | None:
     """Return Fleiss' kappa of yes/no votes, from the number of yes votes on each cell.
 
-    κ = (P̄ - P_e)/(1 - P_e): P̄ is the mean share of agreeing pairs of votes on a cell, and
-    P_e = p² + (1 - p)² with p the share of yes votes (Fleiss, Psychological Bulletin 1971).
-    None where it is undefined: fewer than two voters, no cells, or all votes the same.
+    κ = (P̄ - P_e)/(1 - P_e). P̄ is the mean share of agreeing pairs of votes on a cell, and P_e = p² + (1 - p)² with
+    p the share of yes votes (Fleiss, Psychological Bulletin 1971). None if it is undefined: with fewer than two
+    voters, without cells, or if all votes are the same.
     """
     if voters < 2 or not yes.size:
         return None

@@ -1,4 +1,4 @@
-"""Sentence embeddings: what a matcher asks of them, and those of the `sentence-transformers` package."""
+"""Sentence embeddings: the protocol that a matcher uses, and the models of `sentence-transformers`."""
 
 import hashlib
 import importlib.util
@@ -16,14 +16,14 @@ from eidolon.scorers.core.signature import HASH_DIGITS
 
 PACKAGE = "sentence_transformers"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
-"""What PyTorch writes as pickles."""
+"""File name endings of pickles."""
 
 
 class Embedder(Protocol):
-    """Maps texts to vectors whose cosine says how alike they are."""
+    """Maps texts to vectors whose cosine measures how alike they are."""
 
     def signature(self) -> str:
-        """Return what computes the vectors, for the score's signature. Loads nothing."""
+        """Return the source of the vectors, for the score's signature. Loads nothing."""
         ...
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
@@ -32,11 +32,13 @@ class Embedder(Protocol):
 
 
 class SentenceEmbedder:
-    """A model of `sentence-transformers`, by its name on the Hub or the path of its folder, loaded at first
+    """A model of `sentence-transformers`, by its name on the Hub or the path of its folder. It is loaded at first
     use.
 
-    It runs on the CPU, where a word's vector does not depend on the machine. Raises UserError where the
-    package is not installed, and where the model cannot be loaded.
+    It runs on the CPU, where a word's vector does not depend on the machine.
+
+    Raises:
+        UserError: the package is not installed, or the model cannot be loaded.
     """
 
     def __init__(self, name: str) -> None:
@@ -49,7 +51,7 @@ class SentenceEmbedder:
         self._known: dict[str, FloatArray] = {}
 
     def signature(self) -> str:
-        """Return the name, and for a folder a hash of its files."""
+        """Return the model's name, and for a folder a hash of its files."""
         folder = Path(self._name)
         if not folder.is_dir():
             return f"embeddings={self._name}"
@@ -60,8 +62,8 @@ class SentenceEmbedder:
         return f"embeddings={folder.name}#{digest.hexdigest()[:HASH_DIGITS]}"
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Return the vectors, shape (texts, dimensions), each text computed once."""
-        # One text at a time: a vector must not depend on what else is in its batch.
+        """Return the vectors, shape (texts, dimensions). Each text is computed once."""
+        # One text at a time: a vector must not depend on the other texts of a batch.
         for text in texts:
             if text not in self._known:
                 self._known[text] = np.asarray(
@@ -88,7 +90,7 @@ class SentenceEmbedder:
 
 
 def _check_folder(folder: Path, name: str) -> None:
-    """Refuse a folder whose model is code of its own, or a pickle: not every version of the package does."""
+    """Refuse a folder whose model runs its own code or is a pickle. Not every version of the package does so itself."""
     if not folder.is_dir():
         return
     try:

@@ -17,7 +17,7 @@ from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon
 from eidolon.scorers.text.tagged import singular, spans_of_words
 
 BATCH = 64
-"""Responses that the model is asked about at once."""
+"""Responses in one call of the model."""
 MAX_NEW_TOKENS = 512
 PROMPT = (
     "Below is a description of an image. List the physical objects, animals and people that it says are in "
@@ -36,19 +36,20 @@ SCHEMA = {
     "required": ["objects"],
     "additionalProperties": False,
 }
-"""What a backend that can constrain its output holds the model to."""
+"""JSON Schema of the reply, for a backend that can constrain its output."""
 
 _SHOWN = 60
 
 
 class ExtractJudge:
-    """Mentions what a language model lists, one mention an object, at the first place where the text names
-    it.
+    """Mentions the objects that a language model lists.
 
-    An object that the text does not name is the judge's invention, not the response's: it is kept, without a
-    place and as `ignored`. A reply that is no JSON of the form asked for, and an error of the model, leave
-    the response unscored. Captions are read by the judge `nouns`, so that the truth does not depend on the
-    model. Options as there.
+    Each object is one mention, at the first place where the text names it. An object that the text does not name is
+    the judge's invention: it is kept as `ignored`, without a place. A response is unscored if the model fails, or if
+    its reply is not JSON of the requested form.
+
+    The judge `nouns` reads the captions, so that the ground truth does not depend on the model. The options are those
+    of `nouns`.
     """
 
     name = "extract"
@@ -85,13 +86,13 @@ class ExtractJudge:
             self.reader = NounsJudge(lexicon=lexicon, concreteness=concreteness)
 
     def signature(self) -> str:
-        """Return which model extracts, how objects are matched, and which of them count."""
+        """Return the model, how objects are matched, and which of them count."""
         concrete = "all" if self._concreteness is None else self._concreteness.signature()
         model, match = self._model.signature(), self.matcher.signature()
         return f"extract(model={model},match={match},concreteness={concrete})"
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement a response, in order, verdicts not yet set."""
+        """Yield one judgement for each response, in order. Verdicts are not set yet."""
         rest = iter(responses)
         while batch := list(islice(rest, BATCH)):
             asked = [response for response in batch if needs_asking(response)]
@@ -120,14 +121,14 @@ class ExtractJudge:
 
 
 def needs_asking(response: Response) -> bool:
-    """Tell whether there is a text to ask about; one without a letter or digit names nothing."""
+    """Tell whether there is a text to ask about. A text without a letter or digit names nothing."""
     return response.error is None and any(character.isalnum() for character in response.response or "")
 
 
 def parse_objects(text: str) -> list[str] | None:
-    """Return the names of the first JSON object with `objects` in a reply, each once and singular.
+    """Return the names in the first JSON object with `objects` in a reply, each once and in the singular.
 
-    None where there is no such object, or its `objects` is not a list of strings that are not blank.
+    None if there is no such object, or its `objects` is not a list of non-blank strings.
     """
     decoder = json.JSONDecoder()
     position = text.find("{")
@@ -148,9 +149,9 @@ def parse_objects(text: str) -> list[str] | None:
 
 
 def place(objects: Sequence[str], response: Response) -> list[Mention]:
-    """Return a mention for each object, in the order of the text; those without a place come last.
+    """Return a mention for each object, in the order of the text. Objects without a place come last.
 
-    Long names are placed first, so that the dog of a "hot dog" is found elsewhere or not at all.
+    Long names are placed first, so that "dog" does not take the place of "hot dog".
     """
     places = Places(response)
     text = response.response or ""
@@ -171,7 +172,7 @@ def place(objects: Sequence[str], response: Response) -> list[Mention]:
 def _find(
     name: Sequence[str], words: Sequence[tuple[str, int, int]], taken: set[int]
 ) -> tuple[int, int] | None:
-    """Return the first run of words [first, end) that is this name, its last word in singular or plural."""
+    """Return the first run of words [first, end) that is this name, with its last word in the singular or plural."""
     for first in range(len(words) - len(name) + 1):
         end = first + len(name)
         *before, last = (word for word, _, _ in words[first:end])

@@ -22,7 +22,7 @@ NOT_ENGLISH = "not English: the lexicon cannot read it"
 
 
 class LexiconReading(Protocol):
-    """A way to read: which objects a text names, and where."""
+    """A method that finds which objects a text names, and where."""
 
     name: str
 
@@ -34,11 +34,16 @@ class LexiconReading(Protocol):
 class LexiconJudge:
     """Finds the objects of a lexicon in responses, by one of two readings.
 
-    `careful` (the default) reads what the text says is there; an empty response or a refusal names nothing,
-    and one that is not English is unscored. `original` reads every text as the reference CHAIR program does.
-    `lexicon` is the name of a shipped one, the path of a `.json` file, or a `Lexicon`; `categories` (a list, or
-    names separated by commas) narrows what is reported, not what is read: with only `dog`, a hot dog is still none.
-    Raises UserError for an unknown reading, lexicon or category.
+    The reading `careful` (the default) finds the objects that the text says are there. An empty response or a refusal
+    names nothing, and a response in another language than English is unscored. The reading `original` reads every
+    text as the reference CHAIR program does.
+
+    `lexicon` is the name of a shipped lexicon, the path of a `.json` file, or a `Lexicon`. `categories` (a list, or
+    names separated by commas) narrows what is reported, but not what is read: with `dog` alone, a hot dog is still no
+    dog.
+
+    Raises:
+        UserError: the reading, lexicon or a category is unknown.
     """
 
     name = "lexicon"
@@ -76,7 +81,7 @@ class LexiconJudge:
         return tuple(LexiconJudge(reading, self.lexicon, self.vocabulary) for reading in READINGS)
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement a response, in order, verdicts not yet set."""
+        """Yield one judgement for each response, in order. Verdicts are not set yet."""
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:

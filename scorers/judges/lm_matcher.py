@@ -1,6 +1,6 @@
-"""A language model decides whether reference descriptions support a noun: yes, no or unsure.
+"""A matcher that asks a language model whether reference captions support a noun: yes, no or unsure.
 
-The protocol of OpenCHAIR (Ben-Kish et al., 2024); the wording of the question is ours.
+The protocol is that of OpenCHAIR (Ben-Kish et al., 2024). The wording of the question is our own.
 """
 
 import re
@@ -21,12 +21,11 @@ VERDICTS: dict[str, Verdict] = {"yes": "grounded", "no": "hallucinated", "unsure
 _FIRST = re.compile(r"\W*(\w+)")
 
 
-class AskingMatcher:
-    """Asks one language model about each noun of a response once: yes is grounded, no hallucinated, unsure
-    ignored.
+class LanguageModelMatcher:
+    """Asks one language model once about each noun of a response.
 
-    The true objects play no part. A response with a noun on which there is no answer is unscored, with the
-    reason.
+    Yes is grounded, no is hallucinated, unsure is ignored. The true objects are not used. If there is no answer about
+    a noun, the response is unscored with the reason.
     """
 
     verdicts_from: VerdictSource = "language_model"
@@ -35,7 +34,7 @@ class AskingMatcher:
         self._model = model
 
     def signature(self) -> str:
-        """Return which model is asked."""
+        """Return the model."""
         return f"lm:{self._model.signature()}"
 
     def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
@@ -70,7 +69,7 @@ def question(noun: str, references: Sequence[str]) -> str:
 
 
 def read_answer(reply: Reply) -> Verdict | None:
-    """Return the verdict by the first word of the reply, None where that is no answer."""
+    """Return the verdict from the first word of the reply, None if it is no answer."""
     first = _FIRST.match(reply.text or "") if reply.error is None else None
     return VERDICTS.get(first[1].lower()) if first else None
 

@@ -1,4 +1,4 @@
-"""The options that the judges of an open vocabulary share: how to match, and which nouns are concrete."""
+"""Options shared by the judges of an open vocabulary: how to match, and which nouns are concrete."""
 
 import csv
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from eidolon.scorers.core.judge import Matcher
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.judges.embeddings import SentenceEmbedder
-from eidolon.scorers.judges.lm_matcher import AskingMatcher
+from eidolon.scorers.judges.lm_matcher import LanguageModelMatcher
 from eidolon.scorers.judges.matching import SIMILARITY, NameMatcher, plain, read_threshold, singular_name
 from eidolon.scorers.text.lexicon import Lexicon
 
 MATCHES = ("names", "lm")
 CONCRETE = 4.5
-"""Nouns rated above this are concrete enough to be seen (OpenCHAIR, Ben-Kish et al. 2024)."""
+"""Nouns with a higher rating are concrete enough to be seen (OpenCHAIR, Ben-Kish et al. 2024)."""
 WORD_COLUMNS, RATING_COLUMNS = ("Word", "word"), ("Conc.M", "concreteness")
 
 
@@ -28,11 +28,14 @@ def make_matcher(
     threshold: str | float | None = None,
     models: Sequence[LanguageModel] = (),
 ) -> Matcher:
-    """Return the matcher of a judge of that name.
+    """Return the matcher that a judge's options choose.
 
-    `names` compares with the true objects, with the synonyms of a lexicon and, where `embeddings` names a
-    model of sentence-transformers, by similarity from `threshold` on. `lm` asks the one language model about
-    the references.
+    With `match` = `names`, nouns are compared with the true objects: by name, by the synonyms of the lexicon, and, if
+    `embeddings` names a model of sentence-transformers, by a similarity of at least `threshold`. With `lm`, one
+    language model is asked about the references.
+
+    Raises:
+        UserError: the options do not fit together, or `lm` has not exactly one model.
     """
     if match not in MATCHES:
         raise UserError(
@@ -47,7 +50,7 @@ def make_matcher(
                 f"-J match=lm: judge {judge} asks exactly one language model, found {len(models)}; "
                 "name it by -J models=…"
             )
-        return AskingMatcher(models[0])
+        return LanguageModelMatcher(models[0])
     if threshold is not None and embeddings is None:
         raise UserError(f"-J threshold={threshold}: is the similarity of embeddings; add -J embeddings=MODEL")
     embedder = None if embeddings is None else SentenceEmbedder(embeddings)
@@ -57,11 +60,13 @@ def make_matcher(
 
 
 class Concreteness:
-    """Which nouns a table rates as concrete. The table is the user's: comma- or tab-separated, with a header.
+    """The nouns that a table rates as concrete. The user gives the table: comma- or tab-separated, with a header.
 
-    The columns are `Word` and `Conc.M`, as in the ratings of Brysbaert et al. (2014), or `word` and
-    `concreteness`. A noun that is not in it is not concrete. Raises UserError for a file that cannot be read
-    or is no such table.
+    The columns are `Word` and `Conc.M`, as in the ratings of Brysbaert et al. (2014), or `word` and `concreteness`. A
+    noun that is not in the table is not concrete.
+
+    Raises:
+        UserError: the file cannot be read or is no such table.
     """
 
     def __init__(self, path: str) -> None:
@@ -88,7 +93,7 @@ class Concreteness:
         }
 
     def __contains__(self, noun: str) -> bool:
-        """Tell whether a noun is concrete, in the singular if it is not listed as it is."""
+        """Tell whether a noun is concrete. A noun that is not in the table is looked up in the singular."""
         return plain(noun) in self._concrete or singular_name(noun) in self._concrete
 
     def signature(self) -> str:

@@ -1,9 +1,8 @@
-"""What of an open vocabulary is true: free nouns matched with true objects; verdicts for every kind of judge.
+"""Verdicts of every kind of judge, and the matching of free nouns with true objects.
 
-A closed vocabulary needs no matching: its categories are those of the truth. The nouns of an open one are
-compared with the true objects in stages: the same name, the same singular, the same category of the lexicon,
-and at last, with sentence embeddings, the pairs of the rest that are most alike in sum (the assignment
-problem, Kuhn 1955).
+A closed vocabulary needs no matching: its categories are those of the ground truth. The nouns of an open vocabulary
+are compared with the true objects in stages: by name, by singular, by category of the lexicon. The rest is paired by
+sentence embeddings, so that the sum of similarities is largest (the assignment problem, Kuhn 1955).
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -20,20 +19,21 @@ from eidolon.scorers.text.lexicon import Lexicon, label
 from eidolon.scorers.text.tagged import singular
 
 SIMILARITY = 0.7
-"""Cosine from which two nouns are taken for one object unless the user says otherwise: our choice."""
+"""Cosine from which two nouns count as one object, if the user gives no threshold. The value is our choice."""
 
 
 def decide(judge: Judge, judgements: Iterable[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
-    """Return the judgements with verdicts, by the judge's matcher, for a closed vocabulary by the objects."""
+    """Return the judgements with verdicts: from the judge's matcher, or for a closed vocabulary from the true
+    objects."""
     if isinstance(judge, OpenJudge):
         return judge.matcher.match(list(judgements), evidence)
     return [with_verdicts(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
 
 
 def join(judge: Judge, objects: Collection[str], named: Collection[str]) -> frozenset[str]:
-    """Return the true objects of an image with those that its captions name.
+    """Return the true objects of an image, with the objects that its captions name.
 
-    With an open vocabulary a noun joins only where it is not another name of an object that is there.
+    With an open vocabulary, a noun is left out if it is another name of a true object.
     """
     if isinstance(judge, OpenJudge) and isinstance(judge.matcher, JoiningMatcher):
         return judge.matcher.join(objects, named)
@@ -41,11 +41,11 @@ def join(judge: Judge, objects: Collection[str], named: Collection[str]) -> froz
 
 
 class NameMatcher:
-    """Matches nouns with true objects by name, and what is left by embeddings where there is an embedder.
+    """Matches nouns with true objects by name, and the rest by embeddings, if there is an embedder.
 
-    A lexicon's category stands for all of its terms, so that several nouns may mean one object ("man",
-    "woman": person). What embeddings pair is one to one. A noun that is paired takes the object's name as its
-    category from `threshold` on; below it is hallucinated, and the pair is kept with its similarity.
+    A category of the lexicon covers all of its terms, so that several nouns may mean one object ("man" and "woman":
+    person). Embeddings pair one noun with one object. If the similarity is at least `threshold`, the mention's
+    category becomes the object's name. Otherwise the mention is hallucinated, and keeps the pair with its similarity.
     """
 
     verdicts_from: VerdictSource = "objects"
@@ -57,7 +57,7 @@ class NameMatcher:
         self.embedder, self._threshold = embedder, threshold
 
     def signature(self) -> str:
-        """Return the synonyms' lexicon, and the embeddings with their threshold."""
+        """Return the lexicon of the synonyms, and the embeddings with their threshold."""
         stages = f"names+{label(self._lexicon)}"
         if self.embedder is None:
             return stages
@@ -69,13 +69,13 @@ class NameMatcher:
         return self.embedder is not None
 
     def canonical(self, name: str) -> str:
-        """Return what a name stands for: its category in the lexicon, or its own singular."""
+        """Return the canonical form of a name: its category in the lexicon, or else its singular."""
         name = plain(name)
         one = singular_name(name)
         return self._categories.get(name) or self._categories.get(one) or one
 
     def join(self, objects: Collection[str], named: Collection[str]) -> frozenset[str]:
-        """Return the objects, with those of the named that none of them stands for, canonical."""
+        """Return the objects, with the canonical form of each name that means none of them."""
         there = {self.canonical(name) for name in objects}
         return frozenset(objects) | frozenset({self.canonical(name) for name in named} - there)
 
@@ -84,10 +84,11 @@ class NameMatcher:
         return [self._match(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
 
     def pair(self, nouns: Collection[str], objects: Collection[str]) -> dict[str, tuple[str, float]]:
-        """Return noun → (object, similarity) for what is paired; no order changes it."""
+        """Return noun → (object, similarity) for the nouns that are paired. The order of the arguments does not
+        matter."""
         pairs: dict[str, tuple[str, float]] = {}
         for key in (plain, singular_name, self.canonical):
-            # Of objects with one key the first by the alphabet stands for all.
+            # Of several objects with the same key, the first in alphabetical order is used.
             known = {key(name): name for name in sorted(objects, reverse=True)}
             pairs |= {
                 noun: (known[key(noun)], 1.0) for noun in nouns if noun not in pairs and key(noun) in known
@@ -119,7 +120,7 @@ def most_alike(
 ) -> dict[str, tuple[str, float]]:
     """Return the one-to-one pairs of nouns and objects with the largest sum of similarities.
 
-    All of the shorter list are paired. A similarity is the cosine, at least 0.
+    All of the shorter list are paired. The similarity is the cosine, at least 0.
     """
     if not nouns or not objects:
         return {}
@@ -131,12 +132,12 @@ def most_alike(
 
 
 def cosines(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Return the cosines of all pairs of rows, shape (rows of one, rows of other), cut to 0…1."""
+    """Return the cosines of all pairs of rows, shape (rows of one, rows of other), clipped to [0, 1]."""
     one, other = (np.asarray(rows, dtype=float) for rows in (one, other))
     lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)[None, :]
     products = one @ other.T
     found = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    # Rounded, so that the same word is as like itself as can be.
+    # Rounded, so that a word has similarity 1 with itself.
     return np.asarray(np.clip(np.round(found, 6), 0, 1), dtype=float)
 
 
@@ -152,7 +153,11 @@ def singular_name(name: str) -> str:
 
 
 def read_threshold(value: str | float, judge: str) -> float:
-    """Return a judge's option `threshold`; what is no number from 0 to 1 is a UserError."""
+    """Return a judge's option `threshold` as a number.
+
+    Raises:
+        UserError: it is not a number from 0 to 1.
+    """
     try:
         threshold = float(value)
     except ValueError:

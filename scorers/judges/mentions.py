@@ -1,4 +1,4 @@
-"""Where in a response something stands: mentions from spans, and judgements from mentions."""
+"""Mentions from spans of a response, and judgements from mentions."""
 
 import re
 from bisect import bisect_right
@@ -14,7 +14,7 @@ _WORD = re.compile(r"\S+")
 
 
 class Places:
-    """The words and tokens of one response, to say which of them a span belongs to."""
+    """The words and tokens of one response, to find the one that a span begins in."""
 
     def __init__(self, response: Response) -> None:
         self._text = response.response or ""
@@ -53,9 +53,9 @@ def judged(response: Response, mentions: Iterable[Mention] = (), *, unscored: st
 
 
 def judged_in_english(response: Response, find: Callable[[str], Iterable[Mention]]) -> Judgement:
-    """Return the judgement of a response by rules of English, which `find` what its text mentions.
+    """Return the judgement of a response by rules of English. `find` returns the mentions of its text.
 
-    An empty response and a refusal mention nothing; no response, and another language, are unscored.
+    An empty response and a refusal mention nothing. A missing response, or one in another language, is unscored.
     """
     if response.response is None or response.error is not None:
         return judged(response, unscored=why_missing(response))

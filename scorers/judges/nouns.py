@@ -1,7 +1,7 @@
-"""The judge `nouns`: what a response names, without a vocabulary.
+"""The judge `nouns`: the nouns that a response names, without a vocabulary.
 
-With a trained spaCy pipeline the heads of its noun chunks; without one the last noun of each run of nouns
-that a small tagger finds. Either way a phrase that is one term of the lexicon ("fire hydrant") is one noun.
+With a trained spaCy pipeline these are the heads of its noun chunks. Without one they are the last nouns of the runs
+of nouns that a small tagger finds. Either way, a phrase that is one term of the lexicon ("fire hydrant") is one noun.
 """
 
 import importlib.util
@@ -40,10 +40,10 @@ class Noun(NamedTuple):
 
 
 class NounReader(Protocol):
-    """A way to find nouns."""
+    """A method that finds nouns."""
 
     def signature(self) -> str:
-        """Name it, with its version where it is not ours."""
+        """Return the method's name, with its version if it is a pipeline."""
         ...
 
     def read(self, text: str) -> list[Noun]:
@@ -52,13 +52,15 @@ class NounReader(Protocol):
 
 
 class NounsJudge:
-    """Mentions every noun that may be an object; the true objects decide on them.
+    """Mentions every noun that may be an object. The true objects decide which are right.
 
-    `pipeline` is `default` (the tagger, nothing to download) or the name of an installed spaCy pipeline.
-    Nouns such as "side" or "group" are left out, and with a `concreteness` file those that it does not rate
-    above 4.5. `match`, `lexicon`, `embeddings` and `threshold` say how nouns are matched
-    (`open_options.make_matcher`); `models` holds the language model where one is asked. Raises UserError for
-    what is unknown or not installed.
+    `pipeline` is `default` (a tagger that needs no download) or the name of an installed spaCy pipeline. Nouns such
+    as "side" or "group" are left out. With a `concreteness` file, so are nouns that it does not rate above 4.5.
+    `match`, `lexicon`, `embeddings` and `threshold` choose how nouns are matched (`matcher_options.make_matcher`).
+    `models` holds the language model that `match` = `lm` asks.
+
+    Raises:
+        UserError: an option is unknown, or what it names is not installed.
     """
 
     name = "nouns"
@@ -95,14 +97,14 @@ class NounsJudge:
         return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
     def signature(self) -> str:
-        """Return who finds the nouns, how they are matched, and which of them count."""
+        """Return how nouns are found, how they are matched, and which of them count."""
         concrete = "all" if self._concreteness is None else self._concreteness.signature()
         return (
             f"nouns(reader={self.nouns.signature()},match={self.matcher.signature()},concreteness={concrete})"
         )
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement a response, in order, verdicts not yet set."""
+        """Yield one judgement for each response, in order. Verdicts are not set yet."""
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
@@ -122,7 +124,7 @@ class TaggedNouns:
         self._phrases = Phrases(lexicon)
 
     def signature(self) -> str:
-        """Name the tagger."""
+        """Return the name of the tagger."""
         return "textblob"
 
     def read(self, text: str) -> list[Noun]:
@@ -139,7 +141,7 @@ class TaggedNouns:
                 position += length
                 continue
             position += 1
-            # A plural ends its run, since it seldom modifies: "dogs chase", whatever "chase" is taken for.
+            # A plural rarely modifies the next noun, so it ends its run: "dogs chase", whatever the tag of "chase".
             followed = token.tag != "NNS" and position < len(tokens) and tokens[position].is_noun
             if token.is_noun and not followed and is_object_noun(token.text):
                 found.append(Noun(token.start, token.end, singular(token.text)))
@@ -202,7 +204,7 @@ class Phrases:
 
 
 def is_object_noun(word: str) -> bool:
-    """Tell whether a lower-cased noun may name an object: "side", "group", numbers, letters do not."""
+    """Tell whether a lower-cased noun may name an object. "side", "group", numbers and letters do not."""
     return len(word) > 1 and word[0].isalpha() and word not in NO_OBJECTS | FUNCTION_WORDS
 
 

@@ -1,7 +1,7 @@
-"""The judge by question answering: language models are asked, category by category, what a response says.
+"""The judge `qa`: language models answer, category by category, what a response says.
 
-The protocol is THRONE's (Kaul et al., CVPR 2024): N models answer M questions on every category from the text
-alone, and V = N·M votes decide whether it is present, absent, or ignored because the votes disagree.
+The protocol is THRONE's (Kaul et al., CVPR 2024). N models answer M questions on every category from the text alone.
+The V = N·M votes decide whether the category is present, absent, or ignored because the votes disagree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,24 +30,27 @@ READINGS = ("compat", "windows")
 
 
 class QuestionJudge:
-    """Asks an ensemble of language models; `judge/format` names a vote.
+    """Asks an ensemble of language models. A vote is named `judge/format`.
 
-    `models` answer greedily. `formats` are names of `throne_questions.FORMATS`, separated by commas; `threshold`
-    is how many votes make a category present, by default all. The reading `compat` sees the first 1024
-    characters, as published; `windows` reads on, in windows of at most so many characters cut at the ends of
-    sentences, and a vote is a yes if it is one in any window. `vocabulary` is the name of a lexicon or the path
-    of a `.json` file; `categories` narrows it.
+    `formats` are names of `throne_questions.FORMATS`, separated by commas. `threshold` is the number of votes that
+    make a category present, by default all. `vocabulary` is the name of a lexicon or the path of a `.json` file, and
+    `categories` narrows it.
 
-    Raises UserError for no models, and for an unknown format, threshold, reading, lexicon or category.
+    With the reading `compat`, a model sees the first 1024 characters of a response, as published. With `windows`, it
+    sees the whole response in windows of at most that many characters, cut at the ends of sentences. A vote is then a
+    yes if it is a yes in any window.
+
+    Raises:
+        UserError: there are no models, or a format, the threshold, reading, lexicon or a category is unknown.
     """
 
     name = "qa"
     batch = 16
-    """Responses that are judged, and written, at a time: thousands of questions."""
+    """Each response takes hundreds of questions."""
     locates_mentions = False
     language_models: Literal["required", "optional"] = "required"
     default_metrics = ("throne", "objects")
-    """Those that do not count mentions, as `chair` does."""
+    """Those that do not count mentions. `chair` does."""
 
     def __init__(
         self,
@@ -79,11 +82,11 @@ class QuestionJudge:
         )
 
     def signature(self) -> str:
-        """Return the models with their hashes, and everything else that decides a vote."""
+        """Return the settings, as the judge's part of the score's signature."""
         return describe_judge(self.name, self.settings())
 
     def settings(self) -> dict[str, str]:
-        """Return the models with their hashes, and everything else that decides a vote, by name."""
+        """Return the models with their hashes, and the options, by name."""
         return {
             "models": "+".join(model.signature() for model in self.models),
             "formats": "+".join(self.formats),
@@ -97,10 +100,10 @@ class QuestionJudge:
         return LexiconJudge("careful", self.lexicon, self.vocabulary)
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement a response, in order; verdicts are set only where a category is ignored.
+        """Yield one judgement for each response, in order. Verdicts are set only if a category is ignored.
 
-        A response with an error, and one on which a model fails, is unscored with the reason. Memory holds the
-        questions on `batch` responses at a time.
+        A response with an error, or on which a model fails, is unscored with the reason. The questions about `batch`
+        responses are in memory at a time.
         """
         rest = iter(responses)
         while chunk := list(islice(rest, self.batch)):
@@ -135,7 +138,7 @@ class QuestionJudge:
     def _ask(
         self, model: LanguageModel, texts: Mapping[int, Sequence[str]]
     ) -> dict[int, dict[tuple[str, str], bool] | str]:
-        """Return by response the vote of one model by (format, category), or why there is none."""
+        """Return, for each response, the votes of one model by (format, category), or why there are none."""
         place: dict[str, int] = {}
         for windows_of_one in texts.values():
             for text in windows_of_one:

@@ -1,4 +1,4 @@
-"""Which words of a response the reference descriptions support: the matcher of the judge `words`."""
+"""Which words of a response the reference captions support: the matcher of the judge `words`."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,21 +11,21 @@ from eidolon.scorers.text.lexicon import Lexicon, label
 from eidolon.scorers.text.tagged import singular, stem, words_of
 
 GROUNDED = 0.5
-"""Support from which a word is grounded: half of the references that state a number must state this one."""
+"""Support from which a word is grounded. For a number, half of the references that state a number must state it."""
 MIN_SHARED = 4
-"""Letters of a stem that begins or ends another before the two count as relatives: `wood`, `wooden`."""
+"""Shortest stem that counts as related to a longer one which begins or ends with it: `wood`, `wooden`."""
 MAX_DIGITS = 9
-"""A longer run of digits is no count of anything."""
+"""Longest run of digits that is read as a number."""
 _CACHE = 200_000
 
 
-class SupportMatcher:
-    """Says how far the references of an image support each word.
+class ReferenceMatcher:
+    """Measures how far the references of an image support each word.
 
-    A word is supported if a reference holds it, a relative of its stem (`wooden`: wood, `skateboarder`:
-    skateboard), a word of the same category of the lexicon (`boy`: person) or a word alike (`road`: street).
-    A number is supported by the share, among the references that state a number, of those that state this
-    one; by none if none does.
+    A word is supported by a reference with the word itself, with a related stem (`wooden`: wood, `skateboarder`:
+    skateboard), with a word of the same category of the lexicon (`boy`: person), or with a word of the same group
+    (`road`: street). The support of a number is the share of references that state it, among those that state a
+    number.
     """
 
     verdicts_from: VerdictSource = "references"
@@ -34,11 +34,11 @@ class SupportMatcher:
         self._lexicon, self._categories = lexicon, lexicon.careful_terms()
 
     def signature(self) -> str:
-        """Return what supports, with the lexicon of the synonyms."""
+        """Return the source of the support, with the lexicon of the synonyms."""
         return f"references+{label(self._lexicon)}"
 
     def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
-        """Return the judgements with the support of each word as its similarity."""
+        """Return the judgements with verdicts. The support of each word is its similarity."""
         return [self._match(j, known.references) for j, known in zip(judgements, evidence, strict=True)]
 
     def _match(self, judgement: Judgement, references: tuple[str, ...]) -> Judgement:
@@ -50,7 +50,7 @@ class SupportMatcher:
 
 
 class ReferenceWords:
-    """The references of one image, prepared to be asked for words."""
+    """The words of the references of one image."""
 
     def __init__(self, references: Sequence[str], categories: Mapping[str, str]) -> None:
         """Take the texts, and the category of each term that has one."""
@@ -83,21 +83,21 @@ class ReferenceWords:
 
 
 def number(word: str) -> int | None:
-    """Return the number that a word states, None for any other word and for one."""
+    """Return the number that a word states. None for any other word, and for one."""
     if word in NUMBERS:
         return NUMBERS[word]
     return int(word) if word.isdecimal() and len(word) <= MAX_DIGITS and int(word) != 1 else None
 
 
 def stated_numbers(words: Sequence[str]) -> frozenset[int]:
-    """Return the numbers that a text states; a couple or a pair are two."""
+    """Return the numbers that a text states. A couple or a pair is 2."""
     found = {value for word in words if (value := number(word)) is not None}
     return frozenset(found | {2}) if PAIRS & set(words) else frozenset(found)
 
 
 @lru_cache(_CACHE)
 def related(one: str, other: str) -> bool:
-    """Tell whether two stems are the same, or one that is long enough begins or ends the other."""
+    """Tell whether two stems are the same, or a long enough one begins or ends the other."""
     short, long = sorted((one, other), key=len)
     return one == other or (len(short) >= MIN_SHARED and (long.startswith(short) or long.endswith(short)))
 

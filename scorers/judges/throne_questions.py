@@ -1,7 +1,7 @@
 """The questions of the THRONE protocol, byte for byte as published (Kaul et al., CVPR 2024; arXiv 2405.05256).
 
-These strings are the one text taken over from the protocol: another wording is another benchmark, and a test
-fails when a byte changes.
+These strings are the only text copied from the protocol. Another wording would be another benchmark, so a test fails
+if a byte changes.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
 RESPONSE_CHARACTERS = 1024
-"""Of a response only so much is read, in characters (the released code)."""
+"""Characters of a response that are read (from the released code)."""
 ANSWER_TOKENS = 15
-"""New tokens of an answer: `max_length` 16 in the released code, of which the decoder's start token is one."""
+"""New tokens of an answer. `max_length` is 16 in the released code, and the decoder's start token is one of them."""
 DEFAULT_FORMATS = ("1a", "1b", "2a")
-"""What the released code asks; the paper has all eight."""
+"""The formats of the released code. The paper has all eight."""
 
 _PREFIX = "Please answer yes or no. "
 _PLURAL_NAMES = frozenset({"skis", "scissors"})
@@ -22,7 +22,7 @@ _ASKED_AS = {"tie": "necktie"}
 
 @dataclass(frozen=True, slots=True)
 class QuestionFormat:
-    """One wording, for a category in the singular (`{a} {c}`) and for one in the plural (`{c}`)."""
+    """One wording: for a category in the singular (`{a} {c}`), and for one in the plural (`{c}`)."""
 
     singular: str
     plural: str
@@ -50,7 +50,8 @@ FORMATS = {"1a": _1A, "1b": _1B, "2a": _2A, "2b": _2B, "3a": _3A, "3b": _3B, "4a
 def question(question_format: str, category: str) -> str:
     """Return the question about a category in one of the `FORMATS`.
 
-    `skis` and `scissors` are asked in the plural, `tie` as `necktie`; the article is `an` before a, e, i, o, u.
+    `skis` and `scissors` are asked about in the plural, and `tie` as `necktie`. The article is `an` before a, e, i,
+    o, u.
     """
     wording = FORMATS[question_format]
     name = _ASKED_AS.get(category, category)
@@ -60,12 +61,16 @@ def question(question_format: str, category: str) -> str:
 
 
 def prompt(text: str, asked: str) -> str:
-    """Return what the language model is given: a text of at most `RESPONSE_CHARACTERS`, and a question."""
+    """Return the prompt of the language model: a text of at most `RESPONSE_CHARACTERS`, and a question."""
     return f"Text: {text[:RESPONSE_CHARACTERS]}\n\nRead the text and answer the question.\n\n{asked}"
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Read names of formats separated by commas; an unknown one, and one named twice, are UserErrors."""
+    """Return the names of formats in a comma-separated list.
+
+    Raises:
+        UserError: a format is unknown, or named twice.
+    """
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in FORMATS:

@@ -1,33 +1,36 @@
-"""The judge `words`: every word that claims something, and how telling it is if nothing supports it."""
+"""The judge `words`: every word that makes a claim, weighted by how likely it is wrong without support."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from eidolon.scorers.core.judge import Judge, Matcher
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged_in_english
-from eidolon.scorers.judges.reference_matcher import SupportMatcher, number
+from eidolon.scorers.judges.reference_matcher import ReferenceMatcher, number
 from eidolon.scorers.text.content_words import HEDGES, LIGHT
 from eidolon.scorers.text.english import FUNCTION_WORDS
 from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon, outside_lexicon
 from eidolon.scorers.text.tagged import Token, tag
 
 NUMBER, NOUN, OTHER, LIGHTLY = 3 / 4, 1 / 4, 1 / 8, 1 / 16
-"""How often, roughly, people flag such a word if no reference supports it: a number (two, 12), a noun, a verb
-or adjective, and a light word (size, posture, place). Rounded from the counts on one half of HAT's first 200
-samples."""
+"""How often, roughly, people flag such a word if no reference supports it: a number (two, 12), a noun, a verb or
+adjective, and a light word (size, posture, place). The values are rounded from the counts on one half of the first
+200 samples of HAT."""
 HEDGED = 1 / 2
-"""What is left of a weight after "possibly" in the same sentence: a hedge asserts less."""
+"""Factor of a weight after "possibly" in the same sentence: a hedged word claims less."""
 
 _ENDS = frozenset(".!?")
 _OTHERS = ("VB", "JJ")
 
 
 class WordsJudge:
-    """Mentions the nouns, verbs, adjectives and numbers of a response, with weights; references decide.
+    """Mentions the nouns, verbs, adjectives and numbers of a response, with weights. The references decide which are
+    right.
 
-    It needs no download: the tagger is textblob's. An empty response or a refusal claims nothing, and one
-    that is not English is unscored. `lexicon` names the synonyms of objects. Raises UserError for an unknown
-    lexicon.
+    It needs no download: the tagger is textblob's. An empty response or a refusal makes no claim, and a response in
+    another language than English is unscored. `lexicon` names the synonyms of objects.
+
+    Raises:
+        UserError: the lexicon is unknown.
     """
 
     name = "words"
@@ -36,7 +39,7 @@ class WordsJudge:
     reader: Judge | None = None
 
     def __init__(self, lexicon: str = DEFAULT_LEXICON) -> None:
-        self.matcher: Matcher = SupportMatcher(load_lexicon(lexicon))
+        self.matcher: Matcher = ReferenceMatcher(load_lexicon(lexicon))
 
     @classmethod
     def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:
@@ -49,7 +52,7 @@ class WordsJudge:
         return f"words(tagger=textblob,match={self.matcher.signature()},weights={weights})"
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement a response, in order, verdicts not yet set."""
+        """Yield one judgement for each response, in order. Verdicts are not set yet."""
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:
@@ -57,7 +60,7 @@ class WordsJudge:
 
 
 def weighed(response: Response) -> Iterator[Mention]:
-    """Yield a mention for each word that claims something; its category is the lower-cased word."""
+    """Yield a mention for each word that makes a claim. Its category is the lower-cased word."""
     places = Places(response)
     hedge = 1.0
     for token in tag(response.response or ""):
@@ -70,7 +73,7 @@ def weighed(response: Response) -> Iterator[Mention]:
 
 
 def weight_of(token: Token) -> float:
-    """Return how telling a word is if nothing supports it, 0 for one that claims nothing."""
+    """Return how likely a word is wrong if nothing supports it. 0 for a word that makes no claim."""
     if not token.text[0].isalnum() or token.text in FUNCTION_WORDS:
         return 0.0
     if number(token.text) is not None:

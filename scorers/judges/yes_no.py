@@ -1,4 +1,4 @@
-"""A judge of answers to questions of the kind "is there a …?": a yes names the object that was asked about."""
+"""A judge of answers to questions such as "is there a …?". A yes names the object of the question."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -8,23 +8,30 @@ from eidolon.scorers.text.yes_no import find_policy
 
 
 class YesNoJudge:
-    """Reads answers under a named policy. What is read as yes is one mention, the whole answer its text;
-    a no and an answer that cannot be read name nothing."""
+    """Reads answers under a named policy.
+
+    An answer that is read as yes is one mention, whose text is the whole answer. A no, and an answer that cannot be
+    read, names nothing.
+    """
 
     name = "yes-no"
 
     def __init__(self, categories: Mapping[str, str], policy: str) -> None:
-        """Take the category that each sample asks about. Raises UserError for an unknown policy."""
+        """Take the category that each sample asks about.
+
+        Raises:
+            UserError: the policy is unknown.
+        """
         self._categories = categories
         self._parse = find_policy(policy)
         self.vocabulary = tuple(sorted(set(categories.values())))
 
     def signature(self) -> str:
-        """Return the name: the policy has its own part in the signature of a score."""
+        """Return the name. The policy has its own part in the signature of a score."""
         return self.name
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
-        """Yield one judgement an answer, in order, verdicts not yet set."""
+        """Yield one judgement for each answer, in order. Verdicts are not set yet."""
         return (self._judge_one(response) for response in responses)
 
     def _judge_one(self, response: Response) -> Judgement:

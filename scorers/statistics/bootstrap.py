@@ -1,13 +1,12 @@
-"""Percentile bootstrap over images (Efron 1979; clusters are resampled whole: Davison & Hinkley 1997, 3.8).
+"""Percentile bootstrap over images (Efron 1979). Clusters are resampled whole (Davison & Hinkley 1997, 3.8).
 
-A resample draws as many images as there are, with replacement, and takes with each all of its responses. As
-a metric is a function of summed statistics, all resamples together are (how often each image was drawn) @
-(sums of each image). The counts are drawn block by block, so that memory does not grow with the number of
-images times the number of resamples.
+A resample draws as many images as there are, with replacement, each with all of its responses. A metric is a function
+of summed statistics. So all resamples together are one product: (how often each image was drawn) @ (sums of each
+image). The counts are drawn block by block, so that memory does not grow with images times resamples.
 
-The same seed gives the same bits, whatever the block size, the number of BLAS threads and the order of the
-samples: images are put into the order of their ids, resamples are drawn one after the other, and statistics
-lie on a binary grid on which every sum is exact, so that the order of summation cannot show.
+The same seed gives the same bits, whatever the block size, the number of BLAS threads and the order of the samples.
+Images are sorted by id, resamples are drawn one after the other, and statistics are on a binary grid on which every
+sum is exact, whatever the order of summation.
 """
 
 import math
@@ -25,8 +24,8 @@ from eidolon.scorers.core.types import ImageId
 
 LEVEL = 0.95
 MAX_UNDEFINED_SHARE = 0.05
-"""Beyond this share of resamples without a value there is no interval: one over the rest would be
-conditional on something that the data do not assure."""
+"""Largest share of undefined resamples with which there is an interval. An interval over the rest would be
+conditional on an event that the data do not guarantee."""
 BLOCK_BYTES = 8 * 2**20
 """Memory of one block of draw counts: large enough for the matrix product, small beside everything else."""
 
@@ -61,9 +60,9 @@ def bootstrap(
 ) -> dict[str, BootstrapResult]:
     """Return each quantity of `compute` with its percentile interval.
 
-    `statistics` has shape (samples, k), `clusters` names the image of each sample. The bounds are the
-    (1 ± level)/2 quantiles, linearly interpolated, of the resamples in which the quantity is defined. They
-    collapse to the value where the samples show no variation at all (no hallucination in any of them).
+    `statistics` has shape (samples, k), and `clusters` names the image of each sample. The bounds are the (1 ±
+    level)/2 quantiles, linearly interpolated, of the resamples in which the quantity is defined. They equal the value
+    if the samples show no variation at all, as without any hallucination.
     """
     values = compute(column_sums(statistics))
     totals = cluster_totals(statistics, clusters)
@@ -73,7 +72,7 @@ def bootstrap(
 
 
 def method(*, seed: int, resamples: int, over: str = "images") -> str:
-    """Return the name of the method, as printed beside the intervals; `over` says what a cluster is."""
+    """Return the name of the method, as printed beside the intervals. `over` is what a cluster is called."""
     return f"percentile bootstrap over {over}, B={resamples}, seed={seed}"
 
 
@@ -92,9 +91,11 @@ def cluster_ids(clusters: Sequence[ImageId]) -> list[ImageId]:
 def cluster_totals(statistics: FloatArray, clusters: Sequence[ImageId]) -> FloatArray:
     """Return the summed statistics of each cluster, shape (clusters, k), in the order of `cluster_ids`.
 
-    Statistics that are not integers are rounded to a grid so fine (2⁻⁵² of the largest possible total) that
-    it cannot matter, and on which every resample's sum is exact in float64.
-    Raises `ValueError` where a statistic is not finite or the lengths differ.
+    Statistics that are not integers are rounded to a grid of 2⁻⁵² of the largest possible total. On this grid every
+    sum of a resample is exact in float64, and the rounding has no practical effect.
+
+    Raises:
+        ValueError: a statistic is not finite, or the lengths differ.
     """
     if len(statistics) != len(clusters):
         raise ValueError(f"{len(statistics)} rows of statistics for {len(clusters)} cluster ids")
@@ -111,10 +112,10 @@ def cluster_totals(statistics: FloatArray, clusters: Sequence[ImageId]) -> Float
 
 
 def draws(clusters: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    """Yield for each resample the positions drawn, shape (clusters,).
+    """Yield the positions drawn for each resample, shape (clusters,).
 
-    They depend on nothing but the arguments, and a larger `resamples` only adds to them, so two models scored
-    on the same images are resampled alike and can be compared pairwise.
+    They depend on the arguments alone, and a larger `resamples` only adds to them. So two models that are scored on
+    the same images are resampled alike and can be compared in pairs.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     for _ in range(resamples):
@@ -147,8 +148,8 @@ def combine(
 ) -> dict[str, FloatArray]:
     """Return each quantity of `resamples` weighted sums of clusters, shape (resamples, …).
 
-    Each of the `weights`, shape (clusters,), holds whole numbers whose sum is at most the number of clusters;
-    so on `cluster_totals` every sum is exact.
+    Each of the `weights`, shape (clusters,), holds whole numbers whose sum is at most the number of clusters. So
+    every sum of `cluster_totals` is exact.
     """
     clusters = len(totals)
     # Integers below 2²⁴ are exact in float32 too, at half the cost.
@@ -170,7 +171,7 @@ def combine(
 
 
 def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) -> BootstrapResult:
-    """Return a value with its interval from the resamples, shape (resamples, …); None means there are none."""
+    """Return a value with its interval from the resamples, shape (resamples, …). None means that there are none."""
     nothing = np.full(np.shape(value), np.nan)
     if drawn is None:
         return BootstrapResult(np.asarray(value), nothing, nothing, np.zeros(np.shape(value), dtype=np.int64))
@@ -183,9 +184,9 @@ def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) 
 
 
 def percentiles(values: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:
-    """Return the (1 ± level)/2 quantiles over the first axis, NaN values left out.
+    """Return the (1 ± level)/2 quantiles over the first axis. NaN values are left out.
 
-    Linear interpolation between order statistics (numpy's default, Hyndman & Fan 1996, type 7).
+    The interpolation between order statistics is linear (numpy's default, Hyndman & Fan 1996, type 7).
     """
     ordered = np.sort(values, axis=0)  # NaN sorts last
     last = np.count_nonzero(~np.isnan(values), axis=0) - 1
@@ -208,5 +209,5 @@ def _sum_rows(statistics: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
 
 
 def _largest_total(totals: FloatArray) -> FloatArray:
-    """Return the largest magnitude a resample's sum can have: one cluster, drawn every time."""
+    """Return the largest magnitude that the sum of a resample can have: one cluster, drawn every time."""
     return np.asarray(len(totals) * np.abs(totals).max(axis=0, initial=0))

@@ -1,11 +1,11 @@
-"""Percentile bootstrap over two levels at once: the seeds that models were trained with, and the images they saw.
+"""Percentile bootstrap over two crossed levels: the seeds that models were trained with, and the images they saw.
 
-A resample draws as many images as there are, with replacement, and as many seeds; every drawn model is asked about
-every drawn image. The images are the same draw for all groups of models, so that what makes an image hard cancels out
-of a difference between groups; the seeds of groups are drawn apart, unless two groups are the same models treated
-differently. One seed says nothing about others: then images alone are drawn.
+A resample draws as many images as there are, with replacement, and as many seeds. Every drawn model counts with every
+drawn image. All groups of models have the same draw of images, so that what makes an image hard cancels out of a
+difference between groups. Each group has its own draw of seeds, unless two groups are the same models with another
+treatment. With one seed, only images are drawn.
 
-With as few seeds as three the spread between seeds comes out too small, by (S-1)/S in variance.
+With as few as three seeds, the spread between seeds is underestimated, by (S-1)/S in variance.
 """
 
 import zlib
@@ -28,7 +28,8 @@ from eidolon.scorers.statistics.bootstrap import (
 class Crossed:
     """The draws of one analysis.
 
-    Statistics are (seeds, images, k), additive over both; an image that a model was not asked about is a row of zeros.
+    Statistics have shape (seeds, images, k) and are additive over seeds and images. An image that a model was not
+    asked about is a row of zeros.
     """
 
     def __init__(self, images: int, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
@@ -38,7 +39,8 @@ class Crossed:
             self._counts[row] = np.bincount(drawn, minlength=images)
 
     def totals(self, statistics: FloatArray, group: str) -> FloatArray:
-        """Return the summed statistics of each resample, (resamples, k); groups of one name draw the same seeds."""
+        """Return the summed statistics of each resample, (resamples, k). Groups with the same name draw the same
+        seeds."""
         seeds = len(statistics)
         if seeds == 1:
             return np.asarray(self._counts @ statistics[0])
@@ -46,7 +48,7 @@ class Crossed:
         return np.asarray(sum(weights[:, i, None] * (self._counts @ one) for i, one in enumerate(statistics)))
 
     def estimate(self, statistics: FloatArray, group: str, compute: Compute) -> dict[str, BootstrapResult]:
-        """Return each quantity of the pooled statistics, with its interval."""
+        """Return each quantity of the pooled statistics with its interval."""
         values = compute(pooled(statistics))
         drawn = compute(self.totals(statistics, group)) if self._images > 1 and self._resamples else {}
         return {name: estimate(value, drawn.get(name)) for name, value in values.items()}
@@ -54,9 +56,9 @@ class Crossed:
     def difference(
         self, a: tuple[str, FloatArray], b: tuple[str, FloatArray], compute: Compute
     ) -> dict[str, tuple[BootstrapResult, float]]:
-        """Return each quantity of group a minus that of group b, with its interval and a two-sided p.
+        """Return each quantity of group a minus that of group b, with its interval and a two-sided p-value.
 
-        Each is given by its name for the drawing of seeds and its statistics. p is NaN where there is no interval.
+        A group is its name, which selects the draw of seeds, and its statistics. p is NaN without an interval.
         """
         first, second = (compute(pooled(statistics)) for _, statistics in (a, b))
         if self._images < 2 or not self._resamples:
@@ -75,14 +77,15 @@ class Crossed:
 
 
 def pooled(statistics: FloatArray) -> FloatArray:
-    """Return the sums over seeds and images, (k,), whatever their order."""
+    """Return the sums over seeds and images, (k,), independent of their order."""
     return column_sums(statistics.reshape(-1, statistics.shape[-1]))
 
 
 def two_sided(drawn: FloatArray) -> float:
-    """Return twice the share of resamples on the rarer side of 0, those at 0 on both, one added to either count.
+    """Return the two-sided p-value that belongs to the percentile interval (Davison & Hinkley 1997, 4.4.1).
 
-    The p that belongs to the percentile interval (Davison & Hinkley 1997, 4.4.1). NaN where too many are undefined.
+    It is twice the share of resamples on the rarer side of 0. Those at 0 count on both sides, and one is added to
+    both counts. NaN if too many resamples are undefined.
     """
     known = drawn[~np.isnan(drawn)]
     if not len(known) or len(drawn) - len(known) > MAX_UNDEFINED_SHARE * len(drawn):
@@ -92,11 +95,12 @@ def two_sided(drawn: FloatArray) -> float:
 
 
 def combine_fits(fits: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """Return the mean of one estimate a seed, given with standard errors, and the standard error of that mean.
+    """Return the mean of one estimate for each seed, and the standard error of that mean. `fits` has (estimate,
+    error).
 
-    All seeds saw the same images, so that what images do to an estimate is not averaged away: the mean squared error
-    of the fits stays whole, and what seeds differ by comes on top as s²/S. This errs on the side of caution, since
-    part of s² is what the fits' own errors make.
+    All seeds saw the same images, so that the effect of images on an estimate does not average out. The mean squared
+    error of the fits is kept whole, and s²/S, the variance between seeds, is added. This is conservative, since part
+    of s² comes from the errors of the fits.
     """
     values = np.array([value for value, _ in fits.values()])
     errors = np.array([error for _, error in fits.values()])

@@ -9,8 +9,8 @@ from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
 from eidolon.scorers.judges.reference_matcher import (
+    ReferenceMatcher,
     ReferenceWords,
-    SupportMatcher,
     number,
     related,
     stated_numbers,
@@ -150,4 +150,4 @@ def test_signature() -> None:
         WordsJudge().signature()
         == "words(tagger=textblob,match=references+coco80,weights=0.75:0.25:0.125:0.0625:0.5)"
     )
-    assert SupportMatcher(load_lexicon("coco80")).verdicts_from == "references"
+    assert ReferenceMatcher(load_lexicon("coco80")).verdicts_from == "references"

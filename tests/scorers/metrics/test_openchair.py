@@ -13,7 +13,13 @@ from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.language_model import Reply
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judgement, Mention, Response
-from eidolon.scorers.judges.lm_matcher import MAX_NEW_TOKENS, QUESTION, AskingMatcher, question, read_answer
+from eidolon.scorers.judges.lm_matcher import (
+    MAX_NEW_TOKENS,
+    QUESTION,
+    LanguageModelMatcher,
+    question,
+    read_answer,
+)
 from eidolon.scorers.metrics.openchair import OpenChair
 
 
@@ -72,7 +78,7 @@ def test_each_noun_is_asked_once_with_the_references_of_its_image() -> None:
     model = Knows({"dog": "Yes.", "cat": "no", "sky": "unsure"})
     given_judgements = [judgement(1, ["dog", "cat", "dog"]), judgement(2, ["sky"]), judgement(3, [])]
     evidence = [Evidence(frozenset(), (text,)) for text in ("First.", "Second.", "Third.")]
-    found = AskingMatcher(model).match(given_judgements, evidence)
+    found = LanguageModelMatcher(model).match(given_judgements, evidence)
     assert [[m.verdict for m in j.mentions] for j in found] == [
         ["grounded", "hallucinated", "grounded"], ["ignored"], [],
     ]  # fmt: skip
@@ -84,7 +90,7 @@ def test_each_noun_is_asked_once_with_the_references_of_its_image() -> None:
 def test_no_answer_leaves_the_response_unscored() -> None:
     model = Knows({"dog": "yes", "cat": None, "sky": "it depends"})
     evidence = [Evidence(frozenset(), ("A.",))] * 3
-    found = AskingMatcher(model).match(
+    found = LanguageModelMatcher(model).match(
         [judgement(1, ["dog", "cat"]), judgement(2, ["sky"]), judgement(3, ["dog"])], evidence
     )
     assert [j.unscored for j in found] == [
