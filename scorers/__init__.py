@@ -1,1 +1,1 @@
-"""Text in, numbers out: what a response says, metrics, statistics. Imports nothing else of Eidolon."""
+"""Text in, numbers out: judges, metrics, statistics. It imports no other package of Eidolon."""

@@ -1,6 +1,6 @@
-"""The JSON Schemas that ship with the package, one a file of the run folder.
+"""The JSON Schemas that ship with the package, one for each file of the run folder.
 
-`python -m eidolon.scorers.json_schemas` writes them anew after a change to the models; a test compares.
+`python -m eidolon.scorers.json_schemas` writes them again after a change to the records. A test compares them.
 """
 
 import json
@@ -38,7 +38,7 @@ def text(schema: dict[str, Any]) -> str:
 
 
 def path(name: str) -> Path:
-    """Return where the schema of that name lies in the package."""
+    """Return the path of the schema with this name in the package."""
     return DIRECTORY / f"{name}.schema.json"
 
 

@@ -1,1 +1,1 @@
-"""Records, errors, the metric protocol, the registry, signatures. Every package imports it."""
+"""Records, errors, the contracts of judges and metrics, registries, signatures. Every package may import it."""

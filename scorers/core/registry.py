@@ -93,7 +93,7 @@ class Registry(Generic[T]):
             if entry.name in self._builtin:
                 raise UserError(
                     f"the plug-in {_package(entry)} takes the name of the built-in {self.kind} "
-                    f"{entry.name!r}; uninstall it or have it renamed"
+                    f"{entry.name!r}; uninstall it, or ask its author to rename it"
                 )
             if entry.name in plugins:
                 raise UserError(

@@ -1,1 +1,1 @@
-"""Hallucination over the length of a response, and what explains it. `benchmark` imports it."""
+"""Hallucination by position in the response, its controls, and the dependency on the image. `benchmark` imports it."""

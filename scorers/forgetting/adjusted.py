@@ -1,18 +1,20 @@
-"""How the odds of hallucinating change with position, everything else held fixed: the adjusted odds ratio.
+"""The adjusted odds ratio: how the odds of a hallucination change with position, with everything else held fixed.
 
-A raw rate rises with position also where position does nothing: late words come from long responses, which may be
-the bad ones (survivorship); the true objects have been named by then (exhaustion); and responses differ. The model is
-a logistic regression over the first mentions of every response,
+A raw rate can rise with position although position has no effect. Late words come from long responses, which may be
+the worse ones (survivorship). The true objects have been named by then (exhaustion). And responses differ. The model
+is a logistic regression over the first mentions of every response,
 
     logit P(hallucinated) = b_response + β·(words before it)/100
-                            + true objects still unnamed + true objects in the picture + length of the response
+                            + true objects still unnamed + true objects in the image + length of the response
 
-with a random intercept b a response: normal, or, where the responses are of two kinds, normal about two centres, the
-share of either kind going with the length of the response. exp(β) is reported. First mentions made when every true
-object has been named are left out: they cannot be right. Each covariate enters as it is and as its logarithm. A model
-that picks the next object among those it sees and those it imagines has odds of imagining that go with 1/(objects
-still unnamed); one that is merely less sure has log odds that go with their number; and where bad responses are longer,
-in whatever way, the length has to tell what the intercept is likely to be (Mundlak 1978).
+with a random intercept b for each response. Its distribution is normal or, if the responses are of two kinds, a
+mixture of two normals whose shares depend on the length of the response. exp(β) is reported. First mentions after
+every true object has been named are left out: they cannot be right.
+
+Each covariate enters as it is and as its logarithm. The odds of a model that picks the next object among those it
+sees and those it imagines are proportional to 1/(objects still unnamed). The log odds of a model that only becomes
+less sure are linear in their number. If worse responses are longer, the length must predict the intercept (Mundlak
+1978).
 """
 
 from collections.abc import Mapping
@@ -34,50 +36,54 @@ from eidolon.scorers.statistics.mixed_logistic import (
 
 POSITION = "position"
 KINDS_BY = ("log words",)
-"""What tells of which kind a response is: bad ones may be longer."""
+"""The column that predicts the kind of a response: worse ones may be longer."""
 PER = 100
-"""Words (or tokens) that the odds ratio is for."""
+"""Words (or tokens) of one unit of the odds ratio."""
 LEAST_OUTCOMES = 20
-"""Hallucinated first mentions, and others, below which nothing is fitted with as many covariates as there are."""
+"""Smallest number of hallucinated first mentions, and of true ones, for a fit with these covariates."""
 MAX_LOG_ODDS = 20.0
-"""An estimate with its standard error beyond this says nothing: odds of half a billion."""
+"""Largest sum of an estimate and its standard error: odds of half a billion tell nothing."""
 POWER = 0.8
-"""Of the minimum detectable effect, at the level of the intervals."""
+"""Power of the minimum detectable effect, at the level of the intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdjustedOddsRatio:
-    """The odds ratio of hallucination per `PER` words of position, for first mentions."""
+    """The odds ratio of a hallucination per `PER` words of position, for first mentions."""
 
     odds_ratio: float
     low: float
     high: float
     log_odds_ratio: float
     standard_error: float
-    """Of the log odds ratio: the larger of the likelihood's and the one robust over images."""
+    """Standard error of the log odds ratio: the larger of the likelihood's and the robust one over images."""
     minimum_detectable: float
-    """The odds ratio above 1 that data with this standard error would show in 80 % of repetitions."""
+    """Smallest odds ratio above 1 that is found with 80 % power with this standard error."""
     intercept_sd: float
-    """How far responses (of one kind) differ, in log odds."""
+    """Standard deviation between responses (of one kind), in log odds."""
     kinds: TwoKinds | None
-    """Of responses, where there are two."""
+    """The two kinds of responses, None if there is one."""
     mentions: int
     hallucinated: int
     forced: int
     """First mentions left out because no true object was unnamed."""
     responses: int
     covariates: tuple[str, ...]
-    """Those that vary and can be told apart."""
+    """The covariates in the fit."""
 
 
 def adjusted_odds_ratio(events: Events) -> AdjustedOddsRatio:
-    """Fit the model by words. Raises `NotEstimableError` where the data do not determine it."""
+    """Return the fit with position in words.
+
+    Raises:
+        NotEstimableError: the data do not determine it.
+    """
     first = events.mentions.select(events.mentions.first)
     return fit_position(events.responses, first, covariates(events.responses, first))
 
 
 def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray]:
-    """Return the covariates beside position, each of shape (mentions,)."""
+    """Return the covariates other than position, each of shape (mentions,)."""
     of = mentions.response
     unnamed, true = mentions.unnamed.astype(float), responses.true_objects[of].astype(float)
     length = responses.words[of].astype(float)
@@ -95,9 +101,12 @@ def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray
 def fit_position(
     responses: Responses, mentions: Mentions, columns: Mapping[str, FloatArray], *, unit: str = "word"
 ) -> AdjustedOddsRatio:
-    """Fit position, in the given unit (`word` or `token`), beside the columns over the mentions not forced.
+    """Return the fit of position and the columns, over the mentions with a true object still unnamed.
 
-    Raises `NotEstimableError` with the reason.
+    `unit` is that of the position: `word` or `token`.
+
+    Raises:
+        NotEstimableError: the data do not determine it. The message says why.
     """
     free = mentions.unnamed > 0
     kept = mentions.select(free)
@@ -150,5 +159,5 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
 
 
 def minimum_responses(found: AdjustedOddsRatio, odds_ratio: float) -> float:
-    """Return how many responses like these would show an odds ratio with 80 % power: errors go with 1/√n."""
+    """Return how many responses like these show an odds ratio with 80 % power. Errors scale with 1/√n."""
     return found.responses * (log(found.minimum_detectable) / log(odds_ratio)) ** 2

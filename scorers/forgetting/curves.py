@@ -1,8 +1,8 @@
-"""Hallucination by position: how often what is named at a place in the response is not in the picture.
+"""Hallucination rate by position: the share of mentions at a position of the response that are not in the image.
 
-Positions are words, generated tokens, or tenths of the response. Beside each rate stand the mentions it is of and the
-responses that are still alive there: late points have fewer and longer responses, and no control for it here (that is
-what the other subsets and `adjusted` are for). Bands are cluster bootstraps over images.
+Positions are words, generated tokens, or tenths of the response. Each rate has its number of mentions, and the number
+of responses that are long enough. Late points come from fewer and longer responses. The curves do not correct for
+that: the other subsets and `adjusted.py` do. Bands are cluster bootstraps over images.
 """
 
 from typing import Literal, TypeAlias
@@ -20,9 +20,9 @@ from eidolon.scorers.statistics.bootstrap import bootstrap
 Unit: TypeAlias = Literal["words", "tokens", "tenths"]
 
 WIDTH = {"words": 10, "tokens": 16}
-"""Of a bin, in its unit."""
+"""Width of a bin, in its unit."""
 BINS = 25
-"""At most so many bins: what comes later stands in the last."""
+"""Largest number of bins. The last one also holds all later positions."""
 TENTHS = 10
 OTHER_UNITS: tuple[Unit, ...] = ("tokens", "tenths")
 
@@ -34,19 +34,19 @@ class RatePoint(Record):
 
     start: float
     end: float | None
-    """Null of the last bin, which is open."""
+    """Null for the last bin, which is open."""
     alive: int
-    """Responses that are at least one word longer than `start`."""
+    """Responses that are longer than `start`."""
     mentions: int
     hallucinated: int
     rate: float | None
-    """Hallucinated mentions / mentions; null without mentions."""
+    """Hallucinated mentions / mentions. Null without mentions."""
     rate_ci: tuple[float, float] | None
     per_100: float | None
-    """Hallucinated mentions for 100 words (or tokens) written in this bin."""
+    """Hallucinated mentions per 100 words (or tokens) written in this bin."""
     per_100_ci: tuple[float, float] | None
     prior: float | None
-    """Mean rate expected here of a model that names categories by their prevalence (of first mentions)."""
+    """Mean rate expected of a model that names categories by their prevalence (first mentions only)."""
 
 
 class RateCurve(Record):
@@ -67,9 +67,9 @@ def curve(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> RateCurve | None:
-    """Return the curve of the mentions chosen by `rows`, of the responses chosen by `responses` (default: all).
+    """Return the curve of the mentions chosen by `rows`, in the responses chosen by `responses` (default: all).
 
-    None where the positions are not known, or no mention is chosen.
+    None if positions are missing, or no mention is chosen.
     """
     of = events.mentions.response
     kept = rows if responses is None else rows & responses[of]
@@ -84,7 +84,7 @@ def curve(
         place = TENTHS * place / np.maximum(length[mentions.response], 1)
     bins = len(edges) - 1
     at: IntArray = np.clip(np.searchsorted(edges, place, side="right") - 1, 0, bins - 1)
-    # Of each response and bin: mentions, hallucinated ones, length written.
+    # For each response and bin: mentions, hallucinated ones, length written.
     counts = np.zeros((len(events.responses), bins, 3))
     cell, cells = mentions.response * bins + at, counts.shape[0] * bins
     counts[:, :, 0] = np.bincount(cell, minlength=cells).reshape(-1, bins)
@@ -146,7 +146,7 @@ def _mean(values: FloatArray) -> float | None:
 
 
 def curves(events: Events, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[RateCurve, ...]:
-    """Return the curves of a run: by words of each subset, by tokens and by tenths of first and of all mentions."""
+    """Return the curves of a run: by words for each subset, by tokens and by tenths for first and for all mentions."""
     wanted: list[tuple[Unit, Subset]] = [("words", subset) for subset in SUBSETS]
     for unit in OTHER_UNITS:
         wanted += [(unit, FIRST), (unit, ALL)]

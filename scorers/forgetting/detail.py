@@ -22,7 +22,7 @@ from eidolon.scorers.statistics.bootstrap import bootstrap
 
 SCHEMA: Literal["eidolon/forgetting/1"] = "eidolon/forgetting/1"
 FIXED_LENGTHS = (40, 60, 80, 100, 120, 160)
-"""Words that responses must reach to be in a fixed set, of which the first and the last 20 are compared."""
+"""Lengths, in words, of the fixed sets. In each the first and the last 20 words before the length are compared."""
 THIRDS = 3
 PART = 20
 AFTER = 20
@@ -30,34 +30,34 @@ AFTER = 20
 
 
 class FixedSet(Record):
-    """First mentions of the responses that reach a length, early and late in the same responses."""
+    """First mentions in the responses that reach a length, early and late in the same responses."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     words: int
     responses: int
     early: float | None
-    """Hallucinated share of words 0 to 19, …"""
+    """Hallucinated share of words 0 to 19."""
     late: float | None
-    """… and of the last 20 words before the length."""
+    """Hallucinated share of the last 20 words before the length."""
     change: float | None
     change_ci: tuple[float, float] | None
 
 
 class SizeStratum(Record):
-    """True objects of one size: how many are named, and where first."""
+    """True objects of one size: how many are named, and how early."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     smallest: float
     largest: float
-    """Shares of the picture that the largest instance covers."""
+    """`smallest` and `largest` are shares of the image that the largest instance covers."""
     objects: int
     named: int
     recall: float
     recall_ci: tuple[float, float] | None
     word: float | None
-    """Mean words before the first mention of those that are named."""
+    """Mean number of words before the first mention of an object that is named."""
 
 
 class ForgettingDetail(Record):
@@ -68,15 +68,15 @@ class ForgettingDetail(Record):
     curves: tuple[RateCurve, ...]
     fixed_sets: tuple[FixedSet, ...]
     adjusted: Fit
-    """The one in `scores.json`."""
+    """The fit whose odds ratio is in `scores.json`."""
     sensitivity: tuple[Fit, ...]
     """The same question under other specifications. `docs/explanation/adjusted-odds-ratio.md` says which are biased."""
     sizes: tuple[SizeStratum, ...] = ()
-    """Thirds of the true objects by their size, from small to large, of those whose area is known."""
+    """Thirds of the true objects with known area, from small to large."""
     judge_position: JudgePosition | None = None
-    """Whether the judge reads a sentence alike wherever it stands."""
+    """Whether the judge reads a sentence the same wherever it stands."""
     annotation: AnnotationBounds | None = None
-    """What incomplete annotation can explain; absent where the truth is complete, as of Scenes."""
+    """What incomplete annotation can explain. Absent if the ground truth is complete, as that of Scenes."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -96,9 +96,9 @@ def forgetting_detail(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> ForgettingDetail:
-    """Compute everything from judged samples; intervals are cluster bootstraps, those of fits robust over images.
+    """Return the content of `forgetting.json`. Curves have cluster bootstraps, fits robust errors over images.
 
-    With the judge, it is also asked whether it reads a sentence alike wherever that stands.
+    With a judge, it also tests whether the judge reads a sentence the same wherever it stands.
     """
     events = read_events(samples)
     first = events.mentions.select(events.mentions.first)
@@ -158,7 +158,7 @@ def forgetting_detail(
 
 
 def _sizes(samples: Sequence[JudgedSample], *, seed: int, resamples: int) -> tuple[SizeStratum, ...]:
-    """Return the strata of the objects whose area is known."""
+    """Return the strata of the true objects with known area."""
     rows = []
     for index, sample in enumerate(samples):
         place: dict[str, int] = {}

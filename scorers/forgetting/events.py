@@ -1,4 +1,4 @@
-"""Every mention of every response as one row: where it stands, whether it is true, what was left to name."""
+"""Every mention of every response as one row: its position, its verdict, and what was still unnamed before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """What is known of each response, shape (responses,)."""
+    """Properties of the responses. Arrays have shape (responses,)."""
 
     image: IntArray
-    """Index of its image, in the order in which the bootstrap resamples them."""
+    """Index of the image, in the order in which the bootstrap resamples them."""
     words: IntArray
-    """Its length, in whitespace-separated words."""
+    """Length, in whitespace-separated words."""
     tokens: FloatArray
-    """Its length in generated tokens, NaN where the backend did not say."""
+    """Length in generated tokens, NaN if the backend does not report it."""
     true_objects: IntArray
-    """Categories in the picture."""
+    """Number of categories in the image."""
 
     def __len__(self) -> int:
         return len(self.image)
@@ -34,32 +34,32 @@ class Responses:
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """The counted mentions of all responses in reading order, shape (mentions,)."""
+    """The counted mentions of all responses in reading order. Arrays have shape (mentions,)."""
 
     response: IntArray
-    """Index of its response."""
+    """Index of the response."""
     word: IntArray
-    """Words before it in its response."""
+    """Words before the mention in its response."""
     token: FloatArray
-    """Tokens before it, NaN where the backend did not say."""
+    """Tokens before the mention, NaN if the backend does not report them."""
     hallucinated: BoolArray
     first: BoolArray
-    """Whether its response names the category here for the first time."""
+    """Whether the response names the category for the first time."""
     unnamed: IntArray
-    """True categories of the picture that its response has not named before it."""
+    """True categories that the response has not named before."""
     earlier: IntArray
-    """Distinct categories that its response has named before it."""
+    """Distinct categories that the response has named before."""
     prior: FloatArray
-    """Chance that a category drawn by its prevalence, among those not named yet, is not in the picture."""
+    """Probability that a category drawn by its prevalence, among those not named yet, is not in the image."""
     largest: FloatArray
-    """Share of the picture that the largest true object still unnamed covers, of those whose area is known; NaN
-    without any. What captions alone name has no box: it is mostly small."""
+    """Share of the image that the largest unnamed true object with known area covers. NaN without any. An object that
+    only captions name has no box, and is usually small."""
 
     def __len__(self) -> int:
         return len(self.response)
 
     def select(self, rows: BoolArray) -> "Mentions":
-        """Return some of the mentions, their responses keeping their numbers."""
+        """Return some of the mentions. Their response indexes do not change."""
         return Mentions(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
@@ -72,11 +72,13 @@ class Events:
 
 
 def read_events(samples: Sequence[JudgedSample]) -> Events:
-    """Lay out the counted mentions of judged samples.
+    """Return the counted mentions of judged samples.
 
-    Ignored mentions, and the true categories that a response names by ignored mentions alone, are left out, as
-    everywhere. A judge that does not say where it found a category gives mentions without a span; they raise
-    `ValueError`. Prevalence is that of the samples' own images, each image once and the one looked at left out.
+    Ignored mentions are left out, and so are true categories that a response names by ignored mentions only.
+    Prevalence is that of the samples' own images: each image counts once, and the image itself is left out.
+
+    Raises:
+        ValueError: the judge does not locate its mentions.
     """
     images = {image: i for i, image in enumerate(cluster_ids([s.response.image_id for s in samples]))}
     prevalence = _Prevalence(samples)
@@ -131,12 +133,12 @@ def in_order(sample: JudgedSample) -> list[Mention]:
 
 
 def _largest(sample: JudgedSample, unnamed: frozenset[str]) -> float:
-    """Return the area of the largest of some true objects, of those whose area is known; NaN without any."""
+    """Return the area of the largest unnamed object with known area, NaN without any."""
     return max((sample.areas[name] for name in unnamed if name in sample.areas), default=np.nan)
 
 
 class _Prevalence:
-    """How many images hold each category, and what a guesser makes of it."""
+    """The number of images that hold each category, and the error rate of a guesser by prevalence."""
 
     def __init__(self, samples: Sequence[JudgedSample]) -> None:
         self._images: dict[str, int] = {}
@@ -146,9 +148,9 @@ class _Prevalence:
         self._total = sum(self._images.values())
 
     def wrong_guess(self, sample: JudgedSample, named: set[str]) -> float:
-        """Return the chance that the next new category is not in the picture if it is drawn by prevalence.
+        """Return the probability that the next new category is not in the image, if it is drawn by prevalence.
 
-        NaN where no category is left to draw.
+        NaN if no category is left.
         """
         objects = sample.objects
         counts = self._images

@@ -1,4 +1,4 @@
-"""An adjusted odds ratio under one specification, as it stands in `forgetting.json`."""
+"""An adjusted odds ratio under one specification, as a record of `forgetting.json`."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 
 class TwoKindsRecord(Record):
-    """Two kinds of responses, where one normal intercept does not describe them."""
+    """Two kinds of responses, if one normal intercept does not describe them."""
 
     distance: float
-    """Between the kinds, in log odds."""
+    """Distance between the kinds, in log odds."""
     upper: float
     """Share of responses of the worse kind."""
 
@@ -39,13 +39,13 @@ class Fit(Record):
     responses: int = 0
     covariates: tuple[str, ...] = ()
     reason: str | None = None
-    """Why there is none."""
+    """Why there is no odds ratio."""
 
 
 def fit(
     label: str, events: Events, mentions: Mentions, columns: Mapping[str, FloatArray], unit: str = "word"
 ) -> Fit:
-    """Fit position beside the columns over some first mentions; where that cannot be done, say why."""
+    """Return the fit of position and the columns over some first mentions, or the reason why there is none."""
     try:
         found: AdjustedOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
     except NotEstimableError as error:

@@ -1,13 +1,14 @@
-"""Forced orders: what a model goes on to name once its turn has begun with some of the true objects.
+"""Forced orders: what a model names after a given text that already names some of the true objects.
 
-The small ones were named for it, or the large ones, right away or after as many words about nothing. So position
-and difficulty of what is left come apart: the same objects are left at two positions, and other objects at the same
-position, with as many of them unnamed each time.
+The given text names the small objects or the large ones, right away or after neutral sentences. So position and the
+difficulty of the remaining objects vary independently: the same objects remain at two positions, and other objects
+remain at the same position, with about as many of them unnamed.
 
     difficulty   mean over both positions of   (large named, small left) - (small named, large left)
     lateness     mean over both orders of      late - soon
 
-Of the share of first mentions that are wrong, of wrong ones per 100 words, and of what is left that gets named.
+The contrasts are computed for the share of first mentions that are wrong, for wrong ones per 100 words, and for the
+share of the remaining objects that are named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,18 +25,20 @@ from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
 WINDOW = 60
-"""Words after the given text that are looked at; the late text is as many words longer than the soon one."""
+"""Words after the given text that are evaluated. The late text is this many words longer than the soon one."""
 LEAST_IMAGES = 8
-"""Fewer images have no contrasts: their intervals would say more than they know."""
+"""Smallest number of images with contrasts. With fewer, the intervals would be too narrow."""
 LEAST_MENTIONS = 20
-"""A cell of fewer is in no contrast: where none of a handful is wrong, an interval would be a point."""
+"""Smallest number of mentions of a cell in a contrast. With a few mentions and no wrong one, an interval would be a
+point."""
 DETECTABLE = 2.8 / 1.96
-"""Half an interval times this: what would be seen with 80 % power, 1.96 + 0.84 standard errors."""
+"""Factor from half an interval to the difference that is found with 80 % power: (1.96 + 0.84) / 1.96 standard errors.
+"""
 
 Order: TypeAlias = Literal["small", "large"]
-"""Which of the true objects the given text names; the others are left."""
+"""The true objects that the given text names. The others remain."""
 CellOrder: TypeAlias = Literal["small", "large", "own"]
-"""The same, or nothing given: the model's own description from the same word on."""
+"""As `Order`, or `own`: without a given text, the model's own description from the same word on."""
 Verdict: TypeAlias = Literal[
     "what is left, not lateness", "lateness, not what is left", "both", "neither shows", "not measured"
 ]
@@ -44,7 +47,7 @@ ContrastName: TypeAlias = Literal[
 ]
 
 ARMS: tuple[tuple[Order, bool], ...] = (("small", False), ("large", False), ("small", True), ("large", True))
-"""Order and lateness of the given texts, as they are numbered in `orders.jsonl`."""
+"""Order and lateness of the given texts, in the order of their numbers in `orders.jsonl`."""
 CELLS: tuple[tuple[CellOrder, bool], ...] = (*ARMS, ("own", False), ("own", True))
 QUANTITIES = ("rate", "per_100", "recall", "next")
 CONTRASTS: dict[ContrastName, dict[tuple[CellOrder, bool], float]] = {
@@ -60,7 +63,7 @@ CONTRASTS: dict[ContrastName, dict[tuple[CellOrder, bool], float]] = {
     "own_minus_small": {("own", False): 1, ("small", False): -1},
     "own_minus_large": {("own", False): 1, ("large", False): -1},
 }
-"""What each cell counts in each contrast."""
+"""Weight of each cell in each contrast."""
 COLUMNS = (
     "turns",
     "before",
@@ -78,11 +81,11 @@ COLUMNS = (
 
 
 class ForcedTurn(Record):
-    """A line of `orders.jsonl`: a turn that was begun for the model, and how it went on."""
+    """A line of `orders.jsonl`: a turn with a given beginning, and how the model continued it."""
 
     sample_id: str
     generation: int
-    """Number of the given text, as in `ARMS`."""
+    """Number of the given text in `ARMS`."""
     image_id: ImageId
     order: Order
     late: bool
@@ -90,16 +93,15 @@ class ForcedTurn(Record):
     """The categories that the given text names, in its order."""
     given: str
     response: str | None
-    """The whole turn, the given text included."""
+    """The whole turn, with the given text."""
     finish_reason: FinishReason
     completion_tokens: int | None
-    """Of the whole turn."""
+    """Tokens of the whole turn."""
     mentions: tuple[Mention, ...] = ()
-    """Of the whole turn."""
+    """Mentions in the whole turn."""
     unscored: str | None = None
     transient: bool = False
-    """The model failed for a reason that may pass, so that a later session tries again. Absent from the file where it
-    is false."""
+    """The error is temporary, so that a later session tries again. Absent from the file if false."""
 
     @model_serializer(mode="wrap")
     def _without_transient(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -110,31 +112,31 @@ class ForcedTurn(Record):
 
 
 class OrderCell(Record):
-    """What was named within `WINDOW` words from a position on, after one of the given texts or in its place."""
+    """What was named within `WINDOW` words of a position, after one of the given texts or in the own description."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     order: CellOrder
     late: bool
     turns: int
-    """With at least a word there."""
+    """Turns with at least one word there."""
     words_before: float | None
-    """Mean."""
+    """Mean number of words before the position."""
     area_left: float | None
-    """Mean share of the picture that the true objects cover which are still unnamed there."""
+    """Mean share of the image that the unnamed true objects cover at the position."""
     mentions: int
-    """First mentions with a true object still unnamed, …"""
+    """First mentions with a true object still unnamed."""
     hallucinated: int
-    """… the wrong ones among them, …"""
+    """The wrong ones among `mentions`."""
     forced: int
-    """… and first mentions after all true objects were named, which cannot be right."""
+    """First mentions after all true objects were named. They cannot be right."""
     words: int
     rate: Estimate
     """hallucinated / mentions."""
     per_100: Estimate
-    """Wrong first mentions, forced ones too, for 100 words written there."""
+    """Wrong first mentions, including forced ones, per 100 words written there."""
     recall: Estimate
-    """Of the true objects still unnamed at the position, the share that is named there."""
+    """Share of the true objects unnamed at the position that are named there."""
     next: Estimate
     """Share of the very next first mentions that are wrong."""
 
@@ -150,32 +152,32 @@ class OrderContrast(Record):
     recall: Estimate
     next: Estimate
     detectable: float | None
-    """How far the rate's would have to be from 0 to be seen with 80 % power."""
+    """Smallest difference of the rate that is found with 80 % power."""
     reason: str | None = None
-    """Why there is none."""
+    """Why there is no contrast."""
 
 
 class OrdersSummary(Record):
-    """All that forced orders say."""
+    """All results of forced orders."""
 
     images: int
-    """All of whose four turns could be judged."""
+    """Images with four judged turns."""
     incomplete: int
-    """Other images that were asked about."""
+    """Images with fewer judged turns."""
     verdict: Verdict
     cells: tuple[OrderCell, ...]
     contrasts: tuple[OrderContrast, ...]
     reason: str | None = None
-    """Why nothing could be told."""
+    """Why there are no results."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTruth:
-    """What is in a picture."""
+    """The true objects of an image."""
 
     objects: frozenset[str]
     areas: Mapping[str, float]
-    """Of some or all of them, the share of the picture that the largest instance covers."""
+    """For some or all of them, the share of the image that the largest instance covers."""
 
 
 def measure_orders(
@@ -186,10 +188,10 @@ def measure_orders(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> OrdersSummary:
-    """Compare the orders; `truth` and the model's `own` descriptions are by sample id.
+    """Return the comparison of the orders. `truth` and the model's `own` descriptions are by sample id.
 
-    Intervals are percentile bootstraps over images, all turns of an image together. An image of which a turn could
-    not be judged is left out; its own description may be missing.
+    Intervals are percentile bootstraps over images, with all turns of an image together. An image with a turn that
+    could not be judged is left out. Its own description may be missing.
     """
     turns = {(line.sample_id, line.order, line.late): line for line in continued}
     ids = list(dict.fromkeys(line.sample_id for line in continued))
@@ -222,7 +224,7 @@ def measure_orders(
 
 
 def no_orders(reason: str) -> OrdersSummary:
-    """Return what stands where no turn was begun."""
+    """Return the results without any turn."""
     return OrdersSummary(
         images=0, incomplete=0, verdict="not measured", cells=(), contrasts=(), reason=reason
     )
@@ -231,7 +233,7 @@ def no_orders(reason: str) -> OrdersSummary:
 def count(
     text: str, mentions: Sequence[Mention], truth: ImageTruth, start: int, named: frozenset[str] = frozenset()
 ) -> list[float]:
-    """Return what `COLUMNS` names of one turn, from word `start` on; `named` was named before in any case."""
+    """Return the values named by `COLUMNS` of one turn from word `start` on. `named` counts as named before."""
     length = len(text.split())
     seen = {*named, *(m.category for m in mentions if m.word < start)}
     left = truth.objects - seen
@@ -259,7 +261,7 @@ def count(
 def _cells(
     turns: Mapping[tuple[Order, bool], ForcedTurn], truth: ImageTruth, own: JudgedSample | None
 ) -> list[list[float]]:
-    """Return the counts of every cell of one image; its own description is looked at from where the turns began."""
+    """Return the counts of every cell of one image. Its own description counts from where the given texts end."""
     counts: dict[tuple[CellOrder, bool], list[float]] = {
         arm: count(turn.response or "", turn.mentions, truth, len(turn.given.split()), frozenset(turn.named))
         for arm, turn in turns.items()
@@ -273,7 +275,7 @@ def _cells(
 
 
 def compute(totals: FloatArray) -> dict[str, FloatArray]:
-    """Map totals (..., 72) to the quantities of each cell and of each contrast, (...), by `cell/quantity`."""
+    """Map totals (..., 72) to the quantities of each cell and contrast, shape (...), by `cell/quantity`."""
     columns = np.moveaxis(totals.reshape(*totals.shape[:-1], len(CELLS), len(COLUMNS)), -1, 0)
     of = dict(zip(COLUMNS, columns, strict=True))
     by_cell = {

@@ -1,7 +1,7 @@
-"""Whether the judge reads early sentences otherwise than late ones: the same sentence alone, first and last.
+"""Whether the judge reads early and late sentences alike: the same sentence alone, first and last.
 
-Model judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253); a rate that rises with position
-would then be the judge's doing, or a rise would be hidden by it.
+Model judges are known to trust early sentences more (arXiv 2511.20515, 2603.15253). Such a judge could cause a rise
+of the rate with position, or hide one.
 """
 
 import re
@@ -16,27 +16,27 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judgement, Record, Response
 
 SENTENCES = 60
-"""At most so many are judged three times each, one a response: a model judge takes its time."""
+"""Largest number of sentences, one from each response. Each is judged three times, which is slow for a model judge."""
 _END = re.compile(r"(?<=[.!?])\s+")
 
 Place: TypeAlias = Literal["alone", "first", "last"]
 
 
 class JudgePosition(Record):
-    """What the judge reads in a sentence, by where the sentence stands; null without sentences."""
+    """What the judge reads in a sentence, by the place of the sentence. Null without sentences."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     sentences: int
-    """Each of another response of three sentences or more; unscored texts left out."""
+    """Sentences, each from another response with at least three. Unscored texts are left out."""
     categories: dict[str, float | None]
-    """Categories read in a sentence, on average, when it stands `alone`, `first` and `last`."""
+    """Mean number of categories read in a sentence that stands `alone`, `first` and `last`."""
     same: dict[str, float | None]
-    """Share of the sentences in which the same categories are read `first` as `alone`, and `last` as `first`."""
+    """Share of sentences with the same categories `first` as `alone`, and `last` as `first`."""
 
 
 def judge_position(judge: Judge, samples: Sequence[JudgedSample], *, seed: int = 0) -> JudgePosition:
-    """Move one sentence of each of some responses about, and have it judged each time."""
+    """Return the judge's reading of one sentence from each of some responses, moved to each place."""
     order = np.random.default_rng(seed).permutation(len(samples))
     found: list[tuple[frozenset[str], ...]] = []
     for index in order.tolist():

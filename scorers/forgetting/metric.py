@@ -1,4 +1,4 @@
-"""`forgetting`: how much more a model hallucinates late in its responses, raw and under each control."""
+"""The metric `forgetting`: how much more a model hallucinates late in its responses, raw and with controls."""
 
 import math
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ _FEW = f"no such mentions among the first {EARLY[1]} words, or none from word {L
 class Forgetting:
     """Hallucination early and late in the responses, and its odds ratio per 100 words with all else held fixed.
 
-    `rate_*` are shares of first mentions that are not in the picture. Changes are late minus early: of all first
+    `rate_*` are shares of first mentions that are not in the image. Changes are late minus early: of all first
     mentions; of those with enough true objects still unnamed (exhaustion); within the responses that reach a fixed
-    length, the late part ending there (survivorship); of re-mentions (repetition). `prior_*` are what a model that
-    names categories by their prevalence would be wrong. `size_order` is Kendall's tau over all pairs of true objects
-    that a response names. `docs/explanation/forgetting.md` says what each rules out.
+    length, where the late part ends (survivorship); of repeated mentions (repetition). `prior_*` is the error rate of
+    a model that names categories by their prevalence. `size_order` is Kendall's tau over all pairs of true objects
+    that a response names. `docs/explanation/forgetting.md` tells what each control rules out.
     """
 
     family: str = "forgetting"
@@ -95,7 +95,7 @@ class Forgetting:
     )  # fmt: skip
 
     leaderboard_columns: tuple[LeaderboardColumn, ...] = ()
-    """None: the task `forget` has a table of its own."""
+    """None, because the task `forget` has a table of its own."""
     needs_judge = False
 
     def __init__(self, judge: Judge | None = None) -> None:
@@ -159,7 +159,7 @@ class Forgetting:
         }
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
-        """Return the adjusted odds ratio with its interval, and the least one that could have been seen."""
+        """Return the adjusted odds ratio with its interval, and the smallest odds ratio that is detectable."""
         ratio_name, least_name = (quantity.name for quantity in self.fitted_quantities)
         try:
             found = adjusted_odds_ratio(read_events(samples))
@@ -180,7 +180,7 @@ class Forgetting:
 
 
 def windows(subset: Subset) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the early and the late words of a subset; of survivors the late ones end where all are still alive."""
+    """Return the early and the late words of a subset. Those of survivors end where all of them are still alive."""
     return EARLY, (LATE[0], SURVIVAL) if subset is SURVIVORS_FIRST else LATE
 
 

@@ -1,4 +1,4 @@
-"""What a run writes down of visual prompt dependency: a response, and how far each of its tokens takes the picture."""
+"""The records of visual prompt dependency: a response, and how much each of its tokens depends on the image."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,11 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from eidolon.scorers.core.types import ImageId, Record, Verdict
 from eidolon.scorers.forgetting.token_kinds import KINDS
 
-if TYPE_CHECKING:  # arrays are for those who measure; a record is read without them
+if TYPE_CHECKING:  # a record is read without numpy
     from eidolon.scorers.forgetting.fading import TokenSeries
 
 DIGITS = 6
-"""Significant ones of every number; single precision has hardly more, and the file half the size."""
+"""Significant digits of every number. Single precision has hardly more, and the file has half the size."""
 LETTERS = {kind: kind[0] for kind in KINDS}
 
 
@@ -27,15 +27,15 @@ class Dependence(Record):
     hellinger: tuple[float, ...] = ()
     """PDM-H of each token, 0 to 1."""
     difference: tuple[float, ...] = ()
-    """Of each token, root mean square over the vocabulary of l_c - l_u less its mean, in nats."""
+    """For each token, the root mean square over the vocabulary of the centred difference l_c - l_u, in nats."""
     kinds: str = ""
     """A letter for each token: o (begins the name of an object), c (begins other content), f (function), r (rest)."""
     verdicts: dict[int, Verdict] = Field(default_factory=dict)
-    """Of the tokens that begin a mention, counted from 0."""
+    """Verdicts of the tokens that begin a mention, by token index from 0."""
     left_out: str | None = None
-    """Why nothing was measured; absent from the file where something was."""
+    """Why nothing was measured. Absent from the file if something was."""
     transient: bool = False
-    """The reason passes, so that a resumed run reads the response again. Absent from the file where it is false."""
+    """The reason is temporary, so that a resumed run measures the response again. Absent from the file if false."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Dependence(Record):
 
     @classmethod
     def of(cls, sample_id: str, generation: int, series: "TokenSeries") -> "Dependence":
-        """Return the line of what was measured."""
+        """Return the line of a measured response."""
         return cls(
             sample_id=sample_id,
             generation=generation,
@@ -58,10 +58,10 @@ class Dependence(Record):
         )
 
     def series(self) -> "TokenSeries":
-        """Return what was measured, to the digits that the line has.
+        """Return the measurements, with the digits that the line has.
 
         Raises:
-            ValueError: the line has not one number and one known kind for each token.
+            ValueError: the line does not have one number and one known kind for each token.
         """
         import numpy as np
 
@@ -73,7 +73,7 @@ class Dependence(Record):
             not 0 <= at < tokens for at in self.verdicts
         ):
             raise ValueError(
-                f"sample {self.sample_id!r}: does not have everything of each of {tokens} tokens"
+                f"sample {self.sample_id!r}: does not have every number for each of {tokens} tokens"
             )
         if unknown := set(self.kinds) - {*kinds}:
             raise ValueError(f"sample {self.sample_id!r}: unknown kind of token {min(unknown)!r}")

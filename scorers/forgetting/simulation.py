@@ -1,4 +1,4 @@
-"""Responses whose hallucinations follow a known law, to see what a summary of them says, and with what power."""
+"""Simulated responses with a known law of hallucination, to test summaries and their power."""
 
 from dataclasses import dataclass
 from math import log
@@ -16,30 +16,31 @@ MEAN_TRUE = 5
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """How likely the next new object is imagined.
+    """The law: the odds that the next new object is imagined.
 
-    Log odds of imagining = base + response's own + position·words/100 + exhaustion; an object is certainly imagined
-    when no true one is left. `exhaustion` by the true objects still unnamed u, of the T in the picture: none;
-    `competing`, -log u: true and imagined objects are drawn from one urn; `linear`, -0.35·u; `share`, -2·u/T.
+    The log odds are base + that of the response + position·words/100 + exhaustion. If no true object is left, the
+    next object is always imagined. `exhaustion` depends on the number u of true objects still unnamed, of the T in
+    the image. `none` is 0. `competing` is -log u: true and imagined objects are drawn from one urn. `linear` is
+    -0.35·u. `share` is -2·u/T.
     """
 
     base: float = -2.0
-    """At the first word, with five true objects, all unnamed."""
+    """Log odds at the first word, with five true objects, all unnamed."""
     position: float = 0.0
-    """Log odds ratio per 100 words: what the adjusted summary should find."""
+    """Log odds ratio per 100 words: the value that the adjusted odds ratio should find."""
     exhaustion: Exhaustion = "none"
     spread: float = 0.0
-    """Standard deviation of the responses' own log odds."""
+    """Standard deviation of the log odds of responses."""
     bad: float | None = None
-    """Share of the responses that are bad, instead of a normal spread; the standard deviation is the same."""
+    """Share of bad responses, instead of a normal spread. The standard deviation is the same."""
     longer: float = 0.0
-    """How the log length goes with the response's own log odds: above 0, bad responses are longer."""
+    """Slope of the log length on the log odds of a response. Above 0, bad responses are longer."""
     words: float = 90.0
-    """Mean length of a response whose own log odds are 0."""
+    """Mean length of a response with log odds 0."""
     between: float = 10.0
-    """Mean words from one first mention to the next."""
+    """Mean number of words from one first mention to the next."""
     forced: bool = True
-    """Whether the response goes on naming when no true object is left."""
+    """Whether the response continues to name objects when no true object is left."""
 
 
 SCENARIOS: dict[str, Hazard] = {
@@ -49,11 +50,11 @@ SCENARIOS: dict[str, Hazard] = {
     "survivorship": Hazard(spread=1.0, longer=0.4, forced=False),
     "exhaustion, bad responses longer": Hazard(exhaustion="competing", spread=1.0, longer=0.4),
 }
-"""The known answers: position does something in `rising` alone; the raw curve rises in all but `constant`."""
+"""Known answers. Position has an effect in `rising` alone. The raw curve rises in all but `constant`."""
 
 
 def simulate(hazard: Hazard, responses: int, *, seed: int) -> Events:
-    """Draw the first mentions of so many responses, each to an image of its own."""
+    """Return the first mentions of simulated responses, each to an image of its own."""
     rng = np.random.default_rng(seed)
     own = _own_log_odds(hazard, responses, rng)
     true = 1 + rng.poisson(MEAN_TRUE - 1, responses)

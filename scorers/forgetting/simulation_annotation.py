@@ -1,4 +1,4 @@
-"""Descriptions of pictures whose truth is known and annotated in part, to see what is made of the missing part."""
+"""Simulated descriptions of images with known, incompletely annotated objects, to test the bounds on annotation."""
 
 from dataclasses import dataclass
 from math import exp
@@ -19,20 +19,20 @@ BETWEEN = 9
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How pictures are looked at, by people and by a model that names the large first."""
+    """How people and a model look at the images. The model names large objects first."""
 
     boxes: tuple[float, float, float] = (0.5, 0.85, 0.98)
-    """Chance that a true object of each size gets a box, …"""
+    """Probability that a true object of each size has a box."""
     captions: tuple[float, float, float] = (0.25, 0.5, 0.8)
-    """… and that the captions name it."""
+    """Probability that the captions name it."""
     dependence: float = 0.0
-    """Chance that both looks are one: what the less thorough one sees, the other sees too."""
+    """Probability that both sources share one random draw: the more thorough one then has what the other has."""
     seen: tuple[float, float, float] = (0.5, 0.8, 0.95)
-    """Chance that the model sees it; it names no other true ones, so that some stay unnamed."""
+    """Probability that the model sees it. The model names no other true objects, so that some stay unnamed."""
     imagined: float = -2.5
     """Log odds that the next new object is imagined, at the first word."""
     position: float = 0.0
-    """Log odds ratio of that per 100 words."""
+    """Log odds ratio of imagining per 100 words."""
     true: float = 9.0
     """Mean number of true objects."""
     words: float = 100.0
@@ -42,9 +42,9 @@ class World:
 def simulate_annotated(
     world: World, responses: int, *, seed: int
 ) -> tuple[list[JudgedSample], list[frozenset[str]]]:
-    """Return descriptions judged by boxes and captions, and what is really in each picture.
+    """Return descriptions judged by boxes and captions, and the objects that are really in each image.
 
-    A model names the true objects that it sees from large to small, and imagines others at its own rate meanwhile.
+    The model names the true objects that it sees from large to small. In between it imagines others at its own rate.
     """
     rng = np.random.default_rng(seed)
     size_of = {f"c{size}{i:02d}": size for size in range(len(SIZES)) for i in range(OF_EACH)}
@@ -59,19 +59,19 @@ def simulate_annotated(
         left = sorted(seen, key=lambda name: -size_of[name])
         absent = [names[i] for i in rng.permutation(len(names)) if names[i] not in truth]
         length = int(rng.gamma(8, world.words / 8))
-        said: list[str] = []
+        words: list[str] = []
         mentions: list[Mention] = []
         while left and absent:
             gap = int(rng.geometric(1 / BETWEEN))
-            word = len(said) + gap
+            word = len(words) + gap
             if word >= length:
                 break
             odds = exp(world.imagined + world.position * word / 100)
             name = absent.pop() if rng.random() < odds / (1 + odds) else left.pop(0)
-            said += ["so"] * gap + [name]
-            start = len(" ".join(said)) - len(name)
+            words += ["so"] * gap + [name]
+            start = len(" ".join(words)) - len(name)
             mentions.append(Mention(category=name, text=name, start=start, end=start + len(name), word=word))
-        text = " ".join(said + ["so"] * (length - len(said)))
+        text = " ".join(words + ["so"] * (length - len(words)))
         boxes, captions = _look(world, sorted(truth), size_of, rng)
         judgement = Judgement(sample_id=str(image), image_id=image, mentions=tuple(mentions))
         samples.append(

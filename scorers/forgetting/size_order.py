@@ -1,4 +1,4 @@
-"""In which order a response names what is in the picture: the small objects first, or the large ones."""
+"""The order in which a response names true objects: small ones first, or large ones."""
 
 from itertools import combinations
 
@@ -7,9 +7,9 @@ from eidolon.scorers.core.verdict import counted_mentions
 
 
 def ordered_pairs(sample: JudgedSample) -> tuple[int, int]:
-    """Return in how many pairs of true objects that are named the smaller, and the larger, is named first.
+    """Return in how many pairs of named true objects the smaller, and the larger, is named first.
 
-    Objects of unknown size, and pairs of one size, are left out.
+    Objects of unknown size, and pairs of equal size, are left out.
     """
     mentions = sorted(counted_mentions(sample), key=lambda mention: (mention.start, mention.end))
     order = dict.fromkeys(mention.category for mention in mentions)

@@ -1,4 +1,4 @@
-"""The sets of mentions whose rate is followed: all that is named, and what each control leaves of it."""
+"""The sets of mentions whose rate is reported: all mentions, and what is left of them under each control."""
 
 import math
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from eidolon.scorers.forgetting.events import BoolArray, Events
 
 EARLY = (0, 20)
 LATE = (60, math.inf)
-"""Words before a mention, from and up to."""
+"""`EARLY` and `LATE` are numbers of words before a mention: from the first up to the second."""
 UNEXHAUSTED = 3
-"""True objects still unnamed at a mention, so that a new object can well be a true one."""
+"""Number of true objects still unnamed at which a new object can easily be a true one."""
 SURVIVAL = 80
-"""Words that a response must reach to be in the fixed set."""
+"""Words that a response must have to be in the fixed set."""
 
 
 def _every_response(events: Events) -> BoolArray:
@@ -23,7 +23,7 @@ def _every_response(events: Events) -> BoolArray:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Some of the mentions, of some of the responses."""
+    """A set of mentions, in a set of responses."""
 
     name: str
     label: str

@@ -1,12 +1,12 @@
-"""How much would have to be there that nobody annotated, for the rise with position to go away: a tipping point.
+"""The tipping point: how many late hallucinations would have to be unannotated objects for the rise to vanish.
 
-What a model names late may be there and lack an annotation. Nobody knows how often; so the question is turned round,
-as in sensitivity analyses of unmeasured confounding (Rosenbaum 2002; VanderWeele and Ding 2017): some of the objects
-that were hallucinated late are declared to be there, everything that follows from the truth is worked out again, and
-the share is looked for at which the adjusted odds ratio falls to 1.
+What a model names late may be in the image without an annotation. How often is unknown, so the question is reversed,
+as in sensitivity analyses of unmeasured confounding (Rosenbaum 2002; VanderWeele and Ding 2017). Some of the objects
+that were hallucinated late are declared to be true. Everything that depends on the ground truth is computed again.
+The result is the share at which the adjusted odds ratio is 1.
 
-An object is there or not in an image, whoever names it: what is declared are pairs of image and category. A declared
-object counts as unnamed before it is named, so mentions that were forced by exhaustion may come back into the fit.
+An object is in an image or not, whoever names it, so pairs of image and category are declared. A declared object
+counts as unnamed before it is named. So mentions that were forced by exhaustion may enter the fit again.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ Order: TypeAlias = Literal["at random", "latest first"]
 Bound: TypeAlias = Literal["estimate", "interval"]
 BOUNDS: tuple[Bound, ...] = ("estimate", "interval")
 DRAWS = 3
-"""Random orders; how far they differ is reported."""
+"""Number of random orders. Their range is reported."""
 STEPS = 8
-"""The share is bracketed to one part in so many, then interpolated: between, the log odds ratio is nearly straight."""
+"""The share is bracketed to one part in `STEPS`, then interpolated: in between the log odds ratio is almost linear."""
 
 _Pair: TypeAlias = tuple[ImageId, str]
 
@@ -42,47 +42,47 @@ class Tipping(Record):
     model_config = ConfigDict(allow_inf_nan=False)
 
     order: Order
-    """Which are declared to be there: some at random, or those first that were named last, which takes fewer as a rule
-    but is not sure to be the least that would do."""
+    """Which objects are declared to be true: some at random, or those named last first. The latter usually takes
+    fewer, but it is not always the minimum."""
     bound: Bound
-    """What falls to 1: the `estimate`, or the lower end of its `interval`, so that it no longer excludes 1."""
+    """What reaches 1: the `estimate`, or the lower end of its `interval`, which then no longer excludes 1."""
     objects: int
-    """Hallucinated pairs of image and category first named from word 60 on, of which the share is."""
+    """Hallucinated pairs of image and category that are first named from word 60 on. `share` is a share of them."""
     share: float | None
-    """0 where it is not above 1 to begin with."""
+    """0 if the bound is not above 1 without any declaration."""
     lowest: float | None = None
     highest: float | None = None
-    """Of the random orders; `share` is their mean."""
+    """`lowest` and `highest` are over the random orders. `share` is their mean."""
     reason: str | None = None
-    """Why there is none: not even all of them would do, or too few hallucinations are left to fit before."""
+    """Why there is no share: all objects together do not suffice, or too few hallucinations are left to fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The hallucinated pairs of image and category of a run, and what follows if some of them are there."""
+    """The hallucinated pairs of image and category of a run, and the effect of declaring some of them true."""
 
     events: Events
     word: FloatArray
-    """Of each pair, the mean position of its first mentions, shape (pairs,)."""
+    """Mean position of the first mentions of each pair, shape (pairs,)."""
     of_mention: IntArray
-    """The pair that a mention names, -1 where it is true, shape (mentions,)."""
+    """The pair that a mention names, -1 if the mention is true, shape (mentions,)."""
     response: IntArray
     pair: IntArray
-    """The same of responses, shape (rows,): whose truth each pair would join, all responses to its image but those that
-    name it by ignored mentions alone."""
+    """`response` and `pair`, shape (rows,), list the responses whose ground truth each pair would join. These are all
+    responses to its image, except those that name it by ignored mentions only."""
 
     def __len__(self) -> int:
         return len(self.word)
 
     def declared(self, there: BoolArray) -> Events:
-        """Return the events as they would be if some of the pairs, shape (pairs,), were there.
+        """Return the events if some of the pairs, bool (pairs,), were true objects.
 
-        What a guesser by prevalence does, and the areas, stay as they were.
+        The error rate of a guesser by prevalence, and the areas, do not change.
         """
         responses, mentions = self.events.responses, self.events.mentions
         joined = np.bincount(self.response[there[self.pair]], minlength=len(responses))
         found = np.r_[there, False][self.of_mention]
-        # Of the declared objects, those that the response has named before: a running count, less that at its start.
+        # Declared objects that the response named before: a running count, minus its value at the start.
         new = found & mentions.first
         before = np.cumsum(new) - new
         starts = np.searchsorted(mentions.response, np.arange(len(responses)))
@@ -98,9 +98,9 @@ class Candidates:
 
 
 def candidates(samples: Sequence[JudgedSample], events: Events | None = None) -> Candidates:
-    """Return the hallucinated pairs of judged samples, in the order in which they are first met.
+    """Return the hallucinated pairs of judged samples, in the order of their first mention.
 
-    `events` are those of the samples, where the caller has them already.
+    `events` are those of the samples, if the caller has them already.
     """
     events = read_events(samples) if events is None else events
     index: dict[_Pair, int] = {}
@@ -141,9 +141,9 @@ def candidates(samples: Sequence[JudgedSample], events: Events | None = None) ->
 def tipping_points(
     samples: Sequence[JudgedSample], *, events: Events | None = None, seed: int = 0
 ) -> tuple[Tipping, ...]:
-    """Return the shares, of each order and bound.
+    """Return the tipping points of each order and bound.
 
-    None where nothing is hallucinated late, or the adjusted odds ratio itself cannot be fitted.
+    The result is empty if nothing is hallucinated late, or the adjusted odds ratio cannot be fitted.
     """
     found = candidates(samples, events)
     late = np.flatnonzero(found.word >= LATE[0])
@@ -184,13 +184,13 @@ def _of_order(fits: "_Fits", order: Order, drawn: Sequence[IntArray]) -> list[Ti
 
 
 class _Search:
-    """Looks for the share of some pairs, declared in their order, at which a bound of the log odds ratio is 0."""
+    """Searches the share of some pairs, declared in their order, at which a bound of the log odds ratio is 0."""
 
     def __init__(self, fits: "_Fits", order: IntArray) -> None:
         self._fits, self._order = fits, order
 
     def share(self, bound: Bound) -> float | str:
-        """Return the share, or why there is none. Bisection finds one crossing, should there be several."""
+        """Return the share, or the reason why there is none. Bisection finds one crossing if there are several."""
         low, high = 0, len(self._order)
         objects = high
         if self._value(0, bound) <= 0:
@@ -209,20 +209,20 @@ class _Search:
         return (low + (high - low) * above / (above - below)) / objects
 
     def _value(self, declared: int, bound: Bound) -> float:
-        """Return the log odds ratio or the lower end of its interval, minus infinity where nothing can be fitted."""
+        """Return the log odds ratio or the lower end of its interval, minus infinity if it cannot be fitted."""
         fitted = self._fits(self._order[:declared])
         return -inf if fitted is None else fitted[BOUNDS.index(bound)]
 
 
 class _Fits:
-    """The adjusted odds ratio with some pairs declared to be there, fitted once for each choice of them."""
+    """The adjusted odds ratio with some pairs declared true, fitted once for each set of pairs."""
 
     def __init__(self, found: Candidates) -> None:
         self._found = found
         self._known: dict[bytes, tuple[float, float] | None] = {}
 
     def __call__(self, pairs: IntArray) -> tuple[float, float] | None:
-        """Return its logarithm and the lower end of that one's interval; None where it cannot be fitted."""
+        """Return the log odds ratio and the lower end of its interval, None if it cannot be fitted."""
         there = np.zeros(len(self._found), dtype=bool)
         there[pairs] = True
         key = there.tobytes()
@@ -239,5 +239,5 @@ class _Fits:
 
 
 def _ignored_alone(sample: JudgedSample) -> set[str]:
-    """Return the categories that a response names by ignored mentions alone; they are in no truth of it."""
+    """Return the categories that a response names by ignored mentions only. They are in no ground truth of it."""
     return {m.category for m in sample.judgement.mentions} - {m.category for m in counted_mentions(sample)}

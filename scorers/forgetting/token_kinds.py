@@ -1,4 +1,4 @@
-"""What kind of token stands at each place of a response: an object's name, other content, function, or mere rest."""
+"""The kind of each token of a response: object name, other content, function word, or rest."""
 
 import re
 from bisect import bisect_right
@@ -19,12 +19,13 @@ _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
 def token_kinds(text: str, ends: Sequence[int], spans: Iterable[tuple[int, int]]) -> tuple[Kind, ...]:
-    """Return the kind of each token of a text, given where each ends and the characters [start, end) of mentions.
+    """Return the kind of each token of a text. `ends` are where tokens end, `spans` the characters [start, end) of
+    mentions.
 
-    The kind is that of the token's first character that is no space. An `object` token begins a mention; `content`
-    and `function` tokens begin another word, function words being the stop words that come with spaCy (a fixed list
-    of English, no model: it holds numbers up to a hundred and words such as "front" and "side"), punctuation and
-    white space. What goes on with a word or a mention, a fixed continuation that needs no picture, is `rest`.
+    The kind is that of the token's first visible character. An `object` token begins a mention. `content` and
+    `function` tokens begin another word. Function words are spaCy's stop words (a fixed English list without a model,
+    with numbers up to a hundred and words such as "front" and "side"), punctuation and white space. A token that
+    continues a word or a mention is `rest`: it is often fixed by its beginning and needs no image.
     """
     named = sorted(spans)
     words = [match.span() for match in _WORD.finditer(text)]

@@ -1,1 +1,1 @@
-"""Judges decide what a response says and match it with the truth. Metrics and `benchmark` import it."""
+"""Judges: which objects a response names, and which of them are true. Metrics and `benchmark` import it."""

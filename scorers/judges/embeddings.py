@@ -103,8 +103,8 @@ def _check_folder(folder: Path, name: str) -> None:
     for kind in kinds:
         if not kind.startswith(PACKAGE + "."):
             raise UserError(
-                f"-J embeddings={name}: its module {kind!r} is code of its own, which is never run; "
-                "give a model without"
+                f"-J embeddings={name}: its module {kind!r} runs its own code, which is not allowed; "
+                "choose another model"
             )
     pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
     for path in pickles:

@@ -1,1 +1,1 @@
-"""One module a metric family: sufficient statistics, a function of their sum. `benchmark` imports it."""
+"""One module for each metric family, and the scoring of a run. `benchmark` imports it."""

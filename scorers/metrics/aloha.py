@@ -1,4 +1,4 @@
-"""ALOHa: how alike the objects of a response are to those they are paired with (Petryk et al., 2024)."""
+"""ALOHa: how alike the objects of a response and the true objects are (Petryk et al., 2024)."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ _NO_PAIR = "no object is paired"
 
 
 class Aloha:
-    """The least and the mean similarity of a response's objects to the truth, averaged over responses.
+    """The smallest and the mean similarity of a response's objects to the true objects, averaged over responses.
 
-    Objects and true objects are paired one to one, so that the sum of similarities is largest. `score` and
-    `mean` are what the paper means: an object that is left over has similarity 0. The `compat_` pair leaves
-    such objects out, which is what the released program does. A response without objects has neither; one
-    with objects of which none is paired has no `compat_` value.
+    Objects and true objects are paired one to one, so that the sum of similarities is largest. `score` and `mean`
+    follow the paper: an object without a pair has similarity 0. The `compat_` quantities leave such objects out, as
+    the released program does. A response without objects has neither. A response with objects but without a pair has
+    no `compat_` value.
     """
 
     family: str = "aloha"
@@ -48,7 +48,8 @@ class Aloha:
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return the values named by `columns`, shape (samples, 7).
 
-        Raises `ValueError` for a mention that was never matched.
+        Raises:
+            ValueError: a mention was never matched.
         """
         rows = []
         for sample in samples:
@@ -73,7 +74,7 @@ class Aloha:
 
 
 def similarities(sample: JudgedSample) -> list[tuple[float, bool]]:
-    """Return for each distinct object of a response its similarity and whether it is paired at all."""
+    """Return, for each distinct object of a response, its similarity and whether it is paired."""
     objects: dict[str, tuple[float, bool]] = {}
     for mention in sample.judgement.mentions:
         if mention.verdict == "ignored":

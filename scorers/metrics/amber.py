@@ -1,8 +1,8 @@
-"""AMBER: yes/no questions and free-form responses on the same images (Wang et al., arXiv 2311.07397).
+"""AMBER: yes/no questions and free-form responses about the same images (Wang et al., arXiv 2311.07397).
 
-Closed questions score the answer No: precision and recall say how well a model denies what is not so.
-Free-form responses are read for the words of a list, each of which is true of the image, feared (what models
-like to add to it), or neither.
+Closed questions score the answer No: precision and recall measure how well a model denies what is not there.
+Free-form responses are searched for the words of a list. Each word is true of the image, feared (something that
+models like to add to it), or neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ TYPES = {
     "discriminative-relation": "relation",
     "relation": "relation",
 }
-"""The `type` of an annotation and the dimension it belongs to; `generative` is the free-form one."""
+"""The `type` of an annotation, and its dimension. The type `generative` is that of free-form items."""
 GROUPS = {
     "": DIMENSIONS,
     "existence_": ("existence",),
@@ -36,10 +36,10 @@ GROUPS = {
     "action_": ("action",),
     "relation_": ("relation",),
 }
-"""The prefix of each set of quantities, and the dimensions it pools."""
+"""Prefix of each set of quantities, and the dimensions that it pools."""
 
 START = 0.001
-"""At which the released program's denominators start, in place of 0."""
+"""Initial value of the denominators in the released program, instead of 0."""
 _CLOSED = ("questions", "right", "truth_no", "denied", "said_no", "unparsed")
 _FREE = (
     "responses",
@@ -66,7 +66,7 @@ class ClosedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class FreeAnswer:
-    """A free-form response, with the objects of its image and those that models like to add."""
+    """A free-form response, with the true objects of its image and the feared ones."""
 
     item_id: int
     image_id: ImageId
@@ -77,22 +77,22 @@ class FreeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AmberReading:
-    """What a free-form response names: the listed nouns, how many of them are wrong, and which objects."""
+    """The listed nouns that a free-form response names, the wrong ones among them, and the objects that they name."""
 
     nouns: tuple[str, ...]
     hallucinated: tuple[str, ...]
     covered: frozenset[int]
-    """Positions in the truth."""
+    """Positions of the named objects in the list of true objects."""
     feared: frozenset[int]
-    """Positions among the feared."""
+    """Positions of the named objects in the list of feared objects."""
 
 
 class AmberRates:
-    """All of AMBER's numbers, as fractions, from counts.
+    """All numbers of AMBER as fractions, computed from counts.
 
-    `compat` is the released program: only exactly "Yes" and "No" are answers, denominators start at 0.001,
-    values are rounded to tenths of a percent, and F1 comes from the rounded precision and recall. `fixed`
-    reads yes and no in any case and with punctuation behind them, starts at 0 and rounds nothing.
+    The mode `compat` follows the released program. Only exactly "Yes" and "No" are answers, denominators start at
+    0.001, values are rounded to tenths of a percent, and F1 is computed from the rounded precision and recall. The
+    mode `fixed` reads yes and no in any case and with punctuation after them, starts at 0 and rounds nothing.
     """
 
     family: str = "amber"
@@ -111,7 +111,7 @@ class AmberRates:
         )
 
     def closed_counts(self, dimension: str, truth: bool, read: bool | None) -> FloatArray:
-        """Return the counts of one answered question, shape (38,), from what was read in the answer."""
+        """Return the counts of one answered question, shape (38,). `read` is the answer as it was read."""
         row = np.zeros(len(self.columns))
         start = DIMENSIONS.index(dimension) * len(_CLOSED)
         row[start : start + len(_CLOSED)] = (
@@ -133,8 +133,11 @@ class AmberRates:
         covered: Sequence[str],
         named_feared: Sequence[str],
     ) -> FloatArray:
-        """Return the counts of one free-form response, shape (38,): of the image's objects and the feared
-        ones, and of what the response names of each. Objects listed twice are one in `fixed`."""
+        """Return the counts of one free-form response, shape (38,).
+
+        `truth` and `feared` are the objects of the image, `covered` and `named_feared` those of them that the
+        response names. In `fixed`, objects that are listed twice count once.
+        """
         sizes = [
             len(words if self.mode == "compat" else set(words))
             for words in (truth, covered, feared, named_feared)
@@ -149,7 +152,7 @@ class AmberRates:
         values: dict[str, FloatArray] = {}
         for prefix, dimensions in GROUPS.items():
             sums = {name: sum((column[f"{d}_{name}"] for d in dimensions), 0.0) for name in _CLOSED}
-            # One counter a dimension, but one of its own for all together.
+            # One counter for each dimension, but a single one for all together.
             counters = 1 if prefix == "" else len(dimensions)
             values |= {prefix + name: v for name, v in self._rates(sums, counters, prefix).items()}
         questions = sum((column[f"{d}_questions"] for d in DIMENSIONS), 0.0)
@@ -201,7 +204,7 @@ class AmberRates:
 
 
 class Amber(AmberRates):
-    """AMBER's numbers from answers."""
+    """AMBER's numbers, computed from answers."""
 
     def __init__(
         self,
@@ -215,11 +218,11 @@ class Amber(AmberRates):
         self.relations, self.matcher, self.safe_words = relations, matcher, safe_words
 
     def parse(self, answer: str) -> bool | None:
-        """Read an answer: True for yes, False for no, None for neither."""
+        """Return the answer as it is read: True for yes, False for no, None for neither."""
         return {"Yes": True, "No": False}.get(answer) if self.mode == "compat" else strict(answer)
 
     def named(self, sample: FreeAnswer) -> AmberReading:
-        """Read a free-form response."""
+        """Return what a free-form response names."""
         nouns = tuple(self.matcher.nouns(sample.response))
         covered: set[int] = set()
         feared: set[int] = set()
@@ -257,11 +260,11 @@ class Amber(AmberRates):
         )
 
     def _places(self, noun: str, objects: Sequence[str]) -> set[int]:
-        """Return which objects a noun names.
+        """Return the positions of the objects that a noun names.
 
-        In `compat` the first only, associated words before the objects themselves: on an image with a person
-        and a man, "man" covers the person. In `fixed` the object itself where it is there, else all that the
-        noun is associated with.
+        In `compat` it is the first one only, associated words before the objects themselves: on an image with a
+        person and a man, "man" covers the person. In `fixed` it is the object itself if it is there, else all objects
+        that the noun is associated with.
         """
         own = [i for i, word in enumerate(objects) if word == noun]
         associated = [i for i, word in enumerate(objects) if noun in self.relations[word]]
@@ -270,7 +273,7 @@ class Amber(AmberRates):
         return set(own or associated)
 
     def _alike(self, noun: str, objects: Sequence[str]) -> set[int]:
-        """Return the first object that the matcher finds like the noun, in the released program's order."""
+        """Return the first object that the matcher finds similar to the noun, in the order of the released program."""
         words = [(other, i) for i, word in enumerate(objects) for other in self.relations[word]]
         for word, i in [*words, *((word, i) for i, word in enumerate(objects))]:
             if self.matcher.alike(noun, word):
@@ -279,13 +282,13 @@ class Amber(AmberRates):
 
 
 def _rounded(percent: FloatArray) -> FloatArray:
-    """Round to one decimal as Python does, which is not quite as numpy does."""
+    """Round to one decimal as Python does. numpy rounds differently."""
     flat = [round(value, 1) for value in np.ravel(percent).tolist()]
     return np.array(flat, dtype=float).reshape(np.shape(percent))
 
 
 def _fraction(percent: FloatArray, asked: FloatArray) -> FloatArray:
-    """Return tenths of a percent as a fraction, NaN where nothing was asked."""
+    """Return tenths of a percent as a fraction, NaN if nothing was asked."""
     return np.where(asked > 0, np.rint(percent * 10) / 1000, np.nan)
 
 

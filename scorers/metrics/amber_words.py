@@ -1,4 +1,4 @@
-"""Which of AMBER's words a free-form response names, and which count as the same object."""
+"""Which words of AMBER's list a free-form response names, and which count as the same object."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ MATCHINGS = ("lexicon", "vectors")
 VECTOR_MODEL = "en_core_web_lg"
 VECTOR_VERSION = "3.8.0"
 SIMILARITY = 0.8
-"""Above this cosine two words are one object (the released program's default)."""
+"""Cosine above which two words are one object (the default of the released program)."""
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|\d+|[^\w\s]")
 _DETERMINERS = DEFINITE | INDEFINITE | words("his her its their my our your one two three four five several")
@@ -22,14 +22,14 @@ _OFTEN_VERBS = words(
     "can drain leave lock lounge range skate ski sound spray support switch tie track watch sailing"
 )
 _OFTEN_NO_NOUNS = _OFTEN_VERBS | words("hot light orange drawing painting note")
-"""Words of AMBER's list that in descriptions are as often a verb or an adjective."""
+"""Words of AMBER's list that are as often a verb or an adjective in descriptions."""
 
 
 class WordMatcher(Protocol):
-    """Finds the nouns of a response that are in the word list, and says which words are alike."""
+    """Finds the nouns of a response that are in the word list, and compares words."""
 
     def signature(self) -> str:
-        """How it matches, for the score's signature."""
+        """Return how it matches, for the score's signature."""
         ...
 
     def nouns(self, text: str) -> list[str]:
@@ -37,7 +37,7 @@ class WordMatcher(Protocol):
         ...
 
     def alike(self, noun: str, word: str) -> bool:
-        """Tell whether two different words name one object, beyond what the relations say."""
+        """Tell whether two different words name one object, in addition to the relations."""
         ...
 
 
@@ -47,10 +47,10 @@ def vocabulary_of(relations: Mapping[str, Sequence[str]]) -> frozenset[str]:
 
 
 class LexiconMatcher:
-    """Matches listed words in singular or plural; needs no model, and never finds two words alike.
+    """Matches listed words in singular or plural. It needs no model, and never finds two words similar.
 
-    The released program tags nouns with NLTK. In its place, a word that is as often a verb or an adjective
-    ("can", "light", "orange") counts only where a determiner before it and no noun after it make it a noun.
+    The released program tags nouns with NLTK. Here a word that is as often a verb or an adjective ("can", "light",
+    "orange") counts only after a determiner and not before another noun.
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
@@ -78,11 +78,11 @@ class LexiconMatcher:
         return found
 
     def alike(self, noun: str, word: str) -> bool:
-        """Return False: words are the same or they are not."""
+        """Return False: two words are the same or they are not."""
         return False
 
     def _lemma(self, token: str) -> str | None:
-        """Return the listed word that a token is a form of; one listed itself is that ("glasses" may be)."""
+        """Return the listed word that a token is a form of. A token that is listed itself stays ("glasses")."""
         for form in (token, self._singular(token), token.removesuffix("s")):
             if form in self._words:
                 return form
@@ -90,19 +90,23 @@ class LexiconMatcher:
 
 
 class VectorMatcher:
-    """Matches as the released program does, by the word vectors of one model, tags and lemmas of the same.
+    """Matches as the released program does, with the word vectors, tags and lemmas of one model.
 
-    The score changes with the vectors, so no other model and no other version will do.
+    The score changes with the vectors, so only this model in this version is accepted.
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
-        """Load the model; one that is missing or of another version is a UserError."""
+        """Load the model.
+
+        Raises:
+            UserError: the model is missing, or has another version.
+        """
         self._vocabulary = vocabulary
         self._nlp = _load_vectors()
         self._similarity: Callable[[str, str], float] = lru_cache(1_000_000)(self._cosine)
 
     def signature(self) -> str:
-        """Return the method, its model and the version of that."""
+        """Return the method, its model and the model's version."""
         return f"vectors({VECTOR_MODEL}-{VECTOR_VERSION})"
 
     def nouns(self, text: str) -> list[str]:
@@ -126,17 +130,17 @@ def _is_noun(token: str, lemma: str, before: str, after: str) -> bool:
 
 def _load_vectors() -> Any:
     wanted = f"--matching vectors: needs {VECTOR_MODEL} {VECTOR_VERSION}"
-    mend = f"python -m spacy download {VECTOR_MODEL}-{VECTOR_VERSION} --direct, or use --matching lexicon"
+    fix = f"python -m spacy download {VECTOR_MODEL}-{VECTOR_VERSION} --direct, or use --matching lexicon"
     try:
         found = version(VECTOR_MODEL)
     except PackageNotFoundError:
-        raise UserError(f"{wanted}, which is not installed; {mend}") from None
+        raise UserError(f"{wanted}, which is not installed; {fix}") from None
     if found != VECTOR_VERSION:
-        raise UserError(f"{wanted}, and {found} is installed; {mend}")
+        raise UserError(f"{wanted}, and {found} is installed; {fix}")
     import spacy
 
     nlp = spacy.load(VECTOR_MODEL)
     name = f"{nlp.meta['lang']}_{nlp.meta['name']}"
     if (name, nlp.meta["version"]) != (VECTOR_MODEL, VECTOR_VERSION):
-        raise UserError(f"{wanted}, and what loads by that name is {name} {nlp.meta['version']}; {mend}")
+        raise UserError(f"{wanted}, and the package of that name loads {name} {nlp.meta['version']}; {fix}")
     return nlp

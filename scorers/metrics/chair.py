@@ -1,4 +1,4 @@
-"""CHAIR: how much of what a response names is not in the image (Rohrbach et al., EMNLP 2018)."""
+"""CHAIR: the share of what a response names that is not in the image (Rohrbach et al., EMNLP 2018)."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from eidolon.scorers.core.verdict import cells, counted_mentions
 
 
 class Chair:
-    """CHAIR_i, CHAIR_s, recall and length, pooled over responses; every occurrence of a mention counts.
+    """CHAIR_i, CHAIR_s, recall and length, pooled over responses. Every occurrence of a mention counts.
 
-    CHAIR_i = hallucinated mentions / mentions; CHAIR_s = responses with a hallucinated mention / responses
-    (Rohrbach et al. 2018, section 2.1). Recall = distinct true categories named / true categories, as in the
-    forks of the released code. All are fractions; `words` is whitespace-separated words a response.
+    CHAIR_i is hallucinated mentions / mentions, and CHAIR_s is responses with a hallucinated mention / responses
+    (Rohrbach et al. 2018, section 2.1). Recall is distinct true categories named / true categories, as in the forks
+    of the released code. All are fractions. `words` is the number of whitespace-separated words in a response.
     """
 
     family: str = "chair"
@@ -47,7 +47,7 @@ class Chair:
     )
 
     def check_judge(self, judge: Judge) -> str | None:
-        """Return why the judge's verdicts do not tell which objects are true, None if they do."""
+        """Return why the judge's verdicts do not show which objects are true, None if they do."""
         return needs_object_verdicts(judge)
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:

@@ -1,8 +1,8 @@
-"""How well a judge finds what people marked as hallucinated, response by response and word by word.
+"""How well a judge finds what people marked as hallucinated, by response and by word.
 
-Average precision is AP = Σ_t (R_t - R_{t-1}) P_t over the distinct scores t from the highest (as in
-scikit-learn: no interpolation, ties are one step). It is a function of how many flagged and unflagged items
-have each score, and these counts add over samples; so it has a bootstrap interval like any other quantity.
+Average precision is AP = Σ_t (R_t - R_{t-1}) P_t over the distinct scores t from the highest down, as in
+scikit-learn: without interpolation, with ties as one step. It is a function of the numbers of flagged and unflagged
+items with each score. These counts are additive over samples, so AP has a bootstrap interval like any other quantity.
 """
 
 import re
@@ -17,37 +17,37 @@ from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.english import FUNCTION_WORDS
 
 STEPS = 1000
-"""Scores are ranked to a thousandth, so that the number of distinct ones does not grow with the data."""
+"""Scores are rounded to a thousandth, so that the number of distinct scores does not grow with the data."""
 WORD_THRESHOLD = 0.5
 BASELINE = "word-overlap"
 LEVELS = ("response", "word")
 CONFUSION = tuple(f"{level}_{name}" for level in LEVELS for name in ("tp", "fp", "fn", "tn"))
-"""The first columns: the counts that `scores.json` shows."""
+"""The first columns, which are the `counts` of `scores.json`."""
 
 _LETTERS = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class WordScores:
-    """People's flags on the words of a response, and how wrong a detector holds each word to be."""
+    """The flags of people on the words of a response, and a detector's score of each word."""
 
     sample_id: str
     image_id: ImageId
     human: tuple[bool, ...]
     scores: tuple[float, ...]
-    """0 (right) to 1 (hallucinated), one a word."""
+    """From 0 (right) to 1 (hallucinated), one for each word."""
 
     @property
     def score(self) -> float:
-        """The response's score: the mean of its words', the share of words held to be wrong."""
+        """The score of the response: the mean score of its words."""
         return sum(self.scores) / len(self.scores) if self.scores else 0.0
 
 
 class Detection:
     """Precision, recall, F1 and average precision of a detector against people.
 
-    A response is flagged by people if one of its words is, by the detector if its score is at least
-    `threshold` (without one: above 0); a word by a score of at least one half.
+    People flag a response if they flag one of its words. The detector flags it if its score is at least `threshold`,
+    or above 0 without a threshold. The detector flags a word with a score of at least one half.
     """
 
     family: str = "detection"
@@ -57,7 +57,7 @@ class Detection:
     )
 
     def __init__(self, samples: Sequence[WordScores], threshold: float | None = None) -> None:
-        """Take all samples, for the distinct scores among them, which make the columns."""
+        """Take all samples: their distinct scores make the columns."""
         self.threshold = threshold
         self.quantities = tuple(quantity for level in LEVELS for quantity in _quantities(level))
         steps = ({_step(s.score) for s in samples}, {_step(score) for s in samples for score in s.scores})
@@ -74,7 +74,7 @@ class Detection:
         return sample.score > 0 if self.threshold is None else sample.score >= self.threshold
 
     def statistics(self, samples: Sequence[WordScores]) -> FloatArray:
-        """Return confusion counts, then the counts at each score, shape (samples, columns)."""
+        """Return the confusion counts, then the counts at each score, shape (samples, columns)."""
         rows = np.zeros((len(samples), len(self.columns)))
         for row, sample in zip(rows, samples, strict=True):
             flagged = any(sample.human)
@@ -120,7 +120,8 @@ def average_precision(flagged: FloatArray, unflagged: FloatArray) -> FloatArray:
 def word_spans(words: Sequence[str], response: str) -> list[tuple[int, int]]:
     """Return the characters (start, end) of each word in the response, in order.
 
-    Raises `ValueError` naming the first word that does not follow there.
+    Raises:
+        ValueError: a word does not follow in the response. The message names the first one.
     """
     spans = []
     position = 0
@@ -134,15 +135,15 @@ def word_spans(words: Sequence[str], response: str) -> list[tuple[int, int]]:
 
 
 def judged_words(judgement: Judgement, spans: Sequence[tuple[int, int]]) -> tuple[float, ...]:
-    """Return for each word the largest `doubt` of the mentions that touch it, 0 where none does."""
+    """Return, for each word, the largest `doubt` of the mentions that overlap it, 0 without any."""
     doubts = [(m.start, m.end, doubt(m)) for m in judgement.mentions]
     return tuple(max((d for a, b, d in doubts if start < b and a < end), default=0.0) for start, end in spans)
 
 
 def doubt(mention: Mention) -> float:
-    """Return how wrong a mention is held to be, 0 to 1: its weight as far as it is unsupported.
+    """Return how wrong a mention probably is, from 0 to 1: its weight, reduced by its support.
 
-    Where the judge gives no weight it is 1 for a hallucinated mention, else 0.
+    If the judge gives no weight, it is 1 for a hallucinated mention, else 0.
     """
     if mention.weight is None or mention.verdict == "ignored":
         return float(mention.verdict == "hallucinated")
@@ -150,10 +151,10 @@ def doubt(mention: Mention) -> float:
 
 
 def unreferenced_words(words: Sequence[str], references: Iterable[str]) -> tuple[float, ...]:
-    """Return 1 for each word that occurs in no reference, 0 for the others: the plain baseline.
+    """Return 1 for each word that is in no reference, 0 for the others: a simple baseline.
 
-    Words are compared in lower case and without punctuation. Function words claim nothing and count as 0, as
-    does what has no letter or digit.
+    Words are compared in lower case and without punctuation. Function words make no claim and have 0, as has a word
+    without a letter or digit.
     """
     known = {token for reference in references for token in _LETTERS.findall(reference.lower())}
     known |= FUNCTION_WORDS
@@ -165,7 +166,7 @@ def _quantities(level: str) -> tuple[Quantity, ...]:
     return (
         Quantity(f"{level}_precision", True, (0, 1), "TP / (TP + FP)", f"the detector flags no {level}"),
         Quantity(f"{level}_recall", True, (0, 1), "TP / (TP + FN)", none),
-        Quantity(f"{level}_f1", True, (0, 1), "2 TP / (2 TP + FN + FP)", f"nobody flags a {level}"),
+        Quantity(f"{level}_f1", True, (0, 1), "2 TP / (2 TP + FN + FP)", f"neither people nor the detector flag a {level}"),
         Quantity(f"{level}_average_precision", True, (0, 1), "area under precision over recall", none),
         Quantity(
             f"{level}_flagged_by_people", None, (0, 1), f"{level}s flagged / {level}s: AP by chance",

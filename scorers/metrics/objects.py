@@ -1,7 +1,7 @@
-"""Precision, recall and F of the set of categories that a response names; `objects.f05` is the headline.
+"""Precision, recall and F of the set of categories that a response names. `objects.f05` is the headline.
 
-A cell is a (response, category) pair: TP named and true, FP named and not true, FN true and not named. Each
-counts once, however often the response repeats itself, so that neither length nor repetition moves the score.
+A cell is a (response, category) pair. TP is named and true, FP is named and not true, FN is true and not named. Each
+cell counts once, even if the response repeats itself, so that neither length nor repetition changes the score.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ QUANTITIES = (
 def f_beta(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, beta: float) -> FloatArray:
     """Return (1+β²)·TP / ((1+β²)·TP + β²·FN + FP) elementwise (van Rijsbergen 1979), NaN for 0/0.
 
-    Written on counts rather than on precision and recall it is 0, not undefined, for a silent response to an
+    Computed from counts rather than from precision and recall, it is 0 and not undefined for a silent response to an
     image with objects.
     """
     tp, fp, fn = (np.asarray(count, dtype=float) for count in (tp, fp, fn))
@@ -50,7 +50,7 @@ class Objects:
     )
 
     def check_judge(self, judge: Judge) -> str | None:
-        """Return why the judge's verdicts do not tell which objects are true, None if they do."""
+        """Return why the judge's verdicts do not show which objects are true, None if they do."""
         return needs_object_verdicts(judge)
 
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
@@ -73,7 +73,7 @@ class Objects:
         }
 
     def by_category(self, vocabulary: Sequence[str]) -> "ObjectsPerCategory":
-        """Return the same quantities for each category of the vocabulary."""
+        """Return the metric with the same quantities for each category of the vocabulary."""
         return ObjectsPerCategory(vocabulary)
 
 
@@ -94,7 +94,8 @@ class ObjectsPerCategory:
     def statistics(self, samples: Sequence[JudgedSample]) -> FloatArray:
         """Return TP, FP and FN of each category, category-major, shape (samples, categories · 3).
 
-        Raises `ValueError` for a category that is not in the vocabulary.
+        Raises:
+            ValueError: a category is not in the vocabulary.
         """
         counts = np.zeros((len(samples), len(self.vocabulary), 3))
         for row, sample in zip(counts, samples, strict=True):

@@ -1,4 +1,4 @@
-"""OpenCHAIR: the share of a response's nouns that the references deny (Ben-Kish et al., 2024)."""
+"""OpenCHAIR: the share of a response's nouns that a language model denies (Ben-Kish et al., 2024)."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardCol
 class OpenChair:
     """no / (yes + no) over the nouns that a language model was asked about, pooled over responses.
 
-    A noun counts once a response, however often it stands there; on which of them the answer was unsure is
-    left out, and `unsure` is their share.
+    A noun counts once in a response, even if it is repeated. Nouns with the answer unsure are left out, and `unsure`
+    is their share.
     """
 
     family: str = "openchair"
@@ -45,7 +45,7 @@ class OpenChair:
 def answers(sample: JudgedSample) -> tuple[int, int, int]:
     """Return how many distinct nouns were answered with yes, no and unsure.
 
-    What has no place in the text was never asked about.
+    A mention without a place in the text was never asked about.
     """
     found = {m.category: m.verdict for m in sample.judgement.mentions if m.text}
     verdicts = list(found.values())

@@ -13,7 +13,7 @@ from eidolon.scorers.text.yes_no import find_policy
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuestion:
-    """A yes/no question with its truth and an answer."""
+    """A yes/no question with its true answer, and the answer given."""
 
     question_id: str
     image_id: ImageId
@@ -22,11 +22,14 @@ class AnsweredQuestion:
 
 
 class Pope:
-    """Accuracy, precision, recall, F1 and the yes rate under one parsing policy; yes is the positive class.
+    """Accuracy, precision, recall, F1 and the yes rate under one parsing policy. Yes is the positive class.
 
-    An answer that the policy cannot read is never right. It counts as a no under `lenient`, is left out of
-    precision and recall under `exact`, and under `strict` it misses the object where there is one; `original`
-    reads everything. Raises UserError for an unknown policy.
+    An answer that the policy cannot read is never right. Under `lenient` it counts as a no, under `exact` it is left
+    out of precision and recall, and under `strict` it misses the object if there is one. `original` reads every
+    answer.
+
+    Raises:
+        UserError: no policy has this name.
     """
 
     family: str = "pope"
@@ -53,7 +56,8 @@ class Pope:
         self.parse = find_policy(policy)
 
     def statistics(self, samples: Sequence[AnsweredQuestion]) -> FloatArray:
-        """Return the counts named by `columns`, shape (samples, 7); TP to FN hold what is read or counted."""
+        """Return the counts named by `columns`, shape (samples, 7). TP to FN hold the answers that are read or
+        counted as a no."""
         return np.array([self._counts(s) for s in samples], dtype=float).reshape(len(samples), 7)
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
@@ -62,7 +66,7 @@ class Pope:
         if self.policy == "strict":
             fn = fn + missed
         precision, recall = ratio(tp, tp + fp), ratio(tp, tp + fn)
-        # From P and R, as the original rounds; on counts where that is 0/0.
+        # From P and R, as in the original program; from counts where that is 0/0.
         f1 = np.where(tp > 0, ratio(2 * precision * recall, precision + recall), f_beta(tp, fp, fn, beta=1))
         return {
             "accuracy": ratio(tp + tn, questions),

@@ -53,13 +53,15 @@ def score(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Scores:
-    """Score the judged samples, which do not include the `unscored` ones.
+    """Return the scores of the judged samples. `unscored` is the number of responses that are not among them.
 
-    `requested` is how many responses the run was to have, by default those that are there. With a judge's
-    closed `vocabulary`, metrics that can are also reported per category; those with other settings add
-    variants of their own to `variants`. `responses` are those whose kinds are
-    counted, by default the scored ones: a judge may leave some unscored for what they are. Raises
-    `ValueError` for a response that occurs twice and for two metrics of one family.
+    `requested` is the number of responses that the run was to have, by default those that exist. With a judge's
+    closed `vocabulary`, metrics that support it are also reported for each category. Metrics with other settings add
+    variants to `variants`. `responses` are counted by kind, by default the scored ones: a judge may leave some
+    unscored because of their kind.
+
+    Raises:
+        ValueError: a response occurs twice, or two metrics have the same family.
     """
     _check_distinct([(s.response.sample_id, s.response.generation) for s in samples], "response")
     _check_distinct([m.family for m in metrics], "metric family")
@@ -110,9 +112,9 @@ def score_family(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Family:
-    """Return the quantities of one metric with intervals: one entry of `metrics`, here or in a variant.
+    """Return the quantities of one metric with intervals: one entry of `metrics`, in the scores or in a variant.
 
-    `statistics` are the metric's, where the caller has them already.
+    `statistics` are those of the metric, if the caller has them already.
     """
     images = [s.response.image_id for s in samples]
     if statistics is None:
@@ -180,9 +182,10 @@ def assemble(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Scores:
-    """Put together what was computed from the samples of these images, which do not include the unscored.
+    """Return the scores from computed metrics. `images` names the image of each scored sample.
 
-    `over` says what `images` are where the inputs do not name the image of a sample.
+    `unscored` is the number of samples that are not among them. `over` is what `images` are called if the inputs do
+    not name the image of a sample.
     """
     present = len(images) + unscored
     return Scores(
@@ -233,7 +236,8 @@ def category_values(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> dict[str, CategoryScores]:
-    """Return the same for each category, from category-major statistics (samples, categories · k)."""
+    """Return each quantity with its interval for each category, from category-major statistics (samples, categories ·
+    k)."""
     results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
     clusters = len(set(images))
     sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
@@ -248,7 +252,7 @@ def category_values(
 
 
 def named_counts(columns: Sequence[str], sums: FloatArray) -> dict[str, int | float]:
-    """Return sums of statistics by name, whole numbers as integers."""
+    """Return sums of statistics by name, with whole numbers as integers."""
     return dict(zip(columns, _numbers(sums), strict=True))
 
 

@@ -1,7 +1,6 @@
 """THRONE: which categories a free-form answer claims, by the votes of judges (Kaul et al., CVPR 2024).
 
-V votes decide on every (image, category) cell: present with at least k yes votes, ignored with more than
-V - k and fewer than k, else absent. An ignored cell leaves the prediction and the truth of its image.
+`judges.votes` has the voting rule.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ MEASURES = ("precision", "recall", "f1", "f05")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VotedImage:
-    """The yes votes on every category for one response, and which categories are true of its image."""
+    """The number of yes votes on every category for one response, and which categories are true of its image."""
 
     image_id: ImageId
     votes: NDArray[np.int64]
@@ -45,7 +44,11 @@ def cell_counts(cells: VotedCells) -> dict[str, int | float]:
 
 
 def check_mode(mode: str) -> str:
-    """Return a known mode; others are UserErrors."""
+    """Return the mode.
+
+    Raises:
+        UserError: no mode has this name.
+    """
     if mode not in MODES:
         raise UserError(f"unknown mode {mode!r}{did_you_mean(mode, MODES)}")
     return mode
@@ -54,19 +57,20 @@ def check_mode(mode: str) -> str:
 class Throne:
     """Classwise and image-level precision, recall, F1 and F0.5 at a threshold.
 
-    Classwise: TP, predictions and truths pooled per category, then the mean over categories. Image level: per
-    image, then the mean over images (the released code calls it micro).
+    Classwise: TP, predictions and true categories are pooled for each category, and the mean is over categories.
+    Image level: the measures are computed for each image, and the mean is over images (the released code calls it
+    micro).
 
-    `compat` keeps the released code's rules on 0/0: per category it is undefined and leaves that mean alone
-    (so do P = R = 0 for F); per image P and R are 0 where the prediction or the truth is empty, while F is
-    undefined where P = R = 0 and leaves its mean. `fixed`: 0/0 is 0 and every mean runs over all categories,
-    or all images.
+    The mode `compat` keeps the rules of the released code for 0/0. For a category the measure is then undefined, and
+    left out of that mean alone; F is also undefined if P = R = 0. For an image P and R are 0 if the prediction or the
+    ground truth is empty, while F is undefined if P = R = 0, and left out. In the mode `fixed`, 0/0 is 0, and every
+    mean is over all categories or all images.
     """
 
     family: str = "throne"
 
     def __init__(self, mode: str, threshold: int, voters: int, categories: int) -> None:
-        """Take how many votes there are a cell, and how many categories."""
+        """Take the mode, the threshold, the number of votes on each cell, and the number of categories."""
         self.mode = check_mode(mode)
         self.threshold = check_threshold(threshold, voters)
         self.voters, self.categories = voters, categories
@@ -98,7 +102,7 @@ class Throne:
         return counts.reshape(len(samples), 3 * self.categories).astype(float)
 
     def image_measures(self, samples: Sequence[VotedImage]) -> dict[str, FloatArray]:
-        """Return precision, recall, f1 and f05 of each image, shape (samples,); F is NaN where undefined."""
+        """Return precision, recall, f1 and f05 of each image, shape (samples,). F is NaN if it is undefined."""
         cells = self.cells(samples)
         correct = (cells.predicted & cells.truth).sum(axis=1)
         measures = _measures(cells.predicted.sum(axis=1), correct, cells.truth.sum(axis=1))
@@ -112,7 +116,7 @@ class Throne:
         return measures
 
     def statistics(self, samples: Sequence[VotedImage]) -> FloatArray:
-        """Return the counts of each category, then sums of the per-image measures; shape (samples, 3C + 7)."""
+        """Return the counts of each category, then sums of the per-image measures, shape (samples, 3C + 7)."""
         measures = self.image_measures(samples)
         parts = [np.ones(len(samples)), measures["precision"], measures["recall"]]
         for name in ("f1", "f05"):
@@ -135,7 +139,7 @@ class Throne:
         }
 
     def by_category(self) -> "ThronePerCategory":
-        """Return the measures of each category, on `category_statistics`."""
+        """Return the measures of each category, which use `category_statistics`."""
         return ThronePerCategory(self.mode, self.categories)
 
 
@@ -173,6 +177,6 @@ def _measures(predicted: FloatArray, correct: FloatArray, true: FloatArray) -> d
 
 
 def _defined_mean(values: FloatArray) -> FloatArray:
-    """Return the mean over the last axis of what is not NaN; NaN where all is."""
+    """Return the mean over the last axis without NaN values. NaN if all are NaN."""
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

@@ -1,4 +1,4 @@
-"""THRONE on responses that a judge of several votes has read: the same scores as from files of answers."""
+"""THRONE on responses that a judge with several votes has read. The scores equal those from files of answers."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,11 @@ from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_count
 
 
 class JudgedThrone:
-    """The family `throne` from `Judgement.votes`, in `compat` at the judge's threshold.
+    """The family `throne` from `Judgement.votes`, in the mode `compat` at the judge's threshold.
 
-    Its variants are the other mode, and `compat` at the thresholds that the paper reports of nine votes: a
-    majority (5), all but one (8), and all (9).
-
-    Each response counts as an image of its own; the bootstrap draws those of one image together.
+    Its variants are the other mode, and `compat` at the thresholds that the paper reports for nine votes: a majority
+    (5), all but one (8), and all (9). Each response counts as an image of its own. The bootstrap draws the responses
+    to one image together.
     """
 
     family: str = "throne"
@@ -65,13 +64,13 @@ class JudgedThrone:
         return cell_counts(self.throne.cells(self.voted(samples)))
 
     def by_category(self, vocabulary: Sequence[str]) -> "JudgedThronePerCategory":
-        """Return the measures of each category of the judge's vocabulary, the only one there are votes on."""
+        """Return the measures of each category of the judge's vocabulary. There are votes on no other."""
         if tuple(vocabulary) != self._judge.vocabulary:
             raise ValueError("the votes are on the judge's own vocabulary")
         return JudgedThronePerCategory(self)
 
     def variants(self) -> tuple[MetricVariant, ...]:
-        """Return the other mode, and the other thresholds."""
+        """Return the metric in the other mode, and at the other thresholds."""
         mode, threshold, voters = self.throne.mode, self.throne.threshold, self.throne.voters
         (other_mode,) = (name for name in MODES if name != mode)
         thresholds = dict.fromkeys((voters // 2 + 1, voters - 1, voters))
@@ -83,7 +82,7 @@ class JudgedThrone:
         )
 
     def voted(self, samples: Sequence[JudgedSample]) -> list[VotedImage]:
-        """Return the yes votes and the truth of each sample, categories in the judge's order."""
+        """Return the yes votes and the true categories of each sample, in the order of the judge's vocabulary."""
         votes = votes_of(self._judge, samples).sum(axis=(0, 1))
         vocabulary = self._judge.vocabulary
         return [

@@ -1,1 +1,1 @@
-"""Retention of the picture after n tokens of text. Forgetting measures and `benchmark` import it."""
+"""Retention: how well a model answers about the image after n tokens of text. `benchmark` imports it."""

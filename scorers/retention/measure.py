@@ -1,9 +1,10 @@
-"""Retention: how far from chance the answers are after n tokens, as a share of what they are at n = 0.
+"""Retention: how far from chance the answers are after n tokens, as a share of that at n = 0.
 
     R = 2·accuracy - 1 (or the mean margin, in nats)      retention = R(n) / R(0)
 
-Both are of the same questions about the same images, half of which are to be answered with yes. What a model knows
-without looking adds nothing to R where it answers alike about what is there and what is not.
+Both are computed from the same questions about the same images. Yes is the right answer to half of them. So knowledge
+that does not come from the image adds nothing to R, if it answers alike about objects that are there and objects that
+are not.
 """
 
 from collections import defaultdict
@@ -22,12 +23,12 @@ from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, Condi
 from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap
 
 USABLE = 0.2
-"""R(0) must be surely above this for retention to be told: what was hardly there cannot be seen to go."""
+"""R(0) must be reliably above this value. Below it there is too little to forget."""
 LEAST_IMAGES = 8
-"""Fewer images have no retention: their intervals would say more than they know."""
+"""Smallest number of images with a retention. With fewer, the intervals would be too narrow."""
 
 Series = Literal["unnamed", "named", "text"]
-"""Objects that the text before does not name, those that it does, and the fact that was told."""
+"""Objects that the preceding text does not name, objects that it names, and the fact stated in the prompt."""
 SERIES: dict[Series, tuple[Kind, bool]] = {
     "unnamed": ("object", False),
     "named": ("object", True),
@@ -38,12 +39,12 @@ Verdict = Literal[
 ]
 
 TEXT, BEFORE = "the told fact", "the picture seen after the text"
-"""The controls, in words."""
+"""Names of the controls in messages."""
 COLUMNS = ("asked", "correct", "correct_0", "margin", "margin_0", "yes")
 
 
 class RetentionAtLength(Record):
-    """What a series came to after n tokens."""
+    """The results of one series after n tokens."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -55,18 +56,18 @@ class RetentionAtLength(Record):
     accuracy: Estimate
     accuracy_at_0: Estimate
     margin: Estimate
-    """Mean log-probability ratio of the true answer to the false one, nats."""
+    """Mean logarithm of the probability ratio of the true answer to the false one, in nats."""
     margin_at_0: Estimate
     yes_rate: Estimate
     retention: Estimate
-    """By accuracy above chance; above 1 where answers got better."""
+    """Computed from accuracy above chance. It is above 1 if the answers became better."""
     retention_margin: Estimate
     reason: str | None = None
     """Why there is no retention."""
 
 
 class RetentionFinding(Record):
-    """What a condition says at a length, with the control beside it."""
+    """The result of one condition at one length, compared with the controls."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -74,15 +75,16 @@ class RetentionFinding(Record):
     n: int
     verdict: Verdict
     image_minus_text: Estimate
-    """Retention of the unnamed objects minus that of the told fact at the same distance, …"""
+    """Retention of the unnamed objects minus that of the stated fact at the same distance."""
     image_minus_before: Estimate
-    """… and minus that of objects asked about right after the picture, as many tokens standing before it."""
+    """Retention of the unnamed objects minus that of objects in questions right after the image, with as many tokens
+    before it."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPair:
-    """One question of an image, answered after n tokens and at n = 0."""
+    """One question about an image, answered after n tokens and at n = 0."""
 
     image_id: ImageId
     late: YesNoAnswer
@@ -91,7 +93,7 @@ class AnswerPair:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSummary:
-    """All that the answers say."""
+    """All results of the answers."""
 
     points: tuple[RetentionAtLength, ...]
     findings: tuple[RetentionFinding, ...]
@@ -100,10 +102,10 @@ class RetentionSummary:
 def measure(
     held: Sequence[AnsweredContext], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> RetentionSummary:
-    """Return retention by condition, series and length; intervals are percentile bootstraps over images.
+    """Return retention by condition, series and length. Intervals are percentile bootstraps over images.
 
     Raises:
-        ValueError: a question that was not asked at n = 0 of its image.
+        ValueError: a question was not asked at n = 0 of its image.
     """
     paired = pair(held)
     points = tuple(
@@ -122,9 +124,9 @@ Cell = tuple[Condition, Series, int]
 
 
 def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[AnswerPair]]:
-    """Return the questions asked after a text, each beside its answer at n = 0, by condition, series and n.
+    """Return the questions asked after a text, each with its answer at n = 0, by condition, series and n.
 
-    Of an image where asking at n = 0 failed nothing counts.
+    An image without answers at n = 0 because of an error is left out.
     """
     held = list(held)
     lost = {context.image_id for context in held if context.condition is None and context.error}
@@ -141,7 +143,7 @@ def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[AnswerPair]]:
         for answer in context.answers:
             key = (context.image_id, answer.kind, answer.about)
             if key not in first:
-                raise ValueError(f"image {key[0]!r}: nobody asked about {answer.about!r} at n = 0")
+                raise ValueError(f"image {key[0]!r}: there is no question about {answer.about!r} at n = 0")
             found[context.condition, series_of(answer), context.n].append(
                 AnswerPair(context.image_id, answer, first[key])
             )
@@ -149,7 +151,7 @@ def pair(held: Iterable[AnsweredContext]) -> dict[Cell, list[AnswerPair]]:
 
 
 def series_of(answer: YesNoAnswer) -> Series:
-    """Return which series an answer belongs to."""
+    """Return the series that an answer belongs to."""
     return next(name for name, key in SERIES.items() if key == (answer.kind, answer.named))
 
 
@@ -186,7 +188,7 @@ def compute(totals: FloatArray) -> dict[str, FloatArray]:
 
 
 def _share(late: FloatArray, first: FloatArray) -> FloatArray:
-    # A resample that began at or below chance has nothing to keep.
+    # In a resample that begins at or below chance there is nothing to retain.
     return ratio(late, np.where(first > 0, first, 0))
 
 
@@ -214,7 +216,7 @@ def _point(
 
 
 def unusable(above_at_0: BootstrapResult, images: int) -> str | None:
-    """Return why retention cannot be told from what the answers are at n = 0, None where it can."""
+    """Return why the answers at n = 0 do not allow a retention, None if they do."""
     if images < LEAST_IMAGES:
         return f"asked about {images} images, fewer than {LEAST_IMAGES}"
     low = float(above_at_0.low)
@@ -288,7 +290,7 @@ def _judge(
 def _difference(
     image: Sequence[AnswerPair], text: Sequence[AnswerPair], *, seed: int, resamples: int
 ) -> Estimate:
-    """Return retention of the one minus that of the other, resampled together."""
+    """Return the retention of `image` minus that of `text`, resampled together."""
     width = len(COLUMNS)
     rows = np.zeros((len(image) + len(text), 2 * width))
     rows[: len(image), :width], rows[len(image) :, width:] = statistics(image), statistics(text)

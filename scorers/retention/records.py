@@ -1,4 +1,4 @@
-"""What the retention probe writes down: a context that a model was put into, and how it answered there."""
+"""The records of the retention probe: a context that a model was given, and its answers in that context."""
 
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -8,58 +8,59 @@ from eidolon.scorers.core.types import ImageId, Record
 
 Condition: TypeAlias = Literal["own", "filler", "other", "before"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-"""The text: the model's own description, words about nothing, the description of another image, each between the
-picture and the question; and as a control the words about nothing before the picture."""
+"""The kinds of text. `own` is the model's own description, `filler` neutral sentences, and `other` the description of
+another image: each stands between the image and the question. `before` is a control, with neutral sentences before
+the image."""
 Kind: TypeAlias = Literal["object", "text"]
-"""What is asked about: an object of the picture, or a fact that the prompt told."""
+"""What a question is about: an object in the image, or a fact stated in the prompt."""
 
 
 class YesNoAnswer(Record):
-    """One yes/no question, and how likely the model held the two answers."""
+    """A yes/no question, and how likely each answer is to the model."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     kind: Kind
     about: str
-    """The category, or the fact's value that is asked for."""
+    """The category, or the value of the fact that the question names."""
     truth: bool
     named: bool = False
-    """Whether the text before names the category; only asked about in the condition `other`."""
+    """Whether the preceding text names the category. Such questions are only asked in the condition `other`."""
     log_yes: float
     log_no: float
 
     @property
     def margin(self) -> float:
-        """How much likelier the true answer is, in nats."""
+        """Log-probability of the true answer minus that of the false one, in nats."""
         difference = self.log_yes - self.log_no
         return difference if self.truth else -difference
 
     @property
     def correct(self) -> float:
-        """1 where the likelier answer is the true one, 0.5 where neither is likelier."""
+        """1 if the likelier answer is the true one, 0.5 if both are equally likely."""
         return 0.5 if self.margin == 0 else float(self.margin > 0)
 
 
 class AnsweredContext(Record):
-    """A line of `retention.jsonl`: one context of an image, and the answers given in it.
+    """A line of `retention.jsonl`: one context of an image, and the answers in it.
 
-    Without a condition it is the beginning, n = 0, that the others of the image are compared with.
+    A line without a condition is the starting point, n = 0, that the other contexts of the image are compared with.
     """
 
     sample_id: str
     generation: int
-    """Counts the contexts of the sample, from 0."""
+    """Number of the context of the sample, from 0."""
     image_id: ImageId
     condition: Condition | None = None
     n: int = 0
-    """Tokens between the picture and the question, or before the picture."""
+    """Tokens between the image and the question, or before the image."""
     donor: str | None = None
-    """In the condition `other`: the sample whose description it is."""
+    """In the condition `other`, the sample with the description."""
     answers: tuple[YesNoAnswer, ...]
     error: str | None = None
-    """Why there are no answers; absent from the file where there are."""
+    """Why there are no answers. Absent from the file if there are."""
     transient: bool = False
-    """Of an error: it passes, so that a resumed run asks again. Absent from the file where it is false."""
+    """The error is temporary, so that a resumed run asks again. Absent from the file if false."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

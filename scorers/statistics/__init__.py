@@ -1,1 +1,1 @@
-"""Bootstrap, comparison tests, the mixed logistic model. Metrics and forgetting measures import it."""
+"""Bootstrap, paired tests, the mixed logistic model. Metrics and forgetting measures import it."""

@@ -1,19 +1,18 @@
-"""Logistic regression with a random intercept a cluster, by maximum likelihood.
+"""Logistic regression with a random intercept for each cluster, by maximum likelihood.
 
     logit P(y_ij = 1) = x_ij·β + sigma·z_i,   z_i ~ N(0, 1)
 
-The intercepts are integrated out by Gauss-Hermite quadrature; gradient and Hessian are exact (Louis 1982), so that
-the covariance of the estimates is that of the likelihood, not of an approximation to it. The variational and Laplace
-approximations that Python's libraries have for this model are biased for short clusters of 0s and 1s (Breslow and Lin
-1995), and a response is just that.
+The intercepts are integrated out by Gauss-Hermite quadrature. Gradient and Hessian are exact (Louis 1982), so that
+the covariance of the estimates is that of the likelihood and not of an approximation. Variational and Laplace
+approximations are biased for short clusters of 0s and 1s (Breslow and Lin 1995), and responses are such clusters.
 
-Clusters may also be of two kinds, whose intercepts lie `distance` apart,
+Clusters may also be of two kinds, with intercepts that are `distance` apart:
 
     logit P(y_ij = 1) = x_ij·β + sigma·z_i + distance·k_i,   k_i ∈ {0, 1},   logit P(k_i = 1) = v_i·alpha
 
-(a latent class with covariates: Dayton and Macready 1988; normal mixtures for intercepts: Verbeke and Lesaffre 1996).
-One normal for what has two humps biases whatever goes with the hump. Two are taken where the Bayesian information
-criterion says so.
+This is a latent class with covariates (Dayton and Macready 1988), or a normal mixture for intercepts (Verbeke and
+Lesaffre 1996). One normal distribution for a bimodal one biases the coefficients of everything that is correlated
+with the kind. Two kinds are fitted if the Bayesian information criterion prefers them.
 """
 
 from collections.abc import Sequence
@@ -29,20 +28,21 @@ from scipy.special import expit, log_expit
 from eidolon.scorers.core.metric import FloatArray
 
 NODES = 31
-"""Of the quadrature, …"""
+"""Nodes of the quadrature."""
 WIDE_NODES, WIDE = 121, 1.2
-"""… and where clusters differ by more than this standard deviation."""
+"""Nodes if the standard deviation between clusters is larger than `WIDE`."""
 GRADIENT_TOLERANCE = 1e-4
-"""Of the standardised problem, in log-likelihood a unit; a standard error is thousands of times larger."""
+"""Tolerance of the search, in log-likelihood per unit of the standardised problem. Standard errors are thousands of
+times larger."""
 RANK_TOLERANCE = 1e-7
 COARSE_NODES = 11
-"""Of each kind, while it is not yet known whether there are two."""
+"""Nodes for each kind, until it is known whether there are two."""
 ALIKE = 0.3
-"""Clusters whose intercepts differ by no more than this standard deviation are not looked at for two kinds."""
+"""Standard deviation between clusters up to which two kinds are not searched for."""
 KIND_STARTS = (0.0, -1.4)
-"""Log odds of the upper kind from which two kinds are searched: as many as of the lower, and a fifth."""
+"""Log odds of the upper kind from which the search for two kinds starts: half of the clusters, and a fifth."""
 MAX_LOG_ODDS = 30.0
-"""Beyond this a coefficient of a standardised column runs off to infinity: outcomes are separated."""
+"""Largest coefficient of a standardised column. A larger one means that the outcomes are separated by the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class TwoKinds:
     """Clusters of a lower and an upper kind."""
 
     distance: float
-    """Between their intercepts, in log odds; positive."""
+    """Distance between their intercepts, in log odds. Positive."""
     upper: float
     """Share of clusters of the upper kind."""
 
@@ -60,23 +60,27 @@ class MixedLogisticFit:
     """Estimates by column, with their covariance."""
 
     names: tuple[str, ...]
-    """The columns that could be told apart from those before them; the others are left out."""
+    """The columns in the fit. Those that are a linear combination of columns before them are left out."""
     coefficients: FloatArray
     """Log odds ratios, shape (columns,)."""
     covariance: FloatArray
-    """Robust (sandwich) over the clusters of inference, shape (columns, columns)."""
+    """Robust (sandwich) covariance over the clusters of inference, shape (columns, columns)."""
     model_covariance: FloatArray
-    """Inverse observed information."""
+    """Inverse observed information, shape (columns, columns)."""
     intercept_sd: float
-    """sigma: how far clusters (of one kind) differ, in log odds."""
+    """sigma, the standard deviation between clusters (of one kind), in log odds."""
     kinds: TwoKinds | None
-    """None where the clusters are all of one."""
+    """None if all clusters are of one kind."""
     log_likelihood: float
     observations: int
     clusters: int
 
     def __getitem__(self, name: str) -> tuple[float, float]:
-        """Return a coefficient and its robust standard error. Raises `KeyError` where it was left out."""
+        """Return a coefficient and its robust standard error.
+
+        Raises:
+            KeyError: the column was left out.
+        """
         if name not in self.names:
             raise KeyError(name)
         at = self.names.index(name)
@@ -84,7 +88,7 @@ class MixedLogisticFit:
 
 
 class NotEstimableError(ValueError):
-    """The data do not determine the coefficients; the message says why."""
+    """The data do not determine the coefficients. The message says why."""
 
 
 def fit_mixed_logistic(
@@ -96,14 +100,17 @@ def fit_mixed_logistic(
     nodes: int | None = None,
     kinds_by: Sequence[str] | None = None,
 ) -> MixedLogisticFit:
-    """Fit the model by an intercept and the given columns, each of shape (observations,).
+    """Return the fit of an intercept and the given columns, each of shape (observations,).
 
-    `clusters` says whose intercept an observation has; `inference_clusters` groups what is not independent beyond
-    that (all responses to one image), for the robust covariance, and must be constant within a cluster. `nodes` of
-    the quadrature are as many as it takes unless given. With `kinds_by`, clusters may be of two kinds, whose shares
-    go with those columns, which are constant within a cluster; without, they are of one. A column that is a linear
-    combination of those before it is left out. Raises `NotEstimableError` where all outcomes are alike, or separated
-    by the columns, or the likelihood has no interior maximum.
+    `clusters` names the cluster of each observation, which has its own intercept. `inference_clusters` groups
+    observations that are dependent beyond that, such as all responses to one image, for the robust covariance. It
+    must be constant within a cluster. `nodes` is the number of quadrature nodes, by default as many as the spread of
+    the intercepts needs. With `kinds_by`, clusters may be of two kinds whose shares depend on those columns, which
+    must be constant within a cluster. A column that is a linear combination of columns before it is left out.
+
+    Raises:
+        NotEstimableError: all outcomes are the same, the columns separate the outcomes, or the likelihood has no
+            interior maximum.
     """
     y = np.asarray(outcomes, dtype=float)
     if not len(y) or y.min() == y.max():
@@ -151,7 +158,7 @@ class _Data:
     x: FloatArray
     y: FloatArray
     starts: NDArray[np.intp]
-    """Where each cluster begins."""
+    """Index of the first observation of each cluster."""
     row: NDArray[np.intp]
     """The cluster of each observation."""
 
@@ -163,7 +170,7 @@ class _Data:
 
 @dataclass(frozen=True, slots=True)
 class _Maximum:
-    """Where a search ended."""
+    """The end point of a search."""
 
     theta: FloatArray
     log_likelihood: float
@@ -177,14 +184,14 @@ class _Maximum:
         return bool(flat and np.linalg.eigvalsh(self.hessian)[0] > 0)
 
     def information(self, clusters: int) -> float:
-        """Return Schwarz's criterion, the smaller the better; what is independent are the clusters."""
+        """Return Schwarz's criterion, smaller is better. The clusters are the independent observations."""
         return float(len(self.theta) * np.log(clusters) - 2 * self.log_likelihood)
 
 
 def _maximise(
     data: _Data, start: FloatArray, nodes: int | None, shares: FloatArray | None = None
 ) -> _Maximum:
-    """Search from there, with as many nodes as the spread that is found takes."""
+    """Return the maximum found from `start`, with as many nodes as its spread needs."""
     problem = _Likelihood(data, nodes or NODES, shares)
     found = problem.minimise(start)
     if nodes is None and abs(found.x[problem.sigma]) > WIDE:
@@ -200,10 +207,10 @@ def _maximise(
 
 
 def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None) -> _Maximum | None:
-    """Return the maximum with two kinds of clusters, None where one kind describes them as well."""
+    """Return the maximum with two kinds of clusters, None if one kind describes the data as well."""
     problem = _Likelihood(data, COARSE_NODES, shares)
     spread = abs(one.theta[-1])
-    distance = 2.5 * spread  # what a fifth of the clusters so far away makes of the spread
+    distance = 2.5 * spread  # the distance at which a fifth of the clusters gives this spread
     starts = []
     for odds in KIND_STARTS:
         start = np.r_[one.theta, distance, odds, _lean(data, one.theta, shares[:, 1:])]
@@ -212,7 +219,7 @@ def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None
         starts.append(problem.minimise(start))
     best = min(starts, key=lambda found: float(found.fun))
     if not np.abs(best.x).max() <= MAX_LOG_ODDS:
-        return None  # a few clusters far away from all others are no kind
+        return None  # a few clusters far away from the others are no kind
     coarse = _Maximum(best.x, -float(best.fun), problem.scores(best.x), problem.hessian(best.x), None)
     clusters = len(data.starts)
     if coarse.information(clusters) > one.information(clusters):
@@ -224,10 +231,11 @@ def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None
 
 
 def _lean(data: _Data, theta: FloatArray, columns: FloatArray) -> FloatArray:
-    """Return for each column of the clusters, (clusters, k), a coefficient that leans the way the one-kind fit does.
+    """Return, for each column of the clusters (clusters, k), a starting coefficient with the sign of the one-kind
+    fit.
 
-    What the kinds owe to a column, that fit puts into the coefficients of what is constant within clusters. A search
-    that starts level can end at a maximum that leans to the other side.
+    In that fit, an effect of a column on the kind appears in the coefficients of columns that are constant within
+    clusters. A search that starts at 0 can end at a maximum with the wrong sign.
     """
     first = data.x[data.starts]
     constant = np.flatnonzero((data.x == first[data.row]).all(axis=0))
@@ -236,11 +244,11 @@ def _lean(data: _Data, theta: FloatArray, columns: FloatArray) -> FloatArray:
 
 
 class _Likelihood:
-    """Minus the log-likelihood, its gradient and Hessian.
+    """Minus the log-likelihood, its gradient and its Hessian.
 
-    theta is β, sigma and, where there are two kinds, their distance and alpha; `shares` are the v of the clusters,
-    (clusters, len(alpha)). A node of the quadrature is a value of z, or of z and k; `_features` are what sigma and the
-    distance multiply there.
+    theta is β, sigma and, with two kinds, their distance and alpha. `shares` are the v of the clusters, shape
+    (clusters, len(alpha)). A node of the quadrature is a value of z, or of z and k. `_features` are the factors of
+    sigma and the distance at each node.
     """
 
     def __init__(self, data: _Data, nodes: int, shares: FloatArray | None = None) -> None:
@@ -260,7 +268,7 @@ class _Likelihood:
         self._at: FloatArray | None = None
 
     def minimise(self, start: FloatArray) -> Any:
-        """Return scipy's result of the search from there."""
+        """Return scipy's result of the search from `start`."""
         return minimize(
             self.value,
             start,
@@ -278,7 +286,7 @@ class _Likelihood:
         return -np.asarray(self.scores(theta).sum(axis=0))
 
     def kinds(self, theta: FloatArray) -> TwoKinds | None:
-        """Return the kinds, whichever of them came out as the upper."""
+        """Return the two kinds. The upper one is that with the larger intercept."""
         if self._shares is None:
             return None
         distance = float(theta[self.sigma + 1])
@@ -298,9 +306,10 @@ class _Likelihood:
         return np.column_stack(parts)
 
     def hessian(self, theta: FloatArray) -> FloatArray:
-        """Return minus the second derivatives of the log-likelihood.
+        """Return minus the second derivatives of the log-likelihood, shape (len(theta), len(theta)).
 
-        By Louis: expected complete-data information, less the posterior variance of the complete-data score.
+        By Louis (1982): the expected complete-data information minus the posterior variance of the complete-data
+        score.
         """
         self._evaluate(theta)
         data, features = self._data, self._features
@@ -346,7 +355,8 @@ class _Likelihood:
 def _standardise(
     columns: dict[str, FloatArray], order: NDArray[np.intp], n: int
 ) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
-    """Return the names kept, the design (n, columns) with the intercept first, and its scale and shift."""
+    """Return the names of the columns in the fit, the design (n, columns) with the intercept first, its scale and its
+    shift."""
     names, kept, scale, shift = ["intercept"], [np.ones(n)], [1.0], [0.0]
     for name, column in columns.items():
         if len(kept) >= n:
@@ -367,7 +377,7 @@ def _standardise(
 
 
 def _back(scale: FloatArray, shift: FloatArray) -> FloatArray:
-    """Return the matrix from coefficients of standardised columns to those of the columns as given."""
+    """Return the matrix that maps coefficients of standardised columns to those of the given columns."""
     back = np.diag(1 / scale)
     back[0] = -shift / scale
     back[0, 0] = 1.0

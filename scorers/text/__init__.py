@@ -1,1 +1,1 @@
-"""Reading English: answer cleaning, lexicons, the two readings, negation. Judges and metrics import it."""
+"""Reading English: lexicons, the two readings, negation, yes/no answers. Judges and metrics import it."""

@@ -1,7 +1,6 @@
-"""Which words of a description claim something, and which words of descriptions claim the same.
+"""Words of a description that make a claim, and groups of words that make the same claim.
 
-The lists are of everyday English as it stands in captions; the closed vocabulary's own synonyms are in its
-lexicon.
+The lists cover everyday English as in captions. The synonyms of a closed vocabulary are in its lexicon.
 """
 
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ LIGHT_NOUNS = words(
     sorts space spot stuff thing things time top type types variety view way
     """
 )
-"""Nouns that say where, how many or what kind rather than what."""
+"""Nouns that tell where, how many or what kind, rather than what."""
 NO_OBJECTS = LIGHT_NOUNS | words(
     """
     air angle atmosphere beauty color colors colour colours condition design drawing frame height length
@@ -34,7 +33,7 @@ LIGHT_ADJECTIVES = words(
     similar small such tall tiny various whole young
     """
 )
-"""Sizes, ages and amounts: matters of opinion, seldom marked as wrong."""
+"""Sizes, ages and amounts. They are matters of opinion and rarely flagged as wrong."""
 LIGHT_VERBS = words(
     """
     appear appearing appears contain containing contains feature features featuring filled fills go goes going
@@ -44,17 +43,17 @@ LIGHT_VERBS = words(
     uses using wear wearing wears
     """
 )
-"""Postures and verbs of being somewhere, which annotators and models use for the same picture at will."""
+"""Postures, and verbs of location. Annotators and models use them interchangeably for the same image."""
 LIGHT = LIGHT_NOUNS | LIGHT_ADJECTIVES | LIGHT_VERBS
 
 HEDGES = words("apparently likely maybe might perhaps possibly potentially presumably probably seemingly")
-"""What follows one of these in its sentence is not asserted."""
+"""Words that weaken the claims after them in the sentence."""
 
 _FROM_TWO = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
 NUMBERS = {word: value for value, word in enumerate(_FROM_TWO.split(" "), start=2)}
 """`one` is left out: it is a pronoun as often as a number."""
 PAIRS = words("both couple pair twin twins")
-"""What says two without a number."""
+"""Words for two that are no numbers."""
 
 _ALIKE = """
 adjacent beside close near nearby next
@@ -135,7 +134,7 @@ black-and-white monochrome
 
 
 def alike(stems: Iterable[str]) -> frozenset[int]:
-    """Return the groups of words alike that hold one of these stems."""
+    """Return the groups of similar words that contain one of these stems."""
     return frozenset(group for stem in stems for group in _groups().get(stem, ()))
 
 

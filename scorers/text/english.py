@@ -1,4 +1,5 @@
-"""Lists of English function words, in place of a parser. Tokens are lower-case, clitics apart (`n't`)."""
+"""Lists of English function words, used instead of a parser. Tokens are in lower case, with clitics split off
+(`n't`)."""
 
 
 def words(text: str) -> frozenset[str]:
@@ -31,7 +32,7 @@ DEFINITE = words("the these this those")
 INDEFINITE = words("a an another any both each every no some")
 
 PHRASE_END = PREPOSITIONS | CONJUNCTIONS | AUXILIARIES | PRONOUNS | DEFINITE | words("there no")
-"""Words at which a noun phrase that began with an indefinite determiner is over."""
+"""Words that end a noun phrase which began with an indefinite determiner."""
 
 FUNCTION_WORDS = PHRASE_END | INDEFINITE | words("also here one what")
 
@@ -46,10 +47,10 @@ AFTER_NOUNS = words(
 
 
 def ends_phrase(word: str) -> bool:
-    """Tell whether a token cannot belong to the noun phrase before it: function word, mark, or nothing."""
+    """Tell whether a token ends the noun phrase before it: a function word, a punctuation mark, or no token at all."""
     return not word[:1].isalnum() or word in PHRASE_END
 
 
 def follows_noun(word: str) -> bool:
-    """Tell whether this word lets the one before it be a noun: it is not itself the noun described."""
+    """Tell whether the word before this one may be the head of a noun phrase: this word is not a head itself."""
     return ends_phrase(word) or word in FUNCTION_WORDS | AFTER_NOUNS or word.endswith(("ing", "ed", "ly"))

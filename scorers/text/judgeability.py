@@ -1,4 +1,4 @@
-"""Can a rule-based English judge read this response at all? A heuristic without models or downloads."""
+"""Whether rules for English can read a response. A heuristic without models or downloads."""
 
 import re
 from typing import Literal, TypeAlias
@@ -8,11 +8,11 @@ from eidolon.scorers.text.english import FUNCTION_WORDS, words
 Judgeability: TypeAlias = Literal["ok", "empty", "refusal", "non_english"]
 
 MAX_REFUSAL_WORDS = 60
-"""A longer text that opens with an apology goes on to describe something."""
+"""A longer text that begins with an apology describes something after it."""
 MIN_LATIN_SHARE = 0.5
 MIN_FOREIGN_WORDS = 2
 MIN_ACCENTED_SHARE = 0.15
-"""A text without any English function word is foreign if this share of its words is not plain a to z."""
+"""Share of words with other letters than a to z from which a text without any English function word is foreign."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -42,7 +42,7 @@ _GOES_ON = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-# Function words of other languages in Latin script that are not also English words.
+# Function words of other languages in Latin script that are no English words.
 _FOREIGN = words(
     """
     un una el la las los del en es está están hay que por para con sobre su sus unos unas y
@@ -59,10 +59,10 @@ _FOREIGN = words(
 
 
 def classify(text: str) -> Judgeability:
-    """Sort a response: readable, empty (no letter or digit in it), a refusal, or not English.
+    """Return the class of a response: readable, empty (no letter or digit in it), a refusal, or not English.
 
-    Short captions without function words ("two dogs") are readable: a text is only foreign if most of its
-    letters are not Latin, or if its function words or accented letters are foreign and outnumber the English.
+    Short captions without function words ("two dogs") are readable. A text is foreign only if most of its letters are
+    not Latin, or if its function words or accented letters are foreign and outnumber the English function words.
     """
     if not any(character.isalnum() for character in text):
         return "empty"

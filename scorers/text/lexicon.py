@@ -1,7 +1,7 @@
-"""The closed vocabulary of the lexicon judge: categories, the words that name each, and where they mislead.
+"""The closed vocabulary of the lexicon judge: its categories, the words that name each, and misleading contexts.
 
-A lexicon is a JSON file in this package's `data/`, or a user's own in the same format. The top level holds
-what both readings share and what the `original` reading needs; `careful` holds the tables of that reading.
+A lexicon is a JSON file in this package's `data/`, or a user's own file in the same format. The top level holds what
+both readings use and the tables of the reading `original`. `careful` holds the tables of that reading.
 """
 
 from functools import cache
@@ -28,7 +28,7 @@ class NamedObject(NamedTuple):
 
 
 class LexiconCategory(Record):
-    """One kind of object and the singular words that name it; `id` is the number its dataset gives it."""
+    """One kind of object, and the singular words that name it. `id` is its number in the source dataset."""
 
     name: str
     terms: tuple[str, ...]
@@ -36,38 +36,38 @@ class LexiconCategory(Record):
 
 
 class CompoundHeads(Record):
-    """Before one of these heads these terms name no object of their own: `bus` + `stop`."""
+    """Terms that name no object of their own before one of these heads: `bus` + `stop`."""
 
     terms: tuple[str, ...]
     heads: tuple[str, ...]
 
 
 class CarefulTables(Record):
-    """What the `careful` reading knows beyond the categories' terms. Every table may be empty."""
+    """The tables of the reading `careful`. Every table may be empty."""
 
     extra_terms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Category → more terms, compound phrases among them."""
+    """Category → more terms, including compound phrases."""
     excluded_terms: tuple[str, ...] = ()
-    """Terms that mostly name something else."""
+    """Terms that usually name something else."""
     plurals: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Term → its plural forms, where the spelling rules do not give them."""
+    """Term → its plural forms, if the spelling rules do not give them."""
     blocked_phrases: tuple[str, ...] = ()
-    """Phrases that hold a term and name none of the objects."""
+    """Phrases that contain a term and name none of the objects."""
     modifiers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Term that is more often an adjective → heads before which it still names its object."""
+    """Term that is usually an adjective → heads before which it still names its object."""
     colours: tuple[str, ...] = ()
     colour_cues: tuple[str, ...] = ()
     """Words or phrases after which a term that is also a colour means the colour."""
     compound_heads: tuple[CompoundHeads, ...] = ()
     verb_heads: tuple[str, ...] = ()
-    """Heads whose plural is more often a verb: "the bus stops"."""
+    """Heads whose plural is usually a verb: "the bus stops"."""
     verbs: tuple[str, ...] = ()
     """Terms that are also verbs."""
     kin: tuple[str, ...] = ()
     """Terms for a person that also describe animals."""
     animal_categories: tuple[str, ...] = ()
     other_animals: tuple[str, ...] = ()
-    """Animals that have no category."""
+    """Animals without a category."""
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Category → terms that name a part of it in a sentence that names the category."""
 
@@ -80,7 +80,7 @@ class Lexicon(Record):
     licence: str = ""
     categories: tuple[LexiconCategory, ...]
     pairs: dict[str, str] = Field(default_factory=dict)
-    """Two neighbouring words → the word that they are read as (`original` only)."""
+    """Two neighbouring words → the word that replaces them (`original` only)."""
     careful: CarefulTables = CarefulTables()
 
     @model_validator(mode="after")
@@ -111,16 +111,17 @@ class Lexicon(Record):
         return {term: category.name for category in self.categories for term in category.terms}
 
     def careful_terms(self) -> dict[str, str]:
-        """Return term → category for the `careful` reading, lower-cased, the excluded terms included."""
+        """Return term → category for the reading `careful`, in lower case and with the excluded terms."""
         terms = {term.lower(): name for term, name in self.terms().items()}
         for name, extra in self.careful.extra_terms.items():
             terms |= dict.fromkeys(extra, name)
         return terms
 
     def select(self, categories: "tuple[str, ...] | list[str] | None") -> tuple[str, ...]:
-        """Return those of the named categories in the lexicon's order; all without names.
+        """Return the named categories in the lexicon's order, or all if none are named.
 
-        Raises UserError for a name that the lexicon lacks, or for an empty choice.
+        Raises:
+            UserError: the lexicon does not have a name, or the choice is empty.
         """
         if categories is None:
             return self.vocabulary
@@ -152,9 +153,10 @@ def outside_lexicon(name: str) -> str | None:
 
 
 def load_lexicon(name: str) -> Lexicon:
-    """Load a shipped lexicon by name, or a user's by the path of its `.json` file.
+    """Return a shipped lexicon by name, or a user's by the path of its `.json` file.
 
-    Raises UserError where there is none or where it is not valid.
+    Raises:
+        UserError: there is no such lexicon, or it is not valid.
     """
     if name.endswith(".json"):
         return _read_file(Path(name))
@@ -170,8 +172,11 @@ def _load_shipped(name: str) -> Lexicon:
 
 
 def label(lexicon: Lexicon, vocabulary: tuple[str, ...] | None = None) -> str:
-    """Return it as it stands in a signature: its name, with a hash of its content unless it is the shipped one of
-    that name, and the categories of a `vocabulary` that is narrower."""
+    """Return the lexicon as it is written in a signature.
+
+    This is its name, with a hash of its content unless it ships with the package, and the categories of a
+    `vocabulary` that is narrower.
+    """
     name = lexicon.name
     if name not in available_lexicons() or lexicon != load_lexicon(name):
         name = hashed(name, lexicon.model_dump_json())
@@ -191,7 +196,7 @@ def _read_file(path: Path) -> Lexicon:
 
 
 def plural_forms(term: str) -> tuple[str, ...]:
-    """Return the regular plural of a term's last word; irregular ones belong in the lexicon."""
+    """Return the regular plural of a term's last word. Irregular plurals belong in the lexicon."""
     if term.endswith(("s", "x", "z", "ch", "sh")):
         return (term + "es",)
     if term.endswith("y") and term[-2:-1] not in "aeiou":

@@ -1,8 +1,8 @@
-"""Which of the objects named in a tokenised text are denied: "there is no cup", "without a tie or hat".
+"""Which objects named in a tokenised text are denied: "there is no cup", "without a tie or hat".
 
-A cue denies the noun phrase that follows it, and the phrases joined to that one by `or` / `nor`. The phrase
-ends at a preposition, verb, pronoun, definite determiner, conjunction or punctuation mark, so that in "no cup
-on the table" the table stands. A few lists of function words take the place of a parser.
+A cue denies the noun phrase that follows it, and the phrases joined to it by `or` or `nor`. The phrase ends at a
+preposition, verb, pronoun, definite determiner, conjunction or punctuation mark. So in "no cup on the table" the
+table is not denied. A few lists of function words replace a parser.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from eidolon.scorers.text.english import ends_phrase, words
 
 MAX_MODIFIERS = 5
-"""Words that may stand between a cue and the noun it denies."""
+"""Largest number of words between a cue and the noun that it denies."""
 MAX_SCOPE = 60
-"""Tokens after which a list of denied things is taken to be over."""
+"""Tokens after which a list of denied objects ends in any case."""
 
 _AFFIRMED_AFTER_NO = words("doubt fewer idea less longer matter more one way wonder")
 _AFFIRMED_AFTER_NOT = words(
@@ -27,13 +27,13 @@ _LIGHT = words(
     show showing shows single to use using wear wearing
     """
 )
-"""What a denial may pass on its way from `not` to the noun."""
+"""Words that may stand between `not` and the denied noun."""
 _BE = words("am are be been is was were 's 're")
 _AFTER_NOR = words("are is was were do does did there") | _LIGHT
 _OF_NOTHING = words(
     "evidence glimpse hint indication kind mention presence sight sign signs sort trace traces type view"
 )
-"""`no sign of a dog` denies the dog."""
+"""Nouns after which `of` continues a denial: `no sign of a dog` denies the dog."""
 _PAIRED_CUES = frozenset(
     {
         ("absence", "of"),
@@ -53,7 +53,7 @@ _SEEN_ADVERBS = words("actually clearly currently directly explicitly fully")
 def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
     """Return the indexes of the denied `spans`.
 
-    `tokens` are lower-cased; `spans` are (first, end) token positions, ordered, not overlapping.
+    `tokens` are in lower case. `spans` are (first, end) token positions, in order and without overlaps.
     """
     starts = {first: index for index, (first, _) in enumerate(spans)}
     found: set[int] = set()
@@ -84,9 +84,10 @@ def _scope(tokens: Sequence[str], position: int, word: str) -> int | None:
 
 
 def _scope_of_not(tokens: Sequence[str], position: int) -> int | None:
-    """`not` denies a noun only directly, or through a verb of having, being or showing.
+    """Return where the noun phrase denied by `not` begins, if there is one.
 
-    "Is not wearing a tie" and "isn't any car" deny; "is not sitting on the chair" leaves the chair.
+    `not` denies a noun only directly, or through a verb of having, being or showing. "Is not wearing a tie" and
+    "isn't any car" deny. "Is not sitting on the chair" does not deny the chair.
     """
     begin = _skip(tokens, position + 1, _ADVERBS)
     if begin < len(tokens) and tokens[begin] in _AFFIRMED_AFTER_NOT:
@@ -107,8 +108,8 @@ def _noun_phrases(
 ) -> set[int]:
     """Return the spans in the noun phrases from `begin` on.
 
-    What follows a comma belongs to them only if an `or` / `nor` closes the list: "no cups, forks or knives"
-    denies three, "no cups, people are sitting" one.
+    What follows a comma belongs to them only if an `or` or `nor` closes the list: "no cups, forks or knives" denies
+    three, "no cups, people are sitting" one.
     """
     sure: set[int] = set()
     pending: set[int] = set()
@@ -138,9 +139,9 @@ def _noun_phrases(
 
 
 def _said_unseen(tokens: Sequence[str], first: int, end: int) -> bool:
-    """Tell whether the sentence goes on to say that the object is not to be seen: "the dog is not visible".
+    """Tell whether the sentence then says that the object cannot be seen: "the dog is not visible".
 
-    In "the face of the man is not visible" it is the face.
+    In "the face of the man is not visible" the object is the face.
     """
     if "of" in tokens[max(0, first - 3) : first]:
         return False

@@ -1,13 +1,13 @@
 """The default reading: which objects a text says are there.
 
-spaCy cuts the text into tokens and finds every form of every term and phrase of the lexicon; of overlapping
-matches the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, where it
+spaCy splits the text into tokens and finds every form of every term and phrase of the lexicon. Of overlapping matches
+the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, if it
 
 - stands before a hyphen ("dog-friendly") or describes the noun that follows ("pizza box", "orange shirt"),
-- is a verb ("to train"), a person's word for an animal ("baby elephant"), a part ("the seat of the toilet"),
+- is a verb ("to train"), a person's word for an animal ("baby elephant"), or a part ("the seat of the toilet"),
 - is denied ("no cups").
 
-Nothing here needs a downloaded model; what the rules cannot see is listed in `docs/explanation/lexicon.md`.
+No downloaded model is needed. `docs/explanation/lexicon.md` lists what the rules miss.
 """
 
 import re
@@ -21,10 +21,10 @@ from eidolon.scorers.text.lexicon import Lexicon, NamedObject, plural_forms
 from eidolon.scorers.text.negation import denied
 
 PART_REACH = 8
-"""Matches on each side among which the whole of a part is looked for."""
+"""Number of matches on each side in which the whole of a part is searched."""
 
 _UNBROKEN = re.compile(r"\S{200,}")
-"""Runs without white space on which spaCy's tokeniser takes quadratic time."""
+"""Runs without white space, on which spaCy's tokeniser takes quadratic time."""
 _PART = re.compile(r"\w+|\W")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
@@ -47,7 +47,7 @@ class Reason(StrEnum):
 
 
 class ExplainedMatch(NamedTuple):
-    """A match, and why it was dropped; a blocked phrase has the category ``."""
+    """A match, and why it was dropped. The category of a blocked phrase is empty."""
 
     named: NamedObject
     dropped: Reason | None
@@ -72,12 +72,12 @@ class _Tokens(NamedTuple):
     ends: list[int]
 
     def at(self, position: int) -> str:
-        """Return the word at a position, or nothing outside the text."""
+        """Return the word at a position, or an empty string outside the text."""
         return self.words[position] if 0 <= position < len(self.words) else ""
 
 
 class CarefulReading:
-    """Reads texts by the rules above; `explain` also gives what was dropped."""
+    """Reads texts by the rules above. `explain` also returns the dropped matches."""
 
     name = "careful"
 
@@ -105,11 +105,11 @@ class CarefulReading:
         self._kin = frozenset(self._tables.kin)
 
     def read(self, text: str) -> list[NamedObject]:
-        """Return the objects that `text` names, in its order; `term` is the lexicon's."""
+        """Return the objects that `text` names, in its order. `term` is the term of the lexicon."""
         return [found.named for found in self.explain(text) if found.dropped is None]
 
     def explain(self, text: str) -> list[ExplainedMatch]:
-        """Return every match in the order of the text, with the reason where it was dropped."""
+        """Return every match in the order of the text, with the reason if it was dropped."""
         tokens, matches = self._match(text)
         reasons = [match.form.dropped or self._misread(tokens, match) for match in matches]
         self._drop_compounds(tokens, matches, reasons)
@@ -125,12 +125,12 @@ class CarefulReading:
     def _match(self, text: str) -> tuple[_Tokens, list[_Match]]:
         """Return the tokens and the longest matches.
 
-        A line break stays as a token, and so parts what stands on its sides, unless the next line goes on in
-        lower case; other white space is left out.
+        A line break is kept as a token, and so separates its two sides, unless the next line begins in lower case.
+        Other white space is left out.
         """
         # spaCy encodes every token, and half of a surrogate pair cannot be encoded.
         placed = self._tokenize(_SURROGATE.sub("\ufffd", text))
-        # One longer than needed when there is no token at all.
+        # Longer than needed by one if there is no token at all.
         nexts = [*(token[:1] for _, token in placed[1:]), ""]
         kept = [
             (start, token)
@@ -146,7 +146,7 @@ class CarefulReading:
         return tokens, _longest([_Match(first, end, self._by_key[key]) for key, first, end in found])
 
     def _tokenize(self, text: str) -> list[tuple[int, str]]:
-        """Return the tokens with their offsets: spaCy's, but for runs that are no prose."""
+        """Return the tokens with their offsets. They are spaCy's, except in runs that are no prose."""
         placed: list[tuple[int, str]] = []
         position = 0
         for run in _UNBROKEN.finditer(text):
@@ -158,7 +158,7 @@ class CarefulReading:
         return placed + [(position + token.idx, token.text) for token in self._tokenizer(text[position:])]
 
     def _misread(self, tokens: _Tokens, match: _Match) -> Reason | None:
-        """Return why the words around one match show that it names nothing."""
+        """Return why the words around a match show that it names nothing, None if they do not."""
         term, following = match.form.term, tokens.at(match.end)
         if following in ("-", "\u2010", "\u2011") and _joined(tokens, match.end):
             return Reason.HYPHEN
@@ -200,7 +200,7 @@ class CarefulReading:
         return tokens.at(position) in self._animals
 
     def _is_colour(self, tokens: _Tokens, match: _Match) -> bool:
-        """Tell whether a term that is also a colour means it: "red and orange", "is bright orange"."""
+        """Tell whether a term that is also a colour means the colour: "red and orange", "is bright orange"."""
         term, following = match.form.term, tokens.at(match.end)
         if term not in self._colours or following in self._heads_kept(term):
             return False
@@ -218,10 +218,10 @@ class CarefulReading:
         return beside_left or (right > match.end and tokens.at(right) in colours)
 
     def _drop_compounds(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
-        """Of two terms side by side the first, in the singular, describes the second: "pickup truck".
+        """Drop the first of two adjacent terms if it is in the singular and so describes the second: "pickup truck".
 
-        A person at the end is another object than the thing before it ("bus driver"), and a person before a
-        thing does not describe it.
+        A person at the end is another object than the thing before it ("bus driver"), and a person before a thing
+        does not describe it.
         """
         for index, (left, right) in enumerate(pairwise(matches)):
             if left.end != right.first or left.form.plural or reasons[index] or reasons[index + 1]:
@@ -231,7 +231,7 @@ class CarefulReading:
                 reasons[index] = Reason.COMPOUND
 
     def _drop_kin(self, matches: list[_Match], reasons: list[Reason | None]) -> None:
-        """After "a mother zebra", "the mother" and "her baby" are animals, if no other person is named."""
+        """Drop "the mother" and "her baby" after "a mother zebra", if no other person is named: they are animals."""
         if Reason.ANIMAL not in reasons:
             return
         kin = [index for index, match in enumerate(matches) if match.form.term in self._kin]
@@ -297,7 +297,7 @@ def _animal_forms(lexicon: Lexicon) -> frozenset[str]:
 
 
 def _longest(matches: Sequence[_Match]) -> list[_Match]:
-    """Return the longest of overlapping matches (the first of equals), in the order of the text."""
+    """Return the longest of overlapping matches, or the first of equally long ones, in the order of the text."""
     kept: list[_Match] = []
     taken: set[int] = set()
     for match in sorted(matches, key=lambda match: (match.first - match.end, match.first)):

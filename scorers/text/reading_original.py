@@ -1,9 +1,8 @@
-"""The reading of the reference CHAIR program (Rohrbach et al. 2018), kept to the digit, quirks included.
+"""The reading of the reference CHAIR program (Rohrbach et al. 2018), reproduced exactly with its quirks.
 
-Lower-case; tokenise; singularise every token; merge the listed pairs of neighbouring words; where both
-`toilet` and `seat` are left, drop every `seat`; keep the words that are terms. Known quirks that follow:
-"bus" and "ties" are lost to the singulariser, a colour such as "orange" is the fruit, and "table.The" is one
-token.
+It lower-cases and tokenises the text, singularises every token, and merges the listed pairs of neighbouring words. If
+both `toilet` and `seat` are left, it drops every `seat`. The words that are terms are kept. Known quirks: the
+singulariser breaks "bus" and "ties", a colour such as "orange" is the fruit, and "table.The" is one token.
 """
 
 import re
@@ -13,16 +12,16 @@ from functools import lru_cache
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 
 SENTENCE_END = re.compile("(?<![.!?])[.!?]++[\"'\u201d\u2019)\\]]*+\\s+")
-"""The word tokeniser expects one sentence at a time; it runs on the pieces that end at these matches.
+"""The word tokeniser expects one sentence at a time. It runs on the pieces that end at these matches.
 
-A match can only begin where a run of marks begins; saying so keeps a page of dots from taking minutes.
+A match can begin only where a run of marks begins. Without this condition, a page of dots would take minutes.
 """
 
 SINGULAR_CACHE = 100_000
 
 
 class OriginalReading:
-    """Reads texts as the reference does, and says where in the text each word stands."""
+    """Reads texts as the reference does, and locates each word in the text."""
 
     name = "original"
 
@@ -37,7 +36,7 @@ class OriginalReading:
         self._pairs = lexicon.pairs
 
     def read(self, text: str) -> list[NamedObject]:
-        """Return the objects named in `text`, in its order; `term` is the singular, merged word."""
+        """Return the objects named in `text`, in its order. `term` is the singular, merged word."""
         lowered, origins = _lower(text)
         spans: list[tuple[int, int]] = []
         words: list[str] = []
@@ -56,7 +55,7 @@ class OriginalReading:
         ]
 
     def _merge(self, words: list[str], spans: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
-        """Join listed pairs in one pass from the left; a merged word is not merged again."""
+        """Join listed pairs in one pass from the left. A merged word is not merged again."""
         merged = []
         position = 0
         while position < len(words):
@@ -69,7 +68,7 @@ class OriginalReading:
 
 
 def _lower(text: str) -> tuple[str, list[int] | range]:
-    """Return the lower-cased text, and for each of its characters the offset in `text` it came from."""
+    """Return the lower-cased text, and for each of its characters the offset of its origin in `text`."""
     lowered = text.lower()
     if len(lowered) == len(text):
         return lowered, range(len(text))
@@ -84,8 +83,8 @@ def _pieces(text: str) -> list[tuple[int, int]]:
 def _locate(tokens: list[str], text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the span in `text` of each token of `text[start:end]`.
 
-    The tokeniser adds and drops white space and writes a double quote as two characters; it changes
-    nothing else, so that its output can be laid over the text character by character.
+    The tokeniser adds and drops white space, and writes a double quote as two characters. It changes nothing else, so
+    that its output can be aligned with the text character by character.
     """
     offsets = []
     for offset in range(start, end):

@@ -1,7 +1,7 @@
-"""How many responses are no ordinary description: empty, refusals, other languages, cut off.
+"""Counts of responses that are no ordinary description: empty, refusals, other languages, cut off.
 
-Counted beside the scores, never part of them: a model that refuses often has a low CHAIR, and the reader should
-see why.
+They are reported beside the scores and are never part of them. A model that refuses often has a low CHAIR, and the
+counts show why.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from eidolon.scorers.text.judgeability import classify
 def count_kinds(responses: Iterable[Response]) -> dict[str, int]:
     """Return how many responses are empty, refusals, not English, and cut off at the token limit.
 
-    A request that failed has no response, and is of no kind.
+    A request that failed has no response and is not counted.
     """
     counts = {"empty": 0, "refusals": 0, "non_english": 0, "truncated": 0}
     column = {"empty": "empty", "refusal": "refusals", "non_english": "non_english"}

@@ -1,7 +1,7 @@
-"""English text as tagged words, without anything to download: the Brill tagger that textblob carries.
+"""English text as tagged words, by the Brill tagger that textblob ships. Nothing needs to be downloaded.
 
-Tags are those of the Penn Treebank (Marcus et al., 1993). The tagger (De Smedt & Daelemans, *Pattern for
-Python*, JMLR 2012) knows some 90,000 words and a few rules of context; about one tag in twenty is wrong.
+Tags are those of the Penn Treebank (Marcus et al., 1993). The tagger (De Smedt & Daelemans, *Pattern for Python*,
+JMLR 2012) knows some 90,000 words and a few rules of context. About one tag in twenty is wrong.
 """
 
 import re
@@ -22,12 +22,12 @@ UNCHANGED = words(
     walrus
     """
 )
-"""Words that end like plurals and are kept: the singulariser would break them or change their sense."""
+"""Words that look like plurals and stay as they are: the singulariser would break them or change their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word or mark of a text, lower-cased, with its characters [start, end) and its tag."""
+    """A word or mark of a text in lower case, with its characters [start, end) and its tag."""
 
     text: str
     start: int
@@ -41,9 +41,9 @@ class Token:
 
 
 def tag(text: str) -> list[Token]:
-    """Return the tokens of a text with their tags, in order; words are tagged sentence by sentence.
+    """Return the tokens of a text with their tags, in order. Words are tagged sentence by sentence.
 
-    Case is not looked at: captions use it too freely for it to tell names from nouns.
+    Case is ignored: captions use it too freely to distinguish names from nouns.
     """
     tokens: list[Token] = []
     sentence: list[re.Match[str]] = []
@@ -61,13 +61,13 @@ def words_of(text: str) -> list[str]:
 
 
 def spans_of_words(text: str) -> list[tuple[str, int, int]]:
-    """Return the lower-cased words of a text with their characters [start, end), hyphenated ones in parts."""
+    """Return the lower-cased words of a text with their characters [start, end). Hyphenated words are split."""
     return [(match[0].lower(), match.start(), match.end()) for match in _PART.finditer(text)]
 
 
 @lru_cache(_CACHE)
 def singular(noun: str) -> str:
-    """Return the singular of a noun, itself where it is one: `dogs` → `dog`, `bus` → `bus`."""
+    """Return the singular of a noun, or the noun itself if it is singular: `dogs` → `dog`, `bus` → `bus`."""
     from textblob.en.inflect import singularize
 
     if noun in UNCHANGED or noun.endswith("ss"):

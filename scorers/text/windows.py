@@ -1,4 +1,4 @@
-"""A long text cut into windows at the ends of its sentences, so that a reader with a limit sees all of it."""
+"""Splitting a long text into windows at the ends of sentences, so that a reader with a limit sees all of it."""
 
 import re
 
@@ -7,17 +7,18 @@ _SPACE = re.compile(r"\s+")
 
 
 def windows(text: str, size: int) -> list[str]:
-    """Cut a text into consecutive windows of at most `size` characters; one that fits is its only window.
+    """Return a text in consecutive windows of at most `size` characters. A text that fits is its only window.
 
-    Each is as long as can be and ends with a sentence, within a sentence longer than a window at a space, and
-    within a word longer than a window anywhere. Space around the windows of a cut text is dropped.
+    Each window is as long as possible. It ends with a sentence; within a sentence that is longer than a window, at a
+    space; and within a word that is longer than a window, anywhere. Space around the windows of a split text is
+    dropped.
     """
     if len(text) <= size:
         return [text]
     pieces = []
     start = 0
     while start < len(text):
-        # Space at the edges is dropped, so it counts against no limit.
+        # Space at the edges is dropped and does not count.
         start += len(text[start:]) - len(text[start:].lstrip())
         end = _cut(text, start, size)
         if piece := text[start:end].strip():
@@ -30,7 +31,7 @@ def _cut(text: str, start: int, size: int) -> int:
     if len(text) - start <= size:
         return len(text)
     for boundary in (_SENTENCE_END, _SPACE):
-        # A boundary may begin where the window ends: what comes before it fits.
+        # A boundary may begin where the window ends: the text before it fits.
         ends = [
             match.end()
             for match in boundary.finditer(text, start, min(len(text), start + 2 * size))

@@ -1,6 +1,6 @@
-"""How an answer to a yes/no question is read: named policies, because programs differ and so do their scores.
+"""Policies that read an answer to a yes/no question. Published programs use different ones, with different scores.
 
-A policy returns True for yes, False for no, and None for an answer it cannot read.
+A policy returns True for yes, False for no, and None for an answer that it cannot read.
 """
 
 import re
@@ -15,28 +15,29 @@ _FINAL_MARKS = ".!?,;:\u3002\uff01"
 
 
 def original(answer: str) -> bool:
-    """Read as POPE's own program: no iff `No`, `not` or `no` is a piece of the first sentence, else yes.
+    """Read an answer as POPE's own program does.
 
-    The sentence ends at the first full stop, commas are deleted, pieces lie between single spaces; so
-    "NO", "No!" and the empty answer are a yes (Li et al., EMNLP 2023, the released evaluation).
+    It is a no if `No`, `not` or `no` is a piece of the first sentence, else a yes. The sentence ends at the first
+    full stop, commas are deleted, and pieces are separated by single spaces. So "NO", "No!" and the empty answer are
+    a yes (Li et al., EMNLP 2023, the released evaluation).
     """
     first = answer.partition(".")[0].replace(",", "")
     return not {"No", "not", "no"} & set(first.split(" "))
 
 
 def exact(answer: str) -> bool | None:
-    """Read the words yes and no alone, whatever their case and the white space around them."""
+    """Read only the words yes and no, in any case and with any white space around them."""
     return {"yes": True, "no": False}.get(answer.strip().lower())
 
 
 def lenient(answer: str) -> bool | None:
-    """Read an answer that has the word yes or the word no somewhere, and not both."""
+    """Read an answer that contains either the word yes or the word no, but not both."""
     words = set(_WORD.findall(answer.lower()))
     return "yes" in words if ("yes" in words) != ("no" in words) else None
 
 
 def strict(answer: str) -> bool | None:
-    """Read the words yes and no alone, whatever their case and the punctuation after them."""
+    """Read only the words yes and no, in any case and with any punctuation after them."""
     return exact(answer.strip().rstrip(_FINAL_MARKS))
 
 
@@ -44,7 +45,11 @@ POLICIES: dict[str, Policy] = {"original": original, "exact": exact, "lenient": 
 
 
 def find_policy(name: str) -> Policy:
-    """Return a policy by name; an unknown one is a UserError."""
+    """Return a policy by name.
+
+    Raises:
+        UserError: no policy has this name.
+    """
     if name not in POLICIES:
         raise UserError(f"unknown policy {name!r}{did_you_mean(name, [*POLICIES])}")
     return POLICIES[name]

@@ -180,7 +180,7 @@ def test_code_of_an_embedding_model_never_runs(sentences: Path, mark: Path, code
     (sentences / "mine.py").write_text(code)
     module = {"idx": 0, "name": "0", "path": "0_Mine", "type": kind}
     (sentences / "modules.json").write_text(json.dumps([module]))
-    with pytest.raises(UserError, match="code of its own, which is never run"):
+    with pytest.raises(UserError, match="runs its own code, which is not allowed"):
         SentenceEmbedder(str(sentences)).embed(["dog"])
     assert not mark.exists()
 

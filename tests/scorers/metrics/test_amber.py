@@ -258,7 +258,7 @@ def test_vectors_demand_their_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, found(VECTOR_VERSION))
     monkeypatch.setattr("spacy.load", lambda name: Other())
-    with pytest.raises(UserError, match="what loads by that name is en_core_web_sm"):
+    with pytest.raises(UserError, match="the package of that name loads en_core_web_sm"):
         VectorMatcher(frozenset())
 
 

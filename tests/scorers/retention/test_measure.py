@@ -160,7 +160,7 @@ def test_few_images_have_no_retention() -> None:
 
 
 def test_a_question_that_was_not_put_at_0_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nobody asked about"):
+    with pytest.raises(ValueError, match="no question about"):
         pair(context for context in hold(remembers(64), 1) if context.condition is not None)
 
 
