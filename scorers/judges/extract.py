@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Literal
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.language_model import LanguageModel, Reply
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
@@ -86,10 +86,16 @@ class ExtractJudge:
             self.reader = NounsJudge(lexicon=lexicon, concreteness=concreteness)
 
     def signature(self) -> str:
+        """Return the settings, as the judge's part of the score's signature."""
+        return describe_judge(self.name, self.settings())
+
+    def settings(self) -> dict[str, str]:
         """Return the model, how objects are matched, and which of them count."""
-        concrete = "all" if self._concreteness is None else self._concreteness.signature()
-        model, match = self._model.signature(), self.matcher.signature()
-        return f"extract(model={model},match={match},concreteness={concrete})"
+        return {
+            "model": self._model.signature(),
+            "match": self.matcher.signature(),
+            "concreteness": "all" if self._concreteness is None else self._concreteness.signature(),
+        }
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement for each response, in order. Verdicts are not set yet."""

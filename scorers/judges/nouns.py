@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
@@ -97,11 +97,16 @@ class NounsJudge:
         return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
     def signature(self) -> str:
+        """Return the settings, as the judge's part of the score's signature."""
+        return describe_judge(self.name, self.settings())
+
+    def settings(self) -> dict[str, str]:
         """Return how nouns are found, how they are matched, and which of them count."""
-        concrete = "all" if self._concreteness is None else self._concreteness.signature()
-        return (
-            f"nouns(reader={self.nouns.signature()},match={self.matcher.signature()},concreteness={concrete})"
-        )
+        return {
+            "reader": self.nouns.signature(),
+            "match": self.matcher.signature(),
+            "concreteness": "all" if self._concreteness is None else self._concreteness.signature(),
+        }
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement for each response, in order. Verdicts are not set yet."""

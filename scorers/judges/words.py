@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from eidolon.scorers.core.judge import Judge, Matcher
+from eidolon.scorers.core.judge import Judge, Matcher, describe_judge
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.mentions import Places, judged_in_english
 from eidolon.scorers.judges.reference_matcher import ReferenceMatcher, number
@@ -47,9 +47,16 @@ class WordsJudge:
         return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
     def signature(self) -> str:
+        """Return the settings, as the judge's part of the score's signature."""
+        return describe_judge(self.name, self.settings())
+
+    def settings(self) -> dict[str, str]:
         """Return the tagger, what supports words, and the weights."""
-        weights = ":".join(f"{weight:g}" for weight in (NUMBER, NOUN, OTHER, LIGHTLY, HEDGED))
-        return f"words(tagger=textblob,match={self.matcher.signature()},weights={weights})"
+        return {
+            "tagger": "textblob",
+            "match": self.matcher.signature(),
+            "weights": ":".join(f"{weight:g}" for weight in (NUMBER, NOUN, OTHER, LIGHTLY, HEDGED)),
+        }
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement for each response, in order. Verdicts are not set yet."""

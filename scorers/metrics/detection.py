@@ -166,7 +166,7 @@ def _quantities(level: str) -> tuple[Quantity, ...]:
     return (
         Quantity(f"{level}_precision", True, (0, 1), "TP / (TP + FP)", f"the detector flags no {level}"),
         Quantity(f"{level}_recall", True, (0, 1), "TP / (TP + FN)", none),
-        Quantity(f"{level}_f1", True, (0, 1), "2 TP / (2 TP + FN + FP)", f"neither people nor the detector flag one"),
+        Quantity(f"{level}_f1", True, (0, 1), "2 TP / (2 TP + FN + FP)", "neither people nor the detector flag one"),
         Quantity(f"{level}_average_precision", True, (0, 1), "area under precision over recall", none),
         Quantity(
             f"{level}_flagged_by_people", None, (0, 1), f"{level}s flagged / {level}s: AP by chance",
