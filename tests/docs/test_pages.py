@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, PAGES, ROOT, name_of
+from tests.docs.pages import DOCS, PAGES, ROOT, blocks, name_of
 
 WORDS_A_PAGE = 1_500
 WORDS_OF_THE_README = 900
@@ -56,3 +56,12 @@ def test_mentions_of_pages_lead_somewhere() -> None:
     }
     assert mentioned, "the pattern finds nothing"
     assert [(file, page) for file, page in sorted(mentioned) if not (ROOT / page).is_file()] == []
+
+
+def test_shown_examples_are_the_shipped_ones() -> None:
+    """A block marked `from` is a file of the repository, which its own tests run."""
+    shown = [
+        (block.marks["from"], block.text) for page in PAGES for block in blocks(page) if "from" in block.marks
+    ]
+    assert len(shown) == 5
+    assert [file for file, text in shown if (ROOT / file).read_text(encoding="utf-8") != text] == []
