@@ -37,7 +37,7 @@ class MemoryTextConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.num_hidden_layers = len(self.memory.layout)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property
     def memory(self) -> Memory:
