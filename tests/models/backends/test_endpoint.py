@@ -129,7 +129,7 @@ def test_an_endpoint_that_answers_nothing_gets_few_requests() -> None:
         first = endpoint.ask([BODY] * 10)
         # Two at once, two tries each; a third may start between the ends of the first two.
         assert 4 <= len(server.bodies) <= 6
-        assert sum("not asked" in (one.error or "") for one in first) == 10 - len(server.bodies) // 2
+        assert sum("not sent" in (one.error or "") for one in first) == 10 - len(server.bodies) // 2
         assert all(one.transient for one in first)
         for _ in range(module.PATIENCE):
             endpoint.ask([BODY] * 10)
