@@ -13,6 +13,8 @@ from eidolon.scorers.core.signature import parse
 
 _LEXICON = re.compile(r"lexicon\(reading=(\w+),vocabulary=([\w.-]+)(?::([^:()]+))?\)")
 _LEXICON_DEFAULTS = {"reading": "careful", "lexicon": "coco80"}
+_PROBE_JUDGE = "yes-no"
+"""Version 1 recorded no judge of a probe."""
 _FILES = ("responses", "annotations", "questions", "relations", "safe_words")
 
 
@@ -61,6 +63,7 @@ def _run(config: Mapping[str, Any]) -> dict[str, Any]:
         **{name: decoding[name] for name in ("max_new_tokens", "temperature", "top_p")},
         **_present(config, "batch_size", "resamples", "generations", "metrics", "pairs"),
         **({} if judge is None else _judge(judge)),
+        **({"metrics": ("pope",)} if task == "probe" else {}),
         **_choice(config, "split", "splits"),
         **_choice(config, "policy", "policies"),
         **(
@@ -83,7 +86,7 @@ def _run(config: Mapping[str, Any]) -> dict[str, Any]:
             "dataset": config["sha256"]["dataset"],
             "model_files": config["sha256"]["model_files"],
             "prompt": prompt,
-            "judge": None if judge is None else judge["signature"],
+            "judge": _PROBE_JUDGE if judge is None else judge["signature"],
             "task": extra,
         },
     }
