@@ -14,7 +14,7 @@ from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import Family, Scores
-from eidolon.scorers.core.signature import hashed, signature
+from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics import scoring
@@ -54,7 +54,7 @@ class Result(Mapping[str, Estimate]):
         return len(self.scores.metrics[self.family].quantities())
 
     def __str__(self) -> str:
-        lines = [f"{name} = {_shown(value)}" for name, value in self.items()]
+        lines = [f"{name} = {value}" for name, value in self.items()]
         return "\n".join([*lines, self.signature])
 
 
@@ -124,14 +124,14 @@ class DescriptionMetric:
         scores = scoring.score(
             judged,
             [self._metric],
-            signature=signature(
+            signature=Signature(
                 dataset=hashed("objects", truth_text(truth)),
                 judge=self.judge.signature(),
                 policy=POLICY,
                 n=len(texts),
                 resamples=self.resamples,
                 seed=self.seed,
-            ),
+            ).line(),
             unscored=len(texts) - len(judged),
             vocabulary=self.judge.vocabulary or None,
             responses=responses,
@@ -224,14 +224,14 @@ class POPE:
         scores = scoring.assemble(
             {"pope": Family(per_category=None, **values)},
             images,
-            signature=signature(
+            signature=Signature(
                 dataset=hashed("labels", str(truth)),
                 judge="yes-no",
                 policy=f"pope(policy={self.policy})",
                 n=len(questions),
                 resamples=self.resamples,
                 seed=self.seed,
-            ),
+            ).line(),
             counts={"pope": scoring.named_counts(self._metric.columns, column_sums(statistics))},
             seed=self.seed,
             resamples=self.resamples,
@@ -257,10 +257,3 @@ def _read_label(label: Label, place: int) -> bool:
     if label not in _LABELS:
         raise UserError(f"labels[{place}]: must be True, False, 'yes' or 'no', found {label!r}")
     return _LABELS[label]
-
-
-def _shown(value: Estimate) -> str:
-    if value.value is None:
-        return f"undefined ({value.reason})"
-    interval = "" if value.ci is None else f" [{value.ci[0]:.3f}, {value.ci[1]:.3f}]"
-    return f"{value.value:.3f}{interval}"

@@ -42,7 +42,7 @@ class Estimate(Record):
 
     def __str__(self) -> str:
         if self.value is None:
-            return "undefined"
+            return f"undefined ({self.reason})" if self.reason else "undefined"
         return f"{self.value:.3f}" + (f" [{self.ci[0]:.3f}, {self.ci[1]:.3f}]" if self.ci else "")
 
     @model_serializer(mode="wrap")

@@ -43,7 +43,7 @@ class Signature(Record):
     """The judge's settings by name, if it names them. The line leaves them out: they are in `judge` too."""
 
     def parts(self) -> dict[str, str]:
-        """Return the text of each part by its name, in the order of the line; `unknown` where it is None."""
+        """Return the text of each part by its name, in the order of the line; `unknown` if it is None."""
         return {
             part: UNKNOWN if value is None else str(value) for part, value in self if part != "judge_settings"
         }
@@ -60,34 +60,10 @@ PARTS = tuple(name for name in Signature.model_fields if name != "judge_settings
 """The names of the parts, in the order of the line."""
 
 
-def signature(
-    *,
-    dataset: str | None = None,
-    prompt: str | None = None,
-    decoding: str | None = None,
-    judge: str | None = None,
-    policy: str | None = None,
-    n: int | None = None,
-    resamples: int | None = None,
-    seed: int | None = None,
-) -> str:
-    """Return `Signature(...).line()`."""
-    return Signature(
-        dataset=dataset,
-        prompt=prompt,
-        decoding=decoding,
-        judge=judge,
-        policy=policy,
-        n=n,
-        resamples=resamples,
-        seed=seed,
-    ).line()
-
-
 def parse(line: str) -> dict[str, str]:
-    """Return the parts of a signature line by name, unescaped: what `Signature.parts` was.
+    """Return the parts of a signature line by name, unescaped, as `Signature.parts` returned them.
 
-    It serves old run folders, which hold no more than the line.
+    Only the migration of old run folders needs it: they hold the line alone.
 
     Raises:
         ValueError: a part is missing, unknown or out of order; the message names it.

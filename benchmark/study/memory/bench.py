@@ -19,7 +19,7 @@ from eidolon.benchmark.study.memory.pools import Pool, make_pools
 from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, VariantSize
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.signature import HASH_DIGITS, signature
+from eidolon.scorers.core.signature import HASH_DIGITS, Signature
 
 if TYPE_CHECKING:
     from eidolon.models.memory.modeling import MemoryTextModel
@@ -98,7 +98,7 @@ def _is_study_store(trained: TrainedCheckpoint) -> bool:
 def _signature(settings: BenchSettings, trained: Sequence[TrainedCheckpoint], resamples: int) -> str:
     dials = settings.dials
     models = ",".join(f"{one.name}#{one.digest[:HASH_DIGITS]}" for one in trained)
-    return signature(
+    return Signature(
         dataset=f"scenes(objects={dials.min_objects}-{dials.max_objects},size={dials.image_size},"
         f"seed={settings.seed})",
         prompt=settings.prompt,
@@ -108,7 +108,7 @@ def _signature(settings: BenchSettings, trained: Sequence[TrainedCheckpoint], re
         n=settings.limit,
         resamples=resamples,
         seed=settings.seed,
-    )
+    ).line()
 
 
 def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, VariantSize]:

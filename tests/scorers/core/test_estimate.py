@@ -34,7 +34,8 @@ def test_what_is_nan_is_null():
     [
         (Estimate(value=0.5, ci=(0.25, 0.75)), "0.500 [0.250, 0.750]"),
         (Estimate(value=0.5, ci=None), "0.500"),
-        (Estimate.undefined("why"), "undefined"),
+        (Estimate.undefined("why"), "undefined (why)"),
+        (Estimate.undefined(), "undefined"),
     ],
 )
 def test_is_printed_with_its_interval(estimate, text):
