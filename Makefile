@@ -17,7 +17,7 @@ help:
 	@echo "make test      run the test suite"
 	@echo "make core      check the plain distribution, without PyTorch, in an environment of its own"
 	@echo "make lint      ruff and mypy"
-	@echo "make format    put the code into shape"
+	@echo "make format    format the code"
 	@echo "make docs      build the documentation into build/docs"
 	@echo "make picture   draw the picture of the README from the demo"
 	@echo "make results   make results/leaderboard.json again"

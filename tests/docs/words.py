@@ -54,7 +54,7 @@ REPLACED = {
     r"(?:stand|stands|stood) (?:in|beside|under|there|behind|within)": "is",
     r"that which": "what",
     r"told (?:apart|from|by name|with)": "distinguished, reported",
-    r"(?:is|are|was|were|be) told": "is reported, gets",
+    r"(?:can|cannot|could|must) be told": "is known, is reported",
     r"unto|upon": "to, on",
     r"wants": "needs",
     r"what it takes": "what it needs",
@@ -75,10 +75,23 @@ _WORDS = {
 
 TEXT = {".md", ".jinja", ".toml", ".txt"}
 SKIPPED = {".venv", "build", ".git", "eidolon.egg-info", ".hypothesis", "node_modules"}
-DATA = ("docs/reference/cli", "docs/reference/files", "docs/reference/python", "tests/docs/words.py")
+DATA = (
+    "docs/reference/cli",
+    "docs/reference/files",
+    "docs/reference/python",
+    "scorers/text/english.py",  # lists of English words
+    "tests/docs/words.py",
+    "tests/docs/test_words.py",
+)
 """Where the words are data, or are generated from what is scanned already."""
-STRINGS_ARE_DATA = ("benchmark/scenes", "tests")
-"""Where strings are not prose: sentences that models are trained on, and inputs of tests."""
+STRINGS_ARE_DATA = (
+    "benchmark/scenes",
+    "benchmark/tasks/forget/retention/filler.py",
+    "examples",
+    "scorers/text/reading_careful.py",
+    "tests",
+)
+"""Where strings are not prose: texts that models read, lists of words, and inputs of tests."""
 
 
 class Found(NamedTuple):
