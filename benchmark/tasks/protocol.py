@@ -243,6 +243,14 @@ class TabulatedTask(Protocol):
         ...
 
 
+@runtime_checkable
+class CheckedTask(Protocol):
+    """A task that declares its files, so that `eidolon check` misses one that is gone."""
+
+    run_files: tuple[str, ...]
+    """The files of every finished run, other than `run.json` and `scores.json`."""
+
+
 def sample_text(samples: Sequence[SampleRow]) -> Text:
     """Return what makes the text of `samples.jsonl`."""
     return lambda: to_lines(samples)

@@ -11,6 +11,7 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
@@ -31,6 +32,7 @@ class Describe:
 
     name: ClassVar[str] = "describe"
     verb: ClassVar[Literal["run"]] = "run"
+    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, RESPONSES, JUDGEMENTS)
     fields: ClassVar[tuple[str, ...]] = ("judge", "judge_options", "metrics", "generations")
     defaults: ClassVar[Mapping[str, Any]] = {}
 

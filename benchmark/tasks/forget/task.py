@@ -17,6 +17,15 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.files import (
+    JUDGEMENTS,
+    PDM,
+    PDM_LINES,
+    RESPONSES,
+    RETENTION,
+    RETENTION_LINES,
+    SAMPLES,
+)
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.tasks.describe.task import Descriptions
@@ -43,6 +52,15 @@ class ForgetTask:
 
     name: ClassVar[str] = "forget"
     verb: ClassVar[Literal["run"]] = "run"
+    run_files: ClassVar[tuple[str, ...]] = (
+        SAMPLES,
+        RESPONSES,
+        JUDGEMENTS,
+        RETENTION_LINES,
+        RETENTION,
+        PDM_LINES,
+        PDM,
+    )
     fields: ClassVar[tuple[str, ...]] = (
         "judge",
         "judge_options",

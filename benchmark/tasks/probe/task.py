@@ -12,7 +12,7 @@ from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.store.files import QUESTIONS, SAMPLES
+from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.work import judge_responses, produce_responses
@@ -43,6 +43,7 @@ class ProbeTask:
 
     name: ClassVar[str] = "probe"
     verb: ClassVar[Literal["run"]] = "run"
+    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, ANSWERS)
     fields: ClassVar[tuple[str, ...]] = ("split", "policy", "pairs", "min_objects")
     defaults: ClassVar[Mapping[str, Any]] = {"prompt": "question", "max_new_tokens": 32, "temperature": 0.0}
     """Answers are short, and those of POPE are greedy."""

@@ -59,6 +59,7 @@ class AmberTask(AnswersTask):
 
     name: ClassVar[str] = "amber"
     verb: ClassVar[Literal["score"]] = "score"
+    run_files: ClassVar[tuple[str, ...]] = (RESPONSES,)
     fields: ClassVar[tuple[str, ...]] = (
         "annotations",
         "relations",

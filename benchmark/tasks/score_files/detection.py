@@ -86,6 +86,7 @@ class DetectionTask(AnswersTask):
 
     name: ClassVar[str] = "detection"
     verb: ClassVar[Literal["score"]] = "score"
+    run_files: ClassVar[tuple[str, ...]] = (RESPONSES, WORDS)
     fields: ClassVar[tuple[str, ...]] = (
         "responses",
         "objects",

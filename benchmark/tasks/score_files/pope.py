@@ -36,6 +36,7 @@ class PopeTask(AnswersTask):
 
     name: ClassVar[str] = "pope"
     verb: ClassVar[Literal["score"]] = "score"
+    run_files: ClassVar[tuple[str, ...]] = (RESPONSES, ANSWERS)
     fields: ClassVar[tuple[str, ...]] = ("questions", "answers", "policy", "fields")
     needs: ClassVar[tuple[str, ...]] = ("questions", "answers")
 

@@ -11,6 +11,7 @@ from eidolon.benchmark.data.prompts import PRESETS, Prompt
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
@@ -41,6 +42,7 @@ class ResponsesTask:
 
     name: ClassVar[str] = "responses"
     verb: ClassVar[Literal["score"]] = "score"
+    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, RESPONSES, JUDGEMENTS)
     fields: ClassVar[tuple[str, ...]] = (
         "responses",
         "objects",

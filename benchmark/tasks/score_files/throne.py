@@ -37,6 +37,7 @@ class ThroneTask(AnswersTask):
 
     name: ClassVar[str] = "throne"
     verb: ClassVar[Literal["score"]] = "score"
+    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, JUDGEMENTS)
     fields: ClassVar[tuple[str, ...]] = (
         "answers",
         "annotations",

@@ -7,6 +7,7 @@ from eidolon.benchmark.data.prompts import QUESTION
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.plugins import has_closed_vocabulary
+from eidolon.benchmark.tasks.registry import RESPONSES as RESPONSES_TASK
 from eidolon.benchmark.tasks.rows import (
     ANSWERS,
     FREE_FORM,
@@ -36,23 +37,22 @@ def check_samples(folder: CheckedFolder) -> str:
     ids = folder.record.sample_ids
     if (twice := _first_twice(ids)) is not None:
         raise DifferenceError(f"run.json lists sample {excerpt(twice)} twice")
-    if folder.kind in ("describe", "probe", "throne"):
+    if folder.expects(SAMPLES):
         rows = folder.lines(SAMPLES, SampleRow)
         there = [row.sample_id for row in rows]
         _check_order(there, ids, SAMPLES)
-    if folder.kind in ("describe", "probe"):
         images: dict[ImageId, tuple[str, ...]] = {}
         for number, row in enumerate(rows, 1):
             if images.setdefault(row.image_id, row.objects) != row.objects:
                 raise DifferenceError(
                     f"{SAMPLES}:{number}: image {excerpt(row.image_id)} has other objects before"
                 )
-    if folder.kind == "probe":
+    if folder.expects(QUESTIONS):
         asked = folder.lines(QUESTIONS, QuestionRow)
         _check_order([row.question_id for row in asked], ids, QUESTIONS)
     size, count = (folder.record.batches.get(name, 0) for name in ("size", "count"))
     keys = len(expected_keys(folder))
-    if folder.kind == "describe" and folder.settings.score is not None:
+    if folder.record.config.task == RESPONSES_TASK:
         size = size if size == IMPORT_BATCH else 0
     if size < 1 or count != -(-keys // size):
         raise DifferenceError(
@@ -64,7 +64,7 @@ def check_samples(folder: CheckedFolder) -> str:
 def expected_keys(folder: CheckedFolder) -> list[Key]:
     """Return (sample id, generation) of every response that the run is to have."""
     ids = folder.record.sample_ids
-    if folder.kind == "describe" and folder.settings.score is not None:
+    if folder.record.config.task == RESPONSES_TASK:
         # A file of responses may hold several to a sample; those that there are were asked for.
         return [(r.sample_id, r.generation) for r in folder.lines(RESPONSES, Response)]
     return [(sample_id, generation) for sample_id in ids for generation in range(folder.settings.generations)]
@@ -72,7 +72,7 @@ def expected_keys(folder: CheckedFolder) -> list[Key]:
 
 def check_responses(folder: CheckedFolder) -> str:
     """Every sample has each of its responses once, in order; images and prompts are those of the run."""
-    if folder.kind == "throne":
+    if not folder.expects(RESPONSES):
         raise UncheckableError("the run holds no responses, but answers of judges about them")
     responses = folder.lines(RESPONSES, Response)
     keys = [(r.sample_id, r.generation) for r in responses]
@@ -258,7 +258,7 @@ def _prompts(folder: CheckedFolder) -> Iterator[tuple[str, str]]:
     prompt = folder.settings.inputs.prompt
     if prompt is None:
         return
-    if folder.kind == "probe":
+    if folder.expects(QUESTIONS):
         for row in folder.lines(QUESTIONS, QuestionRow):
             yield row.question_id, prompt.text.replace(QUESTION, row.text)
     else:

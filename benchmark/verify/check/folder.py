@@ -31,6 +31,8 @@ from eidolon.benchmark.store.loaded import LoadedRun, RunFileError, first_proble
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.probe.answers import find_splits
+from eidolon.benchmark.tasks.protocol import CheckedTask
+from eidolon.benchmark.tasks.registry import tasks
 from eidolon.benchmark.tasks.rows import (
     ANSWERS,
     FREE_FORM,
@@ -79,16 +81,7 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = {
 
 Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
 """The origin of a run: judged descriptions, answered questions, or answers from files."""
-NEEDED: Mapping[Kind, tuple[str, ...]] = {
-    "describe": (SAMPLES, RESPONSES, JUDGEMENTS),
-    "probe": (SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, ANSWERS),
-    "pope": (RESPONSES, ANSWERS),
-    "amber": (RESPONSES,),
-    "detection": (RESPONSES, WORDS),
-    "throne": (SAMPLES, JUDGEMENTS),
-}
-NEEDED_TO_FORGET = (RETENTION_LINES, RETENTION, PDM_LINES, PDM)
-"""Further files of a run of the task `forget`."""
+KNOWN = ("describe", "probe", "pope", "amber", "detection", "throne")
 
 InputT = TypeVar("InputT")
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -199,9 +192,20 @@ class CheckedFolder:
         task = self.record.config.task
         if task in ("forget", "responses"):
             return "describe"
-        if task not in NEEDED:
+        if task not in KNOWN:
             raise UncheckableError(f"the task {excerpt(task)} is not one that checks know")
         return task
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files that the task declares, none if it declares none or is not installed."""
+        name = self.record.config.task
+        task: object = tasks.get(name) if name in tasks.names() else None
+        return task.run_files if isinstance(task, CheckedTask) else ()
+
+    def expects(self, name: str) -> bool:
+        """Tell whether the task declares a file, or the folder holds it."""
+        return name in self.needed or self.has(name)
 
     def has(self, name: str) -> bool:
         """Tell whether a file exists and may be read."""
@@ -213,7 +217,7 @@ class CheckedFolder:
             raise DifferenceError(f"{RUN}: config: {self._settings}")
         for name, problem in self.unreadable.items():
             raise DifferenceError(f"{name}: {problem}")
-        needed = (*NEEDED[self.kind], *(NEEDED_TO_FORGET if self.forgets else ()), SCORES)
+        needed = (*self.needed, SCORES)
         if missing := [name for name in needed if not self.has(name)]:
             raise DifferenceError(f"{', '.join(missing)} missing; a run of this kind has {', '.join(needed)}")
         known = {*LINES, *DOCUMENTS, SCORES, REPORT, RUN}

@@ -330,6 +330,20 @@ def test_a_run_of_an_earlier_version_has_no_hashes(described: Path, tmp_path: Pa
     assert found(changed) == {}
 
 
+def test_a_task_that_is_not_installed(described: Path, tmp_path: Path) -> None:
+    """Its files, samples and responses are checked; what takes the task is not checkable."""
+    run = copy(described, tmp_path / "run")
+    edit_json(run / RUN, set_("config.task", "somebody's"))
+    report = verdicts(check_runs([run], CheckOptions()))
+    assert "differs" not in report.values()
+    assert {report[name] for name in ("files", "schema", "hashes", "samples", "responses")} == {"ok"}
+    assert report["scores"] == "not checkable"
+    changed = copy(run, tmp_path / "changed")
+    in_line(R, 0, "prompt", "Look well.")(changed)
+    hide(changed)
+    assert "responses" in found(changed)
+
+
 def test_other_versions_are_named(described: Path, tmp_path: Path) -> None:
     changed = copy(described, tmp_path / "run")
     edit_json(
