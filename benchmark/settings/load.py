@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from eidolon.benchmark.settings.fields import Settings, flag_name
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -100,9 +101,22 @@ def _validate(kind: type[SettingsT], fields: Mapping[str, Any], file: Path | Non
         if problem["type"] == "extra_forbidden":
             hint = did_you_mean(place[-1], [*_owner(kind, place).model_fields])
             raise UserError(f"{where}: unknown field, with the value {found}{hint}") from None
+        if (bound := _bound(problem)) is not None:
+            value = f" {problem['input']}" if file is None else ""
+            more = "" if file is None else f", found {found}"
+            raise UserError(f"{where}{value}: {bound}{more}") from None
         message = problem["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
-        raise UserError(f"{where}: {message}, found {found}") from None
+        shown = "" if "found" in message else f", found {found}"
+        raise UserError(f"{where}: {message}{shown}") from None
+
+
+def _bound(problem: ErrorDetails) -> str | None:
+    """Return which bound a number broke, None where that is not the problem."""
+    for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
+        if name in problem.get("ctx", {}):
+            return f"must be {words} {problem['ctx'][name]:g}"
+    return None
 
 
 def _owner(kind: type[BaseModel], place: list[str]) -> type[BaseModel]:

@@ -19,6 +19,7 @@ from eidolon.benchmark.settings.fields import (
     Settings,
 )
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
+from eidolon.scorers.core.errors import did_you_mean
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
 
 
@@ -40,8 +41,9 @@ def _as_model(value: object) -> object:
 def expand_judge(fields: Any) -> Any:
     """A file may give the judge with its options in one field: `judge: {name: …, options: {…}}`."""
     if isinstance(fields, dict) and isinstance(judge := fields.get("judge"), dict):
-        if unknown := judge.keys() - {"name", "options"}:
-            raise ValueError(f"judge: unknown field {min(unknown)!r}; it takes name and options")
+        if unknown := sorted(map(str, judge.keys() - {"name", "options"})):
+            hint = did_you_mean(unknown[0], ["name", "options"])
+            raise ValueError(f"unknown field 'judge.{unknown[0]}', found {judge[unknown[0]]!r}{hint}")
         named = {"judge": judge["name"]} if "name" in judge else {}
         options = {"judge_options": judge["options"]} if "options" in judge else {}
         fields = {key: value for key, value in fields.items() if key != "judge"} | named | options

@@ -282,7 +282,7 @@ def test_folder_of_a_different_run(cli: Cli, inputs: list[str], tmp_path: Path) 
     assert cli("score", *inputs, "--out", out).code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     result = cli("score", *inputs, "--out", out, "-J", "reading=original")
-    check(result, "different run", "judge.signature", "reading=original", "reading=careful", "another folder")
+    check(result, "different run", "judge_options.reading", "original", "another folder")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     (tmp_path / "responses.jsonl").write_text(GOOD)
     check(cli("score", *inputs, "--out", out), "different run", "responses")
@@ -383,13 +383,13 @@ def test_mistakes_in_a_config_file(content: str, expected: tuple[str, ...], cli:
 
 
 @pytest.mark.parametrize(
-    ("verb", "defaults"), [("run", ("scenes", "512", "2000")), ("score", ("chair,objects,forgetting",))]
+    ("verb", "defaults"), [("run", ("scenes)", "512;", "2000)")), ("score", ("chair,objects,forgetting",))]
 )
 def test_help_says_the_defaults(cli: Cli, verb: str, defaults: tuple[str, ...]) -> None:
     """The help is rich markup, in which square brackets vanish."""
     text = " ".join(cli(verb, "--help").out.replace("\u2502", " ").split())
     for value in defaults:
-        assert f"Default: {value}." in text
+        assert f"[default: ({value}" in text
 
 
 def test_unknown_verb_and_kind(cli: Cli) -> None:

@@ -101,7 +101,7 @@ def test_models_that_need_no_processes_refuse_them(
 def test_a_number_of_processes_below_one_is_refused(cli: Cli) -> None:
     done = cli("run", "--processes", 0)
     assert done.code == 2
-    assert "--processes: input should be greater than or equal to 1, found 0" in done.err
+    assert "--processes 0: must be at least 1" in done.err
 
 
 def test_each_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,10 +161,10 @@ def test_mistakes(cli: Cli, tmp_path: Path, replay_file: Path, inputs: list[str]
         (("--run", tmp_path), "is not a run folder"),
         (("--run", scored, *some), "--model scenes-small: --run examines the model of the run"),
         (("--run", scored, "-M", "dtype=float32"), "-M dtype: --run examines the model of the run"),
-        ((*some, "--samples", 1), "--samples: input should be greater than or equal to 2, found 1"),
+        ((*some, "--samples", 1), "--samples 1: must be at least 2"),
         (
             (*some, "--max-new-tokens", 0),
-            "--max-new-tokens: input should be greater than or equal to 1, found 0",
+            "--max-new-tokens 0: must be at least 1",
         ),
         ((*some, "-A", "dtype=float32"), "-A dtype: is for the model of --against"),
         ((*some, "--against", "scenes-smal"), "--against 'scenes-smal': no shipped model of this name"),
