@@ -81,7 +81,8 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = {
 
 Kind = Literal["describe", "probe", "pope", "amber", "detection", "throne"]
 """The origin of a run: judged descriptions, answered questions, or answers from files."""
-KNOWN = ("describe", "probe", "pope", "amber", "detection", "throne")
+KNOWN: tuple[Kind, ...] = ("describe", "probe", "pope", "amber", "detection", "throne")
+"""Tasks whose scores can be computed again, beside `responses` and `forget`, which are like `describe`."""
 
 InputT = TypeVar("InputT")
 LineT = TypeVar("LineT", bound=BaseModel)
