@@ -61,7 +61,7 @@ def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
         begin = _scope(tokens, position, word)
         if begin is not None:
             found |= _noun_phrases(tokens, begin, spans, starts)
-    found |= {index for index, span in enumerate(spans) if _said_unseen(tokens, *span)}
+    found |= {index for index, span in enumerate(spans) if _is_declared_unseen(tokens, *span)}
     return found
 
 
@@ -138,7 +138,7 @@ def _noun_phrases(
     return sure
 
 
-def _said_unseen(tokens: Sequence[str], first: int, end: int) -> bool:
+def _is_declared_unseen(tokens: Sequence[str], first: int, end: int) -> bool:
     """Tell whether the sentence then says that the object cannot be seen: "the dog is not visible".
 
     In "the face of the man is not visible" the object is the face.

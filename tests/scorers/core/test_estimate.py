@@ -1,4 +1,4 @@
-"""Estimates: which fields stand in a file, and what cannot be written."""
+"""Estimates: which fields a file holds, and what cannot be written."""
 
 import math
 

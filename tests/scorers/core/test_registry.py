@@ -1,4 +1,4 @@
-"""The registry: lazy, loud about collisions, and plain about whose fault it is."""
+"""The registry: it loads on demand, refuses name collisions, and tells whose mistake an error is."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The signature line: its order, its escapes, and that it can be read back."""
+"""The signature line: the order of its parts, its escapes, and that it can be read back."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The adjusted odds ratio on data whose law is known; `bench/simulate_forgetting.py` does the same at length."""
+"""The adjusted odds ratio on data with a known law. `bench/simulate_forgetting.py` does the same at length."""
 
 from math import exp, log
 
@@ -24,7 +24,7 @@ def test_position_is_found_where_it_is_and_nowhere_else(name: str) -> None:
         errors.append(found.log_odds_ratio - hazard.position)
         covered.append(found.low <= exp(hazard.position) <= found.high)
         rejected.append(not found.low <= 1 <= found.high)
-    # By chance beyond these bounds less than once in a thousand runs; the seeds are fixed besides.
+    # The bounds are exceeded by chance less than once in a thousand runs, and the seeds are fixed.
     assert abs(np.mean(errors)) < 5 * np.std(errors, ddof=1) / SEEDS**0.5
     assert sum(covered) >= SEEDS - 3
     assert sum(rejected) == SEEDS if name == "rising" else sum(rejected) <= 3
@@ -35,7 +35,7 @@ def test_position_is_found_where_it_is_and_nowhere_else(name: str) -> None:
 
 
 def test_without_its_controls_the_summary_would_be_wrong() -> None:
-    """What each part is there for: the test above can fail."""
+    """Each control is needed: without it the test above fails."""
     events = simulate(SCENARIOS["exhaustion, bad responses longer"], 2000, seed=5)
     mentions = events.mentions
     bare = fit_position(events.responses, mentions, {})
@@ -48,8 +48,9 @@ def test_without_its_controls_the_summary_would_be_wrong() -> None:
     assert one_each["word"][0] > 3 * one_each["word"][1], "differences between responses not controlled"
 
 
-def test_two_kinds_of_responses_are_told_apart() -> None:
-    """A fifth of the responses much worse, and longer: one normal intercept makes of that a fall by position."""
+def test_two_kinds_of_responses_are_found() -> None:
+    """A fifth of the responses is much worse, and longer. One normal intercept would turn that into a fall by
+    position."""
     hazard = Hazard(exhaustion="competing", spread=1.0, bad=0.2, longer=0.4)
     found = [adjusted_odds_ratio(simulate(hazard, 2000, seed=seed)) for seed in range(SEEDS)]
     assert all(fit.kinds is not None and fit.kinds.distance == pytest.approx(2.5, abs=0.6) for fit in found)
@@ -60,7 +61,7 @@ def test_two_kinds_of_responses_are_told_apart() -> None:
     assert abs(np.mean(errors)) < 0.08
 
 
-def test_more_responses_are_worth_what_is_said() -> None:
+def test_the_power_of_more_responses_is_as_stated() -> None:
     hazard = Hazard(position=log(3), exhaustion="competing", spread=0.7, longer=0.3)
     few, many = (adjusted_odds_ratio(simulate(hazard, n, seed=4)) for n in (500, 4500))
     assert few.standard_error / many.standard_error == pytest.approx(3, rel=0.2)

@@ -1,4 +1,4 @@
-"""Bounds on incomplete annotation: against twins that score everything again, and in worlds whose truth is known."""
+"""Bounds on incomplete annotation, compared with twins that score everything again, and in simulated worlds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ LOOKED_AT = st.lists(
     min_size=1,
     max_size=6,
 )
-"""Responses: words, image, ignored categories. The truth of an image goes by its number."""
+"""Responses: words, image, ignored categories. The ground truth of an image is found by its number."""
 
 
 @given(LOOKED_AT, st.data())
@@ -61,7 +61,7 @@ def test_declared_objects_change_what_a_new_truth_would(
 
 
 def _hallucinated(samples: Sequence[JudgedSample]) -> dict[tuple[int, str], list[int]]:
-    """The first places of what is not there, by image and category, in the order in which they are met."""
+    """Return the first places of hallucinations by image and category, in the order of their mention."""
     places: dict[tuple[int, str], list[int]] = {}
     for judged in samples:
         named: set[str] = set()
@@ -121,7 +121,7 @@ def test_the_tipping_point_is_where_a_scan_finds_it() -> None:
 
 
 def test_what_it_takes_to_explain_an_effect_away() -> None:
-    """It takes more to bring the estimate to 1 than the end of its interval; and nothing without an effect."""
+    """More is needed to bring the estimate to 1 than the end of its interval, and nothing without an effect."""
     points = bounds("rising")[0]
     for order in ("at random", "latest first"):
         estimate, interval = (_tipping(points, order, bound).share for bound in ("estimate", "interval"))
@@ -138,7 +138,7 @@ def test_what_it_takes_to_explain_an_effect_away() -> None:
 
 
 def test_late_objects_that_cannot_explain_it() -> None:
-    """Where nearly all of the rise is over before word 60, what is named later cannot take it away."""
+    """If almost all of the rise is before word 60, objects that are named later cannot explain it."""
     samples, _ = simulate_annotated(
         World(boxes=(1, 1, 1), words=45, imagined=-4, position=log(300)), 600, seed=1
     )
@@ -168,7 +168,7 @@ def _raw_rise(events: Events) -> float:
 
 
 def test_a_rise_that_is_annotations() -> None:
-    """What is small is named late and lacks a box. By the whole truth nothing rises, by boxes and captions it does."""
+    """Small objects are named late and have no box. By the whole truth nothing rises, by boxes and captions it does."""
     samples, truths = world("missing")
     whole = read_events([with_truth(s, truth) for s, truth in zip(samples, truths, strict=True)])
     captions = bounds("missing")[1]
@@ -182,7 +182,7 @@ def test_a_rise_that_is_annotations() -> None:
     assert boxes.value == pytest.approx(
         _raw_rise(read_events([with_truth(s, s.sources.annotated) for s in samples if s.sources]))
     )
-    # The summary holds exhaustion fixed, which here runs with size: it does not take the rise for one of position.
+    # The odds ratio holds exhaustion fixed, which here depends on size, so it does not show a rise with position.
     fitted = captions.adjusted_joined
     assert fitted.ci is not None
     assert fitted.ci[0] < 1.2
@@ -190,7 +190,7 @@ def test_a_rise_that_is_annotations() -> None:
 
 
 def test_two_looks_tell_what_both_miss() -> None:
-    """By independent looks the share is right within strata; by looks that go together it is too low, as is said."""
+    """The share is right within strata for independent sources, and too low for dependent ones, as documented."""
     for name in ("missing", "one look"):
         samples, truths = world(name)
         really = [

@@ -1,4 +1,4 @@
-"""The fading rate on numbers with a known answer, and every number against a naive twin."""
+"""The fading rate on numbers with a known answer, and every number compared with a naive twin."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def series(
     bend: float = 0.0,
     seed: int = 0,
 ) -> list[TokenSeries]:
-    """Responses whose dependence is level · e^{-λt}, each with a level of its own; long ones have lower levels."""
+    """Return responses with dependency level · e^{-λt}. Each has its own level, lower for long ones."""
     rng = np.random.default_rng(seed)
     made = []
     for index in range(n):
@@ -43,7 +43,7 @@ def series(
 
 @pytest.mark.parametrize("rate", [0.02, 0.005, -0.01])
 def test_an_exact_decay_is_recovered_exactly(rate: float) -> None:
-    """Though the level falls with the length of the response, which a pooled line would take for fading."""
+    """The level falls with the length of the response, which a pooled line would report as fading."""
     fit = fit_fade(series(rate), "", by_kind=True, resamples=200)
     assert fit.rate == pytest.approx(rate, rel=1e-9)
     assert fit.r2 == pytest.approx(1)
@@ -64,7 +64,7 @@ def test_a_noisy_decay_is_recovered_within_two_per_cent() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.006])
 def test_intervals_cover(rate: float) -> None:
-    """Two responses an image with one level of noise: 95 % intervals over 60 images, 100 times."""
+    """Two responses to an image with the same noise level: 95 % intervals over 60 images, 100 times."""
     fits = [
         fit_fade(series(rate, 120, spread=0.8, per_image=2, seed=s), "", by_kind=True, resamples=300)
         for s in range(100)
@@ -96,7 +96,7 @@ def test_a_bend_is_noticed() -> None:
 
 
 def test_a_mix_of_kinds_that_changes_is_no_fading_with_levels_by_kind() -> None:
-    """Objects first, the rest later: without levels by kind that is taken for decay."""
+    """Objects come first, other tokens later. Without levels by kind this looks like decay."""
     made = []
     for image in range(40):
         kinds = ("object",) * 10 + ("function",) * 20
@@ -144,7 +144,7 @@ def test_a_model_that_ignores_the_picture_has_no_rate() -> None:
     assert fit.reason == "most tokens are the same with the picture and without"
 
 
-def test_too_little_is_said_so() -> None:
+def test_too_little_data_gives_a_reason() -> None:
     one = TokenSeries(0, np.ones(1), np.ones(1), ("content",), (None,))
     for given_ in ([], [one], [one, one]):
         fit = fit_fade(given_, "")

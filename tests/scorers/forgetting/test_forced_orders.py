@@ -1,4 +1,4 @@
-"""Forced orders: counts against a twin that walks over words, and models of known laws that must be told apart."""
+"""Forced orders: counts compared with a twin that visits each word, and models of known laws."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -35,7 +35,7 @@ CATEGORIES = ("bed", "bus", "car", "cat", "cup", "dog", "fork", "oven", "tie", "
 
 
 def mentions_of(text: str) -> tuple[Mention, ...]:
-    """Every word that is a category names it."""
+    """Return a mention for every word that is a category."""
     found, position = [], 0
     for index, word in enumerate(text.split()):
         start = text.index(word, position)
@@ -52,7 +52,7 @@ def judged(key: str, text: str, truth: ImageTruth) -> JudgedSample:
 
 
 def naive_count(text: str, truth: ImageTruth, start: int, named: frozenset[str]) -> dict[str, float]:
-    """The same as `count`, word by word."""
+    """The same as `count`, one word at a time."""
     words = text.split()
     before = set(named) | (set(words[:start]) & set(CATEGORIES))
     window = words[start : start + WINDOW]
@@ -120,8 +120,8 @@ def line(key: str, arm: int, named: Sequence[str], given: str, rest: str, **fiel
 
 
 Law = Callable[[int, float, int], float]
-"""Gives the chance that the next mention is wrong, by the words before it, the largest true object left, and how
-many are left."""
+"""Returns the probability that the next mention is wrong, from the words before it, the size of the largest true
+object left, and the number of objects left."""
 LAWS: dict[str, tuple[Law, str]] = {
     "constant": (lambda words, size, left: 0.2, "neither shows"),
     "position": (lambda words, size, left: 0.1 if words < 40 else 0.5, "lateness, not what is left"),
@@ -135,7 +135,8 @@ LAWS: dict[str, tuple[Law, str]] = {
 
 
 def simulate(law: Law, seed: int, images: int = 120) -> tuple[list[ForcedTurn], dict[str, ImageTruth]]:
-    """Draw turns of a model that names the largest object left, or by the law's chance one that is not there."""
+    """Return turns of a model that names the largest object left, or with the law's probability one that is not
+    there."""
     rng = np.random.default_rng(seed)
     lines, truth = [], {}
     for image in range(images):
@@ -186,7 +187,7 @@ def test_intervals_cover_what_is_not_there() -> None:
             if contrast.name in excluded:
                 assert contrast.rate.ci is not None
                 excluded[contrast.name] += not contrast.rate.ci[0] <= 0 <= contrast.rate.ci[1]
-    # 60 draws of 5 %, two quantities: more than 9 happen in one of a thousand.
+    # 60 draws of 5 % for two quantities: more than 9 happen once in a thousand.
     assert all(share <= 9 for share in excluded.values()), excluded
 
 
@@ -288,7 +289,9 @@ def test_every_cell_counts_in_some_contrast() -> None:
 @given(st.permutations(CATEGORIES[:6]), st.integers(2, 6))
 def test_the_order_by_size_is_kendalls_correlation(order: list[str], named: int) -> None:
     areas = {name: 0.05 * i for i, name in enumerate(CATEGORIES[:6])}
-    text = " and ".join([*order[:named], "tv", order[0]])  # a wrong one and a repeated one, which say nothing
+    text = " and ".join(
+        [*order[:named], "tv", order[0]]
+    )  # a wrong one and a repeated one, which are not counted
     one = judged("a", text, ImageTruth(frozenset(CATEGORIES[:6]), areas))
     smaller, larger = ordered_pairs(one)
     expected = kendalltau([areas[name] for name in order[:named]], range(named)).statistic

@@ -1,4 +1,4 @@
-"""Events, curves and the metric against arithmetic done by hand and twins written as plain loops."""
+"""Events, curves and the metric, compared with results computed by hand and with plain loops."""
 
 import math
 from collections import Counter
@@ -33,7 +33,7 @@ def sample(
     ignored: Sequence[str] = (),
     tokens: bool = False,
 ) -> JudgedSample:
-    """A response whose words are themselves the categories they name; two tokens a word."""
+    """Return a response whose words are the categories that they name, with two tokens for each word."""
     mentions, position = [], 0
     for index, word in enumerate(words.split()):
         start = words.index(word, position)

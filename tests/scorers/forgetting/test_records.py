@@ -1,4 +1,4 @@
-"""Lines of `pdm.jsonl`: what was measured comes back from them, and what does not fit together is refused."""
+"""Lines of `pdm.jsonl`: measurements are read back, and inconsistent lines are refused."""
 
 import json
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What kind of token stands where."""
+"""The kind of each token."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from eidolon.scorers.forgetting.token_kinds import KINDS, token_kinds
 
 
 def kinds(pieces: list[str], *names: str) -> list[str]:
-    """Kinds of the pieces of a text in which each of the names is mentioned where it first stands."""
+    """Return the kinds of the pieces of a text in which each of the names is mentioned at its first place."""
     text = "".join(pieces)
     ends = [sum(map(len, pieces[: i + 1])) for i in range(len(pieces))]
     return list(token_kinds(text, ends, [(text.index(name), text.index(name) + len(name)) for name in names]))
@@ -56,7 +56,7 @@ def test_tokens_without_characters_are_rest() -> None:
     assert token_kinds("é cup", [0, 1, 5], [(2, 5)]) == ("rest", "content", "object")
 
 
-def test_stop_words_are_told_apart_in_any_case_and_not_by_their_beginning() -> None:
+def test_stop_words_are_found_in_any_case_and_not_by_their_beginning() -> None:
     assert kinds(["The", " theatre", " THE", " over", "land"]) == [
         "function",
         "content",

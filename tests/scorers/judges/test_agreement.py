@@ -1,4 +1,4 @@
-"""Agreement of voters against Fleiss' own example and a naive twin."""
+"""Agreement of voters, compared with Fleiss' own example and a naive twin."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from eidolon.scorers.judges.lexicon import LexiconJudge
 
 
 def naive_kappa(votes: np.ndarray) -> float | None:
-    """Kappa from the definition, pair of voters by pair of voters; votes is (voters, cells)."""
+    """Kappa from its definition, one pair of voters at a time. `votes` has shape (voters, cells)."""
     pairs = list(itertools.combinations(range(len(votes)), 2))
     if not pairs or not votes.shape[1]:
         return None
@@ -32,7 +32,7 @@ def test_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("yes", "voters"), [([3, 3], 3), ([0], 3), ([], 3), ([1, 0], 1)])
-def test_undefined_where_nothing_can_be_said(yes: list[int], voters: int) -> None:
+def test_kappa_may_be_undefined(yes: list[int], voters: int) -> None:
     assert fleiss_kappa(np.array(yes, dtype=np.int64), voters) is None
 
 
@@ -81,7 +81,7 @@ def test_position_worked_by_hand() -> None:
     votes = np.array(
         [
             [[[1, 0, 0], [0, 1, 0]]],  # the first judge: dog in the first response, cat in the second
-            [[[1, 0, 1], [0, 1, 1]]],  # the second: the cups too, the second of which is never named
+            [[[1, 0, 1], [0, 1, 1]]],  # the second judge: the cups too, of which the second is never named
         ],
         dtype=bool,
     )

@@ -1,4 +1,4 @@
-"""Sentence embeddings by the real package, with a tiny model made here."""
+"""Sentence embeddings by the real package, with a tiny model made in the test."""
 
 import importlib.util
 from pathlib import Path

@@ -29,7 +29,7 @@ from eidolon.scorers.judges.nouns import NounsJudge
 
 
 class Scripted:
-    """Gives the replies it was given, in order."""
+    """Gives scripted replies in order."""
 
     name = "fake"
 

@@ -1,4 +1,4 @@
-"""Nouns matched with true objects: the stages, and the assignment against all permutations."""
+"""Nouns matched with true objects: the stages, and the assignment compared with all permutations."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ COCO = load_lexicon("coco80")
 
 
 class Letters:
-    """A word's vector is how often it holds each letter: deterministic, and easily done by hand."""
+    """The vector of a word is the count of each letter: deterministic, and easy to compute by hand."""
 
     def signature(self) -> str:
         return "embeddings=letters"
@@ -60,7 +60,7 @@ def test_stages_by_name() -> None:
 
 
 def test_the_nearer_name_wins() -> None:
-    """The same name goes before a synonym."""
+    """The same name is preferred to a synonym."""
     assert match(NameMatcher(COCO), ["sofa", "couch"], ["sofa", "couch"]) == [
         ("sofa", "grounded", "sofa", 1.0),
         ("couch", "grounded", "couch", 1.0),
@@ -68,7 +68,7 @@ def test_the_nearer_name_wins() -> None:
 
 
 def test_what_is_left_is_paired_by_similarity() -> None:
-    # "tab" and "bat" hold the same letters; "cat" shares two of three with "bat", which is taken.
+    # "tab" and "bat" have the same letters. "cat" shares two of three with "bat", which is taken.
     found = match(NameMatcher(COCO, Letters(), 0.9), ["dog", "tab", "cat"], ["dog", "bat", "zebra"])
     assert found == [
         ("dog", "grounded", "dog", 1.0),
@@ -85,7 +85,7 @@ def test_an_ignored_mention_stays_and_takes_nothing() -> None:
 
 
 def best(similarities: FloatArray) -> float:
-    """The largest sum of a one-to-one pairing, over all of them."""
+    """The largest sum of a one-to-one pairing, over all pairings."""
     rows, columns = similarities.shape
     if rows > columns:
         return best(similarities.T)
@@ -123,7 +123,7 @@ def test_order_and_repetition_change_nothing(nouns: list[str], objects: list[str
 
 @given(WORDS, WORDS)
 def test_categories_agree_with_verdicts(nouns: list[str], objects: list[str]) -> None:
-    """What the metrics of objects demand: grounded exactly if the category is true."""
+    """The condition of object metrics: grounded exactly if the category is true."""
     (found,) = NameMatcher(COCO, Letters()).match([judgement(*nouns)], [Evidence(frozenset(objects))])
     assert [m.verdict for m in found.mentions] == [
         m.verdict for m in with_verdicts(found, frozenset(objects)).mentions

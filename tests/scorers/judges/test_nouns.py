@@ -1,4 +1,4 @@
-"""Free nouns, by the tagger and by a spaCy pipeline, and the options of the judges of an open vocabulary."""
+"""Free nouns, found by the tagger and by a spaCy pipeline, and the options of open-vocabulary judges."""
 
 import sys
 import types
@@ -29,7 +29,7 @@ def response(text: str | None, **fields: object) -> Response:
     ("text", "nouns"),
     [
         ("Two dogs and a red ball.", {"dogs": "dog", "ball": "ball"}),
-        # The tagger errs on the verb; the dogs are found all the same.
+        # The tagger is wrong about the verb. The dogs are found all the same.
         ("Two dogs chase a red ball.", {"dogs": "dog", "chase": "chase", "ball": "ball"}),
         ("A wedding cake next to fire hydrants.", {"cake": "cake", "fire hydrants": "fire hydrant"}),
         ("A kitchen fire hydrant.", {"fire hydrant": "fire hydrant"}),
@@ -94,7 +94,7 @@ PARSE = [
 
 
 class Parsed(Language):
-    """A pipeline that knows one parse, since no trained one may be downloaded for a test."""
+    """A pipeline with one fixed parse, since a test may not download a trained one."""
 
     lang = "en"
     Defaults = spacy.blank("en").Defaults

@@ -1,4 +1,4 @@
-"""The judge by question answering, with language models whose answers are scripted."""
+"""The judge `qa`, with language models whose answers are scripted."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from eidolon.scorers.text.lexicon import load_lexicon
 
 
 class Scripted:
-    """Answers by a function of the text and the question, and keeps what it was asked."""
+    """Answers by a function of the text and the question, and records the prompts."""
 
     def __init__(self, name: str, answer: Callable[[str, str], str | Reply]) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class Scripted:
 
 
 def named(text: str, asked: str) -> str:
-    """Say yes where a word of the question stands in the text as a word."""
+    """Say yes if a word of the question is a word of the text."""
     category = re.search(r"(?:is there an? |are there )(.+) in this image", asked, re.IGNORECASE)
     assert category is not None
     return "Yes" if re.search(rf"\b{category[1]}\b", text) else "no"
@@ -79,7 +79,8 @@ def test_reads_what_the_models_say() -> None:
 
 
 def count(**yes: int) -> Callable[[int], Callable[[str, str], str]]:
-    """Make the answer of the i-th model: yes on a category to the first so many models."""
+    """Return a function that makes the answers of the i-th model: yes to a category by the given number of first
+    models."""
     return lambda i: lambda text, asked: "yes" if yes.get(asked.split()[3], 0) > i else "No."
 
 
@@ -189,7 +190,7 @@ def test_no_models_is_the_users_mistake() -> None:
 
 
 def test_the_whole_line_gives_the_reference_programs_scores(reference_data: Path) -> None:
-    """Language models that give the recorded answers, asked through the prompts, on the recorded responses."""
+    """Language models with the recorded answers, called through the prompts, on the recorded responses."""
     folder = reference_data / "throne"
     rows = [json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines()]
     document = json.loads((folder / "coco_annotations.json").read_text())

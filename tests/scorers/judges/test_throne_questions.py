@@ -1,4 +1,4 @@
-"""The protocol's strings, frozen: a changed byte is another benchmark."""
+"""The strings of the protocol are frozen: a changed byte would be another benchmark."""
 
 import hashlib
 

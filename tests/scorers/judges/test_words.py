@@ -1,4 +1,4 @@
-"""The judge of every word that claims something: the figures of docs/reference/metrics/detection.md."""
+"""The judge `words`, and the figures of docs/reference/metrics/detection.md."""
 
 import pytest
 from hypothesis import given
@@ -75,13 +75,13 @@ def test_worked_by_hand() -> None:
         ("wooden", "Made of wood.", 1),  # a stem that begins another
         ("board", "A skateboard.", 1),  # … or ends it
         ("boy", "A person.", 1),  # one category
-        ("road", "A street.", 1),  # words alike
-        ("three-tiered", "Three of it, tiered.", 1),  # hyphens
-        ("car", "A cart.", 0),  # too short to be a relative
+        ("road", "A street.", 1),  # the same category
+        ("three-tiered", "Three of it, tiered.", 1),  # similar words
+        ("car", "A cart.", 0),  # too short to be related
         ("dog", "A cat.", 0),
         ("two", "A couple of dogs.", 1),
         ("two", "Three dogs.", 0),
-        ("two", "Some dogs.", 0),  # no number at all
+        ("two", "Some dogs.", 0),  # no number in the references
         ("2", "Two dogs.", 1),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_number_is_supported_by_the_share_that_states_it() -> None:
 
 
 def naive_support(word: str, references: list[str]) -> float:
-    """Numbers and kin, spelt out reference by reference."""
+    """The support of a word, computed reference by reference."""
     if word in ("two", "three"):
         stating = [r.split() for r in references if {"two", "three", "pair"} & set(r.split())]
         agreeing = [r for r in stating if word in r or (word == "two" and "pair" in r)]

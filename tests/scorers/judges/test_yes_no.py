@@ -1,4 +1,4 @@
-"""Answers to yes/no questions as mentions of what was asked about."""
+"""Answers to yes/no questions as mentions of the object in the question."""
 
 import pytest
 

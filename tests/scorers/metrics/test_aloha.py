@@ -1,4 +1,4 @@
-"""ALOHa-style scores against the example of docs/reference/metrics/open-vocabulary.md and a naive twin."""
+"""ALOHa, compared with the example of docs/reference/metrics/open-vocabulary.md and a naive twin."""
 
 import math
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def cosine(one: str, other: str) -> float:
 
 
 def naive(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[str, float]:
-    """Equal names first, then the best of all permutations, response by response."""
+    """Equal names first, then the best of all permutations, one response at a time."""
     meant, compat = [], []
     for nouns, objects in pairs:
         mine, theirs = sorted(set(nouns) - set(objects)), sorted(set(objects) - set(nouns))
@@ -87,7 +87,7 @@ def naive(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[str, flo
 
 
 HAND = [(["dog", "wolf"], ["dog", "cat"]), (["dog", "car"], ["dog"]), ([], ["dog"])]
-"""The example of docs/reference/metrics/open-vocabulary.md: wolf is paired with cat, the car is left over."""
+"""The example of docs/reference/metrics/open-vocabulary.md: wolf is paired with cat, and car has no pair."""
 
 
 def test_worked_by_hand() -> None:
@@ -111,7 +111,7 @@ PAIRS = st.lists(st.tuples(NAMES, NAMES), max_size=4)
 def test_equals_its_naive_twin(pairs: list[tuple[list[str], list[str]]]) -> None:
     found = compute([sample(i, *pair) for i, pair in enumerate(pairs)])
     expected = naive(pairs)
-    # Where two pairings have the same sum, least similarities may differ: the means cannot.
+    # If two pairings have the same sum, the smallest similarities may differ but the means cannot.
     for name in ("mean", "compat_mean"):
         assert found[name] == pytest.approx(expected[name], nan_ok=True, abs=1e-5)
     assert all(math.isnan(value) or 0 <= value <= 1 for value in found.values())

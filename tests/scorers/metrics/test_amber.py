@@ -1,4 +1,4 @@
-"""AMBER against the reference program, arithmetic done by hand, and a naive twin."""
+"""AMBER, compared with the reference program, results computed by hand, and a naive twin."""
 
 import json
 import math
@@ -93,7 +93,7 @@ def descriptions(draw: st.DrawFn) -> list[FreeAnswer]:
 
 
 def naive_free(samples: list[FreeAnswer]) -> dict[str, float]:
-    """`fixed` with sets of objects, noun by noun."""
+    """The mode `fixed` with sets of objects, one noun at a time."""
     forms = {"man": "man", "men": "man", "a puppy": "puppy", "the dog": "dog", "cats": "cat", "sky": "sky"}
     forms["people"] = "people"
     nouns = wrong = bad = true = covered = fears = feared = 0
@@ -163,7 +163,7 @@ HAND = [
 
 
 def test_worked_by_hand() -> None:
-    """In `compat` "no." is no answer; nouns: man, dog, sky* | cat*, * wrong; covered person, dog; cat feared."""
+    """In `compat` "no." is no answer. Nouns: man, dog, sky* | cat*, * is wrong. Covered: person, dog. Feared: cat."""
     compat, fixed = compute("compat", HAND), compute("fixed", HAND)
     wanted = {"accuracy": 0.666, "precision": 0.999, "recall": 0.5, "f1": 0.666, "unparsed": 1 / 3}
     assert {name: compat[name] for name in wanted} == pytest.approx(wanted)

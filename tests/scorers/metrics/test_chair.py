@@ -1,4 +1,4 @@
-"""CHAIR against arithmetic done by hand, a naive twin, and what must hold for any responses."""
+"""CHAIR, compared with results computed by hand and a naive twin, and properties that hold for any responses."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def naive(samples: Sequence[JudgedSample]) -> dict[str, float]:
-    """CHAIR by its definition, from texts and truth, without statistics, columns or verdicts."""
+    """CHAIR by its definition, from texts and ground truth, without statistics, columns or verdicts."""
     mentions = hallucinated = with_hallucination = recalled = true = words = 0
     for s in samples:
         ignored = {m.category for m in s.judgement.mentions if m.verdict == "ignored"}
@@ -87,7 +87,7 @@ def test_worked_by_hand():
     samples = [
         # 3 mentions, dog grounded, cat hallucinated twice; 1 of the 2 true categories named; 4 words
         sample(1, ["dog", "cat", "cat"], ["dog", "car"], text="a dog, cat  cat"),
-        # 2 mentions, both of them grounded; 1 of 1 named; 2 words
+        # 2 mentions, both grounded; 1 of 1 named; 2 words
         sample(2, ["cup", "cup"], ["cup"], text="cup cup"),
         # silent on an image with one object; 0 words
         sample(3, [], ["dog"], text="  \n"),

@@ -1,4 +1,4 @@
-"""Detection against arithmetic done by hand and a naive twin."""
+"""Detection, compared with results computed by hand and a naive twin."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ def compute(samples: list[WordScores], threshold: float | None = None) -> dict[s
 
 
 def naive_ap(human: list[bool], scores: list[float]) -> float:
-    """AP threshold by threshold; scores to a thousandth."""
+    """AP, one threshold at a time, with scores rounded to a thousandth."""
     scores = [round(score, 3) for score in scores]
     if not any(human):
         return math.nan

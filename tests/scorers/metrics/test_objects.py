@@ -1,4 +1,4 @@
-"""Precision, recall and F over cells: by hand, against a naive twin, and what must hold for any responses."""
+"""Precision, recall and F over cells: by hand, compared with a naive twin, and properties for any responses."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def compute(samples: Sequence[JudgedSample]) -> dict[str, float]:
 
 
 def naive(samples: Sequence[JudgedSample], categories: Sequence[str] = CATEGORIES) -> dict[str, float]:
-    """Visit every (response, category) cell; F from precision and recall, the textbook way."""
+    """Visit every (response, category) cell, and compute F from precision and recall as in a textbook."""
     tp = fp = fn = 0
     for s in samples:
         for category in categories:

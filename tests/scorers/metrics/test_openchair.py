@@ -1,4 +1,4 @@
-"""OpenCHAIR-style questions and score: the frozen prompt, answers, failures, arithmetic."""
+"""OpenCHAIR: the frozen prompt, answers, failures, and scores computed by hand."""
 
 import hashlib
 import math
@@ -24,7 +24,7 @@ from eidolon.scorers.metrics.openchair import OpenChair
 
 
 class Knows:
-    """Answers by the noun that the question is about."""
+    """Answers by the noun in the question."""
 
     name = "fake"
 

@@ -1,4 +1,4 @@
-"""POPE against the reference program, arithmetic done by hand, and a naive twin for each policy."""
+"""POPE, compared with the reference program, results computed by hand, and a naive twin of each policy."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def over(top: float, bottom: float) -> float:
 
 
 def naive(policy: str, samples: list[AnsweredQuestion]) -> dict[str, float]:
-    """Each policy as the prose says it, without a confusion matrix."""
+    """Each policy as its description says, without a confusion matrix."""
     right = said_yes = right_yes = present = unparsed = 0
     for s in samples:
         read = POLICIES[policy](s.answer)

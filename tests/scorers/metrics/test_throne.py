@@ -1,4 +1,4 @@
-"""THRONE against the reference program's numbers, arithmetic done by hand, and a naive twin."""
+"""THRONE, compared with the numbers of the reference program, results computed by hand, and a naive twin."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def f_beta(p: float, r: float, beta: float) -> float:
 def naive(
     samples: list[VotedImage], mode: str, threshold: int, voters: int, categories: int
 ) -> dict[str, float]:
-    """THRONE by its definition with sets and loops."""
+    """THRONE by its definition, with sets and loops."""
     pairs = []
     for s in samples:
         votes = s.votes.tolist()
@@ -83,7 +83,7 @@ def voted(draw: st.DrawFn) -> tuple[list[VotedImage], int, int, int]:
 
 
 def read_images(folder: Path, names: list[str]) -> tuple[list[VotedImage], list[str]]:
-    """Read a folder of reference inputs, by other means than the product's."""
+    """Read a folder of reference inputs, without the code under test."""
     document = json.loads((folder / "coco_annotations.json").read_text())
     categories = sorted(document["categories"], key=lambda category: category["id"])
     place = {category["id"]: i for i, category in enumerate(categories)}
@@ -154,7 +154,8 @@ HAND = [
 
 
 def test_worked_by_hand() -> None:
-    """Cells: dog 2 of 2 right and both found; cat never right; car nowhere; the cup is ignored."""
+    """Cells: dog is right in 2 of 2 and both are found, cat is never right, car is never predicted, the cup is
+    ignored."""
     compat = compute(Throne("compat", 9, 9, 4), HAND)
     assert compat == pytest.approx(
         {
@@ -184,9 +185,9 @@ def test_worked_by_hand() -> None:
 
 
 def test_the_trap_that_fixed_closes() -> None:
-    """Always hallucinating a category raises the mean F of `compat`, and lowers that of `fixed`."""
+    """A category that is always hallucinated raises the mean F of `compat`, and lowers that of `fixed`."""
     honest = [image(i, [9 if i else 0, 9 if i > 1 else 0], [1, i > 1]) for i in range(4)]
-    # The second category now is claimed where it is not, and missed where it is.
+    # The second category is now predicted where it is false, and missed where it is true.
     inventing = [image(i, [9 if i else 0, 0 if i > 1 else 9], [1, i > 1]) for i in range(4)]
     for mode, sign in (("compat", 1), ("fixed", -1)):
         metric = Throne(mode, 9, 9, 2)

@@ -1,4 +1,4 @@
-"""Retention of models whose memory is known, and its numbers against a twin that counts by hand."""
+"""Retention of models with known memory, and its numbers compared with a twin that counts by hand."""
 
 import math
 import random
@@ -15,12 +15,12 @@ from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, YesNo
 LENGTHS = (16, 64, 256)
 IMAGES = 40
 Mind = Callable[[str, bool, int, int], float]
-"""Says by how many nats yes is likelier, from what is asked about, the truth, the tokens since the picture or the
-fact, and all tokens."""
+"""Returns by how many nats yes is likelier, from the kind of question, the truth, the tokens since the image or the
+fact, and the number of all tokens."""
 
 
 def hold(mind: Mind, images: int = IMAGES) -> list[AnsweredContext]:
-    """What the probe writes down of such a model: each context with two objects and the told fact."""
+    """Return the records of such a model: each context has two objects and the stated fact."""
     found = []
     for image in range(images):
         for number, (condition, n) in enumerate([(None, 0), *((c, n) for c in CONDITIONS for n in LENGTHS)]):
@@ -61,17 +61,17 @@ def right(truth: bool) -> float:
 
 
 def remembers(tokens: int) -> Mind:
-    """Knows the picture for so many tokens, then says no; the told fact it knows for ever."""
+    """Knows the image for so many tokens, then says no. It always knows the stated fact."""
     return lambda kind, truth, far, n: right(truth) if kind == "text" or far <= tokens else -1.0
 
 
 def falls_silent(tokens: int) -> Mind:
-    """Answers nothing but no beyond a length, whatever it is asked."""
+    """Answers no to every question beyond a length."""
     return lambda kind, truth, far, n: right(truth) if n <= tokens else -1.0
 
 
 def blind(kind: str, truth: bool, far: int, n: int) -> float:
-    """Guesses from a prior that has nothing to do with the picture."""
+    """Guesses from a prior that is independent of the image."""
     return right(truth) if kind == "text" else 0.7
 
 
@@ -80,12 +80,12 @@ def says_yes(kind: str, truth: bool, far: int, n: int) -> float:
 
 
 def without_the_fact(kind: str, truth: bool, far: int, n: int) -> float:
-    """Forgets at 64 and could never answer about the fact."""
+    """Forgets at 64 tokens, and never knows the fact."""
     return 1.0 if kind == "text" else right(truth) if far < 64 else -1.0
 
 
-def slow_witted(kind: str, truth: bool, far: int, n: int) -> float:
-    """Could never answer about the fact, and answers nothing beyond 64 tokens, wherever they stand."""
+def never_knows_the_fact_and_falls_silent(kind: str, truth: bool, far: int, n: int) -> float:
+    """Never knows the fact, and answers nothing beyond 64 tokens, wherever they are."""
     return 1.0 if kind == "text" else right(truth) if n <= 64 else -1.0
 
 
@@ -141,7 +141,7 @@ def test_where_the_fact_is_beyond_a_model_the_place_of_the_text_tells() -> None:
     assert points["own", "unnamed", 64].retention.value == 0.0
     assert findings["own", 64].verdict == "forgot the image"
     assert findings["own", 64].image_minus_text.value is None
-    _, findings = found(slow_witted)
+    _, findings = found(never_knows_the_fact_and_falls_silent)
     assert findings["own", 64].verdict == "no fall seen"
     assert findings["own", 256].verdict == "cannot answer at this length"
 
@@ -203,7 +203,7 @@ def test_the_numbers_are_those_counted_by_hand(seed: int) -> None:
 
 
 def test_intervals_are_over_images() -> None:
-    """Two answers of an image that always agree say no more than one: the interval is that of the images."""
+    """Two answers about an image that always agree give no more information than one: the interval is over images."""
     rng = random.Random(3)
     luck = {(image, n): rng.random() < 0.7 for image in range(IMAGES) for n in LENGTHS}
     held = []

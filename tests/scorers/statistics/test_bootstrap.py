@@ -1,4 +1,4 @@
-"""The bootstrap against pure-Python loops over the same draws, its exactness, and its coverage."""
+"""The bootstrap, compared with plain Python loops over the same draws; its exactness, and its coverage."""
 
 import math
 import os
@@ -81,7 +81,7 @@ def test_undefined_resamples_are_left_out_and_counted():
     assert 0.2 < got.undefined_resamples / 500 < 0.45
     assert math.isnan(got.low)
     assert math.isnan(got.high)
-    # Four of five images have them: 0.2⁵ of the resamples are undefined, the interval is from the rest.
+    # Four of five images have them: 0.2⁵ of the resamples are undefined, and the interval is over the rest.
     statistics = np.array([[1.0, 2.0], [0, 2], [1, 3], [1, 1], [0, 0]])
     got = bootstrap(statistics, [1, 2, 3, 4, 5], share, seed=3, resamples=5000)["share"]
     low, high, undefined = naive_interval(statistics.tolist(), [1, 2, 3, 4, 5], seed=3, resamples=5000)
@@ -140,7 +140,7 @@ def test_the_number_of_blas_threads_does_not_show():
 
 
 def test_draws_are_pinned_and_grow_by_appending():
-    # A change here changes every published interval: it needs a new name for the method.
+    # A change here changes every published interval, so it needs a new name of the method.
     assert [d.tolist() for d in draws(10, seed=0, resamples=2)] == [
         [8, 6, 5, 2, 3, 0, 0, 0, 1, 8],
         [6, 9, 5, 6, 9, 7, 6, 5, 5, 9],

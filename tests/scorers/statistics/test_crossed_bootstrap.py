@@ -1,4 +1,4 @@
-"""The bootstrap over seeds and images against loops, and against the plain one where there is one seed."""
+"""The bootstrap over seeds and images, compared with loops, and with the plain bootstrap for one seed."""
 
 import zlib
 from math import isnan, nan
@@ -48,7 +48,7 @@ def test_with_one_seed_it_is_the_plain_bootstrap() -> None:
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
-    """Three models of unlike skill, each sure of itself: images alone would say nothing of the next model."""
+    """Three models of different skill, each consistent. Resampled images alone say nothing about the next model."""
     statistics = np.ones((3, 40, 2))
     statistics[1, :, 1] = 0.5
     statistics[2, :, 1] = 0
@@ -56,7 +56,7 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     assert float(found.value) == 0.5
     assert float(found.low) < 0.2
     assert float(found.high) > 0.8
-    # Images alone say nothing: all of a model's are alike.
+    # Images alone give no width: all images of a model are alike.
     alone = Crossed(40, resamples=500).estimate(statistics[1:2], "a", share)["share"]
     assert (float(alone.low), float(alone.high)) == (0.5, 0.5)
 
@@ -66,7 +66,7 @@ def test_what_images_do_cancels_out_of_a_difference() -> None:
     crossed = Crossed(20, resamples=300)
     same, p = crossed.difference(("a", statistics), ("a", statistics), share)["share"]
     assert (float(same.value), float(same.low), float(same.high), p) == (0, 0, 0, 1)
-    # Models of another name draw their own seeds, so that something is left.
+    # A group with another name draws its own seeds, so that some width is left.
     other, _ = crossed.difference(("a", statistics), ("b", statistics), share)["share"]
     assert float(other.low) < 0 < float(other.high)
 
@@ -105,5 +105,5 @@ def test_combined_fits(fits: list[tuple[float, float]]) -> None:
     between = sum((fit[0] - mean) ** 2 for fit in fits) / max(1, len(fits) - 1) / len(fits)
     assert value == pytest.approx(mean, abs=1e-12)
     assert error == pytest.approx((within + between) ** 0.5)
-    # Never surer than the least sure of the fits would be if all were as it is.
+    # The combined error is never smaller than that of the least precise fit.
     assert error >= min(fit[1] for fit in fits) - 1e-12

@@ -1,4 +1,4 @@
-"""The mixed model against integration on a fine grid, finite differences and simulation."""
+"""The mixed model, compared with integration on a fine grid, finite differences, and simulation."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ Data = tuple[dict[str, FloatArray], np.ndarray, np.ndarray]
 
 
 def draw(seed: int, clusters: int, size: int, sd: float) -> Data:
-    """Draw observations with log odds -0.5 + 0.8 x - 1.2 z + sd·N(0, 1)."""
+    """Return observations with log odds -0.5 + 0.8 x - 1.2 z + sd·N(0, 1)."""
     rng = np.random.default_rng(seed)
     of = np.repeat(np.arange(clusters), size)
     x, z = rng.normal(size=len(of)), rng.normal(size=clusters)[of]
@@ -23,7 +23,7 @@ def draw(seed: int, clusters: int, size: int, sd: float) -> Data:
 
 
 def naive_log_likelihood(theta: FloatArray, data: Data) -> FloatArray:
-    """Integrate each cluster's likelihood over its intercept, one after the other; shape (clusters,)."""
+    """Return the likelihood of each cluster, integrated over its intercept one by one, shape (clusters,)."""
     columns, y, of = data
     found = []
     for cluster in np.unique(of):
@@ -83,7 +83,7 @@ def test_covariances_are_those_of_the_likelihood() -> None:
 
 
 def test_clusters_of_inference_widen_what_is_correlated() -> None:
-    """Every cluster twice, as two responses of the same words to one image: no new information on β."""
+    """Every cluster is doubled, as two responses with the same words to one image: no new information on β."""
     columns, y, of = draw(5, clusters=300, size=4, sd=0.7)
     twice = {name: np.tile(column, 2) for name, column in columns.items()}
     doubled = np.concatenate([of, of + 300])
@@ -149,7 +149,7 @@ def test_what_cannot_be_estimated_says_why(y: np.ndarray, told: str) -> None:
 
 
 def draw_kinds(seed: int, clusters: int, size: int, distance: float, sd: float) -> Data:
-    """Draw log odds -1.5 + 0.8 x + sd·N(0, 1) + distance·kind, the upper kind the likelier the greater z."""
+    """Return log odds -1.5 + 0.8 x + sd·N(0, 1) + distance·kind. The upper kind is likelier for greater z."""
     rng = np.random.default_rng(seed)
     of = np.repeat(np.arange(clusters), size)
     x, z = rng.normal(size=len(of)), rng.normal(size=clusters)
@@ -159,7 +159,7 @@ def draw_kinds(seed: int, clusters: int, size: int, distance: float, sd: float) 
 
 
 def naive_two_kinds(theta: FloatArray, data: Data) -> float:
-    """The log-likelihood on a grid of intercepts, each kind in turn; theta is β, sigma, distance, alpha."""
+    """Return the log-likelihood on a grid of intercepts, for each kind in turn. theta is β, sigma, distance, alpha."""
     columns, y, of = data
     x, z = columns["x"], columns["z"]
     linear = theta[0] + theta[1] * x + theta[2] * z
@@ -201,7 +201,7 @@ def test_two_kinds_maximise_their_likelihood() -> None:
 
 
 def test_one_normal_for_two_kinds_is_biased_and_two_are_not() -> None:
-    """What goes with the kind takes on what is the kind's: here z, whose coefficient is 0."""
+    """A column that is correlated with the kind takes its effect: here z, whose coefficient is 0."""
     columns, y, of = draw_kinds(3, clusters=3000, size=8, distance=3.0, sd=0.3)
     two = fit_mixed_logistic(columns, y, of, kinds_by=["z"])
     one = fit_mixed_logistic(columns, y, of)

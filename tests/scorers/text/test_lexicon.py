@@ -1,4 +1,4 @@
-"""The lexicon file, what it refuses, and the judge around the readings."""
+"""The lexicon file, its validation, and the judge that uses the readings."""
 
 import json
 import re
@@ -122,8 +122,8 @@ def test_lexicon_without_file() -> None:
     ] * 2
 
 
-def test_signature_follows_the_content_of_a_lexicon_of_ones_own() -> None:
-    """Else a changed file would go on as the same run."""
+def test_signature_follows_the_content_of_a_user_lexicon() -> None:
+    """Otherwise a run could continue with a changed file."""
     one = Lexicon(name="coco80", categories=(LexiconCategory(name="dog", terms=("dog",)),))
     other = Lexicon(name="coco80", categories=(LexiconCategory(name="dog", terms=("dog", "hound")),))
     assert LexiconJudge(lexicon=one).signature() == LexiconJudge(lexicon=one).signature()

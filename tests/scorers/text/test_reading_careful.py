@@ -1,4 +1,4 @@
-"""The careful reading: phrases worked out by hand, and what must hold for any text."""
+"""The careful reading: phrases with known objects, and properties that hold for any text."""
 
 import json
 from pathlib import Path
@@ -214,7 +214,7 @@ def test_half_a_surrogate_pair() -> None:
 
 
 def test_fewer_hallucinations_and_no_less_recall(reference_data: Path) -> None:
-    """On every reference run `careful` blames less than `original`, and recalls at least as much."""
+    """On every reference run `careful` finds fewer hallucinations than `original`, and recalls at least as much."""
     lines = (reference_data / "coco_gt" / "objects.jsonl").read_text(encoding="utf-8").splitlines()
     truth = {row["image_id"]: set(row["objects"]) for row in map(json.loads, lines)}
     expected = json.loads((reference_data / "expected" / "chair_runs.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The original reading: its quirks, its offsets, a naive twin, and the reference's own numbers."""
+"""The original reading: its quirks, its offsets, a naive twin, and the numbers of the reference program."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_terms_are_singular_and_spans_are_not() -> None:
 
 
 def twin(text: str) -> list[tuple[str, str]]:
-    """Read as the reference's description says, without offsets and without a cache."""
+    """Read as the description of the reference says, without offsets and without a cache."""
     from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
     from textblob.inflect import singularize  # type: ignore[import-untyped]
 

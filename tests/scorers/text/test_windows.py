@@ -1,4 +1,4 @@
-"""Windows: nothing is lost, nothing is too long, and sentences stay whole where they can."""
+"""Windows: no text is lost, none is too long, and sentences stay whole if they fit."""
 
 import pytest
 from hypothesis import given
