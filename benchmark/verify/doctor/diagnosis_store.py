@@ -19,8 +19,11 @@ from eidolon.scorers.core.input_files import excerpt
 
 
 def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
-    """Return the name and the options of a run's model. Raises UserError for a run without one, or if it has
-    changed."""
+    """Return the name and the options of a run's model.
+
+    Raises:
+        UserError: the run has no model, or its files have changed.
+    """
     config = read_record(path).config
     model = model_of(config)
     if model is None:

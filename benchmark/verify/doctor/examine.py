@@ -53,24 +53,27 @@ class Examination:
 
 
 def check_examinable(reference: ModelReference) -> None:
-    """Raise a UserError for responses that exist already: nothing is there to be asked again."""
+    """Raise a UserError for a model with recorded answers, which cannot be asked again."""
     if backend_traits(reference).recorded:
         raise UserError(
-            f"--model {reference.text!r}: its answers are recorded; the doctor needs a model that answers"
+            f"--model {reference.text!r}: its answers are recorded; the doctor needs a model that can be asked"
         )
 
 
 def resolve_against(text: str) -> ModelReference:
-    """Return the reference of `--against`. Raises UserError, before a model is loaded, if it cannot be compared
-    with."""
+    """Return the reference of `--against`.
+
+    Raises:
+        UserError: the model cannot be compared with. It is raised before a model is loaded.
+    """
     try:
         reference = resolve(text)
     except UserError as error:
         raise UserError(str(error).replace("--model", "--against", 1)) from error
     if not backend_traits(reference).white_box:
         raise UserError(
-            f"--against {text!r}: must be a checkpoint that runs in this process, transformers/PATH, which can "
-            "tell how likely each token was"
+            f"--against {text!r}: must be a checkpoint that runs in this process, transformers/PATH, which "
+            "gives the probabilities of tokens"
         )
     return reference
 

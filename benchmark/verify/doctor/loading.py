@@ -1,4 +1,4 @@
-"""Checks of what was loaded: its weights, its precision, its cache, and whether another program answers alike."""
+"""Checks of the loaded model: weights, precision, prefix cache, and the answers of another backend."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,24 +13,24 @@ from eidolon.scorers.core.errors import UserError
 
 FULL = "float32"
 PRECISION_NOISE = {"float16": 0.06, "bfloat16": 0.4}
-"""By precision, how much the log-probability of a token may differ from float32's, in nats: four times what rounding
-alone does to the shipped models (0.015 and 0.1 at the most in 500 tokens)."""
+"""By precision, the largest difference, in nats, of a token's log-probability from that in float32. It is four times
+the largest effect of rounding on the shipped models (0.015 and 0.1 in 500 tokens)."""
 
 
 def weights(subject: Subject) -> Check:
-    """Every tensor of the checkpoint has its place in the model; one that lacks some is not even loaded."""
+    """Check that the model uses every tensor of the checkpoint. A checkpoint with missing tensors cannot be loaded."""
     unused = subject.described.get("unused_weights")
     if not isinstance(unused, int):
-        return not_applicable("weights", "the backend does not say what it loaded")
-    problems = [f"{unused} tensors of the checkpoint have no place in the model"] if unused else []
+        return not_applicable("weights", "the backend does not report what it loaded")
+    problems = [f"{unused} tensors of the checkpoint are not used by the model"] if unused else []
     return judge("weights", [], problems, {"unused": unused})
 
 
 def precision(subject: Subject) -> Check:
-    """The run's precision against float32, and whether recurrent states are kept in 16 bits."""
+    """Compare the precision of the run with float32, and check that recurrent states are not kept in 16 bits."""
     option = subject.traits.precision_option
     if option is None:
-        return not_applicable("precision", "the backend does not say how precise it is")
+        return not_applicable("precision", "the backend does not report its precision")
     figures: dict[str, int | float | str] = {"weights": str(subject.described.get("dtype"))}
     problems: list[str] = []
     if subject.own:
@@ -43,7 +43,7 @@ def precision(subject: Subject) -> Check:
     if subject.described.get("dtype") == FULL or subject.twin is None:
         if problems or figures.get("states", "none") != "none":
             return judge("precision", [], problems, figures)
-        return not_applicable("precision", "all of it is float32", figures)
+        return not_applicable("precision", "everything is float32", figures)
     import torch
 
     answered = subject.together
@@ -51,7 +51,7 @@ def precision(subject: Subject) -> Check:
         with _twin(subject, {option: FULL}) as full:
             return _against_full(subject, full, answered, problems, figures)
     except (UserError, torch.OutOfMemoryError) as error:
-        return not_applicable("precision", f"the same model in float32 cannot be had: {error}", figures)
+        return not_applicable("precision", f"the same model cannot be loaded in float32: {error}", figures)
 
 
 def _against_full(
@@ -63,24 +63,24 @@ def _against_full(
 ) -> Check:
     answers = ask(full, subject.requests, batch=subject.n, name=subject.name)
     dtype = str(subject.described.get("dtype"))
-    # The gap is the full model's, the tolerance that of the coarser one.
+    # The gap is that of the float32 model, the tolerance that of the coarser one.
     finer = as_reference(full) or subject.reference
     finer = finer and replace(finer, tolerance=NEAR_TIE.get(dtype, 0.0))
-    told = [a for a in answers if a.tokens]
-    if finer and finer.model is full and subject.own and told:
-        moved = float((forced(finer.model, told) - forced(subject.own.model, told)).abs().max())
-        figures["noise"] = moved
-        if not moved <= PRECISION_NOISE[dtype]:
+    known = [a for a in answers if a.tokens]
+    if finer and finer.model is full and subject.own and known:
+        change = float((forced(finer.model, known) - forced(subject.own.model, known)).abs().max())
+        figures["noise"] = change
+        if not change <= PRECISION_NOISE[dtype]:
             problems.append(
-                f"log-probabilities of the same text move by {moved:.3g} nats, more than {PRECISION_NOISE[dtype]:g}: "
-                "more than rounding"
+                f"log-probabilities of the same text change by {change:.3g} nats, more than the "
+                f"{PRECISION_NOISE[dtype]:g} of rounding"
             )
     return judge("precision", [compare(answers, coarse, finer)], problems, figures)
 
 
 @contextmanager
 def _twin(subject: Subject, options: Mapping[str, str]) -> Iterator[Model]:
-    """Load the model with other options. Engines that take a device for themselves are let go of before and after."""
+    """Load the model with other options. Engines that need the whole device are closed before and after."""
     assert subject.twin is not None
     _close(subject.model)
     twin = subject.twin(options)
@@ -104,7 +104,7 @@ def _state_types(subject: Subject) -> list[str]:
 
 
 def _other_types(subject: Subject) -> str:
-    """Return the floating types of weights that are less precise than the model says."""
+    """Return the floating-point types of weights that are less precise than the model reports."""
     assert subject.own is not None
     model = subject.own.model
     bits = model.dtype.itemsize
@@ -113,10 +113,10 @@ def _other_types(subject: Subject) -> str:
 
 
 def prefix_cache(subject: Subject) -> Check:
-    """The same requests with the prefix cache and without it, twice, so that it is warm the second time."""
+    """Answer the same requests without the prefix cache, and twice with it: cold and warm."""
     option = subject.traits.prefix_cache_option
     if option is None or subject.twin is None:
-        return not_applicable("prefix cache", "the backend keeps none between requests")
+        return not_applicable("prefix cache", "the backend has no prefix cache")
     with _twin(subject, {option: "false"}) as without:
         plain = ask(without, subject.requests, batch=subject.n, name=subject.name)
     with _twin(subject, {option: "true"}) as cache:
@@ -125,8 +125,8 @@ def prefix_cache(subject: Subject) -> Check:
 
 
 def against(subject: Subject) -> Check:
-    """The backend's word against that of transformers, with the same checkpoint."""
+    """Compare with the answers of transformers, with the same checkpoint."""
     if subject.against is None:
-        return not_applicable("against", "no other model was named to compare with")
+        return not_applicable("against", "no other model was given to compare with")
     expected = ask(subject.against, subject.requests, batch=subject.n, name=subject.name)
     return judge("against", [compare(expected, subject.together, subject.reference)])

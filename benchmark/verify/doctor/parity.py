@@ -1,8 +1,8 @@
-"""Do two ways of running a model give the same answers, and if not, was it only a tie that broke differently?
+"""Compares the answers of two ways to run a model, and separates near-ties from real differences.
 
-Greedy decoding takes the likeliest token. Two that are equally likely up to rounding may be taken by either run, and
-everything after is then another text. So answers are compared up to the first difference, and a reference that can
-say log-probabilities tells whether it is a near-tie there. What isn't one has a cause that someone should know.
+Greedy decoding takes the likeliest token. If two tokens are equally likely up to rounding, two runs can take different
+ones and then continue with different texts. So answers are compared up to the first difference. A reference model with
+log-probabilities shows whether that is a near-tie. Any other difference has a cause that needs attention.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     import torch
 
 NEAR_TIE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.2}
-"""By precision, how far below the likeliest token, in nats, one may be that rounding alone could put first.
+"""By precision, the largest gap, in nats, to the likeliest token that rounding alone can reverse.
 
-Measured on the shipped models, the log-probability of the same token alone and in a padded batch differs by at most
-3e-6 in float32, 0.006 in float16 and 0.05 in bfloat16. A gap has two such errors; the rest is room for larger
-models, of which float32, whose errors are far below any real fault, is given most."""
+Measured on the shipped models, the log-probability of a token alone and in a padded batch differs by at most 3e-6 in
+float32, 0.006 in float16 and 0.05 in bfloat16. A gap contains two such errors. The rest is a margin for larger models;
+it is largest in float32, where rounding is far below any real fault."""
 EXCERPT = 24
-"""Characters of each text that are shown, from the word on that differs."""
+"""Characters of each text that are shown, from the first different word on."""
 
 Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request with its answer, and the generated tokens where the model tells them."""
+    """A request with its answer, and the generated tokens if the backend notes them."""
 
     request: Request
     response: Response
@@ -45,15 +45,17 @@ class Answered:
 
 
 class Parity(Record):
-    """What comparing two lists of answers found."""
+    """The result of a comparison of two lists of answers."""
 
     n: int
+    """Number of compared answers."""
     equal: int
+    """Number of equal answers."""
     differences: tuple[AnswerDifference, ...] = ()
 
     @property
     def largest_gap(self) -> float | None:
-        """The largest gap at a first difference, None without any that is known."""
+        """The largest known gap at a first difference; None without any."""
         return max((d.gap for d in self.differences if d.gap is not None), default=None)
 
     @property
@@ -63,26 +65,26 @@ class Parity(Record):
 
     @property
     def same(self) -> bool:
-        """Whether rounding explains everything."""
+        """Whether rounding explains all differences."""
         return not self.unexplained
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A model in this process that tells how likely tokens are, and which gap counts as a tie."""
+    """A model in this process that gives the probabilities of tokens, and the gap that counts as a near-tie."""
 
     model: WhiteBoxModel
     tolerance: float = 0.0
-    """Nats; 0 for that of the model's precision."""
+    """Largest gap of a near-tie in nats; 0 for that of the model's precision."""
 
     @property
     def near_tie(self) -> float:
-        """The gap up to which two tokens are tied."""
+        """The largest gap of a near-tie, in nats."""
         return self.tolerance or NEAR_TIE[str(self.model.dtype).removeprefix("torch.")]
 
 
 def as_reference(model: Model) -> Reference | None:
-    """Return the model as one that tells log-probabilities, None where it can't."""
+    """Return the model as a reference; None if it does not give log-probabilities."""
     if not isinstance(model, WhiteBoxModel):
         return None
     from eidolon.models.probing.teacher_forcing import check_forcing
@@ -95,7 +97,7 @@ def as_reference(model: Model) -> Reference | None:
 
 
 def ask(model: Model, requests: Sequence[Request], *, batch: int, name: str = "model") -> list[Answered]:
-    """Have requests answered in batches, in their order; with tokens where the backend notes them."""
+    """Return the answers to requests in their order, generated in batches, with tokens if the backend notes them."""
     answered: list[Answered] = []
     for start in range(0, len(requests), batch):
         asked = requests[start : start + batch]
@@ -112,8 +114,11 @@ def compare(
 ) -> Parity:
     """Compare answers to the same requests, in the same order.
 
-    Both greedy, or both sampled with the same seeds; the gap of sampled ones is only told where the reference's own
-    backend drew both.
+    Both are greedy, or sampled with the same seeds. The gap of sampled answers is right only if the backend of the
+    reference generated both.
+
+    Raises:
+        ValueError: the lists have different lengths.
     """
     if len(expected) != len(found):
         raise ValueError(f"{len(expected)} answers and {len(found)} to compare them with")
@@ -154,33 +159,33 @@ def _difference(a: Answered, b: Answered, reference: Reference | None) -> Answer
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where two continuations part: what both begin with, and the tokens with which either goes on."""
+    """The first difference of two continuations: their common start, and the next tokens of each."""
 
     prefix: Tokens
     expected: Tokens
     found: Tokens
-    """Of each one token, or for an end all that could have made it."""
+    """The next tokens: one, or all possible end tokens if the text ends."""
 
 
 def find_fork(a: Answered, b: Answered, model: WhiteBoxModel) -> Fork | None:
-    """Return where two different answers part, None where tokens cannot tell (one was cut short, say).
+    """Return the first difference of two answers; None if tokens do not show it, as when one answer was cut off.
 
-    Tokens that a backend does not tell are those of its text. They need not be the ones that were generated, so
-    where only one side tells its own, the other is aligned with it by characters.
+    Without noted tokens, those of the text are used. They can differ from the generated ones, so if only one side has
+    noted tokens, the other is aligned with it by characters.
     """
     if a.tokens is not None and b.tokens is not None:
         at = common(a.tokens, b.tokens)
         return _fork(a.tokens[:at], _next(a, a.tokens, at, model), _next(b, b.tokens, at, model))
     swapped = a.tokens is None and b.tokens is not None
-    known, told = (b, a) if swapped else (a, b)
-    left, right = _spelled(known, model), _spelled(told, model)
+    known, other_side = (b, a) if swapped else (a, b)
+    left, right = _spelled(known, model), _spelled(other_side, model)
     character = common(left.text, right.text)
     at = sum(1 for _ in takewhile(lambda end: end <= character, left.ends))
     if len(left.text) == character and known.tokens is not None:
         at = len(left.tokens)
     start = left.ends[at - 1] if at else 0
     beyond = sum(1 for _ in takewhile(lambda end: end <= start, right.ends))
-    one, other = _next(known, left.tokens, at, model), _next(told, right.tokens, beyond, model)
+    one, other = _next(known, left.tokens, at, model), _next(other_side, right.tokens, beyond, model)
     return _fork(left.tokens[:at], other, one) if swapped else _fork(left.tokens[:at], one, other)
 
 
@@ -197,7 +202,7 @@ def _next(answered: Answered, tokens: Tokens, at: int, model: WhiteBoxModel) -> 
 @dataclass(frozen=True, slots=True)
 class _Spelled:
     text: str
-    """With the white space that answers are stripped of."""
+    """The text with its leading white space, which answers lack."""
     tokens: Tokens
     ends: tuple[int, ...]
 
@@ -207,7 +212,7 @@ def _spelled(answered: Answered, model: WhiteBoxModel) -> _Spelled:
     if answered.tokens is None:
         from eidolon.models.probing.teacher_forcing import leading_space
 
-        # Answers are stripped; what a model wrote began as its template has it, for most with a space.
+        # Answers are stripped. The generated text usually starts with a space, depending on the template.
         text = leading_space(model, answered.request) + (answered.response.response or "")
         tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
     else:
@@ -222,16 +227,16 @@ def _spelled(answered: Answered, model: WhiteBoxModel) -> _Spelled:
 
 
 def tie_gap(request: Request, fork: Fork, model: WhiteBoxModel) -> float:
-    """Return how far the less likely of the two tokens is below the likeliest token there, in nats."""
+    """Return the gap, in nats, between the likeliest token and the less likely of the two tokens."""
     values = _log_probabilities(request, fork.prefix, model)
     chosen = min(max(values[t] for t in tokens) for tokens in (fork.expected, fork.found))
     return float(values.max() - chosen)
 
 
 def draw_gap(request: Request, fork: Fork, model: WhiteBoxModel) -> float:
-    """Return how far the random number of that step lies outside of the less fitting token's share, 0 to 1.
+    """Return the larger distance, 0 to 1, of the step's random number from the shares of the two tokens.
 
-    The number and the order of the tokens are those of `eidolon.models.generation.sampling`.
+    The random number and the order of the tokens are those of `eidolon.models.generation.sampling`.
     """
     decoding = request.decoding
     values = _log_probabilities(request, fork.prefix, model) / decoding.temperature
@@ -254,7 +259,7 @@ def draw_gap(request: Request, fork: Fork, model: WhiteBoxModel) -> float:
 def _log_probabilities(
     request: Request, prefix: Tokens, model: WhiteBoxModel
 ) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Return those of all tokens after a prefix."""
+    """Return the log-probabilities of all tokens after a prefix, (vocabulary,)."""
     from eidolon.models.probing.teacher_forcing import teacher_force
 
     for chunk in teacher_force(model, [request], [[*prefix, model.pad_id]]):
@@ -264,8 +269,10 @@ def _log_probabilities(
 
 
 def forced(model: WhiteBoxModel, answers: Sequence[Answered]) -> "torch.Tensor":
-    """Return what a model thinks of answers whose tokens are known: (answers, longest) log-probabilities, in one batch,
-    0 beyond the end of each."""
+    """Return the log-probabilities of the tokens of answers, computed in one batch: (answers, longest).
+
+    Positions after the end of an answer are 0.
+    """
     import torch
 
     from eidolon.models.probing.teacher_forcing import teacher_force
@@ -275,7 +282,7 @@ def forced(model: WhiteBoxModel, answers: Sequence[Answered]) -> "torch.Tensor":
 
 
 def common(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """Return how many elements two sequences have in common from their start."""
+    """Return the length of the common start of two sequences."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
@@ -288,5 +295,5 @@ def _shown(response: Response, character: int) -> str:
 
 
 def renamed(answered: Sequence[Answered], by: Mapping[str, Request]) -> list[Answered]:
-    """Return answers as those to other requests, by the sample id they were given under."""
+    """Return the answers with other requests, found by the sample id of the old ones."""
     return [replace(one, request=by[one.request.sample_id]) for one in answered]

@@ -175,7 +175,7 @@ def test_no_memory_for_float32(asked: list[Request]) -> None:
 
         found = loading.precision(subject(coarse, asked, twin=too_large))
         assert found.verdict == "not applicable"
-        assert found.detail == "the same model in float32 cannot be had: 40 GiB wanted"
+        assert found.detail == "the same model cannot be loaded in float32: 40 GiB wanted"
 
 
 class Cached:
