@@ -75,10 +75,10 @@ class Turn:
     """The categories in the question, in the order of their names, and whether each is in the image."""
 
 
-def fact_question(name: str, told: str, rng: np.random.Generator) -> Question:
+def fact_question(name: str, stated: str, rng: np.random.Generator) -> Question:
     """Return a question about a fact of FACTS that was stated before. Yes and no are equally likely."""
     yes = bool(rng.random() < 0.5)
-    value = told if yes else str(rng.choice([v for v in FACTS[name] if v != told]))
+    value = stated if yes else str(rng.choice([v for v in FACTS[name] if v != stated]))
     return Question(f"Is {name} {value}?", "Yes" if yes else "No", "attribute", name)
 
 
@@ -96,12 +96,12 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
     )
     kind = KINDS[rng.choice(len(KINDS), p=weights / weights.sum())]
     words = (mixture.min_words, mixture.max_words)
-    told: tuple[str, str] | None = None
+    fact: tuple[str, str] | None = None
     prefix = ""
     if kind not in ("questions", "names") and rng.random() < mixture.facts:
         name = str(rng.choice(list(FACTS)))
-        told = (name, str(rng.choice(FACTS[name])))
-        prefix = f"Remember that {name} is {told[1]}. "
+        fact = (name, str(rng.choice(FACTS[name])))
+        prefix = f"Remember that {name} is {fact[1]}. "
     n = int(rng.integers(1, mixture.questions_each + 1))
     match kind:
         case "description":
@@ -119,8 +119,8 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
         case "names":
             turns = []
     questions = [ask(scene, rng) for _ in range(n)]
-    if told:
-        questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*told, rng))
+    if fact:
+        questions.insert(int(rng.integers(len(questions) + 1)), fact_question(*fact, rng))
     closed = [
         Turn(
             question.text,

@@ -338,22 +338,22 @@ def ask(scene: Scene, rng: np.random.Generator) -> Question:
     roll = rng.random()
     thing = scene.things[rng.integers(len(scene.things))]
     if roll < 0.15 and thing.category != "scissors":
-        told = thing.count if yes else int(rng.choice([n for n in NUMBERS if n != thing.count]))
+        number = thing.count if yes else int(rng.choice([n for n in NUMBERS if n != thing.count]))
         plural = CATEGORIES[thing.category].plural
         text = (
             f"Is there exactly one {thing.category} in the image?"
-            if told == 1
-            else f"Are there {NUMBERS[told]} {plural} in the image?"
+            if number == 1
+            else f"Are there {NUMBERS[number]} {plural} in the image?"
         )
         return Question(text, "Yes" if yes else "No", "count", thing.category)
     if roll < 0.3 and thing.colour:
         others = [c for c in CATEGORIES[thing.category].colours if c != thing.colour]
-        told_colour = thing.colour if yes else str(rng.choice(others))
+        asked_colour = thing.colour if yes else str(rng.choice(others))
         name = CATEGORIES[thing.category].plural if thing.count > 1 else thing.category
         be = "Are" if thing.count > 1 or thing.category == "scissors" else "Is"
         if thing.category == "person":
-            told_colour = f"dressed in {told_colour}"
+            asked_colour = f"dressed in {asked_colour}"
         return Question(
-            f"{be} the {name} {told_colour}?", "Yes" if yes else "No", "attribute", thing.category
+            f"{be} the {name} {asked_colour}?", "Yes" if yes else "No", "attribute", thing.category
         )
     return ask_presence(scene, rng, yes)

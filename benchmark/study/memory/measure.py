@@ -101,12 +101,12 @@ class _Bench:
         self.model, self.settings, self.folder = model, settings, folder
         self.scenes = scenes_of(settings, settings.limit)
         self.rows = rows_of(self.scenes)
-        self.pictures = [render(scene) for scene in self.scenes]
+        self.images = [render(scene) for scene in self.scenes]
         self.judge = LexiconJudge("careful")
 
     def request(self, index: int, prompt: str) -> Request:
         row = self.rows[index]
-        return Request(row.sample_id, row.image_id, self.pictures[index], prompt, is_question=True)
+        return Request(row.sample_id, row.image_id, self.images[index], prompt, is_question=True)
 
     def failed(self, what: str, reason: str) -> RuntimeError:
         """Return the exception for a failed request. Images and prompts are ours, so a failure is no answer of the
@@ -208,11 +208,11 @@ class _Bench:
         if conditions is not None:
             kept = tuple(c for c in design.contexts if c.condition is None or c.condition in conditions)
             design = ProbeDesign(kept, design.missing)
-        pictures = {
-            row.sample_id: lambda picture=picture: picture
-            for row, picture in zip(self.rows, self.pictures, strict=True)
+        images = {
+            row.sample_id: lambda image=image: image
+            for row, image in zip(self.rows, self.images, strict=True)
         }
-        held = ask(settings, self.folder, self.folder.name, design, self.model, pictures)
+        held = ask(settings, self.folder, self.folder.name, design, self.model, images)
         if failed := next((one.error for one in held if one.error), None):
             raise self.failed("cannot be interviewed", failed)
 

@@ -145,7 +145,7 @@ def test_precision(asked: list[Request], sound: TransformersModel) -> None:
     assert (full.verdict, full.figures) == ("not applicable", {"weights": "float32", "states": "none"})
     half = loading.precision(subject(TransformersModel(SMALL, dtype="float16"), asked, twin=load_small))
     assert half.verdict == "differs"
-    assert "more than rounding" in half.detail
+    assert "of rounding" in half.detail
     mended = TransformersModel(SMALL, dtype="float16")
     mended.model.model.vision_model.embeddings.position_embedding.register_forward_pre_hook(
         lambda _, given: (torch.arange(given[0].shape[1]).expand_as(given[0]),)
