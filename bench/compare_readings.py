@@ -7,13 +7,14 @@ RESPONSES_FOLDER has one `.jsonl` file for each run, with lines `{"image_id", "r
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import jsonlines
 
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject, load_lexicon
 from eidolon.scorers.text.reading_careful import CarefulReading, ExplainedMatch
@@ -116,8 +117,8 @@ def _print_tables(runs: Sequence[Path], truth: Truth) -> None:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines if line.strip())
+    with jsonlines.open(path) as reader:
+        yield from reader.iter(type=dict, skip_empty=True)
 
 
 def _overlaps(one: NamedObject, other: NamedObject) -> bool:

@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class GroundTruth:
+class FileTruth:
     """The content of a file of objects."""
 
     objects: Truth
     areas: Areas = field(default_factory=dict)
 
 
-def read_truth(path: Path, judge: Judge) -> GroundTruth:
+def read_truth(path: Path, judge: Judge) -> FileTruth:
     """Return the objects that the judge reports, by image, from lines of objects or a COCO instances JSON.
 
     The content of the file decides which of the two it is.
@@ -39,7 +39,7 @@ def read_truth(path: Path, judge: Judge) -> GroundTruth:
     document = read_document(text, path)
     if document is not None:
         truth = read_instances(document, path, judge)
-        return GroundTruth(truth, _judged_areas(truth, read_box_areas(document, path)))
+        return FileTruth(truth, _judged_areas(truth, read_box_areas(document, path)))
     truth = {}
     areas: Areas = {}
     lines: dict[ImageId, int] = {}
@@ -61,7 +61,7 @@ def read_truth(path: Path, judge: Judge) -> GroundTruth:
         lines.setdefault(image_id, number)
     if not truth:
         raise UserError(f"{path}: holds no images")
-    return GroundTruth(truth, _judged_areas(truth, areas))
+    return FileTruth(truth, _judged_areas(truth, areas))
 
 
 def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, float]:
