@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.report.leaderboard import Leaderboard
-from eidolon.benchmark.report.trace.trace import Trace
+from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy

@@ -5,8 +5,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.report.trace.terminal import VERDICTS
-from eidolon.benchmark.report.trace.trace import Trace, moment, quoted, shown, wrong
+from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.errors import UserError

@@ -6,7 +6,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from eidolon.benchmark.report.trace.trace import Trace, TracedMention, moment, quoted, shown, wrong
+from eidolon.benchmark.report.trace.records import Trace, TracedMention
+from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 
 VERDICTS = {"grounded": "there", "hallucinated": "NOT THERE", "ignored": "ignored", None: ""}

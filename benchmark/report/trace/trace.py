@@ -3,10 +3,9 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from eidolon.benchmark.report.trace.records import TokenAlternative, Trace, TracedMention, TracedToken
 from eidolon.benchmark.tasks.forget.dependency.series import (
     Spelled,
     from_tokens,
@@ -15,105 +14,21 @@ from eidolon.benchmark.tasks.forget.dependency.series import (
     require_probabilities,
     spell,
 )
-from eidolon.benchmark.terminal.safe_text import safe_text
 from eidolon.models.base.contrast import Without
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.generation.token_log import token_log
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.types import Judgement, Record, Verdict
-from eidolon.scorers.forgetting.token_kinds import Kind
+from eidolon.scorers.core.types import Judgement
 
 if TYPE_CHECKING:
     from eidolon.models.base.model import Model, WhiteBoxModel
     from eidolon.models.probing.dependency import Alternatives, PromptDependency
 
-SCHEMA: Literal["eidolon/trace/1"] = "eidolon/trace/1"
 TOP = 5
 """Number of alternatives at each token."""
 MOST_FINISHED = 12
 """The alternatives of the first hallucinated mentions are completed to whole names, for at most so many mentions."""
-
-
-class TokenAlternative(Record):
-    """Another token, or name, that the model could have written."""
-
-    text: str
-    probability: float
-
-
-class TracedToken(Record):
-    """One token of the text."""
-
-    text: str
-    seen: float
-    """Its probability with the image."""
-    blind: float
-    """Its probability without the image."""
-    pdm: float
-    """Hellinger distance, 0 to 1, between the distributions of the next token with and without the image."""
-    kind: Kind
-    mention: int | None
-    """Index of the mention that it is part of, if any."""
-    likely_seen: tuple[TokenAlternative, ...]
-    """The likeliest tokens with the image."""
-    likely_blind: tuple[TokenAlternative, ...]
-    """The likeliest tokens without the image."""
-    leaning: tuple[TokenAlternative, ...]
-    """The tokens that the image favours most: the likeliest in contrastive decoding, with their probabilities with the
-    image."""
-
-
-class TracedMention(Record):
-    """An object that the text names."""
-
-    category: str
-    text: str
-    verdict: Verdict | None
-    token: int
-    """Index of the first token of the name."""
-    tokens: int
-    """Number of tokens of the name."""
-    seen: float
-    """Probability of the whole name with the image."""
-    blind: float
-    """Probability of the whole name without the image."""
-    pdm: float
-    """PDM of the first token."""
-    runner_up: TokenAlternative | None
-    """The likeliest other first token with the image.
-
-    The probabilities of this and the other alternatives are those of the first token. The alternatives of a
-    hallucination are completed to whole names by the model."""
-    if_blind: TokenAlternative
-    """The likeliest first token without the image. It may be the one in the text."""
-    by_picture: TokenAlternative
-    """The first token that the image favours most."""
-
-
-class Trace(Record):
-    """The content of `trace.json`. The text is as the model wrote it; escape it before showing it."""
-
-    schema_: Literal["eidolon/trace/1"] = Field(default=SCHEMA, alias="schema")
-    model: str
-    image: str
-    prompt: str
-    generated: bool
-    """Whether the model generated the text; else it was given."""
-    decoding: str | None
-    without: Without
-    objects: tuple[str, ...] | None
-    """The objects in the image, if known."""
-    judge: str
-    text: str
-    tokens: tuple[TracedToken, ...]
-    mentions: tuple[TracedMention, ...]
-    unjudged: str | None = None
-    """Why the judge could not read the text."""
-
-    def to_json(self) -> str:
-        """Return the text of the file."""
-        return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 def trace(
@@ -300,39 +215,3 @@ def _pieces(spelled: Spelled) -> list[str]:
     """Return the text of each token. Joined they are the whole text."""
     starts = (0, *spelled.ends)
     return [spelled.text[start:end] for start, end in zip(starts, spelled.ends, strict=False)]
-
-
-def shown(text: str) -> str:
-    """Return the text of a token, escaped, with line breaks as ⏎ and an empty token as ∅."""
-    return safe_text(text.replace("\r\n", "⏎").replace("\n", "⏎"), keep="") or "∅"
-
-
-def quoted(alternative: TokenAlternative) -> str:
-    """Return a token with its probability, for tables."""
-    return f"{shown(alternative.text.strip() or alternative.text)} {alternative.probability:.2f}"
-
-
-def moment(mention: TracedMention) -> str:
-    """Return a sentence about the probabilities at the start of a mention."""
-    place = {
-        "hallucinated": ", which is not in the image",
-        "grounded": ", which is in the image",
-    }.get(mention.verdict or "", "")
-    sentence = f"Token {mention.token + 1} names “{shown(mention.text)}”{place}: "
-    sentence += f"probability {mention.seen:.2f} with the image and {mention.blind:.2f} without, PDM {mention.pdm:.2f}."
-    instead = [
-        f"{label} “{shown(found.text.strip() or found.text)}” ({found.probability:.2f})"
-        for label, found in (
-            ("next likeliest with the image", mention.runner_up),
-            ("likeliest without the image", mention.if_blind),
-            ("favoured most by the image", mention.by_picture),
-        )
-        if found is not None
-    ]
-    others = "; ".join(instead)
-    return f"{sentence} {others[:1].upper()}{others[1:]}."
-
-
-def wrong(trace: Trace) -> list[TracedMention]:
-    """Return the hallucinated mentions."""
-    return [mention for mention in trace.mentions if mention.verdict == "hallucinated"]

@@ -18,7 +18,7 @@ from eidolon.scorers.judges.lexicon import LexiconJudge
 if TYPE_CHECKING:
     from PIL import Image
 
-    from eidolon.benchmark.report.trace.trace import Trace
+    from eidolon.benchmark.report.trace.records import Trace
 
 FORMS: tuple[Without, ...] = get_args(Without)
 _SCENE = re.compile(r"(\d{1,18}):(\d{1,18})")

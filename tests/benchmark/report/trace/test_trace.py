@@ -14,8 +14,8 @@ from rich.console import Console
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.report.trace.page import draw_trace, render_page
+from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.report.trace.terminal import show
-from eidolon.benchmark.report.trace.trace import Trace
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 
 SMALL = ("--model", "scenes-small")
