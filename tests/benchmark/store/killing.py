@@ -77,9 +77,9 @@ def run(command: dict[str, Any]) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         from eidolon.benchmark.cli import invoke
-        from eidolon.benchmark.run import pipeline
+        from eidolon.benchmark.tasks.describe import work
 
-        pipeline.JUDGE_BATCH = 4
+        work.JUDGE_BATCH = 4
         watch(command)
         code = invoke(command["arguments"])
     except BaseException:

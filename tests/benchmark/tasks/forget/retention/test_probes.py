@@ -444,7 +444,7 @@ def test_a_dry_run_counts_interviews_and_readings(
     (run / R).unlink()
     text = (run / H).read_bytes().splitlines(keepends=True)
     (run / H).write_bytes(b"".join(text[:40]) + text[40][:9])
-    monkeypatch.setattr("eidolon.benchmark.run.estimate.TOGETHER", 4)
+    monkeypatch.setattr("eidolon.benchmark.tasks.forget.estimate.TOGETHER", 4)
     (run / PL).write_bytes(b"".join((run / PL).read_bytes().splitlines(keepends=True)[:7]))
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     part = dry(cli, tmp_path / "runs")
