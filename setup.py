@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the packages, found in the folders so that nobody has to list them."""
+"""What pyproject.toml cannot say: the packages, found in the folders so that no list has to be kept."""
 
 from setuptools import find_packages, setup
 

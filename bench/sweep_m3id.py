@@ -35,7 +35,7 @@ class Setting:
     """One way to decode."""
 
     kind: str
-    """Of the settings of one kind, one is chosen."""
+    """One setting of each kind is chosen."""
     decoding: str = "plain"
     options: tuple[tuple[str, str], ...] = ()
     temperature: float | None = None

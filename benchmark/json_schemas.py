@@ -1,6 +1,6 @@
 """The JSON Schemas of the files that `eidolon.benchmark` writes; `eidolon.scorers` has those of its own.
 
-`python -m eidolon.benchmark.json_schemas` writes them anew after a change to the models; a test compares.
+`python -m eidolon.benchmark.json_schemas` writes them again after a change to the models; a test compares.
 """
 
 import json

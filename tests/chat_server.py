@@ -1,4 +1,4 @@
-"""A small chat endpoint on loopback that answers, fails and dies as a test wants."""
+"""A small chat endpoint on loopback that answers, fails and dies as a test asks."""
 
 import base64
 import io

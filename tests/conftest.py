@@ -60,7 +60,7 @@ def reference_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two tiny T5 checkpoints by name, that answer yes and no at random; nobody may write to them."""
+    """Two tiny T5 checkpoints by name, that answer yes and no at random; tests only read them."""
     from tests.language_models import save_t5
 
     folder = tmp_path_factory.mktemp("judges")

@@ -1,6 +1,6 @@
-"""What each injected fault came to, counted from the files it left, as one table at the end of the test run.
+"""The outcome of each injected fault, counted from the files it left, as one table at the end of the test run.
 
-A test injects a fault, runs again, and hands the folder to the recorder; nobody writes the numbers down. The rows
+A test injects a fault, runs again, and hands the folder to the recorder; the numbers are never typed in. The rows
 travel with pytest's reports (`user_properties`), so that the table is whole under xdist too.
 """
 
@@ -56,7 +56,7 @@ def tally(folder: Path, keys: Iterable[tuple[str, int]]) -> Tally:
 
 
 class FaultRecorder:
-    """Takes what the faults of one test came to."""
+    """Records the outcome of the faults of one test."""
 
     def __init__(self, properties: list[tuple[str, Any]]) -> None:
         self._properties = properties
@@ -102,7 +102,7 @@ class FaultRecorder:
 
 @pytest.fixture
 def faults(request: pytest.FixtureRequest) -> FaultRecorder:
-    """Where a test says which faults it injected and what they came to."""
+    """Where a test says which faults it injected and their outcome."""
     return FaultRecorder(request.node.user_properties)
 
 

@@ -62,7 +62,7 @@ def save_t5(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
     encoded = tokenizer(prompts, padding=True, return_tensors="pt")
     start = torch.zeros((len(prompts), 1), dtype=torch.long)
     with torch.inference_mode():
-        # The words stand in the prompts too, so what they become moves the states a little.
+        # The words are in the prompts too, so what they become moves the states a little.
         for _ in range(4):
             states = model(**encoded, decoder_input_ids=start, output_hidden_states=True)
             states = states.decoder_hidden_states[-1][:, 0]

@@ -1,4 +1,4 @@
-"""What users install is what is in the repository: every module and every data file, and nothing but them."""
+"""What users install is what is in the repository: every module and every data file, and no other file."""
 
 import os
 import subprocess

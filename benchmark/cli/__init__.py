@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from eidolon.benchmark.cli.common import examples_of
 from eidolon.benchmark.terminal.log import quiet_libraries
 from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -57,7 +58,7 @@ class _Verbs(TyperGroup):
                 command.params.append(_log_level())
             return group
         application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        application.command(cmd_name)(verb)
+        application.command(cmd_name, epilog=examples_of(verb))(verb)
         command = typer.main.get_command(application)
         command.params.append(_log_level())
         return command

@@ -5,16 +5,20 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.common import make_console, with_examples
 
 DIFFERS = 3
 
 
+@with_examples(
+    "eidolon check results/runs/demo/scenes-base",
+    "eidolon check results/runs/mine --dataset coco -D annotations=instances.json -D images=val2017",
+)
 def check(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     dataset: Annotated[
         str | None,
-        typer.Option(help="The dataset of the runs as you have it: its objects and pictures are compared."),
+        typer.Option(help="Your copy of the dataset of the runs: its objects and images are compared."),
     ] = None,
     dataset_option: Annotated[
         list[str] | None,

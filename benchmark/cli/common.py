@@ -14,15 +14,22 @@ PLAIN_WIDTH = 120
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+_EXAMPLES: dict[Callable[..., Any], str] = {}
+
+
 def with_examples(*commands: str) -> Callable[[Command], Command]:
     """Put example commands at the end of a verb's help."""
 
     def decorate(command: Command) -> Command:
-        shown = "\n\n".join(commands)
-        command.__doc__ = f"{command.__doc__ or ''}".rstrip() + f"\n\nExamples:\n\n{shown}\n"
+        _EXAMPLES[command] = "\n\n".join(("Examples:", *commands))
         return command
 
     return decorate
+
+
+def examples_of(command: Callable[..., Any]) -> str | None:
+    """Return the end of a verb's help, None where it has no examples."""
+    return _EXAMPLES.get(command)
 
 
 def make_console() -> Console:

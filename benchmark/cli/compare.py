@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.common import make_console, with_examples
 from eidolon.benchmark.cli.options import split_names
 
 
+@with_examples(
+    "eidolon compare results/runs/demo/scenes-base results/runs/demo/scenes-small",
+)
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A run folder.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another, over the same samples.")],
@@ -27,8 +30,10 @@ def compare(
             "separated by commas."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap and of the test; 0 for neither.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the bootstrap and of the test; 0 for neither.")
+    ] = 10_000,
 ) -> None:
     """Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect."""
 

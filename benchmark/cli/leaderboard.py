@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.common import make_console, with_examples
 
 
+@with_examples(
+    "eidolon leaderboard results/runs/demo results/runs/mine",
+)
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or folders of them.")],
     out: Annotated[Path | None, typer.Option(help="Also write the leaderboard to this file.")] = None,

@@ -4,9 +4,15 @@ from typing import Annotated, Any
 
 import typer
 
+from eidolon.benchmark.cli.common import with_examples
+
 KINDS = ("models", "datasets", "judges", "metrics", "prompts", "cache")
 
 
+@with_examples(
+    "eidolon list models",
+    "eidolon list metrics --json",
+)
 def list_names(
     kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object, name to description.")] = False,
@@ -17,7 +23,7 @@ def list_names(
 ) -> None:
     """List the models, datasets, judges, metrics or prompts there are: the name, then what it is.
 
-    `cache` lists the responses that are kept for other runs: where, how many, and of which models.
+    `cache` lists the responses that are kept for other runs: where, how many, and the models they come from.
     """
     from eidolon.scorers.core.errors import UserError, did_you_mean
 

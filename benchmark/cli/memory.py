@@ -48,7 +48,7 @@ def mqar(
 ) -> None:
     """Associative recall: small models learn to name the value that followed a key; how many do they remember?
 
-    The same command again goes on where it stopped; what is finished is not done again.
+    The same command again resumes; what is finished is not done again.
     """
     from eidolon.benchmark.study.recall.run import run_mqar
 
@@ -73,11 +73,11 @@ def bench(
         int | None,
         typer.Option(min=2, help="Held-out scenes to describe, those among them. Default: 8 times --limit."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes, the questions and sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes, the questions and sampling.")] = 0,
     lengths: Annotated[
         str | None, typer.Option(metavar="N,N,…", help="Tokens of text between picture and question.")
     ] = None,
-    resamples: Annotated[int, typer.Option(min=0, help="Of every interval.")] = 4000,
+    resamples: Annotated[int, typer.Option(min=0, help="Resamples of every interval.")] = 4000,
     other_stores: Annotated[
         bool,
         typer.Option(help="Also fill the stores of trained models at random and with the latest tokens."),
@@ -85,7 +85,7 @@ def bench(
 ) -> None:
     """How long does each memory remember? The study's table from its checkpoints: scores, retention, bytes, speed.
 
-    The same command again goes on where it stopped; what is measured is not measured again.
+    The same command again resumes; what is measured is not measured again.
     """
     from eidolon.benchmark.cli.common import make_console
     from eidolon.benchmark.study.memory.bench import run_bench

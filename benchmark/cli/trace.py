@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console
+from eidolon.benchmark.cli.common import make_console, with_examples
 from eidolon.benchmark.cli.options import split_names
 
 
+@with_examples(
+    "eidolon trace --model scenes-small --scene 0:2 --out results/trace",
+)
 def trace(
     model: Annotated[str, typer.Option(help="backend/name, or a shipped model's name.")],
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The picture.")] = None,

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
+from eidolon.benchmark.cli.common import with_examples
 
+
+@with_examples(
+    "eidolon vocabulary --annotations instances.json --out mine.json",
+)
 def vocabulary(
     annotations: Annotated[
         Path, typer.Option(help="An instances JSON as COCO's or Objects365's, or AMBER's annotations.")
@@ -14,7 +19,7 @@ def vocabulary(
 ) -> None:
     """Make a vocabulary file of a dataset's categories, for -J lexicon=FILE (judge qa: -J vocabulary=FILE).
 
-    Each category is named by its own words. Look it over: add synonyms, mend odd names.
+    Each category is named by its own words. Look it over: add synonyms, correct odd names.
     """
     import os
 

@@ -40,7 +40,7 @@ def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
 def read_document(text: str, path: Path) -> dict[str, Any] | None:
     """Return the content of a COCO file; None if the text is something else, such as lines of objects.
 
-    Of a file of lines only the first line is parsed. It may have a field `annotations` too, beside its `image_id`.
+    In a file of lines only the first line is parsed. It may have a field `annotations` too, beside its `image_id`.
 
     Raises:
         UserError: the text starts like a JSON object that spans several lines, but is not valid JSON.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ImageRows:
-    """Collects samples. Of the images only the paths are kept."""
+    """Collects samples. Only the paths of the images are kept."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {
@@ -38,7 +38,7 @@ class ImageRows:
 
         Args:
             place: File and line, or record, of the sample, for messages.
-            image_id: Of the type of all earlier ones.
+            image_id: It has the type of all earlier ones.
             image: Path of the image file.
             objects: Categories that are in the image.
             sample_id: Default: the `image_id`.

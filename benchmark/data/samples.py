@@ -30,7 +30,7 @@ class Sample:
     image_id: ImageId
     objects: tuple[str, ...]
     image_sha256: str | None
-    """Of the bytes of the file; None if they cannot be read."""
+    """SHA-256 of the bytes of the file; None if they cannot be read."""
     references: tuple[str, ...] = ()
     """Captions that people wrote for the image, if the dataset has them."""
     areas: Mapping[str, float] = field(default_factory=dict)

@@ -150,9 +150,7 @@ class CachedModel:
     def _stop_storing(self) -> None:
         """Continue without the cache: the loaded model is not the one that was looked up."""
         if self._hits:
-            raise UserError(
-                f"--model {self._name.name}: was changed while the run went on; run the command again"
-            )
+            raise UserError(f"--model {self._name.name}: was changed during the run; run the command again")
         self._stores = False
         self._described = None
 

@@ -81,7 +81,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
                     if not m.end and m.verdict != "ignored"
                 ],
                 "objects": truth[responses[i].sample_id],
-                # A sample that failed may have failed for want of a readable picture.
+                # A sample may have failed because its image is unreadable.
                 "picture": _encode(producer.picture(responses[i].sample_id))
                 if responses[i].error is None
                 else None,

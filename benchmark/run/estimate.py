@@ -37,7 +37,7 @@ class Pace:
 def estimate(runs: Sequence[Run], judge: Judge, out: Path, rate: float | None) -> Mapping[str, Any]:
     """Return what is to do: calls of the models and of a voting judge's, tokens at most, and the time.
 
-    Of the task `forget` also interviews and readings, at most: the responses decide how many there are.
+    For the task `forget` it also counts interviews and readings, at most: their number depends on the responses.
 
     `rate` is the user's, in responses a second; without it the pace is that of the last like run in the folder
     `out` or in a folder beside it. Reads only.
@@ -72,7 +72,7 @@ def find_pace(run: Run, out: Path) -> Pace | None:
             continue
         try:
             record = read_record(folder)
-        except (UserError, OSError):  # another version's, or nobody's: it says nothing
+        except (UserError, OSError):  # no run folder of this version
             continue
         if any((session.cache or {}).get("hits") for session in record.sessions):
             continue  # what a cache gave says nothing of the model

@@ -31,7 +31,7 @@ class Flag:
     default: str | None = None
     """What the help shows as the default, where the field's own default says too little."""
     decides: bool = True
-    """Whether another value makes another run: only such fields stand in `run.json` and must agree on resume."""
+    """Whether another value makes another run. Only such fields are in `run.json`, and they must agree on resume."""
 
 
 class Settings(BaseModel):

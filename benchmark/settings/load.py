@@ -46,7 +46,7 @@ def load_settings(
     flags: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
 ) -> Given[SettingsT]:
-    """Merge a YAML file with what the flags say (None: not given), which win; `defaults` stand behind both.
+    """Merge a YAML file with what the flags say (None: not given), which win; `defaults` fill what neither sets.
 
     Raises:
         UserError: the file cannot be read, or a field is unknown or has a wrong value.

@@ -1,4 +1,4 @@
-"""`RunSettings`: everything `eidolon run` can be told."""
+"""`RunSettings`: all settings of `eidolon run`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,7 +51,7 @@ def expand_judge(fields: Any) -> Any:
 
 
 class RunSettings(Settings):
-    """Everything `eidolon run` can be told, with the defaults; also the fields of a `--config` file."""
+    """All settings of `eidolon run` with their defaults; also the fields of a `--config` file."""
 
     models: Annotated[
         tuple[Annotated[ModelSpec, BeforeValidator(_as_model)], ...],
@@ -132,7 +132,7 @@ class RunSettings(Settings):
     resamples: Annotated[int, Field(ge=0, le=MAX_RESAMPLES), Flag("Advanced")] = RESAMPLES
     """Bootstrap resamples; 0 for no intervals."""
     cache: Annotated[bool, Flag("Advanced", "--no-cache", decides=False)] = True
-    """Ask the model for everything again; without it, earlier responses are reused."""
+    """Reuse earlier responses and keep new ones; --no-cache asks the model for everything again."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""`ScoreSettings`: everything `eidolon score` can be told."""
+"""`ScoreSettings`: all settings of `eidolon score`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +11,9 @@ from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
 
 
 class ScoreSettings(Settings):
-    """Everything `eidolon score` can be told, with the defaults; also the fields of a `--config` file.
+    """All settings of `eidolon score` with their defaults; also the fields of a `--config` file.
 
-    Files decide the result by their content, whose hashes stand in `run.json` beside the settings.
+    The content of the files decides the result. `run.json` holds its hashes beside the settings.
     """
 
     responses: Annotated[Path | None, Flag("Data", decides=False)] = None

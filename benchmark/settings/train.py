@@ -1,4 +1,4 @@
-"""`MemoryTrainingSettings`: what `eidolon train memory` can be told beside what every recipe takes."""
+"""`MemoryTrainingSettings`: the settings of `eidolon train memory` beside those of every recipe."""
 
 from pathlib import Path
 from typing import Annotated

@@ -110,7 +110,7 @@ class Work(Protocol):
         ...
 
     def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
-        """Measure and write what stands beside the scores; return what the page shows, with the final scores."""
+        """Measure and write the files beside the scores; return what the page shows, with the final scores."""
         ...
 
 
@@ -127,7 +127,7 @@ class Run:
     keys: tuple[Key, ...]
     """(sample id, generation) of every response, in order."""
     batch_size: int
-    """Of a new run; one that was begun keeps its own, whatever is found now."""
+    """Batch size of a new run. A resumed run keeps its own."""
     work: Work
     finds_batch_size: bool = False
     """Whether `batch_size` is only what to do where the producer has nothing better."""
@@ -179,7 +179,7 @@ class ModelTask(Protocol):
     name: ClassVar[str]
     verb: ClassVar[Literal["run"]]
     fields: ClassVar[tuple[str, ...]]
-    """The settings that only some tasks take, of which this one takes these."""
+    """The settings that this task takes and not every task takes."""
     defaults: ClassVar[Mapping[str, Any]]
     """Defaults of settings where the task has others."""
 
@@ -198,7 +198,7 @@ class FileTask(Protocol):
     name: ClassVar[str]
     verb: ClassVar[Literal["score"]]
     fields: ClassVar[tuple[str, ...]]
-    """The settings that only some tasks take, of which this one takes these."""
+    """The settings that this task takes and not every task takes."""
     needs: ClassVar[tuple[str, ...]]
     """Those of them that it cannot do without."""
 

@@ -43,7 +43,7 @@ class FreeFormRow(Record):
     hallucinated: tuple[str, ...]
     covered: tuple[str, ...]
     feared: tuple[str, ...]
-    """Of the feared objects those that the response names."""
+    """The feared objects that the response names."""
     true_objects: tuple[str, ...] | None = None
     """All that are in the image, …"""
     feared_objects: tuple[str, ...] | None = None

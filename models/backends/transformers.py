@@ -241,7 +241,7 @@ class TransformersModel:
 
         decoding = requests[0].decoding
         if any(replace(request.decoding, seed=decoding.seed) != decoding for request in requests):
-            raise ValueError("the requests of a batch must share one decoding, but for the seed")
+            raise ValueError("the requests of a batch must share one decoding, except for the seed")
         return answer_in_parts(self._answer, requests, self.counts)
 
     def continue_replies(
@@ -268,7 +268,7 @@ class TransformersModel:
         check_interview(self)
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
-        """Return the token ids of a text as they stand in the model's own turn."""
+        """Return the token ids of a text as in the model's own turn."""
         from eidolon.models.probing.yes_no_interview import encode, reply_prefix
 
         return tuple(encode(self, reply_prefix(self) + text.lstrip()))

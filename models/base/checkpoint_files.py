@@ -52,7 +52,7 @@ def local_files(target: str) -> dict[str, Path]:
 def hash_files(files: Mapping[str, Path]) -> str | None:
     """Return the SHA-256, in hexadecimal, of files and their names; None without files.
 
-    Of a file larger than 2 MiB, only its size, first and last MiB are hashed, so that a checkpoint of many gigabytes
+    From a file larger than 2 MiB, only its size, first and last MiB are hashed, so that a checkpoint of many gigabytes
     takes no longer than a small one. These hold the tensor table and tensors that training changes.
     """
     if not files:

@@ -185,7 +185,7 @@ class ScoringModel(Protocol):
         ...
 
     def encode_reply(self, text: str) -> tuple[int, ...]:
-        """Return the token ids of a text as they stand in the model's own turn."""
+        """Return the token ids of a text as in the model's own turn."""
         ...
 
     def decode_reply(self, tokens: Sequence[int]) -> str:

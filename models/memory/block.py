@@ -51,7 +51,7 @@ class BlockOutput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Keys and values of consecutive tokens, some of which may be padding."""
+    """Keys and values of consecutive tokens, and some may be padding."""
 
     keys: Tensor
     """(batch, heads, length, head_dim)."""

@@ -73,7 +73,7 @@ class Fade(Record):
     responses: int = 0
     tokens: int = 0
     rounding: int = 0
-    """Tokens left out because the image changes nothing but rounding."""
+    """Tokens left out because the image changes only the rounding."""
     reason: str | None = None
     """Why there is no rate."""
 

@@ -50,7 +50,7 @@ SCENARIOS: dict[str, Hazard] = {
     "survivorship": Hazard(spread=1.0, longer=0.4, forced=False),
     "exhaustion, bad responses longer": Hazard(exhaustion="competing", spread=1.0, longer=0.4),
 }
-"""Known answers. Position has an effect in `rising` alone. The raw curve rises in all but `constant`."""
+"""Known answers. Position has an effect in `rising` alone. The raw curve rises in all except `constant`."""
 
 
 def simulate(hazard: Hazard, responses: int, *, seed: int) -> Events:

@@ -5,7 +5,7 @@ as in sensitivity analyses of unmeasured confounding (Rosenbaum 2002; VanderWeel
 that were hallucinated late are declared to be true. Everything that depends on the ground truth is computed again.
 The result is the share at which the adjusted odds ratio is 1.
 
-An object is in an image or not, whoever names it, so pairs of image and category are declared. A declared object
+An object is in an image or not, in every response alike, so pairs of image and category are declared. A declared object
 counts as unnamed before it is named. So mentions that were forced by exhaustion may enter the fit again.
 """
 

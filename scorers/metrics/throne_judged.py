@@ -15,7 +15,7 @@ class JudgedThrone:
     """The family `throne` from `Judgement.votes`, in the mode `compat` at the judge's threshold.
 
     Its variants are the other mode, and `compat` at the thresholds that the paper reports for nine votes: a majority
-    (5), all but one (8), and all (9). Each response counts as an image of its own. The bootstrap draws the responses
+    (5), one fewer (8), and all (9). Each response counts as an image of its own. The bootstrap draws the responses
     to one image together.
     """
 

@@ -14,7 +14,7 @@ from eidolon.benchmark.cli import invoke
 
 @dataclass(frozen=True)
 class Result:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str

@@ -73,7 +73,7 @@ def test_they_run_together(site: Path, tmp_path: Path) -> None:
     scores = json.loads((run / "scores.json").read_text())
     assert scores["n"] == {"requested": 10, "samples": 10, "scored": 10, "unscored": 0}
     assert scores["metrics"]["repetition"]["repeated"]["value"] == pytest.approx(1 / 3)
-    # Of each three mentions, the dog is never there and the balls are in every other picture.
+    # In each three mentions, the dog is never there and the balls are in every other picture.
     assert scores["metrics"]["chair"]["chair_i"]["value"] == pytest.approx((5 * 1 + 5 * 3) / 30)
     assert "|judge=names(vocabulary=coco80)|" in scores["signature"]
     checked = eidolon(site, "check", run)

@@ -104,7 +104,7 @@ def _stores(axes: "Axes", rows: list[MemorySummary], pairs: int) -> None:
 
 
 def _pairs(axes: "Axes", rows: list[MemorySummary], pairs: tuple[int, ...]) -> None:
-    """Draw recall by number of pairs, one line for each memory. Of the stores, only those filled by innovation are
+    """Draw recall by number of pairs, one line for each memory. Only stores filled by innovation are
     shown."""
     for label in dict.fromkeys(row.label for row in rows):
         layout, *rest = label.split(" ")

@@ -37,7 +37,7 @@ def prepare(out: Path) -> None:
 
 
 def identity(recipe: BaseModel) -> dict[str, Any]:
-    """Return the parts of a recipe that determine the weights: all but its name."""
+    """Return the parts of a recipe that determine the weights: everything except its name."""
     return recipe.model_dump(mode="json", exclude={"name"})
 
 

@@ -20,7 +20,7 @@ class Probes:
     contexts: int = 0
     questions: int = 0
     tokens: int = 0
-    """Of the texts before the questions."""
+    """Tokens of the texts before the questions."""
     asked: int = 0
     """Contexts that are asked already."""
     readings: int = 0

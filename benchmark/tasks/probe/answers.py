@@ -45,7 +45,7 @@ class Probe:
         return YesNoJudge({row.question_id: row.category for row in self.built.rows}, self.policies[0])
 
     def policy(self) -> str:
-        """Return what was asked and how it is read, as it stands in a score's signature."""
+        """Return what was asked and how it is read, as in a score's signature."""
         splits = "+".join(self.splits)
         return f"pope(policy={self.policies[0]},splits={splits},{hashed('questions', self.text())})"
 

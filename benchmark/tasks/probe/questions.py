@@ -26,7 +26,7 @@ from eidolon.scorers.core.types import ImageId
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """In how many images each category is, and how often each stands beside another."""
+    """In how many images each category is, and how often each occurs with another."""
 
     images: Counter[str]
     beside: dict[str, Counter[str]]

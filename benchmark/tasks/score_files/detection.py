@@ -52,7 +52,7 @@ FLAGS = ("words", "human_hallucinated")
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A response line with its words, where they stand in it, and people's flags."""
+    """A response line with its words, their spans, and people's flags."""
 
     line: ResponseLine
     words: tuple[str, ...]

@@ -212,7 +212,7 @@ def _closed(folder: CheckedFolder) -> str:
 def _words(folder: CheckedFolder) -> str:
     rows = folder.lines(WORDS, WordRow)
     if not folder.has(JUDGEMENTS):
-        raise UncheckableError("the words were held against the references, which the folder does not hold")
+        raise UncheckableError("the words were compared with the references, which the folder does not hold")
     responses = {r.sample_id: r for r in folder.lines(RESPONSES, Response)}
     judgements = {j.sample_id: j for j in folder.lines(JUDGEMENTS, Judgement) if j.unscored is None}
     _check_order([row.sample_id for row in rows], [*judgements], WORDS)

@@ -1,4 +1,4 @@
-"""What stands beside the scores of forgetting, computed again from a folder's files."""
+"""The files beside the scores of forgetting, computed again from a folder's files."""
 
 from collections.abc import Mapping
 from math import isclose
@@ -51,7 +51,7 @@ def check_curves(folder: CheckedFolder, options: Mapping[str, str] | None) -> st
     ]
     if found:
         raise DifferenceError(found[0] + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""))
-    return f"{FORGETTING} computed again{', but for the judge by position' if left else ''}"
+    return f"{FORGETTING} computed again{', except the judge by position' if left else ''}"
 
 
 def _close(new: Any, old: Any) -> bool:

@@ -7,7 +7,7 @@ from eidolon.benchmark.verify.load_run import AGREEMENT
 
 
 def walk(new: Any, old: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Yield (place, here, there) of every leaf that differs; numbers but for rounding."""
+    """Yield (place, here, there) of every leaf that differs; numbers up to rounding."""
     if isinstance(new, dict) and isinstance(old, dict):
         for key in dict.fromkeys([*new, *old]):
             yield from walk(new.get(key), old.get(key), (*at, str(key)))

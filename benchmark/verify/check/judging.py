@@ -39,7 +39,7 @@ class RecordedJudge:
         return self.text
 
     def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
-        """Raise: it only stands for one that judged."""
+        """Raise: a recorded judge cannot judge."""
         raise NotImplementedError(f"{self.name} is only recorded")
 
 
@@ -99,7 +99,7 @@ def _recorded(folder: CheckedFolder) -> tuple[str, str]:
 
 
 def recorded_judge(folder: CheckedFolder) -> RecordedJudge:
-    """Return what stands for the run's judge where it cannot be made."""
+    """Return a replacement for the run's judge where it cannot be made."""
     name, signature = _recorded(folder)
     scores = folder.scores()
     families = [*scores.metrics.values()]

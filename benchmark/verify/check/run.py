@@ -47,9 +47,9 @@ FOREIGN = (
     RecursionError,
     OSError,
 )
-"""What code of ours may raise over files that nobody of us wrote: here that is a finding, and no bug."""
+"""What code of ours may raise over files that other programs wrote: here that is a finding, and no bug."""
 COMPARED = ("dataset", "prompt", "decoding", "judge", "policy")
-"""The parts of a signature without which nobody can tell whether two rows of a leaderboard may be compared."""
+"""The parts of a signature that are needed to tell whether two rows of a leaderboard may be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CheckOptions:
     """What the user lets a check do."""
 
     judge_options: Mapping[str, str] | None = None
-    """Of the run's judge; None: what the folder says, as far as it names nothing to load."""
+    """Options of the run's judge; None: what the folder says, as far as it names nothing to load."""
     dataset: NamedDataset | None = None
 
 
@@ -155,7 +155,7 @@ def _check_comparability(folder: CheckedFolder) -> str:
     if settings.run is not None and not is_hash(settings.inputs.dataset):
         raise DifferenceError("run.json: config.inputs.dataset is not a SHA-256")
     if lacking := [part for part in COMPARED if parts[part] == UNKNOWN]:
-        raise UncheckableError(f"nobody can tell: the signature does not know {', '.join(lacking)}")
+        raise UncheckableError(f"unknown: the signature does not say {', '.join(lacking)}")
     return f"{', '.join(COMPARED)} are all named"
 
 

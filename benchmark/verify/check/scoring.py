@@ -50,7 +50,7 @@ class Recomputed:
 
     scores: Scores
     unknown: Mapping[str, str]
-    """By check, why it cannot be told here."""
+    """By check, why it is unknown here."""
     rebuilt: Mapping[str, str]
     """The parts of the signature that follow from the files and the configuration."""
 
@@ -107,7 +107,7 @@ def check_signature(here: Recomputed, folder: CheckedFolder) -> str:
                 f"{part} is {excerpt(parts[part], 120)} there and {excerpt(here.rebuilt[part], 120)} here"
             )
     left = [part for part in PARTS if part not in here.rebuilt]
-    return f"rebuilt{', but for ' + ', '.join(left) + ', which take the input files' if left else ''}"
+    return f"rebuilt{', except ' + ', '.join(left) + ', which take the input files' if left else ''}"
 
 
 def _rescore(folder: CheckedFolder, options: Mapping[str, str] | None) -> Recomputed:

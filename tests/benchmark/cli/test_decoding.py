@@ -1,4 +1,4 @@
-"""Decodings on the command line: recorded, compared, refused where they cannot be had."""
+"""Decodings on the command line: recorded, compared, refused where the model has none."""
 
 import json
 from pathlib import Path
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
     result = cli("run", "--model", f"transformers/{tmp_path / 'llava'}", "--limit", "2", *flags,
                  "--out", tmp_path / "out")  # fmt: skip
     assert result.code == 2
-    assert "--decoding m3id: without=zeroed: pictures do not enter" in result.err
+    assert "--decoding m3id: without=zeroed: LlavaForConditionalGeneration does not insert" in result.err
     assert not (tmp_path / "out" / "llava").exists()
 
 

@@ -1,7 +1,6 @@
 """`eidolon score` on inputs that are fine, however odd."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -306,7 +305,7 @@ def test_sizes_of_boxes_make_strata(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_captions_are_a_second_look(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
-    """Who says that an object is there stands in the samples; what captions add, in forgetting.json."""
+    """The samples record the source of each object; what captions add, in forgetting.json."""
     boxed, captions = tmp_path / "boxed.json", tmp_path / "captions.json"
     boxed.write_text(json.dumps(BOXED))
     annotations = [
@@ -399,62 +398,15 @@ def test_nothing_scored(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
-def test_help_imports_no_torch_and_is_quick(arguments: list[str]) -> None:
-    """In CPU seconds, as other tests may run beside this one; the interpreter's start is included."""
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import eidolon.benchmark, sys, time; from eidolon.benchmark.cli import invoke; "
+        "import eidolon.benchmark, sys; from eidolon.benchmark.cli import invoke; "
         f"invoke({arguments}); "
-        "heavy = {'torch', 'spacy', 'datasets', 'transformers', 'numpy'}; "
-        "assert not heavy & set(sys.modules), 'heavy import'; "
-        "print(time.process_time())"
+        "heavy = {'torch', 'spacy', 'datasets', 'transformers', 'numpy', 'scipy', 'matplotlib', 'PIL'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    times = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(float(done.stdout.split()[-1]))
-    assert min(times) < 0.5
-
-
-@pytest.mark.parametrize("reading", ["careful", "original"])
-def test_two_thousand_responses_in_eight_seconds(tmp_path: Path, reading: str) -> None:
-    """90 words each, start included, in CPU seconds, as other tests may run beside this one."""
-    words = [
-        "a",
-        "man",
-        "rides",
-        "his",
-        "red",
-        "bicycle",
-        "past",
-        "two",
-        "parked",
-        "cars",
-        "while",
-        "a",
-        "small",
-        "dog",
-        "waits",
-        "near",
-        "the",
-        "old",
-        "bench",
-    ]
-    rows = [
-        {"image_id": i, "response": " ".join(words[(i + k) % len(words)] for k in range(90))}
-        for i in range(2000)
-    ]
-    responses = write_lines(tmp_path / "r.jsonl", rows)
-    objects = write_lines(tmp_path / "o.jsonl", [{"image_id": i, "objects": ["dog"]} for i in range(2000)])
-    before = os.times()
-    subprocess.run(
-        [sys.executable, "-c", "from eidolon.benchmark.cli import main; main()", "score",
-         "--responses", responses, "--objects", objects, "--out", tmp_path / "out",
-         "-J", f"reading={reading}"],
-        check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    assert used < 8
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_interrupt_is_recorded(

@@ -101,7 +101,7 @@ def test_a_killed_session_says_nothing(cli: Cli, command: list[object], tmp_path
 
 
 def test_what_is_answered_already(cli: Cli, command: list[object], tmp_path: Path) -> None:
-    """Of a run that was cut off, whole batches are kept; the dry run changes no byte."""
+    """In a run that was cut off, whole batches are kept; the dry run changes no byte."""
     out = tmp_path / "runs" / "a"
     assert cli(*command, "--out", out).code == 0
     assert shown(cli, *command, "--out", out, "--rate", 1)["time"].startswith("about 0 s")

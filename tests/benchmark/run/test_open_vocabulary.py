@@ -203,7 +203,7 @@ def test_a_run_needs_a_dataset_with_references(
         in result.err
     )
 
-    # As soon as every sample has some they are handed on, and stand in the run folder.
+    # As soon as every sample has some they are handed on, and are in the run folder.
     rows = read_lines(picture_folder / "objects.jsonl")
     write_lines(
         picture_folder / "objects.jsonl", [row | {"references": ["A dog on a lawn."]} for row in rows]

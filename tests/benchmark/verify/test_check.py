@@ -71,13 +71,13 @@ def run_scenes(root: Path, *arguments: str) -> Path:
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of descriptions; nobody may write to it."""
+    """A run of descriptions; tests only read it."""
     return run_scenes(tmp_path_factory.mktemp("runs") / "describe")
 
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of questions under all policies; nobody may write to it."""
+    """A run of questions under all policies; tests only read it."""
     return run_scenes(tmp_path_factory.mktemp("runs") / "probe", "--task", "probe", "--policy", "all")
 
 
@@ -111,7 +111,7 @@ def edit_line(path: Path, number: int, change: Callable[[Any], None]) -> None:
 
 
 def hide(run: Path) -> None:
-    """Write the hashes anew, as one would who means to deceive."""
+    """Write matching hashes, as a forger would."""
     edit_json(run / "run.json", lambda record: record.update(files=file_hashes(run)))
 
 
@@ -402,7 +402,7 @@ def test_scored_responses(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     assert found(out) == {}
     report = verdicts(check_runs([out], CheckOptions()))
     assert report["judge"] == report["truth"] == report["signature"] == report["intervals"] == "ok"
-    assert report["comparability"] == "not checkable"  # nobody knows how the responses came about
+    assert report["comparability"] == "not checkable"  # the origin of the responses is unknown
     edit_line(out / S, 0, set_("objects", ["dog", "cat"]))
     hide(out)
     assert {"judgements", "scores", "truth"} <= found(out).keys()
@@ -429,7 +429,7 @@ def test_a_vocabulary_of_the_users_takes_its_file(cli: Cli, inputs: list[str], t
     assert verdicts(check_runs([out], CheckOptions()))["judge"] == "not checkable"
     assert verdicts(check_runs([out], CheckOptions({"lexicon": f"{tmp_path}/mine.json"})))["judge"] == "ok"
     assert cli("check", out, "-J", option).code == 0
-    assert found(out) == {}  # the scores are computed from the judgements, whoever made them
+    assert found(out) == {}  # the scores are computed from the judgements, whatever judge made them
 
 
 @pytest.mark.parametrize("judge", ["nouns", "words"])

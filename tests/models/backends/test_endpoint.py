@@ -187,7 +187,7 @@ def test_the_key_is_sent_and_removed_from_output(monkeypatch: pytest.MonkeyPatch
     assert server.authorizations == [f"Bearer {KEY}"] * 2
     assert [one.text or one.error for one in found] == ["Is it ***?", "the endpoint answers 400: bad key ***"]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-\nsecret")
-    with pytest.raises(UserError, match="holds characters") as raised:
+    with pytest.raises(UserError, match="has characters") as raised:
         connect(server)
     assert "secret" not in str(raised.value)
 

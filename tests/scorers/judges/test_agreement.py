@@ -81,7 +81,7 @@ def test_position_worked_by_hand() -> None:
     votes = np.array(
         [
             [[[1, 0, 0], [0, 1, 0]]],  # the first judge: dog in the first response, cat in the second
-            [[[1, 0, 1], [0, 1, 1]]],  # the second judge: the cups too, of which the second is never named
+            [[[1, 0, 1], [0, 1, 1]]],  # the second judge: the cups too; the second is never named
         ],
         dtype=bool,
     )

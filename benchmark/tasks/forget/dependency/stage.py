@@ -102,7 +102,7 @@ def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: i
 
 
 def quantities(table: PdmTable) -> dict[str, Estimate]:
-    """Return the decay of the dependency as it stands in `scores.json`, by name."""
+    """Return the decay of the dependency as in `scores.json`, by name."""
     objects = next(fade for fade in table.sensitivity if fade.label == "object")
     if not table.responses:
         objects = objects.model_copy(update={"reason": table.fade.reason})

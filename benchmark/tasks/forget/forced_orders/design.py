@@ -73,7 +73,7 @@ def chosen(row: SampleRow) -> dict[Order, tuple[str, ...]]:
 
 
 def sentence(categories: Sequence[str]) -> str:
-    """Return the sentence that names the categories, of which there is at least one."""
+    """Return the sentence that names the categories, at least one."""
     *others, last = map(articled, categories)
     return FRAME.format(objects=f"{', '.join(others)} and {last}" if others else last)
 

@@ -269,7 +269,7 @@ def test_published_layout(published: dict[Split, Published]) -> None:
 
 
 def order(better: dict[str, set[str]]) -> list[str]:
-    """Return a ranking in which each name stands behind all that are better than it; raises CycleError."""
+    """Return a ranking in which each name comes after all that are better than it; raises CycleError."""
     return list(TopologicalSorter(better).static_order())
 
 

@@ -439,7 +439,7 @@ def test_a_dry_run_counts_interviews_and_readings(
     assert whole["interviews"] == f"at most 0, {len(lines)} more are asked already"
     assert whole["dependency readings"].startswith("0, 10 more are read already")
     assert whole["time"].startswith("about 0 s")
-    # Cut in the midst of a batch of 16: whole ones count, and no byte changes.
+    # Cut within a batch of 16: whole ones count, and no byte changes.
     run = tmp_path / "runs/scenes-small"
     (run / R).unlink()
     text = (run / H).read_bytes().splitlines(keepends=True)

@@ -88,14 +88,14 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
         "responses.jsonl",
     )
     wanted = {name: (whole / name).read_bytes() for name in names}
-    # As after a kill in the midst of the fourth batch of questions.
+    # As after a kill within the fourth batch of questions.
     lines = wanted["retention.jsonl"].splitlines(keepends=True)
     (cut / "retention.jsonl").write_bytes(b"".join(lines[:17]) + lines[17][:40])
     for name in ("retention.json", "retention.png", "pdm.jsonl", "pdm.json", "scores.json"):
         (cut / name).unlink()
     assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
     assert {name: (cut / name).read_bytes() for name in names} == wanted
-    # In the midst of the second batch of readings: a whole line, and a part of the next.
+    # Within the second batch of readings: a whole line, and a part of the next.
     lines = wanted["pdm.jsonl"].splitlines(keepends=True)
     (cut / "pdm.jsonl").write_bytes(b"".join(lines[:6]) + lines[6][:40])
     for name in ("pdm.json", "scores.json"):
