@@ -1,6 +1,6 @@
 """Settings from a YAML file and from flags; a wrong field is a one-line UserError that names its place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -64,11 +64,6 @@ def load_settings(
             given[options] = {**content[options], **given[options]}
     settings = _validate(kind, base | content | given, None)
     return Given(settings, content, given, file)
-
-
-def defaults_differ(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Return those of the fields that do not have their default."""
-    return [name for name in names if getattr(settings, name) != type(settings).model_fields[name].default]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.json_lines import to_lines
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Key = tuple[str, int]
-"""(sample id, generation)."""
 Text = Callable[[], str]
 """Makes the text of a file when it is needed."""
 

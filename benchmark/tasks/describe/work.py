@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.batch_writer import is_complete
 from eidolon.benchmark.store.files import AFTER_RESPONSES, JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.metric_details import write_details
-from eidolon.benchmark.tasks.protocol import Key, Producer, Results, Shown, Text, sample_text
+from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sample_text
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge

@@ -12,6 +12,7 @@ from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.batch_file import Key
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
@@ -19,7 +20,6 @@ from eidolon.benchmark.tasks.describe.work import judge_responses, produce_respo
 from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
 from eidolon.benchmark.tasks.probe.questions import build
 from eidolon.benchmark.tasks.protocol import (
-    Key,
     Producer,
     Questions,
     Results,

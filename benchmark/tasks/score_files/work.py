@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.batch_file import BatchFile
+from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.folder import RunFolder
-from eidolon.benchmark.tasks.protocol import Key, Producer, Results, Run, Shown, Text
+from eidolon.benchmark.tasks.protocol import Producer, Results, Run, Shown, Text
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
