@@ -202,6 +202,10 @@ def first_difference(new: object, old: object, at: str = "") -> tuple[str, objec
             if found := first_difference(new.get(key), old.get(key), f"{at}.{key}" if at else str(key)):
                 return found
         return None
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        pairs = enumerate(zip(new, old, strict=True))
+        found_in = (first_difference(here, there, f"{at}.{i}") for i, (here, there) in pairs)
+        return next(filter(None, found_in), None)
     return None if new == old else (at, new, old)
 
 

@@ -53,10 +53,10 @@ def test_the_schema_that_ships_is_that_of_the_record() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"difference": [0.1]}, "everything of each of 2 tokens"),
-        ({"kinds": "off"}, "everything of each of 2 tokens"),
-        ({"verdicts": {"2": "grounded"}}, "everything of each of 2 tokens"),
-        ({"verdicts": {"-1": "grounded"}}, "everything of each of 2 tokens"),
+        ({"difference": [0.1]}, "every number for each of 2 tokens"),
+        ({"kinds": "off"}, "every number for each of 2 tokens"),
+        ({"verdicts": {"2": "grounded"}}, "every number for each of 2 tokens"),
+        ({"verdicts": {"-1": "grounded"}}, "every number for each of 2 tokens"),
         ({"kinds": "ox"}, "unknown kind of token 'x'"),
     ],
 )
