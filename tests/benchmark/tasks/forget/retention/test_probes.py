@@ -376,7 +376,7 @@ def test_a_model_without_probabilities_has_a_reason_for_a_number(tmp_path: Path)
         ]
     for value in quantities(table).values():
         assert (value.value, value.ci, value.n) == (None, None, 0)
-        assert (value.reason or "").startswith("not measured: model 'plain': does not tell")
+        assert (value.reason or "").startswith("not measured: model 'plain': does not give")
 
 
 def lines_of(rate: float, noise: float, images: int = 12) -> list[Dependence]:
