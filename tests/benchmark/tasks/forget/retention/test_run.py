@@ -149,8 +149,8 @@ def test_a_model_without_probabilities_is_refused_before_there_is_a_folder(
     [
         (["--task", "forget", "--lengths", "0,8"], "--lengths"),
         (["--task", "forget", "--lengths", "many"], "--lengths"),
-        (["--task", "describe", "--lengths", "8"], "--lengths: is of --task forget"),
-        (["--task", "forget", "--pairs", "2"], "--pairs: is of --task probe"),
+        (["--task", "describe", "--lengths", "8"], "--lengths: is for --task forget"),
+        (["--task", "forget", "--pairs", "2"], "--pairs: is for --task probe"),
         (["--task", "forget", "--trained-length", "0"], "--trained-length"),
         (["--task", "forget", "--judge", "nouns"], "--judge nouns"),
     ],
