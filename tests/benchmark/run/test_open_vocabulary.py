@@ -193,6 +193,8 @@ def test_a_run_needs_a_dataset_with_references(
     cli: Cli, tmp_path: Path, picture_folder: Path, replay_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
+    from eidolon.benchmark.tasks.describe import task as describing
+
     monkeypatch.setattr(describing, "make_judge", lambda *_: NounsJudge(match="lm", models=[Model()]))
     arguments = ["run", "--model", f"replay/{replay_file}", "--dataset", f"folder/{picture_folder}"]
     result = cli(*arguments, "--judge", "nouns", "--metric", "openchair", "--out", tmp_path / "runs")
