@@ -129,7 +129,7 @@ def test_unused_tensors_are_found(tmp_path: Path, asked: list[Request]) -> None:
     save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
     found = loading.weights(subject(TransformersModel(str(checkpoint)), asked))
     assert (found.verdict, found.figures) == ("differs", {"unused": 1})
-    assert "1 tensors of the checkpoint have no place" in found.detail
+    assert "1 tensors of the checkpoint are not used by the model" in found.detail
 
 
 def load_small(options: Mapping[str, str]) -> Model:
