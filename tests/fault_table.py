@@ -39,7 +39,7 @@ def tally(folder: Path, keys: Iterable[tuple[str, int]]) -> Tally:
     for name in FILES:
         lines = [json.loads(line) for line in (folder / name).read_bytes().splitlines()]
         found = Counter((line["sample_id"], line["generation"]) for line in lines)
-        assert not found.keys() - set(wanted), "a sample that nobody asked for"
+        assert not found.keys() - set(wanted), "a sample that was not requested"
         lost |= {key for key in wanted if key not in found}
         doubled += sum(found.values()) - len(found)
         for line in lines:

@@ -224,16 +224,16 @@ def test_missing_files_and_folders_for_files(cli: Cli, inputs: list[str], tmp_pa
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("image_id", "mend"), [("1", "as a string"), (99, "nor is any other")])
+@pytest.mark.parametrize(("image_id", "hint"), [("1", "as a string"), (99, "nor is any other")])
 def test_captions_of_other_images(
-    cli: Cli, inputs: list[str], tmp_path: Path, image_id: int | str, mend: str
+    cli: Cli, inputs: list[str], tmp_path: Path, image_id: int | str, hint: str
 ) -> None:
     """Left unsaid, it would take their objects from the truth and make hallucinations of them."""
     captions = tmp_path / "captions.json"
     captions.write_text(json.dumps({"annotations": [{"image_id": image_id, "caption": "A cat."}]}))
     out = tmp_path / "out"
     check(
-        cli("score", *inputs, "--captions", captions, "--out", out), "responses.jsonl:1", str(captions), mend
+        cli("score", *inputs, "--captions", captions, "--out", out), "responses.jsonl:1", str(captions), hint
     )
     assert not out.exists()
 
