@@ -16,7 +16,7 @@ def fit_pixels(image: Image.Image, max_pixels: int | None) -> Image.Image:
         return image
     scale = sqrt(max_pixels / (width * height))
     small = max(1, int(min(width, height) * scale))
-    large = min(int(max(width, height) * scale), max_pixels // small)
+    large = max(1, min(int(max(width, height) * scale), max_pixels // small))
     size = (large, small) if width >= height else (small, large)
     smooth = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
     return smooth.resize(size, Image.Resampling.LANCZOS)

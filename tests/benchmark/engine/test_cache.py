@@ -495,7 +495,7 @@ def test_a_model_that_changes_after_its_answers_were_given_ends_the_run(cache: R
     second = cached(NAME, cache, lambda: dict(state), Counting)
     answer(second, REQUEST)
     state["weights"] = 2
-    with pytest.raises(UserError, match="--model one: was changed while"):
+    with pytest.raises(UserError, match="--model one: was changed during the run"):
         answer(second, replace(REQUEST, prompt="And now?"))
 
 

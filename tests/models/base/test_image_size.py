@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -8,6 +8,7 @@ from eidolon.models.base.image_size import fit_pixels
 SIDES = st.integers(1, 400)
 
 
+@example(width=103, height=103, limit=1)
 @given(width=SIDES, height=SIDES, limit=st.integers(1, 50_000))
 def test_at_most_the_limit_and_the_same_aspect_ratio(width: int, height: int, limit: int) -> None:
     small = fit_pixels(Image.new("RGB", (width, height)), limit)
