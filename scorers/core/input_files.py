@@ -1,14 +1,40 @@
-"""Reading the user's input files. An error in a file is a UserError that names the file and, if known, the line."""
+"""Reading the user's input files. An error in a file is a UserError that names the file and, if known, the line.
 
+All files that a user names are opened here. Only regular files are opened, and only up to a size, so that no pipe,
+device or endless file can block a command or fill the memory. `-` is the standard input where a flag takes one file.
+"""
+
+import io
 import json
+import os
 import re
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import ImageId
 
+MAX_INPUT_BYTES = 1 << 33
+"""The largest input file, 8 GiB. The annotations of millions of objects take some gigabytes."""
+MAX_STDIN_BYTES = 1 << 30
+"""The most that is read of the standard input, 1 GiB, whose size is not known before."""
+MAX_SMALL_BYTES = 1 << 24
+"""The largest file of a person's own hand, 16 MiB: settings, a list of ids, a prompt."""
+MAX_INTEGER = 2**63 - 1
+"""The largest integer of an input, as in Parquet, Arrow and SQL. Nothing that a dataset counts or numbers is larger."""
+STDIN = Path("-")
+"""What a user writes for the standard input."""
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -24,20 +50,94 @@ def user_path(text: str) -> Path:
         raise UserError(f"{text}: there is no such user whose home '~' could be") from None
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
+class UnreadableError(OSError):
+    """A file is not one to read: it is no regular file, or too large. The text says what it is."""
+
+
+def open_regular(path: Path, most: int = MAX_INPUT_BYTES) -> BinaryIO:
+    """Open a regular file for reading bytes.
 
     Raises:
-        UserError: the file cannot be read.
+        UnreadableError: it is a folder, pipe, socket or device, or holds more than `most` bytes.
+        OSError: it cannot be opened.
     """
+    _check_regular(os.stat(path), most)
+    # Another file may have this name by now. Without O_NONBLOCK, opening a pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a file") from None
+        _check_regular(os.fstat(descriptor), most)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        UnreadableError: it is a folder, pipe, socket or device, or holds more than `most` bytes.
+        OSError: it cannot be read.
+    """
+    with open_regular(path, most) as stream:
+        content = stream.read(most + 1)  # the file may grow while it is read, and /proc states no sizes
+    if len(content) > most:
+        raise UnreadableError(_too_large(most))
+    return content
+
+
+def read_bytes(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
+    """Return the content of a file of the user's, or of the standard input for `-`.
+
+    Raises:
+        UserError: the file cannot be read, is no regular file, or holds more than `most` bytes.
+    """
+    if path == STDIN:
+        return _read_stdin(min(most, MAX_STDIN_BYTES))
+    try:
+        return read_regular(path, most)
+    except UnreadableError as error:
+        raise UserError(f"{path}: {error}") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{path}: {_why(error)}") from None
+
+
+def _check_regular(found: os.stat_result, most: int) -> None:
+    for is_kind, name in _KINDS:
+        if is_kind(found.st_mode):
+            fix = "" if name == "a folder" else "; give a regular file, or - for the standard input"
+            raise UnreadableError(f"is {name}, not a file{fix}")
+    if found.st_size > most:
+        raise UnreadableError(_too_large(most))
+
+
+def _why(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+
+
+def _too_large(most: int) -> str:
+    return f"is larger than {most >> 20:,} MiB, the most that is read"
+
+
+def _read_stdin(most: int) -> bytes:
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise UserError("-: there is no standard input; give a file")
+    try:
+        kind = os.fstat(stream.fileno()).st_mode
+    except io.UnsupportedOperation:  # a stream without a file, in a notebook
+        kind = stat.S_IFREG
+    if stat.S_ISCHR(kind) and not stream.isatty():
+        raise UserError("-: the standard input is a device, which may be endless; give a file or a pipe")
+    try:
+        content: bytes = stream.read(most + 1)
+    except OSError as error:
+        raise UserError(f"-: {_why(error)}") from None
+    if len(content) > most:
+        raise UserError(f"-: {_too_large(most)}")
+    if not content:
+        raise UserError("-: the standard input is empty, or another flag has read it; give - once")
+    return content
 
 
 def decode_text(content: bytes, path: Path) -> str:
@@ -65,6 +165,10 @@ def parse_json(text: str) -> Any:
         return json.loads(text, strict=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python converts no longer ones, because that takes quadratic time
+        raise ValueError(f"an integer of more than {sys.get_int_max_str_digits():,} digits") from None
 
 
 def iterate_objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -88,10 +192,14 @@ def iterate_objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]
 
 def excerpt(value: object, width: int = 60) -> str:
     """Return a value for a one-line message: as ASCII JSON, cut to `width` characters."""
+    value = value[:width] if isinstance(value, str) else value
     try:
         text = json.dumps(value, ensure_ascii=True, default=repr)
     except (ValueError, TypeError, RecursionError):  # YAML allows self-references and non-string keys
-        text = ascii(value)
+        try:
+            text = ascii(value)
+        except ValueError:
+            text = "an integer of too many digits"
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -103,6 +211,10 @@ def read_image_id(value: object, where: str, field: str = "image_id") -> ImageId
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise UserError(f"{where}: {field!r} must be a whole number or a string, found {excerpt(value)}")
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise UserError(
+            f"{where}: {field!r} must be at most {MAX_INTEGER} or a string, found {excerpt(value)}"
+        )
     return clean(value) if isinstance(value, str) else value
 
 
