@@ -1,13 +1,17 @@
 """What users install is what is in the repository: every module and every data file, and no other file."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from eidolon.scorers.core.distribution import DISTRIBUTION, EXTRAS
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "models" / "checkpoints"
@@ -19,6 +23,8 @@ PACKAGES = {
 }
 MADE = {"__pycache__", "build"}
 """Folders that Python and pip leave between the sources."""
+INSTALLED = re.compile(r"pip install[^\n`]*?['\" ](eidolon[\w-]*)(\[([\w,]+)\])?['\"\s`]")
+"""A distribution of ours that pip is told to install, with its extras."""
 MEGABYTE = 1_000_000
 LARGEST_WHEEL = 3 * MEGABYTE
 
@@ -73,3 +79,22 @@ def test_the_wheels_are_small(wheels: dict[str, Path], capsys: pytest.CaptureFix
     with capsys.disabled():
         print("\nwheels:", ", ".join(f"{name} {size / MEGABYTE:.2f} MB" for name, size in sizes.items()))
     assert sizes["eidolon_bench"] <= LARGEST_WHEEL
+
+
+def test_what_pip_is_told_to_install_is_ours() -> None:
+    """PyPI's `eidolon` is another project; only `eidolon-bench` and its extras may be named."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
+    extras = {*project["optional-dependencies"]}
+    assert {*EXTRAS.values()} <= extras
+    texts = [
+        path.read_text(encoding="utf-8")
+        for folder in ("", "docs", "api", "benchmark", "scorers", "models/b*", "examples")
+        for pattern in ("*.md", "**/*.md", "*.py", "**/*.py")
+        for path in (ROOT.glob(f"{folder}/{pattern}") if folder else ROOT.glob("*.md"))
+    ]
+    named = [found for text in texts for found in INSTALLED.findall(text)]
+    assert named
+    for name, _, asked in named:
+        assert name in (DISTRIBUTION, "eidolon-checkpoints"), name
+        assert {extra.strip() for extra in asked.split(",") if extra} <= extras

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eidolon.models.backends.custom import check_plugin_target, load_plugin_model, plugin_files
 from eidolon.models.base.backend import (
     BackendTraits,
     FileDigest,
@@ -76,6 +77,9 @@ def resolve(text: str) -> ModelReference:
         shipped = shipped_models()
         if text in shipped:
             return ModelReference(text, CHECKPOINT_BACKEND, str(shipped[text]))
+        if backends.plugin(text) is not None:
+            check_plugin_target(given, text, backends.get(text), "")
+            return ModelReference(text, text, "")
         if text in backends.names():
             raise UserError(f"{given}: the name of a model is missing; write {text}/NAME")
         if not shipped:
@@ -89,6 +93,8 @@ def resolve(text: str) -> ModelReference:
     if not target:
         raise UserError(f"{given}: nothing follows the backend; write {backend}/NAME")
     found = backends.get(backend)
+    if backends.plugin(backend) is not None:
+        check_plugin_target(given, backend, found, target)
     if isinstance(found, ResolvingBackend):
         target = found.resolve(target, given)
     return ModelReference(text, backend, target)
@@ -114,8 +120,11 @@ def load_model(name: str | ModelReference, options: Mapping[str, str] | None = N
         UserError: there is no such model, its backend has no such option, or it cannot be loaded.
     """
     reference = resolve(name) if isinstance(name, str) else name
+    backend = backends.get(reference.backend)
+    if (plugin := backends.plugin(reference.backend)) is not None:
+        return load_plugin_model(reference.text, plugin, backend, reference.target, options or {})
     return construct(
-        backends.get(reference.backend),
+        backend,
         options or {},
         reference.target,
         flag="-M",
@@ -165,8 +174,14 @@ def identity(
 
 
 def content_hash(reference: ModelReference) -> str | None:
-    """Return a hash of the local files that a model is made of (`hash_files`), None if there are none."""
+    """Return a hash of the local files that a model is made of (`hash_files`), None if there are none.
+
+    The code of a plug-in that names no files is one of them.
+    """
     backend = backends.get(reference.backend)
     if isinstance(backend, LocalBackend):
         return hash_files(backend.content_files(reference.target))
-    return hash_files(local_files(reference.target))
+    files = local_files(reference.target) if reference.target else {}
+    if (plugin := backends.plugin(reference.backend)) is not None:
+        files = files | plugin_files(plugin)
+    return hash_files(files)

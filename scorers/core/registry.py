@@ -9,6 +9,7 @@ A third-party package adds an entry with an entry point, and needs nothing else:
 import ast
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An entry of an installed package."""
+
+    name: str
+    value: str
+    """The object, as `module:attribute`."""
+    package: str
+    """The package's name and version."""
 
 
 class Registry(Generic[T]):
@@ -62,6 +74,11 @@ class Registry(Generic[T]):
                 raise
             raise UserError(f"{self.kind} {name!r} {missing}") from error
         return found
+
+    def plugin(self, name: str) -> Plugin | None:
+        """Return where an entry comes from, None if it is a built-in one or unknown. Loads nothing."""
+        entry = self._plugins.get(name)
+        return None if entry is None else Plugin(name, entry.value, _package(entry))
 
     def describe(self, name: str) -> str:
         """Return the first sentence of the named object's docstring, empty if it has none.

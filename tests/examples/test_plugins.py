@@ -83,6 +83,20 @@ def test_they_run_together(site: Path, tmp_path: Path) -> None:
     assert "repetition.repeated" in board
 
 
+def test_a_class_of_strings_runs_like_its_file(site: Path, tmp_path: Path) -> None:
+    """The class of the README, once by its file and once by its entry point."""
+    file = PACKAGE / "eidolon_example_plugins" / "blind.py"
+    for model in (f"python/{file}:Blind", "blind"):
+        eidolon(site, "run", "--model", model, "--limit", "4", "--out", tmp_path)
+    by_file, by_name = sorted(tmp_path.glob("*/scores.json"), key=lambda path: path.parent.name == "blind")
+    assert by_name.parent.name == "blind"
+    first, second = (json.loads(path.read_text()) for path in (by_file, by_name))
+    assert first == second
+    assert first["n"]["scored"] == 4
+    described = json.loads((by_name.parent / "run.json").read_text())["model"]
+    assert described["package"] == "eidolon-example-plugins 1.0"
+
+
 def test_the_metric_works_in_python(site: Path) -> None:
     code = (
         "import eidolon; print(eidolon.metric('repetition', judge='names')"

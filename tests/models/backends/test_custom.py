@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eidolon.models.backends.custom import CustomModel
 from eidolon.models.backends.registry import load_model
 from eidolon.models.base.model import Request
 from eidolon.scorers.core.errors import UserError
@@ -78,7 +77,7 @@ def test_describe(tmp_path: Path) -> None:
         "    def generate(self, requests): return []\n"
         "    def describe(self): return {'weights': 'abc'}\n",
     )
-    described = CustomModel(name.removeprefix("python/")).describe()
+    described = load_model(name).describe()
     assert described == {"backend": "python", "class": name.removeprefix("python/"), "weights": "abc"}
 
 
@@ -148,11 +147,11 @@ def test_an_option_named_like_ours_reaches_the_class(tmp_path: Path, option: str
 def test_a_description_can_be_written(tmp_path: Path) -> None:
     body = "class Mine:\n    def generate(self, requests): return []\n    def describe(self): return %s\n"
     name = write(tmp_path, body % "{'a': '\\ud800', 'path': __import__('pathlib').Path('x')}")
-    assert CustomModel(name.removeprefix("python/")).describe()["a"] == "\ufffd"
+    assert load_model(name).describe()["a"] == "\ufffd"
     for facts in ("{(1, 2): 3}", "{'a': float('nan')}"):
         name = write(tmp_path, body % facts)
         with pytest.raises(UserError, match="JSON cannot hold"):
-            CustomModel(name.removeprefix("python/")).describe()
+            load_model(name).describe()
 
 
 def test_surrogates_in_a_response_are_replaced(tmp_path: Path) -> None:
