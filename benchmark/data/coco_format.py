@@ -76,19 +76,17 @@ def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None)
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
         if judge is not None:
             judged_objects([name], judge, place)
-        number = category.get("id")
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise UserError(f"{place}: 'id' must be a whole number, found {excerpt(number)}")
+        number = category_id(category, place)
         if names.setdefault(number, name) != name:
             raise UserError(f"{place}: id {number} is also the id of {names[number]!r}")
     found: dict[ImageId, set[str]] = {}
     for place, image in coco_records(document, "images", path):
         found[read_image_id(image.get("id"), place)] = set()
     for place, annotation in coco_records(document, "annotations", path):
-        category_id = annotation.get("category_id")
-        if not isinstance(category_id, int) or category_id not in names:
-            raise UserError(f"{place}: 'category_id' {excerpt(category_id)} is not among the categories")
-        found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[category_id])
+        number = category_id(annotation, place, "category_id")
+        if number not in names:
+            raise UserError(f"{place}: 'category_id' {number} is not among the categories")
+        found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[number])
     if not found:
         raise UserError(f"{path}: holds no images")
     return {
@@ -97,20 +95,40 @@ def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None)
     }
 
 
+def category_id(category: Mapping[str, Any], place: str, field: str = "id") -> int:
+    """Return a category's number, which some programs write as a string.
+
+    Raises:
+        UserError: it is no whole number; `place` and `field` are for the message.
+    """
+    number = category.get(field)
+    if isinstance(number, str) and number.strip().isascii() and number.strip().isdigit():
+        return int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise UserError(f"{place}: {field!r} must be a whole number, found {excerpt(number)}")
+    return number
+
+
 def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
     """Return the share of the image that the largest box of each category covers, 0 to 1.
 
     `document` has been checked by `read_instances`. Where it lacks the size of an image or a box, there is no area.
     """
-    names = {category["id"]: category["name"] for _, category in coco_records(document, "categories", path)}
+    names = {
+        category_id(category, place): category["name"]
+        for place, category in coco_records(document, "categories", path)
+    }
     pixels = {image["id"]: _pixels(image) for _, image in coco_records(document, "images", path)}
     areas: Areas = {}
-    for _, annotation in coco_records(document, "annotations", path):
+    for place, annotation in coco_records(document, "annotations", path):
         image_id, sides = annotation["image_id"], _box_sides(annotation.get("bbox"))
         if sides is None or not pixels.get(image_id):
             continue
         found = areas.setdefault(image_id, {})
-        name, share = names[annotation["category_id"]], min(sides[0] * sides[1] / pixels[image_id], 1.0)
+        name, share = (
+            names[category_id(annotation, place, "category_id")],
+            min(sides[0] * sides[1] / pixels[image_id], 1.0),
+        )
         found[name] = max(found.get(name, 0.0), share)
     return areas
 

@@ -21,8 +21,8 @@ from eidolon.scorers.text.lexicon import (
     Lexicon,
     load_lexicon,
     outside_lexicon,
-    plural_forms,
 )
+from eidolon.scorers.text.plurals import plural_forms
 from eidolon.scorers.text.tagged import singular, tag
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ A lexicon is a JSON file in this package's `data/`, or a user's own file in the 
 both readings use and the tables of the reading `original`. `careful` holds the tables of that reading.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Record
 
 DEFAULT_LEXICON = "coco80"
+_SENSE = re.compile(r"\([^()]*\)")
 
 
 class NamedObject(NamedTuple):
@@ -111,10 +113,16 @@ class Lexicon(Record):
         return {term: category.name for category in self.categories for term in category.terms}
 
     def careful_terms(self) -> dict[str, str]:
-        """Return term → category for the reading `careful`, in lower case and with the excluded terms."""
+        """Return term → category for the reading `careful`, in lower case and with the excluded terms.
+
+        A term with its sense in brackets, as LVIS has them, is also found without: no text writes "bow (weapon)".
+        """
         terms = {term.lower(): name for term, name in self.terms().items()}
         for name, extra in self.careful.extra_terms.items():
             terms |= dict.fromkeys(extra, name)
+        for term, name in [*terms.items()]:
+            if bare := without_sense(term):
+                terms.setdefault(bare, name)
         return terms
 
     def select(self, categories: "tuple[str, ...] | list[str] | None") -> tuple[str, ...]:
@@ -132,6 +140,11 @@ class Lexicon(Record):
                 hint = did_you_mean(name, self.vocabulary)
                 raise UserError(f"lexicon {self.name} has no category {name!r}{hint}")
         return tuple(name for name in self.vocabulary if name in set(categories))
+
+
+def without_sense(term: str) -> str:
+    """Return a term without what it holds in brackets: `bow` of `bow (weapon)`."""
+    return " ".join(_SENSE.sub(" ", term).split())
 
 
 def _require(name: str, known: tuple[str, ...], kind: str) -> None:
@@ -193,12 +206,3 @@ def _read_file(path: Path) -> Lexicon:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: not a lexicon: {place + ': ' if place else ''}{first['msg']}") from error
-
-
-def plural_forms(term: str) -> tuple[str, ...]:
-    """Return the regular plural of a term's last word. Irregular plurals belong in the lexicon."""
-    if term.endswith(("s", "x", "z", "ch", "sh")):
-        return (term + "es",)
-    if term.endswith("y") and term[-2:-1] not in "aeiou":
-        return (term[:-1] + "ies",)
-    return (term + "s",)

@@ -17,8 +17,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from eidolon.scorers.text.english import follows_noun, words
-from eidolon.scorers.text.lexicon import Lexicon, NamedObject, plural_forms
+from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 from eidolon.scorers.text.negation import denied
+from eidolon.scorers.text.plurals import plural_forms
 
 PART_REACH = 8
 """Number of matches on each side in which the whole of a part is searched."""
