@@ -4,13 +4,13 @@ A damaged file is an error. No part of its image is used.
 """
 
 import io
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from eidolon.scorers.core.input_files import read_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,12 +46,7 @@ def read(path: str) -> "Image.Image":
         OSError: the file cannot be read, is no regular file, or is larger than `MOST_BYTES`.
         ValueError, SyntaxError and others: as `decode`.
     """
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe would block
-        raise OSError("is no regular file")
-    if found.st_size > MOST_BYTES:
-        raise OSError(f"holds more than {MOST_BYTES:,} bytes")
-    return decode(Path(path).read_bytes())
+    return decode(read_regular(Path(path), MOST_BYTES))
 
 
 def decode(content: bytes) -> "Image.Image":

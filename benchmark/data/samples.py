@@ -3,14 +3,14 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data import images
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_image_id
+from eidolon.scorers.core.input_files import excerpt, open_regular, read_image_id
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import ImageId
@@ -95,7 +95,8 @@ class SampleSource:
 
         content, path = _parts(self._rows[sample.index]["image"])
         try:
-            with Image.open(path if content is None else io.BytesIO(content)) as image:
+            stream = open_regular(Path(path), images.MOST_BYTES) if content is None else io.BytesIO(content)
+            with stream, Image.open(stream) as image:
                 return image.width * image.height
         except Exception:  # Pillow raises almost anything for a broken file; the run records the error
             return 0
@@ -145,12 +146,10 @@ def _image_hash(cell: Mapping[str, Any] | None) -> str | None:
     content, path = _parts(cell)
     if content is not None:
         return hashlib.sha256(content).hexdigest()
-    if not os.path.isfile(path):  # opening a pipe would block
-        return None
     try:
-        with open(path, "rb") as stream:
+        with open_regular(Path(path), images.MOST_BYTES) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # a NUL byte in the name
         return None
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from eidolon.benchmark.settings.fields import Settings, flag_name
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
+from eidolon.scorers.core.input_files import MAX_SMALL_BYTES, decode_text, excerpt, read_bytes
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -68,7 +68,7 @@ def load_settings(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(decode_text(read_bytes(path), path))
+        content = yaml.safe_load(decode_text(read_bytes(path, MAX_SMALL_BYTES), path))
     except RecursionError as error:
         raise UserError(f"{path}: is not valid YAML (nested too deeply)") from error
     except yaml.YAMLError as error:

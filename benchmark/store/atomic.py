@@ -41,9 +41,13 @@ def remove_torn(path: Path) -> None:
 
 def file_hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a run, by name. `run.json` is left out, because it records the hashes."""
+    return {name: file_sha256(path / name) for name in hashed_names(path)}
+
+
+def hashed_names(path: Path) -> list[str]:
+    """Return the names of the files whose hashes the record of a run holds, sorted."""
     files = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    names = (file.name for file in files if file.suffix in HASHED and file.name != RUN)
-    return {name: file_sha256(path / name) for name in sorted(names)}
+    return sorted(file.name for file in files if file.suffix in HASHED and file.name != RUN)
 
 
 def _sync_folder(path: Path) -> None:

@@ -6,6 +6,7 @@ batch that a kill tears is dropped and made again. `scores.json` is written last
 
 import logging
 import os
+import stat
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,12 +15,12 @@ from typing import Any
 
 from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.atomic import DISK_ERRORS, file_hashes, remove_torn, write_atomically
-from eidolon.benchmark.store.files import HOLDER, LOCK, LOG, RUN, TORN
+from eidolon.benchmark.store.files import HASHED, HOLDER, LOCK, LOG, RUN, TORN
 from eidolon.benchmark.store.lock import locked
 from eidolon.benchmark.store.record import RunRecord, Status, first_difference, read_record, utc_now
 from eidolon.benchmark.terminal.log import to_file
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.input_files import MAX_INPUT_BYTES, excerpt
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
                     f"--out {path}: holds files of something else ({others[0]}); give another folder"
                 )
             return None
+        refuse_special(path)
         record = read_record(path)
     except OSError as error:
         raise UserError(f"--out {path}: cannot be used ({error.strerror})") from error
@@ -105,6 +107,23 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
             "give another folder"
         )
     return record
+
+
+def refuse_special(path: Path) -> None:
+    """Check that no file of a run folder is a pipe, a device, a folder or too large.
+
+    Raises:
+        UserError: one of them is.
+        OSError: one of them is a loop of links, or may not be read.
+    """
+    for file in sorted(path.iterdir()):
+        with suppress(FileNotFoundError):  # a link to nothing; it may be written
+            found = file.stat()
+            if not stat.S_ISREG(found.st_mode):
+                if not (stat.S_ISDIR(found.st_mode) and file.suffix not in HASHED):
+                    raise UserError(f"{file}: is not a regular file, as those of a run are; remove it")
+            elif found.st_size > MAX_INPUT_BYTES:
+                raise UserError(f"{file}: is larger than any file of a run; remove it")
 
 
 @contextmanager

@@ -30,12 +30,15 @@ from eidolon.benchmark.store.migration import upgrade
 from eidolon.benchmark.terminal.log import without_secrets
 from eidolon.scorers.core.distribution import DISTRIBUTION
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import read_regular
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Record
 
 SCHEMA: Literal["eidolon/run/2"] = "eidolon/run/2"
 Status: TypeAlias = Literal["started", "success", "error", "cancelled"]
+MAX_RECORD_BYTES = 1 << 30
+"""The largest `run.json`, 1 GiB. It holds the ids of all samples, some tens of bytes each."""
 PACKAGES = (
     "eidolon",
     "torch",
@@ -161,10 +164,12 @@ def read_record(path: Path) -> RunRecord:
         UserError: the folder has none, or it is not a run record.
     """
     try:
-        content = (path / RUN).read_bytes()
+        content = read_regular(path / RUN, MAX_RECORD_BYTES)
         return parse_record(content, path)
     except FileNotFoundError:
         raise UserError(f"{path}: is not a run folder: it holds no {RUN}") from None
+    except OSError as error:
+        raise UserError(f"{path / RUN}: cannot be read ({error.strerror or error})") from None
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"])
@@ -189,7 +194,7 @@ def parse_record(content: bytes, path: Path) -> RunRecord:
 def _signature_line(path: Path) -> str | None:
     """Return the signature in the folder's scores, which version 1 did not keep in the record."""
     try:
-        found: str = json.loads((path / SCORES).read_bytes())["signature"]
+        found: str = json.loads(read_regular(path / SCORES, MAX_RECORD_BYTES))["signature"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found

@@ -15,7 +15,7 @@ from eidolon.models.base.backend import BackendTraits
 from eidolon.models.base.checkpoint_files import local_files
 from eidolon.models.base.options import construct
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import user_path
+from eidolon.scorers.core.input_files import check_regular, user_path
 from eidolon.scorers.core.registry import Plugin
 
 
@@ -104,8 +104,10 @@ def _import(module: str, name: str) -> ModuleType:
             sys.path.insert(0, os.getcwd())
         return importlib.import_module(module)
     path = user_path(module)
-    if not os.path.isfile(path):
-        raise UserError(f"model {name!r}: no such file: {path}")
+    try:
+        check_regular(path)
+    except UserError as error:
+        raise UserError(f"model {name!r}: {error}") from None
     # The prefix keeps a file called json.py from replacing the module that others import.
     spec = importlib.util.spec_from_file_location(f"eidolon_custom_{path.stem}", path)
     assert spec is not None

@@ -1,14 +1,13 @@
 """Answers from a file of responses: of an earlier run, or made by another program."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from eidolon.models.base.backend import BackendTraits
 from eidolon.models.base.model import Request
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import read_bytes, user_path
+from eidolon.scorers.core.input_files import check_regular, read_bytes, user_path
 from eidolon.scorers.core.response_lines import read_responses
 from eidolon.scorers.core.types import ImageId, Response
 
@@ -28,10 +27,12 @@ class ReplayModel:
         """Return the path.
 
         Raises:
-            UserError: there is no such file.
+            UserError: there is no such file, or it is no regular file.
         """
-        if not os.path.isfile(user_path(target)):
-            raise UserError(f"{given}: no such file: {target}")
+        try:
+            check_regular(user_path(target))
+        except UserError as error:
+            raise UserError(f"{given}: {error}") from None
         return target
 
     def __init__(self, path: str, /, **options: str) -> None:

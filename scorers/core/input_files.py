@@ -4,6 +4,7 @@ All files that a user names are opened here. Only regular files are opened, and 
 device or endless file can block a command or fill the memory. `-` is the standard input where a flag takes one file.
 """
 
+import errno
 import io
 import json
 import os
@@ -27,6 +28,8 @@ MAX_INTEGER = 2**63 - 1
 """The largest integer of an input, as in Parquet, Arrow and SQL. Nothing that a dataset counts or numbers is larger."""
 STDIN = Path("-")
 """What a user writes for the standard input."""
+
+_CHUNK_BYTES = 1 << 20
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -80,10 +83,7 @@ def read_regular(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
         OSError: it cannot be read.
     """
     with open_regular(path, most) as stream:
-        content = stream.read(most + 1)  # the file may grow while it is read, and /proc states no sizes
-    if len(content) > most:
-        raise UnreadableError(_too_large(most))
-    return content
+        return _read(stream, most, os.fstat(stream.fileno()).st_size)
 
 
 def read_bytes(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
@@ -98,21 +98,51 @@ def read_bytes(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
         return read_regular(path, most)
     except UnreadableError as error:
         raise UserError(f"{path}: {error}") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL byte in the name
+        raise UserError(f"{path}: {_why(error)}") from None
+
+
+def check_regular(path: Path) -> None:
+    """Check that a file may be opened, without opening it.
+
+    Raises:
+        UserError: there is no such file, or it is no regular file.
+    """
+    try:
+        _check_regular(os.stat(path), MAX_INPUT_BYTES)
+    except UnreadableError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:  # a NUL byte in the name
         raise UserError(f"{path}: {_why(error)}") from None
 
 
 def _check_regular(found: os.stat_result, most: int) -> None:
     for is_kind, name in _KINDS:
         if is_kind(found.st_mode):
-            fix = "" if name == "a folder" else "; give a regular file, or - for the standard input"
-            raise UnreadableError(f"is {name}, not a file{fix}")
+            raise UnreadableError(f"is {name}, not a file")
     if found.st_size > most:
         raise UnreadableError(_too_large(most))
 
 
-def _why(error: OSError) -> str:
-    return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "no such file (the name is too long for one)"
+    return f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+
+
+def _read(stream: BinaryIO, most: int, expected: int = 0) -> bytes:
+    """Return all bytes of a stream. It may hold more than expected: files grow, and those of /proc state no sizes."""
+    chunks: list[bytes] = []
+    left = most + 1
+    while chunk := stream.read(min(left, max(expected + 1, _CHUNK_BYTES))):
+        chunks.append(chunk)
+        left -= len(chunk)
+        expected = 0
+        if left <= 0:
+            raise UnreadableError(_too_large(most))
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(most: int) -> str:
@@ -130,11 +160,11 @@ def _read_stdin(most: int) -> bytes:
     if stat.S_ISCHR(kind) and not stream.isatty():
         raise UserError("-: the standard input is a device, which may be endless; give a file or a pipe")
     try:
-        content: bytes = stream.read(most + 1)
+        content = _read(stream, most)
+    except UnreadableError as error:
+        raise UserError(f"-: the standard input {error}") from None
     except OSError as error:
         raise UserError(f"-: {_why(error)}") from None
-    if len(content) > most:
-        raise UserError(f"-: {_too_large(most)}")
     if not content:
         raise UserError("-: the standard input is empty, or another flag has read it; give - once")
     return content

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import decode_text, read_bytes, user_path
 from eidolon.scorers.core.judge import Matcher
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.signature import hashed
@@ -70,12 +71,7 @@ class Concreteness:
     """
 
     def __init__(self, path: str) -> None:
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise UserError(f"-J concreteness={path}: cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"-J concreteness={path}: is not UTF-8 text; save the table as CSV") from error
+        text = decode_text(read_bytes(user_path(path)), Path(path))
         self._signature = hashed(Path(path).stem, text)
         rows = csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in text.partition("\n")[0] else ",")
         header = rows.fieldnames or ()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Record
 
@@ -199,9 +200,7 @@ def label(lexicon: Lexicon, vocabulary: tuple[str, ...] | None = None) -> str:
 
 def _read_file(path: Path) -> Lexicon:
     try:
-        return Lexicon.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the lexicon: {error.strerror}") from error
+        return Lexicon.model_validate_json(read_bytes(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

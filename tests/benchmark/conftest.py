@@ -1,9 +1,13 @@
 """What the tests of the command line share: running it, and small inputs for it."""
 
 import json
-from collections.abc import Callable, Sequence
+import resource
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -87,3 +91,27 @@ def replay_file(tmp_path: Path) -> Path:
     """Responses to those ten pictures, for the replay backend; each hallucinates a cat on even pictures."""
     rows = [{"image_id": index, "response": "A dog plays with a cat on the lawn."} for index in range(10)]
     return write_lines(tmp_path / "answers.jsonl", rows)
+
+
+class TookTooLongError(BaseException):
+    """Not an `Exception`, which the code under test might take for one of its own."""
+
+
+@contextmanager
+def bounded(*, seconds: int = 60, mebibytes: int = 1500) -> Iterator[None]:
+    """Fail if a block takes longer, and let it take only so much more of the address space."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TookTooLongError(f"took more than {seconds} s")
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    space = resource.getrlimit(resource.RLIMIT_AS)
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (mebibytes << 20), space[1]))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, space)

@@ -121,4 +121,6 @@ def _read(path: Path) -> "Image.Image":
         return images.read(str(path))
     except Exception as error:  # Pillow raises almost anything for a broken file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, FileNotFoundError):
+            raise UserError(f"--image {path}: no such file") from None
         raise UserError(f"--image {path}: cannot be read: {' '.join(reason.split())[:200]}") from error

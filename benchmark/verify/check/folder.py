@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, settings_of
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.atomic import file_hashes
+from eidolon.benchmark.store.atomic import file_hashes, hashed_names
 from eidolon.benchmark.store.files import (
     JUDGEMENTS,
     ORDERS_LINES,
@@ -27,8 +27,8 @@ from eidolon.benchmark.store.files import (
     SAMPLES,
     SCORES,
 )
-from eidolon.benchmark.store.loaded import LoadedRun, RunFileError, first_problem
-from eidolon.benchmark.store.record import RunRecord, SampleRow
+from eidolon.benchmark.store.loaded import MAX_FILE, LoadedRun, RunFileError, first_problem
+from eidolon.benchmark.store.record import MAX_RECORD_BYTES, RunRecord, SampleRow
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.probe.answers import find_splits
 from eidolon.benchmark.tasks.protocol import CheckedTask
@@ -46,7 +46,7 @@ from eidolon.benchmark.tasks.rows import (
 from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.benchmark.verify.check.findings import DifferenceError, UncheckableError
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, parse_json
+from eidolon.scorers.core.input_files import excerpt, parse_json, read_bytes
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable
@@ -250,12 +250,16 @@ class CheckedFolder:
             raise UncheckableError(f"{RUN} holds no hashes of the files, as an earlier version wrote it")
         if self.unreadable:
             raise UncheckableError("some files cannot be read")
-        found = file_hashes(self.path)
-        for name in sorted(recorded.keys() | found.keys()):
-            if name not in found:
+        names = hashed_names(self.path)
+        for name in sorted(recorded.keys() | {*names}):
+            if name not in names:
                 raise DifferenceError(f"{excerpt(name)} was there when the run ended and is gone")
-            if name not in recorded:
+            if name not in recorded:  # known before anything is hashed, which may take long
                 raise DifferenceError(f"{excerpt(name)} was not there when the run ended")
+            if (self.path / name).stat().st_size > MAX_FILE:
+                raise DifferenceError(f"{excerpt(name)} is larger than any file of a run")
+        found = file_hashes(self.path)
+        for name in names:
             if recorded[name] != found[name]:
                 raise DifferenceError(f"{excerpt(name)} was changed after the run ended")
         return f"{len(found)} files as they were when the run ended"
@@ -320,7 +324,7 @@ def _read_settings(config: ConfigRecord) -> CheckedConfig | str:
 def _check_text(path: Path) -> None:
     """Raise a UserError for a record that is not UTF-8 or JSON, or holds numbers that are not finite."""
     try:
-        content = path.read_bytes().decode()
+        content = read_bytes(path, MAX_RECORD_BYTES).decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     try:

@@ -2,9 +2,7 @@
 
 import io
 import os
-import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,38 +19,13 @@ from eidolon.scorers.core.input_files import (
     read_bytes,
     read_image_id,
 )
+from tests.special_files import SPECIAL
 
 pytestmark = pytest.mark.faults
 
 
-def make_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(path))
-
-
-def make_loop(path: Path) -> None:
-    path.with_suffix(".other").symlink_to(path)
-    path.symlink_to(path.with_suffix(".other"))
-
-
-SPECIAL: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (os.mkfifo, "is a pipe"),
-    "a socket": (make_socket, "is a socket"),
-    "an endless device": (lambda path: path.symlink_to("/dev/zero"), "is a device"),
-    "a random device": (lambda path: path.symlink_to("/dev/urandom"), "is a device"),
-    "a loop of links": (make_loop, "cannot be read (Too many levels of symbolic links)"),
-    "a link to nothing": (lambda path: path.symlink_to("nothing"), "no such file"),
-    "a folder": (Path.mkdir, "is a folder"),
-    "a sparse file of 1 TiB": (
-        lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 1 << 40),
-        "8,192 MiB",
-    ),
-}
-
-
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_special_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_special_files(kind: str, tmp_path: Path) -> None:
     make, expected = SPECIAL[kind]
     path = tmp_path / "special"
     make(path)

@@ -155,7 +155,7 @@ def test_concrete_nouns_only(tmp_path: Path) -> None:
         ("word,concreteness\ndog,4\ncat,high\n", ":3: concreteness must be a number, found 'high'"),
         ("word,concreteness\ndog\n", ":2: concreteness must be a number, found None"),
         (b"word,concreteness\n\xff,4\n", "is not UTF-8"),
-        (None, "cannot be read"),
+        (None, "no such file"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path: Path, content: str | bytes | None, message: str) -> None:
