@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from eidolon.benchmark.settings.fields import MIN_SHARED
 from eidolon.benchmark.store.loaded import load_run as load_folder
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.verify.compare import CompareOptions, Comparison
@@ -173,18 +174,19 @@ def compare(
     allow: Sequence[str] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
+    min_shared: int = MIN_SHARED,
 ) -> Comparison:
     """Compare two runs, or run folders, sample by sample: paired intervals, tests, and the smallest detectable effect.
 
     `metrics` are families or single quantities as `objects.f05`, by default all that both runs have. `allow` names
-    what may differ: `judge`, `reading`, `vocabulary`, `prompt`, `dataset`, `policy`.
+    what may differ: `judge`, `reading`, `vocabulary`, `prompt`, `dataset`, `policy`. Runs that share
+    fewer than `min_shared` images are refused.
 
     Raises:
         UserError: a folder holds no finished run, a run has no folder, or the runs cannot be compared.
     """
-    return compare_folders(
-        _folder("a", a), _folder("b", b), CompareOptions(tuple(metrics), tuple(allow), seed, resamples)
-    )
+    wanted = CompareOptions(tuple(metrics), tuple(allow), seed, resamples, min_shared)
+    return compare_folders(_folder("a", a), _folder("b", b), wanted)
 
 
 def _folder(parameter: str, run: str | Path | FinishedRun) -> Path:

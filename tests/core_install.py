@@ -78,7 +78,7 @@ def check_verbs() -> None:
     eidolon("score", *files, "--out", "out/a")
     eidolon("score", *files, "--out", "out/b", "-J", "reading=original")
     eidolon("check", "out/a")
-    eidolon("compare", "out/a", "out/b", "--allow", "reading")
+    eidolon("compare", "out/a", "out/b", "--allow", "reading", "--min-shared", "3")
     eidolon("run", "--model", "python/mine.py:Blind", "--limit", "3", "--out", "out/runs")
     eidolon("run", "--model", "python/mine.py:Blind", "--task", "probe", "--limit", "3", "--out", "out/probe")
     server = ChatServer()

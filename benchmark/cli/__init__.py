@@ -1,7 +1,7 @@
 """The command line: one file a verb, imported when it is asked for.
 
-Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored, or the doctor found something; 130
-interrupted; 1 a bug, with its traceback.
+Exit codes: 0 done; 2 the user's mistake, in one line; 3 too much is unscored, or the doctor found something; 4 a
+condition of `--require` or `--fail-if-worse` is not met; 130 interrupted; 1 a bug, with its traceback.
 """
 
 import io

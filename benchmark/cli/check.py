@@ -15,7 +15,9 @@ DIFFERS = 3
     "eidolon check results/runs/mine --dataset coco -D annotations=instances.json -D images=val2017",
 )
 def check(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders with one run each.")
+    ],
     dataset: Annotated[
         str | None,
         typer.Option(help="Your copy of the dataset of the runs: its objects and images are compared."),

@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from eidolon.benchmark.terminal.safe_text import one_line
+
+if TYPE_CHECKING:
+    from eidolon.benchmark.verify.gates import Verdict
+
 TOO_MUCH_UNSCORED = CHECK_FAILED = 3
+CONDITION_FAILED = 4
+"""Of several exit codes the highest counts: a failed condition before too much unscored. Both are said on stderr."""
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -54,6 +61,14 @@ def report_unscored(shares: dict[str, float], allowed: float) -> int:
             err=True,
         )
     return TOO_MUCH_UNSCORED if beyond else 0
+
+
+def report_conditions(verdicts: Mapping[str, "Sequence[Verdict]"]) -> int:
+    """Return the exit code; say of each run on stdout which conditions are met, and on stderr which are not."""
+    for path, found in verdicts.items():
+        for verdict in found:
+            typer.echo(one_line(f"required: {path}: {verdict}"), err=not verdict.met)
+    return CONDITION_FAILED if any(not v.met for found in verdicts.values() for v in found) else 0
 
 
 def report_failed(checks: Mapping[str, Sequence[str]]) -> int:

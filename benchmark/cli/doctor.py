@@ -25,7 +25,7 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A run folder: examine its model, and keep the verdicts in its run.json.",
+            help="A run folder, or a folder with one run: examine its model, and keep the verdicts in its run.json.",
             rich_help_panel="Model",
         ),
     ] = None,
@@ -44,12 +44,14 @@ def doctor(
     Exit code 3 if a check failed.
     """
     from eidolon.benchmark.settings.load import load_settings
+    from eidolon.benchmark.store.loaded import find_run
     from eidolon.benchmark.verify.doctor.diagnosis_store import store, write
     from eidolon.scorers.core.errors import UserError
 
     settings = load_settings(DoctorSettings, None, flags_of(DoctorSettings, options)).settings
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: cannot be written (no such folder)")
+    run = None if run is None else find_run(run)
     diagnosis = _examine(settings, run)
     if run is not None:
         store(run, diagnosis)

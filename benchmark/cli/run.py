@@ -10,6 +10,7 @@ import typer
 from eidolon.benchmark.cli.common import (
     make_console,
     print_written,
+    report_conditions,
     report_failed,
     report_unscored,
     with_examples,
@@ -75,6 +76,7 @@ def run(
     from eidolon.benchmark.engine.coordinator import Follower, Leader
     from eidolon.benchmark.engine.launch import find_world, join, start
     from eidolon.benchmark.run.planning import check_processes, load_run_settings, make_plan, summary
+    from eidolon.benchmark.verify.gates import check_names
     from eidolon.scorers.core.errors import UserError
 
     given = load_run_settings(config, flags_of(RunSettings, options))
@@ -87,11 +89,16 @@ def run(
     if world.size > 1 and not world.launched and not dry_run:
         return start(world.size, context.obj)
     if dry_run:
-        for name, value in summary(make_plan(given, out), rate).items() if world.rank == 0 else ():
+        plan = make_plan(given, out)
+        for run, _ in plan.runs:
+            check_names(settings.require, run.work)
+        for name, value in summary(plan, rate).items() if world.rank == 0 else ():
             typer.echo(f"{name}: {value}")
         return 0
     with join(world) as coordinator:
         plan = make_plan(given, out)
+        for run, _ in plan.runs:
+            check_names(settings.require, run.work)
         workers = [worker for _, worker in plan.runs]
         if isinstance(coordinator, Follower):
             coordinator.serve(plan.sha256(), workers)
@@ -100,16 +107,17 @@ def run(
             coordinator.gather(plan.sha256(), workers)
         for worker in workers:
             worker.coordinator = coordinator
-        return _execute_and_show(plan, settings.max_unscored, doctor=doctor)
+        return _execute_and_show(plan, settings, doctor=doctor)
 
 
-def _execute_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int:
+def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool) -> int:
     """Bring all runs to their ends, print the results, and return the exit code."""
     from eidolon.benchmark.report import calibration_table, leaderboard
     from eidolon.benchmark.report.examples import show_examples
     from eidolon.benchmark.report.page import render_report
     from eidolon.benchmark.run.pipeline import execute
     from eidolon.benchmark.tasks.protocol import TabulatedTask
+    from eidolon.benchmark.verify.gates import judge_conditions
 
     console = make_console()
     # An old folder beside the new ones that cannot be read is better known before the work than after it.
@@ -139,4 +147,7 @@ def _execute_and_show(plan: "Plan", max_unscored: float, *, doctor: bool) -> int
         plan.task.show([(run, scores[run.path]) for run, _ in plan.runs], console)
     print_written(console, *scores, plan.out / leaderboard.FILE)
     shares = {str(path): found.n.unscored / found.n.requested for path, found in scores.items()}
-    return max(report_unscored(shares, max_unscored), report_failed(failed))
+    verdicts = {str(path): judge_conditions(settings.require, found) for path, found in scores.items()}
+    return max(
+        report_unscored(shares, settings.max_unscored), report_failed(failed), report_conditions(verdicts)
+    )

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from eidolon.benchmark.cli.common import make_console, print_written, report_unscored, with_examples
+from eidolon.benchmark.cli.common import (
+    make_console,
+    print_written,
+    report_conditions,
+    report_unscored,
+    with_examples,
+)
 from eidolon.benchmark.cli.options import flags_of, with_settings
 from eidolon.benchmark.settings.score import ScoreSettings
 
@@ -37,6 +43,7 @@ def score(
     from eidolon.benchmark.run.pipeline import execute
     from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
     from eidolon.benchmark.tasks.protocol import TabulatedTask
+    from eidolon.benchmark.verify.gates import check_names, judge_conditions
     from eidolon.scorers.core.errors import UserError
 
     flags = flags_of(ScoreSettings, options)
@@ -48,6 +55,7 @@ def score(
         flags["answers"] = [*flags["answers"], *more_answers]
     given = load_score_settings(config, flags)
     plan = make_score_plan(given, out)
+    check_names(given.settings.require, plan.run.work)
     scores = execute(plan.run, plan.producer, render_report)
     console = make_console()
     if isinstance(plan.task, TabulatedTask):
@@ -65,4 +73,8 @@ def score(
                 f"warning: {out}: {scores.n.samples} answers to {scores.n.requested} items of the same kinds",
                 err=True,
             )
-    return report_unscored({str(out): scores.n.unscored / total}, given.settings.max_unscored)
+    verdicts = {str(out): judge_conditions(given.settings.require, scores)}
+    return max(
+        report_unscored({str(out): scores.n.unscored / total}, given.settings.max_unscored),
+        report_conditions(verdicts),
+    )

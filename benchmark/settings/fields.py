@@ -16,6 +16,8 @@ PAIRS = 3
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 """Tokens of text before the questions of the task `forget`, beside none."""
 MAX_SEED = 2**32
+MIN_SHARED = 10
+"""Runs that share fewer images are not compared unless the user says so: intervals from so few say little."""
 
 Panel: TypeAlias = Literal["Model", "Data", "Judge", "Task", "Decoding", "Output", "Advanced"]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from eidolon.benchmark.settings.conditions import ConditionText
 from eidolon.benchmark.settings.fields import (
     ALL,
     AS_LIST,
@@ -125,6 +126,10 @@ class RunSettings(Settings):
     """Responses for each sample."""
     max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
     """Share of unscored responses above which the exit code is 3."""
+    require: Annotated[
+        tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
+    ] = ()
+    """Condition on a score, as 'chair_i<=0.15'; exit code 4 if it is not met. Repeatable."""
     batch_size: Annotated[BatchSize, Flag("Advanced", metavar="N|auto")] = AUTO
     """Requests in a batch; auto fits it to the device."""
     processes: Annotated[int | None, Field(ge=1), Flag("Advanced", default="1", decides=False)] = None

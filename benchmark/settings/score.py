@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from eidolon.benchmark.settings.conditions import ConditionText
 from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Settings, Text
 from eidolon.benchmark.settings.run import expand_judge
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
@@ -67,6 +68,10 @@ class ScoreSettings(Settings):
     """Bootstrap resamples; 0 for no intervals."""
     max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
     """Share of unscored responses above which the exit code is 3."""
+    require: Annotated[
+        tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
+    ] = ()
+    """Condition on a score, as 'chair_i<=0.15'; exit code 4 if it is not met. Repeatable."""
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,7 @@ Nothing is opened that could be endless: every file is a regular one of limited 
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ from eidolon.scorers.core.types import Judgement, Response
 MAX_FILE, MAX_LINE = 1 << 30, 1 << 24
 """Bytes. 5,000 long descriptions with the position of every token take some tens of megabytes, a line a few
 kilobytes."""
+
+LISTED = 8
+"""Runs of a folder that a message names."""
 
 LineT = TypeVar("LineT", bound=BaseModel)
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
@@ -184,13 +188,33 @@ class LoadedRun:
             raise RunFileError(path, reason) from error
 
 
-def load_run(path: Path) -> LoadedRun:
-    """Return the run in a folder.
+def find_run(path: Path) -> Path:
+    """Return the run folder that a path names: itself, or the only run in it. Links in it are not followed.
 
     Raises:
-        UserError: the folder does not exist or holds no run.
+        UserError: the folder holds several runs.
     """
-    return LoadedRun(path)
+    if os.path.lexists(path / RUN) or not path.is_dir():
+        return path
+    with suppress(OSError):  # what cannot be listed is reported by whoever reads it
+        runs = sorted(
+            inner for inner in path.iterdir() if not inner.is_symlink() and os.path.lexists(inner / RUN)
+        )
+        if len(runs) == 1:
+            return runs[0]
+        if runs:
+            names = ", ".join(run.name for run in runs[:LISTED]) + (", …" if len(runs) > LISTED else "")
+            raise UserError(f"{path}: holds {len(runs)} runs ({names}); name one of them")
+    return path
+
+
+def load_run(path: Path) -> LoadedRun:
+    """Return the run in a folder, or in the folder below it if that is the only one (`find_run`).
+
+    Raises:
+        UserError: the folder does not exist, holds no run, or holds several.
+    """
+    return LoadedRun(find_run(path))
 
 
 def first_problem(error: ValidationError) -> str:

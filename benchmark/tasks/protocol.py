@@ -233,6 +233,15 @@ class EstimatedWork(Protocol):
 
 
 @runtime_checkable
+class DeclaringWork(Protocol):
+    """Work that knows before it begins which quantities its scores will have."""
+
+    def quantities(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of the quantities by metric family."""
+        ...
+
+
+@runtime_checkable
 class TabulatedTask(Protocol):
     """A task with tables of its own for the terminal."""
 

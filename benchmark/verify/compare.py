@@ -9,9 +9,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eidolon.benchmark.settings.config import model_of
+from eidolon.benchmark.settings.fields import MIN_SHARED
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
-from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.store.loaded import find_run, load_run
 from eidolon.benchmark.verify.comparability import ALLOWED, SettingDifference, check_alike
 from eidolon.benchmark.verify.load_run import FamiliesRead, FamilyReading, Key, read_families
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -28,6 +29,9 @@ from eidolon.scorers.statistics.comparison import (
 from eidolon.scorers.statistics.paired import ALPHA, POWER, RESAMPLES, Side
 
 SCHEMA: Literal["eidolon/comparison/1"] = "eidolon/comparison/1"
+
+FEW_SHARED = 30
+"""Below this number of shared samples a comparison carries a warning: percentile intervals are too narrow then."""
 
 ON_REQUEST = ("forgetting",)
 """Families that are compared only if `--metric` names them, or if the runs share no other."""
@@ -95,6 +99,8 @@ class CompareOptions:
     allow: Collection[str] = ()
     seed: int = 0
     resamples: int = RESAMPLES
+    min_shared: int = MIN_SHARED
+    """Runs that share fewer samples are refused."""
 
 
 def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
@@ -106,6 +112,7 @@ def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
     for part in wanted.allow:
         if part not in ALLOWED:
             raise UserError(f"--allow {part}: nothing of this name{did_you_mean(part, ALLOWED)}")
+    path_a, path_b = find_run(path_a), find_run(path_b)
     if path_a.resolve() == path_b.resolve():
         raise UserError(f"{path_a} and {path_b}: are the same run folder; a run does not differ from itself")
     a, b = (read_families(load_run(path)) for path in (path_a, path_b))
@@ -115,6 +122,11 @@ def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
     differs = check_alike(a, b, keys, shared_families, wanted.allow)
     images = _images(a, b, keys, shared_families[0])
     unit = "items" if "over items" in (a.scores.intervals.method if a.scores.intervals else "") else "images"
+    if (shared := len(set(images))) < wanted.min_shared:
+        raise UserError(
+            f"{path_a} and {path_b}: share {shared} scored {unit if shared != 1 else unit[:-1]}, fewer than "
+            f"{wanted.min_shared}; compare runs that share more, or give --min-shared {shared}"
+        )
     values: dict[str, dict[str, Compared]] = {}
     categories: dict[str, dict[str, dict[str, Compared]] | None] = {}
     equal = True
@@ -308,6 +320,10 @@ def _notes(
 ) -> list[str]:
     """Return what a reader needs to know about the numbers."""
     notes = []
+    if clusters < FEW_SHARED:
+        notes.append(
+            f"warning: the runs share only {clusters} {unit}; below {FEW_SHARED} the intervals tend to be too narrow"
+        )
     if equal:
         notes.append("the runs do not differ in any shared sample: all differences are zero")
     mine, theirs = a.signature, b.signature

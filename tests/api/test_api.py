@@ -196,10 +196,16 @@ def test_compare_says_what_differs(files: tuple[Path, Path], tmp_path: Path) -> 
         eidolon.score(
             responses=files[0], objects=files[1], out=tmp_path / reading, judge_options={"reading": reading}
         )
+    with pytest.raises(eidolon.UserError, match="share 3 scored images, fewer than 10"):
+        eidolon.compare(tmp_path / "careful", tmp_path / "original", allow=["reading"])
     with pytest.raises(eidolon.UserError, match="reading"):
         eidolon.compare(tmp_path / "careful", tmp_path / "original")
     found = eidolon.compare(
-        tmp_path / "careful", str(tmp_path / "original"), allow=["reading"], resamples=100
+        tmp_path / "careful",
+        str(tmp_path / "original"),
+        allow=["reading"],
+        resamples=100,
+        min_shared=3,
     )
     assert found.a.compared == 3
     assert "chair" in found.metrics

@@ -17,7 +17,7 @@ from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sam
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
-from eidolon.scorers.core.metric import JudgedSample, Metric
+from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
@@ -47,6 +47,19 @@ class JudgedWork:
     def rows(self) -> Mapping[str, Text]:
         """Return the text of `samples.jsonl`."""
         return {SAMPLES: sample_text(self.samples)}
+
+    def quantities(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of the quantities that the metrics declare."""
+        return {
+            metric.family: [
+                quantity.name
+                for quantity in (
+                    *metric.quantities,
+                    *(metric.fitted_quantities if isinstance(metric, FittedMetric) else ()),
+                )
+            ]
+            for metric in self.metrics
+        }
 
     def produce(self, folder: RunFolder, producer: Producer) -> Sequence[Response]:
         """Have the missing responses produced, and return all."""

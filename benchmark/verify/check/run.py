@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eidolon.benchmark.data.prompts import Prompt
+from eidolon.benchmark.store.loaded import find_run
 from eidolon.benchmark.store.record import provenance
 from eidolon.benchmark.verify.check.consistency import (
     check_answers,
@@ -63,7 +64,7 @@ class CheckOptions:
 
 def check_runs(paths: Sequence[Path], how: CheckOptions) -> Report:
     """Check all folders; one that is no run folder at all is a UserError, before anything is looked at."""
-    folders = [CheckedFolder(path) for path in paths]
+    folders = [CheckedFolder(find_run(path)) for path in paths]
     return Report(schema=SCHEMA, runs=tuple(_check(folder, how) for folder in folders))
 
 

@@ -29,7 +29,7 @@ def test_a_run_records_its_decoding_and_compares_with_another(cli: Cli, tmp_path
     said = [[row["response"] for row in read_lines(run / "responses.jsonl")] for run in (steered, plain)]
     assert said[0] != said[1]
 
-    compared = cli("compare", plain, steered, "--json", "--resamples", "20")
+    compared = cli("compare", plain, steered, "--json", "--resamples", "20", "--min-shared", "1")
     assert compared.code == 0, compared.err
     (differing,) = json.loads(compared.out)["differs"]
     assert differing["part"] == "decoding"

@@ -108,7 +108,7 @@ def test_nothing_hostile_reaches_a_terminal_or_a_page(
     assert again.code == 0
     (run,) = [path.parent for path in (tmp_path / "a").glob("*/run.json")]
     (other,) = [path.parent for path in (tmp_path / "b").glob("*/run.json")]
-    compared = cli("compare", run, other, "--allow", "seed")
+    compared = cli("compare", run, other, "--min-shared", 1, "--allow", "seed")
     board = cli("leaderboard", tmp_path / "a", tmp_path / "b")
     as_json = cli("leaderboard", tmp_path / "a", "--json")
     for output in (result, again, compared, board, as_json):

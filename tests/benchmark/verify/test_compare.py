@@ -31,6 +31,10 @@ TEXTS_A = {
 TEXTS_B = {1: "A dog.", 2: "A pizza and a fork.", 3: "An empty road.", 4: "A car and a bus.", 6: "A pizza."}
 
 
+SMALL = ("--min-shared", 1)
+"""These runs are small."""
+
+
 def judged(cli: Cli, folder: Path, name: str, texts: dict[int, str], *options: object, **more: Any) -> Path:
     """Score descriptions into a run folder."""
     rows = [{"image_id": i, "response": text, **more} for i, text in texts.items()]
@@ -50,7 +54,7 @@ def pair(cli: Cli, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def comparison_of(cli: Cli, *arguments: object) -> dict[str, Any]:
-    result = cli("compare", *arguments, "--json")
+    result = cli("compare", *SMALL, *arguments, "--json")
     assert result.code == 0, result.err
     found: dict[str, Any] = json.loads(result.out)
     jsonschema.validate(found, json_schemas.read("comparison"))
@@ -58,7 +62,7 @@ def comparison_of(cli: Cli, *arguments: object) -> dict[str, Any]:
 
 
 def refused(cli: Cli, *arguments: object) -> str:
-    result = cli("compare", *arguments)
+    result = cli("compare", *SMALL, *arguments)
     assert result.code == 2
     assert result.out == ""
     assert len(result.err.splitlines()) == 1
@@ -90,7 +94,7 @@ def test_values_are_those_of_the_shared_samples_alone(
 
 
 def test_the_table_and_the_findings(cli: Cli, pair: tuple[Path, Path]) -> None:
-    result = cli("compare", *pair)
+    result = cli("compare", *SMALL, *pair)
     assert result.code == 0
     assert f"A: a ({pair[0]}), 4 of 6 responses compared: 1 unscored, 1 not in B" in result.out
     assert f"B: b ({pair[1]}), 4 of 5 responses compared: 1 unscored in A" in result.out
@@ -100,7 +104,7 @@ def test_the_table_and_the_findings(cli: Cli, pair: tuple[Path, Path]) -> None:
 
 
 def test_narrow_terminals_lose_no_number(pair: tuple[Path, Path]) -> None:
-    comparison = compare(*pair, CompareOptions(resamples=200))
+    comparison = compare(*pair, CompareOptions(resamples=200, min_shared=1))
     value = comparison.metrics["objects"]["precision"]
     assert value.ci is not None
     for width in (32, 48, 80):
@@ -118,10 +122,10 @@ def test_narrow_terminals_lose_no_number(pair: tuple[Path, Path]) -> None:
 
 def test_the_file_is_the_same_for_the_same_seed(cli: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
     for name in ("one.json", "two.json"):
-        assert cli("compare", *pair, "--out", tmp_path / name, "--seed", 3).code == 0
+        assert cli("compare", *SMALL, *pair, "--out", tmp_path / name, "--seed", 3).code == 0
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    assert cli("compare", *pair, "--json", "--seed", 3).out == (tmp_path / "one.json").read_text()
-    assert cli("compare", *pair, "--json", "--seed", 4).out != (tmp_path / "one.json").read_text()
+    assert cli("compare", *SMALL, *pair, "--json", "--seed", 3).out == (tmp_path / "one.json").read_text()
+    assert cli("compare", *SMALL, *pair, "--json", "--seed", 4).out != (tmp_path / "one.json").read_text()
     read = Comparison.model_validate_json((tmp_path / "one.json").read_text())
     assert read.to_json() == (tmp_path / "one.json").read_text()
     before = (pair[0] / "scores.json").read_bytes()
@@ -240,7 +244,10 @@ def test_what_was_not_scored_alike_is_refused(cli: Cli, pair: tuple[Path, Path],
         cli, tmp_path, "b-both", TEXTS_B, "-J", "reading=original", prompt="Describe this image in detail."
     )
     assert "--allow reading,prompt" in refused(cli, a, both)
-    assert "differs: prompt (by --allow): unknown" in cli("compare", a, both, "--allow", "reading,prompt").out
+    assert (
+        "differs: prompt (by --allow): unknown"
+        in cli("compare", *SMALL, a, both, "--allow", "reading,prompt").out
+    )
 
 
 def test_another_truth_of_a_shared_sample_is_refused(
@@ -309,7 +316,7 @@ def test_equal_runs_differ_by_nothing(cli: Cli, pair: tuple[Path, Path], tmp_pat
         1,
         None,
     }
-    assert "A is better" not in cli("compare", pair[0], again).out
+    assert "A is better" not in cli("compare", *SMALL, pair[0], again).out
 
 
 def test_another_version_is_a_warning(cli: Cli, pair: tuple[Path, Path]) -> None:
@@ -318,14 +325,14 @@ def test_another_version_is_a_warning(cli: Cli, pair: tuple[Path, Path]) -> None
     record = json.loads((pair[1] / "run.json").read_text())
     record["signature"]["eidolon"] = "9.9.0"
     (pair[1] / "run.json").write_text(json.dumps(record))
-    result = cli("compare", *pair)
+    result = cli("compare", *SMALL, *pair)
     assert result.code == 0
     assert "warning: scored by different versions of Eidolon" in result.out
 
 
 def test_one_image_has_no_interval(cli: Cli, tmp_path: Path) -> None:
     a, b = (judged(cli, tmp_path, name, {1: text}) for name, text in (("a", "A dog."), ("b", "A cat.")))
-    result = cli("compare", a, b)
+    result = cli("compare", *SMALL, a, b)
     assert "no interval: it takes at least two images" in result.out
     assert "better in" not in result.out
 
@@ -349,7 +356,7 @@ def test_runs_of_models(cli: Cli, picture_folder: Path, tmp_path: Path) -> None:
     ]
     assert found["b"]["model"]["name"] == f"replay/{right}"
     assert found["metrics"]["chair"]["chair_i"]["outcome"] == "b_better"
-    assert "B is better in chair.chair_i" in cli("compare", a, b).out
+    assert "B is better in chair.chair_i" in cli("compare", *SMALL, a, b).out
     rows = read_lines(b / "samples.jsonl")
     write_lines(b / "samples.jsonl", [{**row, "image_sha256": "0" * 64} for row in rows])
     assert "dataset (sample" in refused(cli, a, b)
