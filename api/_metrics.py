@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.tasks.describe.work import POLICY
 from eidolon.benchmark.tasks.plugins import check_fit, make_judge, make_metrics
-from eidolon.benchmark.tasks.score_files.responses_file import truth_text
+from eidolon.benchmark.tasks.score_files.source_texts import truth_text
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Evidence

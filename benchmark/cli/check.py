@@ -42,7 +42,7 @@ def check(
 
     Exit code 0: nothing differs; 3: something does; 2: no run folder.
     """
-    from eidolon.benchmark.verify.check.ground_truth import NamedDataset
+    from eidolon.benchmark.tasks.checking.checks import NamedDataset
     from eidolon.benchmark.verify.check.run import CheckOptions, check_runs
     from eidolon.models.base.options import parse_options
     from eidolon.scorers.core.errors import UserError

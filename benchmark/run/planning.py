@@ -217,7 +217,7 @@ def check_processes(settings: RunSettings, size: int) -> None:
     for _, reference in find_models(settings) if size > 1 else ():
         if (reason := backend_traits(reference).one_process) is not None:
             raise UserError(
-                f"--processes {size}: --model {reference.text} wants one ({reason}); run it by a command of its own"
+                f"--processes {size}: --model {reference.text} needs one ({reason}); run it by a command of its own"
             )
 
 

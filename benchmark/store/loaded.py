@@ -196,7 +196,7 @@ def find_run(path: Path) -> Path:
     """
     if os.path.lexists(path / RUN) or not path.is_dir():
         return path
-    with suppress(OSError):  # what cannot be listed is reported by whoever reads it
+    with suppress(OSError):  # what cannot be listed is reported where it is read
         runs = sorted(
             inner for inner in path.iterdir() if not inner.is_symlink() and os.path.lexists(inner / RUN)
         )

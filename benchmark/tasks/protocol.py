@@ -24,6 +24,7 @@ from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.model import Decoding
@@ -252,10 +253,14 @@ class TabulatedTask(Protocol):
 
 @runtime_checkable
 class CheckedTask(Protocol):
-    """A task that declares its files, so that `eidolon check` misses one that is gone."""
+    """A task whose runs `eidolon check` computes again."""
 
-    run_files: tuple[str, ...]
-    """The files of every finished run, other than `run.json` and `scores.json`."""
+    run_files: tuple[TaskFile, ...]
+    """The files of a finished run, other than `run.json` and `scores.json`."""
+
+    def checks(self) -> TaskChecks:
+        """Return what this task knows of its runs."""
+        ...
 
 
 def sample_text(samples: Sequence[SampleRow]) -> Text:

@@ -6,7 +6,7 @@ from typing import Any
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.tasks.protocol import FileTask, ModelTask
+from eidolon.benchmark.tasks.protocol import CheckedTask, FileTask, ModelTask
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.registry import Registry
 
@@ -51,6 +51,16 @@ def file_task(name: str) -> FileTask:
 def file_tasks() -> tuple[str, ...]:
     """Return the tasks of `eidolon score` that a metric of the same name chooses."""
     return tuple(name for name in _by_verb("score") if name != RESPONSES)
+
+
+def checked_task(name: str) -> CheckedTask | None:
+    """Return the task of that name, None if it is not installed, or does not say how its runs are checked.
+
+    Raises:
+        UserError: its plug-in cannot be loaded.
+    """
+    task = tasks.get(name)() if name in tasks.names() else None
+    return task if isinstance(task, CheckedTask) else None
 
 
 def check_fields(given: Given[RunSettings] | Given[ScoreSettings], task: ModelTask | FileTask) -> None:

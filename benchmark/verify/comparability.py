@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from eidolon.benchmark.settings.config import model_of, settings_of
-from eidolon.benchmark.verify.load_run import FamiliesRead, Key, main_policy
+from eidolon.benchmark.tasks.readings import FamiliesRead, Key, main_policy
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt

@@ -13,8 +13,8 @@ from eidolon.benchmark.settings.fields import MIN_SHARED
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.loaded import find_run, load_run
+from eidolon.benchmark.tasks.readings import FamiliesRead, FamilyReading, Key, read_families
 from eidolon.benchmark.verify.comparability import ALLOWED, SettingDifference, check_alike
-from eidolon.benchmark.verify.load_run import FamiliesRead, FamilyReading, Key, read_families
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Record

@@ -225,7 +225,7 @@ def _load(target: str, given: str, dtype: "torch.dtype") -> tuple[Any, Any]:
     for what in ("missing_keys", "mismatched_keys"):
         if keys := info[what]:
             raise UserError(
-                f"{given}: {what.replace('_keys', '')} weights that {type(model).__name__} wants: "
+                f"{given}: {what.replace('_keys', '')} weights that {type(model).__name__} needs: "
                 f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
             )
     return tokenizer, model

@@ -19,7 +19,7 @@ def refuse_misfits(given: str, model: object, info: Mapping[str, Any]) -> None:
     for what, keys in misfits.items():
         if keys:
             raise UserError(
-                f"{given}: {what} that {type(model).__name__} wants: "
+                f"{given}: {what} that {type(model).__name__} needs: "
                 f"{sorted(map(str, keys))[0]} and {len(keys) - 1} more; is it a model of another class?"
             )
 

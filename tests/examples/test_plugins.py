@@ -32,14 +32,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def eidolon(site: Path, *arguments: str | Path) -> str:
+def eidolon(site: Path, *arguments: str | Path, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "eidolon.benchmark", *arguments],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -125,3 +125,24 @@ def test_a_task_of_a_plugin_runs_like_a_built_in_one(site: Path, tmp_path: Path)
     assert "error" in eidolon(site, "compare", one, three)
     assert "count.exact" in eidolon(site, "leaderboard", tmp_path)
     assert json.loads((one / "run.json").read_text())["config"]["task"] == "count"
+
+
+def test_check_computes_the_run_of_a_plugin_task_again(site: Path, tmp_path: Path) -> None:
+    """`check` knows files, judge, metric and truth of the task from the plug-in alone."""
+    model = ("--model", "constant/1", "--dataset", "balls", "--out", tmp_path)
+    eidolon(site, "run", "--task", "count", *model)
+    run = tmp_path / "constant-1"
+    (report,) = json.loads(eidolon(site, "check", "--json", run))["runs"]
+    verdicts = {finding["check"]: finding["verdict"] for finding in report["checks"]}
+    assert {name for name, verdict in verdicts.items() if verdict != "ok"} <= {"answers", "versions"}
+    details = {finding["check"]: finding["detail"] for finding in report["checks"]}
+    assert details["judge"] == "number(first) says the same of all 10 responses"
+    assert details["scores"] == "2 values computed again"
+    scores = json.loads((run / "scores.json").read_text())
+    scores["metrics"]["count"]["exact"]["value"] = 0.9
+    (run / "scores.json").write_text(json.dumps(scores))
+    lines = (run / "responses.jsonl").read_text().replace('"response":"1"', '"response":"one"', 1)
+    (run / "responses.jsonl").write_text(lines)
+    (report,) = json.loads(eidolon(site, "check", "--json", run, code=3))["runs"]
+    differing = {finding["check"] for finding in report["checks"] if finding["verdict"] == "differs"}
+    assert {"scores", "judge", "hashes"} <= differing

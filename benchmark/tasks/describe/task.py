@@ -11,8 +11,9 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
-from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
+from eidolon.benchmark.tasks.describe.checks import DESCRIBED, JudgedChecks
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
     check_fit,
@@ -32,7 +33,7 @@ class Describe:
 
     name: ClassVar[str] = "describe"
     verb: ClassVar[Literal["run"]] = "run"
-    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, RESPONSES, JUDGEMENTS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = DESCRIBED
     fields: ClassVar[tuple[str, ...]] = ("judge", "judge_options", "metrics", "generations")
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -43,6 +44,10 @@ class Describe:
             UserError: one of them is unknown, or they do not fit together.
         """
         return Descriptions.plan(given.settings).questions
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return JudgedChecks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,19 +17,13 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
-from eidolon.benchmark.store.files import (
-    JUDGEMENTS,
-    PDM,
-    PDM_LINES,
-    RESPONSES,
-    RETENTION,
-    RETENTION_LINES,
-    SAMPLES,
-)
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
+from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.task import Descriptions
 from eidolon.benchmark.tasks.describe.work import JudgedWork
+from eidolon.benchmark.tasks.forget.checks import MEASURED, ForgetChecks
 from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_probes
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
 from eidolon.benchmark.tasks.forget.measurement import ModelSource
@@ -52,15 +46,7 @@ class ForgetTask:
 
     name: ClassVar[str] = "forget"
     verb: ClassVar[Literal["run"]] = "run"
-    run_files: ClassVar[tuple[str, ...]] = (
-        SAMPLES,
-        RESPONSES,
-        JUDGEMENTS,
-        RETENTION_LINES,
-        RETENTION,
-        PDM_LINES,
-        PDM,
-    )
+    run_files: ClassVar[tuple[TaskFile, ...]] = (*DESCRIBED, *MEASURED)
     fields: ClassVar[tuple[str, ...]] = (
         "judge",
         "judge_options",
@@ -89,6 +75,10 @@ class ForgetTask:
             )
 
         return ask
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return ForgetChecks()
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
         """Print retention and forced orders of the runs."""

@@ -16,8 +16,10 @@ from eidolon.benchmark.store.batch_file import Key
 from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.work import judge_responses, produce_responses
 from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
+from eidolon.benchmark.tasks.probe.checks import ProbeChecks
 from eidolon.benchmark.tasks.probe.questions import build
 from eidolon.benchmark.tasks.protocol import (
     Producer,
@@ -28,7 +30,7 @@ from eidolon.benchmark.tasks.protocol import (
     Text,
     sample_text,
 )
-from eidolon.benchmark.tasks.rows import ANSWERS
+from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, QuestionRow
 from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -43,7 +45,13 @@ class ProbeTask:
 
     name: ClassVar[str] = "probe"
     verb: ClassVar[Literal["run"]] = "run"
-    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, QUESTIONS, RESPONSES, JUDGEMENTS, ANSWERS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = (
+        TaskFile(SAMPLES, SampleRow),
+        TaskFile(QUESTIONS, QuestionRow),
+        TaskFile(RESPONSES, Response),
+        TaskFile(JUDGEMENTS, Judgement),
+        TaskFile(ANSWERS, AnswerRow),
+    )
     fields: ClassVar[tuple[str, ...]] = ("split", "policy", "pairs", "min_objects")
     defaults: ClassVar[Mapping[str, Any]] = {"prompt": "question", "max_new_tokens": 32, "temperature": 0.0}
     """Answers are short, and those of POPE are greedy."""
@@ -106,6 +114,10 @@ class ProbeTask:
             )
 
         return ask
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return ProbeChecks()
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
         """Print the splits and policies of the runs."""

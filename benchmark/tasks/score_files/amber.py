@@ -20,8 +20,10 @@ from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.store.json_lines import to_lines
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, AnswerRow, FreeFormRow, parsed, yes_no
+from eidolon.benchmark.tasks.score_files.checks.amber import FILES, AmberChecks
 from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -59,7 +61,7 @@ class AmberTask(AnswersTask):
 
     name: ClassVar[str] = "amber"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[str, ...]] = (RESPONSES,)
+    run_files: ClassVar[tuple[TaskFile, ...]] = FILES
     fields: ClassVar[tuple[str, ...]] = (
         "annotations",
         "relations",
@@ -130,6 +132,10 @@ class AmberTask(AnswersTask):
                 main=f"mode={settings.mode}",
             ),
         )
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return AmberChecks()
 
 
 @dataclass(frozen=True, slots=True)

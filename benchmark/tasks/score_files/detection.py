@@ -11,21 +11,18 @@ from eidolon.benchmark.data.ground_truth import objects_in, read_truth
 from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.benchmark.settings.thresholds import share_threshold
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.plugins import make_judge, matches_references
 from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
-from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path, share_threshold
-from eidolon.benchmark.tasks.score_files.responses_file import (
-    common_prompt,
-    distinct,
-    gather_captions,
-    join_truth,
-    references_text,
-    truth_text,
-)
+from eidolon.benchmark.tasks.score_files.checks.detection import FILES, DetectionChecks
+from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
+from eidolon.benchmark.tasks.score_files.responses_file import distinct, gather_captions, join_truth
+from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
@@ -86,7 +83,7 @@ class DetectionTask(AnswersTask):
 
     name: ClassVar[str] = "detection"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[str, ...]] = (RESPONSES, WORDS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = FILES
     fields: ClassVar[tuple[str, ...]] = (
         "responses",
         "objects",
@@ -160,6 +157,10 @@ class DetectionTask(AnswersTask):
                 shown=Shown if judged is None else lambda scores: _shown(scores, judged),
             ),
         )
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return DetectionChecks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.store.json_lines import to_lines
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, parsed, yes_no
+from eidolon.benchmark.tasks.score_files.checks.pope import FILES, PopeChecks
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -36,7 +38,7 @@ class PopeTask(AnswersTask):
 
     name: ClassVar[str] = "pope"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[str, ...]] = (RESPONSES, ANSWERS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = FILES
     fields: ClassVar[tuple[str, ...]] = ("questions", "answers", "policy", "fields")
     needs: ClassVar[tuple[str, ...]] = ("questions", "answers")
 
@@ -84,6 +86,10 @@ class PopeTask(AnswersTask):
                 main=f"policy={policies[0]}",
             ),
         )
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return PopeChecks()
 
 
 def score_answers(

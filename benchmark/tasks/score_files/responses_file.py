@@ -1,18 +1,17 @@
 """Responses that exist already, read from a file with their ground truth, to be judged and scored."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from eidolon.benchmark.data.coco_format import Areas, Truth, read_captions
+from eidolon.benchmark.data.coco_format import Truth, read_captions
 from eidolon.benchmark.data.ground_truth import find_truth, objects_in, read_truth, sources_of
-from eidolon.benchmark.data.prompts import PRESETS, Prompt
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
+from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
     check_fit,
@@ -22,7 +21,15 @@ from eidolon.benchmark.tasks.plugins import (
     needs_references,
 )
 from eidolon.benchmark.tasks.protocol import Producer, Run
+from eidolon.benchmark.tasks.score_files.checks.responses import ResponsesChecks
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
+from eidolon.benchmark.tasks.score_files.source_texts import (
+    IMPORT_BATCH,
+    common_prompt,
+    looks,
+    references_text,
+    truth_text,
+)
 from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes
@@ -30,11 +37,8 @@ from eidolon.scorers.core.judge import Judge, judge_settings
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_responses
 from eidolon.scorers.core.signature import Signature, hashed
-from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.judges.matching import join
-
-IMPORT_BATCH = 512
-"""Responses written at once."""
 
 
 class ResponsesTask:
@@ -42,7 +46,7 @@ class ResponsesTask:
 
     name: ClassVar[str] = "responses"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, RESPONSES, JUDGEMENTS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = DESCRIBED
     fields: ClassVar[tuple[str, ...]] = (
         "responses",
         "objects",
@@ -113,6 +117,10 @@ class ResponsesTask:
             ),
         )
         return run, FileProducer(found)
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return ResponsesChecks()
 
 
 def _read_samples(
@@ -204,36 +212,3 @@ def check_references(
 def distinct(captions: Mapping[ImageId, Sequence[str]]) -> dict[ImageId, tuple[str, ...]]:
     """Return the captions of each image, each once: every response to an image may bring them along."""
     return {image_id: tuple(dict.fromkeys(found)) for image_id, found in captions.items()}
-
-
-def references_text(references: Mapping[ImageId, Sequence[str]]) -> str:
-    """Return a text that is the same for the same references; empty without any."""
-    return "".join(sorted("\n" + json.dumps([image_id, *found]) for image_id, found in references.items()))
-
-
-def truth_text(truth: Truth) -> str:
-    """Return a text that is the same for the same images and objects, whatever they were read from."""
-    return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
-
-
-def looks(areas: Areas, sources: Mapping[ImageId, Sources | None]) -> dict[str, str]:
-    """Return the part of the configuration that says what is known of the objects beyond their being there, hashed;
-    nothing where nothing is."""
-    parts = {
-        "areas": [json.dumps([i, sorted(found.items())]) for i, found in areas.items() if found],
-        "sources": [
-            json.dumps([i, sorted(told.annotated), sorted(told.captioned)])
-            for i, told in sources.items()
-            if told is not None
-        ],
-    }
-    return {name: hashed(name, "\n".join(sorted(lines))) for name, lines in parts.items() if lines}
-
-
-def common_prompt(responses: Sequence[Response]) -> str | None:
-    """Return the prompt's part of the signature where all responses name the same one."""
-    prompts = {response.prompt for response in responses}
-    if len(prompts) != 1 or (text := prompts.pop()) is None:
-        return None
-    name = next((name for name, preset in PRESETS.items() if preset == text), "custom")
-    return Prompt(name, text).signature()

@@ -11,11 +11,14 @@ from eidolon.benchmark.data.coco_format import read_coco
 from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.benchmark.settings.thresholds import whole_thresholds
 from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
-from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_path, whole_thresholds
+from eidolon.benchmark.tasks.score_files.checks.throne import FILES, ThroneChecks
+from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_path
 from eidolon.benchmark.tasks.score_files.throne_files import Annotated, Votes, read_annotated, read_votes
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.calibration import Calibration
@@ -37,7 +40,7 @@ class ThroneTask(AnswersTask):
 
     name: ClassVar[str] = "throne"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[str, ...]] = (SAMPLES, JUDGEMENTS)
+    run_files: ClassVar[tuple[TaskFile, ...]] = FILES
     fields: ClassVar[tuple[str, ...]] = (
         "answers",
         "annotations",
@@ -92,6 +95,10 @@ class ThroneTask(AnswersTask):
                 main=f"threshold={wanted[0]}",
             ),
         )
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return ThroneChecks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +213,7 @@ def _read_responses(
         if name not in reader.vocabulary:
             raise UserError(
                 f"--responses {path}: the lexicon {reader.lexicon.name} does not know the category {name!r}, so "
-                "agreement cannot be told by position; leave --responses out"
+                "agreement by position is unknown; leave --responses out"
             )
     found: dict[ImageId, Response] = {}
     for line in read_responses(read_bytes(path), path, fields):

@@ -13,14 +13,6 @@ LONGEST = 400
 """Characters of a detail: what a folder says of itself may be long."""
 
 
-class DifferenceError(Exception):
-    """Something is not as the folder says, in words."""
-
-
-class UncheckableError(Exception):
-    """Something cannot be checked here, and why."""
-
-
 class Finding(Record):
     """One check of one run."""
 

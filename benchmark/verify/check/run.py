@@ -7,33 +7,13 @@ from pathlib import Path
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.store.loaded import find_run
 from eidolon.benchmark.store.record import provenance
-from eidolon.benchmark.verify.check.consistency import (
-    check_answers,
-    check_judgements,
-    check_responses,
-    check_samples,
-)
-from eidolon.benchmark.verify.check.details import check_curves
-from eidolon.benchmark.verify.check.findings import (
-    SCHEMA,
-    DifferenceError,
-    Finding,
-    Report,
-    RunFindings,
-    UncheckableError,
-)
-from eidolon.benchmark.verify.check.folder import CheckedFolder, is_hash
-from eidolon.benchmark.verify.check.forgetting import check_forgetting
-from eidolon.benchmark.verify.check.ground_truth import NamedDataset, check_truth
-from eidolon.benchmark.verify.check.judging import check_judge
-from eidolon.benchmark.verify.check.scoring import (
-    PARTS_OF_SCORES,
-    Recomputed,
-    check_signature,
-    differences,
-    recompute,
-    recorded_signature,
-)
+from eidolon.benchmark.tasks.checking.checks import PARTS_OF_SCORES, NamedDataset, Options, Recomputed
+from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
+from eidolon.benchmark.tasks.checking.run import CheckedRun, is_hash
+from eidolon.benchmark.verify.check.consistency import check_judgements, check_responses, check_samples
+from eidolon.benchmark.verify.check.findings import SCHEMA, Finding, Report, RunFindings
+from eidolon.benchmark.verify.check.folder import CheckedFolder
+from eidolon.benchmark.verify.check.scoring import check_signature, differences
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
@@ -57,7 +37,7 @@ COMPARED = ("dataset", "prompt", "decoding", "judge", "policy")
 class CheckOptions:
     """What the user lets a check do."""
 
-    judge_options: Mapping[str, str] | None = None
+    judge_options: Options | None = None
     """Options of the run's judge; None: what the folder says, as far as it names nothing to load."""
     dataset: NamedDataset | None = None
 
@@ -69,6 +49,7 @@ def check_runs(paths: Sequence[Path], how: CheckOptions) -> Report:
 
 
 def _check(folder: CheckedFolder, how: CheckOptions) -> RunFindings:
+    run, options = folder.run, how.judge_options
     findings = [
         _look("files", folder.check_files),
         _look("schema", folder.check_schema),
@@ -76,19 +57,19 @@ def _check(folder: CheckedFolder, how: CheckOptions) -> RunFindings:
         _look("samples", lambda: check_samples(folder)),
         _look("responses", lambda: check_responses(folder)),
         _look("judgements", lambda: check_judgements(folder)),
-        _look("judge", lambda: check_judge(folder, how.judge_options)),
-        _look("answers", lambda: check_answers(folder)),
-        *([_look("forgetting", lambda: check_forgetting(folder))] if folder.forgets else []),
-        *_scores(folder, how),
-        _look("curves", lambda: check_curves(folder, how.judge_options)),
-        _look("comparability", lambda: _check_comparability(folder)),
-        _look("truth", lambda: check_truth(folder, how.dataset)),
-        _look("versions", lambda: _check_versions(folder)),
+        _look("judge", lambda: folder.checks.judge(run, options)),
+        _look("answers", lambda: folder.checks.answers(run)),
+        *(_look(name, act) for name, act in folder.known_checks.measurements(run).items()),
+        *_scores(folder, options),
+        _look("curves", lambda: folder.checks.curves(run, options)),
+        _look("comparability", lambda: _check_comparability(run)),
+        _look("truth", lambda: folder.checks.truth(run, how.dataset)),
+        _look("versions", lambda: _check_versions(run)),
     ]
     differs = any(finding.verdict == "differs" for finding in findings)
     return RunFindings(
-        run=str(folder.path),
-        name=folder.record.name,
+        run=str(run.path),
+        name=run.record.name,
         verdict="differs" if differs else "ok",
         checks=tuple(findings),
     )
@@ -106,13 +87,13 @@ def _look(check: str, act: Callable[[], str]) -> Finding:
         return Finding.make(check, "differs", said)
 
 
-def _scores(folder: CheckedFolder, how: CheckOptions) -> list[Finding]:
+def _scores(folder: CheckedFolder, options: Options | None) -> list[Finding]:
     """Compute the scores again once, for all checks that stand on them."""
     found: list[tuple[Recomputed, dict[str, list[str]]]] = []
 
     def compute() -> str:
-        there = folder.scores()
-        here = recompute(folder, how.judge_options)
+        there = folder.run.scores()
+        here = folder.checks.rescore(folder.run, options)
         found.append((here, differences(here, there)))
         return ""
 
@@ -124,12 +105,12 @@ def _scores(folder: CheckedFolder, how: CheckOptions) -> list[Finding]:
             for check in checks
         ]
     here, differing = found[0]
-    return [_look(check, lambda check=check: _told(check, here, folder, differing)) for check in checks]  # type: ignore[misc]
+    return [_look(check, lambda check=check: _told(check, here, folder.run, differing)) for check in checks]  # type: ignore[misc]
 
 
-def _told(check: str, here: Recomputed, folder: CheckedFolder, differing: Mapping[str, Sequence[str]]) -> str:
+def _told(check: str, here: Recomputed, run: CheckedRun, differing: Mapping[str, Sequence[str]]) -> str:
     if check == "signature":
-        return check_signature(here, folder)
+        return check_signature(here, run)
     if check in here.unknown:
         raise UncheckableError(here.unknown[check])
     if found := differing[check]:
@@ -139,16 +120,16 @@ def _told(check: str, here: Recomputed, folder: CheckedFolder, differing: Mappin
     return {
         "totals": f"{n.requested} asked for, {n.samples} there, {n.scored} scored, {n.unscored} unscored",
         "scores": f"{sum(len(f.quantities()) for f in here.scores.metrics.values())} values computed again",
-        "intervals": f"{folder.settings.resamples} resamples drawn again with seed {folder.settings.seed}",
+        "intervals": f"{run.settings.resamples} resamples drawn again with seed {run.settings.seed}",
         "counts": "the integers behind them, and the kinds of responses",
         "variants": f"{len(here.scores.variants)} computed again",
     }[check]
 
 
-def _check_comparability(folder: CheckedFolder) -> str:
+def _check_comparability(run: CheckedRun) -> str:
     """The signature names everything that two rows of a leaderboard must share."""
-    parts = recorded_signature(folder).parts()
-    settings = folder.settings
+    parts = run.signature.parts()
+    settings = run.settings
     if (prompt := settings.inputs.prompt) is not None:
         expected = Prompt(prompt.name, prompt.text).signature().partition("#")[2]
         if prompt.hash != expected:
@@ -160,9 +141,9 @@ def _check_comparability(folder: CheckedFolder) -> str:
     return f"{', '.join(COMPARED)} are all named"
 
 
-def _check_versions(folder: CheckedFolder) -> str:
+def _check_versions(run: CheckedRun) -> str:
     """Everything that ran has the version that is here."""
-    here, there = provenance(), folder.record.provenance
+    here, there = provenance(), run.record.provenance
     named = {"python": (there.python, here.python)} | {
         name: (there.packages.get(name, "none"), here.packages.get(name, "none"))
         for name in dict.fromkeys([*there.packages, *here.packages])

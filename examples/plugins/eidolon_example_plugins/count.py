@@ -17,9 +17,13 @@ from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
+from eidolon.benchmark.tasks.checking.run import CheckedRun
+from eidolon.benchmark.tasks.describe.checks import DESCRIBED, JudgedChecks
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.protocol import ModelRun, Questions
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Quantity, ratio
+from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Metric, Quantity, ratio
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.mentions import judged
 
@@ -31,12 +35,17 @@ class Count:
 
     name: ClassVar[str] = "count"
     verb: ClassVar[Literal["run"]] = "run"
+    run_files: ClassVar[tuple[TaskFile, ...]] = DESCRIBED
     fields: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {"max_new_tokens": 16, "temperature": 0.0}
 
     def plan(self, given: Given[RunSettings]) -> Callable[[SampleSource], Questions]:
         """Return what makes the questions of a dataset."""
         return ask
+
+    def checks(self) -> TaskChecks:
+        """Return what `eidolon check` asks of this task."""
+        return CountChecks()
 
 
 def ask(source: SampleSource) -> Questions:
@@ -72,6 +81,22 @@ def work(run: ModelRun) -> JudgedWork:
         seed=run.settings.seed,
         resamples=run.settings.resamples,
     )
+
+
+class CountChecks(JudgedChecks):
+    """The judge and the metric of the task, for `eidolon check`, which computes everything else from the folder."""
+
+    def make_judge(self, run: CheckedRun, options: Mapping[str, str] | None) -> Judge:
+        """Return the judge of every such run."""
+        return NumberJudge()
+
+    def metrics(self, run: CheckedRun, judge: Judge) -> tuple[Metric, ...]:
+        """Return the metric of every such run."""
+        return (CountErrors(),)
+
+    def verdicts_follow(self, run: CheckedRun) -> bool | None:
+        """Return true: the judge names no object, so there is no verdict that could be wrong."""
+        return True
 
 
 class NumberJudge:

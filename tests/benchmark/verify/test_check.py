@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.store import loaded
 from eidolon.benchmark.store.atomic import file_hashes
+from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.verify.check import folder as folders
-from eidolon.benchmark.verify.check.findings import DifferenceError, Report, UncheckableError
+from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.check.run import FOREIGN, CheckOptions, check_runs
-from eidolon.benchmark.verify.check.scoring import differences, recompute
+from eidolon.benchmark.verify.check.scoring import differences
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, read_lines, write_lines
 from tests.benchmark.tasks.score_files.test_answers import amber_files, coco, judge_files, pope_files
@@ -360,7 +361,8 @@ def test_other_versions_are_named(described: Path, tmp_path: Path) -> None:
 def test_the_walk_over_scores_sees_every_leaf(described: Path, tmp_path: Path) -> None:
     """Change each leaf of `scores.json` in turn: none is passed over."""
     run = copy(described, tmp_path / "run")
-    here = recompute(folders.CheckedFolder(run), None)
+    folder = folders.CheckedFolder(run)
+    here = folder.checks.rescore(folder.run, None)
     text = (run / SC).read_text()
     paths = [path for path in _leaves(json.loads(text)) if path[0] not in ("schema", "signature")]
     assert len(paths) > 500
@@ -369,7 +371,7 @@ def test_the_walk_over_scores_sees_every_leaf(described: Path, tmp_path: Path) -
         _change(document, path)
         (run / SC).write_text(json.dumps(document))
         try:
-            there = folders.CheckedFolder(run).scores()
+            there = folders.CheckedFolder(run).run.scores()
         except UncheckableError:
             continue  # of another type: the schema finds it
         assert any(differences(here, there).values()), path

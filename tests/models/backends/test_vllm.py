@@ -377,7 +377,7 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) ->
     del weights[next(name for name in weights if "connector" in name)]
     save_file(weights, holes / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        UserError, match=r"--model vllm/.*: lacks weights that Idefics3ForConditionalGeneration wants"
+        UserError, match=r"--model vllm/.*: lacks weights that Idefics3ForConditionalGeneration needs"
     ):
         VllmModel(str(holes))
 

@@ -48,7 +48,7 @@ def spell(model: WhiteBoxModel, text: str, lead: str = "") -> Spelled:
     if spelled.text.split() != text.split():
         raise UserError(
             f"the text {text[:40]!r}… becomes {spelled.text[:40]!r}… in the tokens of {model.name}; "
-            "its probabilities cannot be told"
+            "its probabilities are unknown"
         )
     return spelled
 

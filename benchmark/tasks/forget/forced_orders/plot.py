@@ -32,7 +32,7 @@ def draw_orders(detail: OrdersDetail, name: str) -> bytes:
 
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     grid = figure.subplot_mosaic([["rate", "recall"], ["contrasts", "contrasts"]], height_ratios=[1.6, 1])
-    figure.suptitle(f"{one_line(name)}: what it goes on to name, its turn begun for it", fontsize=13)
+    figure.suptitle(f"{one_line(name)}: what it names after a given beginning", fontsize=13)
     _draw(grid["rate"], detail, lambda cell: cell.rate, "share of first mentions that are wrong")
     _draw(grid["recall"], detail, lambda cell: cell.recall, "share of what is left that is named")
     _contrasts(grid["contrasts"], detail)

@@ -177,7 +177,7 @@ def _why_not(model: ScoringModel, decoding: Decoding) -> str | None:
             f"not with --decoding {decoding.contrast.name}: its weight counts the tokens that were generated"
         )
     if not isinstance(model, ContinuingModel):
-        return "the model cannot go on from a given text"
+        return "the model cannot continue a given text"
     return None
 
 

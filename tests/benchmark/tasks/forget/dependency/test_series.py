@@ -123,7 +123,7 @@ def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(
 ) -> None:
     encode = model.tokenizer.encode
     monkeypatch.setattr(model.tokenizer, "encode", lambda text, **kw: encode(text.replace("ß", ""), **kw))
-    with pytest.raises(UserError, match="its probabilities cannot be told"):
+    with pytest.raises(UserError, match="its probabilities are unknown"):
         spell(model, "a ß")
     table = measure_pdm(model, requests[:2], ["a ß", written[0][1]], resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 1)

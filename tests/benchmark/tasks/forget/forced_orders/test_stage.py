@@ -228,7 +228,7 @@ def test_a_transient_failure_is_asked_again_by_the_next_session(tmp_path: Path) 
 
 def test_a_model_that_cannot_continue_gets_a_reason(tmp_path: Path, scores: Any) -> None:
     detail = force_orders(settings(), measurement(tmp_path, Source(Words())))
-    assert detail.found.reason == "the model cannot go on from a given text"
+    assert detail.found.reason == "the model cannot continue a given text"
     assert not (tmp_path / "orders.jsonl").exists()
     steered = settings(decoding=Decoding(contrast=make_contrast("m3id", {})))
     other = tmp_path / "other"

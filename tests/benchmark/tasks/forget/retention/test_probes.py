@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.problems import DifferenceError
 from eidolon.benchmark.tasks.forget.dependency.stage import measure_dependency, quantities, table_of
 from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.benchmark.tasks.forget.retention.detail import REPORTED
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
-from eidolon.benchmark.verify.check.findings import DifferenceError
 from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.benchmark.verify.check.run import CheckOptions, check_runs
 from eidolon.models.generation.recovery import OUT_OF_MEMORY

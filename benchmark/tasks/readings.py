@@ -15,12 +15,12 @@ import numpy as np
 
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
+from eidolon.benchmark.settings.thresholds import share_threshold
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.plugins import needs_judge
 from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, WORDS, AnswerRow, FreeFormRow, WordRow
-from eidolon.benchmark.tasks.score_files.inputs import share_threshold
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt

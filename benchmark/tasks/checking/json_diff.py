@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from eidolon.benchmark.verify.load_run import AGREEMENT
+from eidolon.benchmark.tasks.readings import AGREEMENT
 
 
 def walk(new: Any, old: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
