@@ -116,7 +116,7 @@ class Lexicon(Record):
     def careful_terms(self) -> dict[str, str]:
         """Return term → category for the reading `careful`, in lower case and with the excluded terms.
 
-        A term with its sense in brackets, as LVIS has them, is also found without: no text writes "bow (weapon)".
+        A term with its sense in brackets, as in LVIS, is also found without: no text writes "bow (weapon)".
         """
         terms = {term.lower(): name for term, name in self.terms().items()}
         for name, extra in self.careful.extra_terms.items():
