@@ -1,5 +1,6 @@
 """What several verbs share."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,9 +41,11 @@ def examples_of(command: Callable[..., Any]) -> str | None:
 
 
 def make_console() -> Console:
-    """Return the console for results, on stdout."""
+    """Return the console for results, on stdout. `COLUMNS` sets its width."""
     console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return console
+    return Console(width=PLAIN_WIDTH)
 
 
 def print_written(console: Console, *paths: Path) -> None:

@@ -1,12 +1,14 @@
 """How far the voters of a judge agree, as tables for the terminal and the report."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core.calibration import Calibration, JudgePair
 
 Rows = list[tuple[str, ...]]
@@ -29,10 +31,11 @@ def show(calibration: Calibration, title: str, console: Console) -> None:
     for rows in tables(calibration):
         table = Table()
         for index, name in enumerate(rows[0]):
-            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+            justify: Literal["left", "right"] = "right" if index else "left"
+            table.add_column(Text(name), justify=justify, overflow="ellipsis" if index else "fold")
         for row in rows[1:]:
             table.add_row(*map(Text, row))
-        console.print(table)
+        print_table(table, console)
 
 
 def _yes_rates(calibration: Calibration) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,9 @@ from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.store.record import RunRecord
 from eidolon.benchmark.tasks.forget.columns import COLUMNS as FORGET_COLUMNS
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core import registry
+from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
 from eidolon.scorers.core.scores import Samples, Score
@@ -61,7 +63,7 @@ class Row(Record):
     parts: SkipJsonSchema[Signature] = Field(default_factory=Signature, exclude=True)
     """The signature as data, from the run's record. It is not in the file."""
     differs: tuple[str, ...] = ()
-    """The parts of the signature that differ from the first row of the task."""
+    """The parts of the signature that differ from the first row of the table."""
     n: Samples
     metrics: dict[str, dict[str, Score]]
     task: Task = "describe"
@@ -73,7 +75,7 @@ class Row(Record):
 
 
 class Leaderboard(Record):
-    """The content of `leaderboard.json`: rows by task. Those of a task are sorted by its headline, undefined last."""
+    """The content of `leaderboard.json`: rows by task and dataset, each sorted by the headline, undefined last."""
 
     schema_: Literal["eidolon/leaderboard/1"] = Field(alias="schema")
     sorted_by: str = HEADLINE
@@ -130,16 +132,30 @@ def finished_runs(folder: Path) -> list[Path]:
 
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
     """Read the runs' scores into a leaderboard."""
-    rows = [_read_row(run, relative_to) for run in runs]
-    rows.sort(key=lambda row: ([*HEADLINES].index(row.task), -_headline(row), row.name, row.run))
-    first: dict[str, Row] = {}
+    tables = tables_of([_read_row(run, relative_to) for run in runs])
     return Leaderboard(
         schema=SCHEMA,
         rows=tuple(
-            row.model_copy(update={"differs": _differing(row, first.setdefault(row.task, row))})
-            for row in rows
+            row.model_copy(update={"differs": _differing(row, rows[0])}) for rows in tables for row in rows
         ),
     )
+
+
+def tables_of(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows of each table, best first: those of one task and dataset that share a metric family.
+
+    So no row has a dash in every column.
+    """
+    alike: dict[tuple[int, str], list[list[Row]]] = {}
+    for row in rows:
+        tables = alike.setdefault(([*HEADLINES].index(row.task), _dataset(row)), [])
+        sharing = [
+            table for table in tables if any(row.metrics.keys() & other.metrics.keys() for other in table)
+        ]
+        tables[:] = [table for table in tables if not any(table is other for other in sharing)]
+        tables.append([row, *(other for table in sharing for other in table)])
+    found = [table for key in sorted(alike) for table in sorted(alike[key], key=_kind)]
+    return [_sorted(table) for table in found]
 
 
 def write(leaderboard: Leaderboard, path: Path) -> None:
@@ -155,13 +171,13 @@ def write(leaderboard: Leaderboard, path: Path) -> None:
 
 
 def show(leaderboard: Leaderboard, console: Console) -> None:
-    """Print a table for each task, with 95 % intervals, and the signatures below."""
-    tasks = dict.fromkeys(row.task for row in leaderboard.rows)
-    for task in tasks:
-        rows = [row for row in leaderboard.rows if row.task == task]
-        of = f" of {task}" if len(tasks) > 1 or task == "forget" else ""
-        title = f"Leaderboard{of}, 95 % intervals"
-        console.print(_table(rows, title))
+    """Print a table for each dataset and kind of run, with 95 % intervals, and the signatures below."""
+    tables = tables_of(leaderboard.rows)
+    kinds, datasets = ({named(rows) for rows in tables} for named in (_kind, lambda rows: _dataset(rows[0])))
+    for rows in tables:
+        of = f" of {_kind(rows)}" if len(kinds) > 1 or rows[0].task == "forget" else ""
+        on = f" on {one_line(_dataset(rows[0]))}" if len(datasets) > 1 else ""
+        print_table(_table(rows, f"Leaderboard{of}{on}, 95 % intervals"), console)
     for line in dict.fromkeys(row.signature for row in leaderboard.rows):
         console.print(Text("signature: " + one_line(line)), soft_wrap=True)
     for row in leaderboard.rows:
@@ -169,8 +185,9 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
             parts = ", ".join(row.differs)
             note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
             console.print(Text(note, style="yellow"), soft_wrap=True)
-    for line in _groups(leaderboard):
-        console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
+    for rows in tables:
+        for line in _groups(rows):
+            console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
 
 
 def _table(rows: Sequence[Row], title: str) -> Table:
@@ -193,7 +210,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
 
 
 def columns_of(rows: Sequence[Row]) -> list[tuple[str, LeaderboardColumn]]:
-    """Return the columns of rows of one task, each with its family. Some row has a value in each."""
+    """Return the columns of the rows of one table, each with its family. Some row has a value in each."""
     found: list[tuple[str, LeaderboardColumn]] = []
     if rows[0].task == "forget":
         found += [("forgetting", column) for column in FORGET_COLUMNS]
@@ -259,23 +276,44 @@ def _differing(row: Row, first: Row) -> tuple[str, ...]:
     return tuple(part for part in COMPARED if own[part] != other[part])
 
 
-def _groups(leaderboard: Leaderboard) -> Iterator[str]:
-    """Yield, for each part in which rows differ, the rows of each value."""
-    for task in dict.fromkeys(row.task for row in leaderboard.rows):
-        parts = [(row.name, row.parts.parts()) for row in leaderboard.rows if row.task == task]
-        for part in COMPARED:
-            named: dict[str, list[str]] = {}
-            for name, of_row in parts:
-                named.setdefault(of_row[part], []).append(name)
-            if len(named) > 1:
-                found = "; ".join(f"{value}: {', '.join(names)}" for value, names in named.items())
-                yield f"rows differ in {part}: {found}"
+def _groups(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield, for each part in which the rows of a table differ, the rows of each value."""
+    parts = [(row.name, row.parts.parts()) for row in rows]
+    for part in COMPARED:
+        named: dict[str, list[str]] = {}
+        for name, of_row in parts:
+            named.setdefault(of_row[part], []).append(name)
+        if len(named) > 1:
+            found = "; ".join(f"{value}: {', '.join(names)}" for value, names in named.items())
+            yield f"rows differ in {part}: {found}"
 
 
-def _headline(row: Row) -> float:
-    family, _, quantity = HEADLINES[row.task].partition(".")
-    estimate = row.metrics.get(family, {}).get(quantity)
-    return -math.inf if estimate is None or estimate.value is None else estimate.value
+def _dataset(row: Row) -> str:
+    """Return the name of a row's dataset, without its hash: parts of one dataset share a table, with a mark."""
+    return (row.parts.dataset or UNKNOWN).partition("#")[0]
+
+
+def _kind(rows: Sequence[Row]) -> str:
+    """Return what the runs of a table are: their task, or without its metrics the metrics that they have."""
+    families = dict.fromkeys(family for row in rows for family in row.metrics)
+    task = rows[0].task
+    usual = {*FIRST_FAMILIES, HEADLINES[task].partition(".")[0]}
+    return task if task != "describe" or usual & {*families} else ", ".join(sorted(families))
+
+
+def _sorted(rows: Sequence[Row]) -> list[Row]:
+    """Sort a table by the headline of its task, or where no row has it by the table's first column."""
+    family, _, quantity = HEADLINES[rows[0].task].partition(".")
+    if not any(quantity in row.metrics.get(family, {}) for row in rows) and (columns := columns_of(rows)):
+        family, quantity = columns[0][0], columns[0][1].quantity
+
+    def place(row: Row) -> tuple[float, str, str]:
+        estimate = row.metrics.get(family, {}).get(quantity)
+        if estimate is None or estimate.value is None:
+            return math.inf, row.name, row.run
+        return estimate.value if estimate.higher_is_better is False else -estimate.value, row.name, row.run
+
+    return sorted(rows, key=place)
 
 
 def _count(n: Samples) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 from eidolon.benchmark.settings.fields import ALL
 from eidolon.benchmark.tasks.probe.answers import Probe
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Family, Scores
 
@@ -24,7 +25,7 @@ COLUMNS = {
 def show(runs: Sequence[tuple[str, Probe, Scores]], console: Console) -> None:
     """Print the splits and policies of runs, where there are several, and how many images were asked about."""
     if any(scores.variants for _, _, scores in runs):
-        console.print(_table(runs))
+        print_table(_table(runs), console)
     for images, left_out in dict.fromkeys((probe.built.images, probe.built.left_out) for _, probe, _ in runs):
         console.print(
             f"asked about: {images} images, {left_out} left out (too few objects, or all there are)"
@@ -33,8 +34,9 @@ def show(runs: Sequence[tuple[str, Probe, Scores]], console: Console) -> None:
 
 def _table(runs: Sequence[tuple[str, Probe, Scores]]) -> Table:
     table = Table(title="By split and policy", title_justify="left")
-    for heading in ("model", "split", "policy"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("model", overflow="fold")
+    for heading in ("split", "policy"):
+        table.add_column(heading)
     for heading in ("n", *COLUMNS.values(), "unparsed"):
         table.add_column(heading, justify="right")
     for name, probe, scores in runs:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Family, Scores
 
@@ -28,7 +29,7 @@ def show(scores: Scores, title: str, main: str, console: Console) -> None:
         if any(cell != "-" for cell in cells):
             heading = one_line(f"{family}.{name} {_arrow(_find(scores.metrics, family, name))}")
             table.add_row(Text(heading), *cells)
-    console.print(table)
+    print_table(table, console)
     console.print(Text("signature: " + one_line(scores.signature)), soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.benchmark.verify.check.findings import Report
 
 STYLES = {"ok": "green", "differs": "bold red", "not checkable": "yellow"}
@@ -22,7 +23,7 @@ def show(report: Report, console: Console) -> None:
         for finding in run.checks:
             verdict = Text(finding.verdict, style=STYLES[finding.verdict])
             table.add_row(finding.check, verdict, Text(finding.detail))
-        console.print(table)
+        print_table(table, console)
         counts: Counter[str] = Counter(finding.verdict for finding in run.checks)
         line = ", ".join(f"{counts[verdict]} {verdict}" for verdict in STYLES if counts[verdict])
         console.print(Text(f"{one_line(run.run)}: {run.verdict}: {line}"), soft_wrap=True)

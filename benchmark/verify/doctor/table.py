@@ -6,6 +6,7 @@ from rich.text import Text
 
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 
 STYLES = {"ok": "green", "differs": "bold red", "not applicable": "dim"}
 
@@ -26,7 +27,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
             _gap(check),
             Text(_found(check)),
         )
-    console.print(table)
+    print_table(table, console)
     if diagnosis.failed:
         console.print(
             Text(

@@ -1,6 +1,7 @@
 """The leaderboard: order, comparability, its file and its table."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,98 @@ def test_runs_that_forget_have_a_table_of_their_own(cli: Cli, runs: Path) -> Non
         assert cell in forgotten
     alone = cli("leaderboard", runs / "bad").out
     assert alone.startswith("Leaderboard of forget")
+
+
+def rows_of_dashes(out: str) -> list[str]:
+    return [
+        line
+        for line in out.splitlines()
+        if line.startswith("│") and {cell.strip() for cell in line.split("│")[3:-2]} == {"-"}
+    ]
+
+
+@pytest.fixture
+def mixed(cli: Cli, runs: Path, tmp_path: Path) -> Path:
+    """The runs, another of another dataset, and one over yes/no answers, one of them without F0.5."""
+    objects = write_lines(tmp_path / "other-objects.jsonl", OBJECTS)
+    responses = write_lines(tmp_path / "r.jsonl", [{"image_id": 1, "response": "A dog."}])
+    for name, metric in (("elsewhere", "chair,objects"), ("fitted", "forgetting")):
+        made = cli(
+            "score", "--responses", responses, "--objects", objects, "--out", runs / name, "--metric", metric
+        )
+        assert made.code == 0, made.err
+    question = {"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "yes"}
+    questions = write_lines(tmp_path / "q.json", [question])
+    answers = write_lines(tmp_path / "a.jsonl", [{"question_id": 1, "answer": "Yes."}])
+    made = cli(
+        "score", "--metric", "pope", "--questions", questions, "--answers", answers, "--out", runs / "asked"
+    )
+    assert made.code == 0, made.err
+    return runs
+
+
+def test_one_table_a_dataset_and_kind_of_run(cli: Cli, mixed: Path) -> None:
+    result = cli("leaderboard", mixed)
+    titles = [line.strip() for line in result.out.splitlines() if line.startswith("Leaderboard")]
+    assert titles == [
+        "Leaderboard of describe on objects, 95 % intervals",
+        "Leaderboard of describe on other-objects, 95 % intervals",
+        "Leaderboard of forgetting on other-objects, 95 % intervals",
+        "Leaderboard of probe on q, 95 % intervals",
+    ]
+    assert rows_of_dashes(result.out) == []
+    board = json.loads(cli("leaderboard", mixed, "--json").out)
+    assert [(row["name"], row["differs"]) for row in board["rows"]][4:] == [
+        ("elsewhere", []), ("fitted", []), ("asked", []),
+    ]  # fmt: skip
+
+
+def test_runs_that_share_a_metric_share_a_table() -> None:
+    """A run with two metrics brings together those that have one each."""
+    rows = [
+        row(name, families)
+        for name, families in (
+            ("a", ["chair"]),
+            ("b", ["x"]),
+            ("c", ["chair", "y"]),
+            ("d", ["x", "y"]),
+            ("e", ["z"]),
+        )
+    ]
+    found = [{row.name for row in table} for table in leaderboard.tables_of(rows)]
+    assert found == [{"a", "b", "c", "d"}, {"e"}]
+
+
+def row(name: str, families: list[str]) -> leaderboard.Row:
+    value = {"value": 0.5, "ci": None, "n": 1, "higher_is_better": True}
+    return leaderboard.Row.model_validate(
+        {
+            "name": name,
+            "run": name,
+            "signature": "",
+            "n": {"requested": 1, "samples": 1, "scored": 1, "unscored": 0},
+            "metrics": {family: {"first": value} for family in families},
+        }
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_is_lost_in_a_narrow_terminal(
+    cli: Cli, mixed: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = numbers(cli("leaderboard", mixed).out)
+    monkeypatch.setenv("COLUMNS", str(width))
+    narrow = cli("leaderboard", mixed).out
+    assert numbers(narrow) >= wide
+    assert "…" not in narrow
+    assert max(len(line) for line in narrow.splitlines() if line.startswith("│")) <= width
+
+
+def numbers(out: str) -> Counter[str]:
+    """Return how often each number is in the tables of an output."""
+    cells = [word for line in out.splitlines() if line.startswith("│") for word in line.split()]
+    return Counter(word for word in cells if any(letter.isdigit() for letter in word))
 
 
 def test_links_to_runs_are_followed(cli: Cli, runs: Path, tmp_path: Path) -> None:

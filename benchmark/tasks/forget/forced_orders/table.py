@@ -9,6 +9,7 @@ from eidolon.benchmark.store.files import ORDERS
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.forced_orders import ContrastName
 
@@ -29,7 +30,7 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
             line = f"Forced orders of {one_line(name)}: not measured: {detail.found.reason}"
             console.print(line, markup=False, highlight=False)
             continue
-        console.print(_table(name, detail))
+        print_table(_table(name, detail), console)
         contrasts = [(name, detail.contrast(name)) for name in SHOWN]
         effects = "; ".join(f"{name} {_cell(found.rate, signed=True)}" for name, found in contrasts if found)
         console.print(f"{effects}: {detail.found.verdict}", markup=False, highlight=False)
@@ -38,7 +39,7 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
 def _table(name: str, detail: OrdersDetail) -> Table:
     title = f"Wrong first mentions of {one_line(name)} after forced beginnings, 95 % intervals"
     table = Table(title=title, title_justify="left")
-    table.add_column("beginning")
+    table.add_column("beginning", overflow="fold")
     for late in (False, True):
         words = [c.words_before for c in detail.found.cells if c.late == late and c.words_before is not None]
         table.add_column(f"after {sum(words) / len(words):.0f} words" if words else "-", justify="right")

@@ -10,6 +10,7 @@ from eidolon.benchmark.store.files import RETENTION
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
@@ -29,7 +30,7 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
     for run in runs:
         name = run.name
         detail = run.document(RETENTION, RetentionDetail)
-        console.print(_table(name, detail))
+        print_table(_table(name, detail), console)
         beyond = [str(n) for n in detail.lengths if detail.extrapolated(n)]
         if beyond:
             console.print(
@@ -45,7 +46,7 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
 
 def _table(name: str, detail: RetentionDetail) -> Table:
     table = Table(title=f"Retention R(n)/R(0) of {one_line(name)}, 95 % intervals", title_justify="left")
-    table.add_column("after n tokens of")
+    table.add_column("after n tokens of", overflow="fold")
     found = {(point.condition, point.series, point.n): point for point in detail.points}
     shown = sorted({point.n for point in detail.points})
     for n in shown:
