@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,14 @@ def completion(
     if usage is not None:
         body["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
     return Answer(body=json.dumps(body).encode())
+
+
+def packed_gibibyte() -> Answer:
+    """Return an answer of about one megabyte that unpacks to 1 GiB of blanks."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    mebibyte = b" " * (1 << 20)
+    body = b"".join(packer.compress(mebibyte) for _ in range(1 << 10)) + packer.flush()
+    return Answer(body=body, headers={"Content-Encoding": "gzip"})
 
 
 def picture_of(body: dict[str, Any]) -> Image.Image:

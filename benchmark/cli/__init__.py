@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from eidolon.benchmark.cli.common import examples_of
-from eidolon.benchmark.terminal.log import quiet_libraries
+from eidolon.benchmark.terminal.log import quiet_libraries, without_secrets
 from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
@@ -160,5 +160,5 @@ def _complain(message: str) -> int:
 
     if is_follower():
         wait_for_first_process()
-    print(f"error: {one_line(message)}", file=sys.stderr)
+    print(f"error: {one_line(without_secrets(message))}", file=sys.stderr)
     return USER_ERROR

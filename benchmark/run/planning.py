@@ -29,6 +29,7 @@ from eidolon.models.backends.registry import (
     ModelReference,
     backend_traits,
     check_contrast_support,
+    check_options,
     content_hash,
     deciding_options,
     identity,
@@ -91,8 +92,9 @@ def make_plan(given: Given[RunSettings], out: Path | None) -> Plan:
     settings = given.settings
     models = find_models(settings)
     contrast = make_contrast(settings.decoding, settings.decoding_options)
-    for _, reference in models:
+    for spec, reference in models:
         check_contrast_support(contrast, reference)
+        check_options(reference, spec.options)
     task = model_task(settings.task)
     ask = task.plan(given)
     out = default_out(settings) if out is None else out

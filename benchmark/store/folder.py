@@ -4,6 +4,7 @@
 batch that a kill tears is dropped and made again. `scores.json` is written last, atomically.
 """
 
+import json
 import logging
 import os
 import stat
@@ -18,7 +19,7 @@ from eidolon.benchmark.store.atomic import DISK_ERRORS, file_hashes, remove_torn
 from eidolon.benchmark.store.files import HASHED, HOLDER, LOCK, LOG, RUN, TORN
 from eidolon.benchmark.store.lock import locked
 from eidolon.benchmark.store.record import RunRecord, Status, first_difference, read_record, utc_now
-from eidolon.benchmark.terminal.log import to_file
+from eidolon.benchmark.terminal.log import secret_variable, to_file
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import MAX_INPUT_BYTES, excerpt
 
@@ -73,9 +74,10 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
     """Return the record of the run in a folder, None if the folder is empty or missing. Nothing is created.
 
     Raises:
-        UserError: the folder cannot be written, holds something else, or holds a run with another config. The message
-            names the first field that differs.
+        UserError: the folder cannot be written, holds something else, or holds a run with another config (the message
+            names the first field that differs), or a setting holds a secret of the environment.
     """
+    refuse_secrets(config)
     try:
         if not path.exists():
             parent = next(p for p in path.absolute().parents if p.exists())
@@ -107,6 +109,21 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
             "give another folder"
         )
     return record
+
+
+def refuse_secrets(config: ConfigRecord) -> None:
+    """Check that no setting holds a key, token or password of the environment: `run.json` is made to be published.
+
+    Raises:
+        UserError: one does. The message does not repeat it.
+    """
+    fields = config.model_dump(mode="json")
+    for name, value in {**fields.pop("settings"), **fields}.items():
+        if (variable := secret_variable(json.dumps(value, ensure_ascii=False))) is not None:
+            raise UserError(
+                f"the setting {name!r} holds the value of the environment variable {variable}, which run.json "
+                "would show; leave it out"
+            )
 
 
 def refuse_special(path: Path) -> None:

@@ -10,6 +10,7 @@ and keys.
 import json
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ SHORTEST_SECRET = 8
 SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 """Suffixes of the names of environment variables that hold secrets."""
 
+_USER_OF_URL = re.compile(r"(?<=://)[^\s'\"<>]*@")
 _logger = logging.getLogger(OURS)
 
 
@@ -178,12 +180,25 @@ def format_line(record: logging.LogRecord) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return the text with the values of keys, tokens and passwords in the environment replaced by `***`."""
+    """Return the text without secrets: they are replaced by `***`.
+
+    These are the values of keys, tokens and passwords in the environment, and what stands before the host of a URL.
+    """
+    for _, value in _secrets():
+        text = text.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
+    return _USER_OF_URL.sub("***@", text)
+
+
+def secret_variable(text: str) -> str | None:
+    """Return the name of the environment variable with a secret that a text holds, None if it holds none."""
+    return next((name for name, value in _secrets() if value in text), None)
+
+
+def _secrets() -> Iterator[tuple[str, str]]:
     for name, value in os.environ.items():
         value = value.strip()
         if name.upper().endswith(SECRET_NAMES) and len(value) >= SHORTEST_SECRET:
-            text = text.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
-    return text
+            yield name, value
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
+from eidolon.models.backends.endpoint_address import KEY_VARIABLE, SHORTEST_SECRET, check_proxies
+from eidolon.models.backends.endpoint_body import AnswerBodyError, bound_body
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import clean, parse_json
 from eidolon.scorers.core.types import FinishReason
@@ -24,11 +25,8 @@ from eidolon.scorers.core.types import FinishReason
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
 """The key that is sent if none is set. Local servers need none, but the client requires one."""
-SHORTEST_SECRET = 8
-"""Least characters of a key that is removed from the output; shorter keys (`none`, `EMPTY`) are no secret."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 """Wait before the second try, and its limit. It doubles with each try; up to half of it, at random, is skipped."""
@@ -45,6 +43,10 @@ TRANSIENT_STATUSES = (408, 429)
 """Statuses of transient failures, beside all from 500."""
 CONFIGURATION_STATUSES = (401, 403, 404)
 """Statuses that do not depend on the prompt: the key, the address or the model's name is wrong."""
+REDIRECTS = range(300, 400)
+"""Statuses of redirects. They are not followed: picture, prompt and key go to the address that the user gave only."""
+MAX_TOKENS = 10**9
+"""The largest count of tokens in an answer that is believed. Sums of larger ones would overflow."""
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 T = TypeVar("T")
@@ -85,32 +87,6 @@ class Traffic:
         return asdict(self)
 
 
-def parse_address(flag: str, text: str, target: str) -> tuple[str, str]:
-    """Return model and URL of `MODEL@URL`. Sends nothing.
-
-    For messages: `flag` is the user's flag with its blank or equals sign, and `text` is what follows it.
-
-    Raises:
-        UserError: the target has another form. The message never repeats a password.
-    """
-    model, at, rest = target.partition("@http")
-    url = f"http{rest}"
-    try:
-        parts = urlsplit(url)
-        whole = bool(at and model) and parts.scheme in ("http", "https") and bool(parts.hostname)
-        secret, port = parts.username or parts.password or parts.query or parts.fragment, parts.port
-    except ValueError:
-        whole, secret, port = False, "", None
-    if whole and secret:
-        raise UserError(
-            f"{flag}openai/{model}@…: the URL must not contain a user, password, query or fragment; "
-            f"set the key in the environment variable {KEY_VARIABLE}"
-        )
-    if not whole or port == 0:
-        raise UserError(f"{flag}{text}: write openai/MODEL@URL, for example openai/qwen3@http://host:8000/v1")
-    return model, url
-
-
 class Endpoint:
     """One model at one address, through the `openai` package. Constructing it sends nothing.
 
@@ -133,6 +109,7 @@ class Endpoint:
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UserError(f"{KEY_VARIABLE}: has characters that are not allowed in a key; set it again")
+        check_proxies(given)
         self._open_at = 0.0  # monotonic time before which no request is sent
         self._lost = 0  # requests in a row that failed after all retries
         self._lost_calls = 0
@@ -165,7 +142,7 @@ class Endpoint:
         except openai.APIStatusError as error:
             if error.status_code in (401, 403):
                 raise UserError(f"{self._given}: {self._describe(error)}; set {KEY_VARIABLE}") from None
-        except (openai.APITimeoutError, TimeoutError):
+        except (openai.APITimeoutError, TimeoutError, AnswerBodyError):
             pass
         except openai.APIConnectionError as error:
             reason = self._excerpt(error.__cause__ or error)
@@ -232,6 +209,12 @@ class Endpoint:
                     )
             except openai.APIStatusError as error:
                 message = self._describe(error)
+                if error.status_code in REDIRECTS:
+                    target = error.response.headers.get("location", "")
+                    message = (
+                        f"the endpoint answers {error.status_code}, a redirect to {self._excerpt(target)!r}, "
+                        "which is not followed; give the URL that it leads to"
+                    )
                 if error.status_code not in TRANSIENT_STATUSES and error.status_code < 500:
                     return self._refused(error.status_code, message)
                 delay = retry_after(error.response.headers.get("retry-after"))
@@ -243,6 +226,11 @@ class Endpoint:
                 message = f"the endpoint gave no answer within {self._timeout:g} s"
             except openai.APIConnectionError as error:
                 message = f"the endpoint cannot be reached: {self._excerpt(error.__cause__ or error)}"
+            except AnswerBodyError as error:
+                self._lost, self._down = 0, None
+                self.traffic.answers += 1
+                self.traffic.unmetered += 1
+                return _failed(f"the endpoint's answer {error}")
             else:
                 return self._answered(answer.content)
             _log.info(
@@ -273,7 +261,7 @@ class Endpoint:
 
     def _refused(self, status: int, message: str) -> Completion:
         self._lost, self._down = 0, None
-        if status not in CONFIGURATION_STATUSES:
+        if status not in CONFIGURATION_STATUSES and status not in REDIRECTS:
             return Completion(error=message)
         if not self.traffic.answers:
             self._refusal = message
@@ -281,13 +269,20 @@ class Endpoint:
         return _failed(message)
 
     def _client(self) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI, Timeout
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
+        timeout = Timeout(self._timeout, connect=min(self._timeout, CONNECT_S))
         return AsyncOpenAI(
             base_url=self.url,
             api_key=self._key or NO_KEY,
-            timeout=Timeout(self._timeout, connect=min(self._timeout, CONNECT_S)),
+            timeout=timeout,
             max_retries=0,
+            http_client=DefaultAsyncHttpxClient(
+                timeout=timeout,
+                follow_redirects=False,
+                headers={"Accept-Encoding": "identity"},
+                event_hooks={"response": [bound_body]},
+            ),
         )
 
     def _describe(self, error: "APIStatusError") -> str:
@@ -346,10 +341,13 @@ def retry_after(value: str | None) -> float:
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             return 0.0
         # A date without a time zone is UTC.
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        try:
+            seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except OverflowError:  # an hour before the year 1, in another time zone
+            return 0.0
     return seconds if seconds > 0 else 0.0
 
 
@@ -358,7 +356,8 @@ def _failed(message: str) -> Completion:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= MAX_TOKENS else None  # type: ignore[operator, return-value]
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

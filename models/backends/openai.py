@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from eidolon.models.backends.endpoint import KEY_VARIABLE, Completion, Endpoint, parse_address
+from eidolon.models.backends.endpoint import Completion, Endpoint
+from eidolon.models.backends.endpoint_address import KEY_VARIABLE, check_secrets, parse_address
 from eidolon.models.base.backend import BackendTraits, FileDigest
 from eidolon.models.base.identity import versions
 from eidolon.models.base.model import Decoding, Request
@@ -90,6 +91,22 @@ class OpenAIModel:
         parse_address("--model ", f"openai/{target}", target)
         return target
 
+    @classmethod
+    def check_options(cls, options: Mapping[str, str]) -> None:
+        """Check the options, before anything of them is written.
+
+        Raises:
+            UserError: one is unknown, has a wrong value, or holds a key.
+        """
+        for name in options:
+            if "key" in name.lower():
+                raise UserError(f"-M {name}: set the key in the environment variable {KEY_VARIABLE}")
+        found = validate_options(OpenAIOptions, options)
+        for name in REQUEST_FIELDS:
+            if name in found.extra:
+                raise UserError(f"-M extra: the field {name!r} is set by flags and other options")
+        check_secrets("-M", found.model_dump())
+
     def __init__(self, target: str, /, **options: str) -> None:
         """Check the options and contact the endpoint.
 
@@ -99,13 +116,8 @@ class OpenAIModel:
         """
         given = f"openai/{target}"
         model, url = parse_address("--model ", given, target)
-        for name in options:
-            if "key" in name.lower():
-                raise UserError(f"-M {name}: set the key in the environment variable {KEY_VARIABLE}")
+        self.check_options(options)
         self.options = validate_options(OpenAIOptions, options)
-        for name in REQUEST_FIELDS:
-            if name in self.options.extra:
-                raise UserError(f"-M extra: the field {name!r} is set by flags and other options")
         self._endpoint = Endpoint(
             f"--model {given}",
             model,

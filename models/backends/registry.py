@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eidolon.models.backends.custom import check_plugin_target, load_plugin_model, plugin_files
+from eidolon.models.backends.endpoint_address import without_password
 from eidolon.models.base.backend import (
     BackendTraits,
+    CheckingBackend,
     FileDigest,
     IdentifiedBackend,
     LocalBackend,
@@ -72,7 +74,7 @@ def resolve(text: str) -> ModelReference:
         UserError: there is no such model.
     """
     backend, slash, target = text.partition("/")
-    given = f"--model {text!r}"
+    given = f"--model {without_password(text)!r}"
     if not slash:
         shipped = shipped_models()
         if text in shipped:
@@ -149,6 +151,17 @@ def check_contrast_support(contrast: "ContrastDecoding | None", reference: Model
             f"--decoding {contrast.name}: model {reference.text!r} is of backend {reference.backend!r}, which cannot "
             f"compare tokens with and without the image; give a {CHECKPOINT_BACKEND}/… model or --decoding plain"
         )
+
+
+def check_options(reference: ModelReference, options: Mapping[str, str]) -> None:
+    """Check a model's options as far as its backend can do so without loading it.
+
+    Raises:
+        UserError: one is unknown or has a wrong value.
+    """
+    backend = backends.get(reference.backend)
+    if isinstance(backend, CheckingBackend):
+        backend.check_options(options)
 
 
 def deciding_options(reference: ModelReference, options: Mapping[str, str]) -> dict[str, str]:

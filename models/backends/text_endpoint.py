@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eidolon.models.backends.endpoint import Endpoint, parse_address
+from eidolon.models.backends.endpoint import Endpoint
+from eidolon.models.backends.endpoint_address import parse_address
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError

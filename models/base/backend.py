@@ -60,6 +60,19 @@ class ResolvingBackend(Protocol):
 
 
 @runtime_checkable
+class CheckingBackend(Protocol):
+    """A backend that checks a model's options before anything is loaded or written."""
+
+    def check_options(self, options: Mapping[str, str]) -> None:
+        """Check the options; a class method.
+
+        Raises:
+            UserError: one is unknown or has a wrong value.
+        """
+        ...
+
+
+@runtime_checkable
 class LocalBackend(Protocol):
     """A backend that says which local files a model is made of. By default that is the target, a file or a folder."""
 

@@ -15,7 +15,16 @@ import pytest
 
 from eidolon.models.backends import endpoint
 from tests.benchmark.conftest import Cli, Result, read_lines
-from tests.chat_server import Answer, Behaviour, ChatServer, chat_server, completion, describe, picture_of
+from tests.chat_server import (
+    Answer,
+    Behaviour,
+    ChatServer,
+    chat_server,
+    completion,
+    describe,
+    packed_gibibyte,
+    picture_of,
+)
 from tests.fault_table import FaultRecorder, tally
 
 pytestmark = pytest.mark.faults
@@ -98,6 +107,15 @@ FAULTS = {
     "no text": (completion(None), "holds no text"),
     "200 kB": (completion("dog " * 50_000), "holds 200000 characters"),
     "200 kB of garbage": (Answer(body=b"\xff" * 200_000), "not a chat completion"),
+    "a wait that ends beyond all dates": (
+        Answer(429, b"later", {"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2300"}),
+        "answers 429: later",
+    ),
+    "1 GiB, packed into 1 MB": (packed_gibibyte(), "is larger than 16 MiB"),
+    "an unknown packing": (
+        Answer(body=b"dog", headers={"Content-Encoding": "zstd"}),
+        "is packed as 'zstd', which was not asked for",
+    ),
 }
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.models.backends import endpoint as module
-from eidolon.models.backends.endpoint import Completion, Endpoint, parse_address, read_completion, retry_after
+from eidolon.models.backends.endpoint import Completion, Endpoint, read_completion, retry_after
+from eidolon.models.backends.endpoint_address import parse_address
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.backends.text_endpoint import EndpointText
 from eidolon.scorers.core.errors import UserError
