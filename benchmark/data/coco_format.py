@@ -1,22 +1,24 @@
 """Files in COCO's format: instances (annotated objects) and captions. A mistake is a UserError that names its place."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.json_rows import invalid_json
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.field_names import IMAGE, REFERENCES, FieldFinder, format_note
+from eidolon.scorers.core.image_ids import ImageIds, image_number
 from eidolon.scorers.core.input_files import (
     clean,
-    decode_text,
     excerpt,
     parse_json,
     read_bytes,
     read_image_id,
 )
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.notes import InputNote, warning
+from eidolon.scorers.core.records import read_records, text_of
 from eidolon.scorers.core.types import ImageId
 
 Truth: TypeAlias = dict[ImageId, frozenset[str]]
@@ -31,7 +33,7 @@ _CONTINUED = ("{", "[", ",")
 def read_coco(path: Path) -> tuple[bytes, dict[str, Any]]:
     """Return the bytes and the content of a COCO instances JSON. Raises UserError for any other file."""
     content = read_bytes(path)
-    document = read_document(decode_text(content, path), path)
+    document = read_document(text_of(content, path), path)
     if document is None:
         raise UserError(f"{path}: is not a COCO instances JSON (an object with 'annotations')")
     return content, document
@@ -61,76 +63,86 @@ def read_document(text: str, path: Path) -> dict[str, Any] | None:
     return value if found else None
 
 
-def read_instances(document: Mapping[str, Any], path: Path, judge: Judge | None) -> Truth:
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """The content of a COCO instances JSON."""
+
+    objects: Truth
+    areas: Areas
+    categories: dict[int, str]
+    files: dict[str, ImageId] = field(default_factory=dict)
+    """The image of each file name."""
+    notes: tuple[InputNote, ...] = ()
+
+
+def read_instances(document: Mapping[str, Any], path: Path, source: str) -> Instances:
     """Return the categories that have any annotation, crowds included, of every image of a COCO instances JSON.
 
-    With a judge, only the categories that it reports are kept.
+    An annotation may write the id of its image otherwise than `images` does: as a string, or padded. Areas are the
+    share of the image that the largest box of a category covers, 0 to 1; where the document lacks the size of an image
+    or a box there is none. `source` is the setting that names the file, for the notes.
 
     Raises:
-        UserError: the content is not COCO's format, or a category is unknown to the judge.
+        UserError: the content is not COCO's format.
     """
     names: dict[int, str] = {}
     for place, category in coco_records(document, "categories", path):
         name = category.get("name")
         if not isinstance(name, str):
             raise UserError(f"{place}: 'name' must be a string, found {excerpt(name)}")
-        if judge is not None:
-            judged_objects([name], judge, place)
         number = category_id(category, place)
         if names.setdefault(number, name) != name:
             raise UserError(f"{place}: id {number} is also the id of {names[number]!r}")
     found: dict[ImageId, set[str]] = {}
+    pixels: dict[ImageId, int] = {}
+    files: dict[str, ImageId] = {}
     for place, image in coco_records(document, "images", path):
-        found[read_image_id(image.get("id"), place)] = set()
+        image_id = read_image_id(image.get("id"), place, "id")
+        found[image_id], pixels[image_id] = set(), _pixels(image)
+        if isinstance(file := image.get("file_name"), str):
+            files[file] = image_id
+    ids, known = ImageIds(found, path), {*found}
+    areas: Areas = {}
+    orphans: list[ImageId] = []
+    alone: dict[ImageId, ImageId] = {}
     for place, annotation in coco_records(document, "annotations", path):
-        number = category_id(annotation, place, "category_id")
-        if number not in names:
+        name = names.get(number := category_id(annotation, place, "category_id"))
+        if name is None:
             raise UserError(f"{place}: 'category_id' {number} is not among the categories")
-        found.setdefault(read_image_id(annotation.get("image_id"), place), set()).add(names[number])
+        given = read_image_id(annotation.get("image_id"), place)
+        image_id = given if given in found else ids.find(given, place)
+        if image_id is None:
+            numbered = image_number(given)
+            image_id = alone.setdefault(given if numbered is None else numbered, given)
+        if image_id not in known:
+            orphans.append(image_id)
+        found.setdefault(image_id, set()).add(name)
+        sides = _box_sides(annotation.get("bbox"))
+        if sides is not None and pixels.get(image_id):
+            shares = areas.setdefault(image_id, {})
+            share = min(sides[0] * sides[1] / pixels[image_id], 1.0)
+            shares[name] = max(shares.get(name, 0.0), share)
     if not found:
         raise UserError(f"{path}: holds no images")
-    return {
-        image_id: frozenset(objects if judge is None else judged_objects(sorted(objects), judge, str(path)))
-        for image_id, objects in found.items()
-    }
+    notes = ids.notes(source, len(found))
+    if known and orphans:
+        notes.append(warning(source, "orphans", count=len(orphans), first=orphans[0]))
+    truth = {image_id: frozenset(objects) for image_id, objects in found.items()}
+    return Instances(truth, areas, names, files, tuple(notes))
 
 
-def category_id(category: Mapping[str, Any], place: str, field: str = "id") -> int:
+def category_id(category: Mapping[str, Any], place: str, name: str = "id") -> int:
     """Return a category's number, which some programs write as a string.
 
     Raises:
-        UserError: it is no whole number; `place` and `field` are for the message.
+        UserError: it is no whole number; `place` and the field's `name` are for the message.
     """
-    number = category.get(field)
+    number = category.get(name)
     if isinstance(number, str) and number.strip().isascii() and number.strip().isdigit():
         return int(number)
     if isinstance(number, bool) or not isinstance(number, int):
-        raise UserError(f"{place}: {field!r} must be a whole number, found {excerpt(number)}")
+        raise UserError(f"{place}: {name!r} must be a whole number, found {excerpt(number)}")
     return number
-
-
-def read_box_areas(document: Mapping[str, Any], path: Path) -> Areas:
-    """Return the share of the image that the largest box of each category covers, 0 to 1.
-
-    `document` has been checked by `read_instances`. Where it lacks the size of an image or a box, there is no area.
-    """
-    names = {
-        category_id(category, place): category["name"]
-        for place, category in coco_records(document, "categories", path)
-    }
-    pixels = {image["id"]: _pixels(image) for _, image in coco_records(document, "images", path)}
-    areas: Areas = {}
-    for place, annotation in coco_records(document, "annotations", path):
-        image_id, sides = annotation["image_id"], _box_sides(annotation.get("bbox"))
-        if sides is None or not pixels.get(image_id):
-            continue
-        found = areas.setdefault(image_id, {})
-        name, share = (
-            names[category_id(annotation, place, "category_id")],
-            min(sides[0] * sides[1] / pixels[image_id], 1.0),
-        )
-        found[name] = max(found.get(name, 0.0), share)
-    return areas
 
 
 def _pixels(image: Mapping[str, Any]) -> int:
@@ -154,18 +166,55 @@ def _box_sides(box: object) -> tuple[float, float] | None:
     return float(sides[0]), float(sides[1])
 
 
-def read_captions(path: Path) -> dict[ImageId, list[str]]:
-    """Return the captions of each image from a COCO captions JSON. Raises UserError for any other file."""
-    document = read_document(decode_text(read_bytes(path), path), path)
-    if document is None:
-        raise UserError(f"{path}: is not a COCO captions JSON (an object with 'annotations')")
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """The reference captions of a file, by image."""
+
+    texts: dict[ImageId, list[str]]
+    notes: tuple[InputNote, ...] = ()
+
+
+def read_captions(path: Path) -> Captions:
+    """Return the captions of each image.
+
+    The file is a COCO captions JSON, or has records with `image_id` and `caption`, or a list of `captions`, in any
+    format of `records`; or it is an object {image id: captions}.
+
+    Raises:
+        UserError: the file is something else.
+    """
+    content = read_bytes(path)
+    document = read_document(text_of(content, path), path)
     captions: dict[ImageId, list[str]] = {}
-    for place, annotation in coco_records(document, "annotations", path):
-        text = annotation.get("caption")
-        if not isinstance(text, str):
-            raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
-        captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))
-    return captions
+    if document is not None:
+        for place, annotation in coco_records(document, "annotations", path):
+            text = annotation.get("caption")
+            if not isinstance(text, str):
+                raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
+            captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))
+        return Captions(captions)
+    records = read_records(content, path, {*IMAGE, *REFERENCES, "id"}, value_field="captions")
+    finder = FieldFinder(records.rows, path, "captions", {})
+    image, name = finder.image(), finder.value("caption", REFERENCES, (str, list))
+    for placed in records.rows:
+        for needed in (image, name):
+            if needed not in placed.row:
+                raise UserError(
+                    f"{placed.place}: field {needed!r} is missing; captions are a COCO captions JSON, or records with "
+                    "'image_id' and 'caption'"
+                )
+        value = placed.row[name]
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise UserError(
+                f"{placed.place}: field {name!r} must be a string or a list of strings, found {excerpt(value)}"
+            )
+        captions.setdefault(read_image_id(placed.row[image], placed.place, image), []).extend(
+            map(clean, texts)
+        )
+    if not captions:
+        raise UserError(f"{path}: holds no captions")
+    return Captions(captions, (*format_note(records, "captions"), *finder.notes))
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:

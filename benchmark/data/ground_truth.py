@@ -1,94 +1,18 @@
-"""Ground truth: read from files of objects, and joined with the objects that reference captions name."""
+"""Ground truth joined with the objects that reference captions name, and images found in it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
-from eidolon.benchmark.data.categories import judged_objects
-from eidolon.benchmark.data.coco_format import Areas, Truth, read_box_areas, read_document, read_instances
+from eidolon.benchmark.data.coco_format import Truth
 from eidolon.benchmark.data.samples import Sample
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes, read_image_id
+from eidolon.scorers.core.image_ids import ImageIds
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge, OpenJudge, VotingJudge
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import join
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class FileTruth:
-    """The content of a file of objects."""
-
-    objects: Truth
-    areas: Areas = field(default_factory=dict)
-
-
-def read_truth(path: Path, judge: Judge) -> FileTruth:
-    """Return the objects that the judge reports, by image, from lines of objects or a COCO instances JSON.
-
-    The content of the file decides which of the two it is.
-
-    Raises:
-        UserError: the file cannot be read, an object is no category of the judge, an image has two different lists of
-            objects or areas, or an area is not from 0 to 1.
-    """
-    text = decode_text(read_bytes(path), path)
-    document = read_document(text, path)
-    if document is not None:
-        truth = read_instances(document, path, judge)
-        return FileTruth(truth, _judged_areas(truth, read_box_areas(document, path)))
-    truth = {}
-    areas: Areas = {}
-    lines: dict[ImageId, int] = {}
-    for number, row in iterate_objects(text, path):
-        where = f"{path}:{number}"
-        for name in ("image_id", "objects"):
-            if name not in row:
-                raise UserError(f"{where}: field {name!r} is missing; found {excerpt(list(row))}")
-        image_id = read_image_id(row["image_id"], where)
-        objects = row["objects"]
-        if not isinstance(objects, list) or not all(isinstance(name, str) for name in objects):
-            raise UserError(f"{where}: field 'objects' must be a list of strings, found {excerpt(objects)}")
-        found = frozenset(judged_objects(objects, judge, where))
-        sizes = read_areas(row.get("areas"), objects, where)
-        if truth.setdefault(image_id, found) != found:
-            raise UserError(f"{where}: image {excerpt(image_id)} has other objects on line {lines[image_id]}")
-        if areas.setdefault(image_id, sizes) != sizes:
-            raise UserError(f"{where}: image {excerpt(image_id)} has other areas on line {lines[image_id]}")
-        lines.setdefault(image_id, number)
-    if not truth:
-        raise UserError(f"{path}: holds no images")
-    return FileTruth(truth, _judged_areas(truth, areas))
-
-
-def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, float]:
-    """Return the checked `areas` of a line of objects: {category: share of the image}.
-
-    Null is an empty dict. Raises UserError, with `where`, for anything else that is wrong.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UserError(
-            f"{where}: field 'areas' must be {{category: share of the image}}, found {excerpt(value)}"
-        )
-    for name, share in value.items():
-        if name not in objects:
-            raise UserError(f"{where}: field 'areas': {name!r} is not among the objects")
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise UserError(f"{where}: field 'areas': {name!r} must be from 0 to 1, found {excerpt(share)}")
-    return {name: float(share) for name, share in value.items()}
-
-
-def _judged_areas(truth: Truth, areas: Areas) -> Areas:
-    """Return the areas of the objects that the judge reports."""
-    return {
-        image_id: {name: share for name, share in found.items() if name in truth[image_id]}
-        for image_id, found in areas.items()
-    }
 
 
 def objects_in(captions: Mapping[ImageId, Iterable[str]], judge: Judge) -> Truth:
@@ -142,20 +66,15 @@ def join_references(samples: Sequence[Sample], judge: Judge) -> tuple[Sample, ..
     )
 
 
-def find_truth(
-    truth: Mapping[ImageId, T],
+def find_image(
+    ids: ImageIds,
     image_id: ImageId,
     where: str,
     path: Path,
     fix: str = "a response needs the objects of its image",
-) -> T:
-    """Return the entry of an image. Raises UserError, with `where` and `fix`, if the file does not have it."""
-    if image_id in truth:
-        return truth[image_id]
-    other: Callable[[Any], ImageId] = str if isinstance(image_id, int) else int
-    try:
-        if other(image_id) in truth:
-            fix = "it is there as a string" if isinstance(image_id, int) else "it is there as a number"
-    except ValueError:
-        pass
-    raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {fix}")
+) -> ImageId:
+    """Return the id of an image in a file. Raises UserError, with `where` and `fix`, if the file does not have it."""
+    found = ids.find(image_id, where)
+    if found is None:
+        raise UserError(f"{where}: image {excerpt(image_id)} is not in {path}; {fix}")
+    return found

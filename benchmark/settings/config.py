@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_serializer
 from eidolon.benchmark.settings.fields import Settings, flag_of
 from eidolon.benchmark.settings.run import ModelSpec, RunSettings
 from eidolon.benchmark.settings.score import ScoreSettings
+from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.types import Record
 
 
@@ -45,6 +46,8 @@ class Inputs(Record):
     """The same of areas, and of who says that an object is there."""
     task: dict[str, JsonValue] = Field(default_factory=dict)
     """What the task adds."""
+    notes: tuple[InputNote, ...] = ()
+    """What was assumed about the files that were read, and what is odd in them."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: Any) -> dict[str, Any]:

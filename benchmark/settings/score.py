@@ -18,11 +18,13 @@ class ScoreSettings(Settings):
     """
 
     responses: Annotated[Path | None, Flag("Data", decides=False)] = None
-    """Responses: JSONL with image_id and/or sample_id, and response."""
+    """Responses with image_id and/or sample_id, and response: JSON lines, JSON, CSV or TSV."""
     objects: Annotated[Path | None, Flag("Data", decides=False)] = None
-    """Ground truth: JSONL with image_id and objects, or a COCO instances JSON."""
+    """Ground truth with image_id and objects, or a COCO instances JSON."""
     captions: Annotated[Path | None, Flag("Data", decides=False)] = None
-    """COCO captions JSON, whose objects join the ground truth (CHAIR)."""
+    """COCO captions JSON, or captions with image_id, whose objects join the ground truth (CHAIR)."""
+    names: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """JSON or CSV from the names in the ground truth to the judge's categories."""
     fields: Annotated[Options, Flag("Data", "--field", metavar="OURS=THEIRS")] = Field({})
     """The file's name for a field, as response=caption. Repeatable."""
     limit: Annotated[int | None, Field(ge=1), Flag("Data", default="all")] = None

@@ -48,7 +48,7 @@ class ReplayModel:
         self._sha256 = hashlib.sha256(content).hexdigest()
         self._by_sample: dict[tuple[str, int], Response] = {}
         self._by_image: dict[tuple[ImageId, int], Response] = {}
-        for line in read_responses(content, self._path):
+        for line in read_responses(content, self._path).lines:
             response = line.response
             self._by_sample[response.sample_id, response.generation] = response
             self._by_image.setdefault((response.image_id, response.generation), response)

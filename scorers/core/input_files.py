@@ -38,6 +38,8 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_DECODER = json.JSONDecoder(strict=False)
+_JSON_SPACE = " \t\n\r"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -191,8 +193,21 @@ def parse_json(text: str) -> Any:
     Raises:
         ValueError: the text is not valid JSON.
     """
+    start = len(text) - len(text.lstrip(_JSON_SPACE))
+    value, end = decode_json(text, start)
+    if rest := text[end:].lstrip(_JSON_SPACE):
+        raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
+    return value
+
+
+def decode_json(text: str, start: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at a position of a text, and the position after it; see `parse_json`.
+
+    Raises:
+        ValueError: none begins there.
+    """
     try:
-        return json.loads(text, strict=False)
+        return _DECODER.raw_decode(text, start)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except json.JSONDecodeError:
@@ -239,6 +254,8 @@ def read_image_id(value: object, where: str, field: str = "image_id") -> ImageId
     Raises:
         UserError: the value is neither a whole number nor a string.
     """
+    if isinstance(value, float) and value.is_integer():  # pandas writes 42.0 beside missing values
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise UserError(f"{where}: {field!r} must be a whole number or a string, found {excerpt(value)}")
     if isinstance(value, int) and abs(value) > MAX_INTEGER:

@@ -128,6 +128,15 @@ class DescribedJudge(Judge, Protocol):
 
 
 @runtime_checkable
+class TermedJudge(Protocol):
+    """A judge that names the words of its categories, by which the names of other programs are found."""
+
+    def terms(self) -> Mapping[str, str]:
+        """Return term → category."""
+        ...
+
+
+@runtime_checkable
 class LocatingJudge(Protocol):
     """A judge that declares whether its mentions have a place in the response.
 

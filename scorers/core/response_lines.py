@@ -1,71 +1,114 @@
-"""Reading existing responses from a JSONL file. An error in the file is a UserError that names the line."""
+"""Reading existing responses from a file. An error in the file is a UserError that names the place."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any, get_args
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import clean, decode_text, excerpt, iterate_objects, read_image_id
-from eidolon.scorers.core.types import FinishReason, Response
+from eidolon.scorers.core.field_names import IMAGE, RESPONSE, FieldFinder, format_note, one_text
+from eidolon.scorers.core.image_ids import ImageIds
+from eidolon.scorers.core.input_files import clean, excerpt, read_image_id
+from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.records import Placed, Records, read_records
+from eidolon.scorers.core.types import FinishReason, ImageId, Response
 
 FIELDS = ("response", "image_id", "sample_id", "references")
-"""The fields of a line that are read; other fields are ignored."""
+"""The fields of a record that are read; other fields are ignored."""
+WANTED = frozenset((*FIELDS, *RESPONSE, *IMAGE, "question_id", "id", "error"))
+"""Names of fields that show that an object is a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseLine:
-    """One response of a file, with its line number (from 1) and the reference captions in that line."""
+    """One response of a file, with its place and the reference captions in its record."""
 
-    line: int
+    place: str
+    """With the file, for messages."""
+    spot: str
+    """Within the file: `line 3`, `item 3`."""
     response: Response
     references: tuple[str, ...] = ()
+    named: bool = True
+    """Whether the record has a sample id; else it is that of the image."""
 
 
-def read_responses(content: bytes, path: Path, fields: Mapping[str, str] | None = None) -> list[ResponseLine]:
-    """Return the responses of a JSONL file. `fields` maps our field names (`FIELDS`) to the file's names.
+@dataclass(frozen=True, slots=True)
+class ResponseFile:
+    """The responses of a file, and what was assumed to read them."""
 
-    A line has `response` and at least one of `image_id` and `sample_id`; a missing one is taken from the other.
-    Several responses to one image need a `sample_id` each. A null response with an `error` stays an error.
+    lines: list[ResponseLine]
+    notes: tuple[InputNote, ...] = ()
+
+
+def read_responses(content: bytes, path: Path, fields: Mapping[str, str] | None = None) -> ResponseFile:
+    """Return the responses of a file of any format of `records`.
+
+    `fields` maps our field names (`FIELDS`) to the file's. A record has `response` and at least one of `image_id` and
+    `sample_id`, or well-known fields in their place (see `field_names`); a missing id is taken from the other. Several
+    responses to one image need a `sample_id` each. A null response with an `error` stays an error.
 
     Raises:
-        UserError: the file has no responses, or a line is invalid; the message names file, line and field.
+        UserError: the file has no responses, or a record is invalid; the message names file, place and field.
     """
-    return read_response_rows(iterate_objects(decode_text(content, path), path), path, fields)
+    given = dict(fields or {})
+    wanted = {*WANTED, *given.values()}
+    records = read_records(content, path, wanted, value_field=given.get("response", "response"))
+    return read_response_rows(records, path, given)
 
 
-def read_response_rows(
-    rows: Iterable[tuple[int, dict[str, Any]]], path: Path, fields: Mapping[str, str] | None = None
-) -> list[ResponseLine]:
-    """Return the responses of a file's (line number, object) pairs; see `read_responses`."""
-    names = {name: name for name in FIELDS} | dict(fields or {})
-    unmet = dict(fields or {})
-    lines: list[ResponseLine] = []
-    seen: dict[tuple[str, int], int] = {}
-    for number, row in rows:
-        line = _read_line(row, number, f"{path}:{number}", names)
-        unmet = {ours: theirs for ours, theirs in unmet.items() if theirs not in row}
-        key = (line.response.sample_id, line.response.generation)
-        if key in seen:
-            hint = (
-                ""
-                if names["sample_id"] in row
-                else "; several responses to one image need a 'sample_id' each"
-            )
-            raise UserError(
-                f"{path}:{number}: sample id {excerpt(key[0])} is already on line {seen[key]}{hint}"
-            )
-        seen[key] = number
-        lines.append(line)
+def read_response_rows(records: Records, path: Path, fields: Mapping[str, str] | None = None) -> ResponseFile:
+    """Return the responses in the records of a file; see `read_responses`."""
+    given = dict(fields or {})
+    finder = FieldFinder(records.rows, path, "responses", given)
+    for ours, theirs in given.items():
+        if records.rows and not finder.has(theirs):
+            raise UserError(f"--field {ours}={theirs}: no line of {path} has a field {theirs!r}")
+    names = {name: given.get(name, name) for name in FIELDS}
+    names |= {"response": finder.text("response"), "image_id": finder.image()}
+    lines = [_read_line(placed, names) for placed in records.rows]
+    check_once(lines, names["sample_id"])
     if not lines:
         raise UserError(f"{path}: holds no responses")
-    for ours, theirs in unmet.items():
-        raise UserError(f"--field {ours}={theirs}: no line of {path} has a field {theirs!r}")
-    return lines
+    return ResponseFile(lines, (*format_note(records, "responses"), *finder.notes))
 
 
-def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str, str]) -> ResponseLine:
+def check_once(lines: Iterable[ResponseLine], field: str = "sample_id") -> None:
+    """Raise a UserError for the second response to a sample, unless it is another generation.
+
+    `field` is what the file calls the sample id.
+    """
+    seen: dict[tuple[str, int], str] = {}
+    for line in lines:
+        key = (line.response.sample_id, line.response.generation)
+        if key in seen:
+            hint = "" if line.named else f"; several responses to one image need a {field!r} each"
+            raise UserError(f"{line.place}: sample id {excerpt(key[0])} is already on {seen[key]}{hint}")
+        seen[key] = line.spot
+
+
+def match_images(lines: Sequence[ResponseLine], ids: ImageIds) -> list[ResponseLine]:
+    """Return the responses with the image ids of another file, where that has the same image under another form.
+
+    Raises:
+        UserError: several images may be meant, or two responses are to one image and have no sample ids.
+    """
+    found = []
+    for line in lines:
+        image_id = ids.find(line.response.image_id, line.place)
+        if image_id is not None and image_id != line.response.image_id:
+            changed: dict[str, ImageId] = {"image_id": image_id}
+            if not line.named:
+                changed["sample_id"] = str(image_id)
+            line = replace(line, response=line.response.model_copy(update=changed))
+        found.append(line)
+    check_once(found)
+    return found
+
+
+def _read_line(placed: Placed, names: Mapping[str, str]) -> ResponseLine:
+    where, row = placed.place, placed.row
     image_id, sample_id = row.get(names["image_id"]), row.get(names["sample_id"])
     if image_id is None and sample_id is None:
         if null := next((names[name] for name in ("image_id", "sample_id") if names[name] in row), None):
@@ -73,13 +116,14 @@ def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str,
         raise UserError(
             f"{where}: has neither {names['image_id']!r} nor {names['sample_id']!r}; {_fix('image_id', row)}"
         )
-    identifier = read_image_id(sample_id if image_id is None else image_id, where)
-    sample = identifier if sample_id is None else read_image_id(sample_id, where, "sample_id")
+    sample = None if sample_id is None else read_image_id(sample_id, where, names["sample_id"])
+    identifier = sample if image_id is None else read_image_id(image_id, where, names["image_id"])
+    assert identifier is not None
 
     field = names["response"]
     if field not in row:
         raise UserError(f"{where}: field {field!r} is missing; {_fix('response', row)}")
-    text, error = row[field], row.get("error")
+    text, error = one_text(row[field]), row.get("error")
     if text is None and isinstance(error, str) and error:
         text = None
     elif not isinstance(text, str):
@@ -88,12 +132,15 @@ def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str,
         error = None
 
     generation = row.get("generation", 0)
+    if isinstance(generation, str) and generation.isascii() and generation.isdigit():  # of a table
+        generation = int(generation)
     if not _is_count(generation):
         raise UserError(f"{where}: 'generation' must be a whole number from 0, found {excerpt(generation)}")
     return ResponseLine(
-        number,
+        where,
+        placed.spot,
         Response(
-            sample_id=str(sample),
+            sample_id=str(identifier if sample is None else sample),
             image_id=identifier,
             response=None if text is None else clean(text),
             generation=generation,
@@ -101,6 +148,7 @@ def _read_line(row: dict[str, Any], number: int, where: str, names: Mapping[str,
             **_read_measures(row, text is None),
         ),
         _read_references(row.get(names["references"]), names["references"], where),
+        named=sample_id is not None,
     )
 
 

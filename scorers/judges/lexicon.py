@@ -76,6 +76,10 @@ class LexiconJudge:
         """Return the lexicon if it does not ship with the package."""
         return outside_lexicon(options.get("lexicon", DEFAULT_LEXICON))
 
+    def terms(self) -> Mapping[str, str]:
+        """Return term → category, those that one reading leaves out included."""
+        return {**self.lexicon.careful_terms(), **self.lexicon.terms()}
+
     def namers(self) -> tuple["LexiconJudge", ...]:
         """Return both readings of the same categories: the careful one leaves out what a text denies."""
         return tuple(LexiconJudge(reading, self.lexicon, self.vocabulary) for reading in READINGS)

@@ -1,5 +1,6 @@
 """COCO and datasets in its format: an instances JSON and a folder of images."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from eidolon.benchmark.data.coco_format import (
     coco_records,
-    read_box_areas,
     read_captions,
     read_coco,
     read_instances,
@@ -15,10 +15,15 @@ from eidolon.benchmark.data.coco_format import (
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
 from eidolon.benchmark.data.readers.options import CategoryNames, check_options, image_folder, refuse_place
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import read_image_id, user_path
+from eidolon.scorers.core.notes import warning
+from eidolon.scorers.core.types import ImageId
 
 if TYPE_CHECKING:
     import datasets
+
+_log = logging.getLogger(__name__)
 
 
 def load_coco(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
@@ -50,26 +55,39 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
     annotations, folder = user_path(options["annotations"]), image_folder(options["images"])
     names = CategoryNames(options.get("names"))
     _, document = read_coco(annotations)
-    objects = read_instances(document, annotations, None)
-    captions = read_captions(user_path(options["captions"])) if "captions" in options else {}
-    if captions and captions.keys().isdisjoint(objects):
+    found = read_instances(document, annotations, "annotations")
+    for note in found.notes:
+        _log.warning(note.text())
+    if not any(found.objects.values()):
+        _log.warning(warning("annotations", "no objects", images=len(found.objects)).text())
+    ids = ImageIds(found.objects, annotations, found.files)
+    captions = _captions(user_path(options["captions"]), ids) if "captions" in options else {}
+    if "captions" in options and not captions:
         raise UserError(f"-D captions={options['captions']}: has no caption of any image in {annotations}")
-    shares = read_box_areas(document, annotations)
     rows = ImageRows()
     for place, image in coco_records(document, "images", annotations):
         if limit is not None and len(rows) == limit:
             break
         image_id = read_image_id(image.get("id"), place, "id")
-        judged = names.judged(objects[image_id])
+        judged = names.judged(found.objects[image_id])
         rows.add(
             place,
             image_id,
             _find(folder, image.get("file_name"), place),
             judged,
             references=captions.get(image_id, ()),
-            areas=_areas(shares.get(image_id, {}), names),
+            areas=_areas(found.areas.get(image_id, {}), names),
         )
     return rows.dataset()
+
+
+def _captions(path: Path, ids: ImageIds) -> dict[ImageId, list[str]]:
+    """Return the captions of the images that the annotations have."""
+    found: dict[ImageId, list[str]] = {}
+    for given, texts in read_captions(path).texts.items():
+        if (image_id := ids.find(given, str(path))) is not None:
+            found.setdefault(image_id, []).extend(texts)
+    return found
 
 
 def _areas(shares: Mapping[str, float], names: CategoryNames) -> dict[str, float]:

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.data.ground_truth import read_areas
 from eidolon.benchmark.data.image_rows import ImageRows, image_path, read_sample_id, read_strings
+from eidolon.benchmark.data.truth_file import read_areas
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import (
     decode_text,

@@ -1,13 +1,13 @@
 """Detection from files: responses whose words people have flagged, judged by one of our judges."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from eidolon.benchmark.data.coco_format import Truth
-from eidolon.benchmark.data.ground_truth import objects_in, read_truth
+from eidolon.benchmark.data.ground_truth import objects_in
 from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
@@ -21,13 +21,23 @@ from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
 from eidolon.benchmark.tasks.score_files.checks.detection import FILES, DetectionChecks
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
-from eidolon.benchmark.tasks.score_files.responses_file import distinct, gather_captions, join_truth
+from eidolon.benchmark.tasks.score_files.responses_file import (
+    TRUTH_FIELDS,
+    distinct,
+    gather_captions,
+    join_truth,
+    read_objects,
+    response_fields,
+)
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import decode_text, excerpt, iterate_objects, read_bytes
+from eidolon.scorers.core.image_ids import ImageIds
+from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.judge import Evidence, Judge, judge_settings, locates_mentions
-from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_response_rows
+from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.records import read_records
+from eidolon.scorers.core.response_lines import WANTED, ResponseLine, read_response_rows
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Judgement
@@ -88,6 +98,7 @@ class DetectionTask(AnswersTask):
         "responses",
         "objects",
         "captions",
+        "names",
         "judge",
         "judge_options",
         "fields",
@@ -105,20 +116,21 @@ class DetectionTask(AnswersTask):
             UserError: a setting or a file is wrong.
         """
         settings = given.settings
-        check_fields(settings.fields, FIELDS)
+        check_fields(settings.fields, (*TRUTH_FIELDS, *FLAGS))
         threshold = share_threshold(settings)
         judge = _judge(settings)
         responses = one_path(settings.responses)
         content = read_bytes(responses)
-        flagged = _read_flagged(content, responses, settings.fields)[: settings.limit]
-        captions = gather_captions([item.line for item in flagged], responses, settings.captions)
+        flagged, notes = _read_flagged(content, responses, settings.fields)
+        read = _read_truth(settings, judge, flagged[: settings.limit])
+        flagged, captions = read.flagged, read.captions
         from_text = judge is None or matches_references(judge)
         _check_sources(settings, flagged, captions, from_text)
         judged = None
         seen = repr(sorted(map(str, captions.items())))
         if judge is not None:
             references = distinct(captions) if from_text else {}
-            judged = Judged(judge, flagged, _truth(settings, judge, flagged, captions), references)
+            judged = Judged(judge, flagged, _with_captions(read, judge), references)
             seen = truth_text(judged.truth) + references_text(references)
         baseline = [
             WordScores(
@@ -143,7 +155,12 @@ class DetectionTask(AnswersTask):
             self.name,
             settings,
             out,
-            inputs=Inputs(files=content_hashes(responses=content), truth=hashed("truth", seen), judge=said),
+            inputs=Inputs(
+                files=content_hashes(responses=content),
+                truth=hashed("truth", seen),
+                judge=said,
+                notes=(*notes, *read.notes),
+            ),
             signature=signature,
             sample_ids=[item.line.response.sample_id for item in flagged],
             work=AnswersWork(
@@ -227,31 +244,35 @@ def _judge(settings: ScoreSettings) -> Judge | None:
     return None
 
 
-def _read_flagged(content: bytes, path: Path, fields: Mapping[str, str]) -> list[Flagged]:
-    rows = [*iterate_objects(decode_text(content, path), path)]
-    for number, row in rows:
-        _check_flags(row, f"{path}:{number}")
-    response = fields.get("response", "response")
+def _read_flagged(
+    content: bytes, path: Path, fields: Mapping[str, str]
+) -> tuple[list[Flagged], tuple[InputNote, ...]]:
+    words_field, flags_field = (fields.get(name, name) for name in FLAGS)
+    records = read_records(content, path, {*WANTED, *FLAGS, *fields.values()})
+    for placed in records.rows:
+        _check_flags(placed.row, placed.place, words_field, flags_field)
+    mine = response_fields(fields)
+    response = mine.get("response", "response")
     completed = [
-        (
-            number,
-            row if response in row or "response" in fields else row | {response: " ".join(row["words"])},
-        )
-        for number, row in rows
+        placed
+        if response in placed.row or "response" in mine
+        else placed._replace(row=placed.row | {response: " ".join(placed.row[words_field])})
+        for placed in records.rows
     ]
+    file = read_response_rows(replace(records, rows=completed), path, mine)
     flagged = []
-    for line, (number, row) in zip(read_response_rows(completed, path, fields), rows, strict=True):
-        words, human = tuple(row["words"]), tuple(row["human_hallucinated"])
+    for line, placed in zip(file.lines, records.rows, strict=True):
+        words, human = tuple(placed.row[words_field]), tuple(placed.row[flags_field])
         try:
             spans = word_spans(words, line.response.response or " ".join(words))
         except ValueError as error:
-            raise UserError(f"{path}:{number}: field 'words': {error}") from None
+            raise UserError(f"{line.place}: field {words_field!r}: {error}") from None
         flagged.append(Flagged(line, words, tuple(spans), human))
-    return flagged
+    return flagged, file.notes
 
 
-def _check_flags(row: Mapping[str, Any], where: str) -> None:
-    for name, kind, what in (("words", str, "strings"), ("human_hallucinated", bool, "true and false")):
+def _check_flags(row: Mapping[str, Any], where: str, words: str, flags: str) -> None:
+    for name, kind, what in ((words, str, "strings"), (flags, bool, "true and false")):
         if name not in row:
             raise UserError(
                 f"{where}: field {name!r} is missing; --metric detection needs people's word flags"
@@ -259,10 +280,8 @@ def _check_flags(row: Mapping[str, Any], where: str) -> None:
         value = row[name]
         if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
             raise UserError(f"{where}: field {name!r} must be a list of {what}, found {excerpt(value)}")
-    if len(row["words"]) != len(row["human_hallucinated"]):
-        raise UserError(
-            f"{where}: {len(row['human_hallucinated'])} flags in 'human_hallucinated' for {len(row['words'])} words"
-        )
+    if len(row[words]) != len(row[flags]):
+        raise UserError(f"{where}: {len(row[flags])} flags in {flags!r} for {len(row[words])} words")
 
 
 def _check_sources(
@@ -277,23 +296,41 @@ def _check_sources(
         if item.line.response.image_id not in captions:
             needs = "" if from_text else "--objects, "
             raise UserError(
-                f"{settings.responses}:{item.line.line}: nothing says what is in image "
+                f"{item.line.place}: nothing says what is in image "
                 f"{excerpt(item.line.response.image_id)}; give {needs}--captions or 'references' in the line"
             )
 
 
-def _truth(
-    settings: ScoreSettings,
-    judge: Judge,
-    flagged: Sequence[Flagged],
-    captions: Mapping[ImageId, list[str]],
-) -> Truth:
-    response_lines = [item.line for item in flagged]
-    truth: Truth = {line.response.image_id: frozenset() for line in response_lines}
-    if settings.objects is not None:
-        known = read_truth(settings.objects, judge).objects
-        truth = join_truth(response_lines, known, one_path(settings.responses), settings.objects)
-    for image_id, objects in objects_in(captions, judge).items():
+@dataclass(frozen=True, slots=True)
+class _TruthRead:
+    """The responses with the image ids of the truth, and what the files say of the images."""
+
+    flagged: list[Flagged]
+    annotated: Truth
+    captions: dict[ImageId, list[str]]
+    notes: tuple[InputNote, ...]
+
+
+def _read_truth(settings: ScoreSettings, judge: Judge | None, flagged: Sequence[Flagged]) -> _TruthRead:
+    responses = one_path(settings.responses)
+    lines: Sequence[ResponseLine] = [item.line for item in flagged]
+    notes: list[InputNote] = []
+    if settings.objects is not None and judge is not None:
+        known = read_objects(settings, settings.objects, judge)
+        lines, annotated, more = join_truth(lines, known, responses, settings.objects)
+        notes += [*known.notes, *more]
+        ids = known.ids(settings.objects)
+    else:
+        annotated = {line.response.image_id: frozenset() for line in lines}
+        ids = ImageIds(annotated, responses)
+    captions, more = gather_captions(lines, responses, settings.captions, ids)
+    matched = [replace(item, line=line) for item, line in zip(flagged, lines, strict=True)]
+    return _TruthRead(matched, annotated, captions, (*notes, *more))
+
+
+def _with_captions(read: _TruthRead, judge: Judge) -> Truth:
+    truth = dict(read.annotated)
+    for image_id, objects in objects_in(read.captions, judge).items():
         truth[image_id] = join(judge, truth[image_id], objects)
     return truth
 

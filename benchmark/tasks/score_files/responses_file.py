@@ -1,11 +1,14 @@
 """Responses that exist already, read from a file with their ground truth, to be judged and scored."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from eidolon.benchmark.data.categories import CategoryMap, read_names
 from eidolon.benchmark.data.coco_format import Truth, read_captions
-from eidolon.benchmark.data.ground_truth import find_truth, objects_in, read_truth, sources_of
+from eidolon.benchmark.data.ground_truth import find_image, objects_in, sources_of
+from eidolon.benchmark.data.truth_file import SOURCE, FileTruth, read_truth
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
@@ -32,13 +35,18 @@ from eidolon.benchmark.tasks.score_files.source_texts import (
 )
 from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.judge import Judge, judge_settings
 from eidolon.scorers.core.metric import Sources
-from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, read_responses
+from eidolon.scorers.core.notes import InputNote, assumed, warning
+from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, match_images, read_responses
 from eidolon.scorers.core.signature import Signature, hashed
-from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.judges.matching import join
+
+TRUTH_FIELDS = (*FIELDS, "objects")
+"""What `--field` names, in the files of responses and of objects."""
 
 
 class ResponsesTask:
@@ -51,6 +59,7 @@ class ResponsesTask:
         "responses",
         "objects",
         "captions",
+        "names",
         "judge",
         "judge_options",
         "fields",
@@ -65,15 +74,16 @@ class ResponsesTask:
             UserError: a setting or a file is wrong, or judge and metrics do not fit together.
         """
         settings = given.settings
-        check_fields(settings.fields, FIELDS)
+        check_fields(settings.fields, TRUTH_FIELDS)
         judge = make_judge(settings.judge, settings.judge_options)
         metrics = make_metrics(settings.metrics, judge)
         check_fit(judge, metrics)
         responses = one_path(settings.responses)
         content = read_bytes(responses)
-        lines = read_responses(content, responses, settings.fields)[: settings.limit]
-        rows, truth, references = _read_samples(settings, lines, judge, needs_references(judge, metrics))
-        found = [line.response for line in lines]
+        file = read_responses(content, responses, response_fields(settings.fields))
+        read = _read_samples(settings, file.lines[: settings.limit], judge, needs_references(judge, metrics))
+        rows, truth, references = read.rows, read.truth, read.references
+        found = read.responses
         dataset = hashed(one_path(settings.objects).stem, truth_text(truth) + references_text(references))
         keys = tuple((response.sample_id, response.generation) for response in found)
         signature = Signature(
@@ -96,6 +106,7 @@ class ResponsesTask:
                 settings=deciding(settings, metrics=tuple(metric.family for metric in metrics)),
                 inputs=Inputs(
                     files=content_hashes(responses=content),
+                    notes=(*file.notes, *read.notes),
                     truth=dataset,
                     **looks(areas, {row.image_id: row.sources for row in rows}),
                     judge=judge.signature(),
@@ -123,18 +134,29 @@ class ResponsesTask:
         return ResponsesChecks()
 
 
-def _read_samples(
-    settings: ScoreSettings, lines: Sequence[ResponseLine], judge: Judge, needing: str | None
-) -> tuple[list[SampleRow], Truth, dict[ImageId, tuple[str, ...]]]:
-    """Return the samples that were responded to, the truth of their images, and the references that the judge reads.
+@dataclass(frozen=True, slots=True)
+class _SamplesRead:
+    """The samples that were responded to, with their truth."""
 
-    `needing` is what cannot do without references, for the message.
-    """
+    rows: list[SampleRow]
+    responses: list[Response]
+    """With the image ids of the truth."""
+    truth: Truth
+    references: dict[ImageId, tuple[str, ...]]
+    """Those that the judge reads."""
+    notes: tuple[InputNote, ...]
+
+
+def _read_samples(
+    settings: ScoreSettings, given: Sequence[ResponseLine], judge: Judge, needing: str | None
+) -> _SamplesRead:
+    """Read the truth of the images that were responded to. `needing` is what cannot do without references, for the
+    message."""
     responses, objects_file = one_path(settings.responses), one_path(settings.objects)
-    known = read_truth(objects_file, judge)
-    truth = join_truth(lines, known.objects, responses, objects_file)
+    known = read_objects(settings, objects_file, judge)
+    lines, truth, notes = join_truth(given, known, responses, objects_file)
     areas = {image_id: known.areas[image_id] for image_id in truth if known.areas.get(image_id)}
-    captions = gather_captions(lines, responses, settings.captions)
+    captions, more = gather_captions(lines, responses, settings.captions, known.ids(objects_file))
     if needing:
         check_references(lines, captions, responses, needing)
     sources: dict[ImageId, Sources | None] = {}
@@ -156,44 +178,79 @@ def _read_samples(
             captioned=source and tuple(sorted(source.captioned)),
         )
         if rows.setdefault(row.sample_id, row) != row:
-            raise UserError(
-                f"{responses}:{line.line}: sample id {row.sample_id!r} named another image before"
-            )
-    return list(rows.values()), truth, references
+            raise UserError(f"{line.place}: sample id {row.sample_id!r} named another image before")
+    found = [line.response for line in lines]
+    return _SamplesRead([*rows.values()], found, truth, references, (*known.notes, *notes, *more))
 
 
-def join_truth(lines: Sequence[ResponseLine], known: Truth, responses: Path, objects: Path) -> Truth:
-    """Return the truth of the images that were responded to; the paths are for messages."""
-    return {
-        line.response.image_id: find_truth(known, line.response.image_id, f"{responses}:{line.line}", objects)
-        for line in lines
-    }
+def read_objects(settings: ScoreSettings, path: Path, judge: Judge) -> FileTruth:
+    """Return the content of the file of objects, with the names of `--names` mapped to categories."""
+    names = read_names(settings.names) if settings.names is not None else None
+    return read_truth(path, CategoryMap(judge, names), settings.fields)
+
+
+def response_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return those of `--field` that the file of responses has."""
+    return {ours: theirs for ours, theirs in fields.items() if ours in FIELDS}
+
+
+def join_truth(
+    given: Sequence[ResponseLine], known: FileTruth, responses: Path, objects: Path
+) -> tuple[list[ResponseLine], Truth, list[InputNote]]:
+    """Return the responses with the image ids of the truth, the truth of their images, and notes.
+
+    Raises:
+        UserError: an image has no truth, or its id may mean several.
+    """
+    ids = known.ids(objects)
+    lines = match_images(given, ids)
+    truth: Truth = {}
+    for line in lines:
+        image_id = find_image(ids, line.response.image_id, line.place, objects)
+        truth[image_id] = known.objects[image_id]
+    notes = ids.notes("responses", len(truth))
+    if not any(truth.values()):
+        notes.append(warning(SOURCE, "no objects", images=len(truth)))
+    return lines, truth, notes
 
 
 def gather_captions(
-    lines: Sequence[ResponseLine], responses: Path, path: Path | None
-) -> dict[ImageId, list[str]]:
-    """Return the reference captions of those images, from the captions file and the response lines.
+    lines: Sequence[ResponseLine], responses: Path, path: Path | None, ids: ImageIds
+) -> tuple[dict[ImageId, list[str]], list[InputNote]]:
+    """Return the reference captions of those images, from the captions file and the response lines, and notes.
 
-    A captions file that knows none of the images is a UserError; the path of the responses is for its message.
+    A captions file that knows none of the images is a UserError; the path of the responses is for its message. `ids`
+    are those of the truth, which the responses have too.
     """
-    captions: dict[ImageId, list[str]] = {}
-    known = read_captions(path) if path is not None else {}
-    if path is not None and lines and not any(line.response.image_id in known for line in lines):
-        first = lines[0]
-        find_truth(
-            known,
-            first.response.image_id,
-            f"{responses}:{first.line}",
-            path,
-            "nor is any other image that was responded to",
-        )
+    wanted = dict.fromkeys(line.response.image_id for line in lines)
+    captions: dict[ImageId, list[str]] = {image_id: [] for image_id in wanted}
+    notes: list[InputNote] = []
+    if path is not None:
+        file = read_captions(path)
+        matched = {given: ids.find(given, str(path)) for given in file.texts}
+        for given, image_id in matched.items():
+            if image_id in captions:
+                captions[image_id].extend(file.texts[given])
+        notes += file.notes
+        other = {given: found for given, found in matched.items() if found in wanted and found != given}
+        if other:
+            notes.append(
+                assumed(
+                    "captions", "ids", count=len(other), of=len(wanted), example=[*next(iter(other.items()))]
+                )
+            )
+        if lines and not any(captions.values()):
+            raise UserError(
+                f"{lines[0].place}: image {excerpt(lines[0].response.image_id)} is not in {path}; nor is any other "
+                "image that was responded to"
+            )
     for line in lines:
-        image_id = line.response.image_id
-        if image_id not in captions:
-            captions[image_id] = list(known.get(image_id, ()))
-        captions[image_id].extend(line.references)
-    return {image_id: found for image_id, found in captions.items() if found}
+        captions[line.response.image_id].extend(line.references)
+    found = {image_id: texts for image_id, texts in captions.items() if texts}
+    if found and (bare := [image_id for image_id in wanted if image_id not in found]):
+        source = "responses" if path is None else "captions"
+        notes.append(warning(source, "captions", count=len(bare), of=len(wanted), first=bare[0]))
+    return found, notes
 
 
 def check_references(
@@ -204,7 +261,7 @@ def check_references(
         image_id = line.response.image_id
         if image_id not in captions:
             raise UserError(
-                f"{responses}:{line.line}: image {excerpt(image_id)} has no reference captions; {needing} "
+                f"{line.place}: image {excerpt(image_id)} has no reference captions; {needing} "
                 "needs them: give --captions or 'references' in the line"
             )
 

@@ -23,8 +23,9 @@ from eidolon.benchmark.tasks.score_files.throne_files import Annotated, Votes, r
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.calibration import Calibration
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import excerpt, read_bytes
-from eidolon.scorers.core.response_lines import read_responses
+from eidolon.scorers.core.response_lines import match_images, read_responses
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Judgement, Mention, Response, Verdict
@@ -216,10 +217,11 @@ def _read_responses(
                 "agreement by position is unknown; leave --responses out"
             )
     found: dict[ImageId, Response] = {}
-    for line in read_responses(read_bytes(path), path, fields):
+    file = read_responses(read_bytes(path), path, fields)
+    for line in match_images(file.lines, ImageIds(images, path)):
         if found.setdefault(line.response.image_id, line.response) is not line.response:
             raise UserError(
-                f"{path}:{line.line}: image {excerpt(line.response.image_id)} has a response before; answers are "
+                f"{line.place}: image {excerpt(line.response.image_id)} has a response before; answers are "
                 "about one an image"
             )
     for image_id in images:

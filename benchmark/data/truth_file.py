@@ -1,0 +1,180 @@
+"""A file of objects: records, or a COCO instances JSON."""
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.data.categories import CategoryMap
+from eidolon.benchmark.data.coco_format import Areas, Truth, coco_records, read_document, read_instances
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.field_names import IMAGE, LABEL, OBJECTS, FieldFinder, format_note
+from eidolon.scorers.core.image_ids import ImageIds
+from eidolon.scorers.core.input_files import clean, excerpt, read_bytes, read_image_id
+from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.records import Placed, Records, read_records, text_of
+from eidolon.scorers.core.types import ImageId
+
+SOURCE = "objects"
+"""The setting that names the file."""
+_SEPARATORS = re.compile(r"[;|,]")
+"""What stands between the objects in a cell of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTruth:
+    """The content of a file of objects."""
+
+    objects: Truth
+    areas: Areas = field(default_factory=dict)
+    files: dict[str, ImageId] = field(default_factory=dict)
+    """The image of each file name, where the file has them."""
+    notes: tuple[InputNote, ...] = ()
+
+    def ids(self, path: Path) -> ImageIds:
+        """Return the images, to match ids of other files with; `path` is for messages."""
+        return ImageIds(self.objects, path, self.files)
+
+
+def read_truth(path: Path, categories: CategoryMap, fields: Mapping[str, str] | None = None) -> FileTruth:
+    """Return the objects that the judge reports, by image.
+
+    The file is a COCO instances JSON, or has records of any format of `records`: with the list `objects` of an image,
+    or with one category each, as in the tables of Open Images. `fields` maps our field names to the file's.
+
+    Raises:
+        UserError: the file cannot be read, objects are no categories of the judge, an image has two different lists of
+            objects or areas, or an area is not from 0 to 1.
+    """
+    content = read_bytes(path)
+    document = read_document(text_of(content, path), path)
+    truth = (
+        _read_records(content, path, categories, fields or {})
+        if document is None
+        else _read_coco(document, path, categories)
+    )
+    categories.check()
+    return truth
+
+
+def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, float]:
+    """Return the checked `areas` of a record of objects: {category: share of the image}.
+
+    Null is an empty dict. Raises UserError, with `where`, for anything else that is wrong.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{where}: field 'areas' must be {{category: share of the image}}, found {excerpt(value)}"
+        )
+    for name, share in value.items():
+        if name not in objects:
+            raise UserError(f"{where}: field 'areas': {name!r} is not among the objects")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UserError(f"{where}: field 'areas': {name!r} must be from 0 to 1, found {excerpt(share)}")
+    return {name: float(share) for name, share in value.items()}
+
+
+def _read_coco(document: Mapping[str, Any], path: Path, categories: CategoryMap) -> FileTruth:
+    for place, category in coco_records(document, "categories", path):
+        if isinstance(name := category.get("name"), str):
+            categories.judged([name], place)
+    found = read_instances(document, path, SOURCE)
+    truth = {
+        image_id: frozenset(categories.judged(sorted(objects), str(path)))
+        for image_id, objects in found.objects.items()
+    }
+    areas = {image_id: _mapped(shares, categories, str(path)) for image_id, shares in found.areas.items()}
+    return FileTruth(truth, areas, found.files, (*found.notes, *categories.notes(SOURCE)))
+
+
+def _mapped(shares: Mapping[str, float], categories: CategoryMap, place: str) -> dict[str, float]:
+    """Return the shares by the judge's categories; the largest one where two names are the same category."""
+    found: dict[str, float] = {}
+    for name, share in shares.items():
+        for category in categories.judged([name], place):
+            found[category] = max(found.get(category, 0.0), share)
+    return found
+
+
+@dataclass(slots=True)
+class _Image:
+    spot: str
+    objects: frozenset[str]
+    areas: dict[str, float]
+
+
+def _read_records(
+    content: bytes, path: Path, categories: CategoryMap, fields: Mapping[str, str]
+) -> FileTruth:
+    given = {"image_id": fields["image_id"]} if "image_id" in fields else {}
+    given |= {"objects": fields["objects"]} if "objects" in fields else {}
+    wanted = {*IMAGE, *OBJECTS, *LABEL, *given.values(), "id"}
+    records = read_records(content, path, wanted, value_field="objects")
+    # A name that --field gives may be that of the responses alone.
+    given = {ours: name for ours, name in given.items() if any(name in placed.row for placed in records.rows)}
+    finder = FieldFinder(records.rows, path, SOURCE, given)
+    kinds = (str, list) if records.format in ("csv", "tsv") else list
+    image, objects = finder.image(), finder.value("objects", OBJECTS, kinds)
+    label = None if finder.has(objects) else finder.value("label", LABEL, str)
+    found: dict[ImageId, _Image] = {}
+    files: dict[str, ImageId] = {}
+    for placed in records.rows:
+        where, row = placed.place, placed.row
+        listed = label is not None and label in row
+        for name in (image, label if listed and label else objects):
+            if name not in row:
+                raise UserError(f"{where}: field {name!r} is missing; found {excerpt(list(row))}")
+        image_id = read_image_id(row[image], where, image)
+        files |= _file_names(row, image, image_id)
+        names = [row[label]] if listed and label else _listed(placed, objects, records)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{where}: field {objects!r} must be a list of strings, found {excerpt(names)}")
+        mine = _Image(
+            placed.spot,
+            frozenset(categories.judged(names, where)),
+            _mapped(read_areas(row.get("areas"), names, where), categories, where),
+        )
+        before = found.setdefault(image_id, mine)
+        if listed:
+            before.objects |= mine.objects
+        elif before.objects != mine.objects:
+            raise UserError(f"{where}: image {excerpt(image_id)} has other objects on {before.spot}")
+        elif before.areas != mine.areas:
+            raise UserError(f"{where}: image {excerpt(image_id)} has other areas on {before.spot}")
+    if not found:
+        raise UserError(f"{path}: holds no images")
+    return FileTruth(
+        {image_id: image.objects for image_id, image in found.items()},
+        {image_id: image.areas for image_id, image in found.items() if image.areas},
+        files,
+        (*format_note(records, SOURCE), *finder.notes, *categories.notes(SOURCE)),
+    )
+
+
+def _file_names(row: Mapping[str, Any], image: str, image_id: ImageId) -> dict[str, ImageId]:
+    """Return the name of the image's file, where the record has one beside the id."""
+    names = (row[name] for name in ("image", "file_name") if name != image and name in row)
+    return {name: image_id for name in names if isinstance(name, str)}
+
+
+def _listed(placed: Placed, objects: str, records: Records) -> Any:
+    """Return the objects of a record; in a table a cell holds a list, or names with `;`, `|` or `,` between them."""
+    value = placed.row[objects]
+    if records.format not in ("csv", "tsv") or not isinstance(value, str):
+        return (
+            [clean(name) if isinstance(name, str) else name for name in value]
+            if isinstance(value, list)
+            else value
+        )
+    if value.strip().startswith("["):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                return read(value.strip())
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return [name.strip() for name in _SEPARATORS.split(value) if name.strip()]
