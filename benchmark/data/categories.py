@@ -89,13 +89,20 @@ class CategoryMap:
         if wanted is None or not self._known or wanted in self._known:
             return wanted
         form = _squeezed(wanted)
-        found = self._spelled.get(form) or self._terms.get(form) or set()
+        found = self._spelled.get(form) or self._terms.get(form) or self._joined(form)
         if len(found) != 1:
             self._unknown.setdefault(wanted, place)
             return None
         (category,) = found
         self._assumed[name] = category
         return category
+
+    def _joined(self, form: str) -> set[str]:
+        """Return the categories of which a name joins two terms: darknet's `tvmonitor`."""
+        found: set[str] = set()
+        for cut in range(2, len(form) - 1):
+            found |= self._terms.get(form[:cut], set()) & self._terms.get(form[cut:], set())
+        return found
 
     def _near(self, name: str) -> str:
         near = get_close_matches(_squeezed(name), [*self._spelled, *self._terms], n=1)

@@ -83,6 +83,7 @@ def _read_coco(document: Mapping[str, Any], path: Path, categories: CategoryMap)
     for place, category in coco_records(document, "categories", path):
         if isinstance(name := category.get("name"), str):
             categories.judged([name], place)
+    categories.check()
     found = read_instances(document, path, SOURCE)
     truth = {
         image_id: frozenset(categories.judged(sorted(objects), str(path)))

@@ -65,6 +65,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
             for variant in scores.variants
         ],
         categories=_categories(scores),
+        notes=[one_line(f"{note.kind}: {note.text()}") for note in shown.notes],
         plots=[base64.b64encode(plot).decode() for plot in shown.plots],
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses),

@@ -43,7 +43,8 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
         with timed("scored", responses=len(run.keys)):
             scores = work.score(responses, judgements)
         shown = work.report(folder, Results(responses, judgements, scores), producer)
-        write_atomically(folder.path / REPORT, page(run.name, shown, producer))
+        noted = replace(shown, notes=run.config.inputs.notes)
+        write_atomically(folder.path / REPORT, page(run.name, noted, producer))
         write_atomically(folder.path / SCORES, shown.scores.to_json())
     return shown.scores
 

@@ -29,6 +29,7 @@ from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
@@ -83,6 +84,8 @@ class Shown:
     """What the responses answer, where they are answers."""
     plots: Sequence[bytes] = ()
     """PNG files."""
+    notes: Sequence[InputNote] = ()
+    """What was assumed about the files that were read, and what is odd in them."""
 
 
 class Work(Protocol):

@@ -49,8 +49,12 @@ CASES = [
     ),
     Case("deeply nested line", ("responses.jsonl:1", "not valid JSON"), responses="[" * 100_000),
     Case("binary file", ("responses.jsonl:1", "binary"), responses=b"\x89PNG\r\n\x1a\n\x00\x00\xff"),
-    Case("binary objects", ("objects.jsonl:1", "binary"), objects=b"\xff\xfe{\x00}\x00"),
-    Case("not an object", ("responses.jsonl:1", "expected a JSON object", "[1, 2]"), responses="[1, 2]\n"),
+    Case("binary objects", ("objects.jsonl:1", "binary"), objects=b"\xff\xfe\x00{\x00}"),
+    Case(
+        "not an object",
+        ("responses.jsonl: item 0", "expected a JSON object", "found 1"),
+        responses="[1, 2]\n",
+    ),
     Case("number on the line", ("responses.jsonl:2", "expected a JSON object"), responses=f"{GOOD}\n7\n"),
     Case(
         "no response field",
@@ -76,7 +80,7 @@ CASES = [
     Case(
         "response is a list",
         ("responses.jsonl:1", "string"),
-        responses='{"image_id": 1, "response": ["A dog."]}',
+        responses='{"image_id": 1, "response": ["A dog.", "A cat."]}',
     ),
     Case(
         "image id is a float",
@@ -107,11 +111,6 @@ CASES = [
         "unknown image",
         ("responses.jsonl:2", "99"),
         responses=f'{GOOD}\n{{"image_id": 99, "response": "A."}}',
-    ),
-    Case(
-        "image id of the other type",
-        ("responses.jsonl:1", '"1"', "as a number"),
-        responses='{"image_id": "1", "response": "A dog."}',
     ),
     Case(
         "twice the same image", ("responses.jsonl:3", "line 1", "sample_id"), responses=f"{GOOD}\n\n{GOOD}\n"
@@ -224,16 +223,16 @@ def test_missing_files_and_folders_for_files(cli: Cli, inputs: list[str], tmp_pa
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("image_id", "hint"), [("1", "as a string"), (99, "nor is any other")])
-def test_captions_of_other_images(
-    cli: Cli, inputs: list[str], tmp_path: Path, image_id: int | str, hint: str
-) -> None:
+def test_captions_of_other_images(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     """Left unsaid, it would take their objects from the truth and make hallucinations of them."""
     captions = tmp_path / "captions.json"
-    captions.write_text(json.dumps({"annotations": [{"image_id": image_id, "caption": "A cat."}]}))
+    captions.write_text(json.dumps({"annotations": [{"image_id": 99, "caption": "A cat."}]}))
     out = tmp_path / "out"
     check(
-        cli("score", *inputs, "--captions", captions, "--out", out), "responses.jsonl:1", str(captions), hint
+        cli("score", *inputs, "--captions", captions, "--out", out),
+        "responses.jsonl:1",
+        str(captions),
+        "nor is any other",
     )
     assert not out.exists()
 

@@ -139,7 +139,7 @@ def _image(**change: Any) -> Callable[[dict[str, Any]], None]:
         (_image(file_name=None), r"images\[1\]: 'file_name' must be a file name, found null"),
         (_image(id="11"), "some are numbers and some are strings|is not among"),
         (_image(id=10), "sample id '10' is in rows 0 and 1"),
-        (_image(id=None), r"images\[1\]: 'image_id' must be"),
+        (_image(id=None), r"images\[1\]: 'id' must be"),
         (lambda d: d["annotations"][0].update(category_id=7), r"annotations\[0\]: 'category_id' 7"),
         (lambda d: d.update(images=[]), "holds no|no samples"),
         (lambda d: d.pop("categories"), "'categories' must be a list"),
