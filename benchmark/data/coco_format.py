@@ -167,14 +167,14 @@ def _box_sides(box: object) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Captions:
+class CaptionsFile:
     """The reference captions of a file, by image."""
 
     texts: dict[ImageId, list[str]]
     notes: tuple[InputNote, ...] = ()
 
 
-def read_captions(path: Path) -> Captions:
+def read_captions(path: Path) -> CaptionsFile:
     """Return the captions of each image.
 
     The file is a COCO captions JSON, or has records with `image_id` and `caption`, or a list of `captions`, in any
@@ -192,7 +192,7 @@ def read_captions(path: Path) -> Captions:
             if not isinstance(text, str):
                 raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
             captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))
-        return Captions(captions)
+        return CaptionsFile(captions)
     records = read_records(content, path, {*IMAGE, *REFERENCES, "id"}, value_field="captions")
     finder = FieldFinder(records.rows, path, "captions", {})
     image, name = finder.image(), finder.value("caption", REFERENCES, (str, list))
@@ -214,7 +214,7 @@ def read_captions(path: Path) -> Captions:
         )
     if not captions:
         raise UserError(f"{path}: holds no captions")
-    return Captions(captions, (*format_note(records, "captions"), *finder.notes))
+    return CaptionsFile(captions, (*format_note(records, "captions"), *finder.notes))
 
 
 def coco_records(document: Mapping[str, Any], key: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
