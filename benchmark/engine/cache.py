@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eidolon.benchmark.engine.cache_file import CacheFile, CacheSummary, ModelName
-from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.backend import FileDigest
+from eidolon.models.base.checkpoint_files import file_sha256
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import user_path
 
@@ -54,6 +55,15 @@ def open_cache() -> "ResponseCache | None":
     """Return the cache that the environment names, None if there is none. Its file is opened at its first use."""
     folder, size = cache_folder(), largest_size()
     return ResponseCache(CacheFile(folder / FILE, size)) if folder is not None and size else None
+
+
+def remembered_digest() -> FileDigest:
+    """Return the function that gives the SHA-256 of a file, and reads an unchanged file only once.
+
+    It uses the cache's memory of files, which holds no responses, where the environment names a cache.
+    """
+    cache = open_cache()
+    return file_sha256 if cache is None else cache.file_digest
 
 
 class ResponseCache:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.engine.cache_keys import canonical
-from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.checkpoint_files import file_sha256
 
 LOCK_WAIT_S = 2.0
 """The longest wait for another process that writes. After it, a run continues without the cache."""
@@ -130,7 +130,8 @@ class CacheFile:
             return str(row[0])
         found = file_sha256(path)
         # A file written just now may be written again within the resolution of its times.
-        if self._clock() - stat.st_mtime > LOCK_WAIT_S:
+        # The user may set the time of the last change, but not that of the last change of the entry.
+        if self._clock() - max(stat.st_mtime, stat.st_ctime) > LOCK_WAIT_S:
             with self._transaction() as connection:
                 connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (place, state, found))
         return found

@@ -36,6 +36,8 @@ from eidolon.models.backends.registry import (
     load_model,
     resolve,
 )
+from eidolon.models.base.backend import FileDigest
+from eidolon.models.base.checkpoint_files import file_sha256
 from eidolon.models.base.contrast import ContrastDecoding, make_contrast
 from eidolon.models.base.model import Decoding, Model
 from eidolon.models.base.shipped import NOT_INSTALLED, shipped_models
@@ -110,8 +112,9 @@ def make_plan(given: Given[RunSettings], out: Path | None) -> Plan:
     )
     questions = ask(source)
     cache = open_cache() if settings.cache else None
+    digest = file_sha256 if cache is None else cache.file_digest
     planned = [
-        _plan_run(settings, out, source, questions, spec, reference, contrast, cache)
+        _plan_run(settings, out, source, questions, spec, reference, contrast, cache, digest)
         for spec, reference in models
     ]
     return Plan(out, source, task, questions, tuple(planned))
@@ -126,6 +129,7 @@ def _plan_run(
     reference: ModelReference,
     contrast: ContrastDecoding | None,
     cache: ResponseCache | None,
+    digest: FileDigest,
 ) -> tuple[Run, Generation]:
     """Return the run of one model, and what answers its requests."""
     decoding = Decoding(
@@ -151,7 +155,7 @@ def _plan_run(
     run = Run(
         path=out / (spec.label or reference.slug),
         name=name,
-        config=_config(settings, source, questions, spec, reference, contrast),
+        config=_config(settings, source, questions, spec, reference, contrast, digest),
         signature=signature,
         sample_ids=tuple(row.sample_id for row in questions.samples),
         keys=keys,
@@ -177,6 +181,7 @@ def _config(
     spec: ModelSpec,
     reference: ModelReference,
     contrast: ContrastDecoding | None,
+    digest: FileDigest,
 ) -> ConfigRecord:
     """Return everything that decides the result of one model's run."""
     prompt = questions.prompt
@@ -187,7 +192,7 @@ def _config(
         settings=deciding(settings, models=(model,), metrics=questions.metrics),
         inputs=Inputs(
             dataset=source.sha256,
-            model_files=content_hash(reference),
+            model_files=content_hash(reference, digest),
             prompt=PromptText(name=prompt.name, text=prompt.text, hash=prompt.signature().partition("#")[2]),
             judge=questions.judge.signature(),
             contrast=contrast.settings() if contrast else {},

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eidolon.benchmark.store.files import HASHED, RUN, TORN
-from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.checkpoint_files import file_sha256
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors of the disk that the user can fix. The run then resumes after its last whole batch."""

@@ -20,7 +20,7 @@ from eidolon.models.base.backend import (
     ResolvingBackend,
     TraitedBackend,
 )
-from eidolon.models.base.checkpoint_files import hash_files, local_files, resolve_checkpoint
+from eidolon.models.base.checkpoint_files import file_sha256, hash_files, local_files, resolve_checkpoint
 from eidolon.models.base.options import construct
 from eidolon.models.base.shipped import NOT_INSTALLED, memory_models, shipped_models
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -186,15 +186,15 @@ def identity(
     return None if found is None else {"backend": reference.backend, "eidolon": own_code(), **found}
 
 
-def content_hash(reference: ModelReference) -> str | None:
+def content_hash(reference: ModelReference, digest: FileDigest = file_sha256) -> str | None:
     """Return a hash of the local files that a model is made of (`hash_files`), None if there are none.
 
-    The code of a plug-in that names no files is one of them.
+    The code of a plug-in that names no files is one of them. `digest` returns the SHA-256 of a large file.
     """
     backend = backends.get(reference.backend)
     if isinstance(backend, LocalBackend):
-        return hash_files(backend.content_files(reference.target))
+        return hash_files(backend.content_files(reference.target), digest)
     files = local_files(reference.target) if reference.target else {}
     if (plugin := backends.plugin(reference.backend)) is not None:
         files = files | plugin_files(plugin)
-    return hash_files(files)
+    return hash_files(files, digest)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from eidolon.models.base.backend import FileDigest
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import user_path
 
@@ -16,7 +17,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Suffixes of the files that PyTorch writes as pickles."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_SAMPLED_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 21
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:
@@ -49,24 +50,26 @@ def local_files(target: str) -> dict[str, Path]:
     return {".": path} if path.is_file() else checkpoint_files(path)
 
 
-def hash_files(files: Mapping[str, Path]) -> str | None:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal, read as a stream."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(files: Mapping[str, Path], digest: FileDigest = file_sha256) -> str | None:
     """Return the SHA-256, in hexadecimal, of files and their names; None without files.
 
-    From a file larger than 2 MiB, only its size, first and last MiB are hashed, so that a checkpoint of many gigabytes
-    takes no longer than a small one. These hold the tensor table and tensors that training changes.
+    Every byte counts. Of a file larger than 2 MiB, `digest` gives the SHA-256: it may remember those of files that
+    have not changed.
     """
     if not files:
         return None
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for name, file in files.items():
         size = file.stat().st_size
-        digest.update(f"{name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(_SAMPLED_BYTES if size > 2 * _SAMPLED_BYTES else size))
-            if size > 2 * _SAMPLED_BYTES:
-                stream.seek(-_SAMPLED_BYTES, os.SEEK_END)
-                digest.update(stream.read())
-    return digest.hexdigest()
+        found.update(f"{name}\0{size}\0".encode())
+        found.update(digest(file).encode() if size > _SMALL_BYTES else file.read_bytes())
+    return found.hexdigest()
 
 
 def resolve_checkpoint(given: str, target: str, shipped: Mapping[str, Path]) -> str:

@@ -12,8 +12,7 @@ from rich.console import Console
 from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.scenes.memory_training import ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.study.training.session import CHECKPOINT, identity, is_finished, prepare, show_progress
-from eidolon.models.base.checkpoint_files import checkpoint_files
-from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.checkpoint_files import checkpoint_files, file_sha256
 from eidolon.models.base.shipped import EYE, MEMORY_CHECKPOINTS
 from eidolon.models.memory.layout import Memory
 from eidolon.models.training.loop import Precision

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.engine.cache import remembered_digest
 from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.settings.config import model_of
 from eidolon.benchmark.store.atomic import write_atomically
@@ -28,7 +29,7 @@ def model_of_run(path: Path) -> tuple[str, dict[str, str]]:
     model = model_of(config)
     if model is None:
         raise UserError(f"--run {path}: scores existing responses; it has no model to examine")
-    if (files := content_hash(resolve(model.name))) != config.inputs.model_files:
+    if (files := content_hash(resolve(model.name), remembered_digest())) != config.inputs.model_files:
         raise _changed(path, "files", files, config.inputs.model_files)
     return model.name, dict(model.options)
 

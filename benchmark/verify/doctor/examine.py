@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.engine.cache import remembered_digest
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
 from eidolon.benchmark.store.record import provenance
@@ -99,7 +100,7 @@ def examine(
     return Diagnosis(
         model=reference.text,
         options=deciding_options(reference, options),
-        model_files=content_hash(reference),
+        model_files=content_hash(reference, remembered_digest()),
         described=dict(subject.described),
         against=None if what.against is None else what.against.text,
         tolerance=None if subject.reference is None else subject.reference.near_tie,

@@ -25,13 +25,14 @@ from eidolon.benchmark.engine.cache_file import LOCK_WAIT_S, USED_EVERY_S, Cache
 from eidolon.benchmark.engine.cache_keys import canonical, model_id, picture_hash, request_key
 from eidolon.benchmark.engine.cached_model import CachedModel, cached, uncached
 from eidolon.models.backends import registry
-from eidolon.models.base.identity import file_sha256
+from eidolon.models.base.checkpoint_files import file_sha256
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.shipped import shipped_models
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 from tests.benchmark.conftest import Cli, read_lines
 from tests.chat_server import Answer, chat_server, describe, picture_of
+from tests.fault_table import FaultRecorder
 
 RED = Image.new("RGB", (6, 4), (200, 10, 10))
 REQUEST = Request("s1", 1, RED, "What is here?", 0, Decoding(64, 0.0, 1.0, 7))
@@ -274,7 +275,8 @@ def test_the_hash_of_a_file_is_kept_until_it_changes(tmp_path: Path, monkeypatch
     weights = tmp_path / "weights"
     weights.write_bytes(b"a" * 100)
     os.utime(weights, (1, 1))
-    file, read = CacheFile(tmp_path / FILE, ROOMY), []
+    # Later than now: what was written just now is not remembered.
+    file, read = CacheFile(tmp_path / FILE, ROOMY, lambda: time.time() + 10), []
     monkeypatch.setattr(cache_file, "file_sha256", lambda path: read.append(path) or file_sha256(path))
     assert file.file_digest(weights) == file.file_digest(weights) == file_sha256(weights)
     assert len(read) == 1
@@ -704,6 +706,34 @@ def test_one_folder_with_other_content_is_another_model(change: Any, tmp_path: P
     assert before == registry.identity(copy, {}, file_sha256)
     change(folder)
     assert registry.identity(reference, {}, file_sha256) != before
+
+
+def test_weights_that_change_in_the_middle_are_another_model(
+    cli: Cli, tmp_path: Path, faults: FaultRecorder
+) -> None:
+    """Size, ends and times of the file are as before, and no cache is used."""
+    folder = write_checkpoint(tmp_path / "model")
+    weights = folder / "more.safetensors"
+    weights.write_bytes(bytes(5 << 20))
+    before = weights.stat()
+    command = ["run", "--model", f"transformers/{folder}", "--limit", 2, "--max-new-tokens", 2, "--no-cache"]
+    command += ["--resamples", 10, "--out", tmp_path / "out"]
+    assert cli(*command).code in (0, 3)
+    (run,) = (path.parent for path in (tmp_path / "out").glob("*/run.json"))
+    (run / "scores.json").unlink()
+    with weights.open("r+b") as stream:
+        stream.seek(5 << 19)
+        stream.write(b"\x01")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    result = cli(*command)
+    assert result.code == 2
+    assert "holds a different run: model_files" in result.err
+    assert not (run / "scores.json").exists()
+    with weights.open("r+b") as stream:
+        stream.seek(5 << 19)
+        stream.write(b"\x00")
+    assert cli(*command).code in (0, 3)
+    faults.record("weights changed in the middle, size and time kept", healed=1)
 
 
 def test_swapped_weights_are_asked_in_a_run(cli: Cli, tmp_path: Path) -> None:

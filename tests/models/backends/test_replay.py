@@ -1,6 +1,7 @@
 """The replay backend: recorded responses by sample, else by image."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ def test_content_hash_of_a_large_folder(tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
     assert content_hash(reference) == first
     (tmp_path / "model.safetensors").write_bytes(bytes((3 << 20) - 1) + b"\x01")
+    assert content_hash(reference) != first
+
+
+def test_content_hash_of_weights_that_changed_in_the_middle(tmp_path: Path) -> None:
+    """Size, first and last bytes and the time of change are as before."""
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(5 << 20))
+    reference = ModelReference("m", "transformers", str(tmp_path))
+    first, times = content_hash(reference), weights.stat()
+    with weights.open("r+b") as stream:
+        stream.seek(5 << 19)
+        stream.write(b"\x01")
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert content_hash(reference) != first
 
 

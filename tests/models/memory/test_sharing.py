@@ -13,8 +13,8 @@ from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.memory.checkpoints import find_checkpoints
 from eidolon.models.backends.registry import content_hash, resolve
 from eidolon.models.base.backend import FileDigest
-from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
-from eidolon.models.base.identity import checkpoint_identity, file_sha256
+from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files, file_sha256
+from eidolon.models.base.identity import checkpoint_identity
 from eidolon.models.memory.sharing import TEXT, VISION, WEIGHTS, is_shared, share_eye, split_eye
 from tests.models.memory.tiny import save_eye, save_memory
 
