@@ -45,6 +45,26 @@ class CompoundHeads(Record):
     heads: tuple[str, ...]
 
 
+class OtherSense(Record):
+    """Terms that name something else in a text that has a word of `cues` and none of `unless`."""
+
+    terms: tuple[str, ...]
+    cues: tuple[str, ...]
+    unless: tuple[str, ...] = ()
+
+
+class ShortName(Record):
+    """Terms that refer to an object of `category` in a text that named it before and names no other object by them.
+
+    With `cues`, only in a sentence that has one of these words; with `unless`, not directly after one of these.
+    """
+
+    category: str
+    terms: tuple[str, ...]
+    cues: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
 class CarefulTables(Record):
     """The tables of the reading `careful`. Every table may be empty."""
 
@@ -73,6 +93,14 @@ class CarefulTables(Record):
     """Animals without a category."""
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Category → terms that name a part of it in a sentence that names the category."""
+    linked_parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Category → terms that name a part of it where the text links the two: "a train with four cars"."""
+    things: tuple[str, ...] = ()
+    """Terms that name their object only in the plural, or with a determiner and no noun after them."""
+    senses: tuple[OtherSense, ...] = ()
+    short_names: tuple[ShortName, ...] = ()
+    hyphens_kept: tuple[str, ...] = ()
+    """Words that a hyphen may join to a term that still names its object: "horse-drawn"."""
 
 
 class Lexicon(Record):
@@ -94,9 +122,11 @@ class Lexicon(Record):
                 if owner.setdefault(term, category.name) != category.name:
                     raise ValueError(f"the term {term!r} names both {owner[term]!r} and {category.name!r}")
         careful = self.careful
-        for table in (careful.extra_terms, careful.parts):
+        for table in (careful.extra_terms, careful.parts, careful.linked_parts):
             for name in table:
                 _require(name, self.vocabulary, "category")
+        for short in careful.short_names:
+            _require(short.category, self.vocabulary, "category")
         for name in careful.animal_categories:
             _require(name, self.vocabulary, "category")
         for term, name in self.careful_terms().items():

@@ -1,53 +1,40 @@
-"""Which objects named in a tokenised text are denied: "there is no cup", "without a tie or hat".
+"""Which objects named in a tokenised text are denied: "there is no cup", "without a tie or hat", "cats: none".
 
-A cue denies the noun phrase that follows it, and the phrases joined to it by `or` or `nor`. The phrase ends at a
-preposition, verb, pronoun, definite determiner, conjunction or punctuation mark. So in "no cup on the table" the
-table is not denied. A few lists of function words replace a parser.
+Three kinds of denial are found, without a parser:
+
+- a cue before the objects ("no", "without", "devoid of"): see `denial_scope`;
+- a predicate after them ("is not visible", "are absent"): it denies the head of its subject. In "the cup behind the
+  dog is not visible" the dog is not denied;
+- a label with an empty value ("Cats: 0").
+
+A cue denies the noun phrase that follows it, and the phrases joined to it. The phrase ends at a preposition, verb,
+pronoun, definite determiner or punctuation mark: in "no cup on the table" the table is not denied, and in "no shirt
+eating a donut" the donut is not.
 """
 
 from collections.abc import Sequence
 
-from eidolon.scorers.text.english import ends_phrase, words
+from eidolon.scorers.text.denial_scope import CUES, denied_after_cues
+from eidolon.scorers.text.english import AFTER_NOUNS, AUXILIARIES, PREPOSITIONS, words
 
-MAX_MODIFIERS = 5
-"""Largest number of words between a cue and the noun that it denies."""
-MAX_SCOPE = 60
-"""Tokens after which a list of denied objects ends in any case."""
-
-_AFFIRMED_AFTER_NO = words("doubt fewer idea less longer matter more one way wonder")
-_AFFIRMED_AFTER_NOT = words(
-    "all always both certain clear enough every everyone exactly far fully just merely much necessarily only "
-    "quite simply solely sure until"
-)
-_ADVERBS = words("actually also clearly currently directly even ever explicitly really yet")
-_LIGHT = words(
-    """
-    a an another any appear appears be been being carry carrying contain contains depict depicting feature
-    featuring find has have having hold holding include including is mention one see seeing seem seems
-    show showing shows single to use using wear wearing
-    """
-)
-"""Words that may stand between `not` and the denied noun."""
-_BE = words("am are be been is was were 's 're")
-_AFTER_NOR = words("are is was were do does did there") | _LIGHT
-_OF_NOTHING = words(
-    "evidence glimpse hint indication kind mention presence sight sign signs sort trace traces type view"
-)
-"""Nouns after which `of` continues a denial: `no sign of a dog` denies the dog."""
-_PAIRED_CUES = frozenset(
-    {
-        ("absence", "of"),
-        ("devoid", "of"),
-        ("empty", "of"),
-        ("free", "from"),
-        ("free", "of"),
-        ("instead", "of"),
-        ("lack", "of"),
-        ("rather", "than"),
-    }
-)
+_BE = words("am are is was were 's 're be been")
+_CAN = words("ca can could")
+_DO = words("do does did")
 _SEEN = words("depicted included pictured present seen shown there visible")
-_SEEN_ADVERBS = words("actually clearly currently directly explicitly fully")
+_SEEN_ADVERBS = words("actually currently directly explicitly really")
+_GONE = words("absent lacking nonexistent nowhere non-existent")
+_CLAUSE_START = words(
+    "although as because but if since so that though unless when where whereas whether which while who whose"
+)
+_MARKS = frozenset(".!?;:,\n")
+_SENTENCE_MARKS = frozenset(".!?;\n")
+_FINITE = (AUXILIARIES - words("n't not 's be been being having")) | (
+    AFTER_NOUNS - words("alone away back below closer further nearby present together too visible")
+)
+_SEPARATORS = frozenset(": = - \u2013 \u2014 | \u2192 -> => --".split())
+_NOTHING = words("0 absent false missing n/a nil none nope nothing zero")
+_QUOTES = frozenset("\"'\u201c\u201d\u2018\u2019`*")
+_ENDS = frozenset(".,;|)]}\n")
 
 
 def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
@@ -55,102 +42,112 @@ def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
 
     `tokens` are in lower case. `spans` are (first, end) token positions, in order and without overlaps.
     """
-    starts = {first: index for index, (first, _) in enumerate(spans)}
+    if not spans:
+        return set()
     found: set[int] = set()
+    if not CUES.isdisjoint(tokens):
+        found |= denied_after_cues(tokens, spans)
     for position, word in enumerate(tokens):
-        begin = _scope(tokens, position, word)
-        if begin is not None:
-            found |= _noun_phrases(tokens, begin, spans, starts)
-    found |= {index for index, span in enumerate(spans) if _is_declared_unseen(tokens, *span)}
+        if word in _BE or word in _CAN or word in _DO:
+            if _says_unseen(tokens, position):
+                found |= _subject(tokens, position, spans)
+    return found | {index for index, span in enumerate(spans) if _labelled_none(tokens, *span)}
+
+
+def _says_unseen(tokens: Sequence[str], position: int) -> bool:
+    """Tell whether the predicate that begins with this auxiliary says that its subject cannot be seen."""
+
+    def at(place: int) -> str:
+        return tokens[place] if place < len(tokens) else ""
+
+    word, after = tokens[position], position + 1
+    if word in _BE and at(after) in ("completely", "entirely", "notably", "also", "conspicuously"):
+        after += 1
+    if word in _BE and at(after) in _GONE:
+        return True
+    if word in _BE and at(after) == "missing":
+        return at(after + 1) in ("", "from", "in", "here", "and", "or") or not at(after + 1)[:1].isalnum()
+    if word in _BE and (at(after), at(after + 1)) == ("out", "of"):
+        return at(after + 2) in ("frame", "view", "sight")
+    if at(after) not in ("not", "n't", "never"):
+        return False
+    after += 1
+    while at(after) in _SEEN_ADVERBS or at(after) in ("be", "to", "in", "any", "anywhere"):
+        if at(after) == "in":
+            break
+        after += 1
+    if word in _DO:
+        return at(after) in ("appear", "exist") and at(after + 1) != "to" and _closes(at(after + 1))
+    if at(after) == "in" and at(after + 1) in ("the", "this"):
+        return at(after + 2) in ("image", "picture", "photo", "scene", "frame", "view")
+    if at(after) == "in":
+        return at(after + 1) in ("view", "sight", "frame")
+    if (at(after), at(after + 1)) == ("part", "of"):
+        return at(after + 3) in ("image", "picture", "photo", "scene")
+    return at(after) in _SEEN
+
+
+def _closes(word: str) -> bool:
+    return not word[:1].isalnum() or word in PREPOSITIONS or word in ("anywhere", "here", "at", "and")
+
+
+def _subject(tokens: Sequence[str], verb: int, spans: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the spans that head the subject of the predicate at `verb`.
+
+    The clause begins after the last mark, conjunction or finite verb. Its head is the end of its first noun phrase:
+    in "the face of the man" it is the face. Phrases joined to the head by "and" or "or" belong to it.
+    """
+    begin = verb
+    joined = None
+    while begin > 0 and tokens[begin - 1] not in _MARKS and tokens[begin - 1] not in _CLAUSE_START:
+        word = tokens[begin - 1]
+        if word in _FINITE or _is_verb_before(tokens, begin - 1):
+            begin = begin if joined is None else joined
+            break
+        if word in ("and", "or", "nor"):
+            joined = begin
+        begin -= 1
+    inside = [(first, end, index) for index, (first, end) in enumerate(spans) if begin <= first and end <= verb]
+    if begin < len(tokens) and tokens[begin] in PREPOSITIONS:
+        return {index for _, end, index in inside if end == verb}
+    found: set[int] = set()
+    for first, end, index in inside:
+        if any(_ends_head(tokens[place]) for place in range(begin, first)):
+            break
+        following = tokens[end]
+        if end == verb or following in ("and", "or", "nor", ",", "both") or _ends_head(following):
+            found.add(index)
     return found
 
 
-def _scope(tokens: Sequence[str], position: int, word: str) -> int | None:
-    """Return where the denied noun phrase begins if the word at `position` is a cue."""
+def _ends_head(word: str) -> bool:
+    return word in PREPOSITIONS or (word.endswith(("ing", "ed")) and len(word) > 4)
+
+
+def _is_verb_before(tokens: Sequence[str], position: int) -> bool:
+    """Tell whether a word is a verb in the third person: "s" at its end, and a determiner after it."""
     following = tokens[position + 1] if position + 1 < len(tokens) else ""
-    if word == "no":
-        return None if following in _AFFIRMED_AFTER_NO else position + 1
-    if word in ("not", "n't", "never"):
-        return _scope_of_not(tokens, position)
-    if word in ("without", "lacks", "lacking"):
-        return _skip(tokens, position + 1, _LIGHT)
-    if word == "neither":
-        return position + 1 if "nor" in tokens[position : position + 12] else None
-    if word == "nor":
-        return _skip(tokens, position + 1, _AFTER_NOR)
-    if (word, following) in _PAIRED_CUES:
-        return _skip(tokens, position + 2, _LIGHT)
-    return None
+    word = tokens[position]
+    return word.endswith("s") and word.isalpha() and len(word) > 3 and following in ("a", "an", "the", "his", "her")
 
 
-def _scope_of_not(tokens: Sequence[str], position: int) -> int | None:
-    """Return where the noun phrase denied by `not` begins, if there is one.
-
-    `not` denies a noun only directly, or through a verb of having, being or showing. "Is not wearing a tie" and
-    "isn't any car" deny. "Is not sitting on the chair" does not deny the chair.
-    """
-    begin = _skip(tokens, position + 1, _ADVERBS)
-    if begin < len(tokens) and tokens[begin] in _AFFIRMED_AFTER_NOT:
-        return None
-    after = _skip(tokens, begin, _LIGHT)
-    follows_be = position > 0 and tokens[position - 1] in _BE
-    return after if after > begin or follows_be else None
-
-
-def _skip(tokens: Sequence[str], position: int, skipped: frozenset[str]) -> int:
-    while position < len(tokens) and tokens[position] in skipped:
-        position += 1
-    return position
-
-
-def _noun_phrases(
-    tokens: Sequence[str], begin: int, spans: Sequence[tuple[int, int]], starts: dict[int, int]
-) -> set[int]:
-    """Return the spans in the noun phrases from `begin` on.
-
-    What follows a comma belongs to them only if an `or` or `nor` closes the list: "no cups, forks or knives" denies
-    three, "no cups, people are sitting" one.
-    """
-    sure: set[int] = set()
-    pending: set[int] = set()
-    after_comma = False
-    modifiers = 0
-    position = begin
-    while position < min(len(tokens), begin + MAX_SCOPE):
-        word = tokens[position]
-        if position in starts:
-            index = starts[position]
-            (pending if after_comma else sure).add(index)
-            position = spans[index][1]
-            if position >= len(tokens) or tokens[position] not in ("or", "nor", ",", "/"):
-                break
-        elif word in ("or", "nor", "/"):
-            sure |= pending
-            after_comma, modifiers, position = False, 0, position + 1
-        elif word == "," and position > begin:
-            after_comma, modifiers, position = True, 0, position + 1
-        elif word == "of" and tokens[position - 1] in _OF_NOTHING:
-            position += 1
-        elif ends_phrase(word) or modifiers == MAX_MODIFIERS:
-            break
-        else:
-            modifiers, position = modifiers + 1, position + 1
-    return sure
-
-
-def _is_declared_unseen(tokens: Sequence[str], first: int, end: int) -> bool:
-    """Tell whether the sentence then says that the object cannot be seen: "the dog is not visible".
-
-    In "the face of the man is not visible" the object is the face.
-    """
-    if "of" in tokens[max(0, first - 3) : first]:
-        return False
+def _labelled_none(tokens: Sequence[str], first: int, end: int) -> bool:
+    """Tell whether the object is a label whose value says that there is none: "Cats: 0", "| dog | none |"."""
     position = end
-    if position < len(tokens) and tokens[position] in ("can", "could", "is", "are", "was", "were"):
+    while position < len(tokens) and tokens[position] in _QUOTES:
         position += 1
-    else:
+    bracket = position < len(tokens) and tokens[position] == "("
+    if position >= len(tokens) or (tokens[position] not in _SEPARATORS and not bracket):
         return False
-    if position >= len(tokens) or tokens[position] not in ("not", "n't"):
+    position += 1
+    while position < len(tokens) and (tokens[position] in _QUOTES or tokens[position] in _SEPARATORS):
+        position += 1
+    value = tokens[position : position + 4]
+    if not value:
         return False
-    position = _skip(tokens, position + 1, _SEEN_ADVERBS | {"be"})
-    return position < len(tokens) and tokens[position] in _SEEN
+    closed = len(value) == 1 or value[1] in _ENDS or value[1] in _QUOTES
+    if value[0] in ("no", "not"):
+        named = tokens[end - 1]
+        again = len(value) > 1 and value[0] == "no" and named in value[1:4]
+        return closed or again or (value[0] == "not" and value[1] in _SEEN | words("found detected applicable"))
+    return value[0] in _NOTHING and (closed or value[1] in ("visible", "present", "in", "are", "is", "seen", "detected"))

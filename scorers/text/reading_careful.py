@@ -12,14 +12,22 @@ No downloaded model is needed. `docs/explanation/lexicon.md` lists what the rule
 
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
 from eidolon.scorers.text.english import follows_noun, words
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
+from eidolon.scorers.text.matches import Form, Match, Reason, Tokens, ends_sentence
 from eidolon.scorers.text.negation import denied
 from eidolon.scorers.text.plurals import plural_forms
+from eidolon.scorers.text.senses import (
+    drop_likenesses,
+    drop_linked_parts,
+    drop_senses,
+    drop_sports,
+    drop_written,
+    resolve_short_names,
+)
 
 PART_REACH = 8
 """Number of matches on each side in which the whole of a part is searched."""
@@ -30,51 +38,12 @@ _PART = re.compile(r"\w+|\W")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
 _BEFORE_PREPOSITION_TO = words("next close closer adjacent due up opposite addition compared similar")
-_SENTENCE_MARKS = frozenset(".!?")
-
-
-class Reason(StrEnum):
-    """Why a match names no object."""
-
-    BLOCKED = "blocked phrase"
-    EXCLUDED = "excluded term"
-    HYPHEN = "hyphenated modifier"
-    COMPOUND = "describes the next noun"
-    ADJECTIVE = "adjective"
-    VERB = "verb"
-    ANIMAL = "animal kin"
-    PART = "part of another object"
-    DENIED = "denied"
-
 
 class ExplainedMatch(NamedTuple):
     """A match, and why it was dropped. The category of a blocked phrase is empty."""
 
     named: NamedObject
     dropped: Reason | None
-
-
-class _Form(NamedTuple):
-    term: str
-    category: str
-    plural: bool
-    dropped: Reason | None = None
-
-
-class _Match(NamedTuple):
-    first: int
-    end: int
-    form: _Form
-
-
-class _Tokens(NamedTuple):
-    words: list[str]
-    starts: list[int]
-    ends: list[int]
-
-    def at(self, position: int) -> str:
-        """Return the word at a position, or an empty string outside the text."""
-        return self.words[position] if 0 <= position < len(self.words) else ""
 
 
 class CarefulReading:
@@ -94,7 +63,7 @@ class CarefulReading:
         self._vocab = english.vocab
         self._tokenizer = english.tokenizer
         self._matcher = PhraseMatcher(english.vocab, attr="LOWER")
-        self._by_key: dict[int, _Form] = {}
+        self._by_key: dict[int, Form] = {}
         for text, form in _forms(lexicon).items():
             self._matcher.add(text, [self._tokenizer(spelling) for spelling in _spellings(text)])
             self._by_key[english.vocab.strings[text]] = form
@@ -104,6 +73,9 @@ class CarefulReading:
         self._colour_cues = frozenset(self._tables.colour_cues)
         self._verbs = frozenset(self._tables.verbs)
         self._kin = frozenset(self._tables.kin)
+        self._things = frozenset(self._tables.things)
+        self._hyphens_kept = frozenset(self._tables.hyphens_kept)
+        self._senses = {term: sense for sense in self._tables.senses for term in sense.terms}
 
     def read(self, text: str) -> list[NamedObject]:
         """Return the objects that `text` names, in its order. `term` is the term of the lexicon."""
@@ -113,9 +85,15 @@ class CarefulReading:
         """Return every match in the order of the text, with the reason if it was dropped."""
         tokens, matches = self._match(text)
         reasons = [match.form.dropped or self._misread(tokens, match) for match in matches]
-        self._drop_compounds(tokens, matches, reasons)
+        drop_sports(tokens, matches, reasons, self._things)
+        drop_senses(tokens, matches, reasons, self._senses)
+        self._drop_compounds(matches, reasons)
         self._drop_kin(matches, reasons)
+        resolve_short_names(tokens, matches, reasons, self._tables.short_names)
         self._drop_parts(tokens, matches, reasons)
+        drop_linked_parts(tokens, matches, reasons, self._tables.linked_parts)
+        drop_likenesses(tokens, matches, reasons)
+        drop_written(tokens, matches, reasons)
         for index in denied(tokens.words, [(match.first, match.end) for match in matches]):
             reasons[index] = reasons[index] or Reason.DENIED
         return [
@@ -123,7 +101,7 @@ class CarefulReading:
             for match, reason in zip(matches, reasons, strict=True)
         ]
 
-    def _match(self, text: str) -> tuple[_Tokens, list[_Match]]:
+    def _match(self, text: str) -> tuple[Tokens, list[Match]]:
         """Return the tokens and the longest matches.
 
         A line break is kept as a token, and so separates its two sides, unless the next line begins in lower case.
@@ -138,13 +116,13 @@ class CarefulReading:
             for (start, token), following in zip(placed, nexts, strict=False)
             if not token.isspace() or ("\n" in token and not following.islower())
         ]
-        tokens = _Tokens(
+        tokens = Tokens(
             words=[token.lower().replace("\u2019", "'") for _, token in kept],
             starts=[start for start, _ in kept],
             ends=[start + len(token) for start, token in kept],
         )
         found = self._matcher(self._document(self._vocab, words=[token for _, token in kept]))
-        return tokens, _longest([_Match(first, end, self._by_key[key]) for key, first, end in found])
+        return tokens, _longest([Match(first, end, self._by_key[key]) for key, first, end in found])
 
     def _tokenize(self, text: str) -> list[tuple[int, str]]:
         """Return the tokens with their offsets. They are spaCy's, except in runs that are no prose."""
@@ -158,11 +136,11 @@ class CarefulReading:
             position = run.end()
         return placed + [(position + token.idx, token.text) for token in self._tokenizer(text[position:])]
 
-    def _misread(self, tokens: _Tokens, match: _Match) -> Reason | None:
+    def _misread(self, tokens: Tokens, match: Match) -> Reason | None:
         """Return why the words around a match show that it names nothing, None if they do not."""
         term, following = match.form.term, tokens.at(match.end)
         if following in ("-", "\u2010", "\u2011") and _joined(tokens, match.end):
-            return Reason.HYPHEN
+            return None if tokens.at(match.end + 1) in self._hyphens_kept else Reason.HYPHEN
         if term in self._kin and self._is_animal(tokens, match):
             return Reason.ANIMAL
         if match.form.plural:
@@ -181,13 +159,13 @@ class CarefulReading:
         heads = self._tables.modifiers[term]
         return {*heads, *(form for head in heads for form in plural_forms(head))}
 
-    def _is_verb(self, tokens: _Tokens, match: _Match) -> bool:
+    def _is_verb(self, tokens: Tokens, match: Match) -> bool:
         before = tokens.at(match.first - 1)
         return before in _BEFORE_VERB and not (
             before == "to" and tokens.at(match.first - 2) in _BEFORE_PREPOSITION_TO
         )
 
-    def _is_animal(self, tokens: _Tokens, match: _Match) -> bool:
+    def _is_animal(self, tokens: Tokens, match: Match) -> bool:
         """Tell whether a word for a person describes an animal: "its mother", "adult and baby zebras"."""
         if tokens.at(match.first - 1) == "its":
             return True
@@ -200,7 +178,7 @@ class CarefulReading:
             return False
         return tokens.at(position) in self._animals
 
-    def _is_colour(self, tokens: _Tokens, match: _Match) -> bool:
+    def _is_colour(self, tokens: Tokens, match: Match) -> bool:
         """Tell whether a term that is also a colour means the colour: "red and orange", "is bright orange"."""
         term, following = match.form.term, tokens.at(match.end)
         if term not in self._colours or following in self._heads_kept(term):
@@ -218,7 +196,7 @@ class CarefulReading:
         beside_left = left < match.first - 1 and tokens.at(left) in colours
         return beside_left or (right > match.end and tokens.at(right) in colours)
 
-    def _drop_compounds(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
+    def _drop_compounds(self, matches: list[Match], reasons: list[Reason | None]) -> None:
         """Drop the first of two adjacent terms if it is in the singular and so describes the second: "pickup truck".
 
         A person at the end is another object than the thing before it ("bus driver"), and a person before a thing
@@ -231,7 +209,7 @@ class CarefulReading:
             if people[0] == people[1]:
                 reasons[index] = Reason.COMPOUND
 
-    def _drop_kin(self, matches: list[_Match], reasons: list[Reason | None]) -> None:
+    def _drop_kin(self, matches: list[Match], reasons: list[Reason | None]) -> None:
         """Drop "the mother" and "her baby" after "a mother zebra", if no other person is named: they are animals."""
         if Reason.ANIMAL not in reasons:
             return
@@ -244,7 +222,7 @@ class CarefulReading:
             for index in kin:
                 reasons[index] = reasons[index] or Reason.ANIMAL
 
-    def _drop_parts(self, tokens: _Tokens, matches: list[_Match], reasons: list[Reason | None]) -> None:
+    def _drop_parts(self, tokens: Tokens, matches: list[Match], reasons: list[Reason | None]) -> None:
         """Drop parts of an object that the same sentence names: "a motorcycle with a black seat"."""
         for index, match in enumerate(matches):
             for whole, parts in self._tables.parts.items():
@@ -256,26 +234,27 @@ class CarefulReading:
                     reasons[index] = Reason.PART
 
 
-def _forms(lexicon: Lexicon) -> dict[str, _Form]:
+def _forms(lexicon: Lexicon) -> dict[str, Form]:
     """Return every spelled form of the lexicon's terms and blocked phrases."""
     tables = lexicon.careful
     excluded = frozenset(tables.excluded_terms)
-    forms: dict[str, _Form] = {}
+    forms: dict[str, Form] = {}
     for term, category in lexicon.careful_terms().items():
         dropped = Reason.EXCLUDED if term in excluded else None
         for plural in tables.plurals.get(term, plural_forms(term)):
-            forms.setdefault(plural, _Form(term, category, True, dropped))
+            forms.setdefault(plural, Form(term, category, True, dropped))
     for term, category in lexicon.careful_terms().items():
-        forms[term] = _Form(term, category, False, Reason.EXCLUDED if term in excluded else None)
+        forms[term] = Form(term, category, False, Reason.EXCLUDED if term in excluded else None)
     for phrase in tables.blocked_phrases:
         for form in (phrase, *tables.plurals.get(phrase, plural_forms(phrase))):
-            forms[form] = _Form(phrase, "", False, Reason.BLOCKED)
+            forms[form] = Form(phrase, "", False, Reason.BLOCKED)
     return forms
 
 
 def _spellings(form: str) -> tuple[str, ...]:
-    """Return a form as it is, and with hyphens between its words."""
-    return (form, form.replace(" ", "-")) if " " in form else (form,)
+    """Return a form as it is, with hyphens between its words, and with the other apostrophe."""
+    spaced = (form, form.replace(" ", "-")) if " " in form else (form,)
+    return spaced + tuple(spelling.replace("'", "\u2019") for spelling in spaced if "'" in spelling)
 
 
 def _compound_heads(lexicon: Lexicon) -> dict[str, frozenset[str]]:
@@ -297,9 +276,9 @@ def _animal_forms(lexicon: Lexicon) -> frozenset[str]:
     return frozenset([*names, *plurals])
 
 
-def _longest(matches: Sequence[_Match]) -> list[_Match]:
+def _longest(matches: Sequence[Match]) -> list[Match]:
     """Return the longest of overlapping matches, or the first of equally long ones, in the order of the text."""
-    kept: list[_Match] = []
+    kept: list[Match] = []
     taken: set[int] = set()
     for match in sorted(matches, key=lambda match: (match.first - match.end, match.first)):
         if match.first not in taken and match.end - 1 not in taken:
@@ -308,12 +287,12 @@ def _longest(matches: Sequence[_Match]) -> list[_Match]:
     return sorted(kept)
 
 
-def _named(tokens: _Tokens, match: _Match) -> NamedObject:
+def _named(tokens: Tokens, match: Match) -> NamedObject:
     start, end = tokens.starts[match.first], tokens.ends[match.end - 1]
     return NamedObject(start, end, match.form.category, match.form.term)
 
 
-def _joined(tokens: _Tokens, hyphen: int) -> bool:
+def _joined(tokens: Tokens, hyphen: int) -> bool:
     """Tell whether the hyphen at this position touches a word on both sides."""
     return (
         tokens.ends[hyphen - 1] == tokens.starts[hyphen]
@@ -324,4 +303,4 @@ def _joined(tokens: _Tokens, hyphen: int) -> bool:
 
 def _same_sentence(words: Sequence[str], one: int, other: int) -> bool:
     between = words[min(one, other) : max(one, other)]
-    return not any(word in _SENTENCE_MARKS or "\n" in word for word in between)
+    return not any(ends_sentence(word) for word in between)
