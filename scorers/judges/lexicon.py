@@ -25,6 +25,8 @@ class LexiconReading(Protocol):
     """A method that finds which objects a text names, and where."""
 
     name: str
+    signature: str
+    """The reading as it stands in signatures: its name, with a version if its rules may change."""
 
     def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order."""
@@ -68,8 +70,8 @@ class LexiconJudge:
         return describe_judge(self.name, self.settings())
 
     def settings(self) -> dict[str, str]:
-        """Return the reading and the vocabulary, by name."""
-        return {"reading": self.reading.name, "vocabulary": label(self.lexicon, self.vocabulary)}
+        """Return the reading, with its version, and the vocabulary, by name."""
+        return {"reading": self.reading.signature, "vocabulary": label(self.lexicon, self.vocabulary)}
 
     @classmethod
     def loads_from_outside(cls, options: Mapping[str, str]) -> str | None:

@@ -14,6 +14,8 @@ MAX_SCOPE = 60
 """Tokens after which a list of denied objects ends in any case."""
 MAX_ANY = 15
 """Tokens after a cue in which "any" repeats it: "not sitting on any chair"."""
+MAX_ANYS = 3
+"""Number of times that "any" repeats one cue."""
 
 _AFFIRMED_AFTER_NO = words("doubt fewer idea less longer matter one way wonder")
 _AFFIRMED_AFTER_NOT = words(
@@ -56,12 +58,14 @@ _PAIRED_CUES = frozenset(
     }
 )
 _DENYING_LABELS = words("absent excluded missing")
-CUES = words("no not n't never without lack lacks lacking lacked neither nor none nobody nothing zero 0 unable sans") | (
-    {first for first, _ in _PAIRED_CUES} | _DENYING_LABELS
-)
+CUES = words(
+    "no not n't never without lack lacks lacking lacked neither nor none nobody nothing zero 0 unable sans"
+) | ({first for first, _ in _PAIRED_CUES} | _DENYING_LABELS)
 """Words of which at least one is in every text that denies something by a cue."""
 _REPEATED_BY_ANY = words("no not n't never without nor unable nobody none nothing absent")
-_EXAMPLES = frozenset({("such", "as"), ("like",), ("including",), ("for", "example"), ("for", "instance"), ("e.g.",)})
+_EXAMPLES = frozenset(
+    {("such", "as"), ("like",), ("including",), ("for", "example"), ("for", "instance"), ("e.g.",)}
+)
 _OPEN = words("a an another any single")
 """Determiners that may begin a denied phrase."""
 _OWN = INDEFINITE | words("several many some two three four five six seven eight nine ten one")
@@ -98,8 +102,9 @@ def denied_after_cues(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -
         if word in _REPEATED_BY_ANY:
             for begin in _after_any(tokens, position):
                 found |= _Phrases(tokens, spans, starts).read(position, begin)
-        if word in _DENYING_LABELS or (word == "not" and tokens[position + 1 : position + 2] in (["present"], ["visible"])):
-            found |= _labelled(tokens, position + (word == "not"), spans)
+        unseen = word == "not" and tokens[position + 1 : position + 2] in (["present"], ["visible"])
+        if word in _DENYING_LABELS or unseen:
+            found |= _labelled(tokens, position + (word == "not"), starts)
     return found
 
 
@@ -149,17 +154,20 @@ def _after_any(tokens: Sequence[str], position: int) -> list[int]:
             break
         if tokens[place] == "any":
             places.append(place + 1)
-    return places
+    return places[:MAX_ANYS]
 
 
-def _labelled(tokens: Sequence[str], label: int, spans: Sequence[tuple[int, int]]) -> set[int]:
+def _labelled(tokens: Sequence[str], label: int, starts: dict[int, int]) -> set[int]:
     """Return the objects of a list after "Absent:" or "Not present:", up to the end of the sentence."""
+    found: set[int] = set()
     if tokens[label + 1 : label + 2] != [":"]:
-        return set()
-    end = label + 2
-    while end < len(tokens) and tokens[end] not in (".", ";", "\n") and end < label + MAX_SCOPE:
-        end += 1
-    return {index for index, (first, _) in enumerate(spans) if label < first < end}
+        return found
+    for place in range(label + 2, min(len(tokens), label + MAX_SCOPE)):
+        if tokens[place] in (".", ";", "\n"):
+            break
+        if place in starts:
+            found.add(starts[place])
+    return found
 
 
 def _skip(tokens: Sequence[str], position: int, skipped: frozenset[str]) -> int:
@@ -187,7 +195,9 @@ class _Phrases:
 
     def read(self, cue: int, begin: int) -> set[int]:
         """Return the denied spans from `begin` on."""
-        subject = cue == 0 or not self._tokens[cue - 1][:1].isalnum() or self._tokens[cue - 1] in ("that", "and")
+        subject = (
+            cue == 0 or not self._tokens[cue - 1][:1].isalnum() or self._tokens[cue - 1] in ("that", "and")
+        )
         position, modifiers = begin, 0
         limit = min(len(self._tokens), begin + MAX_SCOPE)
         while position < limit:
@@ -217,7 +227,11 @@ class _Phrases:
         if word == "of" and tokens[position - 1] in _OF_NOTHING:
             the = tokens[position + 1 : position + 2] == ["the"]
             return position + 1 + the
-        if word == "that" and tokens[position - 1] in _OF_NOTHING and tokens[position + 1 : position + 2] == ["there"]:
+        if (
+            word == "that"
+            and tokens[position - 1] in _OF_NOTHING
+            and tokens[position + 1 : position + 2] == ["there"]
+        ):
             return _skip(tokens, position + 2, _BE)
         if position == begin:
             return position
@@ -246,7 +260,11 @@ class _Phrases:
         if following in _OWN or ends_phrase(following):
             return True
         end = position
-        while end < len(self._tokens) and not ends_phrase(self._tokens[end]) and self._tokens[end] not in _FINITE:
+        while (
+            end < len(self._tokens)
+            and not ends_phrase(self._tokens[end])
+            and self._tokens[end] not in _FINITE
+        ):
             if end > position and self._is_verb(end):
                 return not subject
             end += 1

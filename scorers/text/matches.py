@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from eidolon.scorers.text.english import ends_phrase
 
+MAX_SENTENCE = 100
+"""Number of tokens on each side of a word in which its sentence ends in any case."""
+
 
 class Reason(StrEnum):
     """Why a match names no object."""
@@ -62,11 +65,10 @@ class Tokens(NamedTuple):
 
     def sentence(self, position: int) -> tuple[int, int]:
         """Return the first and the end position of the sentence around a position."""
-        first = position
-        while first > 0 and not ends_sentence(self.words[first - 1]):
+        first = end = position
+        while first > max(0, position - MAX_SENTENCE) and not ends_sentence(self.words[first - 1]):
             first -= 1
-        end = position
-        while end < len(self.words) and not ends_sentence(self.words[end]):
+        while end < min(len(self.words), position + MAX_SENTENCE) and not ends_sentence(self.words[end]):
             end += 1
         return first, end
 

@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from eidolon.scorers.text.denial_scope import CUES, denied_after_cues
 from eidolon.scorers.text.english import AFTER_NOUNS, AUXILIARIES, PREPOSITIONS, words
 
+MAX_SUBJECT = 40
+"""Tokens before a predicate in which its subject begins."""
+
 _BE = words("am are is was were 's 're be been")
 _CAN = words("ca can could")
 _DO = words("do does did")
@@ -31,7 +34,7 @@ _SENTENCE_MARKS = frozenset(".!?;\n")
 _FINITE = (AUXILIARIES - words("n't not 's be been being having")) | (
     AFTER_NOUNS - words("alone away back below closer further nearby present together too visible")
 )
-_SEPARATORS = frozenset(": = - \u2013 \u2014 | \u2192 -> => --".split())
+_SEPARATORS = words(": = - \u2013 \u2014 | \u2192 -> => --")
 _NOTHING = words("0 absent false missing n/a nil none nope nothing zero")
 _QUOTES = frozenset("\"'\u201c\u201d\u2018\u2019`*")
 _ENDS = frozenset(".,;|)]}\n")
@@ -44,13 +47,13 @@ def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
     """
     if not spans:
         return set()
+    starts = {first: index for index, (first, _) in enumerate(spans)}
     found: set[int] = set()
     if not CUES.isdisjoint(tokens):
         found |= denied_after_cues(tokens, spans)
     for position, word in enumerate(tokens):
-        if word in _BE or word in _CAN or word in _DO:
-            if _says_unseen(tokens, position):
-                found |= _subject(tokens, position, spans)
+        if (word in _BE or word in _CAN or word in _DO) and _says_unseen(tokens, position):
+            found |= _subject(tokens, position, spans, starts)
     return found | {index for index, span in enumerate(spans) if _labelled_none(tokens, *span)}
 
 
@@ -91,7 +94,9 @@ def _closes(word: str) -> bool:
     return not word[:1].isalnum() or word in PREPOSITIONS or word in ("anywhere", "here", "at", "and")
 
 
-def _subject(tokens: Sequence[str], verb: int, spans: Sequence[tuple[int, int]]) -> set[int]:
+def _subject(
+    tokens: Sequence[str], verb: int, spans: Sequence[tuple[int, int]], starts: dict[int, int]
+) -> set[int]:
     """Return the spans that head the subject of the predicate at `verb`.
 
     The clause begins after the last mark, conjunction or finite verb. Its head is the end of its first noun phrase:
@@ -99,7 +104,11 @@ def _subject(tokens: Sequence[str], verb: int, spans: Sequence[tuple[int, int]])
     """
     begin = verb
     joined = None
-    while begin > 0 and tokens[begin - 1] not in _MARKS and tokens[begin - 1] not in _CLAUSE_START:
+    while (
+        begin > max(0, verb - MAX_SUBJECT)
+        and tokens[begin - 1] not in _MARKS
+        and tokens[begin - 1] not in _CLAUSE_START
+    ):
         word = tokens[begin - 1]
         if word in _FINITE or _is_verb_before(tokens, begin - 1):
             begin = begin if joined is None else joined
@@ -107,7 +116,8 @@ def _subject(tokens: Sequence[str], verb: int, spans: Sequence[tuple[int, int]])
         if word in ("and", "or", "nor"):
             joined = begin
         begin -= 1
-    inside = [(first, end, index) for index, (first, end) in enumerate(spans) if begin <= first and end <= verb]
+    inside = [(*spans[starts[place]], starts[place]) for place in range(begin, verb) if place in starts]
+    inside = [(first, end, index) for first, end, index in inside if end <= verb]
     if begin < len(tokens) and tokens[begin] in PREPOSITIONS:
         return {index for _, end, index in inside if end == verb}
     found: set[int] = set()
@@ -128,7 +138,12 @@ def _is_verb_before(tokens: Sequence[str], position: int) -> bool:
     """Tell whether a word is a verb in the third person: "s" at its end, and a determiner after it."""
     following = tokens[position + 1] if position + 1 < len(tokens) else ""
     word = tokens[position]
-    return word.endswith("s") and word.isalpha() and len(word) > 3 and following in ("a", "an", "the", "his", "her")
+    return (
+        word.endswith("s")
+        and word.isalpha()
+        and len(word) > 3
+        and following in ("a", "an", "the", "his", "her")
+    )
 
 
 def _labelled_none(tokens: Sequence[str], first: int, end: int) -> bool:
@@ -149,5 +164,9 @@ def _labelled_none(tokens: Sequence[str], first: int, end: int) -> bool:
     if value[0] in ("no", "not"):
         named = tokens[end - 1]
         again = len(value) > 1 and value[0] == "no" and named in value[1:4]
-        return closed or again or (value[0] == "not" and value[1] in _SEEN | words("found detected applicable"))
-    return value[0] in _NOTHING and (closed or value[1] in ("visible", "present", "in", "are", "is", "seen", "detected"))
+        return (
+            closed or again or (value[0] == "not" and value[1] in _SEEN | words("found detected applicable"))
+        )
+    return value[0] in _NOTHING and (
+        closed or value[1] in ("visible", "present", "in", "are", "is", "seen", "detected")
+    )

@@ -5,6 +5,8 @@ the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with 
 
 - stands before a hyphen ("dog-friendly") or describes the noun that follows ("pizza box", "orange shirt"),
 - is a verb ("to train"), a person's word for an animal ("baby elephant"), or a part ("the seat of the toilet"),
+- means something else: a sport ("they play football"), another sense (a mouse that eats cheese), what a thing is
+  compared with ("shaped like a boat"), the text of a sign,
 - is denied ("no cups").
 
 No downloaded model is needed. `docs/explanation/lexicon.md` lists what the rules miss.
@@ -21,6 +23,7 @@ from eidolon.scorers.text.matches import Form, Match, Reason, Tokens, ends_sente
 from eidolon.scorers.text.negation import denied
 from eidolon.scorers.text.plurals import plural_forms
 from eidolon.scorers.text.senses import (
+    PART_REACH,
     drop_likenesses,
     drop_linked_parts,
     drop_senses,
@@ -29,8 +32,8 @@ from eidolon.scorers.text.senses import (
     resolve_short_names,
 )
 
-PART_REACH = 8
-"""Number of matches on each side in which the whole of a part is searched."""
+CAREFUL = "careful-2"
+"""The reading in signatures. The number is that of its rules and tables: it rises when a text is read differently."""
 
 _UNBROKEN = re.compile(r"\S{200,}")
 """Runs without white space, on which spaCy's tokeniser takes quadratic time."""
@@ -38,6 +41,7 @@ _PART = re.compile(r"\w+|\W")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
 _BEFORE_PREPOSITION_TO = words("next close closer adjacent due up opposite addition compared similar")
+
 
 class ExplainedMatch(NamedTuple):
     """A match, and why it was dropped. The category of a blocked phrase is empty."""
@@ -50,6 +54,7 @@ class CarefulReading:
     """Reads texts by the rules above. `explain` also returns the dropped matches."""
 
     name = "careful"
+    signature = CAREFUL
 
     def __init__(self, lexicon: Lexicon) -> None:
         # Imported here because spaCy takes more than a second.

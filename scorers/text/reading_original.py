@@ -24,6 +24,7 @@ class OriginalReading:
     """Reads texts as the reference does, and locates each word in the text."""
 
     name = "original"
+    signature = "original"
 
     def __init__(self, lexicon: Lexicon) -> None:
         # Imported here because the two libraries take about a second.

@@ -5,7 +5,15 @@ Each function fills in the reasons of the matches that it drops. The words come 
 
 from collections.abc import Mapping, Sequence
 
-from eidolon.scorers.text.english import AFTER_NOUNS, AUXILIARIES, DEFINITE, PRONOUNS, ends_phrase, follows_noun, words
+from eidolon.scorers.text.english import (
+    AFTER_NOUNS,
+    AUXILIARIES,
+    DEFINITE,
+    PRONOUNS,
+    ends_phrase,
+    follows_noun,
+    words,
+)
 from eidolon.scorers.text.lexicon import OtherSense, ShortName
 from eidolon.scorers.text.matches import Match, Reason, Tokens, ends_sentence
 
@@ -15,11 +23,17 @@ LINK_REACH = 7
 """Number of words between the name of a whole and that of its part: "a train with four cars"."""
 QUOTE_REACH = 5
 """Number of words before a quotation in which a word of writing introduces it: "the sign reads"."""
+PART_REACH = 8
+"""Number of matches on each side in which the whole of a part is searched."""
 MAX_QUOTE = 40
 """Tokens after which a quotation ends in any case."""
 
-_DETERMINERS = DEFINITE | (PRONOUNS - words("he him i it its me she them they us we you")) | words(
-    "'s a an another any both each every its no one some two three four five six seven eight nine ten several many"
+_DETERMINERS = (
+    DEFINITE
+    | (PRONOUNS - words("he him i it its me she them they us we you"))
+    | words(
+        "'s a an another any both each every its no one some two three four five six seven eight nine ten several many"
+    )
 )
 _NEVER_A_THING = words("inspired playing related style themed watching")
 _SIMILE = words("look looked looking looks shape shaped dressed")
@@ -29,14 +43,18 @@ _GENERIC = words(
     "vehicle vehicles what which"
 )
 """Subjects of "looks like" that leave open what a thing is: "an object that looks like a phone" names a phone."""
-_FINITE = (AUXILIARIES - words("n't not 's be been being having")) | (AFTER_NOUNS - words("away back below closer"))
+_FINITE = (AUXILIARIES - words("n't not 's be been being having")) | (
+    AFTER_NOUNS - words("away back below closer")
+)
 _HAS_PARTS = words(
     """
     carries carrying composed comprised comprising consisting consists contains features featuring had has have having
     hauling hauls including made pull pulling pulls towing tows with 's
     """
 )
-_ELSEWHERE = words("parked street road lot traffic driving highway driveway waiting drive nearby background crossing")
+_ELSEWHERE = words(
+    "parked street road lot traffic driving highway driveway waiting drive nearby background crossing"
+)
 """Words of a sentence that shows the part of a vehicle as a vehicle of its own."""
 _ATTACHED = words("attached connected coupled hitched linked behind")
 _WRITING = words(
@@ -51,7 +69,9 @@ _WRITTEN_ON = words("banner label lettering logo poster sign signs sticker")
 _OPENING = {'"': '"', "\u201c": "\u201d", "``": "''", "'": "'", "\u2018": "'"}
 
 
-def drop_sports(tokens: Tokens, matches: Sequence[Match], reasons: list[Reason | None], things: frozenset[str]) -> None:
+def drop_sports(
+    tokens: Tokens, matches: Sequence[Match], reasons: list[Reason | None], things: frozenset[str]
+) -> None:
     """Drop "playing football" and "a football field": the ball is named only with a determiner, as the last noun."""
     for index, match in enumerate(matches):
         if match.form.term not in things or match.form.plural or reasons[index]:
@@ -60,7 +80,9 @@ def drop_sports(tokens: Tokens, matches: Sequence[Match], reasons: list[Reason |
         position = match.end
         if following in ("and", "or", "/") and tokens.at(match.end + 1) in things:
             position, following = match.end + 2, tokens.at(match.end + 2)
-        modifies = following in _NEVER_A_THING or not (follows_noun(following) or _third_person(tokens, position))
+        modifies = following in _NEVER_A_THING or not (
+            follows_noun(following) or _third_person(tokens, position)
+        )
         if modifies or not _determined(tokens, match.first):
             reasons[index] = Reason.SPORT
 
@@ -77,7 +99,11 @@ def _determined(tokens: Tokens, first: int) -> bool:
 def _third_person(tokens: Tokens, position: int) -> bool:
     """Tell whether a word is a verb: "s" at its end, and a preposition, determiner or adverb after it."""
     word, following = tokens.at(position), tokens.at(position + 1)
-    return word.endswith("s") and not word.endswith("ss") and (ends_phrase(following) or following in _DETERMINERS)
+    return (
+        word.endswith("s")
+        and not word.endswith("ss")
+        and (ends_phrase(following) or following in _DETERMINERS)
+    )
 
 
 def drop_senses(
@@ -125,12 +151,13 @@ def drop_linked_parts(
     for whole, parts in linked.items():
         if not any(match.form.category == whole for match in matches):
             continue
-        wholes = [match for match in matches if match.form.category == whole]
         found = own = False
         for index, match in enumerate(matches):
             if match.form.term not in parts or reasons[index]:
                 continue
             definite = not DEFINITE.isdisjoint(tokens.phrase_before(match.first, 3))
+            near = matches[max(0, index - PART_REACH) : index + PART_REACH + 1]
+            wholes = [other for other in near if other.form.category == whole]
             if any(_linked(tokens, other, match) for other in wholes) or (found and definite and not own):
                 reasons[index] = Reason.PART
                 found = True
@@ -159,15 +186,19 @@ def drop_likenesses(tokens: Tokens, matches: Sequence[Match], reasons: list[Reas
     for index, match in enumerate(matches):
         if reasons[index]:
             continue
-        joined = index > 0 and reasons[index - 1] is Reason.LIKENESS and _joins(tokens, matches[index - 1], match)
+        joined = (
+            index > 0 and reasons[index - 1] is Reason.LIKENESS and _joins(tokens, matches[index - 1], match)
+        )
         if joined or _compared(tokens, match):
             reasons[index] = Reason.LIKENESS
 
 
 def _joins(tokens: Tokens, left: Match, right: Match) -> bool:
     between = tokens.words[left.end : right.first]
-    return between[:1] in (["or"], ["and"]) and len(between) <= LIKENESS_REACH and not (
-        tokens.at(right.end) in _FINITE or tokens.at(right.end).endswith("ing")
+    return (
+        between[:1] in (["or"], ["and"])
+        and len(between) <= LIKENESS_REACH
+        and not (tokens.at(right.end) in _FINITE or tokens.at(right.end).endswith("ing"))
     )
 
 
@@ -203,7 +234,17 @@ def _compared(tokens: Tokens, match: Match) -> bool:
 def _left_open(tokens: Tokens, verb: int) -> bool:
     """Tell whether the subject of "looks like" is "it" or "an object": the text only hedges what it is."""
     position = verb - 1
-    while tokens.at(position) in ("to", "does", "do", "also", "clearly", "that", "which", "closely", "somewhat"):
+    while tokens.at(position) in (
+        "to",
+        "does",
+        "do",
+        "also",
+        "clearly",
+        "that",
+        "which",
+        "closely",
+        "somewhat",
+    ):
         position -= 1
     return position < 0 or tokens.at(position) in _GENERIC or ends_sentence(tokens.at(position))
 
@@ -221,7 +262,8 @@ def drop_written(tokens: Tokens, matches: Sequence[Match], reasons: list[Reason 
             position += 1
             continue
         again = written and tokens.at(position - 1) in ("and", ",", "or")
-        written = again or _introduced(tokens, position) or _WRITTEN_ON.intersection(tokens.words[end + 1 : end + 2]) != set()
+        on_a_sign = tokens.at(end + 1) in _WRITTEN_ON
+        written = again or on_a_sign or _introduced(tokens, position)
         if written:
             for index, match in enumerate(matches):
                 if position < match.first < end:
@@ -231,9 +273,11 @@ def drop_written(tokens: Tokens, matches: Sequence[Match], reasons: list[Reason 
 
 def _closing(tokens: Tokens, opening: int, mark: str) -> int | None:
     for place in range(opening + 1, min(len(tokens.words), opening + MAX_QUOTE)):
-        if tokens.words[place] == mark and (mark != "'" or not tokens.at(place + 1)[:1].isalnum() or _spaced(tokens, place)):
+        word = tokens.words[place]
+        apostrophe = mark == "'" and tokens.at(place + 1)[:1].isalnum() and not _spaced(tokens, place)
+        if word == mark and not apostrophe:
             return place
-        if "\n" in tokens.words[place]:
+        if "\n" in word:
             return None
     return None
 
