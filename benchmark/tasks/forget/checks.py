@@ -39,6 +39,7 @@ from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, 
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import AnsweredContext
+from eidolon.scorers.text.reading_careful import CAREFUL
 
 MEASURED = (
     TaskFile(RETENTION_LINES, AnsweredContext),
@@ -178,7 +179,7 @@ def _orders(run: CheckedRun, work: JudgedWork, judged: Sequence[JudgedSample]) -
 
 def _reader(run: CheckedRun) -> str:
     """Return the signature of the judge that finds the mentions: the careful reading of the run's lexicon."""
-    settings = run.loaded.signature.judge_settings | {"reading": "careful"}
+    settings = run.loaded.signature.judge_settings | {"reading": CAREFUL}
     return describe_judge(run.settings.chosen.judge, settings)
 
 

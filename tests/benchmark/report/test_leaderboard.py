@@ -48,7 +48,7 @@ def test_order_and_flags(cli: Cli, runs: Path, tmp_path: Path) -> None:
 def test_it_says_which_rows_are_alike(cli: Cli, runs: Path) -> None:
     out = cli("leaderboard", runs).out
     assert "rows differ in judge: lexicon(reading=original,vocabulary=coco80): other; " in out
-    assert "lexicon(reading=careful,vocabulary=coco80): good, bad, silent" in out
+    assert "lexicon(reading=careful-2,vocabulary=coco80): good, bad, silent" in out
     scores = runs / "bad/scores.json"
     scores.write_text(scores.read_text().replace("decoding=unknown", "decoding=greedy"))
     record = json.loads((runs / "bad/run.json").read_text())

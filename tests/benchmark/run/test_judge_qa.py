@@ -100,7 +100,7 @@ def test_scores_come_from_the_stored_votes(cli: Cli, models: str, tmp_path: Path
     positions = scores["calibration"]["by_position"]
     assert sum(part["cells"] for part in positions["parts"]) == 48
     narrowed = "+".join(categories)
-    assert positions["reader"] == f"lexicon(reading=careful,vocabulary=coco80:{narrowed})"
+    assert positions["reader"] == f"lexicon(reading=careful-2,vocabulary=coco80:{narrowed})"
     assert "qa(models=tiny-one#" in scores["signature"]
     for name in ("scores", "judgements"):
         schema = json.loads(schema_path(name).read_text())

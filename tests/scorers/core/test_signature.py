@@ -15,7 +15,7 @@ def test_has_every_part_in_order():
         dataset=hashed("scenes", b"rows"),
         prompt=hashed("describe", "Describe this image in detail."),
         decoding="greedy",
-        judge="lexicon(reading=careful,vocabulary=coco80)",
+        judge="lexicon(reading=careful-2,vocabulary=coco80)",
         policy="strict",
         n=500,
         resamples=2000,
@@ -23,11 +23,11 @@ def test_has_every_part_in_order():
     ).line()
     assert re.fullmatch(
         r"dataset=scenes#[0-9a-f]{12}\|prompt=describe#[0-9a-f]{12}\|decoding=greedy"
-        r"\|judge=lexicon\(reading=careful,vocabulary=coco80\)\|policy=strict\|n=500\|resamples=2000\|seed=0"
+        r"\|judge=lexicon\(reading=careful-2,vocabulary=coco80\)\|policy=strict\|n=500\|resamples=2000\|seed=0"
         r"\|eidolon=[^|]+",
         line,
     )
-    assert parse(line)["judge"] == "lexicon(reading=careful,vocabulary=coco80)"
+    assert parse(line)["judge"] == "lexicon(reading=careful-2,vocabulary=coco80)"
 
 
 def test_what_is_not_given_is_unknown():

@@ -90,7 +90,7 @@ def test_own_lexicon_file(tmp_path: Path) -> None:
     path = tmp_path / "shapes.json"
     path.write_text('{"name": "shapes", "categories": [{"name": "square", "terms": ["square", "box"]}]}')
     judge = LexiconJudge(lexicon=str(path))
-    assert re.fullmatch(r"lexicon\(reading=careful,vocabulary=shapes#[0-9a-f]{12}\)", judge.signature())
+    assert re.fullmatch(r"lexicon\(reading=careful-2,vocabulary=shapes#[0-9a-f]{12}\)", judge.signature())
     assert [mention.text for mention in judge_text(judge, "Two boxes and a square.").mentions] == [
         "boxes",
         "square",

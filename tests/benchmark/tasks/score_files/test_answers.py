@@ -361,7 +361,7 @@ def test_throne_of_answers_tells_agreement_by_position_where_the_responses_are_g
     result = cli(*arguments, write_lines(tmp_path / "r.jsonl", rows), "--out", out)
     assert result.code == 0, result.err
     positions = scores_of(out)["calibration"]["by_position"]
-    assert positions["reader"] == "lexicon(reading=careful,vocabulary=coco80)"
+    assert positions["reader"] == "lexicon(reading=careful-2,vocabulary=coco80)"
     assert [part["cells"] for part in positions["parts"]] == [1, 0, 0, 0, 2]
     assert positions["parts"][0]["yes_rate"] == 1
     assert "first named in fifth 5" in result.out

@@ -70,7 +70,7 @@ def test_the_table_is_computed_from_the_readings(
     named = means["object, grounded"].tokens + means["object, hallucinated"].tokens
     assert 0 < table.kinds["object"] == means["object"].tokens == named
     assert table.without == "dropped"
-    assert table.settings["judge"] == "lexicon(reading=careful,vocabulary=coco80)"
+    assert table.settings["judge"] == "lexicon(reading=careful-2,vocabulary=coco80)"
     assert table.fade.rate is not None
     again = measure_pdm(model, requests, texts, tokens=tokens, objects=OBJECTS, survival=20, resamples=20)
     assert again == table
