@@ -92,8 +92,24 @@ class Mention(Record):
         }
 
 
+class Edit(Record):
+    """One difference between a response and the text that was judged."""
+
+    start: int
+    """Character offset in the response of the first character that is left out."""
+    end: int
+    """Character offset after the last one."""
+    text: str = ""
+    """What is read instead."""
+    rule: str
+    """Name of the rule."""
+
+
 class Judgement(Record):
-    """What a judge found in one response, or why it could not judge it."""
+    """What a judge found in one response, or why it could not judge it.
+
+    Offsets of mentions are those of the response. Words are counted in the text that was judged.
+    """
 
     sample_id: str
     image_id: ImageId
@@ -103,10 +119,14 @@ class Judgement(Record):
     votes: dict[str, dict[str, int]] | None = None
     """For an ensemble, 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold.
     Null, and absent from the file, for a judge with a single vote."""
+    edits: tuple[Edit, ...] = ()
+    """How the text that was judged differs from the response, in order. Absent from the file if it does not."""
 
     @model_serializer(mode="wrap")
-    def _without_no_votes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
         if self.votes is None:
             fields.pop("votes", None)
+        if not self.edits:
+            fields.pop("edits", None)
         return fields

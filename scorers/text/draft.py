@@ -1,0 +1,85 @@
+"""A text under revision: every character remembers which characters of the original it stands for."""
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from eidolon.scorers.core.types import Edit
+
+Replacement: TypeAlias = "str | Callable[[re.Match[str]], str | None]"
+"""What replaces a match; a function may return None to leave it."""
+
+
+class Draft:
+    """A text to which rules are applied one after the other; `edits` says at the end what changed."""
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+        self.text = raw
+        # Raw span of each character, made with the first change.
+        self._spans: list[tuple[int, int]] | None = None
+        self._changes: list[tuple[int, int, str]] = []
+
+    def replace(self, start: int, end: int, text: str, rule: str) -> None:
+        """Replace the characters [start, end) of the present text."""
+        self._apply([(start, end, text)], rule)
+
+    def sub(self, pattern: re.Pattern[str], replacement: Replacement, rule: str) -> None:
+        """Replace every match of a pattern in the present text."""
+        changes = []
+        for match in pattern.finditer(self.text):
+            text = replacement if isinstance(replacement, str) else replacement(match)
+            if text is not None and text != match[0]:
+                changes.append((match.start(), match.end(), text))
+        if changes:
+            self._apply(changes, rule)
+
+    def edits(self) -> tuple[Edit, ...]:
+        """Return the differences to the original, in order. Each has the first rule that touched its place."""
+        if self._spans is None:
+            return ()
+        found: list[Edit] = []
+        raw_position = 0
+        pending = ""
+        for character, (start, end) in zip(self.text, self._spans, strict=True):
+            kept = end - start == 1 and self.raw[start] == character
+            if kept and start == raw_position and not pending:
+                raw_position = end
+            elif kept and start >= raw_position:
+                found.append(self._edit(raw_position, start, pending))
+                raw_position, pending = end, ""
+            else:
+                pending += character
+        if pending or raw_position < len(self.raw):
+            found.append(self._edit(raw_position, len(self.raw), pending))
+        return tuple(found)
+
+    def _apply(self, changes: list[tuple[int, int, str]], rule: str) -> None:
+        if self._spans is None:
+            self._spans = [(i, i + 1) for i in range(len(self.raw))]
+        pieces: list[str] = []
+        spans: list[tuple[int, int]] = []
+        position = 0
+        for start, end, text in changes:
+            pieces += (self.text[position:start], text)
+            spans += self._spans[position:start]
+            raw = self._raw_span(start, end)
+            spans += [raw] * len(text)
+            self._changes.append((*raw, rule))
+            position = end
+        pieces.append(self.text[position:])
+        spans += self._spans[position:]
+        self.text, self._spans = "".join(pieces), spans
+
+    def _raw_span(self, start: int, end: int) -> tuple[int, int]:
+        assert self._spans is not None
+        if start == end:
+            at = self._spans[start][0] if start < len(self._spans) else len(self.raw)
+            return at, at
+        return self._spans[start][0], self._spans[end - 1][1]
+
+    def _edit(self, start: int, end: int, text: str) -> Edit:
+        rule = next(
+            rule for first, last, rule in self._changes if first <= end and last >= start
+        )
+        return Edit(start=start, end=end, text=text, rule=rule)

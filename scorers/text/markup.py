@@ -1,0 +1,142 @@
+"""Rules for markup: grounding tags with their boxes, HTML, LaTeX and Markdown."""
+
+import re
+from collections.abc import Callable
+
+from eidolon.scorers.text.draft import Draft, Replacement
+
+GROUNDING = "grounding"
+HTML = "html"
+MARKDOWN = "markdown"
+
+_NUMBER = r"-?\d+(?:\.\d+)?%?"
+_BOXES = re.compile(
+    # What stands between tags of a place is numbers, or tokens of places.
+    r"<(?P<tag>box|quad|bbox|coor|point|points|loc|seg|patch|object|polygon|det)>[^<>]*"
+    r"(?:<(?:patch_index_\d+|delim|delimiter_of_multi_objects/?|loc_?\d+|\d+)>[^<>]*)*</(?P=tag)>"
+    r"|<\|(?P<token>box|quad|det|point)(?:_start)?\|>[^<>]*<\|/?(?P=token)(?:_end)?\|>"
+    # Tokens of places: PaliGemma and Florence-2, Kosmos-2, MiniGPT-v2.
+    r"|(?:<(?:loc_?\d+|patch_index_\d+|bin_\d+|seg\d+|delim|delimiter_of_multi_objects/?)>)+"
+    r"|\{(?:<\d+>\s*)+(?:<delim>\s*(?:<\d+>\s*)+)*\}"
+    # Lists of numbers in brackets: Shikra, Ferret, CogVLM.
+    rf"|\[+\s*{_NUMBER}(?:\s*[,;]\s*\[*\(*\s*{_NUMBER}\)*\]*)+\s*\]+"
+    rf"|\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)\s*,\s*\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)"
+    r"|\[SEG\]|\[DET\]|<SEG>|<DET>|<obj_vis_s>|<obj_vis_e>|<ground_box>|<grounding>"
+)
+_EMPTY_PLACES = re.compile(r"<(?:point|points|box)\b[^<>]*/>|</?(?:point|points)\b[^<>]*>")
+_GROUNDING_TAGS = re.compile(
+    r"</?(?:ref|phrase|object|grounding|p|obj|ph|rel|roi|region|entity|quad|box)>"
+    r"|<\|/?(?:object_ref|box|quad|ref|det|grounding|vision|point)[^|<>\n]{0,30}\|>"
+)
+_LINE_TAGS = re.compile(
+    r"</?(?:br|li|ul|ol|div|tr|table|thead|tbody|h[1-6]|hr|section|article|blockquote|pre|dl|dt|dd)(?:\s[^<>\n]*)?/?>",
+    re.IGNORECASE,
+)
+_CELL_END = re.compile(r"</t[dh]>\s*(?=<t[dh]\b)", re.IGNORECASE)
+_TAGS = re.compile(r"</?[a-zA-Z][a-zA-Z0-9_.:-]{0,40}(?:\s[^<>\n]{0,200})?/?>|<!--.{0,500}?-->", re.DOTALL)
+
+_BOXED = re.compile(r"\$*\\(?:boxed|fbox)\s*\{((?:[^{}]|\{[^{}]*\})*)\}\$*")
+_LATEX_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|emph|underline)\s*\{([^{}]*)\}")
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[a-zA-Z]*[ \t]*$", re.MULTILINE)
+_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^()\s]*\)")
+_LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\([^()\s]*\)")
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?=\w)", re.MULTILINE)
+_QUOTE = re.compile(r"^[ \t]*>+[ \t]?", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]*(?:\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?|[*_=]{3,})[ \t]*$", re.MULTILINE)
+_ROW = re.compile(r"^[ \t]*\|(.*)\|[ \t]*$|^(?=[^|\n]*\|)([^|\n]+(?:\|[^|\n]*)+)$", re.MULTILINE)
+_CHECKBOX = re.compile(r"^([ \t]*[-*+][ \t]*)\[[ xX]\][ \t]*", re.MULTILINE)
+_EMPHASIS = re.compile(r"\*{1,3}(?=[^\s*])([^*\n]*?[^\s*])\*{1,3}|~~(?=\S)([^~\n]*?\S)~~|`+([^`\n]+)`+")
+_UNDERSCORES = re.compile(r"(?<![^\W_])_{1,3}(?=[^\W_])|(?<=[^\W_])_{1,3}(?![^\W_])")
+_STRAY_STARS = re.compile(r"\*{2,}")
+_SNAKE = re.compile(r"(?<=[a-zA-Z])_(?=[a-zA-Z])")
+_GLUED_MARKER = re.compile(
+    r"^([ \t]*(?:[-*+>\u2013\u2014\u2043\u2192\u27a2]|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)]))(?=[^\W\d_][^\W_])", re.MULTILINE
+)
+_GLUED_NUMBER = re.compile(r"(?<=[\s,;])(\d{1,2}[.)])(?=[a-zA-Z]{2})")
+_GLUED_MARKS = re.compile(r"(?<=[^\W\d_])([;|\\+=~\u2026\u2192]|\.{2,}|:(?!//))(?=[^\W\d_])")
+_GLUED_BRACKETS = re.compile(r"(?<=[^\W_])([(\[{])(?=[^\W_]{2})|(?<=[^\W_]{2}[)\]}])(?=[^\W_]{2})")
+
+
+def plain_markup(draft: Draft) -> None:
+    """Leave out tags, places and marks of formatting, and separate what they glued together."""
+    text = draft.text
+    if any(mark in text for mark in "<[{("):
+        draft.sub(_BOXES, " ", GROUNDING)
+        draft.sub(_EMPTY_PLACES, " ", GROUNDING)
+        draft.sub(_GROUNDING_TAGS, lambda match: _gap(draft.text, match), GROUNDING)
+        draft.sub(_CELL_END, ": ", HTML)
+        draft.sub(_LINE_TAGS, "\n", HTML)
+        draft.sub(_TAGS, lambda match: _gap(draft.text, match), HTML)
+    _plain_markdown(draft)
+
+
+def _plain_markdown(draft: Draft) -> None:
+    for marks, step in _MARKDOWN_STEPS:
+        if any(mark in draft.text for mark in marks):
+            step(draft)
+    draft.sub(_GLUED_MARKER, lambda match: f"{match[1]} ", MARKDOWN)
+
+
+def _unwrap(draft: Draft, pattern: re.Pattern[str]) -> None:
+    """Leave out the marks of every match around the group that holds its content."""
+    for match in reversed(list(pattern.finditer(draft.text))):
+        group = match.lastindex
+        if group is None:
+            continue
+        start, end = match.span(group)
+        draft.replace(end, match.end(), "", MARKDOWN)
+        draft.replace(match.start(), start, "", MARKDOWN)
+
+
+def _separate_cells(draft: Draft) -> None:
+    """Turn table rows into `first cell: second cell`."""
+    for row in reversed(list(_ROW.finditer(draft.text))):
+        bars = [row.start() + i for i, character in enumerate(row[0]) if character == "|"]
+        first = row.start() + len(row[0]) - len(row[0].lstrip())
+        last = row.start() + len(row[0].rstrip()) - 1
+        for bar in reversed(bars):
+            draft.replace(bar, bar + 1, "" if bar in (first, last) else ": ", MARKDOWN)
+
+
+def _gap(text: str, match: re.Match[str]) -> str:
+    """A tag between two letters or digits separates them."""
+    before = text[match.start() - 1 : match.start()]
+    after = text[match.end() : match.end() + 1]
+    return " " if before.isalnum() and after.isalnum() else "" if not after or not after.isalnum() else " "
+
+
+def _separate_brackets(draft: Draft) -> None:
+    draft.sub(_GLUED_BRACKETS, lambda match: f" {match[0]}" if match[0] else " ", MARKDOWN)
+
+
+def _rule(pattern: re.Pattern[str], replacement: Replacement) -> "Callable[[Draft], None]":
+    return lambda draft: draft.sub(pattern, replacement, MARKDOWN)
+
+
+def _unwrapped(*patterns: re.Pattern[str]) -> "Callable[[Draft], None]":
+    def unwrap(draft: Draft) -> None:
+        for pattern in patterns:
+            _unwrap(draft, pattern)
+
+    return unwrap
+
+
+_MARKDOWN_STEPS: tuple[tuple[tuple[str, ...], Callable[[Draft], None]], ...] = (
+    (("\\",), _unwrapped(_BOXED, _LATEX_TEXT)),
+    (("```", "~~~"), _rule(_FENCE, "")),
+    (("](",), _unwrapped(_IMAGE, _LINK)),
+    (("--", "***", "___", "==="), _rule(_RULE, "")),
+    (("[",), _rule(_CHECKBOX, lambda match: match[1])),
+    ((">",), _rule(_QUOTE, "")),
+    (("#",), _rule(_HEADING, "")),
+    (("|",), _separate_cells),
+    # Twice, for emphasis within emphasis.
+    (("*", "~~", "`"), _unwrapped(_EMPHASIS, _EMPHASIS)),
+    (("**",), _rule(_STRAY_STARS, " ")),
+    (("_",), _rule(_UNDERSCORES, "")),
+    (("_",), _rule(_SNAKE, " ")),
+    (tuple("0123456789"), _rule(_GLUED_NUMBER, lambda match: f"{match[1]} ")),
+    ((*";|\\+=~:\u2026\u2192", ".."), _rule(_GLUED_MARKS, lambda match: f" {match[1]} ")),
+    (tuple("()[]{}"), _separate_brackets),
+)
+"""The steps in order, each with marks of which a text must hold one."""
