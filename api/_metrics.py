@@ -8,6 +8,7 @@ from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.tasks.describe.work import POLICY
 from eidolon.benchmark.tasks.plugins import check_fit, make_judge, make_metrics
 from eidolon.benchmark.tasks.score_files.source_texts import truth_text
+from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Evidence
@@ -16,6 +17,7 @@ from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.judges.judged_text import judge_texts, text_rules
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics import scoring
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
@@ -115,9 +117,9 @@ class DescriptionMetric:
             Evidence(truth[image], () if references is None else tuple(references[i]))
             for i, image in enumerate(images)
         ]
-        judgements = decide(self.judge, self.judge.judge(responses), evidence)
+        judgements = decide(self.judge, judge_texts(self.judge, responses), evidence)
         judged = [
-            JudgedSample(response, judgement, truth[response.image_id])
+            JudgedSample(*as_judged(response, judgement), truth[response.image_id])
             for response, judgement in zip(responses, judgements, strict=True)
             if judgement.unscored is None
         ]
@@ -127,6 +129,7 @@ class DescriptionMetric:
             signature=Signature(
                 dataset=hashed("objects", truth_text(truth)),
                 judge=self.judge.signature(),
+                text=text_rules(self.judge).signature(),
                 policy=POLICY,
                 n=len(texts),
                 resamples=self.resamples,
@@ -134,7 +137,8 @@ class DescriptionMetric:
             ).line(),
             unscored=len(texts) - len(judged),
             vocabulary=self.judge.vocabulary or None,
-            responses=responses,
+            responses=[as_judged(*pair)[0] for pair in zip(responses, judgements, strict=True)],
+            edits=[judgement.edits for judgement in judgements],
             seed=self.seed,
             resamples=self.resamples,
         )

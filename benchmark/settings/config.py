@@ -33,6 +33,8 @@ class Inputs(Record):
     model_files: str | None = None
     """Hash of the model's local files."""
     prompt: PromptText | None = None
+    text: int | None = None
+    """Version of the rules that clean responses; none if they are judged as they are."""
     judge: str | None = None
     """The judge's signature, with the hash of what its options name."""
     contrast: dict[str, JsonValue] = Field(default_factory=dict)

@@ -22,6 +22,7 @@ from eidolon.benchmark.settings.fields import (
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.scorers.core.errors import did_you_mean
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
+from eidolon.scorers.text.last_sentence import LastSentence
 
 
 class ModelSpec(Settings):
@@ -82,7 +83,7 @@ class RunSettings(Settings):
     split: Annotated[str, Flag("Task")] = ALL
     """probe: how absent objects are chosen: random, popular, adversarial or all."""
     policy: Annotated[str, Flag("Task")] = MAIN_POLICY
-    """probe: how answers are read: original, exact, lenient, strict, or all side by side."""
+    """probe: how answers are read: original, exact, lenient, strict, evalscope, or all side by side."""
     pairs: Annotated[int, Field(ge=1), Flag("Task")] = PAIRS
     """probe: present and absent objects for each image and split."""
     min_objects: Annotated[int | None, Field(ge=1), Flag("Task", default="--pairs")] = None
@@ -97,6 +98,8 @@ class RunSettings(Settings):
     """Judge that reads the responses: lexicon, qa, nouns, extract, words or a plug-in's."""
     judge_options: Annotated[Options, Flag("Judge", "-J", metavar="KEY=VALUE")] = Field({})
     """Option of the judge. Repeatable."""
+    last_sentence: Annotated[LastSentence, Flag("Judge")] = "keep"
+    """Last sentence of a response: keep, drop, or unfinished-only to drop it where it is cut off."""
     metrics: Annotated[
         tuple[str, ...],
         AS_LIST,

@@ -9,6 +9,7 @@ from eidolon.benchmark.settings.conditions import ConditionText
 from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Settings, Text
 from eidolon.benchmark.settings.run import expand_judge
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
+from eidolon.scorers.text.last_sentence import LastSentence
 
 
 class ScoreSettings(Settings):
@@ -43,6 +44,8 @@ class ScoreSettings(Settings):
     """Judge that reads the responses: lexicon, qa, nouns, extract, words or a plug-in's."""
     judge_options: Annotated[Options, Flag("Judge", "-J", metavar="KEY=VALUE")] = Field({})
     """Option of the judge, as reading=original. Repeatable."""
+    last_sentence: Annotated[LastSentence, Flag("Judge")] = "keep"
+    """Last sentence of a response: keep, drop, or unfinished-only to drop it where it is cut off."""
     metrics: Annotated[
         tuple[str, ...],
         AS_LIST,
@@ -59,7 +62,7 @@ class ScoreSettings(Settings):
     matching: Annotated[str, Flag("Judge")] = "lexicon"
     """amber: lexicon or vectors."""
     policy: Annotated[str, Flag("Judge")] = MAIN_POLICY
-    """pope: original, exact, lenient, strict, or all side by side."""
+    """pope: original, exact, lenient, strict, evalscope, or all side by side."""
     thresholds: Annotated[
         tuple[Text, ...], AS_LIST, Flag("Judge", "--threshold", metavar="N,…", default="throne: all votes")
     ] = ()

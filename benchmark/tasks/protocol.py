@@ -33,6 +33,7 @@ from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.text.answer import RAW, TextRules
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -164,6 +165,8 @@ class Questions:
     work: Callable[[ModelRun], Work]
     metrics: tuple[str, ...] = ()
     """Families, for the run's record and the dry run."""
+    rules: TextRules = RAW
+    """From a response to the text that is judged."""
     generations: int = 1
     inputs: Mapping[str, JsonValue] = field(default_factory=dict)
     """What decides the result beside the settings."""

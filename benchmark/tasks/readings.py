@@ -22,6 +22,7 @@ from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.plugins import needs_judge
 from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, WORDS, AnswerRow, FreeFormRow, WordRow
 from eidolon.scorers.core import registry
+from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
@@ -188,7 +189,7 @@ def _judged(run: LoadedRun, family: str) -> FamilyReading:
             scored[response.sample_id, response.generation] = ScoredSample(
                 row.image_id,
                 _text(row.objects),
-                JudgedSample(response, judgement, frozenset(row.objects), row.areas),
+                JudgedSample(*as_judged(response, judgement), frozenset(row.objects), row.areas),
                 _evidence(row),
             )
     metric = registry.metrics.get(family)()

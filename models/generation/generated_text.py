@@ -6,9 +6,8 @@ from typing import Any
 
 from eidolon.models.base.model import Request
 from eidolon.models.generation.token_log import log_tokens
+from eidolon.scorers.core.reasoning import reasoning_spans, without_tags
 from eidolon.scorers.core.types import FinishReason, Response
-
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +26,28 @@ class GeneratedAnswer:
 
 
 def split_reasoning(generated: str) -> GeneratedAnswer:
-    """Return the answer of a generated text, with a leading `<think>` block apart.
+    """Return the answer of a generated text, with the reasoning before it apart (`reasoning_spans`).
 
-    The opening tag may be in the prompt instead. If a block is not closed, all of the text is reasoning and the answer
-    is empty.
+    Reasoning after the beginning of the answer stays where it is; judges leave it out. If a block is not closed, all
+    that follows is reasoning.
     """
-    before, close, after = generated.partition(THINK_CLOSE)
-    if close:
-        return _answer(after, before, len(before) + len(close))
-    if generated.lstrip().startswith(THINK_OPEN):
-        return _answer("", generated, len(generated))
-    return _answer(generated, None, 0)
+    spans = reasoning_spans(generated)
+    if not spans or generated[: spans[0][0]].strip():
+        return _answer(generated, None, 0)
+    end = spans[0][1]
+    for start, next_end in spans[1:]:
+        if generated[end:start].strip():
+            break
+        end = next_end
+    # A tag after the answer is no part of it.
+    stop = spans[-1][0] if spans[-1][0] >= end and spans[-1][1] == len(generated) else len(generated)
+    return _answer(generated[end:stop], generated[:end], end)
 
 
 def _answer(text: str, reasoning: str | None, start: int) -> GeneratedAnswer:
     stripped = text.strip()
     if reasoning is not None:
-        reasoning = reasoning.strip().removeprefix(THINK_OPEN).strip()
+        reasoning = without_tags(reasoning).strip()
     return GeneratedAnswer(
         stripped, reasoning, start + (len(text) - len(text.lstrip()) if stripped else len(text))
     )

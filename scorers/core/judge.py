@@ -148,6 +148,16 @@ class LocatingJudge(Protocol):
 
 
 @runtime_checkable
+class RawTextJudge(Protocol):
+    """A judge that declares whether it reads responses as they are, as published programs do.
+
+    A judge that does not declare it is handed the cleaned text. Reasoning is left out for both.
+    """
+
+    reads_raw_text: bool
+
+
+@runtime_checkable
 class SlowJudge(Protocol):
     """A judge that takes long enough for progress to be shown, as one that asks language models."""
 

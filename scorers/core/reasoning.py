@@ -49,6 +49,11 @@ def reasoning_spans(text: str) -> list[Span]:
     return _joined([*spans, (0, start), (end, len(text))])
 
 
+def without_tags(reasoning: str) -> str:
+    """Return reasoning without the tags around it."""
+    return _TAG.sub("", reasoning)
+
+
 def _blocks(text: str) -> Iterator[Span]:
     """Yield the spans of reasoning blocks with their tags."""
     begin: int | None = None

@@ -93,7 +93,13 @@ class ResponseKinds(Record):
     refusals: int
     non_english: int
     truncated: int
-    """Stopped by the token limit. A cut-off last sentence is judged as it stands."""
+    """Stopped by the token limit. A cut-off last sentence is judged as it stands, unless the settings drop it."""
+    edited: dict[str, int] = Field(default_factory=dict)
+    """By rule, the responses that it changed before they were judged. Absent from the file if there are none."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _drop(handler(self), {"edited": {}})
 
 
 class Variant(Record):

@@ -29,6 +29,8 @@ class Signature(Record):
     decoding: str | None = None
     judge: str | None = None
     """The judge's own signature: its name and its options."""
+    text: str | None = None
+    """The rules from a response to the text that was judged, if there are any beside leaving out reasoning."""
     policy: str | None = None
     """How yes/no answers are read, where there are any."""
     n: int | None = None
@@ -43,9 +45,14 @@ class Signature(Record):
     """The judge's settings by name, if it names them. The line leaves them out: they are in `judge` too."""
 
     def parts(self) -> dict[str, str]:
-        """Return the text of each part by its name, in the order of the line; `unknown` if it is None."""
+        """Return the text of each part by its name, in the order of the line; `unknown` if it is None.
+
+        Without rules for it, `text` is left out.
+        """
         return {
-            part: UNKNOWN if value is None else str(value) for part, value in self if part != "judge_settings"
+            part: UNKNOWN if value is None else str(value)
+            for part, value in self
+            if part != "judge_settings" and (part != "text" or value is not None)
         }
 
     def line(self) -> str:
@@ -70,13 +77,14 @@ def parse(line: str) -> dict[str, str]:
     """
     fields = line.split("|")
     parts = {}
-    for expected, field in zip(PARTS, fields, strict=False):
+    old = tuple(part for part in PARTS if part != "text")
+    for expected, field in zip(old, fields, strict=False):
         name, equals, value = field.partition("=")
         if name != expected or not equals:
             raise ValueError(f"not a signature: expected '{expected}=…', found {field!r}")
         parts[name] = unquote(value)
-    if len(fields) != len(PARTS):
-        raise ValueError(f"not a signature: {len(fields)} parts where there are {len(PARTS)}")
+    if len(fields) != len(old):
+        raise ValueError(f"not a signature: {len(fields)} parts where there are {len(old)}")
     return parts
 
 

@@ -65,6 +65,11 @@ class LexiconJudge:
         self.vocabulary = self.lexicon.select(categories)
         self.reading = _build_reading(reading, self.lexicon)
 
+    @property
+    def reads_raw_text(self) -> bool:
+        """Whether the reading is that of a published program."""
+        return self.reading.name != "careful"
+
     def signature(self) -> str:
         """Return the reading and the vocabulary."""
         return describe_judge(self.name, self.settings())

@@ -81,6 +81,11 @@ class QuestionJudge:
             (f, category, question(f, category)) for f in self.formats for category in self.vocabulary
         )
 
+    @property
+    def reads_raw_text(self) -> bool:
+        """Whether the reading is that of the released program."""
+        return self.reading == "compat"
+
     def signature(self) -> str:
         """Return the settings, as the judge's part of the score's signature."""
         return describe_judge(self.name, self.settings())

@@ -15,6 +15,8 @@ class YesNoJudge:
     """
 
     name = "yes-no"
+    reads_raw_text = True
+    """The policy decides what of the text is the answer."""
 
     def __init__(self, categories: Mapping[str, str], policy: str) -> None:
         """Take the category that each sample asks about.

@@ -15,6 +15,7 @@ from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.amber_words import WordMatcher
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.metrics.throne import check_mode
+from eidolon.scorers.text.answer import answer_text
 from eidolon.scorers.text.yes_no import strict
 
 DIMENSIONS = ("existence", "state", "number", "action", "relation")
@@ -219,11 +220,13 @@ class Amber(AmberRates):
 
     def parse(self, answer: str) -> bool | None:
         """Return the answer as it is read: True for yes, False for no, None for neither."""
-        return {"Yes": True, "No": False}.get(answer) if self.mode == "compat" else strict(answer)
+        if self.mode == "compat":
+            return {"Yes": True, "No": False}.get(answer_text(answer, clean=False))
+        return strict(answer)
 
     def named(self, sample: FreeAnswer) -> AmberReading:
         """Return what a free-form response names."""
-        nouns = tuple(self.matcher.nouns(sample.response))
+        nouns = tuple(self.matcher.nouns(answer_text(sample.response, clean=self.mode != "compat")))
         covered: set[int] = set()
         feared: set[int] = set()
         wrong = []

@@ -10,6 +10,9 @@ from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.yes_no import find_policy
 
+MISSES_UNPARSED = ("strict", "evalscope")
+"""Policies under which an answer that is not read misses the object, if there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuestion:
@@ -25,8 +28,8 @@ class Pope:
     """Accuracy, precision, recall, F1 and the yes rate under one parsing policy. Yes is the positive class.
 
     An answer that the policy cannot read is never right. Under `lenient` it counts as a no, under `exact` it is left
-    out of precision and recall, and under `strict` it misses the object if there is one. `original` reads every
-    answer.
+    out of precision and recall, and under `strict` and `evalscope` it misses the object if there is one. `original`
+    reads every answer.
 
     Raises:
         UserError: no policy has this name.
@@ -63,7 +66,7 @@ class Pope:
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
         """Map totals (..., 7) to the quantities, shape (...)."""
         questions, tp, fp, tn, fn, unparsed, missed = (totals[..., i] for i in range(7))
-        if self.policy == "strict":
+        if self.policy in MISSES_UNPARSED:
             fn = fn + missed
         precision, recall = ratio(tp, tp + fp), ratio(tp, tp + fn)
         # From P and R, as in the original program; from counts where that is 0/0.

@@ -27,7 +27,7 @@ from eidolon.scorers.core.scores import (
     Scores,
     Variant,
 )
-from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.core.types import Edit, ImageId, Response
 from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
     MAX_UNDEFINED_SHARE,
@@ -36,7 +36,7 @@ from eidolon.scorers.statistics.bootstrap import (
     column_sums,
     method,
 )
-from eidolon.scorers.text.response_kinds import count_kinds
+from eidolon.scorers.text.response_kinds import count_edits, count_kinds
 
 
 def score(
@@ -50,6 +50,7 @@ def score(
     variants: Sequence[Variant] = (),
     calibration: Calibration | None = None,
     responses: Iterable[Response] | None = None,
+    edits: Iterable[Sequence[Edit]] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Scores:
@@ -58,7 +59,7 @@ def score(
     `requested` is the number of responses that the run was to have, by default those that exist. With a judge's
     closed `vocabulary`, metrics that support it are also reported for each category. Metrics with other settings add
     variants to `variants`. `responses` are counted by kind, by default the scored ones: a judge may leave some
-    unscored because of their kind.
+    unscored because of their kind. `edits` are those of each response before it was judged, counted by rule.
 
     Raises:
         ValueError: a response occurs twice, or two metrics have the same family.
@@ -89,7 +90,8 @@ def score(
         },
         counts={m.family: _counts(m, samples, statistics[m.family]) for m in metrics},
         responses=ResponseKinds(
-            **count_kinds((s.response for s in samples) if responses is None else responses)
+            **count_kinds((s.response for s in samples) if responses is None else responses),
+            edited=count_edits(edits),
         ),
         intervals=Intervals(
             method=method(seed=seed, resamples=resamples),

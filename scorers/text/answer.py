@@ -31,12 +31,26 @@ class TextRules:
     treatment: Treatment = "clean"
     last_sentence: LastSentence = "keep"
 
+    @property
+    def version(self) -> int | None:
+        """The version of the rules of `clean`; None if they are not used."""
+        return VERSION if self.treatment == "clean" else None
+
     def signature(self) -> str | None:
         """Return the rules as a part of the score's signature; None if only reasoning is left out."""
-        parts = [f"clean/{VERSION}"] if self.treatment == "clean" else []
-        if self.last_sentence != "keep":
-            parts.append(f"last-sentence={self.last_sentence}")
-        return ",".join(parts) or None
+        return describe_rules(self.version, self.last_sentence)
+
+
+def describe_rules(version: int | None, last_sentence: LastSentence) -> str | None:
+    """Return the signature of rules of any version; None where nothing but reasoning is left out."""
+    parts = [] if version is None else [f"clean/{version}"]
+    if last_sentence != "keep":
+        parts.append(f"last-sentence={last_sentence}")
+    return ",".join(parts) or None
+
+
+RAW = TextRules("raw")
+"""Only reasoning is left out."""
 
 
 def edits_of(response: Response, rules: TextRules) -> tuple[Edit, ...]:
@@ -55,8 +69,12 @@ def text_edits(
 
 @lru_cache(maxsize=4096)
 def answer_text(text: str, *, clean: bool = True) -> str:
-    """Return the answer of a text to a yes/no question: without reasoning and, if `clean`, without markup."""
-    return _draft(text, TextRules("clean" if clean else "raw"), None, "unknown").text.strip()
+    """Return the answer of a text: without reasoning and, if `clean`, without markup and made-up turns.
+
+    A text that is not changed keeps the white space around it, which some programs read.
+    """
+    answer = _draft(text, TextRules("clean" if clean else "raw"), None, "unknown").text
+    return text if answer == text else answer.strip()
 
 
 def _draft(text: str, rules: TextRules, prompt: str | None, finish: FinishReason) -> Draft:

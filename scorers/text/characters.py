@@ -21,7 +21,9 @@ _HYPHEN = re.compile("[\u2010-\u2012\u2212\ufe63\uff0d]")
 _FULL_WIDTH = re.compile("[\uff01-\uff0c\uff0e-\uff5e\u3001\u3002]")
 _LIGATURE = re.compile("[\ufb00-\ufb04]")
 _LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl"}
-_BROKEN = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2022\u25cf\u25aa\u25a0\u25e6\u2023\u00b7]+")
+_BROKEN = re.compile(
+    "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2022\u25cf\u25aa\u25a0\u25e6\u2023\u00b7]+"
+)
 """Pictographs and bullets."""
 
 RULE = "characters"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from os.path import commonprefix
 from typing import TypeAlias
 
 from eidolon.scorers.core.types import Edit
@@ -60,7 +61,7 @@ class Draft:
         pieces: list[str] = []
         spans: list[tuple[int, int]] = []
         position = 0
-        for start, end, text in changes:
+        for start, end, text in (self._without_common(*change) for change in changes):
             pieces += (self.text[position:start], text)
             spans += self._spans[position:start]
             raw = self._raw_span(start, end)
@@ -71,6 +72,13 @@ class Draft:
         spans += self._spans[position:]
         self.text, self._spans = "".join(pieces), spans
 
+    def _without_common(self, start: int, end: int, text: str) -> tuple[int, int, str]:
+        """Return a change without the characters at both ends that stay as they are."""
+        old = self.text[start:end]
+        first = len(commonprefix([old, text]))
+        last = len(commonprefix([old[first:][::-1], text[first:][::-1]]))
+        return start + first, end - last, text[first : len(text) - last]
+
     def _raw_span(self, start: int, end: int) -> tuple[int, int]:
         assert self._spans is not None
         if start == end:
@@ -79,7 +87,11 @@ class Draft:
         return self._spans[start][0], self._spans[end - 1][1]
 
     def _edit(self, start: int, end: int, text: str) -> Edit:
-        rule = next(
-            rule for first, last, rule in self._changes if first <= end and last >= start
-        )
+        rule = next(rule for first, last, rule in self._changes if first <= end and last >= start)
         return Edit(start=start, end=end, text=text, rule=rule)
+
+
+def gap(text: str, match: re.Match[str]) -> str:
+    """Return what is left of a match that is left out: a space between two letters or digits, else nothing."""
+    before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+    return " " if before.isalnum() and after.isalnum() else ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from eidolon.scorers.text.draft import Draft, Replacement
+from eidolon.scorers.text.draft import Draft, Replacement, gap
 
 GROUNDING = "grounding"
 HTML = "html"
@@ -42,7 +42,9 @@ _IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^()\s]*\)")
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\([^()\s]*\)")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?=\w)", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>+[ \t]?", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]*(?:\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?|[*_=]{3,})[ \t]*$", re.MULTILINE)
+_RULE = re.compile(
+    r"^[ \t]*(?:\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?|[*_=]{3,})[ \t]*$", re.MULTILINE
+)
 _ROW = re.compile(r"^[ \t]*\|(.*)\|[ \t]*$|^(?=[^|\n]*\|)([^|\n]+(?:\|[^|\n]*)+)$", re.MULTILINE)
 _CHECKBOX = re.compile(r"^([ \t]*[-*+][ \t]*)\[[ xX]\][ \t]*", re.MULTILINE)
 _EMPHASIS = re.compile(r"\*{1,3}(?=[^\s*])([^*\n]*?[^\s*])\*{1,3}|~~(?=\S)([^~\n]*?\S)~~|`+([^`\n]+)`+")
@@ -50,7 +52,8 @@ _UNDERSCORES = re.compile(r"(?<![^\W_])_{1,3}(?=[^\W_])|(?<=[^\W_])_{1,3}(?![^\W
 _STRAY_STARS = re.compile(r"\*{2,}")
 _SNAKE = re.compile(r"(?<=[a-zA-Z])_(?=[a-zA-Z])")
 _GLUED_MARKER = re.compile(
-    r"^([ \t]*(?:[-*+>\u2013\u2014\u2043\u2192\u27a2]|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)]))(?=[^\W\d_][^\W_])", re.MULTILINE
+    r"^([ \t]*(?:[-*+>\u2013\u2014\u2043\u2192\u27a2]|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)]))(?=[^\W\d_][^\W_])",
+    re.MULTILINE,
 )
 _GLUED_NUMBER = re.compile(r"(?<=[\s,;])(\d{1,2}[.)])(?=[a-zA-Z]{2})")
 _GLUED_MARKS = re.compile(r"(?<=[^\W\d_])([;|\\+=~\u2026\u2192]|\.{2,}|:(?!//))(?=[^\W\d_])")
@@ -61,12 +64,11 @@ def plain_markup(draft: Draft) -> None:
     """Leave out tags, places and marks of formatting, and separate what they glued together."""
     text = draft.text
     if any(mark in text for mark in "<[{("):
-        draft.sub(_BOXES, " ", GROUNDING)
-        draft.sub(_EMPTY_PLACES, " ", GROUNDING)
-        draft.sub(_GROUNDING_TAGS, lambda match: _gap(draft.text, match), GROUNDING)
+        for pattern in (_BOXES, _EMPTY_PLACES, _GROUNDING_TAGS):
+            draft.sub(pattern, lambda match: gap(draft.text, match), GROUNDING)
         draft.sub(_CELL_END, ": ", HTML)
         draft.sub(_LINE_TAGS, "\n", HTML)
-        draft.sub(_TAGS, lambda match: _gap(draft.text, match), HTML)
+        draft.sub(_TAGS, lambda match: gap(draft.text, match), HTML)
     _plain_markdown(draft)
 
 
@@ -96,13 +98,6 @@ def _separate_cells(draft: Draft) -> None:
         last = row.start() + len(row[0].rstrip()) - 1
         for bar in reversed(bars):
             draft.replace(bar, bar + 1, "" if bar in (first, last) else ": ", MARKDOWN)
-
-
-def _gap(text: str, match: re.Match[str]) -> str:
-    """A tag between two letters or digits separates them."""
-    before = text[match.start() - 1 : match.start()]
-    after = text[match.end() : match.end() + 1]
-    return " " if before.isalnum() and after.isalnum() else "" if not after or not after.isalnum() else " "
 
 
 def _separate_brackets(draft: Draft) -> None:

@@ -4,9 +4,10 @@ They are reported beside the scores and are never part of them. A model that ref
 counts show why.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from eidolon.scorers.core.types import Response
+from eidolon.scorers.core.types import Edit, Response
 from eidolon.scorers.text.judgeability import classify
 
 
@@ -25,3 +26,9 @@ def count_kinds(responses: Iterable[Response]) -> dict[str, int]:
             counts[column[kind]] += 1
         counts["truncated"] += response.finish_reason == "length"
     return counts
+
+
+def count_edits(edits: Iterable[Sequence[Edit]]) -> dict[str, int]:
+    """Return, by rule in alphabetical order, how many responses it changed before they were judged."""
+    counts = Counter(rule for changed in edits for rule in {edit.rule for edit in changed})
+    return dict(sorted(counts.items()))

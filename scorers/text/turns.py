@@ -2,7 +2,7 @@
 
 import re
 
-from eidolon.scorers.text.draft import Draft
+from eidolon.scorers.text.draft import Draft, gap
 
 SPECIAL_TOKENS = "special-tokens"
 ECHO = "echo"
@@ -31,17 +31,18 @@ _ASSISTANT_TURN = re.compile(
     rf"(?:^|(?<=[\s>]))(?:{_ASSISTANT}|(?:short |long )?answer|a)\s*\d*\s*:[ \t]*", re.IGNORECASE
 )
 _LEADING_ROLE = re.compile(
-    r"\s*(?:(?:\#{2,3} ?)?(?:assistant|gpt|assistant's response|ai assistant)\s*:|assistant\s*\n)\s*", re.IGNORECASE
+    r"\s*(?:(?:\#{2,3} ?)?(?:assistant|gpt|assistant's response|ai assistant)\s*:|assistant\s*\n)\s*",
+    re.IGNORECASE,
 )
 # A question with its answer, as in "Question: Is there a dog? Answer: No": the mark of the answer after a question.
 _ANSWERED = re.compile(r"\?[\"'\u201d\u2019)]*\s+(?:A|Answer|Ans)\s*\d*\s*[:.)]\s", re.IGNORECASE)
 _QUESTION = re.compile(
-    r"(?:^|\n|(?<=[.!?\"\u201d>\])]))[ \t]*(?:\#{2,3} ?|\*{2})?(?:possible |follow-up )?"
+    r"(?:^|\n|(?<=[.!?\u201d>\])]))[ \t]*(?:\#{2,3} ?|\*{2})?(?:possible |follow-up )?"
     r"(?:questions?(?: \d+)?:|question \d+[.)]|q\d*:|prompt \d*:)",
     re.IGNORECASE,
 )
 _NEXT_TURN = re.compile(
-    r"(?:\n|(?<=[.!?]))[ \t]*(?:\#{2,3} ?(?:human|user|instruction|question|assistant|input|response)\b\s*:?"
+    r"(?:\n|(?<=[.!?]))[ \t]*(?:(?i:\#{2,3} ?(?:human|user|instruction|question|assistant|input|response)\b\s*:?)"
     r"|(?:USER|Human|User|HUMAN) ?:)"
 )
 _LINE_OR_SENTENCE = re.compile(r"\n|[.!?]\s")
@@ -58,7 +59,7 @@ def cut_turns(draft: Draft, prompt: str | None) -> None:
     if "<" in draft.text or "[" in draft.text:
         _cut_after_end(draft)
         draft.sub(_HEADER, "", SPECIAL_TOKENS)
-        draft.sub(_SPECIAL, " ", SPECIAL_TOKENS)
+        draft.sub(_SPECIAL, lambda match: gap(draft.text, match), SPECIAL_TOKENS)
         _cut_echo(draft, prompt)
     if any(mark in draft.text for mark in ":?#"):
         _cut_run_on(draft)

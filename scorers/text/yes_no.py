@@ -1,16 +1,19 @@
 """Policies that read an answer to a yes/no question. Published programs use different ones, with different scores.
 
-A policy returns True for yes, False for no, and None for an answer that it cannot read.
+A policy returns True for yes, False for no, and None for an answer that it cannot read. None of them reads reasoning.
+The programs' own ones, `original` and `evalscope`, read the rest as it is; the others leave out markup too.
 """
 
 import re
 from collections.abc import Callable
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.text.answer import VERSION, answer_text
 
 Policy = Callable[[str], bool | None]
 
 _WORD = re.compile(r"[^\W_]+")
+_CAPITAL_WORD = re.compile(r"\b(Yes|YES|No|NO)\b")
 _FINAL_MARKS = ".!?,;:\u3002\uff01"
 
 
@@ -21,27 +24,57 @@ def original(answer: str) -> bool:
     full stop, commas are deleted, and pieces are separated by single spaces. So "NO", "No!" and the empty answer are
     a yes (Li et al., EMNLP 2023, the released evaluation).
     """
-    first = answer.partition(".")[0].replace(",", "")
+    first = answer_text(answer, clean=False).partition(".")[0].replace(",", "")
     return not {"No", "not", "no"} & set(first.split(" "))
 
 
 def exact(answer: str) -> bool | None:
     """Read only the words yes and no, in any case and with any white space around them."""
-    return {"yes": True, "no": False}.get(answer.strip().lower())
+    return _word(answer_text(answer))
 
 
 def lenient(answer: str) -> bool | None:
     """Read an answer that contains either the word yes or the word no, but not both."""
-    words = set(_WORD.findall(answer.lower()))
+    words = set(_WORD.findall(answer_text(answer).lower()))
     return "yes" in words if ("yes" in words) != ("no" in words) else None
 
 
 def strict(answer: str) -> bool | None:
     """Read only the words yes and no, in any case and with any punctuation after them."""
-    return exact(answer.strip().rstrip(_FINAL_MARKS))
+    return _word(answer_text(answer).rstrip(_FINAL_MARKS))
 
 
-POLICIES: dict[str, Policy] = {"original": original, "exact": exact, "lenient": lenient, "strict": strict}
+def evalscope(answer: str) -> bool | None:
+    """Read an answer that contains either Yes or No as a word, but not both (evalscope 1.14).
+
+    The word is capitalised or in capitals, or in lower case with at most one mark after it if it is the whole answer.
+    """
+    text = answer_text(answer, clean=False)
+    bare = text[:-1] if text[-1:] in (".", "!", "?") else text
+    if bare in ("yes", "no"):
+        return bare == "yes"
+    words = {word.lower() for word in _CAPITAL_WORD.findall(text)}
+    return "yes" in words if len(words) == 1 else None
+
+
+def _word(text: str) -> bool | None:
+    return {"yes": True, "no": False}.get(text.strip().lower())
+
+
+POLICIES: dict[str, Policy] = {
+    "original": original,
+    "exact": exact,
+    "lenient": lenient,
+    "strict": strict,
+    "evalscope": evalscope,
+}
+_PROGRAMS = ("original", "evalscope")
+"""Policies that follow a program to the letter."""
+
+
+def describe_policy(name: str) -> str:
+    """Return a policy for a signature: its name, and the version of the rules for text that it uses."""
+    return f"policy={name}" if name in _PROGRAMS else f"policy={name},text=clean/{VERSION}"
 
 
 def find_policy(name: str) -> Policy:

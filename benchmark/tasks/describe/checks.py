@@ -27,8 +27,10 @@ from eidolon.benchmark.tasks.describe.dataset_again import compare_with, draw_ag
 from eidolon.benchmark.tasks.describe.rejudging import (
     RecordedJudge,
     compare_judgements,
+    judge_again,
     make_again,
     recorded_judge,
+    rules_of,
 )
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import has_closed_vocabulary, make_metrics, matches_references
@@ -43,6 +45,7 @@ from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.metric import Forgetting
 from eidolon.scorers.judges.matching import decide
+from eidolon.scorers.text.answer import describe_rules
 
 DESCRIBED = (
     TaskFile(SAMPLES, SampleRow),
@@ -110,7 +113,7 @@ class JudgedChecks(TaskChecks):
         if matches_references(judge) and not any(row.references for row in rows.values()):
             raise UncheckableError("verdicts stand on references, which the folder does not hold")
         known = {key: Evidence(frozenset(row.objects), row.references) for key, row in rows.items()}
-        here = decide(judge, judge.judge(responses), [known[r.sample_id] for r in responses])
+        here = decide(judge, judge_again(run, judge, responses), [known[r.sample_id] for r in responses])
         compare_judgements(here, there)
         return f"{judge.signature()} says the same of all {len(here)} responses"
 
@@ -139,6 +142,7 @@ class JudgedChecks(TaskChecks):
             samples=tuple(run.lines(SAMPLES, SampleRow)),
             keys=tuple(self.keys(run)),
             judged_by=judge,
+            rules=rules_of(run),
             metrics=self.metrics(run, judge),
             signature=self.signature(run, judge, POLICY),
             seed=run.settings.seed,
@@ -160,6 +164,7 @@ class JudgedChecks(TaskChecks):
             prompt=origin.prompt,
             decoding=origin.decoding,
             judge=judge.signature(),
+            text=describe_rules(run.settings.inputs.text, run.settings.chosen.last_sentence),
             policy=policy,
             n=len(self.keys(run)),
             resamples=run.settings.resamples,

@@ -16,7 +16,9 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.text.answer import VERSION, TextRules
 
 
 @dataclass(slots=True)
@@ -90,6 +92,26 @@ def recorded_judge(run: CheckedRun) -> RecordedJudge:
     formats = calibration.formats or tuple(str(i + 1) for i in range(len(calibration.yes_rate_by_format)))
     judges, threshold = tuple(calibration.judges), calibration.threshold
     return RecordedVoter(name, vocabulary, signature, judges, formats, threshold)
+
+
+def rules_of(run: CheckedRun) -> TextRules:
+    """Return the rules from the run's responses to the text that was judged."""
+    raw = run.settings.inputs.text is None
+    return TextRules("raw" if raw else "clean", run.settings.chosen.last_sentence)
+
+
+def judge_again(run: CheckedRun, judge: Judge, responses: Sequence[Response]) -> list[Judgement]:
+    """Return the judge's judgements of the run's responses.
+
+    Raises:
+        UncheckableError: the responses were cleaned by another version of the rules.
+    """
+    version = run.settings.inputs.text
+    if version not in (None, VERSION):
+        raise UncheckableError(
+            f"the responses were cleaned by version {version} of the rules; here is version {VERSION}"
+        )
+    return judge_texts(judge, responses, rules_of(run))
 
 
 def compare_judgements(here: Sequence[Judgement], there: Sequence[Judgement]) -> None:

@@ -26,6 +26,8 @@ from eidolon.benchmark.tasks.protocol import ModelRun, Questions, known_of
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import Metric
+from eidolon.scorers.judges.judged_text import text_rules
+from eidolon.scorers.text.answer import TextRules
 
 
 class Describe:
@@ -34,7 +36,7 @@ class Describe:
     name: ClassVar[str] = "describe"
     verb: ClassVar[Literal["run"]] = "run"
     run_files: ClassVar[tuple[TaskFile, ...]] = DESCRIBED
-    fields: ClassVar[tuple[str, ...]] = ("judge", "judge_options", "metrics", "generations")
+    fields: ClassVar[tuple[str, ...]] = ("judge", "judge_options", "last_sentence", "metrics", "generations")
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def plan(self, given: Given[RunSettings]) -> Callable[[SampleSource], Questions]:
@@ -72,6 +74,11 @@ class Descriptions:
         check_fit(judge, metrics)
         return cls(settings, prompt, judge, metrics)
 
+    @property
+    def rules(self) -> TextRules:
+        """The rules from a response to the text that is judged."""
+        return text_rules(self.judge, self.settings.last_sentence)
+
     def questions(self, source: SampleSource) -> Questions:
         """Return what is asked about a dataset.
 
@@ -106,6 +113,7 @@ class Descriptions:
                 for sample in samples
             ),
             judge=judge,
+            rules=self.rules,
             policy=POLICY,
             work=self.work,
             metrics=tuple(metric.family for metric in self.metrics),
@@ -120,6 +128,7 @@ class Descriptions:
             samples=run.samples,
             keys=run.keys,
             judged_by=self.judge,
+            rules=self.rules,
             metrics=self.metrics,
             signature=run.signature,
             seed=self.settings.seed,

@@ -16,14 +16,17 @@ from eidolon.benchmark.tasks.describe.metric_details import write_details
 from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sample_text
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import meter
+from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.agreement import calibrate_judge
+from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics.scoring import score
+from eidolon.scorers.text.answer import TextRules
 
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge names fewer in its
@@ -39,6 +42,8 @@ class JudgedWork:
     samples: tuple[SampleRow, ...]
     keys: tuple[Key, ...]
     judged_by: Judge
+    rules: TextRules
+    """From a response to the text that is judged."""
     metrics: tuple[Metric, ...]
     signature: Signature
     seed: int
@@ -67,7 +72,9 @@ class JudgedWork:
 
     def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
         """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
-        return judge_responses(self.name, self.judged_by, folder, self.samples, self.keys, responses)
+        return judge_responses(
+            self.name, self.judged_by, self.rules, folder, self.samples, self.keys, responses
+        )
 
     def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
         """Compute the metrics of all responses that could be judged."""
@@ -82,7 +89,8 @@ class JudgedWork:
             calibration=calibrate_judge(self.judged_by, judged)
             if isinstance(self.judged_by, VotingJudge)
             else None,
-            responses=responses,
+            responses=[as_judged(*pair)[0] for pair in zip(responses, judgements, strict=True)],
+            edits=[judgement.edits for judgement in judgements],
             seed=self.seed,
             resamples=self.resamples,
         )
@@ -94,10 +102,10 @@ class JudgedWork:
         return Shown(results.scores, self.samples, results.responses, results.judgements, plots=plots)
 
     def judged(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> list[JudgedSample]:
-        """Return the responses that could be judged, with their truth."""
+        """Return the responses that could be judged, as the judge saw them, with their truth."""
         truth = {row.sample_id: (frozenset(row.objects), row.areas, row.sources) for row in self.samples}
         return [
-            JudgedSample(response, judgement, *truth[response.sample_id])
+            JudgedSample(*as_judged(response, judgement), *truth[response.sample_id])
             for response, judgement in zip(responses, judgements, strict=True)
             if judgement.unscored is None
         ]
@@ -117,6 +125,7 @@ def produce_responses(folder: RunFolder, keys: Sequence[Key], producer: Producer
 def judge_responses(
     name: str,
     judge: Judge,
+    rules: TextRules,
     folder: RunFolder,
     samples: Sequence[SampleRow],
     keys: Sequence[Key],
@@ -135,7 +144,7 @@ def judge_responses(
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
             with timed("batch judged", batch=batch, responses=len(batched)) as counted:
-                found = decide(judge, judge.judge(batched), evidence)
+                found = decide(judge, judge_texts(judge, batched, rules), evidence)
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             if progress is not None:

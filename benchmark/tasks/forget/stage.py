@@ -20,6 +20,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.dependency import PdmTable
+from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.retention.measure import RetentionAtLength
 
 FAMILY = "forgetting"
@@ -41,7 +42,10 @@ class Forget:
         def name(text: str) -> Collection[str]:
             response = Response(sample_id="text", image_id="text", response=text)
             return {
-                m.category for judge in self.namers for one in judge.judge([response]) for m in one.mentions
+                m.category
+                for judge in self.namers
+                for one in judge_texts(judge, [response])
+                for m in one.mentions
             }
 
         return name

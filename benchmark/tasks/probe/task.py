@@ -35,6 +35,7 @@ from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.text.answer import RAW
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,7 +154,13 @@ class ProbeWork:
     def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
         """Read the answers under the main policy, and write what every policy reads to `answers.jsonl`."""
         judgements = judge_responses(
-            self.name, self.probe.judge(), folder, self.samples, self.keys, responses
+            self.name,
+            self.probe.judge(),
+            RAW,
+            folder,
+            self.samples,
+            self.keys,
+            responses,
         )
         write_atomically(folder.path / ANSWERS, self.probe.answers(responses))
         return judgements

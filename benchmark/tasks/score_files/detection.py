@@ -41,6 +41,7 @@ from eidolon.scorers.core.response_lines import WANTED, ResponseLine, read_respo
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Judgement
+from eidolon.scorers.judges.judged_text import judge_texts, text_rules
 from eidolon.scorers.judges.matching import decide, join
 from eidolon.scorers.metrics.detection import (
     BASELINE,
@@ -53,6 +54,7 @@ from eidolon.scorers.metrics.detection import (
 )
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
+from eidolon.scorers.text.answer import RAW
 
 FLAGS = ("words", "human_hallucinated")
 
@@ -85,7 +87,7 @@ class Judged:
             Evidence(self.truth[response.image_id], self.references.get(response.image_id, ()))
             for response in responses
         ]
-        return decide(self.judge, self.judge.judge(responses), evidence)
+        return decide(self.judge, judge_texts(self.judge, responses), evidence)
 
 
 class DetectionTask(AnswersTask):
@@ -141,11 +143,13 @@ class DetectionTask(AnswersTask):
         ]
         detector = Detector(flagged, judged, baseline, threshold)
         said = BASELINE if judge is None else judge.signature()
+        rules = RAW if judge is None else text_rules(judge)
         signature = Signature(
             dataset=hashed(responses.stem, content + seen.encode()),
             prompt=common_prompt([item.line.response for item in flagged]),
             judge=said,
             judge_settings={} if judge is None else judge_settings(judge),
+            text=rules.signature(),
             policy=f"detection(threshold={_threshold(threshold)})",
             n=len(flagged),
             resamples=settings.resamples,
@@ -158,6 +162,7 @@ class DetectionTask(AnswersTask):
             inputs=Inputs(
                 files=content_hashes(responses=content),
                 truth=hashed("truth", seen),
+                text=rules.version,
                 judge=said,
                 notes=(*notes, *read.notes),
             ),

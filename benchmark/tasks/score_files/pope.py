@@ -25,7 +25,7 @@ from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
-from eidolon.scorers.text.yes_no import POLICIES
+from eidolon.scorers.text.yes_no import POLICIES, describe_policy
 
 OF_A_RUN = {"question_id": "sample_id", "answer": "response"}
 """What `responses.jsonl` of a run calls these fields; it is read as it is."""
@@ -65,7 +65,7 @@ class PopeTask(AnswersTask):
             dataset=hashed(questions.stem, question_bytes),
             prompt="questions",
             judge="yes-no",
-            policy=f"pope(policy={policies[0]})",
+            policy=f"pope({describe_policy(policies[0])})",
             n=len(samples),
             resamples=settings.resamples,
             seed=settings.seed,

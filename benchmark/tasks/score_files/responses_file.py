@@ -43,6 +43,7 @@ from eidolon.scorers.core.notes import InputNote, assumed, warning
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, match_images, read_responses
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.judges.judged_text import text_rules
 from eidolon.scorers.judges.matching import join
 
 TRUTH_FIELDS = (*FIELDS, "objects")
@@ -62,6 +63,7 @@ class ResponsesTask:
         "names",
         "judge",
         "judge_options",
+        "last_sentence",
         "fields",
         "limit",
     )
@@ -86,11 +88,13 @@ class ResponsesTask:
         found = read.responses
         dataset = hashed(one_path(settings.objects).stem, truth_text(truth) + references_text(references))
         keys = tuple((response.sample_id, response.generation) for response in found)
+        rules = text_rules(judge, settings.last_sentence)
         signature = Signature(
             dataset=dataset,
             prompt=common_prompt(found),
             judge=judge.signature(),
             judge_settings=judge_settings(judge),
+            text=rules.signature(),
             policy=POLICY,
             n=len(keys),
             resamples=settings.resamples,
@@ -109,6 +113,7 @@ class ResponsesTask:
                     notes=(*file.notes, *read.notes),
                     truth=dataset,
                     **looks(areas, {row.image_id: row.sources for row in rows}),
+                    text=rules.version,
                     judge=judge.signature(),
                 ),
             ),
@@ -121,6 +126,7 @@ class ResponsesTask:
                 samples=tuple(rows),
                 keys=keys,
                 judged_by=judge,
+                rules=rules,
                 metrics=metrics,
                 signature=signature,
                 seed=settings.seed,

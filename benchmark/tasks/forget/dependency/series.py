@@ -16,6 +16,7 @@ from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.dependency import SURVIVAL, PdmTable, pdm_table
 from eidolon.scorers.forgetting.fading import TokenSeries
 from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
+from eidolon.scorers.judges.judged_text import judge_texts
 
 if TYPE_CHECKING:
     from eidolon.models.generation.image_ablation import Form
@@ -80,7 +81,7 @@ def judge_text(
         completion_tokens=len(spelled.tokens),
         token_ends=spelled.ends,
     )
-    (judgement,) = judge.judge([response])
+    (judgement,) = judge_texts(judge, [response])
     if objects is not None:
         judgement = with_verdicts(judgement, objects)
     placed = tuple(m for m in judgement.mentions if m.end > m.start and m.token is not None)

@@ -27,6 +27,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, ImageTruth, measure_orders, no_orders
+from eidolon.scorers.judges.judged_text import judge_texts
 
 TOKENS = 2 * WINDOW
 """The most tokens that a model may add to a turn. Any tokenizer needs fewer for the `WINDOW` words that are read."""
@@ -127,7 +128,7 @@ def read_turn(turn: ForcedTurn, judge: Judge, objects: Sequence[str]) -> ForcedT
         response=turn.response,
         error=turn.unscored if turn.response is None else None,
     )
-    (judgement,) = judge.judge([whole])
+    (judgement,) = judge_texts(judge, [whole])
     judgement = with_verdicts(judgement, objects)
     return turn.model_copy(update={"mentions": judgement.mentions, "unscored": judgement.unscored})
 

@@ -9,7 +9,7 @@ from eidolon.benchmark.tasks.checking.checks import Options, TaskFile
 from eidolon.benchmark.tasks.checking.lines import check_order, check_row
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
-from eidolon.benchmark.tasks.describe.rejudging import compare_judgements, make_again
+from eidolon.benchmark.tasks.describe.rejudging import compare_judgements, judge_again, make_again
 from eidolon.benchmark.tasks.plugins import has_closed_vocabulary
 from eidolon.benchmark.tasks.readings import FamilyReading
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
@@ -46,7 +46,7 @@ class DetectionChecks(AnswersChecks):
         there = run.lines(JUDGEMENTS, Judgement)
         if isinstance(judge, OpenJudge):
             raise UncheckableError("verdicts stand on references, which the folder does not hold")
-        here = list(judge.judge(responses))
+        here = judge_again(run, judge, responses)
         compare_judgements(here, [_without_verdicts(judgement) for judgement in there])
         return f"{judge.signature()} finds the same in all {len(here)} responses; verdicts take the objects"
 
