@@ -51,7 +51,11 @@ class EditedText:
 
     def text_span(self, start: int, end: int) -> tuple[int, int]:
         """Return the offsets in the text of a raw span: the inverse of `raw_span`."""
-        return self.text_offset(start), self.text_offset(end)
+        piece = bisect_right(self._raw_starts, start) - 1
+        first = self._text_starts[piece]
+        if not piece % 2:
+            first += start - self._raw_starts[piece]
+        return first, self.text_offset(end)
 
     def text_offset(self, raw: int) -> int:
         """Return how many characters of the text begin before a raw offset."""

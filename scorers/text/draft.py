@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from os.path import commonprefix
 from typing import TypeAlias
 
 from eidolon.scorers.core.types import Edit
@@ -75,8 +74,8 @@ class Draft:
     def _without_common(self, start: int, end: int, text: str) -> tuple[int, int, str]:
         """Return a change without the characters at both ends that stay as they are."""
         old = self.text[start:end]
-        first = len(commonprefix([old, text]))
-        last = len(commonprefix([old[first:][::-1], text[first:][::-1]]))
+        first = _common(old, text)
+        last = _common(old[first:][::-1], text[first:][::-1])
         return start + first, end - last, text[first : len(text) - last]
 
     def _raw_span(self, start: int, end: int) -> tuple[int, int]:
@@ -89,6 +88,12 @@ class Draft:
     def _edit(self, start: int, end: int, text: str) -> Edit:
         rule = next(rule for first, last, rule in self._changes if first <= end and last >= start)
         return Edit(start=start, end=end, text=text, rule=rule)
+
+
+def _common(one: str, other: str) -> int:
+    """Return the length of the longest common beginning."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def gap(text: str, match: re.Match[str]) -> str:
