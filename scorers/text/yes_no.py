@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.text.answer import VERSION, answer_text
+from eidolon.scorers.text.answer import RAW, TextRules, answer_text
 
 Policy = Callable[[str], bool | None]
 
@@ -72,9 +72,9 @@ _PROGRAMS = ("original", "evalscope")
 """Policies that follow a program to the letter."""
 
 
-def describe_policy(name: str) -> str:
-    """Return a policy for a signature: its name, and the version of the rules for text that it uses."""
-    return f"policy={name}" if name in _PROGRAMS else f"policy={name},text=clean/{VERSION}"
+def policy_rules(name: str) -> TextRules:
+    """Return the rules from an answer to the text that a policy reads. A policy applies them itself."""
+    return RAW if name in _PROGRAMS else TextRules()
 
 
 def find_policy(name: str) -> Policy:

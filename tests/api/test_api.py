@@ -158,6 +158,7 @@ def test_answers_to_a_benchmark_are_scored_from_their_files(tmp_path: Path) -> N
         "policy=exact",
         "policy=lenient",
         "policy=strict",
+        "policy=evalscope",
     }
     assert len(frames.samples) == 3
     assert frames.mentions.empty

@@ -36,6 +36,7 @@ from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.text.answer import RAW
+from eidolon.scorers.text.yes_no import policy_rules
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,6 +97,7 @@ class ProbeTask:
                     for row in built.rows
                 ),
                 judge=probe.judge(),
+                rules=policy_rules(policies[0]),
                 policy=probe.policy(),
                 work=lambda run: ProbeWork(
                     run.name, run.samples, run.keys, probe, run.signature, settings.seed, settings.resamples

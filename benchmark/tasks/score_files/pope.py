@@ -25,7 +25,7 @@ from eidolon.scorers.core.types import ImageId, Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
-from eidolon.scorers.text.yes_no import POLICIES, describe_policy
+from eidolon.scorers.text.yes_no import POLICIES, policy_rules
 
 OF_A_RUN = {"question_id": "sample_id", "answer": "response"}
 """What `responses.jsonl` of a run calls these fields; it is read as it is."""
@@ -65,7 +65,8 @@ class PopeTask(AnswersTask):
             dataset=hashed(questions.stem, question_bytes),
             prompt="questions",
             judge="yes-no",
-            policy=f"pope({describe_policy(policies[0])})",
+            text=policy_rules(policies[0]).signature(),
+            policy=f"pope(policy={policies[0]})",
             n=len(samples),
             resamples=settings.resamples,
             seed=settings.seed,
@@ -74,7 +75,10 @@ class PopeTask(AnswersTask):
             self.name,
             settings,
             out,
-            inputs=Inputs(files=content_hashes(questions=question_bytes, answers=answer_bytes)),
+            inputs=Inputs(
+                files=content_hashes(questions=question_bytes, answers=answer_bytes),
+                text=policy_rules(policies[0]).version,
+            ),
             signature=signature,
             sample_ids=list(asked),
             work=AnswersWork(

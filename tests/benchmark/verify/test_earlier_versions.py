@@ -22,6 +22,7 @@ SCENES = [
 ]
 
 
+# Version 1 judged responses as they are, as the reading `original` does.
 def model_run(folder: Path, rows: list[dict[str, Any]], *arguments: str) -> list[str]:
     """Return the command of a run of recorded responses."""
     replay = write_lines(folder / "replay.jsonl", rows)
@@ -48,7 +49,7 @@ def probe(folder: Path) -> list[str]:
 def forget(folder: Path) -> list[str]:
     return [
         "run", "--task", "forget", "--model", "scenes-small", "--limit", "2", "--lengths", "16",
-        "--max-new-tokens", "40", "--resamples", "20", "--out", str(folder / "out"),
+        "--max-new-tokens", "40", "-J", "reading=original", "--resamples", "20", "--out", str(folder / "out"),
     ]  # fmt: skip
 
 
@@ -64,6 +65,8 @@ def responses(folder: Path) -> list[str]:
         str(objects),
         "-J",
         "categories=cat,dog,pizza",
+        "-J",
+        "reading=original",
     ]
     return [*command, "--resamples", "20", "--out", str(folder / "out")]
 
@@ -102,7 +105,7 @@ def _model_config(config: dict[str, Any]) -> dict[str, Any]:
     if task == "probe":
         old |= {
             "splits": ["random", "popular", "adversarial"],
-            "policies": ["original", "exact", "lenient", "strict"],
+            "policies": ["original", "exact", "lenient", "strict", "evalscope"],
             "pairs": settings["pairs"],
             "min_objects": settings["pairs"],
             **derived,

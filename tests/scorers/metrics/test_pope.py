@@ -106,25 +106,36 @@ def test_phrasings_are_read_as_the_reference_reads_them(reference_data: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("answer", "original", "exact", "lenient", "strict"),
+    ("answer", "original", "exact", "lenient", "strict", "evalscope"),
     [
-        ("yes", True, True, True, True),
-        (" Yes\n", True, True, True, True),
-        ("Yes.", True, None, True, True),
-        ("NO!", True, None, False, False),
-        ("No", False, False, False, False),
-        ("No, there is no dog.", False, None, False, None),
-        ("There is not a dog.", False, None, None, None),
-        ("Yes, not only one.", False, None, True, None),
-        ("The dog is here. No cat is.", True, None, False, None),
-        ("yes and no", False, None, None, None),
-        ("", True, None, None, None),
-        ("Nope.", True, None, None, None),
+        ("yes", True, True, True, True, True),
+        (" Yes\n", True, True, True, True, True),
+        ("Yes.", True, None, True, True, True),
+        ("NO!", True, None, False, False, False),
+        ("No", False, False, False, False, False),
+        ("No, there is no dog.", False, None, False, None, False),
+        ("There is not a dog.", False, None, None, None, None),
+        ("Yes, not only one.", False, None, True, None, True),
+        ("The dog is here. No cat is.", True, None, False, None, False),
+        ("yes and no", False, None, None, None, None),
+        ("", True, None, None, None, None),
+        ("**No**", True, False, False, False, False),
+        ("**Yes**.", True, None, True, True, True),
+        ("yes!", True, None, True, True, True),
+        ("yes, it is", True, None, True, None, None),
+        ("Yes. Yes.", True, None, True, None, True),
+        ("<think>There is no dog, no.</think>Yes", True, True, True, True, True),
+        ("<think>No dog", True, None, None, None, None),
+        ("\\boxed{No}", True, False, False, False, False),
+        ("Yes\n\nQuestion: Is there a cat?\nAnswer: No", False, True, True, True, None),
+        ("Nope.", True, None, None, None, None),
     ],
 )
-def test_what_each_policy_reads(answer: str, original: Any, exact: Any, lenient: Any, strict: Any) -> None:
-    assert [policy(answer) for policy in POLICIES.values()] == [original, exact, lenient, strict]
-    assert [*POLICIES] == ["original", "exact", "lenient", "strict"]
+def test_what_each_policy_reads(
+    answer: str, original: Any, exact: Any, lenient: Any, strict: Any, evalscope: Any
+) -> None:
+    assert [policy(answer) for policy in POLICIES.values()] == [original, exact, lenient, strict, evalscope]
+    assert [*POLICIES] == ["original", "exact", "lenient", "strict", "evalscope"]
 
 
 HAND = [
@@ -145,6 +156,7 @@ HAND = [
         ("exact", (1 / 6, 0, 0, 0, 1 / 6, 3 / 6)),
         ("lenient", (3 / 6, 1 / 2, 1 / 3, 2 / 5, 2 / 6, 2 / 6)),
         ("strict", (2 / 6, 1 / 2, 1 / 3, 2 / 5, 2 / 6, 2 / 6)),
+        ("evalscope", (2 / 6, 1 / 2, 1 / 3, 2 / 5, 2 / 6, 2 / 6)),
     ],
 )
 def test_worked_by_hand(policy: str, values: tuple[float, ...]) -> None:

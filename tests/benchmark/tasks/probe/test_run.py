@@ -39,13 +39,13 @@ class Model:
             name = re.search("Is there an? (.*) in the image", request.prompt)[1]
             yield {"dog": "Yes", "person": "yes, a person.", "car": "Perhaps"}.get(name, "No.")
 """
-POLICIES = ["original", "exact", "lenient", "strict"]
+POLICIES = ["original", "exact", "lenient", "strict", "evalscope"]
 SPLITS = ["random", "popular", "adversarial"]
 READ = {
-    "dog": {"original": True, "exact": True, "lenient": True, "strict": True},
-    "person": {"original": True, "exact": None, "lenient": True, "strict": None},
-    "car": {"original": True, "exact": None, "lenient": None, "strict": None},
-    "other": {"original": False, "exact": None, "lenient": False, "strict": False},
+    "dog": {"original": True, "exact": True, "lenient": True, "strict": True, "evalscope": True},
+    "person": {"original": True, "exact": None, "lenient": True, "strict": None, "evalscope": None},
+    "car": {"original": True, "exact": None, "lenient": None, "strict": None, "evalscope": None},
+    "other": {"original": False, "exact": None, "lenient": False, "strict": False, "evalscope": False},
 }
 """What each policy reads in the model's answers."""
 
@@ -128,8 +128,8 @@ def test_whole_line(cli: Cli, arguments: list[Any], out: Path) -> None:
         assert variant["metrics"]["pope"]["accuracy"]["n"] == len(rows)
     assert variants["popular", "strict"]["label"] == "split=popular,policy=strict"
     unparsed = sum(row["category"] in ("person", "car") for row in questions)
-    assert f"│ all         │ strict   │ 90 │ {expected(questions, 'strict')['accuracy']:10.3f}" in result.out
-    assert result.out.count(f"{unparsed} │\n") == 1, "of strict and all splits"
+    assert f"│ all         │ strict    │ 90 │ {expected(questions, 'strict')['accuracy']:10.3f}" in result.out
+    assert result.out.count(f"{unparsed} │\n") == 2, "of strict and evalscope, all splits"
     assert "pope(policy=original,splits=random+popular+adversarial,questions#" in result.out
     assert "In truth: no." in (folder / "report.html").read_text()
     assert "5 images, 1 left out" in result.out

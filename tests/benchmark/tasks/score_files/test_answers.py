@@ -160,12 +160,20 @@ def test_pope_with_all_policies(cli: Cli, tmp_path: Path) -> None:
         variant["settings"]["policy"]: variant["metrics"]["pope"]["accuracy"]["value"]
         for variant in scores["variants"]
     }
-    assert accuracies == pytest.approx({"original": 3 / 6, "exact": 1 / 6, "lenient": 3 / 6, "strict": 2 / 6})
+    assert accuracies == pytest.approx(
+        {"original": 3 / 6, "exact": 1 / 6, "lenient": 3 / 6, "strict": 2 / 6, "evalscope": 2 / 6}
+    )
     for policy in accuracies:
         assert f"policy={policy}" in result.out
     assert "n = 6" in result.out
     rows = read_lines(out / "answers.jsonl")
-    assert rows[2]["parsed"] == {"original": "yes", "exact": None, "lenient": None, "strict": None}
+    assert rows[2]["parsed"] == {
+        "original": "yes",
+        "exact": None,
+        "lenient": None,
+        "strict": None,
+        "evalscope": None,
+    }
     assert [row["truth"] for row in rows] == ["yes"] * 3 + ["no"] * 3
     assert read_lines(out / "responses.jsonl")[5]["response"] == "Nope"
 
