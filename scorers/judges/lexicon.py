@@ -17,7 +17,9 @@ from eidolon.scorers.text.lexicon import (
     outside_lexicon,
 )
 
-READINGS = ("careful", "original")
+READINGS = ("careful", "original", "wordnet")
+NAMING_READINGS = ("careful", "original")
+"""The readings that together say what a text names: one leaves out what the text denies, the other does not."""
 NOT_ENGLISH = "not English: the lexicon cannot read it"
 
 
@@ -34,11 +36,11 @@ class LexiconReading(Protocol):
 
 
 class LexiconJudge:
-    """Finds the objects of a lexicon in responses, by one of two readings.
+    """Finds the objects of a lexicon in responses, by one of three readings.
 
     The reading `careful` (the default) finds the objects that the text says are there. An empty response or a refusal
     names nothing, and a response in another language than English is unscored. The reading `original` reads every
-    text as the reference CHAIR program does.
+    text as the reference CHAIR program does, and `wordnet` as OPERA's version of that program does.
 
     `lexicon` is the name of a shipped lexicon, the path of a `.json` file, or a `Lexicon`. `categories` (a list, or
     names separated by commas) narrows what is reported, but not what is read: with `dog` alone, a hot dog is still no
@@ -88,8 +90,8 @@ class LexiconJudge:
         return {**self.lexicon.careful_terms(), **self.lexicon.terms()}
 
     def namers(self) -> tuple["LexiconJudge", ...]:
-        """Return both readings of the same categories: the careful one leaves out what a text denies."""
-        return tuple(LexiconJudge(reading, self.lexicon, self.vocabulary) for reading in READINGS)
+        """Return two readings of the same categories: the careful one leaves out what a text denies."""
+        return tuple(LexiconJudge(reading, self.lexicon, self.vocabulary) for reading in NAMING_READINGS)
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
         """Yield one judgement for each response, in order. Verdicts are not set yet."""
@@ -118,6 +120,10 @@ def _build_reading(name: str, lexicon: Lexicon) -> LexiconReading:
         from eidolon.scorers.text.reading_original import OriginalReading
 
         return OriginalReading(lexicon)
+    if name == "wordnet":
+        from eidolon.scorers.text.reading_wordnet import WordnetReading
+
+        return WordnetReading(lexicon)
     from eidolon.scorers.text.reading_careful import CarefulReading
 
     return CarefulReading(lexicon)

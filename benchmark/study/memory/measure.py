@@ -40,7 +40,7 @@ from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.fading import ROUNDING, fade_moments
-from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
+from eidolon.scorers.judges.lexicon import NAMING_READINGS, LexiconJudge
 from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _Bench:
         say: Callable[[str], None],
     ) -> None:
         """Run the retention probe: ask questions after texts of given lengths, in some or all conditions."""
-        judges = [LexiconJudge(reading) for reading in READINGS]
+        judges = [LexiconJudge(reading) for reading in NAMING_READINGS]
 
         def name(text: str) -> Collection[str]:
             response = Response(sample_id="text", image_id="text", response=text)

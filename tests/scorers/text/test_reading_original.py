@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eidolon.scorers.text.lexicon import load_lexicon
 from eidolon.scorers.text.reading_original import OriginalReading
+from eidolon.scorers.text.word_tokens import tokenizer_of_nltk_3_8
 
 READING = OriginalReading(load_lexicon("coco80"))
 PIECES = st.sampled_from(
@@ -46,6 +47,11 @@ def names(text: str) -> list[str]:
         ("a seat", ["chair"]),
         ("a table.The dog", ["dog"]),
         ("no cups", ["cup"]),
+        # NLTK up to 3.8 splits nothing from a word at the end of a line, no opening quote, and no word at a dash.
+        ("the child's toy, the child's\nbed", ["person", "bed"]),
+        ("The cat' sleeps. The cat'\n\nsleeps.", ["cat"]),
+        ("a cup labelled 'cat'", ["cup"]),
+        ("a cat\u2014a dog", ["dog"]),
         ("an iPhone", []),
         ("people", ["person"]),
         ("", []),
@@ -66,14 +72,12 @@ def test_terms_are_singular_and_spans_are_not() -> None:
 
 def twin(text: str) -> list[tuple[str, str]]:
     """Read as the description of the reference says, without offsets and without a cache."""
-    from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
     from textblob.inflect import singularize  # type: ignore[import-untyped]
 
     lexicon = load_lexicon("coco80")
     cut = re.sub("([.!?]+[\"'\u201d\u2019)\\]]*\\s+)", "\\1\ue000", text.lower())
-    words = [
-        singularize(t) for piece in cut.split("\ue000") for t in NLTKWordTokenizer().tokenize(piece.strip())
-    ]
+    tokenize = tokenizer_of_nltk_3_8()
+    words = [singularize(t) for piece in cut.split("\ue000") for t in tokenize(piece.strip())]
     merged: list[str] = []
     while words:
         pair = lexicon.pairs.get(" ".join(words[:2]))
@@ -96,7 +100,7 @@ def test_spans_are_ordered_and_hold_the_words(text: str) -> None:
         assert end <= named.start < named.end <= len(text)
         end = named.end
         surface = text[named.start : named.end].lower().split()
-        assert surface[-1][:2] == named.term.split()[-1][:2]
+        assert named.term.split()[-1][:2] in [word[:2] for word in surface]
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
