@@ -24,7 +24,7 @@ def commands(data: Path) -> Iterator[tuple[str, list[str]]]:
     yield "demo", ["run", "--no-cache"]
     for responses in sorted((data / "responses").glob("*.jsonl")):
         for reading in ("careful", "original"):
-            metric = [] if reading == "careful" else ["--metric", "chair,objects"]
+            more = ",forgetting" if reading == "careful" else ""
             yield (
                 f"score-{responses.stem}-{reading}",
                 [
@@ -35,7 +35,8 @@ def commands(data: Path) -> Iterator[tuple[str, list[str]]]:
                     objects,
                     "-J",
                     f"reading={reading}",
-                    *metric,
+                    "--metric",
+                    f"chair,objects{more}",
                 ],
             )
     for split in ("random", "popular", "adversarial"):

@@ -43,6 +43,7 @@ def score(
     from eidolon.benchmark.run.pipeline import execute
     from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
     from eidolon.benchmark.tasks.protocol import TabulatedTask
+    from eidolon.benchmark.terminal.progress import busy
     from eidolon.benchmark.terminal.safe_text import one_line
     from eidolon.benchmark.verify.gates import check_names, judge_conditions
     from eidolon.scorers.core.errors import UserError
@@ -55,10 +56,13 @@ def score(
             )
         flags["answers"] = [*flags["answers"], *more_answers]
     given = load_score_settings(config, flags)
-    plan = make_score_plan(given, out)
+    with busy("reading the inputs"):
+        plan = make_score_plan(given, out)
     for note in plan.run.config.inputs.notes:
         typer.echo(f"{note.kind}: {one_line(note.text())}", err=True)
     check_names(given.settings.require, plan.run.work)
+    for hint in plan.run.hints:
+        typer.echo(one_line(f"note: {hint}"), err=True)
     scores = execute(plan.run, plan.producer, render_report)
     console = make_console()
     if isinstance(plan.task, TabulatedTask):

@@ -68,6 +68,8 @@ class Row(Record):
     metrics: dict[str, dict[str, Score]]
     task: Task = "describe"
     """What the models were asked. Rows of different tasks are never compared."""
+    warnings: tuple[str, ...] = ()
+    """Why the scores mean little. Such a row is last in its table, without its headline."""
     doctor: Literal["passed", "failed", "not run"] = "not run"
     """The verdict of `eidolon doctor` on the model."""
     doctor_failed: tuple[str, ...] = ()
@@ -185,6 +187,10 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
             parts = ", ".join(row.differs)
             note = f"* {one_line(row.name)} is not comparable with the first row: another {parts}"
             console.print(Text(note, style="yellow"), soft_wrap=True)
+    for row in leaderboard.rows:
+        for warning in row.warnings:
+            note = f"! warning: {one_line(row.name)}: {one_line(warning)}"
+            console.print(Text(note, style="yellow"), soft_wrap=True)
     for rows in tables:
         for line in _groups(rows):
             console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
@@ -199,7 +205,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
         table.add_column(column.heading, justify="right")
     table.add_column("doctor", overflow="fold")
     for row in rows:
-        mark = " *" if row.differs else ""
+        mark = (" *" if row.differs else "") + (" !" if row.warnings else "")
         table.add_row(
             Text(one_line(row.name) + mark),
             _count(row.n),
@@ -259,6 +265,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         n=scores.n,
         metrics=metrics,
         task=_task(record, metrics),
+        warnings=record.warnings,
         doctor="not run" if diagnosis is None else "failed" if diagnosis.failed else "passed",
         doctor_failed=() if diagnosis is None else diagnosis.failed,
     )
@@ -309,7 +316,7 @@ def _sorted(rows: Sequence[Row]) -> list[Row]:
 
     def place(row: Row) -> tuple[float, str, str]:
         estimate = row.metrics.get(family, {}).get(quantity)
-        if estimate is None or estimate.value is None:
+        if estimate is None or estimate.value is None or row.warnings:
             return math.inf, row.name, row.run
         return estimate.value if estimate.higher_is_better is False else -estimate.value, row.name, row.run
 
@@ -326,6 +333,8 @@ def _verdict(row: Row) -> str:
 
 
 def _cell(row: Row, family: str, column: LeaderboardColumn) -> str:
+    if row.warnings and f"{family}.{column.quantity}" == HEADLINES[row.task]:
+        return "-"
     estimates = row.metrics.get(family, {})
     estimate, at = estimates.get(column.quantity), estimates.get(column.at or "")
     if estimate is None or estimate.value is None:

@@ -59,6 +59,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
+        warnings=[one_line(warning) for warning in shown.warnings],
         metrics=list(_metrics(scores.metrics)),
         variants=[
             {"label": one_line(variant.label), "metrics": list(_metrics(variant.metrics))}

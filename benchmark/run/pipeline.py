@@ -18,6 +18,7 @@ from eidolon.benchmark.store.folder import check_folder, open_run
 from eidolon.benchmark.store.record import SCHEMA, RunRecord, new_session, provenance
 from eidolon.benchmark.tasks.protocol import Producer, Results, Run, Shown
 from eidolon.benchmark.terminal.log import timed
+from eidolon.benchmark.terminal.progress import busy
 from eidolon.scorers.core.scores import Scores
 
 Page = Callable[[str, Shown, Producer], str]
@@ -40,10 +41,14 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
             write_once(folder.path / name, text)
         responses = work.produce(folder, producer)
         judgements = work.judge(folder, responses)
-        with timed("scored", responses=len(run.keys)):
+        with (
+            busy(f"{run.name}: computing the scores of {len(run.keys)} responses"),
+            timed("scored", responses=len(run.keys)),
+        ):
             scores = work.score(responses, judgements)
-        shown = work.report(folder, Results(responses, judgements, scores), producer)
-        noted = replace(shown, notes=run.config.inputs.notes)
+        with busy(f"{run.name}: writing the report"):
+            shown = work.report(folder, Results(responses, judgements, scores), producer)
+        noted = replace(shown, notes=run.config.inputs.notes, warnings=run.warnings)
         write_atomically(folder.path / REPORT, page(run.name, noted, producer))
         write_atomically(folder.path / SCORES, shown.scores.to_json())
     return shown.scores
@@ -55,6 +60,7 @@ def _record(run: Run) -> RunRecord:
         name=run.name,
         config=run.config,
         signature=run.signature,
+        warnings=run.warnings,
         batches={"size": run.batch_size, "count": -(-len(run.keys) // run.batch_size)},
         sample_ids=list(run.sample_ids),
         provenance=provenance().model_copy(update={"doctor": run.doctor}),

@@ -23,6 +23,7 @@ from eidolon.benchmark.settings.load import Given, load_settings
 from eidolon.benchmark.settings.run import ModelSpec, RunSettings
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.folder import check_folder
+from eidolon.benchmark.tasks.plugins import training_warnings
 from eidolon.benchmark.tasks.protocol import ModelRun, ModelTask, Questions, Run
 from eidolon.benchmark.tasks.registry import check_fields, model_task
 from eidolon.models.backends.registry import (
@@ -151,7 +152,7 @@ def _plan_run(
     finds = settings.batch_size == AUTO
     batch_size = backend_traits(reference).preferred_batch if finds else settings.batch_size
     assert isinstance(batch_size, int)
-    name = spec.label or spec.name
+    name = settings.label or spec.label or spec.name
     model_run = ModelRun(name, signature, questions.samples, keys, reference, decoding, settings)
     run = Run(
         path=out / (spec.label or reference.slug),
@@ -163,6 +164,7 @@ def _plan_run(
         batch_size=batch_size,
         work=questions.work(model_run),
         finds_batch_size=finds,
+        warnings=training_warnings(questions.judge, settings.dataset, ()),
     )
     if (record := check_folder(run.path, run.config)) is not None:
         run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
@@ -242,6 +244,11 @@ def find_models(settings: RunSettings) -> list[tuple[ModelSpec, ModelReference]]
     )
     if not specs:
         raise UserError(f"--model: {NOT_INSTALLED}; or name a model, for example replay/FILE")
+    if settings.label is not None and len(specs) > 1:
+        raise UserError(
+            f"--label {settings.label}: names one model, and there are {len(specs)}; give each a 'label' in a "
+            "--config file"
+        )
     resolved = [(spec, resolve(spec.name)) for spec in specs]
     folders: dict[str, str] = {}
     for spec, reference in resolved:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 AUTO: Literal["auto"] = "auto"
 """The batch size that is found for the model."""
@@ -62,12 +62,20 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("must be printable text without spaces around it")
+    return value
+
+
 Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 """A text, or a number of a file that is kept as it is written."""
 Options: TypeAlias = dict[str, Text]
 """Options by name, as `key=value` gives them."""
 BatchSize: TypeAlias = Annotated[int | Literal["auto"], BeforeValidator(_as_batch_size)]
 AS_LIST = BeforeValidator(_as_list)
+Label: TypeAlias = Annotated[Text, Field(min_length=1, max_length=120), AfterValidator(_printable)]
+"""The name of a run in tables and reports."""
 
 
 def flag_of(kind: type[BaseModel], field: str) -> Flag:

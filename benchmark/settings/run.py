@@ -16,6 +16,7 @@ from eidolon.benchmark.settings.fields import (
     PAIRS,
     BatchSize,
     Flag,
+    Label,
     Options,
     Settings,
 )
@@ -129,6 +130,10 @@ class RunSettings(Settings):
     """Responses for each sample."""
     max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
     """Share of unscored responses above which the exit code is 3."""
+    label: Annotated[
+        Label | None, Flag("Output", metavar="NAME", default="the model's name", decides=False)
+    ] = None
+    """Name of the run in leaderboards, reports and comparisons."""
     require: Annotated[
         tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
     ] = ()

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from eidolon.benchmark.settings.conditions import ConditionText
-from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Settings, Text
+from eidolon.benchmark.settings.fields import (
+    AS_LIST,
+    MAIN_POLICY,
+    MAX_SEED,
+    Flag,
+    Label,
+    Options,
+    Settings,
+    Text,
+)
 from eidolon.benchmark.settings.run import expand_judge
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.text.last_sentence import LastSentence
@@ -26,6 +35,8 @@ class ScoreSettings(Settings):
     """COCO captions JSON, or captions with image_id, whose objects join the ground truth (CHAIR)."""
     names: Annotated[Path | None, Flag("Data", decides=False)] = None
     """JSON or CSV from the names in the ground truth to the judge's categories."""
+    images: Annotated[Path | None, Flag("Data", metavar="FOLDER", decides=False)] = None
+    """Folder of the images, shown in the report."""
     fields: Annotated[Options, Flag("Data", "--field", metavar="OURS=THEIRS")] = Field({})
     """The file's name for a field, as response=caption. Repeatable."""
     limit: Annotated[int | None, Field(ge=1), Flag("Data", default="all")] = None
@@ -73,6 +84,10 @@ class ScoreSettings(Settings):
     """Bootstrap resamples; 0 for no intervals."""
     max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
     """Share of unscored responses above which the exit code is 3."""
+    label: Annotated[
+        Label | None, Flag("Output", metavar="NAME", default="the folder's name", decides=False)
+    ] = None
+    """Name of the run in leaderboards, reports and comparisons."""
     require: Annotated[
         tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
     ] = ()

@@ -177,7 +177,12 @@ def open_run(path: Path, fresh: RunRecord) -> Iterator[RunFolder]:
             for session in fresh.sessions:
                 session.provenance = None if fresh.provenance == earlier.provenance else fresh.provenance
             record = earlier.model_copy(
-                update={"sessions": earlier.sessions + fresh.sessions, "signature": fresh.signature}
+                update={
+                    "sessions": earlier.sessions + fresh.sessions,
+                    "signature": fresh.signature,
+                    "name": fresh.name,
+                    "warnings": fresh.warnings,
+                }
             )
         record.status, record.files = "started", None
         folder = RunFolder(path, record)

@@ -141,6 +141,8 @@ class RunRecord(BaseModel):
     """Everything that decides the result. A folder is only resumed with an equal config."""
     signature: Signature | None = None
     """How the scores are computed, in parts. Null if an earlier version recorded none."""
+    warnings: tuple[str, ...] = ()
+    """Why the scores mean little, as when the judge knows other texts alone. Such a run has no headline."""
     batches: dict[str, int]
     """`size` and `count` of the batches of requests. Batch k has the requests k·size up to (k+1)·size, in the order of
     `samples.jsonl`, with all generations of a sample together."""

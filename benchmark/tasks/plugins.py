@@ -1,6 +1,6 @@
 """Judges and metrics by name, with their options. What a plug-in may declare is in `scorers.core`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 
@@ -11,11 +11,19 @@ from eidolon.scorers.core.judge import (
     DefaultMetricsJudge,
     Judge,
     LanguageModelJudgeFactory,
+    NarrowJudge,
     OpenJudgeFactory,
     RemakableJudgeFactory,
     verdicts_from,
 )
-from eidolon.scorers.core.metric import JudgeCheckingMetric, JudgeMetricFactory, Metric, ReferenceMetric
+from eidolon.scorers.core.metric import (
+    CostlyMetric,
+    JudgeCheckingMetric,
+    JudgeMetricFactory,
+    Metric,
+    ReferenceMetric,
+)
+from eidolon.scorers.core.types import ImageId
 
 METRICS = ("chair", "objects", "forgetting")
 """Metrics of free-form descriptions where neither the user nor the judge names any."""
@@ -88,6 +96,29 @@ def make_metrics(names: Sequence[str], judge: Judge) -> tuple[Metric, ...]:
         raise UserError(f"unknown metric {name!r}{hint}")
     default = judge.default_metrics if isinstance(judge, DefaultMetricsJudge) else METRICS
     return tuple(_make_metric(registry.metrics.get(name), judge) for name in names or default)
+
+
+def affordable(metrics: Sequence[Metric], responses: int) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
+    """Return the metrics that so many responses are scored with by default, and the families that cost too much."""
+    dear = [m for m in metrics if isinstance(m, CostlyMetric) and responses > m.default_responses]
+    return tuple(m for m in metrics if m not in dear), tuple(m.family for m in dear)
+
+
+def training_warnings(judge: Judge, dataset: str | None, image_ids: Iterable[ImageId]) -> tuple[str, ...]:
+    """Return a warning where a judge knows the texts of one dataset alone, and these are others.
+
+    `dataset` is the name of the dataset that the responses are about. Without it, as for a file of responses, they are
+    of a dataset if the id of every image begins with its name, as those of Scenes do.
+    """
+    if not isinstance(judge, NarrowJudge):
+        return ()
+    ids = None if dataset is not None else [str(image_id) for image_id in image_ids]
+    return tuple(
+        f"{', '.join(parts)} of judge {judge.name} was trained on texts of {known} alone, and these are others: the "
+        "scores say little, so they have no headline; name larger language models by -J models="
+        for known, parts in judge.narrow().items()
+        if (dataset != known if ids is None else not all(i.startswith(f"{known}-") for i in ids))
+    )
 
 
 def check_fit(judge: Judge, metrics: Sequence[Metric]) -> None:

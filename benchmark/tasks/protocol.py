@@ -87,6 +87,8 @@ class Shown:
     """PNG files."""
     notes: Sequence[InputNote] = ()
     """What was assumed about the files that were read, and what is odd in them."""
+    warnings: Sequence[str] = ()
+    """Why the scores mean little."""
 
 
 class Work(Protocol):
@@ -134,6 +136,10 @@ class Run:
     work: Work
     finds_batch_size: bool = False
     """Whether `batch_size` is only what to do where the producer has nothing better."""
+    warnings: tuple[str, ...] = ()
+    """Why the scores mean little; such a run has no headline."""
+    hints: tuple[str, ...] = ()
+    """What was left out, and how to get it, each in a line."""
     doctor: Diagnosis | None = None
     """What was found of the model before the run, where that was asked for."""
 

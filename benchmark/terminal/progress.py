@@ -1,12 +1,13 @@
 """The progress of a stage, on stderr: a bar in a terminal, elsewhere a line from time to time."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -14,6 +15,8 @@ from eidolon.benchmark.terminal.safe_text import one_line
 
 LINE_EVERY_S = 10.0
 """Seconds between two lines if stderr is not a terminal."""
+PATIENCE_S = 2.0
+"""Seconds before a stage that is usually short is shown."""
 REFRESH_S = 0.25
 WIDE = 100
 """A terminal with at least this many columns has room for the bar itself."""
@@ -24,17 +27,32 @@ _live: Progress | None = None
 class Meter:
     """Counts what a stage has done, and shows it."""
 
-    def __init__(self, label: str, total: int, done: int, bar: Progress | None) -> None:
-        """`total` is the number of responses, `done` the number of those from earlier sessions."""
+    def __init__(
+        self, label: str, total: int, done: int, bar: Progress | None, patience: float = 0.0
+    ) -> None:
+        """`total` is the number of responses, `done` the number of those from earlier sessions.
+
+        Nothing is shown before `patience` seconds.
+        """
         self._label, self._total, self._done = label, total, done
         self._new = self._tokens = self._errors = 0
         self._start = self._shown = time.monotonic()
-        self._bar = bar
-        self._task = (
-            None if bar is None else bar.add_task(self._short(), total=total, completed=done, meter=self)
-        )
-        if bar is None:
-            print_line(f"{one_line(label)}: {done} of {total} responses done, {total - done} to do")
+        self._bar, self._patience = bar, patience
+        self._task: TaskID | None = None
+        self._begun = False
+        if not patience:
+            self._begin()
+
+    def _begin(self) -> None:
+        global _live
+        self._begun = True
+        if self._bar is None:
+            label, done = one_line(self._label), self._done
+            print_line(f"{label}: {done} of {self._total} responses done, {self._total - done} to do")
+            return
+        _live = self._bar
+        self._bar.start()
+        self._task = self._bar.add_task(self._short(), total=self._total, completed=self._done, meter=self)
 
     @property
     def done(self) -> int:
@@ -47,6 +65,10 @@ class Meter:
         self._new += responses
         self._tokens += tokens
         self._errors += errors
+        if not self._begun:
+            if time.monotonic() - self._start >= self._patience and self._done < self._total:
+                self._begin()
+            return
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done)
         elif time.monotonic() - self._shown >= LINE_EVERY_S or self._done == self._total:
@@ -119,12 +141,12 @@ def _figure(value: float) -> str:
 
 
 @contextmanager
-def meter(label: str, total: int, done: int) -> Iterator[Meter]:
-    """Show a stage's progress while the block runs."""
+def meter(label: str, total: int, done: int, patience: float = 0.0) -> Iterator[Meter]:
+    """Show a stage's progress while the block runs, from `patience` seconds on."""
     global _live
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Meter(label, total, done, None)
+        yield Meter(label, total, done, None, patience)
         return
     wide = console.width >= WIDE
     label_column = Column(max_width=30 if wide else 16, no_wrap=True, overflow="ellipsis")
@@ -134,9 +156,22 @@ def meter(label: str, total: int, done: int) -> Iterator[Meter]:
         _Counts(),
         _Rates(table_column=Column(ratio=1, no_wrap=True)),
     )
-    with Progress(*columns, console=console, expand=True, refresh_per_second=1 / REFRESH_S) as bar:
-        _live = bar
-        try:
-            yield Meter(label, total, done, bar)
-        finally:
+    bar = Progress(*columns, console=console, expand=True, refresh_per_second=1 / REFRESH_S)
+    try:
+        yield Meter(label, total, done, bar, patience)
+    finally:
+        if _live is bar:
+            bar.stop()
             _live = None
+
+
+@contextmanager
+def busy(label: str, patience: float = PATIENCE_S) -> Iterator[None]:
+    """Say what is being done if the block takes longer than `patience` seconds."""
+    timer = threading.Timer(patience, print_line, [f"{one_line(label)} …"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

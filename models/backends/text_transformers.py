@@ -1,13 +1,14 @@
 """Encoder-decoder and causal language models of transformers: batches of prompts, greedy decoding."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.checkpoint_files import hash_files, local_files, resolve_checkpoint
-from eidolon.models.base.shipped import shipped_judges
+from eidolon.models.base.shipped import RECIPE, TRAINED_ON, shipped_judges
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.distribution import require_packages
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -71,6 +72,11 @@ class TransformersText:
         digest = hash_files(local_files(self._reference.target))
         found = self._reference.target if digest is None else f"{self.name}#{digest[:HASH_DIGITS]}"
         return found if self._dtype == "auto" else f"{found}:{self._dtype}"
+
+    @property
+    def trained_on(self) -> str | None:
+        """The dataset that a checkpoint of `eidolon train` knows alone; None for other checkpoints."""
+        return TRAINED_ON if os.path.isfile(Path(self._reference.target) / RECIPE) else None
 
     def reply(
         self, prompts: Sequence[str], *, max_new_tokens: int, schema: Mapping[str, Any] | None = None

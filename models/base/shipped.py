@@ -24,6 +24,10 @@ def _find() -> Path:
 
 
 CHECKPOINTS = _find()
+RECIPE = "recipe.json"
+"""The file of a checkpoint that `eidolon train` made."""
+TRAINED_ON = "scenes"
+"""The dataset that every recipe of `eidolon train` draws its texts and pictures from."""
 MEMORY_CHECKPOINTS = CHECKPOINTS / "memory"
 EYE = "eye"
 """The checkpoint with the vision side that all models of the memory family share. It is not a model by itself."""

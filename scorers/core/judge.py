@@ -166,6 +166,15 @@ class SlowJudge(Protocol):
 
 
 @runtime_checkable
+class NarrowJudge(Protocol):
+    """A judge that may know the texts of one dataset alone, so that its scores of others mean little."""
+
+    def narrow(self) -> Mapping[str, Sequence[str]]:
+        """Return the parts of the judge that know one dataset alone, by the dataset's name; empty without any."""
+        ...
+
+
+@runtime_checkable
 class DefaultMetricsJudge(Protocol):
     """A judge that declares the metrics of a run that names none."""
 

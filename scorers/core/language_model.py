@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,22 @@ class LanguageModel(Protocol):
         A backend that can constrain its output to a JSON `schema` does so. Any other replies freely.
         """
         ...
+
+
+@runtime_checkable
+class NarrowLanguageModel(Protocol):
+    """A language model that may have been trained on the texts of one dataset alone."""
+
+    @property
+    def trained_on(self) -> str | None:
+        """The name of that dataset, None if the model was trained on texts of all kinds. Loads no weights."""
+        ...
+
+
+def narrow_models(models: Sequence[LanguageModel]) -> dict[str, list[str]]:
+    """Return the names of the models that know the texts of one dataset alone, by that dataset."""
+    found: dict[str, list[str]] = {}
+    for model in models:
+        if isinstance(model, NarrowLanguageModel) and model.trained_on is not None:
+            found.setdefault(model.trained_on, []).append(model.name)
+    return found

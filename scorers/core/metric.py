@@ -128,6 +128,14 @@ class ReferenceMetric(Protocol):
 
 
 @runtime_checkable
+class CostlyMetric(Protocol):
+    """A metric that `eidolon score` computes by default for a limited number of responses alone."""
+
+    default_responses: int
+    """The largest number of responses."""
+
+
+@runtime_checkable
 class CategoryMetric(Protocol):
     """A metric that can also be computed for each category by itself."""
 

@@ -40,6 +40,8 @@ class Forgetting:
     """
 
     family: str = "forgetting"
+    default_responses: int = 500
+    """These take about 15 CPU seconds; 2,000 take a minute."""
     quantities: tuple[Quantity, ...] = (
         Quantity(
             "rate_early", False, (0, 1), f"first mentions in words 0 to {EARLY[1] - 1} that are wrong", _FEW

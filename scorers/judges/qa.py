@@ -10,7 +10,7 @@ from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.judge import describe_judge
-from eidolon.scorers.core.language_model import LanguageModel
+from eidolon.scorers.core.language_model import LanguageModel, narrow_models
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import why_missing
@@ -99,6 +99,10 @@ class QuestionJudge:
             "reading": self.reading,
             "vocabulary": label(self.lexicon, self.vocabulary),
         }
+
+    def narrow(self) -> dict[str, list[str]]:
+        """Return the models that know the texts of one dataset alone, by the dataset's name."""
+        return narrow_models(self.models)
 
     def reader(self) -> LexiconJudge:
         """Return the careful lexicon judge of the same categories."""

@@ -62,6 +62,10 @@ def write_inputs(folder: Path) -> None:
     photos.mkdir()
     for name in ("kitchen", "dog"):
         Image.new("RGB", (64, 64), (120, 90, 40)).save(photos / f"{name}.png")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for row in RESPONSES:
+        Image.new("RGB", (64, 64), (120, 90, 40)).save(pictures / f"{row['image_id']}.jpg")
     _write_lines(
         photos / "objects.jsonl",
         [

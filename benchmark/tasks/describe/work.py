@@ -4,7 +4,6 @@ The tasks `describe` and `forget` and the scoring of response files share it.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from eidolon.benchmark.store.batch_file import BatchFile, Key
@@ -15,7 +14,7 @@ from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.describe.metric_details import write_details
 from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sample_text
 from eidolon.benchmark.terminal.log import timed
-from eidolon.benchmark.terminal.progress import meter
+from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric
@@ -138,8 +137,8 @@ def judge_responses(
     if not judgements.batches:
         return judgements.records
     folder.forget(SCORES)
-    shown = meter(f"{name}, judge {judge.name}", len(keys), len(judgements.records))
-    with shown if slow else nullcontext() as progress:
+    patience = 0.0 if slow else PATIENCE_S
+    with meter(f"{name}, judge {judge.name}", len(keys), len(judgements.records), patience) as progress:
         for batch in judgements.batches:
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
@@ -147,6 +146,5 @@ def judge_responses(
                 found = decide(judge, judge_texts(judge, batched, rules), evidence)
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
-            if progress is not None:
-                progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
+            progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
     return judgements.records

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from eidolon.benchmark.data.categories import CategoryMap, read_names
 from eidolon.benchmark.data.coco_format import Truth, read_captions
 from eidolon.benchmark.data.ground_truth import find_image, objects_in, sources_of
+from eidolon.benchmark.data.picture_files import find_pictures
 from eidolon.benchmark.data.truth_file import SOURCE, FileTruth, read_truth
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.load import Given
@@ -17,11 +18,13 @@ from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
+    affordable,
     check_fit,
     make_judge,
     make_metrics,
     matches_references,
     needs_references,
+    training_warnings,
 )
 from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.score_files.checks.responses import ResponsesChecks
@@ -38,7 +41,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.judge import Judge, judge_settings
-from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.metric import Metric, Sources
 from eidolon.scorers.core.notes import InputNote, assumed, warning
 from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, match_images, read_responses
 from eidolon.scorers.core.signature import Signature, hashed
@@ -65,6 +68,7 @@ class ResponsesTask:
         "judge_options",
         "last_sentence",
         "fields",
+        "images",
         "limit",
     )
     needs: ClassVar[tuple[str, ...]] = ("responses", "objects")
@@ -83,7 +87,11 @@ class ResponsesTask:
         responses = one_path(settings.responses)
         content = read_bytes(responses)
         file = read_responses(content, responses, response_fields(settings.fields))
-        read = _read_samples(settings, file.lines[: settings.limit], judge, needs_references(judge, metrics))
+        lines = file.lines[: settings.limit]
+        hints: list[str] = []
+        if not settings.metrics:
+            metrics = _affordable(metrics, len(lines), hints)
+        read = _read_samples(settings, lines, judge, needs_references(judge, metrics))
         rows, truth, references = read.rows, read.truth, read.references
         found = read.responses
         dataset = hashed(one_path(settings.objects).stem, truth_text(truth) + references_text(references))
@@ -101,9 +109,11 @@ class ResponsesTask:
             seed=settings.seed,
         )
         areas = {row.image_id: row.areas for row in rows}
+        name = settings.label or out.resolve().name
+        pictures = _pictures(settings, rows, hints)
         run = Run(
             path=out,
-            name=out.resolve().name,
+            name=name,
             config=ConfigRecord(
                 verb="score",
                 task=self.name,
@@ -121,8 +131,10 @@ class ResponsesTask:
             sample_ids=tuple(row.sample_id for row in rows),
             keys=keys,
             batch_size=IMPORT_BATCH,
+            warnings=training_warnings(judge, None, truth),
+            hints=tuple(hints),
             work=JudgedWork(
-                name=out.resolve().name,
+                name=name,
                 samples=tuple(rows),
                 keys=keys,
                 judged_by=judge,
@@ -133,11 +145,36 @@ class ResponsesTask:
                 resamples=settings.resamples,
             ),
         )
-        return run, FileProducer(found)
+        return run, FileProducer(found, pictures)
 
     def checks(self) -> TaskChecks:
         """Return what `eidolon check` asks of this task."""
         return ResponsesChecks()
+
+
+def _affordable(metrics: Sequence[Metric], responses: int, hints: list[str]) -> tuple[Metric, ...]:
+    """Return the metrics without those that take too long by default; a hint says which these are."""
+    kept, dear = affordable(metrics, responses)
+    if dear:
+        every = ",".join(metric.family for metric in metrics)
+        hints.append(
+            f"{', '.join(dear)} left out, which takes long for {responses} responses; for all give --metric {every}"
+        )
+    return kept
+
+
+def _pictures(settings: ScoreSettings, rows: Sequence[SampleRow], hints: list[str]) -> dict[str, Path]:
+    """Return the file of each sample's image; say in a hint how many have none."""
+    if settings.images is None:
+        return {}
+    found = find_pictures(settings.images, (row.image_id for row in rows))
+    lacking = [row.image_id for row in rows if row.image_id not in found]
+    if lacking:
+        hints.append(
+            f"--images {settings.images}: has no picture of {len(lacking)} of {len(rows)} samples; the first is of "
+            f"image {excerpt(lacking[0])}"
+        )
+    return {row.sample_id: found[row.image_id] for row in rows if row.image_id in found}
 
 
 @dataclass(frozen=True, slots=True)

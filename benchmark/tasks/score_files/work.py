@@ -1,10 +1,12 @@
 """The work on answers that exist already: their files are known, and the scores follow from them."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eidolon.benchmark.data import images
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.batch_file import BatchFile, Key
@@ -15,7 +17,10 @@ from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
 
 if TYPE_CHECKING:
+    from PIL import Image
     from rich.console import Console
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class FileProducer:
     """The producer of a run whose responses were read from a file."""
 
     responses: Sequence[Response] = ()
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    """The file of each sample's image, by sample id, where it is known."""
 
     def prepare(self) -> None:
         """Do nothing: the file has been read."""
@@ -80,8 +87,16 @@ class FileProducer:
         for batch in responses.batches:
             responses.append(self.responses[responses.span(batch)])
 
-    def picture(self, sample_id: str) -> None:
-        """Return nothing: there are no images."""
+    def picture(self, sample_id: str) -> "Image.Image | None":
+        """Return a sample's image, None where no file of it is known or the file cannot be read."""
+        path = self.pictures.get(sample_id)
+        if path is None:
+            return None
+        try:
+            return images.read(str(path))
+        except Exception as error:  # Pillow raises almost anything for a broken file
+            _log.warning("image cannot be shown", extra={"fields": {"file": path.name, "error": str(error)}})
+            return None
 
 
 def answers_run(
@@ -97,7 +112,7 @@ def answers_run(
     """Return the run over answers that were read, all of them in one batch."""
     run = Run(
         path=out,
-        name=out.resolve().name,
+        name=settings.label or out.resolve().name,
         config=ConfigRecord(verb="score", task=task, settings=deciding(settings), inputs=inputs),
         signature=signature,
         sample_ids=tuple(sample_ids),

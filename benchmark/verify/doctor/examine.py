@@ -10,6 +10,7 @@ from eidolon.benchmark.engine.cache import remembered_digest
 from eidolon.benchmark.engine.generation import describe_model
 from eidolon.benchmark.store.diagnosis import Check, Diagnosis
 from eidolon.benchmark.store.record import provenance
+from eidolon.benchmark.terminal.progress import busy
 from eidolon.benchmark.verify.doctor import batching, image, loading, settings
 from eidolon.benchmark.verify.doctor.parity import as_reference
 from eidolon.benchmark.verify.doctor.subject import MAX_NEW_TOKENS, SAMPLES, Subject, make_requests
@@ -85,8 +86,9 @@ def examine(
     """Run every check and return the diagnosis. `model` is the loaded model; without one it is loaded here."""
     check_examinable(reference)
     requests = make_requests(what.source, what.samples, max_new_tokens=what.max_new_tokens, seed=what.seed)
-    other = None if what.against is None else load_model(what.against, what.against_options)
-    model = load_model(reference, options) if model is None else model
+    with busy(f"{reference.text}: loading"):
+        other = None if what.against is None else load_model(what.against, what.against_options)
+        model = load_model(reference, options) if model is None else model
     subject = Subject(
         name=reference.text,
         traits=backend_traits(reference),
@@ -108,7 +110,14 @@ def examine(
         samples=len(requests),
         max_new_tokens=what.max_new_tokens,
         seed=what.seed,
-        checks=tuple(check(subject) for check in CHECKS),
+        checks=tuple(_run_check(subject, number) for number in range(len(CHECKS))),
         packages=provenance().packages,
         checked=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _run_check(subject: Subject, number: int) -> Check:
+    check = CHECKS[number]
+    name = check.__name__.replace("_", " ")
+    with busy(f"{subject.name}: check {number + 1} of {len(CHECKS)}, {name}"):
+        return check(subject)
