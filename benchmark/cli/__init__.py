@@ -28,6 +28,7 @@ VERBS = {
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "doctor": "eidolon.benchmark.cli.doctor:doctor",
+    "view": "eidolon.benchmark.cli.view:view",
     "trace": "eidolon.benchmark.cli.trace:trace",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",

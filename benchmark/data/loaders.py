@@ -26,6 +26,8 @@ class DatasetLoader(Protocol):
     - `references`: a list of strings, captions that people wrote for the image.
     - `areas`: a list of floats or nulls, one for each of `objects`: the share of the image, 0 to 1, that the largest
       instance covers.
+    - `boxes`: a list with a list of boxes (x0, y0, x1, y1) for each of `objects`, as shares of the image's sides. The
+      page of `eidolon view` draws them.
 
     The order of the rows is the order of the samples. The same arguments must give the same rows.
     """

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) as shares of the image's sides, from its upper left corner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image of a dataset with its ground truth."""
@@ -88,6 +92,16 @@ class SampleSource:
         """
         content, path = _parts(self._rows[sample.index]["image"])
         return images.read(path) if content is None else images.decode(content)
+
+    def boxes(self, sample: Sample) -> dict[str, tuple[Box, ...]]:
+        """Return the boxes of a sample's objects by category; nothing if the dataset has no column `boxes`."""
+        row = self._rows[sample.index]
+        boxes = row.get("boxes") or ()
+        return {
+            name: tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in found)
+            for name, found in zip(row["objects"], boxes, strict=False)
+            if found
+        }
 
     def pixels(self, sample: Sample) -> int:
         """Return the number of pixels of a sample's image from its header; 0 if it cannot be read."""

@@ -51,6 +51,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
     - `image`: an `Image` feature, PNG.
     - `objects`: sorted category names.
     - `areas`: of each of `objects`, the share of the image that its largest box covers.
+    - `boxes`: of each of `objects`, the boxes (x0, y0, x1, y1) of its instances, as shares of the image side.
     - `theme`: the kind of place.
     - `things`: for each category its `colour`, `count`, `boxes` ((x0, y0, x1, y1) as shares of the image side) and
       `area` (of its largest box, as a share of the image).
@@ -70,6 +71,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
             "image": datasets.Image(),
             "objects": datasets.List(datasets.Value("string")),
             "areas": datasets.List(datasets.Value("float64")),
+            "boxes": datasets.List(datasets.List(datasets.List(datasets.Value("float64")))),
             "theme": datasets.Value("string"),
             "things": datasets.List(
                 {
@@ -107,7 +109,7 @@ def _rows(n: int, seed: int, dials: Dials) -> Iterator[dict[str, Any]]:
 def row(scene: Scene) -> dict[str, Any]:
     """Return the row of a scene in the dataset, with the image as PNG bytes."""
     name = f"scenes-{scene.seed}-{scene.index}"
-    areas = {thing.category: thing.area for thing in scene.things}
+    things = {thing.category: thing for thing in scene.things}
     png = io.BytesIO()
     render(scene).save(png, format="PNG", compress_level=1)
     return {
@@ -115,7 +117,8 @@ def row(scene: Scene) -> dict[str, Any]:
         "image_id": name,
         "image": {"bytes": png.getvalue(), "path": None},
         "objects": list(scene.objects),
-        "areas": [areas[name] for name in scene.objects],
+        "areas": [things[name].area for name in scene.objects],
+        "boxes": [[list(box) for box in things[name].boxes] for name in scene.objects],
         "theme": scene.theme,
         "things": [
             {

@@ -1,0 +1,55 @@
+"""`eidolon view`: look at the samples and the numbers of runs in a browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eidolon.benchmark.cli.common import make_console, print_written, with_examples
+
+FOLDER, PAGE = "view", "index.html"
+
+
+@with_examples(
+    "eidolon view results/runs/demo/scenes-base",
+    "eidolon view results/runs/mine --images val2014 --out page.html --no-open",
+)
+def view(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The HTML file to write. Default: view/index.html in the run folder."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of image files by image id, for responses that came from a file."),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Put the pictures on the page.")
+    ] = True,
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> None:
+    """Write a page with every sample, the numbers and their plots, and open it. It needs no server and no network.
+
+    Up to 500 samples are inside the HTML file. A larger page has a folder with its data beside it.
+    """
+    from eidolon.benchmark.report.view.collect import collect
+    from eidolon.benchmark.report.view.page import write
+    from eidolon.benchmark.store.loaded import load_run
+    from eidolon.benchmark.terminal.progress import meter
+    from eidolon.scorers.core.errors import UserError
+
+    if len({path.resolve() for path in runs}) < len(runs):
+        raise UserError(f"{' '.join(map(str, runs))}: a run folder is given twice")
+    found = [collect(load_run(path), images=images, pictures=pictures) for path in runs]
+    place = out or (runs[0] if len(runs) == 1 else runs[0].parent) / FOLDER / PAGE
+    if place.suffix not in (".html", ".htm"):
+        place = place / PAGE
+    total = sum(len(run.shown) for run in found)
+    with meter(f"{place.name}, pictures", total, 0) as progress:
+        written = write(found, place, progress=lambda count: progress.advance(count, 0, 0))
+    print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(written.page.resolve().as_uri())

@@ -1,0 +1,156 @@
+"""The index, the table of categories and the probe's counts, beside naive ones."""
+
+from pathlib import Path
+
+import pytest
+
+from eidolon.benchmark.report.view.categories import by_category
+from eidolon.benchmark.report.view.probe import probe_view
+from eidolon.benchmark.report.view.samples import (
+    ViewedSample,
+    category_names,
+    disagree,
+    make_index,
+    shown_samples,
+)
+from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.rows import AnswerRow, QuestionRow
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, write_lines
+
+NAMES = ("cat", "dog", "fork", "pizza")
+
+
+def shown(
+    key: str, there: str = "", absent: str = "", open_: str = "", truth: str = "", **fields: object
+) -> ViewedSample:
+    """Return a response that names one-word objects; `fields` are the response's and the judgement's."""
+    verdicts = {"grounded": there, "hallucinated": absent, "ignored": open_}
+    mentions = [
+        Mention(category=name, text=name, start=0, end=0, word=int(fields.get("word", 0)), verdict=verdict)  # type: ignore[arg-type,call-overload]
+        for verdict, names in verdicts.items()
+        for name in names.split()
+    ]
+    return ViewedSample(
+        response=Response(
+            sample_id=key, image_id=key, response=str(fields.get("response", "some words here"))
+        ),
+        judgement=Judgement(
+            sample_id=key,
+            image_id=key,
+            mentions=tuple(mentions),
+            unscored=fields.get("unscored"),  # type: ignore[arg-type]
+        ),
+        sample=SampleRow(sample_id=key, image_id=key, objects=tuple(truth.split())),
+        question=None,
+        answer=None,
+    )
+
+
+MADE = [
+    shown("a", there="dog", absent="cat", truth="dog fork"),
+    shown("b", there="dog fork", absent="cat", truth="dog fork"),
+    shown("c", there="pizza", truth="pizza dog"),
+    shown("d", absent="pizza", open_="fork", truth="cat fork"),
+    shown("e", there="dog", truth="dog", unscored="no text"),
+]
+
+
+def test_the_counts_are_those_of_the_objects_metric(cli: Cli, tmp_path: Path) -> None:
+    responses, objects = (
+        write_lines(tmp_path / "r.jsonl", RESPONSES),
+        write_lines(tmp_path / "o.jsonl", OBJECTS),
+    )
+    out = tmp_path / "run"
+    assert cli("score", "--responses", responses, "--objects", objects, "--out", out).code == 0
+    run = load_run(out)
+    rows = {row.name: row for row in by_category(shown_samples(run))}
+    metric = run.scores().metrics["objects"].per_category
+    assert metric is not None
+    wanted = {
+        name: (found.counts["tp"], found.counts["fp"], found.counts["fn"])
+        for name, found in metric.items()
+        if any(found.counts.values())
+    }
+    assert wanted
+    assert {n: (row.named_there, row.named_absent, row.missed) for n, row in rows.items()} == wanted
+
+
+def test_an_undecided_object_is_not_missed_and_an_unscored_response_not_counted() -> None:
+    rows = {row.name: (row.named_there, row.named_absent, row.missed) for row in by_category(MADE)}
+    assert rows == {"cat": (0, 2, 1), "pizza": (1, 1, 0), "dog": (2, 0, 1), "fork": (1, 0, 1)}
+
+
+def test_what_stands_beside_a_hallucination() -> None:
+    cat = next(row for row in by_category(MADE) if row.name == "cat")
+    beside = {one.name: (one.pictures, one.share, one.elsewhere) for one in cat.beside}
+    # The other pictures without a cat, of scored responses, are those of c alone.
+    assert beside == {"dog": (2, 1.0, 1.0), "fork": (2, 1.0, 0.0)}
+    assert cat.beside[0].name == "fork"
+
+
+def test_the_index_has_a_value_of_each_sample_in_every_column() -> None:
+    names = category_names(MADE)
+    assert names == NAMES
+    index = make_index(MADE, names)
+    assert all(len(column) == len(MADE) for column in index.model_dump().values())
+    assert [[names[i] for i in column] for column in index.missed] == [["fork"], [], ["dog"], ["cat"], []]
+    assert [[names[i] for i in column] for column in index.absent] == [["cat"], ["cat"], [], ["pizza"], []]
+    assert index.states == ["1", "1", "", "d1", "u"]
+    assert index.words == [3] * 5
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [(0, "1"), (19, "1"), (20, "2"), (59, "2"), (60, "3"), (400, "3")]
+)
+def test_the_place_of_a_hallucination_is_early_middle_or_late(word: int, state: str) -> None:
+    assert make_index([shown("a", absent="cat", word=word)], NAMES).states == [state]
+
+
+def test_judges_disagree_where_one_votes_otherwise() -> None:
+    def judged(votes: dict[str, int]) -> Judgement:
+        return Judgement(sample_id="a", image_id="a", votes={"cat": votes})
+
+    assert not disagree(None)
+    assert not disagree(judged({"x/1": 1, "y/1": 1}))
+    assert disagree(judged({"x/1": 1, "y/1": 0}))
+    assert disagree(MADE[3].judgement)
+
+
+def test_a_probe_is_counted_by_split_and_category() -> None:
+    def asked(number: int, label: str, text: str, read: str | None) -> ViewedSample:
+        key = str(number)
+        question = {
+            "question_id": key,
+            "image": "i",
+            "text": "Is there a dog?",
+            "label": label,
+            "category": "dog",
+        }
+        answer = {"sample_id": key, "image_id": "i", "truth": label, "parsed": {"original": read}}
+        return ViewedSample(
+            response=Response(sample_id=key, image_id="i", response=text),
+            judgement=None,
+            sample=None,
+            question=QuestionRow.model_validate({**question, "split": "random"}),
+            answer=AnswerRow.model_validate(answer),
+        )
+
+    found = probe_view(
+        [
+            asked(0, "yes", "Yes.", "yes"),
+            asked(1, "yes", "No", "no"),
+            asked(2, "no", "Maybe", "yes"),
+            asked(3, "no", "no", "no"),
+            asked(4, "no", "Hm.", None),
+        ],
+        "original",
+    )
+    assert found is not None
+    (row,) = found.confusion
+    counts = row.model_dump(exclude={"split", "category"})
+    assert (row.split, row.category) == ("random", "dog")
+    assert counts == {"right_yes": 1, "wrong_no": 1, "wrong_yes": 1, "right_no": 1, "unparsed": 1}
+    assert found.unparsed == (2, 4)
+    assert probe_view(MADE, "original") is None
