@@ -15,7 +15,9 @@ FOLDER, PAGE = "view", "index.html"
     "eidolon view results/runs/mine --images val2014 --out page.html --no-open",
 )
 def view(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders with one run each.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="The HTML file to write. Default: view/index.html in the run folder."),
@@ -39,10 +41,12 @@ def view(
     from eidolon.benchmark.terminal.progress import meter
     from eidolon.scorers.core.errors import UserError
 
-    if len({path.resolve() for path in runs}) < len(runs):
+    loaded = [load_run(path) for path in runs]
+    folders = [run.path for run in loaded]
+    if len({path.resolve() for path in folders}) < len(folders):
         raise UserError(f"{' '.join(map(str, runs))}: a run folder is given twice")
-    found = [collect(load_run(path), images=images, pictures=pictures) for path in runs]
-    place = out or (runs[0] if len(runs) == 1 else runs[0].parent) / FOLDER / PAGE
+    found = [collect(run, images=images, pictures=pictures) for run in loaded]
+    place = out or (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE
     if place.suffix not in (".html", ".htm"):
         place = place / PAGE
     total = sum(len(run.shown) for run in found)

@@ -13,7 +13,7 @@ from eidolon.benchmark.report.view.records import RunView, SampleDetail
 from eidolon.benchmark.report.view.samples import ViewedSample, category_names, make_index, shown_samples
 from eidolon.benchmark.store.files import SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
-from eidolon.benchmark.verify.load_run import main_policy
+from eidolon.benchmark.tasks.readings import main_policy
 from eidolon.scorers.core.scores import Scores
 
 Place = Callable[[bytes], str]

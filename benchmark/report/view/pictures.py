@@ -3,18 +3,19 @@
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from eidolon.benchmark.data import images
+from eidolon.benchmark.data.picture_files import find_pictures as find_files
 from eidolon.benchmark.data.samples import Box, SampleSource
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.run import RunSettings
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.types import ImageId
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,9 +25,6 @@ SIDE = 320
 MOST_BYTES = 18_000
 """Bytes of one picture. 500 of them make 12 MB of text, so that the page with all texts stays under 15 MB."""
 QUALITIES = (78, 60, 40, 20)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-PATTERNS = ("{}", "COCO_val2014_{:0>12}", "COCO_train2014_{:0>12}", "{:0>12}")
-"""How the names of image files are made from image ids: plainly, or as COCO does."""
 
 
 class PictureSource(Protocol):
@@ -56,41 +54,26 @@ class NoPictures:
 class FolderPictures:
     """Image files in a folder, named by their image ids."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder.
+    def __init__(self, folder: Path, rows: Sequence[SampleRow]) -> None:
+        """Find the files of the samples.
 
         Raises:
-            UserError: there is no such folder.
+            UserError: the folder cannot be read, or holds a picture of none of the samples.
         """
-        if not folder.is_dir():
-            raise UserError(f"--images {folder}: no such folder")
-        self._folder = folder
+        self._files = find_files(folder, (row.image_id for row in rows))
 
     def picture(self, row: SampleRow) -> "Image.Image | None":
-        """Return the picture of a sample, None if no file has its name."""
-        from eidolon.benchmark.data import images
-
-        for path in self._candidates(row.image_id):
-            if path.is_file():
-                if row.image_sha256 not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
-                    return None
-                return _read(partial(images.read, str(path)))
-        return None
+        """Return the picture of a sample, None if it has no file, or another one than the run saw."""
+        path = self._files.get(row.image_id)
+        if path is None:
+            return None
+        if row.image_sha256 is not None and row.image_sha256 != hashlib.sha256(path.read_bytes()).hexdigest():
+            return None
+        return _read(partial(images.read, str(path)))
 
     def boxes(self, row: SampleRow) -> Mapping[str, tuple[Box, ...]]:
         """Return nothing: a folder of files knows no boxes."""
         return {}
-
-    def _candidates(self, image_id: ImageId) -> Iterable[Path]:
-        # An id is data of somebody else. It must not lead out of the folder.
-        name = Path(str(image_id)).name
-        if name != str(image_id) or "\0" in name:
-            return
-        if name.lower().endswith(SUFFIXES):
-            yield self._folder / name
-        for pattern in PATTERNS:
-            for suffix in SUFFIXES:
-                yield self._folder / f"{pattern.format(name)}{suffix}"
 
 
 class DatasetPictures:
@@ -114,14 +97,14 @@ class DatasetPictures:
         return {} if sample is None else self._source.boxes(sample)
 
 
-def find_pictures(run: LoadedRun, images: Path | None) -> tuple[PictureSource, str | None]:
+def find_pictures(run: LoadedRun, folder: Path | None) -> tuple[PictureSource, str | None]:
     """Return the pictures of a run, and why there are none where that is so.
 
     Raises:
-        UserError: `images` is given and is no folder.
+        UserError: the folder cannot be read, or holds a picture of none of the samples.
     """
-    if images is not None:
-        return FolderPictures(images), None
+    if folder is not None:
+        return FolderPictures(folder, run.samples()), None
     settings = settings_of(run.record.config)
     if not isinstance(settings, RunSettings):
         return (

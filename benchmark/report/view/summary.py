@@ -82,6 +82,7 @@ def warnings(run: LoadedRun, scores: Scores | None, extra: Sequence[str]) -> tup
 
 def _warnings(run: LoadedRun, scores: Scores | None) -> Iterator[str]:
     record = run.record
+    yield from record.warnings
     if record.status != "success":
         yield f"The run has not ended well: its status is {record.status}. Run its command again to finish it."
     if scores is None:

@@ -14,7 +14,6 @@ from eidolon.benchmark.report.view.pictures import MOST_BYTES, FolderPictures, e
 from eidolon.benchmark.report.view.positions import odds_sentence
 from eidolon.benchmark.report.view.records import View
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.fits import Fit
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, write_lines
 
@@ -79,7 +78,7 @@ def test_an_unfinished_run_has_a_page_that_says_what_is_missing(cli: Cli, run: P
     ("arguments", "message"),
     [
         (["{run}", "{run}"], "is given twice"),
-        (["{run}", "--images", "{run}/none"], "--images {run}/none: no such folder"),
+        (["{run}", "--images", "{run}/none"], "--images {run}/none: cannot be read"),
         (["{run}/none"], "{run}/none: no such folder"),
         (["{run}", "--out", "{run}/run.json/page.html"], "cannot be written"),
     ],
@@ -140,27 +139,16 @@ def test_a_picture_is_small_whatever_it_shows() -> None:
     assert max(Image.open(io.BytesIO(plain)).size) == 320
 
 
-@pytest.mark.parametrize("name", ["7.png", "COCO_val2014_000000000007.jpg", "000000000007.jpg"])
+@pytest.mark.parametrize("name", ["7.png", "COCO_val2014_000000000007.jpg"])
 def test_pictures_are_found_by_image_id(tmp_path: Path, name: str) -> None:
     Image.new("RGB", (4, 4), "blue").save(tmp_path / name)
-    source = FolderPictures(tmp_path)
-    assert source.picture(SampleRow(sample_id="x", image_id=7, objects=())) is not None
-    assert source.picture(SampleRow(sample_id="x", image_id=8, objects=())) is None
+    here = SampleRow(sample_id="x", image_id=7, objects=())
+    none = SampleRow(sample_id="x", image_id=8, objects=())
     other = SampleRow(sample_id="x", image_id=7, objects=(), image_sha256="0" * 64)
+    source = FolderPictures(tmp_path, [here, none])
+    assert source.picture(here) is not None
+    assert source.picture(none) is None
     assert source.picture(other) is None
-
-
-@pytest.mark.parametrize("image_id", ["../secret", "..", "a/b", "/etc/passwd", "a\0b", ""])
-def test_an_image_id_leads_nowhere_else(tmp_path: Path, image_id: str) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
-    assert FolderPictures(folder).picture(SampleRow(sample_id="x", image_id=image_id, objects=())) is None
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--images"):
-        FolderPictures(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
