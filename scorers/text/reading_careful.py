@@ -21,6 +21,7 @@ from eidolon.scorers.text.english import follows_noun, words
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 from eidolon.scorers.text.matches import Form, Match, Reason, Tokens, ends_sentence
 from eidolon.scorers.text.negation import denied
+from eidolon.scorers.text.phrases import Phrases
 from eidolon.scorers.text.plurals import plural_forms
 from eidolon.scorers.text.senses import (
     PART_REACH,
@@ -31,6 +32,7 @@ from eidolon.scorers.text.senses import (
     drop_written,
     resolve_short_names,
 )
+from eidolon.scorers.text.tokens import english_tokenizer
 
 CAREFUL = "careful-2"
 """The reading in signatures. The number is that of its rules and tables: it rises when a text is read differently."""
@@ -57,21 +59,15 @@ class CarefulReading:
     signature = CAREFUL
 
     def __init__(self, lexicon: Lexicon) -> None:
-        # Imported here because spaCy takes more than a second.
-        from spacy.lang.en import English
-        from spacy.matcher import PhraseMatcher
-        from spacy.tokens import Doc
-
         self._tables = lexicon.careful
-        self._document = Doc
-        english = English()
-        self._vocab = english.vocab
-        self._tokenizer = english.tokenizer
-        self._matcher = PhraseMatcher(english.vocab, attr="LOWER")
-        self._by_key: dict[int, Form] = {}
-        for text, form in _forms(lexicon).items():
-            self._matcher.add(text, [self._tokenizer(spelling) for spelling in _spellings(text)])
-            self._by_key[english.vocab.strings[text]] = form
+        self._tokenizer = english_tokenizer()
+        self._phrases = Phrases(
+            {
+                tuple(token.lower() for _, token in self._tokenizer(spelling)): form
+                for text, form in _forms(lexicon).items()
+                for spelling in _spellings(text)
+            }
+        )
         self._heads = _compound_heads(lexicon)
         self._animals = _animal_forms(lexicon)
         self._colours = frozenset(self._tables.colours)
@@ -112,7 +108,7 @@ class CarefulReading:
         A line break is kept as a token, and so separates its two sides, unless the next line begins in lower case.
         Other white space is left out.
         """
-        # spaCy encodes every token, and half of a surrogate pair cannot be encoded.
+        # Half of a surrogate pair cannot be encoded.
         placed = self._tokenize(_SURROGATE.sub("\ufffd", text))
         # Longer than needed by one if there is no token at all.
         nexts = [*(token[:1] for _, token in placed[1:]), ""]
@@ -126,8 +122,8 @@ class CarefulReading:
             starts=[start for start, _ in kept],
             ends=[start + len(token) for start, token in kept],
         )
-        found = self._matcher(self._document(self._vocab, words=[token for _, token in kept]))
-        return tokens, _longest([Match(first, end, self._by_key[key]) for key, first, end in found])
+        found = self._phrases.find([token.lower() for _, token in kept])
+        return tokens, _longest([Match(*place) for place in found])
 
     def _tokenize(self, text: str) -> list[tuple[int, str]]:
         """Return the tokens with their offsets. They are spaCy's, except in runs that are no prose."""
@@ -135,11 +131,13 @@ class CarefulReading:
         position = 0
         for run in _UNBROKEN.finditer(text):
             placed += [
-                (position + token.idx, token.text) for token in self._tokenizer(text[position : run.start()])
+                (position + start, token) for start, token in self._tokenizer(text[position : run.start()])
             ]
             placed += [(run.start() + part.start(), part[0]) for part in _PART.finditer(run[0])]
             position = run.end()
-        return placed + [(position + token.idx, token.text) for token in self._tokenizer(text[position:])]
+        if not position:
+            return self._tokenizer(text)
+        return placed + [(position + start, token) for start, token in self._tokenizer(text[position:])]
 
     def _misread(self, tokens: Tokens, match: Match) -> Reason | None:
         """Return why the words around a match show that it names nothing, None if they do not."""

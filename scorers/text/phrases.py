@@ -1,0 +1,34 @@
+"""Finds phrases in tokens, whatever their case."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+ValueT = TypeVar("ValueT")
+
+
+class Found(NamedTuple, Generic[ValueT]):
+    """A phrase in the tokens [first, end)."""
+
+    first: int
+    end: int
+    value: ValueT
+
+
+class Phrases(Generic[ValueT]):
+    """Phrases with a value each."""
+
+    def __init__(self, phrases: Mapping[tuple[str, ...], ValueT]) -> None:
+        """Take phrases as tokens in lower case."""
+        self._by_first: dict[str, list[tuple[tuple[str, ...], ValueT]]] = {}
+        for tokens, value in phrases.items():
+            if tokens:
+                self._by_first.setdefault(tokens[0], []).append((tokens, value))
+
+    def find(self, tokens: Sequence[str]) -> Iterator[Found[ValueT]]:
+        """Yield every occurrence in tokens in lower case, also those that overlap."""
+        by_first = self._by_first
+        for first, token in enumerate(tokens):
+            for phrase, value in by_first.get(token, ()):
+                end = first + len(phrase)
+                if len(phrase) == 1 or tuple(tokens[first:end]) == phrase:
+                    yield Found(first, end, value)
