@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events, Mentions, Responses
@@ -140,14 +140,14 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
         raise NotEstimableError(
             f"{fit.observations} mentions hardly constrain it (standard error {error:.3g})"
         )
-    reach = float(norm.ppf((1 + LEVEL) / 2))
+    reach = float(ndtri((1 + LEVEL) / 2))
     return AdjustedOddsRatio(
         odds_ratio=exp(estimate),
         low=exp(estimate - reach * error),
         high=exp(estimate + reach * error),
         log_odds_ratio=estimate,
         standard_error=error,
-        minimum_detectable=exp((reach + float(norm.ppf(POWER))) * error),
+        minimum_detectable=exp((reach + float(ndtri(POWER))) * error),
         intercept_sd=fit.intercept_sd,
         kinds=fit.kinds,
         mentions=fit.observations,

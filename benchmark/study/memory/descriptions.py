@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from eidolon.benchmark.study.memory.measurements import CheckpointMeasurements
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
@@ -75,7 +75,7 @@ def effect_of_position(pool: Pool, events: Sequence[Events]) -> PositionEffect:
     if not fits:
         return PositionEffect(odds_ratio=Estimate.undefined(), by_seed=by_seed, reason="; ".join(reasons))
     log_ratio, spread = combine_fits(fits)
-    reach = float(norm.ppf((1 + LEVEL) / 2)) * spread
+    reach = float(ndtri((1 + LEVEL) / 2)) * spread
     low, value, high = np.exp([log_ratio - reach, log_ratio, log_ratio + reach])
     return PositionEffect(
         odds_ratio=Estimate(value=float(value), ci=(float(low), float(high))),
