@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
-from scipy.special import ndtri
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events, Mentions, Responses
@@ -140,6 +139,9 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
         raise NotEstimableError(
             f"{fit.observations} mentions hardly constrain it (standard error {error:.3g})"
         )
+    # scipy takes half a second to import, and most runs fit nothing.
+    from scipy.special import ndtri
+
     reach = float(ndtri((1 + LEVEL) / 2))
     return AdjustedOddsRatio(
         odds_ratio=exp(estimate),

@@ -21,9 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
 
 from eidolon.scorers.core.metric import FloatArray
 
@@ -208,6 +205,8 @@ def _maximise(
 
 def _two_kinds(data: _Data, shares: FloatArray, one: _Maximum, nodes: int | None) -> _Maximum | None:
     """Return the maximum with two kinds of clusters, None if one kind describes the data as well."""
+    from scipy.special import expit
+
     problem = _Likelihood(data, COARSE_NODES, shares)
     spread = abs(one.theta[-1])
     distance = 2.5 * spread  # the distance at which a fifth of the clusters gives this spread
@@ -269,6 +268,8 @@ class _Likelihood:
 
     def minimise(self, start: FloatArray) -> Any:
         """Return scipy's result of the search from `start`."""
+        from scipy.optimize import minimize
+
         return minimize(
             self.value,
             start,
@@ -287,6 +288,8 @@ class _Likelihood:
 
     def kinds(self, theta: FloatArray) -> TwoKinds | None:
         """Return the two kinds. The upper one is that with the larger intercept."""
+        from scipy.special import expit
+
         if self._shares is None:
             return None
         distance = float(theta[self.sigma + 1])
@@ -335,6 +338,8 @@ class _Likelihood:
         return np.asarray(information - weighted.T @ weighted + mean.T @ mean)
 
     def _evaluate(self, theta: FloatArray) -> None:
+        from scipy.special import expit, log_expit
+
         if self._at is not None and np.array_equal(theta, self._at):
             return
         data = self._data
@@ -357,6 +362,8 @@ def _standardise(
 ) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
     """Return the names of the columns in the fit, the design (n, columns) with the intercept first, its scale and its
     shift."""
+    from scipy.linalg import qr
+
     names, kept, scale, shift = ["intercept"], [np.ones(n)], [1.0], [0.0]
     for name, column in columns.items():
         if len(kept) >= n:

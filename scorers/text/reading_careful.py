@@ -1,6 +1,6 @@
 """The default reading: which objects a text says are there.
 
-spaCy splits the text into tokens and finds every form of every term and phrase of the lexicon. Of overlapping matches
+The text is split into spaCy's tokens, and every form of every term and phrase of the lexicon. Of overlapping matches
 the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, if it
 
 - stands before a hyphen ("dog-friendly") or describes the noun that follows ("pizza box", "orange shirt"),
