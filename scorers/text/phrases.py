@@ -14,8 +14,8 @@ class Found(NamedTuple, Generic[ValueT]):
     value: ValueT
 
 
-class Phrases(Generic[ValueT]):
-    """Phrases with a value each."""
+class PhraseIndex(Generic[ValueT]):
+    """PhraseIndex with a value each."""
 
     def __init__(self, phrases: Mapping[tuple[str, ...], ValueT]) -> None:
         """Take phrases as tokens in lower case."""

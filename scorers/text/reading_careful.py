@@ -1,7 +1,7 @@
 """The default reading: which objects a text says are there.
 
-The text is split into spaCy's tokens, and every form of every term and phrase of the lexicon. Of overlapping matches
-the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, if it
+The text is split into the tokens of spaCy. Every form of every term and phrase of the lexicon is found in them. Of
+overlapping matches the longest is kept, so that "hot dog" is no dog. Then a match is dropped, with its reason, if it
 
 - stands before a hyphen ("dog-friendly") or describes the noun that follows ("pizza box", "orange shirt"),
 - is a verb ("to train"), a person's word for an animal ("baby elephant"), or a part ("the seat of the toilet"),
@@ -21,7 +21,7 @@ from eidolon.scorers.text.english import follows_noun, words
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 from eidolon.scorers.text.matches import Form, Match, Reason, Tokens, ends_sentence
 from eidolon.scorers.text.negation import denied
-from eidolon.scorers.text.phrases import Phrases
+from eidolon.scorers.text.phrases import PhraseIndex
 from eidolon.scorers.text.plurals import plural_forms
 from eidolon.scorers.text.senses import (
     PART_REACH,
@@ -61,7 +61,7 @@ class CarefulReading:
     def __init__(self, lexicon: Lexicon) -> None:
         self._tables = lexicon.careful
         self._tokenizer = english_tokenizer()
-        self._phrases = Phrases(
+        self._phrases = PhraseIndex(
             {
                 tuple(token.lower() for _, token in self._tokenizer(spelling)): form
                 for text, form in _forms(lexicon).items()

@@ -173,7 +173,7 @@ def _place_space(placed: list[tuple[int, str]], text: str, start: int, end: int)
 @cache
 def english_tokenizer() -> EnglishTokenizer:
     """Return the tokenizer, made once."""
-    stored = json.loads((files("eidolon.scorers") / "data" / RULES).read_text(encoding="utf-8"))
+    stored = json.loads((files("eidolon.scorers.text") / "data" / RULES).read_text(encoding="utf-8"))
     return EnglishTokenizer(TokenizerRules(**stored))
 
 
@@ -201,7 +201,7 @@ def main() -> None:
     """Write the file again."""
     from pathlib import Path
 
-    path = Path(__file__).parents[1] / "data" / RULES
+    path = Path(__file__).parent / "data" / RULES
     path.write_text(json.dumps(spacy_rules(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
 
 

@@ -10,15 +10,82 @@ from spacy.lang.en import English
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc
 
-from eidolon.scorers.text.phrases import Found, Phrases
+from eidolon.scorers.text.phrases import Found, PhraseIndex
 from eidolon.scorers.text.tokens import RULES, english_tokenizer, spacy_rules
 
 PIECES = (
-    *("don't", "I'm", "(:)", ":-)", "8am", "a.m.", "e.g.", "http://x.org/a?b=c,d", "cat's", "dog.cat", "x/y", "--"),
-    *("...", "'", '"', "\u201c", "\u2019s", "$5.00", "10km", "U.S.", "Mr.", "well-known", "a\u2014b", " ", "  ", "\n"),
-    *("\n\n", "\t", ",", "cat", "Dog,Bench", "3.5", "(a)", "[b]", "<c>", "@x", "#tag", "%", "&amp;", "\u2019cause"),
-    *("o'clock", "can't've", "ain't!", "\u00a0", "\u00e9", "\u65e5\u672c", "\U0001f436", "x_y", "A.B.C", "hi!!!"),
-    *("no..", "user@mail.com", "C++", "\u200b", "he'll", "'em", "Ph.D.", "vs.", "12:30pm", "+1-2", ":(", "^_^"),
+    *(
+        "don't",
+        "I'm",
+        "(:)",
+        ":-)",
+        "8am",
+        "a.m.",
+        "e.g.",
+        "http://x.org/a?b=c,d",
+        "cat's",
+        "dog.cat",
+        "x/y",
+        "--",
+    ),
+    *(
+        "...",
+        "'",
+        '"',
+        "\u201c",
+        "\u2019s",
+        "$5.00",
+        "10km",
+        "U.S.",
+        "Mr.",
+        "well-known",
+        "a\u2014b",
+        " ",
+        "  ",
+        "\n",
+    ),
+    *(
+        "\n\n",
+        "\t",
+        ",",
+        "cat",
+        "Dog,Bench",
+        "3.5",
+        "(a)",
+        "[b]",
+        "<c>",
+        "@x",
+        "#tag",
+        "%",
+        "&amp;",
+        "\u2019cause",
+    ),
+    *(
+        "o'clock",
+        "can't've",
+        "ain't!",
+        "\u00a0",
+        "\u00e9",
+        "\u65e5\u672c",
+        "\U0001f436",
+        "x_y",
+        "A.B.C",
+        "hi!!!",
+    ),
+    *(
+        "no..",
+        "user@mail.com",
+        "C++",
+        "\u200b",
+        "he'll",
+        "'em",
+        "Ph.D.",
+        "vs.",
+        "12:30pm",
+        "+1-2",
+        ":(",
+        "^_^",
+    ),
 )
 
 
@@ -30,7 +97,7 @@ SPACY = English().tokenizer
 
 
 def test_the_rules_are_those_of_the_installed_spacy() -> None:
-    stored = json.loads((files("eidolon.scorers") / "data" / RULES).read_text(encoding="utf-8"))
+    stored = json.loads((files("eidolon.scorers.text") / "data" / RULES).read_text(encoding="utf-8"))
     assert stored == spacy_rules(), "run: python -m eidolon.scorers.text.tokens"
 
 
@@ -68,7 +135,7 @@ def test_phrases_as_spacy_finds_them(seed: int) -> None:
         (first, end, vocabulary.strings[key])
         for key, first, end in matcher(Doc(vocabulary, words=[token.upper() for token in tokens]))
     }
-    found = list(Phrases({phrase: "".join(phrase) for phrase in phrases}).find(tokens))
+    found = list(PhraseIndex({phrase: "".join(phrase) for phrase in phrases}).find(tokens))
     assert set(map(tuple, found)) == expected
     assert len(found) == len(expected)
     assert Found(0, 1, "x") == (0, 1, "x")
