@@ -14,7 +14,7 @@ from PIL import Image
 from eidolon.benchmark.data.prompts import PRESETS
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
-from eidolon.benchmark.tasks.forget.dependency.series import measure_pdm
+from eidolon.benchmark.tasks.forget.dependency.series import ReadingSettings, TextToRead, measure_pdm
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.models.base.model import Decoding, Request, request_seed
@@ -45,11 +45,13 @@ def main() -> None:
                 for start in range(0, len(requests), BATCH)
                 for response in model.generate(requests[start : start + BATCH])
             }
-        texts = [responses[request.sample_id] for request in requests]
-        tokens = [noted[request.sample_id, 0] for request in requests]
+        texts = [
+            TextToRead(request, responses[request.sample_id], noted[request.sample_id, 0], truth)
+            for request, truth in zip(requests, objects, strict=True)
+        ]
         for form in FORMS:
             began = time.perf_counter()
-            table = measure_pdm(model, requests, texts, tokens=tokens, objects=objects, form=form)
+            table = measure_pdm(model, texts, ReadingSettings(form=form))
             took = time.perf_counter() - began
             print(f"\n{name}, {form}: {table.responses} responses, {table.tokens} tokens, {took:.1f} s")
             for mean in table.means:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from eidolon.benchmark.settings.fields import Flag, Settings, flag_name, flag_of
+from eidolon.benchmark.settings.fields import Flag, Panel, Settings, flag_name, flag_of
 from eidolon.models.base.options import parse_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ def with_settings(kind: type[Settings]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         own = list(inspect.signature(command).parameters.values())
         kept = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
-        options = [_parameter(kind, name) for name in kind.model_fields]
+        options = [_parameter(kind, name) for name in _by_panel(kind)]
         positional = [p for p in kept if p.kind is not p.KEYWORD_ONLY]
         keyword_only = [p for p in kept if p.kind is p.KEYWORD_ONLY]
         parameters = [*positional, *options, *keyword_only]
@@ -58,6 +58,12 @@ def flags_of(kind: type[Settings], options: Mapping[str, Any]) -> dict[str, Any]
 def split_names(values: Sequence[str] | None) -> tuple[str, ...]:
     """Read a repeatable option of names separated by commas."""
     return tuple(name.strip() for value in values or () for name in value.split(","))
+
+
+def _by_panel(kind: type[Settings]) -> list[str]:
+    """Return the fields in the order of the help's panels; inherited fields come first in each."""
+    panels = get_args(Panel)
+    return sorted(kind.model_fields, key=lambda name: panels.index(flag_of(kind, name).panel))
 
 
 def _parameter(kind: type[Settings], name: str) -> inspect.Parameter:

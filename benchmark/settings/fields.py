@@ -19,7 +19,8 @@ MAX_SEED = 2**32
 MIN_SHARED = 10
 """Runs that share fewer images are not compared unless the user says so: intervals from so few say little."""
 
-Panel: TypeAlias = Literal["Model", "Data", "Judge", "Task", "Decoding", "Output", "Advanced"]
+Panel: TypeAlias = Literal["Model", "Data", "Task", "Judge", "Decoding", "Output", "Advanced"]
+"""The groups of options in a verb's help, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """`RunSettings`: all settings of `eidolon run`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from eidolon.benchmark.settings.conditions import ConditionText
 from eidolon.benchmark.settings.fields import (
     ALL,
     AS_LIST,
@@ -16,14 +15,11 @@ from eidolon.benchmark.settings.fields import (
     PAIRS,
     BatchSize,
     Flag,
-    Label,
     Options,
     Settings,
 )
+from eidolon.benchmark.settings.judged import JudgedSettings
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
-from eidolon.scorers.core.errors import did_you_mean
-from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
-from eidolon.scorers.text.last_sentence import LastSentence
 
 
 class ModelSpec(Settings):
@@ -41,19 +37,7 @@ def _as_model(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-def expand_judge(fields: Any) -> Any:
-    """A file may give the judge with its options in one field: `judge: {name: …, options: {…}}`."""
-    if isinstance(fields, dict) and isinstance(judge := fields.get("judge"), dict):
-        if unknown := sorted(map(str, judge.keys() - {"name", "options"})):
-            hint = did_you_mean(unknown[0], ["name", "options"])
-            raise ValueError(f"unknown field 'judge.{unknown[0]}', found {judge[unknown[0]]!r}{hint}")
-        named = {"judge": judge["name"]} if "name" in judge else {}
-        options = {"judge_options": judge["options"]} if "options" in judge else {}
-        fields = {key: value for key, value in fields.items() if key != "judge"} | named | options
-    return fields
-
-
-class RunSettings(Settings):
+class RunSettings(JudgedSettings):
     """All settings of `eidolon run` with their defaults; also the fields of a `--config` file."""
 
     models: Annotated[
@@ -95,23 +79,6 @@ class RunSettings(Settings):
     """forget: tokens of text before the questions."""
     trained_length: Annotated[int | None, Field(ge=1), Flag("Task", default="the recipe's, if known")] = None
     """forget: tokens of the longest training text; longer texts are marked."""
-    judge: Annotated[str, Flag("Judge")] = "lexicon"
-    """Judge that reads the responses: lexicon, qa, nouns, extract, words or a plug-in's."""
-    judge_options: Annotated[Options, Flag("Judge", "-J", metavar="KEY=VALUE")] = Field({})
-    """Option of the judge. Repeatable."""
-    last_sentence: Annotated[LastSentence, Flag("Judge")] = "keep"
-    """Last sentence of a response: keep, drop, or unfinished-only to drop it where it is cut off."""
-    metrics: Annotated[
-        tuple[str, ...],
-        AS_LIST,
-        Flag(
-            "Judge",
-            "--metric",
-            metavar="NAME,…",
-            default="chair,objects,forgetting; judge qa: throne,objects",
-        ),
-    ] = ()
-    """Metrics, separated by commas."""
     max_new_tokens: Annotated[int, Field(ge=1), Flag("Decoding", default="512; probe: 32")] = 512
     """Longest response in tokens."""
     temperature: Annotated[
@@ -128,26 +95,9 @@ class RunSettings(Settings):
     """Option of the decoding. Repeatable."""
     generations: Annotated[int, Field(ge=1), Flag("Decoding")] = 1
     """Responses for each sample."""
-    max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
-    """Share of unscored responses above which the exit code is 3."""
-    label: Annotated[
-        Label | None, Flag("Output", metavar="NAME", default="the model's name", decides=False)
-    ] = None
-    """Name of the run in leaderboards, reports and comparisons."""
-    require: Annotated[
-        tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
-    ] = ()
-    """Condition on a score, as 'chair_i<=0.15'; exit code 4 if it is not met. Repeatable."""
     batch_size: Annotated[BatchSize, Flag("Advanced", metavar="N|auto")] = AUTO
     """Requests in a batch; auto fits it to the device."""
     processes: Annotated[int | None, Field(ge=1), Flag("Advanced", default="1", decides=False)] = None
     """Processes that answer together, one for each GPU."""
-    resamples: Annotated[int, Field(ge=0, le=MAX_RESAMPLES), Flag("Advanced")] = RESAMPLES
-    """Bootstrap resamples; 0 for no intervals."""
     cache: Annotated[bool, Flag("Advanced", "--no-cache", decides=False)] = True
     """Reuse earlier responses and keep new ones; --no-cache asks the model for everything again."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, fields: Any) -> Any:
-        return expand_judge(fields)

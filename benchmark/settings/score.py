@@ -1,27 +1,15 @@
 """`ScoreSettings`: all settings of `eidolon score`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from eidolon.benchmark.settings.conditions import ConditionText
-from eidolon.benchmark.settings.fields import (
-    AS_LIST,
-    MAIN_POLICY,
-    MAX_SEED,
-    Flag,
-    Label,
-    Options,
-    Settings,
-    Text,
-)
-from eidolon.benchmark.settings.run import expand_judge
-from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
-from eidolon.scorers.text.last_sentence import LastSentence
+from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Text
+from eidolon.benchmark.settings.judged import JudgedSettings, MetricNames
 
 
-class ScoreSettings(Settings):
+class ScoreSettings(JudgedSettings):
     """All settings of `eidolon score` with their defaults; also the fields of a `--config` file.
 
     The content of the files decides the result. `run.json` holds its hashes beside the settings.
@@ -51,22 +39,7 @@ class ScoreSettings(Settings):
     """amber: relation.json."""
     safe_words: Annotated[Path | None, Flag("Data", decides=False)] = None
     """amber: words that are never wrong, one a line."""
-    judge: Annotated[str, Flag("Judge")] = "lexicon"
-    """Judge that reads the responses: lexicon, qa, nouns, extract, words or a plug-in's."""
-    judge_options: Annotated[Options, Flag("Judge", "-J", metavar="KEY=VALUE")] = Field({})
-    """Option of the judge, as reading=original. Repeatable."""
-    last_sentence: Annotated[LastSentence, Flag("Judge")] = "keep"
-    """Last sentence of a response: keep, drop, or unfinished-only to drop it where it is cut off."""
-    metrics: Annotated[
-        tuple[str, ...],
-        AS_LIST,
-        Flag(
-            "Judge",
-            "--metric",
-            metavar="NAME,…",
-            default="chair,objects,forgetting; judge qa: throne,objects",
-        ),
-    ] = ()
+    metrics: MetricNames = ()
     """Metrics, separated by commas; or one of throne, pope, amber, detection."""
     mode: Annotated[str, Flag("Judge")] = "compat"
     """throne, amber: compat (as published) or fixed."""
@@ -80,20 +53,3 @@ class ScoreSettings(Settings):
     """throne: votes that make a category present, the main one first. detection: score that flags a response."""
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED), Flag("Advanced")] = 0
     """Seed of the bootstrap."""
-    resamples: Annotated[int, Field(ge=0, le=MAX_RESAMPLES), Flag("Advanced")] = RESAMPLES
-    """Bootstrap resamples; 0 for no intervals."""
-    max_unscored: Annotated[float, Field(ge=0, le=1), Flag("Output", decides=False)] = 0.05
-    """Share of unscored responses above which the exit code is 3."""
-    label: Annotated[
-        Label | None, Flag("Output", metavar="NAME", default="the folder's name", decides=False)
-    ] = None
-    """Name of the run in leaderboards, reports and comparisons."""
-    require: Annotated[
-        tuple[ConditionText, ...], AS_LIST, Flag("Output", metavar="CONDITION", decides=False)
-    ] = ()
-    """Condition on a score, as 'chair_i<=0.15'; exit code 4 if it is not met. Repeatable."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, fields: Any) -> Any:
-        return expand_judge(fields)

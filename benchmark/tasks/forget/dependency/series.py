@@ -110,122 +110,138 @@ def kinds_of(spelled: Spelled, mentions: Sequence[Mention]) -> tuple[Kind, ...]:
     return token_kinds(spelled.text, spelled.ends, [(m.start, m.end) for m in mentions])
 
 
+@dataclass(frozen=True, slots=True)
+class TextToRead:
+    """A text about a picture."""
+
+    request: Request
+    text: str | None
+    """Usually the model's own response, without its thinking block; None where there is none."""
+    tokens: Sequence[int] | None = None
+    """The generated tokens, if they are known: a text can be spelled in several ways."""
+    objects: Collection[str] | None = None
+    """The true objects of the picture, which decide the verdicts of mentions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSettings:
+    """How texts are read with their picture and without it."""
+
+    judge: Judge | None = None
+    """Finds the mentions; None is the careful lexicon."""
+    form: "Form" = "dropped"
+    """What the branch without the picture gets in its place."""
+    batch: int | None = None
+    """Texts per forward pass."""
+    seed: int = 0
+    """Deals the pictures of the form `shuffled`, and draws the resamples of a table."""
+
+    def reader(self) -> Judge:
+        """Return the judge, made here if none was given."""
+        from eidolon.scorers.judges.lexicon import LexiconJudge
+
+        return self.judge or LexiconJudge()
+
+
 def read_series(
-    model: WhiteBoxModel,
-    requests: Sequence[Request],
-    texts: Sequence[str | None],
-    *,
-    tokens: Sequence[Sequence[int] | None] | None = None,
-    objects: Sequence[Collection[str] | None] | None = None,
-    judge: Judge | None = None,
-    form: "Form" = "dropped",
-    batch: int | None = None,
-    seed: int = 0,
-    recover: bool = False,
+    model: WhiteBoxModel, texts: Sequence[TextToRead], how: ReadingSettings, *, recover: bool = False
 ) -> list[TokenSeries | Failure]:
     """Read each text with its picture and without it. Return the measurement along each, or why there is none.
 
     There is none for None, for a text without tokens, and for one that the tokenizer cannot write. With `recover`, a
-    text whose reading fails or does not fit into memory has none either; without it, the exception is raised. The other
-    parameters are those of `measure_pdm`.
+    text whose reading fails or does not fit into memory has none either; without it, the exception is raised.
 
     Raises:
         UserError: the model gives no token probabilities, or cannot be asked without the picture in this form.
     """
     from eidolon.models.probing.dependency import BATCH, read_dependency
-    from eidolon.models.probing.teacher_forcing import leading_space
-    from eidolon.scorers.judges.lexicon import LexiconJudge
 
     require_probabilities(model)
-    judge = judge or LexiconJudge()
-    known = tokens or [None] * len(texts)
-    truth = objects or [None] * len(texts)
-    found: dict[int, TokenSeries | Failure] = {}
-    rows: list[int] = []
-    for row, (text, ids) in enumerate(zip(texts, known, strict=True)):
-        if text is None:
-            found[row] = Failure("there is no response")
-        elif not (ids or text.strip()):
-            found[row] = Failure("the response is empty")
-        else:
-            rows.append(row)
-    lead = leading_space(model, requests[rows[0]]) if any(known[row] is None for row in rows) else ""
-    spelled: dict[int, Spelled] = {}
-    for row in rows:
-        ids = known[row]
-        try:
-            spelled[row] = spell(model, texts[row] or "", lead) if ids is None else from_tokens(model, ids)
-        except UserError as error:  # the other texts can still be read
-            found[row] = Failure(str(error))
+    judge = how.reader()
+    spelled, found = _spell_all(model, texts)
     failures: dict[int, Failure] = {}
     readings = (
         read_dependency(
             model,
-            [requests[row] for row in spelled],
+            [texts[row].request for row in spelled],
             [one.tokens for one in spelled.values()],
-            form=form,
-            seed=seed,
-            batch=batch or BATCH,
+            form=how.form,
+            seed=how.seed,
+            batch=how.batch or BATCH,
             failures=failures if recover else None,
         )
         if spelled
         else []
     )
+    series: dict[int, TokenSeries | Failure] = {**found}
     for position, ((row, one), reading) in enumerate(zip(spelled.items(), readings, strict=True)):
         if position in failures:
-            found[row] = failures[position]
+            series[row] = failures[position]
         else:
-            mentions = judge_text(judge, requests[row], one, truth[row]).mentions
-            found[row] = series_of(requests[row], one, reading, mentions)
-    return [found[row] for row in range(len(texts))]
+            given = texts[row]
+            mentions = judge_text(judge, given.request, one, given.objects).mentions
+            series[row] = series_of(given.request, one, reading, mentions)
+    return [series[row] for row in range(len(texts))]
+
+
+def _spell_all(
+    model: WhiteBoxModel, texts: Sequence[TextToRead]
+) -> tuple[dict[int, Spelled], dict[int, Failure]]:
+    """Return the texts in tokens by their place, and why others cannot be read."""
+    from eidolon.models.probing.teacher_forcing import leading_space
+
+    failed: dict[int, Failure] = {}
+    rows: list[int] = []
+    for row, given in enumerate(texts):
+        if given.text is None:
+            failed[row] = Failure("there is no response")
+        elif not (given.tokens or given.text.strip()):
+            failed[row] = Failure("the response is empty")
+        else:
+            rows.append(row)
+    unspelled = any(texts[row].tokens is None for row in rows)
+    lead = leading_space(model, texts[rows[0]].request) if unspelled else ""
+    spelled: dict[int, Spelled] = {}
+    for row in rows:
+        ids = texts[row].tokens
+        try:
+            spelled[row] = (
+                spell(model, texts[row].text or "", lead) if ids is None else from_tokens(model, ids)
+            )
+        except UserError as error:  # the other texts can still be read
+            failed[row] = Failure(str(error))
+    return spelled, failed
 
 
 def measure_pdm(
     model: WhiteBoxModel,
-    requests: Sequence[Request],
-    texts: Sequence[str | None],
+    texts: Sequence[TextToRead],
+    how: ReadingSettings | None = None,
     *,
-    tokens: Sequence[Sequence[int] | None] | None = None,
-    objects: Sequence[Collection[str] | None] | None = None,
-    judge: Judge | None = None,
-    form: "Form" = "dropped",
-    batch: int | None = None,
     survival: int = SURVIVAL,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> PdmTable:
-    """Measure how far the model depends on each request's picture along a text, and how that decays.
+    """Measure how far the model depends on each picture along a text, and how that decays.
 
     Args:
         model: a transformers model.
-        requests: one per text.
-        texts: usually the model's own responses, without their thinking blocks. None, a text without tokens, and one
-            that the tokenizer cannot write are left out and counted.
-        tokens: the generated tokens of each text, if they are known: a text can be spelled in several ways.
-        objects: the true objects of each picture, which decide the verdicts of mentions.
-        judge: finds the mentions; the default is the careful lexicon.
-        form: what the branch without the picture gets in its place.
-        batch: texts per forward pass.
+        texts: None, a text without tokens, and one that the tokenizer cannot write are left out and counted.
+        how: how they are read; by default without a picture, by the careful lexicon.
         survival: the least length in tokens of the responses in the curves of survivors.
-        seed: deals the pictures of the form `shuffled`, and draws the resamples.
         resamples: of the bootstrap, by picture.
 
     Raises:
         UserError: the model gives no token probabilities, or cannot be asked without the picture in this form.
     """
-    from eidolon.scorers.judges.lexicon import LexiconJudge
-
-    judge = judge or LexiconJudge()
-    found = read_series(
-        model, requests, texts, tokens=tokens, objects=objects, judge=judge, form=form, batch=batch, seed=seed
-    )
+    how = how or ReadingSettings()
+    found = read_series(model, texts, how)
     series = [one for one in found if isinstance(one, TokenSeries)]
     settings: dict[str, str | int | float | None] = {
-        "judge": judge.signature(),
+        "judge": how.reader().signature(),
         "left_out": len(found) - len(series),
     }
     return pdm_table(
-        series, without=form, settings=settings, survival=survival, seed=seed, resamples=resamples
+        series, without=how.form, settings=settings, survival=survival, seed=how.seed, resamples=resamples
     )
 
 

@@ -16,7 +16,7 @@ from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete, is_complete
 from eidolon.benchmark.store.files import PDM, PDM_LINES, SCORES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.dependency.series import read_series
+from eidolon.benchmark.tasks.forget.dependency.series import ReadingSettings, TextToRead, read_series
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, read_document
 from eidolon.models.base.model import Failure, Request
 from eidolon.scorers.core.errors import UserError
@@ -123,18 +123,17 @@ def _read(
     """Return the line of the first response to each sample."""
     model: Any = source.scoring_model()
     answered = [row for row in rows if first[row.sample_id].response is not None]
-    requests = [Request(row.sample_id, row.image_id, _picture(source, row), prompt) for row in answered]
     found: Sequence[TokenSeries | Failure]
-    try:
-        found = read_series(
-            model,
-            requests,
-            [first[row.sample_id].response for row in answered],
-            objects=[row.objects for row in answered],
-            judge=judge,
-            form=WITHOUT,
-            recover=True,
+    texts = [
+        TextToRead(
+            Request(row.sample_id, row.image_id, _picture(source, row), prompt),
+            first[row.sample_id].response,
+            objects=row.objects,
         )
+        for row in answered
+    ]
+    try:
+        found = read_series(model, texts, ReadingSettings(judge, WITHOUT), recover=True)
     except UserError as error:  # the other measurements of the run do not need it
         found = [Failure(str(error))] * len(answered)
     by_sample = {row.sample_id: one for row, one in zip(answered, found, strict=True)}

@@ -1,6 +1,8 @@
 """From responses to a table of visual prompt dependency."""
 
 import json
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -9,7 +11,13 @@ from jsonschema import validate
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
 from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
-from eidolon.benchmark.tasks.forget.dependency.series import from_tokens, measure_pdm, spell
+from eidolon.benchmark.tasks.forget.dependency.series import (
+    ReadingSettings,
+    TextToRead,
+    from_tokens,
+    measure_pdm,
+    spell,
+)
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.shipped import shipped_models
@@ -45,6 +53,20 @@ def written(model: TransformersModel, requests: list[Request]) -> tuple[list[str
     return [responses[r.sample_id] for r in requests], [tokens[r.sample_id, 0] for r in requests]
 
 
+def measure(
+    model: Any,
+    requests: list[Request],
+    texts: Sequence[str | None],
+    *,
+    tokens: Sequence[Sequence[int] | None] = (),
+    objects: Sequence[Collection[str] | None] = (),
+    form: Form = "dropped",
+    **more: int,
+) -> PdmTable:
+    known = zip_longest(requests, texts, tokens, objects)
+    return measure_pdm(model, [TextToRead(*given) for given in known], ReadingSettings(form=form), **more)
+
+
 def test_a_response_is_spelled_as_it_was_generated(
     model: TransformersModel, requests: Any, written: Any
 ) -> None:
@@ -60,7 +82,7 @@ def test_the_table_is_computed_from_the_readings(
     model: TransformersModel, requests: Any, written: Any
 ) -> None:
     texts, tokens = written
-    table = measure_pdm(model, requests, texts, objects=OBJECTS, survival=20, resamples=20)
+    table = measure(model, requests, texts, objects=OBJECTS, survival=20, resamples=20)
     readings = read_dependency(model, requests, tokens)
     everything = [h for reading in readings for h in reading.hellinger]
     means = {mean.label: mean for mean in table.means}
@@ -72,7 +94,7 @@ def test_the_table_is_computed_from_the_readings(
     assert table.without == "dropped"
     assert table.settings["judge"] == "lexicon(reading=careful-2,vocabulary=coco80)"
     assert table.fade.rate is not None
-    again = measure_pdm(model, requests, texts, tokens=tokens, objects=OBJECTS, survival=20, resamples=20)
+    again = measure(model, requests, texts, tokens=tokens, objects=OBJECTS, survival=20, resamples=20)
     assert again == table
     validate(json.loads(table.to_json()), json_schemas.read("pdm"))
     assert PdmTable.model_validate(json.loads(table.to_json())) == table
@@ -80,7 +102,7 @@ def test_the_table_is_computed_from_the_readings(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_recorded(model: TransformersModel, requests: Any, written: Any, form: Form) -> None:
-    table = measure_pdm(model, requests, written[0], form=form, resamples=0)
+    table = measure(model, requests, written[0], form=form, resamples=0)
     assert table.without == form
     assert table.fade.rate is not None
     assert 0.01 < (table.means[0].value or 0) < 0.9
@@ -88,10 +110,10 @@ def test_every_form_is_recorded(model: TransformersModel, requests: Any, written
 
 def test_responses_without_text_are_left_out(model: TransformersModel, requests: Any, written: Any) -> None:
     texts = [written[0][0], None, "  ", ""]
-    table = measure_pdm(model, requests, texts, resamples=0)
+    table = measure(model, requests, texts, resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 3)
     assert table.tokens == len(written[1][0])
-    nothing = measure_pdm(model, requests, [None] * 4)
+    nothing = measure(model, requests, [None] * 4)
     assert (nothing.responses, nothing.fade.rate) == (0, None)
 
 
@@ -99,7 +121,7 @@ def test_special_tokens_in_a_text_are_text(model: TransformersModel, requests: A
     spelled = spell(model, "a <image> and <end_of_utterance> here")
     assert spelled.text == "a <image> and <end_of_utterance> here"
     assert not {model.model.config.image_token_id, *model.end_ids} & {*spelled.tokens}
-    assert measure_pdm(model, requests[:1], [spelled.text], resamples=0).tokens == len(spelled.tokens)
+    assert measure(model, requests[:1], [spelled.text], resamples=0).tokens == len(spelled.tokens)
 
 
 def test_a_model_without_probabilities_is_refused(requests: Any) -> None:
@@ -107,15 +129,15 @@ def test_a_model_without_probabilities_is_refused(requests: Any) -> None:
         name = "closed"
 
     with pytest.raises(UserError, match="model 'closed': does not give the probabilities"):
-        measure_pdm(Closed(), requests, ["a cup"] * 4)  # type: ignore[arg-type]
+        measure(Closed(), requests, ["a cup"] * 4)  # type: ignore[arg-type]
 
 
 def test_the_plot_is_the_same_bytes_again(model: TransformersModel, requests: Any, written: Any) -> None:
-    table = measure_pdm(model, requests, written[0], objects=OBJECTS, survival=20, resamples=50)
+    table = measure(model, requests, written[0], objects=OBJECTS, survival=20, resamples=50)
     png = draw_pdm(table, "scenes $x_1$ \x1b[31m")
     assert png.startswith(b"\x89PNG")
     assert png == draw_pdm(table, "scenes $x_1$ \x1b[31m")
-    assert draw_pdm(measure_pdm(model, requests, [None] * 4), "nothing").startswith(b"\x89PNG")
+    assert draw_pdm(measure(model, requests, [None] * 4), "nothing").startswith(b"\x89PNG")
 
 
 def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(
@@ -125,5 +147,5 @@ def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(
     monkeypatch.setattr(model.tokenizer, "encode", lambda text, **kw: encode(text.replace("ß", ""), **kw))
     with pytest.raises(UserError, match="its probabilities are unknown"):
         spell(model, "a ß")
-    table = measure_pdm(model, requests[:2], ["a ß", written[0][1]], resamples=0)
+    table = measure(model, requests[:2], ["a ß", written[0][1]], resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 1)
