@@ -19,7 +19,7 @@ from eidolon.benchmark.tasks.rows import AnswerRow, FreeFormRow, QuestionRow, Wo
 from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.forgetting.dependency import PdmTable
-from eidolon.scorers.json_schemas import DIALECT, text
+from eidolon.scorers.json_schemas import schema_of, text
 
 DIRECTORY = Path(__file__).parent / "schemas"
 
@@ -28,22 +28,22 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas by name. Those of `answers`, `free_form`, `questions`, `samples` and `words` describe
     one line."""
     return {
-        "answers": {"$schema": DIALECT, **AnswerRow.model_json_schema()},
-        "check": {"$schema": DIALECT, **Report.model_json_schema(by_alias=True)},
-        "comparison": {"$schema": DIALECT, **Comparison.model_json_schema(by_alias=True)},
-        "doctor": {"$schema": DIALECT, **Diagnosis.model_json_schema(by_alias=True)},
-        "free_form": {"$schema": DIALECT, **FreeFormRow.model_json_schema()},
-        "leaderboard": {"$schema": DIALECT, **Leaderboard.model_json_schema(by_alias=True)},
-        "memory": {"$schema": DIALECT, **MemoryStudy.model_json_schema(by_alias=True)},
-        "mqar": {"$schema": DIALECT, **MqarDetail.model_json_schema(by_alias=True)},
-        "orders": {"$schema": DIALECT, **OrdersDetail.model_json_schema(by_alias=True)},
-        "pdm": {"$schema": DIALECT, **PdmTable.model_json_schema(by_alias=True)},
-        "questions": {"$schema": DIALECT, **QuestionRow.model_json_schema()},
-        "retention": {"$schema": DIALECT, **RetentionDetail.model_json_schema(by_alias=True)},
-        "run": {"$schema": DIALECT, **RunRecord.model_json_schema(by_alias=True)},
-        "samples": {"$schema": DIALECT, **SampleRow.model_json_schema()},
-        "trace": {"$schema": DIALECT, **Trace.model_json_schema(by_alias=True)},
-        "words": {"$schema": DIALECT, **WordRow.model_json_schema()},
+        "answers": schema_of(AnswerRow),
+        "check": schema_of(Report),
+        "comparison": schema_of(Comparison),
+        "doctor": schema_of(Diagnosis),
+        "free_form": schema_of(FreeFormRow),
+        "leaderboard": schema_of(Leaderboard),
+        "memory": schema_of(MemoryStudy),
+        "mqar": schema_of(MqarDetail),
+        "orders": schema_of(OrdersDetail),
+        "pdm": schema_of(PdmTable),
+        "questions": schema_of(QuestionRow),
+        "retention": schema_of(RetentionDetail),
+        "run": schema_of(RunRecord),
+        "samples": schema_of(SampleRow),
+        "trace": schema_of(Trace),
+        "words": schema_of(WordRow),
     }
 
 

@@ -53,6 +53,9 @@ class _Verbs(TyperGroup):
         module, _, function = VERBS[cmd_name].partition(":")
         verb = getattr(import_module(module), function)
         if isinstance(verb, typer.Typer):
+            for information in verb.registered_commands:
+                if information.callback is not None:
+                    information.epilog = examples_of(information.callback)
             group = typer.main.get_group(verb)
             group.name = cmd_name
             for command in group.commands.values():

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from eidolon.benchmark.cli.common import with_examples
+
 memory = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -16,6 +18,10 @@ def _memory(context: typer.Context) -> None:
 
 
 @memory.command()
+@with_examples(
+    "eidolon memory mqar --out results/runs/mqar",
+    "eidolon memory mqar --layout GDN-* --steps 200 --out results/runs/mqar-gdn",
+)
 def mqar(
     out: Annotated[Path, typer.Option(help="Folder for mqar.json, mqar.png and the trainings.")],
     layout: Annotated[
@@ -56,6 +62,10 @@ def mqar(
 
 
 @memory.command()
+@with_examples(
+    "eidolon memory bench",
+    "eidolon memory bench gdn mine=trained/hybrid --limit 64 --out results/runs/mine",
+)
 def bench(
     checkpoints: Annotated[
         list[str] | None,

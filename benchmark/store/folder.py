@@ -18,6 +18,7 @@ from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.atomic import DISK_ERRORS, file_hashes, remove_torn, write_atomically
 from eidolon.benchmark.store.files import HASHED, HOLDER, LOCK, LOG, RUN, TORN
 from eidolon.benchmark.store.lock import locked
+from eidolon.benchmark.store.migration import in_recorded_order
 from eidolon.benchmark.store.record import RunRecord, Status, first_difference, read_record, utc_now
 from eidolon.benchmark.terminal.log import secret_variable, to_file
 from eidolon.scorers.core.errors import UserError
@@ -101,7 +102,7 @@ def check_folder(path: Path, config: ConfigRecord) -> RunRecord | None:
     except OSError as error:
         raise UserError(f"--out {path}: cannot be used ({error.strerror})") from error
     mine, theirs = config.model_dump(mode="json"), record.config.model_dump(mode="json")
-    if difference := first_difference(mine, theirs):
+    if difference := first_difference(in_recorded_order(mine, theirs), theirs):
         field, here, there = difference
         field = field.removeprefix("settings.").removeprefix("inputs.")
         raise UserError(

@@ -42,6 +42,24 @@ def upgrade(document: Mapping[str, Any], signature: str | None) -> dict[str, Any
     }
 
 
+def in_recorded_order(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new configuration, JSON-ready, with the lexicon's categories in the order of an old one.
+
+    Version 1 kept the categories only in the judge's signature, in the lexicon's order, which the command may not have.
+    Their order changes no score. Categories that are not the same are left as they are.
+    """
+    settings = [config.get("settings", {}) for config in (new, old)]
+    told = [
+        str(one["judge_options"]["categories"])
+        for one in settings
+        if one.get("judge") == "lexicon" and "categories" in one.get("judge_options", {})
+    ]
+    if len(told) < 2 or len({frozenset(name.strip() for name in text.split(",")) for text in told}) > 1:
+        return dict(new)
+    options = {**settings[0]["judge_options"], "categories": told[1]}
+    return {**new, "settings": {**settings[0], "judge_options": options}}
+
+
 def _run(config: Mapping[str, Any]) -> dict[str, Any]:
     from eidolon.benchmark.settings.config import deciding
     from eidolon.benchmark.settings.run import RunSettings

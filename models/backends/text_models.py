@@ -1,6 +1,7 @@
 """Language models for judges, by name: `transformers/NAME`, `openai/MODEL@URL`, or a shipped judge's name.
 
-The returned models have loaded nothing. Weights are read, and torch is imported, with the first prompt.
+The returned models have loaded nothing, but the packages that they need are installed. Weights are read, and torch is
+imported, with the first prompt.
 """
 
 from collections.abc import Callable, Mapping

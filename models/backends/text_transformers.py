@@ -54,7 +54,7 @@ class TransformersText:
         """Check the options. `dtype` auto is float32 on a CPU, elsewhere bfloat16 or, if unsupported, float16.
 
         Raises:
-            UserError: an option is invalid, or the folder is not a language model's.
+            UserError: an option is invalid, the folder is not a language model's, or a package is missing.
         """
         self.name = name
         self._reference = reference
@@ -65,6 +65,7 @@ class TransformersText:
             raise UserError(f"-J batch_size={batch_size}: must be a whole number above 0")
         self._dtype, self._device_name, self.batch_size = dtype, device, int(batch_size)
         _check_folder(Path(reference.target), self._given)
+        require_packages(self._given, *PACKAGES)
         self._loaded: _Loaded | None = None
 
     def signature(self) -> str:
@@ -86,12 +87,11 @@ class TransformersText:
         A prompt that is longer than the model's context gets an error.
 
         Raises:
-            UserError: a package is missing, the model cannot be loaded, or a batch does not fit into memory.
+            UserError: the model cannot be loaded, or a batch does not fit into memory.
         """
         if not prompts:
             return []
         if self._loaded is None:
-            require_packages(self._given, *PACKAGES)
             self._loaded = _Loaded(self._reference.target, self._given, self._dtype, self._device_name)
         return self._loaded.reply(prompts, max_new_tokens, self.batch_size)
 

@@ -149,10 +149,5 @@ def with_quantities(scores: Scores, family: str, values: Mapping[str, Estimate])
     return scores.model_copy(update={"metrics": {**scores.metrics, family: joined}})
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `scores.json`."""
-    return Scores.model_json_schema(by_alias=True)
-
-
 def _drop(fields: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in empty or value != empty[name]}

@@ -56,7 +56,7 @@ def forget(folder: Path) -> list[str]:
 def responses(folder: Path) -> list[str]:
     given = write_lines(folder / "responses.jsonl", RESPONSES)
     objects = write_lines(folder / "objects.jsonl", OBJECTS)
-    # The migration cannot know the command's order of categories: version 1 kept them in alphabetical order.
+    # Version 1 kept the categories in the lexicon's order alone; the command may have another.
     command = [
         "score",
         "--responses",
@@ -64,7 +64,7 @@ def responses(folder: Path) -> list[str]:
         "--objects",
         str(objects),
         "-J",
-        "categories=cat,dog,pizza",
+        "categories=pizza, cat,dog",
         "-J",
         "reading=original",
     ]
@@ -147,6 +147,15 @@ def verdicts(run: Path) -> dict[str, str]:
     return {finding.check: finding.verdict for finding in found.checks}
 
 
+def test_other_categories_are_another_run(tmp_path: Path) -> None:
+    command = responses(tmp_path)
+    assert invoke(command) == 0
+    as_version_1(tmp_path / "out")
+    for given in ("categories=cat,dog", "categories=cat,dog,cup"):
+        assert invoke([given if word.startswith("categories=") else word for word in command]) == 2
+    assert invoke(command) == 0
+
+
 @pytest.mark.parametrize("kind", [describe, probe, responses, pope, forget])
 def test_a_folder_of_version_1(kind: Callable[[Path], list[str]], tmp_path: Path) -> None:
     command = kind(tmp_path)
@@ -168,6 +177,10 @@ def test_a_folder_of_version_1(kind: Callable[[Path], list[str]], tmp_path: Path
     assert (run / "scores.json").read_bytes() == scores
     resumed, before = (json.loads((path / "run.json").read_text()) for path in (run, fresh))
     assert resumed["schema"] == "eidolon/run/2"
+    options = resumed["config"]["settings"]["judge_options"], before["config"]["settings"]["judge_options"]
+    if "categories" in options[0]:
+        assert options[0].pop("categories") == "cat,dog,pizza"
+        assert options[1].pop("categories") == "pizza, cat,dog"
     for name in ("config", "signature", "files"):
         assert resumed[name] == before[name]
     assert len(resumed["sessions"]) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from eidolon.models.backends.text_models import language_models
 from eidolon.models.base.shipped import shipped_judges
+from eidolon.scorers.core import distribution
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Response
@@ -223,6 +224,13 @@ def test_a_folder_that_is_not_a_language_model_is_refused_before_loading(tmp_pat
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(UserError, match="holds no weights"):
         load(tmp_path)
+
+
+def test_a_missing_package_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "find_spec", lambda name: None)
+    message = r"-J models=judge-base: needs the package \w+; pip install 'eidolon-bench\[models\]'"
+    with pytest.raises(UserError, match=message):
+        language_models("judge-base", {})
 
 
 def test_weights_of_another_class_are_refused(tmp_path: Path) -> None:
