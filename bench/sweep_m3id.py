@@ -1,4 +1,4 @@
-"""Writes the tables of docs/evidence/m3id.md: M3ID and contrastive decoding of the shipped models on Scenes.
+"""Writes the tables of docs/evidence/m3id.md, m3id-base.md and m3id-small.md: M3ID and contrastive decoding on Scenes.
 
     python bench/sweep_m3id.py choose      # all settings on the scenes of one seed
     python bench/sweep_m3id.py test        # the chosen settings on those of another seed, against plain decoding

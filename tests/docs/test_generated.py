@@ -33,6 +33,15 @@ def test_every_verb_has_a_page_with_every_option() -> None:
             assert option.hidden or all(name in text for name in option.opts)
 
 
+def test_every_page_of_a_verb_ends_with_examples() -> None:
+    import cli_pages
+
+    pages = cli_pages.pages()
+    for name, _, _ in cli_pages.verbs():
+        _, _, examples = pages[f"{name.replace(' ', '-')}.md"].partition("## Examples\n")
+        assert f"eidolon {name.split()[0]} " in examples, name
+
+
 def test_every_setting_is_on_the_page_of_configuration_files() -> None:
     import cli_pages
 
@@ -74,6 +83,20 @@ def test_every_format_has_a_page_with_every_field() -> None:
         for record in records:
             for field in record.get("properties", {}):
                 assert f"| `{field}` |" in pages[f"{name}.md"]
+
+
+def test_a_field_is_described_by_its_docstring() -> None:
+    from eidolon.benchmark.json_schemas import read
+    from eidolon.benchmark.store.record import RunRecord
+
+    schema = read("run")
+    about = schema["properties"]["sample_ids"], schema["properties"]["usage"], schema["properties"]["files"]
+    assert "description" not in about[0]  # has no docstring
+    assert about[1]["description"].startswith("What the requests of all sessions used")
+    assert about[2]["description"] == (
+        "The SHA-256 of the folder's other files, by name. Null until the run has ended."
+    )
+    assert schema["description"] == RunRecord.__doc__
 
 
 @pytest.mark.parametrize(

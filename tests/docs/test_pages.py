@@ -19,10 +19,7 @@ _TEXT_FILES = (".py", ".md", ".json", ".jinja", ".toml", ".txt")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_has_a_limit(page: Path) -> None:
     words = len(page.read_text(encoding="utf-8").split())
-    if page.name == "README.md":
-        assert words <= WORDS_OF_THE_README
-    elif DOCS / "evidence" not in page.parents:  # tables of measurements are as long as they are
-        assert words <= WORDS_A_PAGE
+    assert words <= (WORDS_OF_THE_README if page.name == "README.md" else WORDS_A_PAGE)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if DOCS in page.parents], ids=name_of)
