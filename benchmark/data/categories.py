@@ -98,7 +98,7 @@ class CategoryMap:
         return category
 
     def _joined(self, form: str) -> set[str]:
-        """Return the categories of which a name joins two terms: darknet's `tvmonitor`."""
+        """Return the categories with a name that joins two terms: darknet's `tvmonitor`."""
         found: set[str] = set()
         for cut in range(2, len(form) - 1):
             found |= self._terms.get(form[:cut], set()) & self._terms.get(form[cut:], set())

@@ -13,7 +13,7 @@ _ANY_ZLIB = zlib.MAX_WBITS | 32
 
 
 class AnswerBodyError(Exception):
-    """The body of an answer is too large or cannot be unpacked. The text goes on from `the endpoint's answer`."""
+    """The body of an answer is too large or cannot be unpacked. The text continues `the endpoint's answer`."""
 
 
 async def bound_body(response: Any) -> None:

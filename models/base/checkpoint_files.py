@@ -59,7 +59,7 @@ def file_sha256(path: Path) -> str:
 def hash_files(files: Mapping[str, Path], digest: FileDigest = file_sha256) -> str | None:
     """Return the SHA-256, in hexadecimal, of files and their names; None without files.
 
-    Every byte counts. Of a file larger than 2 MiB, `digest` gives the SHA-256: it may remember those of files that
+    Every byte counts. `digest` gives the SHA-256 of a file larger than 2 MiB: it may remember those of files that
     have not changed.
     """
     if not files:

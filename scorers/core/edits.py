@@ -38,7 +38,7 @@ class EditedText:
     def raw_span(self, start: int, end: int) -> tuple[int, int]:
         """Return the raw offsets of the characters [start, end) of the text, which must not be empty.
 
-        A character that stands for several raw ones spans all of them.
+        A character in place of several raw ones spans all of them.
         """
         first = bisect_right(self._text_starts, start) - 1
         last = bisect_right(self._text_starts, end - 1) - 1

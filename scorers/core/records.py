@@ -256,7 +256,7 @@ def _is_by_id(whole: dict[str, Any]) -> bool:
 
 
 def _check_twice(text: str, path: Path) -> None:
-    """Raise a UserError for a key that an object has twice, of which JSON readers keep the last."""
+    """Raise a UserError for a key that an object has twice: JSON readers keep the last."""
     pairs = json.loads(text, strict=False, object_pairs_hook=list)
     seen: set[str] = set()
     for key, _ in pairs:

@@ -28,7 +28,7 @@ class LexiconReading(Protocol):
 
     name: str
     signature: str
-    """The reading as it stands in signatures: its name, with a version if its rules may change."""
+    """The reading in signatures: its name, with a version if its rules may change."""
 
     def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order."""

@@ -42,7 +42,7 @@ class TextRules:
 
 
 def describe_rules(version: int | None, last_sentence: LastSentence) -> str | None:
-    """Return the signature of rules of any version; None where nothing but reasoning is left out."""
+    """Return the signature of rules of any version; None where only reasoning is left out."""
     parts = [] if version is None else [f"clean/{version}"]
     if last_sentence != "keep":
         parts.append(f"last-sentence={last_sentence}")

@@ -61,7 +61,7 @@ _DENYING_LABELS = words("absent excluded missing")
 CUES = words(
     "no not n't never without lack lacks lacking lacked neither nor none nobody nothing zero 0 unable sans"
 ) | ({first for first, _ in _PAIRED_CUES} | _DENYING_LABELS)
-"""Words of which at least one is in every text that denies something by a cue."""
+"""Every text that denies something by a cue has at least one of these words."""
 _REPEATED_BY_ANY = words("no not n't never without nor unable nobody none nothing absent")
 _EXAMPLES = frozenset(
     {("such", "as"), ("like",), ("including",), ("for", "example"), ("for", "instance"), ("e.g.",)}

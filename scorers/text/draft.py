@@ -1,4 +1,4 @@
-"""A text under revision: every character remembers which characters of the original it stands for."""
+"""A text under revision: every character remembers its place in the original."""
 
 import re
 from collections.abc import Callable

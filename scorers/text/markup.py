@@ -134,4 +134,4 @@ _MARKDOWN_STEPS: tuple[tuple[tuple[str, ...], Callable[[Draft], None]], ...] = (
     ((*";|\\+=~:\u2026\u2192", ".."), _rule(_GLUED_MARKS, lambda match: f" {match[1]} ")),
     (tuple("()[]{}"), _separate_brackets),
 )
-"""The steps in order, each with marks of which a text must hold one."""
+"""The steps in order, each with marks; a text must hold one of them."""

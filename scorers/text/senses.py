@@ -109,7 +109,7 @@ def _third_person(tokens: Tokens, position: int) -> bool:
 def drop_senses(
     tokens: Tokens, matches: Sequence[Match], reasons: list[Reason | None], senses: Mapping[str, OtherSense]
 ) -> None:
-    """Drop terms of which the text shows another sense: a mouse that nibbles cheese."""
+    """Drop terms that the text shows in another sense: a mouse that nibbles cheese."""
     present: frozenset[str] | None = None
     for index, match in enumerate(matches):
         sense = senses.get(match.form.term)

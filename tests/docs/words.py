@@ -88,6 +88,7 @@ STRINGS_ARE_DATA = (
     "benchmark/scenes",
     "benchmark/tasks/forget/retention/filler.py",
     "examples",
+    "scorers/text/denial_scope.py",
     "scorers/text/reading_careful.py",
     "tests",
 )

@@ -275,7 +275,7 @@ def test_offsets_agree_with_a_naive_walk(seed: int) -> None:
         assert edited.raw_span(i, i + 1)[0] == start
         if character.isalnum() and raw[start : start + 1] == character:
             assert edited.text_span(start, start + 1) == (i, i + 1)
-    # What is cleaned stays as it is when it is cleaned again, but for turns that only now begin a line.
+    # What is cleaned stays as it is when it is cleaned again, except turns that only now begin a line.
     response = Response(sample_id="1", image_id=1, response=raw)
     assert edited_response(response, edits).response == text
     empty = Judgement(sample_id="1", image_id=1)
