@@ -82,6 +82,7 @@ DATA = (
     "scorers/text/english.py",  # lists of English words
     "tests/docs/words.py",
     "tests/docs/test_words.py",
+    "scorers/text/data/LICENSES.md",
 )
 """Where the words are data, or are generated from what is scanned already."""
 STRINGS_ARE_DATA = (
