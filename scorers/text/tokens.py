@@ -53,7 +53,7 @@ class EnglishTokenizer:
         self._longest = max(map(len, self._split_exceptions.values()), default=0)
 
     def __call__(self, text: str) -> list[tuple[int, str]]:
-        """Return (offset, token) in order. White space is a token too, but for one space after another token."""
+        """Return (offset, token) in order. White space is a token too, except one space after another token."""
         placed: list[tuple[int, str]] = []
         cache = self._cache
         end = 0
@@ -163,7 +163,7 @@ class EnglishTokenizer:
 
 
 def _place_space(placed: list[tuple[int, str]], text: str, start: int, end: int) -> None:
-    """Place white space between two pieces, but for the one space that belongs to the token before it."""
+    """Place white space between two pieces, except the one space that belongs to the token before it."""
     if start and start < end and text[start] == " ":
         start += 1
     if start < end:
