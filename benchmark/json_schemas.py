@@ -9,6 +9,7 @@ from typing import Any
 
 from eidolon.benchmark.report.leaderboard import Leaderboard
 from eidolon.benchmark.report.trace.records import Trace
+from eidolon.benchmark.report.view.records import View
 from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy
@@ -43,6 +44,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "run": schema_of(RunRecord),
         "samples": schema_of(SampleRow),
         "trace": schema_of(Trace),
+        "view": schema_of(View),
         "words": schema_of(WordRow),
     }
 

@@ -1,5 +1,6 @@
 """`eidolon view`: look at the samples and the numbers of runs in a browser."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,13 @@ def view(
         bool, typer.Option("--pictures/--no-pictures", help="Put the pictures on the page.")
     ] = True,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Serve the page to this machine until Ctrl-C, for a browser that reads no local files.",
+        ),
+    ] = False,
 ) -> None:
     """Write a page with every sample, the numbers and their plots, and open it. It needs no server and no network.
 
@@ -53,7 +61,19 @@ def view(
     with meter(f"{place.name}, pictures", total, 0) as progress:
         written = write(found, place, progress=lambda count: progress.advance(count, 0, 0))
     print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
-    if open_page:
+    if serve:
+        from eidolon.benchmark.report.view.serve import serve_page
+
+        serve_page(written, lambda address: _show(address, open_page))
+    else:
+        _show(written.page.resolve().as_uri(), open_page)
+
+
+def _show(address: str, open_page: bool) -> None:
+    """Open an address in the browser of a person; a script has none."""
+    if address.startswith("http:"):
+        typer.echo(f"served at {address} until Ctrl-C")
+    if open_page and sys.stdout.isatty():
         import webbrowser
 
-        webbrowser.open(written.page.resolve().as_uri())
+        webbrowser.open(address)

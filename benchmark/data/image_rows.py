@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from eidolon.benchmark.data.samples import Box
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import clean, excerpt, read_image_id
 from eidolon.scorers.core.types import ImageId
@@ -17,7 +18,7 @@ class ImageRows:
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("sample_id", "image_id", "image", "objects", "references", "areas")
+            name: [] for name in ("sample_id", "image_id", "image", "objects", "references", "areas", "boxes")
         }
 
     def __len__(self) -> int:
@@ -33,6 +34,7 @@ class ImageRows:
         sample_id: ImageId | None = None,
         references: list[str] | tuple[str, ...] = (),
         areas: Mapping[str, float] | None = None,
+        boxes: Mapping[str, list[Box]] | None = None,
     ) -> None:
         """Add a sample.
 
@@ -44,6 +46,7 @@ class ImageRows:
             sample_id: Default: the `image_id`.
             references: Captions that people wrote for the image.
             areas: By category, the share of the image that its largest instance covers.
+            boxes: By category, where its instances are.
 
         Raises:
             UserError: `image_id` does not fit into the column of the earlier ones.
@@ -57,6 +60,7 @@ class ImageRows:
             "objects": objects,
             "references": list(references),
             "areas": [areas.get(name) for name in objects] if areas else [],
+            "boxes": [boxes.get(name, []) for name in objects] if boxes else [],
         }
         for name, value in row.items():
             self._columns[name].append(value)
@@ -74,6 +78,7 @@ class ImageRows:
                 "objects": texts,
                 "references": texts,
                 "areas": datasets.List(datasets.Value("float64")),
+                "boxes": datasets.List(datasets.List(datasets.List(datasets.Value("float64")))),
             }
         )
         return datasets.Dataset.from_dict(self._columns, features=features)

@@ -64,7 +64,10 @@ export interface Response {
   prompt?: string | null; reasoning?: string | null; finish_reason: string; completion_tokens?: number | null;
   error?: string | null;
 }
+/** A stretch of the response that the judge did not read, or read as another text. */
+export interface Edit { start: number; end: number; text?: string; rule: string }
 export interface Judgement {
+  edits?: Edit[];
   mentions: Mention[]; unscored: string | null; votes?: Record<string, Record<string, number>> | null;
 }
 export type Box = [number, number, number, number];

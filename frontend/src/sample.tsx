@@ -66,11 +66,13 @@ export function Sample({ run, detail, route, boxes, setBoxes, step, place, count
 function Marked({ text, mentions, spot, setSpot, detail }: {
   text: string; mentions: Mention[]; spot: Spot | null; setSpot: (spot: Spot | null) => void; detail: Detail;
 }) {
-  const rest = unplaced(text, mentions);
+  const edits = detail.judgement?.edits ?? [];
+  const rest = unplaced(text, mentions, edits);
   return (
     <>
-      {text.trim() ? <p class="response pre" dir="auto">{pieces(text, mentions).map((piece, i) => piece.mention
+      {text.trim() ? <p class="response pre" dir="auto">{pieces(text, mentions, edits).map((piece, i) => piece.mention
         ? <Mark key={i} mention={piece.mention} text={piece.text} spot={spot} setSpot={setSpot} detail={detail} />
+        : piece.edit && piece.text.trim() ? <span key={i} class="left-out" title={`not read by the judge: ${piece.edit.rule}`}>{visible(piece.text)}</span>
         : visible(piece.text))}</p>
         : detail.response.response !== null && <p class="reason">The response is empty.</p>}
       {rest.length > 0 && <p class="rest">Judged to be named, without a place: {rest.map((mention, i) =>

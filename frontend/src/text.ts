@@ -1,6 +1,6 @@
 // Texts of models and files, made safe to look at, and cut at the offsets of mentions.
 
-import type { Mention, Verdict } from "./data";
+import type { Edit, Mention, Verdict } from "./data";
 
 // Control and invisible formatting characters (as benchmark/terminal/safe_text.py has them) would hide or turn text
 // around. The joiner inside emoji stays.
@@ -16,27 +16,30 @@ export function visible(text: string): string {
   });
 }
 
-export interface Piece { text: string; mention?: Mention }
+export interface Piece { text: string; mention?: Mention; edit?: Edit }
 
-/** The response in pieces, each a mention or the text between two. Offsets count code points, as Python does. */
-export function pieces(response: string, mentions: Mention[]): Piece[] {
+/** The response in pieces, each a mention, what the judge left out, or the text between two. Offsets count code points, as Python does. */
+export function pieces(response: string, mentions: Mention[], edits: Edit[] = []): Piece[] {
   const source = Array.from(response);
   const found: Piece[] = [];
   let position = 0;
-  const placed = mentions.filter((m) => m.end > m.start).sort((a, b) => a.start - b.start || b.end - a.end);
-  for (const mention of placed) {
-    if (mention.start < position || mention.end > source.length) continue;
-    if (mention.start > position) found.push({ text: source.slice(position, mention.start).join("") });
-    found.push({ text: source.slice(mention.start, mention.end).join(""), mention });
-    position = mention.end;
+  const placed: { start: number; end: number; mention?: Mention; edit?: Edit }[] = [
+    ...mentions.map((mention) => ({ start: mention.start, end: mention.end, mention })),
+    ...edits.map((edit) => ({ start: edit.start, end: edit.end, edit })),
+  ].filter(({ start, end }) => end > start).sort((a, b) => a.start - b.start || b.end - a.end);
+  for (const { start, end, mention, edit } of placed) {
+    if (start < position || end > source.length) continue;
+    if (start > position) found.push({ text: source.slice(position, start).join("") });
+    found.push({ text: source.slice(start, end).join(""), mention, edit });
+    position = end;
   }
   if (position < source.length) found.push({ text: source.slice(position).join("") });
   return found;
 }
 
 /** The mentions that the text cannot show: without a place, or behind another one. */
-export function unplaced(response: string, mentions: Mention[]): Mention[] {
-  const shown = new Set(pieces(response, mentions).flatMap((piece) => piece.mention ?? []));
+export function unplaced(response: string, mentions: Mention[], edits: Edit[] = []): Mention[] {
+  const shown = new Set(pieces(response, mentions, edits).flatMap((piece) => piece.mention ?? []));
   return mentions.filter((mention) => !shown.has(mention));
 }
 

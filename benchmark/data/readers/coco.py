@@ -3,9 +3,11 @@
 import logging
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eidolon.benchmark.data.coco_boxes import Boxes, read_boxes
 from eidolon.benchmark.data.coco_format import (
     coco_records,
     read_captions,
@@ -65,9 +67,9 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
     if "captions" in options and not captions:
         raise UserError(f"-D captions={options['captions']}: has no caption of any image in {annotations}")
     rows = ImageRows()
-    for place, image in coco_records(document, "images", annotations):
-        if limit is not None and len(rows) == limit:
-            break
+    kept = list(islice(coco_records(document, "images", annotations), limit))
+    boxes = read_boxes(document, (image for _, image in kept))
+    for place, image in kept:
         image_id = read_image_id(image.get("id"), place, "id")
         judged = names.judged(found.objects[image_id])
         rows.add(
@@ -77,6 +79,7 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
             judged,
             references=captions.get(image_id, ()),
             areas=_areas(found.areas.get(image_id, {}), names),
+            boxes=_boxes(boxes.get(image_id, {}), names),
         )
     return rows.dataset()
 
@@ -96,6 +99,15 @@ def _areas(shares: Mapping[str, float], names: CategoryNames) -> dict[str, float
     for name, share in shares.items():
         for mapped in names.judged([name]):
             found[mapped] = max(found.get(mapped, 0.0), share)
+    return found
+
+
+def _boxes(given: Boxes, names: CategoryNames) -> Boxes:
+    """Return the boxes by the judge's words."""
+    found: Boxes = {}
+    for name, boxes in given.items():
+        for mapped in names.judged([name]):
+            found.setdefault(mapped, []).extend(boxes)
     return found
 
 

@@ -114,6 +114,25 @@ def test_areas_are_of_the_largest_box(coco: Coco, tmp_path: Path) -> None:
     assert samples[1].areas == by_id[11]
 
 
+def test_boxes_are_shares_of_the_image_and_cut_at_its_edges(coco: Coco) -> None:
+    for image in coco.document["images"]:
+        image |= {"width": 8, "height": 6}
+    del coco.document["images"][1]["width"]
+    annotations = coco.document["annotations"]
+    for annotation in annotations:
+        annotation["bbox"] = [2, 3, 4.0, 9]
+    coco.save()
+    source = coco.load()
+    first, without_size, *_ = source.samples
+    assert source.boxes(first) == dict.fromkeys(first.objects, ((0.25, 0.5, 0.75, 1.0),))
+    assert source.boxes(without_size) == {}
+    for bad in ([1, 2, 3], [0, 0, 0, 4], [0, 0, None, 1], [0, 0, float("nan"), 1], "box"):
+        annotations[0]["bbox"] = bad
+        coco.save()
+        again = coco.load()
+        assert len(again.boxes(again.samples[0])) == len(first.objects) - 1
+
+
 def test_images_in_folders_or_flat(coco: Coco) -> None:
     """Objects365 names `images/v1/patch8/x.jpg`. With all archives unpacked into one folder, the file is `x.jpg`."""
     images = coco.document["images"]
