@@ -58,12 +58,12 @@ def score(
     given = load_score_settings(config, flags)
     with busy("reading the inputs"):
         plan = make_score_plan(given, out)
-    for note in plan.run.config.inputs.notes:
-        typer.echo(f"{note.kind}: {one_line(note.text())}", err=True)
     check_names(given.settings.require, plan.run.work)
     for hint in plan.run.hints:
         typer.echo(one_line(f"note: {hint}"), err=True)
     scores = execute(plan.run, plan.producer, render_report)
+    for note in plan.run.config.inputs.notes:
+        typer.echo(f"{note.kind}: {one_line(note.text())}", err=True)
     console = make_console()
     if isinstance(plan.task, TabulatedTask):
         plan.task.show([(plan.run, scores)], console)

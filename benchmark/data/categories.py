@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from eidolon.benchmark.data.json_rows import read_json_object
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import clean, excerpt, read_bytes
+from eidolon.scorers.core.input_files import clean, excerpt, parse_json, read_bytes
 from eidolon.scorers.core.judge import Judge, NarrowedJudge, TermedJudge, VotingJudge
 from eidolon.scorers.core.notes import InputNote, assumed
 from eidolon.scorers.core.records import read_records, text_of
@@ -124,15 +124,15 @@ def read_names(path: Path) -> dict[str, str | None]:
     content = read_bytes(path)
     text = text_of(content, path)
     found: dict[str, str | None] = {}
-    if text.lstrip().startswith("{"):
-        for name, category in read_json_object(content, path).items():
+    if (mapping := _one_object(text)) is not None:
+        for name, category in mapping.items():
             if category is not None and not isinstance(category, str):
                 raise UserError(
                     f"{path}: {excerpt(name)} must have a name or null, found {excerpt(category)}"
                 )
             found[clean(name)] = None if category is None else clean(category)
         return found
-    if not text.lstrip().startswith("["):
+    if not text.lstrip().startswith(("[", "{")):
         header = text.lstrip().partition("\n")[0].strip().replace("\t", ",").split(",")
         if len(header) == 2 and not (header[0].strip().lower() in _FROM and header[1].strip().lower() in _TO):
             # Open Images' class descriptions have no header.
@@ -141,15 +141,27 @@ def read_names(path: Path) -> dict[str, str | None]:
             ).encode() + text.lstrip().encode()
     for placed in read_records(content, path, {*_FROM, *_TO}).rows:
         row = {key.lower(): value for key, value in placed.row.items()}
-        name, category = (next((row[key] for key in keys if key in row), None) for keys in (_FROM, _TO))
-        if not isinstance(name, str) or not (category is None or isinstance(category, str)):
+        given = next((row[key] for key in _FROM if key in row), None)
+        category = next((row[key] for key in _TO if key in row), None)
+        if not isinstance(given, str) or not (category is None or isinstance(category, str)):
             raise UserError(
                 f"{placed.place}: must have a 'name' and a 'category', found {excerpt(placed.row)}"
             )
         category = category or None
-        if found.setdefault(clean(name), category) != category:
-            raise UserError(f"{placed.place}: {excerpt(name)} is there twice, with two categories")
+        if found.setdefault(clean(given), category) != category:
+            raise UserError(f"{placed.place}: {excerpt(given)} is there twice, with two categories")
     return found
+
+
+def _one_object(text: str) -> dict[str, Any] | None:
+    """Return the content of a text that is one JSON object, and not one record of a mapping; else None."""
+    try:
+        value = parse_json(text) if text.lstrip().startswith("{") else None
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or (value.keys() & {*_FROM} and value.keys() & {*_TO}):
+        return None
+    return value
 
 
 def _known(judge: Judge) -> tuple[str, ...]:

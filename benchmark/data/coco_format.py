@@ -110,10 +110,11 @@ def read_instances(document: Mapping[str, Any], path: Path, source: str) -> Inst
         if name is None:
             raise UserError(f"{place}: 'category_id' {number} is not among the categories")
         given = read_image_id(annotation.get("image_id"), place)
-        image_id = given if given in found else ids.find(given, place)
-        if image_id is None:
+        matched = given if given in found else ids.find(given, place)
+        if matched is None:
             numbered = image_number(given)
-            image_id = alone.setdefault(given if numbered is None else numbered, given)
+            matched = alone.setdefault(given if numbered is None else numbered, given)
+        image_id = matched
         if image_id not in known:
             orphans.append(image_id)
         found.setdefault(image_id, set()).add(name)

@@ -1,6 +1,6 @@
 """Reads and checks files of JSON objects. Every mistake is a UserError that names file, line or item, and field."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -8,28 +8,26 @@ from typing import Any
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import (
     clean,
-    decode_text,
     excerpt,
-    iterate_objects,
     parse_json,
     read_image_id,
 )
+from eidolon.scorers.core.records import read_records, text_of
 from eidolon.scorers.core.types import ImageId
 
 Row = tuple[str, dict[str, Any]]
 """The place of a row, for messages, and its content."""
 
 
-def read_rows(content: bytes, path: Path, what: str) -> list[Row]:
-    """Return the rows of a JSON list of objects or a JSONL file; the first character decides which of the two it is.
-
-    `what` names the rows in the message about an empty file.
+def read_rows(
+    content: bytes, path: Path, what: str, wanted: Collection[str] = ("id", "type", "response")
+) -> list[Row]:
+    """Return the rows of a file of any format of `records`. `what` names the rows in the message about an empty file.
 
     Raises:
-        UserError: invalid JSON, a row that is no object, or no rows.
+        UserError: the file has none of the formats, or no rows.
     """
-    text = decode_text(content, path)
-    rows = [*_list_rows(text, path)] if text.lstrip().startswith("[") else [*_line_rows(text, path)]
+    rows = [(place, row) for place, _, row in read_records(content, path, wanted, id_field="id").rows]
     if not rows:
         raise UserError(f"{path}: holds no {what}")
     return rows
@@ -38,7 +36,7 @@ def read_rows(content: bytes, path: Path, what: str) -> list[Row]:
 def read_json_object(content: bytes, path: Path) -> dict[str, Any]:
     """Return the content of a file that is one JSON object. Raises UserError for anything else."""
     try:
-        value = parse_json(decode_text(content, path))
+        value = parse_json(text_of(content, path))
     except ValueError as error:
         raise invalid_json(path, error) from None
     if not isinstance(value, dict):
@@ -84,18 +82,3 @@ def required(row: Mapping[str, Any], field: str, where: str) -> Any:
         fix = did_you_mean(field, list(row)) if row else ""
         raise UserError(f"{where}: field {field!r} is missing; found {excerpt(list(row))}{fix}")
     return row[field]
-
-
-def _line_rows(text: str, path: Path) -> Iterator[Row]:
-    return ((f"{path}:{number}", row) for number, row in iterate_objects(text, path))
-
-
-def _list_rows(text: str, path: Path) -> Iterator[Row]:
-    try:
-        values = parse_json(text)
-    except ValueError as error:
-        raise invalid_json(path, error) from None
-    for index, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: item {index}: expected a JSON object, found {excerpt(value)}")
-        yield f"{path}: item {index}", value

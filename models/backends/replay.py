@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from eidolon.models.base.backend import BackendTraits
 from eidolon.models.base.model import Request
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import check_regular, read_bytes, user_path
 from eidolon.scorers.core.response_lines import read_responses
 from eidolon.scorers.core.types import ImageId, Response
@@ -48,21 +49,28 @@ class ReplayModel:
         self._sha256 = hashlib.sha256(content).hexdigest()
         self._by_sample: dict[tuple[str, int], Response] = {}
         self._by_image: dict[tuple[ImageId, int], Response] = {}
-        for line in read_responses(content, self._path).lines:
+        file = read_responses(content, self._path)
+        for line in file.lines:
             response = line.response
             self._by_sample[response.sample_id, response.generation] = response
             self._by_image.setdefault((response.image_id, response.generation), response)
+        self._ids = ImageIds({line.response.image_id for line in file.lines}, self._path)
+        self._notes = [note.text() for note in file.notes]
 
     def describe(self) -> dict[str, Any]:
-        """Return the file's name and SHA-256."""
-        return {"backend": "replay", "file": self._path.name, "sha256": self._sha256}
+        """Return the file's name and SHA-256, and what was assumed to read it."""
+        told = {"notes": self._notes} if self._notes else {}
+        return {"backend": "replay", "file": self._path.name, "sha256": self._sha256, **told}
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         """Yield the recorded response to each request, in order."""
         for request in requests:
             recorded = self._by_sample.get((request.sample_id, request.generation))
             if recorded is None and not request.is_question:
-                recorded = self._by_image.get((request.image_id, request.generation))
+                image_id = self._ids.find(request.image_id, f"image {request.image_id}")
+                recorded = self._by_image.get(
+                    (request.image_id if image_id is None else image_id, request.generation)
+                )
             if recorded is None:
                 recorded = Response(
                     sample_id=request.sample_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.notes import InputNote, assumed
-from eidolon.scorers.core.records import Placed, Records, name_of
+from eidolon.scorers.core.records import Format, Placed, Records, name_of
 
 RESPONSE = (
     "response",
@@ -62,11 +62,15 @@ _LONGEST_ID = 1024
 """Characters. What is longer is a picture in text form, not the name of one."""
 
 
-def format_note(records: Records, source: str) -> list[InputNote]:
-    """Return what was assumed about the format of a file; nothing for JSON lines."""
-    if records.format == "jsonl":
+def format_note(records: Records, source: str, usual: Sequence[Format] = ("jsonl",)) -> list[InputNote]:
+    """Return what was assumed about the format of a file; nothing for those that are `usual`."""
+    if records.format in usual:
         return []
     return [assumed(source, "format", format=records.format, **({"key": records.key} if records.key else {}))]
+
+
+JSON: Sequence[Format] = ("jsonl", "json array")
+"""The formats of POPE's and AMBER's own files."""
 
 
 class FieldFinder:

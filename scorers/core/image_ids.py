@@ -38,6 +38,16 @@ def image_number(value: ImageId) -> int | None:
     return int(found or "0") if len(found) <= _DIGITS else None
 
 
+def same_image(one: ImageId, other: ImageId) -> bool:
+    """Tell whether two ids may be of one image: the same number, or the same name of a file."""
+    numbers = image_number(one), image_number(other)
+    return (
+        one == other
+        or (None not in numbers and numbers[0] == numbers[1])
+        or _stem(str(one)) == _stem(str(other))
+    )
+
+
 class ImageIds:
     """The image ids of a file, which ids of other files are matched with."""
 

@@ -24,10 +24,13 @@ from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, AnswerRow, FreeFormRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.checks.amber import FILES, AmberChecks
-from eidolon.benchmark.tasks.score_files.inputs import content_hashes, one_answer_file, one_path
+from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
+from eidolon.scorers.core.field_names import JSON, RESPONSE, FieldFinder, format_note, one_text
+from eidolon.scorers.core.input_files import clean, decode_text, excerpt, read_bytes
+from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.records import read_records
 from eidolon.scorers.core.scores import Family, Scores
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Response
@@ -43,6 +46,8 @@ from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.metrics.throne import check_mode
 from eidolon.scorers.statistics.bootstrap import column_sums
 
+FIELDS = ("id", "response")
+"""The fields of an answer."""
 Relations = Mapping[str, tuple[str, ...]]
 
 
@@ -70,6 +75,7 @@ class AmberTask(AnswersTask):
         "matching",
         "safe_words",
         "questions",
+        "fields",
     )
     needs: ClassVar[tuple[str, ...]] = ("annotations", "relations", "answers")
 
@@ -84,6 +90,7 @@ class AmberTask(AnswersTask):
         """
         settings = given.settings
         check_mode(settings.mode)
+        check_fields(settings.fields, FIELDS)
         if settings.matching not in MATCHINGS:
             hint = did_you_mean(settings.matching, MATCHINGS)
             raise UserError(f"--matching {settings.matching}: unknown matching{hint}")
@@ -115,7 +122,9 @@ class AmberTask(AnswersTask):
             self.name,
             settings,
             out,
-            inputs=Inputs(files=content_hashes(**contents), judge=metric.matcher.signature()),
+            inputs=Inputs(
+                files=content_hashes(**contents), judge=metric.matcher.signature(), notes=items.notes
+            ),
             signature=signature,
             sample_ids=[str(sample.item_id) for sample in samples],
             work=AnswersWork(
@@ -148,6 +157,8 @@ class Items:
     """What intervals resample: `images` or `items`."""
     requested: int
     """Items of the same kinds in the annotations."""
+    notes: tuple[InputNote, ...] = ()
+    """What was assumed about the answers."""
 
 
 def read_items(settings: ScoreSettings, contents: Mapping[str, bytes]) -> Items:
@@ -163,7 +174,7 @@ def read_items(settings: ScoreSettings, contents: Mapping[str, bytes]) -> Items:
     known = _read_annotations(
         read_rows(contents["annotations"], annotations, "annotations"), related, relations
     )
-    texts = _read_answers(read_rows(contents["answers"], answers, "answers"), known, annotations)
+    texts, notes = _read_answers(contents["answers"], answers, settings.fields, known, annotations)
     image_of = _read_images(contents, settings.questions)
     safe = _read_words(contents, settings.safe_words)
     matcher: WordMatcher = (LexiconMatcher if settings.matching == "lexicon" else VectorMatcher)(
@@ -178,6 +189,7 @@ def read_items(settings: ScoreSettings, contents: Mapping[str, bytes]) -> Items:
         metric=Amber(settings.mode, related, matcher, safe),
         unit="items" if settings.questions is None else "images",
         requested=sum(annotation.kind in kinds for annotation in known.values()),
+        notes=notes,
     )
 
 
@@ -244,16 +256,24 @@ def _objects(
     return tuple(value)
 
 
-def _read_answers(rows: Sequence[Row], known: Mapping[int, Annotation], path: Path) -> dict[int, str]:
+def _read_answers(
+    content: bytes, file: Path, fields: Mapping[str, str], known: Mapping[int, Annotation], path: Path
+) -> tuple[dict[int, str], tuple[InputNote, ...]]:
+    records = read_records(content, file, {*FIELDS, *RESPONSE, *fields.values()}, id_field="id")
+    if not records.rows:
+        raise UserError(f"{file}: holds no answers")
+    finder = FieldFinder(records.rows, file, "answers", fields)
+    id_name, response = fields.get("id", "id"), finder.text("response")
     answers: dict[int, str] = {}
-    for place, row in rows:
-        number = item_id(row, place)
+    for place, _, row in records.rows:
+        number = item_id(row, place, id_name)
         if number not in known:
             raise UserError(f"{place}: id {number} is not in {path}")
         if number in answers:
             raise UserError(f"{place}: id {number} is answered already")
-        answers[number] = text_field(row, "response", place)
-    return answers
+        value = one_text(row.get(response))
+        answers[number] = clean(value) if isinstance(value, str) else text_field(row, response, place)
+    return answers, (*format_note(records, "answers", JSON), *finder.notes)
 
 
 def _read_images(contents: Mapping[str, bytes], path: Path | None) -> dict[int, ImageId]:

@@ -1,10 +1,9 @@
 """POPE from files: the questions with their labels, and one answer to each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from eidolon.benchmark.data.json_rows import Row, id_field, read_rows, text_field, yes_no_field
 from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.settings.load import Given
@@ -16,21 +15,17 @@ from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, parsed, yes_no
 from eidolon.benchmark.tasks.score_files.checks.pope import FILES, PopeChecks
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
+from eidolon.benchmark.tasks.score_files.pope_files import FIELDS, read_answers, read_questions
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import excerpt, read_bytes
+from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
-from eidolon.scorers.core.types import ImageId, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.yes_no import POLICIES, policy_rules
-
-OF_A_RUN = {"question_id": "sample_id", "answer": "response"}
-"""What `responses.jsonl` of a run calls these fields; it is read as it is."""
-FIELDS = ("question_id", "image", "text", "label", "question", "answer")
-"""The first four are the questions', the last two and the id the answers'."""
 
 
 class PopeTask(AnswersTask):
@@ -52,14 +47,12 @@ class PopeTask(AnswersTask):
         questions, answers = one_path(settings.questions), one_answer_file(settings)
         policies = find_policies(settings.policy)
         check_fields(settings.fields, FIELDS)
-        names = {name: name for name in FIELDS} | settings.fields
         question_bytes, answer_bytes = read_bytes(questions), read_bytes(answers)
-        asked = _read_questions(read_rows(question_bytes, questions, "questions"), names)
-        rows = read_rows(answer_bytes, answers, "answers")
-        texts = _read_answers(rows, answers, asked, questions, _answer_names(rows, names))
+        asked, notes = read_questions(question_bytes, questions, settings.fields)
+        answered = read_answers(answer_bytes, answers, settings.fields, asked, questions)
         samples = [
-            AnsweredQuestion(question_id, image_id, truth, texts[question_id])
-            for question_id, (image_id, _, truth) in asked.items()
+            AnsweredQuestion(question_id, question.image, question.truth, answered.texts[question_id])
+            for question_id, question in asked.items()
         ]
         signature = Signature(
             dataset=hashed(questions.stem, question_bytes),
@@ -78,12 +71,13 @@ class PopeTask(AnswersTask):
             inputs=Inputs(
                 files=content_hashes(questions=question_bytes, answers=answer_bytes),
                 text=policy_rules(policies[0]).version,
+                notes=(*notes, *answered.notes),
             ),
             signature=signature,
             sample_ids=list(asked),
             work=AnswersWork(
                 files={
-                    RESPONSES: lambda: to_lines(_response(s, asked[s.question_id][1]) for s in samples),
+                    RESPONSES: lambda: to_lines(_response(s, asked[s.question_id].text) for s in samples),
                     ANSWERS: lambda: to_lines(_row(sample, policies) for sample in samples),
                 },
                 compute=lambda: score_answers(samples, settings, signature, policies),
@@ -139,71 +133,6 @@ def family(samples: Sequence[AnsweredQuestion], policy: str, *, seed: int, resam
         metric, metric.statistics(samples), images, seed=seed, resamples=resamples
     )
     return Family(**values)
-
-
-Asked = dict[str, tuple[ImageId, str, bool]]
-"""(image, text, truth) of each question by its id."""
-
-
-def _read_questions(rows: Sequence[Row], names: Mapping[str, str]) -> Asked:
-    asked: Asked = {}
-    places: dict[str, str] = {}
-    for place, row in rows:
-        question_id = str(id_field(row, names["question_id"], place))
-        if question_id in asked:
-            raise UserError(
-                f"{place}: question id {excerpt(question_id)} stands at {places[question_id]} already"
-            )
-        places[question_id] = place
-        asked[question_id] = (
-            id_field(row, names["image"], place),
-            text_field(row, names["text"], place),
-            yes_no_field(row, names["label"], place),
-        )
-    return asked
-
-
-def _answer_names(rows: Sequence[Row], names: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what the answers' fields are called: in a run's own responses they are called otherwise."""
-    first = rows[0][1]
-    renamed = any(names[field] != field or field in first for field in OF_A_RUN)
-    return names if renamed or not first.keys() >= set(OF_A_RUN.values()) else {**names, **OF_A_RUN}
-
-
-def _read_answers(
-    rows: Sequence[Row], path: Path, asked: Asked, questions: Path, names: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the answer to each question, joined by id where the rows have one, else in order."""
-    by_id = names["question_id"] in rows[0][1]
-    if not by_id and len(rows) != len(asked):
-        raise UserError(
-            f"{path}: holds {len(rows)} answers to the {len(asked)} questions of {questions}; without "
-            f"{names['question_id']!r} there must be one for each, in order"
-        )
-    answers: dict[str, str] = {}
-    places: dict[str, str] = {}
-    for (place, row), following in zip(rows, [*asked, *[""] * len(rows)], strict=False):
-        question_id = str(id_field(row, names["question_id"], place)) if by_id else following
-        if question_id not in asked:
-            raise UserError(f"{place}: question id {excerpt(question_id)} is not in {questions}")
-        if question_id in answers:
-            raise UserError(
-                f"{place}: question id {excerpt(question_id)} is answered at {places[question_id]} already"
-            )
-        text = asked[question_id][1]
-        if row.get(names["question"], text) != text:
-            raise UserError(
-                f"{place}: answers {excerpt(row[names['question']])} where question {question_id} of {questions} "
-                f"is {excerpt(text)}"
-            )
-        answers[question_id] = text_field(row, names["answer"], place)
-        places[question_id] = place
-    if missing := [question_id for question_id in asked if question_id not in answers]:
-        raise UserError(
-            f"{path}: question id {excerpt(missing[0])} of {questions} has no answer ({len(missing)} of "
-            f"{len(asked)} have none)"
-        )
-    return answers
 
 
 def _response(sample: AnsweredQuestion, text: str) -> Response:

@@ -25,6 +25,7 @@ from eidolon.scorers.core.calibration import Calibration
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import excerpt, read_bytes
+from eidolon.scorers.core.notes import InputNote, assumed, warning
 from eidolon.scorers.core.response_lines import match_images, read_responses
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
@@ -87,6 +88,7 @@ class ThroneTask(AnswersTask):
             inputs=Inputs(
                 files=content_hashes(annotations=content, **answers, **more),
                 task={"thresholds": [*wanted], "voters": votes.voters},
+                notes=_notes(annotated, votes),
             ),
             signature=signature,
             sample_ids=votes.images,
@@ -181,6 +183,21 @@ class VotedRun:
             resamples=settings.resamples,
         )
         return Family(per_category=per_category if metric is self.metrics[0] else None, **values)
+
+
+def _notes(annotated: Annotated, votes: Votes) -> tuple[InputNote, ...]:
+    """Return what was assumed of the ids of the answers, and what is odd in the annotations.
+
+    Keys of JSON are text, so the number of an image as text is the rule, not an assumption.
+    """
+    notes = [*annotated.notes]
+    other = {key: image_id for key, image_id in annotated.ids.matched.items() if str(image_id) != key}
+    if other:
+        example = next(iter(other.items()))
+        notes.append(assumed("answers", "ids", count=len(other), of=len(votes.images), example=[*example]))
+    if not any(annotated.truth[name].any() for name in votes.images):
+        notes.append(warning("annotations", "no objects", images=len(votes.images)))
+    return tuple(notes)
 
 
 def _thresholds(settings: ScoreSettings, votes: Votes) -> list[int]:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eidolon.benchmark.data.coco_format import coco_records
+from eidolon.benchmark.data.coco_format import read_instances
 from eidolon.benchmark.data.json_rows import read_json_object
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_image_id
+from eidolon.scorers.core.image_ids import ImageIds
+from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.judges.votes import is_yes
 
@@ -25,6 +27,10 @@ class Annotated:
     truth: dict[str, NDArray[np.bool_]]
     """By the image id as a string, as the answers name it; shape (categories,)."""
     image_ids: dict[str, ImageId]
+    ids: ImageIds
+    """To find images that the answers name otherwise."""
+    notes: tuple[InputNote, ...] = ()
+    """What is odd in the annotations."""
 
     def names(self, truth: NDArray[np.bool_]) -> list[str]:
         """Return the names of the true categories, from a row of `truth`."""
@@ -48,36 +54,24 @@ class Votes:
 
 
 def read_annotated(document: dict[str, Any], path: Path) -> Annotated:
-    names: dict[int, str] = {}
-    for place, category in coco_records(document, "categories", path):
-        number, name = category.get("id"), category.get("name")
-        if isinstance(number, bool) or not isinstance(number, int) or not isinstance(name, str):
-            raise UserError(
-                f"{place}: needs a whole number 'id' and a string 'name', found {excerpt(category)}"
-            )
-        if number in names or name in names.values():
-            raise UserError(f"{place}: category {excerpt(name)} (id {number}) is there twice")
-        names[number] = name
+    found = read_instances(document, path, "annotations")
+    names = found.categories
     if not names:
         raise UserError(f"{path}: holds no categories")
-    position = {number: i for i, number in enumerate(sorted(names))}
+    for number, name in names.items():
+        if other := next((n for n, also in names.items() if also == name and n != number), None):
+            raise UserError(
+                f"{path}: category {excerpt(name)} is there twice, with the ids {other} and {number}"
+            )
+    ordered = [names[number] for number in sorted(names)]
     truth: dict[str, NDArray[np.bool_]] = {}
     image_ids: dict[str, ImageId] = {}
-
-    def add(value: object, place: str) -> NDArray[np.bool_]:
-        image_id = read_image_id(value, place)
+    for image_id, objects in found.objects.items():
         if image_ids.setdefault(str(image_id), image_id) != image_id:
-            raise UserError(f"{place}: image {excerpt(image_id)} is there as a number and as a string")
-        return truth.setdefault(str(image_id), np.zeros(len(position), dtype=bool))
-
-    for place, image in coco_records(document, "images", path):
-        add(image.get("id"), place)
-    for place, annotation in coco_records(document, "annotations", path):
-        number = annotation.get("category_id")
-        if not isinstance(number, int) or number not in position:
-            raise UserError(f"{place}: 'category_id' {excerpt(number)} is not among the categories")
-        add(annotation.get("image_id"), place)[position[number]] = True
-    return Annotated(tuple(names[number] for number in sorted(names)), truth, image_ids)
+            raise UserError(f"{path}: image {excerpt(image_id)} is there as a number and as a string")
+        truth[str(image_id)] = np.array([name in objects for name in ordered], dtype=bool)
+    ids = ImageIds(found.objects, path, found.files)
+    return Annotated(tuple(ordered), truth, image_ids, ids, found.notes)
 
 
 def read_votes(
@@ -89,9 +83,17 @@ def read_votes(
     known: dict[str, bool] = {}
     tables = []
     for path, content in zip(paths, contents, strict=True):
-        table = read_json_object(content, path)
-        if not table:
+        given = read_json_object(content, path)
+        if not given:
             raise UserError(f"{path}: holds no answers")
+        table: dict[str, Any] = {}
+        for name, answers in given.items():
+            place = f"{path}: {excerpt(name)}"
+            image_id = annotated.ids.find(name, place)
+            known_name = name if image_id is None else str(image_id)
+            if known_name in table:
+                raise UserError(f"{place}: image {known_name!r} has answers under another name too")
+            table[known_name] = answers
         for name, answers in table.items():
             _check_answers(name, answers, path, annotated, annotations)
         tables.append(table)

@@ -190,7 +190,12 @@ AMBER_CASES: list[tuple[str, Break, tuple[str, ...], tuple[str, ...]]] = [
     ("no such safe words", nothing, ("--safe-words", "no.txt"), ("no.txt", "no such file")),
     ("unknown id", edit("answers.json", lambda a: [*a, {"id": 99, "response": "Yes"}]), (), ("item 5", "99")),
     ("answered twice", edit("answers.json", lambda a: [*a, a[0]]), (), ("item 5", "id 1", "already")),
-    ("id is a string", edit("answers.json", lambda a: [{**a[0], "id": "1"}]), (), ("item 0", "whole number")),
+    (
+        "id is a string",
+        edit("answers.json", lambda a: [{**a[0], "id": "one"}]),
+        (),
+        ("item 0", "whole number"),
+    ),
     (
         "response is null",
         edit("answers.json", lambda a: [{**a[0], "response": None}]),
