@@ -34,7 +34,7 @@ _WANTED = frozenset((*FIELDS, *_ASKED, *_LABELS, *OF_A_RUN, *RESPONSE, *IMAGE, *
 _ARTICLES = frozenset(("a", "an"))
 
 
-class Question(NamedTuple):
+class AskedQuestion(NamedTuple):
     """A question about an image, and its true answer."""
 
     image: ImageId
@@ -52,7 +52,7 @@ class AnswerFile:
 
 def read_questions(
     content: bytes, path: Path, fields: Mapping[str, str]
-) -> tuple[dict[str, Question], tuple[InputNote, ...]]:
+) -> tuple[dict[str, AskedQuestion], tuple[InputNote, ...]]:
     """Return the questions by id, in the order of the file, and notes. `fields` maps our field names to the file's.
 
     Raises:
@@ -65,21 +65,21 @@ def read_questions(
     question_id, image = finder.value("question_id", QUESTION_ID, (int, str)), finder.image("image")
     text = finder.text("text", ("question", "query"))
     label = finder.value("label", ("answer", *_LABELS), str)
-    asked: dict[str, Question] = {}
+    asked: dict[str, AskedQuestion] = {}
     spots: dict[str, str] = {}
     for place, spot, row in records.rows:
         number = str(id_field(row, question_id, place))
         if number in asked:
             raise UserError(f"{place}: question id {excerpt(number)} stands on {spots[number]} already")
         spots[number] = spot
-        asked[number] = Question(
+        asked[number] = AskedQuestion(
             id_field(row, image, place), text_field(row, text, place), yes_no_field(row, label, place)
         )
     return asked, (*format_note(records, "questions", JSON), *finder.notes)
 
 
 def read_answers(
-    content: bytes, path: Path, fields: Mapping[str, str], asked: Mapping[str, Question], questions: Path
+    content: bytes, path: Path, fields: Mapping[str, str], asked: Mapping[str, AskedQuestion], questions: Path
 ) -> AnswerFile:
     """Return the answers, joined with the questions by id where the records have one, else in order.
 
@@ -105,7 +105,7 @@ def read_answers(
         )
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    answered: list[tuple[Placed, Question]] = []
+    answered: list[tuple[Placed, AskedQuestion]] = []
     for placed, following in zip(rows, [*asked, *[""] * len(rows)], strict=False):
         place, _, row = placed
         number = _known_id(str(id_field(row, id_name, place)), asked) if by_id else following
@@ -143,20 +143,20 @@ def _names_of_answers(
     others = [name for name in RESPONSE if name not in ("answer", "text", "caption") and finder.has(name)]
     if "answer" not in fields and finder.has("answer") and others:
         raise UserError(
-            f"{path}: has both 'answer' and {others[0]!r}, one of which may be the label; choose one with --field "
+            f"{path}: has both 'answer' and {others[0]!r}, and one may be the label; choose with --field "
             "answer=NAME"
         )
     return id_name, finder.text("answer", but=("text",) if others else ())
 
 
-def _known_id(number: str, asked: Mapping[str, Question]) -> str:
+def _known_id(number: str, asked: Mapping[str, AskedQuestion]) -> str:
     """Return the id of a question, which an answer may write padded or as `1.0`."""
     if number not in asked and (whole := image_number(number)) is not None and str(whole) in asked:
         return str(whole)
     return number
 
 
-Pairs = Sequence[tuple[Placed, Question]]
+Pairs = Sequence[tuple[Placed, AskedQuestion]]
 
 
 def _compare(
@@ -189,10 +189,10 @@ def _compare_prompts(answered: Pairs, name: str, questions: Path) -> None:
     texts = [(placed, question, text) for placed, question, text in pairs if isinstance(text, str)]
     common = set.intersection(*(_words(question.text) for _, question, _ in texts)) if texts else set()
 
-    def holds(question: Question, text: str) -> bool:
+    def holds(question: AskedQuestion, text: str) -> bool:
         return _plain(question.text) in _plain(text)
 
-    def names(question: Question, text: str) -> bool:
+    def names(question: AskedQuestion, text: str) -> bool:
         return _words(question.text) - common - _ARTICLES <= _words(text)
 
     put_otherwise = len(texts) > 1 and not any(holds(question, text) for _, question, text in texts)

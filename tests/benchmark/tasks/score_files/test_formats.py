@@ -292,7 +292,7 @@ def test_formats_of_the_truth(kind: str, cli: Cli, tmp_path: Path) -> None:
 
 
 def test_file_names_of_images_with_other_ids(cli: Cli, tmp_path: Path) -> None:
-    """Of a subset numbered anew the file names decide; a number that contradicts them is refused."""
+    """The ids of a subset were changed: file names decide, and a number that contradicts them is refused."""
     document = instances([{"image_id": 1, "category_id": 1}, {"image_id": 2, "category_id": 3}], (1, 2))
     document["images"] = [
         {"id": 1, "file_name": "000000000042.jpg"},
