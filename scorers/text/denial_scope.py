@@ -27,7 +27,7 @@ _LIGHT = words(
     """
     a able an another any appear appears be been being carry carrying contain contains depict depicting detect
     discern feature featuring find has have having hold holding identify include included including is locate
-    make mention notice observe of one out possible recognize see seeing seem seems show showing shows single
+    make mention notice observe of one out recognize see seeing seem seems show showing shows single
     spot to use using wear wearing
     """
 )
@@ -152,7 +152,9 @@ def _after_any(tokens: Sequence[str], position: int) -> list[int]:
     for place in range(position + 1, min(len(tokens), position + MAX_ANY)):
         if tokens[place] in (".", "!", "?", ";", "\n", "but", "if"):
             break
-        if tokens[place] == "any":
+        # "Not touching any other car" speaks of cars that are there.
+        other = tokens[position] in ("not", "n't", "never") and tokens[place + 1 : place + 2] == ["other"]
+        if tokens[place] == "any" and not other:
             places.append(place + 1)
     return places[:MAX_ANYS]
 

@@ -93,6 +93,8 @@ class CarefulTables(Record):
     """Animals without a category."""
     parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Category → terms that name a part of it in a sentence that names the category."""
+    part_names: tuple[str, ...] = ()
+    """Terms that name an object by a part of it. To deny the part does not deny the object: "no toilet seat"."""
     linked_parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Category → terms that name a part of it where the text links the two: "a train with four cars"."""
     things: tuple[str, ...] = ()

@@ -96,7 +96,8 @@ class CarefulReading:
         drop_likenesses(tokens, matches, reasons)
         drop_written(tokens, matches, reasons)
         for index in denied(tokens.words, [(match.first, match.end) for match in matches]):
-            reasons[index] = reasons[index] or Reason.DENIED
+            if matches[index].form.term not in self._tables.part_names:
+                reasons[index] = reasons[index] or Reason.DENIED
         return [
             ExplainedMatch(_named(tokens, match), reason)
             for match, reason in zip(matches, reasons, strict=True)

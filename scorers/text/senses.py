@@ -35,7 +35,11 @@ _DETERMINERS = (
         "'s a an another any both each every its no one some two three four five six seven eight nine ten several many"
     )
 )
-_NEVER_A_THING = words("inspired playing related style themed watching")
+_NEVER_A_THING = words(
+    "batting clothing inspired outing playing related setting style swing themed training watching"
+)
+_OF_BALLS = words("bounces comes flies floats goes hits lands lies rests rolls sits soars spins")
+"""Verbs of what a ball does."""
 _SIMILE = words("look looked looking looks shape shaped dressed")
 _RESEMBLE = words("resemble resembled resembles resembling")
 _GENERIC = words(
@@ -77,12 +81,10 @@ def drop_sports(
         if match.form.term not in things or match.form.plural or reasons[index]:
             continue
         following = tokens.at(match.end)
-        position = match.end
         if following in ("and", "or", "/") and tokens.at(match.end + 1) in things:
-            position, following = match.end + 2, tokens.at(match.end + 2)
-        modifies = following in _NEVER_A_THING or not (
-            follows_noun(following) or _third_person(tokens, position)
-        )
+            following = tokens.at(match.end + 2)
+        named_last = follows_noun(following) or following in _OF_BALLS
+        modifies = following in _NEVER_A_THING or not named_last
         if modifies or not _determined(tokens, match.first):
             reasons[index] = Reason.SPORT
 
@@ -94,16 +96,6 @@ def _determined(tokens: Tokens, first: int) -> bool:
         if ends_phrase(word) or word.endswith("ing"):
             return False
     return False
-
-
-def _third_person(tokens: Tokens, position: int) -> bool:
-    """Tell whether a word is a verb: "s" at its end, and a preposition, determiner or adverb after it."""
-    word, following = tokens.at(position), tokens.at(position + 1)
-    return (
-        word.endswith("s")
-        and not word.endswith("ss")
-        and (ends_phrase(following) or following in _DETERMINERS)
-    )
 
 
 def drop_senses(

@@ -57,7 +57,20 @@ def test_careful_tables_speak_of_known_terms() -> None:
     lexicon = load_lexicon("coco80")
     tables, terms = lexicon.careful, lexicon.careful_terms()
     grouped = [term for group in tables.compound_heads for term in group.terms]
-    named = [*tables.excluded_terms, *tables.plurals, *tables.modifiers, *tables.verbs, *tables.kin, *grouped]
+    sensed = [term for group in (*tables.senses, *tables.short_names) for term in group.terms]
+    parts = [term for terms in tables.linked_parts.values() for term in terms]
+    named = [
+        *tables.excluded_terms,
+        *tables.plurals,
+        *tables.modifiers,
+        *tables.verbs,
+        *tables.kin,
+        *grouped,
+        *tables.things,
+        *tables.part_names,
+        *sensed,
+        *parts,
+    ]
     assert [term for term in named if term not in terms] == []
     assert [phrase for phrase in tables.blocked_phrases if phrase in terms] == []
 

@@ -57,6 +57,9 @@ SCOPES = {
     "neither cats nor dogs are there": "",
     "The absence of people or cars": "",
     "not just any dog": "dog",
+    "It is not possible to say how many dogs there are": "dog",
+    "a car not touching any other car": "car, car",
+    "There are not any other cars.": "",
     # Predicates.
     "The cup behind the dog is not visible.": "dog",
     "The man holding the umbrella is not visible.": "umbrella",
@@ -67,6 +70,7 @@ SCOPES = {
     "The cars can't be seen.": "",
     "People are absent; cats are missing from the picture.": "",
     "The man is missing his tie": "person",
+    "The toilet seat is missing.": "toilet",
     "The boat is nowhere to be seen.": "",
     "The dog does not appear in the image.": "",
     "The dog does not appear to be wearing a tie": "dog",

@@ -33,6 +33,8 @@ SENSES = {
     "a baseball player in a baseball cap": "person",
     "a baseball bat and a baseball glove": "baseball bat, baseball glove",
     "a baseball and football fan": "",
+    "two baseball players in a field, several football uniforms in a box": "person",
+    "practicing a baseball swing in a baseball batting cage": "",
     "a baseball or a bat": "sports ball, baseball bat",
     # More names.
     "under a parasol": "umbrella",
