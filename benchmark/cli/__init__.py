@@ -146,6 +146,10 @@ def invoke(arguments: Sequence[str]) -> int:
         )
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except SystemExit as error:
+        if isinstance(error.code, int) and error.code > INTERRUPTED:  # a launcher's signal
+            raise
+        return _complain(f"a plug-in ended the program: SystemExit: {error.code}; the run is not finished")
     return code if isinstance(code, int) else 0
 
 

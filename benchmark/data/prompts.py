@@ -32,6 +32,9 @@ QUESTION_PRESETS = {
 """Sources: `question` is POPE's prompt (Li et al. 2023), `one-word` that of VCD (Leng et al. 2024), and `single-word`
 that of LLaVA-1.5 (Liu et al. 2024) and lmms-eval."""
 
+MAX_CHARACTERS = 100_000
+"""The longest prompt."""
+
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -73,6 +76,11 @@ def find_question_prompt(value: str) -> Prompt:
 def _find(value: str, presets: Mapping[str, str]) -> Prompt:
     if value in presets:
         return Prompt(value, presets[value])
+    if len(value) > MAX_CHARACTERS:
+        raise UserError(
+            f"--prompt: has {len(value)} characters; a prompt, which every request repeats, has at most "
+            f"{MAX_CHARACTERS} characters"
+        )
     if not value.strip():
         raise UserError("--prompt: is empty; name a preset or write a text")
     if _WORD.fullmatch(value):

@@ -290,7 +290,7 @@ def collect(name: str, requests: Sequence[Request], responses: Iterable[Response
         if response.transient and response.error is None:
             # Only an error can be transient. Marked so, a text would be asked for again by every session.
             response = response.model_copy(update={"transient": False})
-        found[key] = response
+        found[key] = response.bounded()
     for key in asked:
         if key not in found:
             raise UserError(

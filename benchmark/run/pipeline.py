@@ -19,6 +19,7 @@ from eidolon.benchmark.store.record import SCHEMA, RunRecord, new_session, prove
 from eidolon.benchmark.tasks.protocol import Producer, Results, Run, Shown
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import busy
+from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.scores import Scores
 
 Page = Callable[[str, Shown, Producer], str]
@@ -44,6 +45,7 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
         with (
             busy(f"{run.name}: computing the scores of {len(run.keys)} responses"),
             timed("scored", responses=len(run.keys)),
+            foreign_code(),
         ):
             scores = work.score(responses, judgements)
         with busy(f"{run.name}: writing the report"):

@@ -18,7 +18,7 @@ from eidolon.benchmark.engine.cached_model import cached
 from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.run.estimate import estimate
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, PromptText, deciding
-from eidolon.benchmark.settings.fields import AUTO
+from eidolon.benchmark.settings.fields import AUTO, MAX_COUNT
 from eidolon.benchmark.settings.load import Given, load_settings
 from eidolon.benchmark.settings.run import ModelSpec, RunSettings
 from eidolon.benchmark.store.files import RUN
@@ -78,12 +78,26 @@ def load_run_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[RunS
         given = load_settings(RunSettings, file, flags, task.defaults)
     check_fields(given, task)
     settings = given.settings
+    check_count(settings, settings.limit or 1)
     if settings.generations > 1 and settings.temperature == 0:
         raise UserError(
             f"--generations {settings.generations}: greedy decoding gives the same response every time; "
             "give a --temperature above 0"
         )
     return given
+
+
+def check_count(settings: RunSettings, samples: int) -> None:
+    """Check the number of responses of a run.
+
+    Raises:
+        UserError: it is larger than `MAX_COUNT`.
+    """
+    if (count := samples * settings.generations) > MAX_COUNT:
+        raise UserError(
+            f"--generations {settings.generations}: {samples} samples make {count} responses; "
+            f"at most {MAX_COUNT} fit into a run"
+        )
 
 
 def make_plan(given: Given[RunSettings], out: Path | None) -> Plan:
@@ -136,6 +150,7 @@ def _plan_run(
     decoding = Decoding(
         settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed, contrast
     )
+    check_count(settings, len(questions.asked))
     keys = tuple((sample_id, g) for sample_id in questions.asked for g in range(questions.generations))
     signature = Signature(
         dataset=source.signature(),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eidolon.benchmark.settings.fields import MAX_SEED, Flag, Options, Settings
+from eidolon.benchmark.settings.fields import MAX_COUNT, MAX_SEED, Flag, Options, Settings
 
 
 class DoctorSettings(Settings):
@@ -24,7 +24,7 @@ class DoctorSettings(Settings):
     """Option of the dataset. Repeatable."""
     samples: Annotated[int, Field(ge=2), Flag("Data")] = 8
     """Images, and requests in a full batch."""
-    max_new_tokens: Annotated[int, Field(ge=1), Flag("Decoding")] = 64
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Decoding")] = 64
     """Longest response in tokens."""
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED), Flag("Data")] = 0
     """Seed of drawn data and of sampling."""

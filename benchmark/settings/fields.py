@@ -16,6 +16,11 @@ PAIRS = 3
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 """Tokens of text before the questions of the task `forget`, beside none."""
 MAX_SEED = 2**32
+MAX_COUNT = 10**7
+"""The largest number of samples or tokens that a setting may ask for, and of the responses of a run."""
+MAX_GENERATIONS = 10_000
+"""The most responses for each sample."""
+MAX_PROCESSES = 1024
 MIN_SHARED = 10
 """Runs that share fewer images are not compared unless the user says so: intervals from so few say little."""
 
@@ -52,10 +57,13 @@ def _as_text(value: object) -> object:
 
 def _as_batch_size(value: object) -> object:
     """Read `auto`, or a whole number in decimal digits."""
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    if number == AUTO or (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+    number = int(value) if isinstance(value, str) and digits else value
+    if number == AUTO or (
+        isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= MAX_COUNT
+    ):
         return number
-    raise ValueError(f"must be {AUTO} or a whole number above 0")
+    raise ValueError(f"must be {AUTO} or a whole number from 1 to {MAX_COUNT}")
 
 
 def _as_list(value: object) -> object:

@@ -1,6 +1,6 @@
 """Settings from a YAML file and from flags; a wrong field is a one-line UserError that names its place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,8 @@ from eidolon.scorers.core.input_files import MAX_SMALL_BYTES, decode_text, excer
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
+MAX_YAML_NODES = 100_000
+"""The most values of a settings file. Real ones have some tens."""
 FRESH_OPTIONS = {"judge": "judge_options", "decoding": "decoding_options", "task": "task_options"}
 """Fields that another choice of a flag empties: another judge than the file's starts from no options."""
 
@@ -68,9 +70,11 @@ def load_settings(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(decode_text(read_bytes(path, MAX_SMALL_BYTES), path))
+        content = _load_yaml(decode_text(read_bytes(path, MAX_SMALL_BYTES), path))
     except RecursionError as error:
         raise UserError(f"{path}: is not valid YAML (nested too deeply)") from error
+    except ValueError as error:  # an integer of thousands of digits, the 31st of February
+        raise UserError(f"{path}: is not valid YAML ({error})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -81,6 +85,44 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected fields like 'dataset: scenes', found {excerpt(content)}")
     return {str(key): value for key, value in content.items()}
+
+
+def _load_yaml(text: str) -> Any:
+    """Return the content of a YAML document.
+
+    An alias repeats a part of the document, so that a few lines of aliases to aliases are gigabytes when written out.
+    The size is counted before anything is written out.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+        ValueError: it has a value that is none, or more than `MAX_YAML_NODES` values.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _count_nodes(root, {})
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values below a node, with every alias written out. A node inside itself counts as one."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = 1
+    inner: Iterable[yaml.Node] = ()
+    if isinstance(node, yaml.MappingNode):
+        inner = (part for pair in node.value for part in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    count = 1 + sum(_count_nodes(part, known) for part in inner)
+    if count > MAX_YAML_NODES:
+        raise ValueError(f"more than {MAX_YAML_NODES:,} values, with every alias written out")
+    known[id(node)] = count
+    return count
 
 
 def _validate(kind: type[SettingsT], fields: Mapping[str, Any], file: Path | None) -> SettingsT:
@@ -97,7 +139,7 @@ def _validate(kind: type[SettingsT], fields: Mapping[str, Any], file: Path | Non
             hint = did_you_mean(place[-1], [*_owner(kind, place).model_fields])
             raise UserError(f"{where}: unknown field, with the value {found}{hint}") from None
         if (bound := _bound(problem)) is not None:
-            value = f" {problem['input']}" if file is None else ""
+            value = f" {found}" if file is None else ""
             more = "" if file is None else f", found {found}"
             raise UserError(f"{where}{value}: {bound}{more}") from None
         message = problem["msg"].removeprefix("Value error, ")
@@ -110,7 +152,8 @@ def _bound(problem: ErrorDetails) -> str | None:
     """Return which bound a number broke, None where that is not the problem."""
     for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         if name in problem.get("ctx", {}):
-            return f"must be {words} {problem['ctx'][name]:g}"
+            bound = problem["ctx"][name]
+            return f"must be {words} {bound if isinstance(bound, int) else format(bound, 'g')}"
     return None
 
 

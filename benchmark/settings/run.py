@@ -11,6 +11,9 @@ from eidolon.benchmark.settings.fields import (
     AUTO,
     LENGTHS,
     MAIN_POLICY,
+    MAX_COUNT,
+    MAX_GENERATIONS,
+    MAX_PROCESSES,
     MAX_SEED,
     PAIRS,
     BatchSize,
@@ -51,7 +54,7 @@ class RunSettings(JudgedSettings):
     """Dataset: scenes, coco, objects365, amber, folder/PATH, hf/NAME or a plug-in's."""
     dataset_options: Annotated[Options, Flag("Data", "-D", metavar="KEY=VALUE")] = Field({})
     """Option of the dataset. Repeatable."""
-    limit: Annotated[int | None, Field(ge=1), Flag("Data", default="all; scenes: 64")] = None
+    limit: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Data", default="all; scenes: 64")] = None
     """Largest number of samples."""
     sample_ids: Annotated[Path | None, Flag("Data", decides=False)] = None
     """File with the ids of the samples to take, one a line."""
@@ -69,17 +72,21 @@ class RunSettings(JudgedSettings):
     """probe: how absent objects are chosen: random, popular, adversarial or all."""
     policy: Annotated[str, Flag("Task")] = MAIN_POLICY
     """probe: how answers are read: original, exact, lenient, strict, evalscope, or all side by side."""
-    pairs: Annotated[int, Field(ge=1), Flag("Task")] = PAIRS
+    pairs: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Task")] = PAIRS
     """probe: present and absent objects for each image and split."""
-    min_objects: Annotated[int | None, Field(ge=1), Flag("Task", default="--pairs")] = None
+    min_objects: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Task", default="--pairs")] = None
     """probe: leave out images with fewer objects."""
-    lengths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], AS_LIST, Flag("Task", metavar="N,N,…")] = (
-        LENGTHS
-    )
+    lengths: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_COUNT)], ...], AS_LIST, Flag("Task", metavar="N,N,…")
+    ] = LENGTHS
     """forget: tokens of text before the questions."""
-    trained_length: Annotated[int | None, Field(ge=1), Flag("Task", default="the recipe's, if known")] = None
+    trained_length: Annotated[
+        int | None, Field(ge=1, le=MAX_COUNT), Flag("Task", default="the recipe's, if known")
+    ] = None
     """forget: tokens of the longest training text; longer texts are marked."""
-    max_new_tokens: Annotated[int, Field(ge=1), Flag("Decoding", default="512; probe: 32")] = 512
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Decoding", default="512; probe: 32")] = (
+        512
+    )
     """Longest response in tokens."""
     temperature: Annotated[
         float, Field(ge=0, allow_inf_nan=False), Flag("Decoding", default="0.6; probe: 0")
@@ -93,11 +100,13 @@ class RunSettings(JudgedSettings):
         {}
     )
     """Option of the decoding. Repeatable."""
-    generations: Annotated[int, Field(ge=1), Flag("Decoding")] = 1
+    generations: Annotated[int, Field(ge=1, le=MAX_GENERATIONS), Flag("Decoding")] = 1
     """Responses for each sample."""
     batch_size: Annotated[BatchSize, Flag("Advanced", metavar="N|auto")] = AUTO
     """Requests in a batch; auto fits it to the device."""
-    processes: Annotated[int | None, Field(ge=1), Flag("Advanced", default="1", decides=False)] = None
+    processes: Annotated[
+        int | None, Field(ge=1, le=MAX_PROCESSES), Flag("Advanced", default="1", decides=False)
+    ] = None
     """Processes that answer together, one for each GPU."""
     cache: Annotated[bool, Flag("Advanced", "--no-cache", decides=False)] = True
     """Reuse earlier responses and keep new ones; --no-cache asks the model for everything again."""

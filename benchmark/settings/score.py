@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_SEED, Flag, Options, Text
+from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_COUNT, MAX_SEED, Flag, Options, Text
 from eidolon.benchmark.settings.judged import JudgedSettings, MetricNames
 
 
@@ -27,7 +27,7 @@ class ScoreSettings(JudgedSettings):
     """Folder of the images, shown in the report."""
     fields: Annotated[Options, Flag("Data", "--field", metavar="OURS=THEIRS")] = Field({})
     """The file's name for a field, as response=caption. Repeatable."""
-    limit: Annotated[int | None, Field(ge=1), Flag("Data", default="all")] = None
+    limit: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Data", default="all")] = None
     """Largest number of responses, from the first."""
     answers: Annotated[tuple[Path, ...], Flag("Data", metavar="FILE [FILE]…", decides=False)] = ()
     """pope, amber, throne: answers to score; for throne one file for each judge."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eidolon.benchmark.settings.fields import MAX_SEED, Flag, Settings
+from eidolon.benchmark.settings.fields import MAX_COUNT, MAX_SEED, Flag, Settings
 
 
 class MemoryTrainingSettings(Settings):
@@ -13,9 +13,9 @@ class MemoryTrainingSettings(Settings):
 
     layout: Annotated[str | None, Flag("Model")] = None
     """memory: a variant, or one layer's memory after the other: GDN-GDN-GDN-*."""
-    window: Annotated[int | None, Field(ge=1), Flag("Model", default="96")] = None
+    window: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Model", default="96")] = None
     """memory: tokens in a window."""
-    store: Annotated[int | None, Field(ge=1), Flag("Model", default="16")] = None
+    store: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Model", default="16")] = None
     """memory: tokens in a store."""
     selection: Annotated[
         str | None, Flag("Model", metavar="innovation|recent|random", default="innovation")

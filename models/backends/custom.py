@@ -43,7 +43,7 @@ class CustomModel:
         module, _, attribute = target.rpartition(":")
         if not module or not attribute:
             raise UserError(f"model {name!r}: expected python/MODULE:CLASS or python/FILE.py:CLASS")
-        loaded = run_foreign(name, lambda: _import(module, name), "cannot be imported")
+        loaded = run_foreign(name, lambda: _import(module, name), "cannot be imported", fresh=True)
         factory = getattr(loaded, attribute, None)
         if factory is None:
             classes = [name for name, value in vars(loaded).items() if isinstance(value, type)]
@@ -68,7 +68,7 @@ def load_plugin_model(
     def make() -> object:
         return construct(factory, options, *positional, flag="-M", what=f"model backend {backend!r}")
 
-    model = run_foreign(name, make, "could not be constructed")
+    model = run_foreign(name, make, "could not be constructed", fresh=True)
     return guard(model, name, {"backend": backend, "class": plugin.value, "package": plugin.package})
 
 

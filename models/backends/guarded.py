@@ -1,5 +1,6 @@
 """What stands between a run and a model of somebody else's code: a user's class, or a plug-in's."""
 
+import contextlib
 import importlib
 import json
 import traceback
@@ -22,21 +23,26 @@ from eidolon.models.base.model import (
     SizingModel,
     WhiteBoxModel,
 )
+from eidolon.scorers.core import foreign
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import clean
+from eidolon.scorers.core.foreign import foreign_code
+from eidolon.scorers.core.input_files import clean, excerpt
 from eidolon.scorers.core.types import Response
 
 OPTIONAL = (
     ClosingModel,
     ContinuingModel,
     DecodingCheckedModel,
-    MeteredModel,
     NamedModel,
     ScoringModel,
     SizingModel,
     WhiteBoxModel,
 )
 """What a model may offer beside answers and a description; the guard offers what its model does."""
+
+
+_LARGEST = 1e300
+"""Sums of less do not overflow."""
 
 
 class GuardedModel:
@@ -67,6 +73,24 @@ class GuardedModel:
             )
         own = run_foreign(self._name, lambda: _json_ready(own), "describe() returned what JSON cannot hold")
         return {**self._facts, **own}
+
+    def usage(self) -> dict[str, int | float]:
+        """Return what the model's `usage()` returns, nothing if it does not count.
+
+        Raises:
+            UserError: `usage()` fails, or does not return finite numbers by name.
+        """
+        model = self._model
+        if not isinstance(model, MeteredModel):
+            return {}
+        found = run_foreign(self._name, model.usage, "failed in usage()")
+        if not isinstance(found, Mapping) or not all(
+            isinstance(name, str) and _is_total(total) for name, total in found.items()
+        ):
+            raise UserError(
+                f"model {self._name!r}: usage() must return finite numbers by name, found {excerpt(found)}"
+            )
+        return dict(found)
 
     def generate(self, requests: Sequence[Request]) -> Iterable[Response]:
         """Yield one response per request; strings become responses.
@@ -127,20 +151,21 @@ def guard(model: object, name: str, facts: Mapping[str, Any]) -> GuardedModel:
         for protocol in offered
         for base in protocol.__mro__
         for member in vars(base)
-        if not member.startswith("_") and member != "generate"
+        if not member.startswith("_") and member not in ("generate", "usage")
     }
     kind: type[GuardedModel] = type(GuardedModel.__name__, (GuardedModel,), passed_on)
     return kind(model, name, facts)
 
 
-def run_foreign(name: str, call: Callable[[], Any], what: str) -> Any:
-    """Return what the code of a model returns.
+def run_foreign(name: str, call: Callable[[], Any], what: str, *, fresh: bool = False) -> Any:
+    """Return what the code of a model returns; `fresh` says that it is the first call for this model.
 
     Raises:
         UserError: it fails; the message names the model, `what` failed, and the line.
     """
     try:
-        return call()
+        with foreign_code(name, fresh=fresh):
+            return call()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a script that exits must not end the run without an error
@@ -154,6 +179,11 @@ def _checked(response: Response) -> Response:
     return Response(**{name: clean(v) if isinstance(v, str) else v for name, v in fields.items()})
 
 
+def _is_total(value: object) -> bool:
+    """Return whether a value is a number of the size of a count or a cost."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+
+
 def _json_ready(facts: Mapping[str, Any]) -> dict[str, Any]:
     ready: dict[str, Any] = json.loads(
         clean(json.dumps(facts, default=str, allow_nan=False, ensure_ascii=False))
@@ -163,6 +193,13 @@ def _json_ready(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(error: BaseException) -> str:
     """Return ` (file.py, line 3)`, where the foreign code failed; empty if none of it ran."""
-    ours = (__file__, str(Path(__file__).with_name("custom.py")), importlib.__file__, "<frozen")
+    ours = (
+        __file__,
+        foreign.__file__,
+        contextlib.__file__,
+        str(Path(__file__).with_name("custom.py")),
+        importlib.__file__,
+        "<frozen",
+    )
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

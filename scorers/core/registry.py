@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.foreign import foreign_code
 
 if TYPE_CHECKING:
     from eidolon.scorers.core.judge import Judge
@@ -95,7 +96,8 @@ class Registry(Generic[T]):
 
     def _load_plugin(self, plugin: EntryPoint) -> T:
         try:
-            found: T = plugin.load()
+            with foreign_code():
+                found: T = plugin.load()
         except Exception as error:
             raise UserError(
                 f"{self.kind} {plugin.name!r} of the plug-in {_package(plugin)} ({plugin.value}) cannot be "

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from pathlib import Path
 from typing import Any, get_args
 
+from eidolon.scorers.core.bounds import MAX_TOKEN_COUNT
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.field_names import IMAGE, RESPONSE, FieldFinder, format_note, one_text
 from eidolon.scorers.core.image_ids import ImageIds
@@ -132,7 +132,9 @@ def _read_line(placed: Placed, names: Mapping[str, str]) -> ResponseLine:
         error = None
 
     generation = row.get("generation", 0)
-    if isinstance(generation, str) and generation.isascii() and generation.isdigit():  # of a table
+    if (
+        isinstance(generation, str) and generation.isascii() and generation.isdigit() and len(generation) < 10
+    ):  # of a table
         generation = int(generation)
     if not _is_count(generation):
         raise UserError(f"{where}: 'generation' must be a whole number from 0, found {excerpt(generation)}")
@@ -146,7 +148,7 @@ def _read_line(placed: Placed, names: Mapping[str, str]) -> ResponseLine:
             generation=generation,
             error=None if error is None else clean(error),
             **_read_measures(row, text is None),
-        ),
+        ).bounded(),
         _read_references(row.get(names["references"]), names["references"], where),
         named=sample_id is not None,
     )
@@ -172,11 +174,11 @@ def _read_measures(row: Mapping[str, Any], failed: bool) -> dict[str, Any]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKEN_COUNT
 
 
 def _is_logprob(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -inf < value <= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_TOKEN_COUNT < value <= 0
 
 
 def _read_references(value: object, field: str, where: str) -> tuple[str, ...]:

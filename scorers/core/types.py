@@ -4,6 +4,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from eidolon.scorers.core.bounds import TokenCount, why_too_long
+
 ImageId: TypeAlias = int | str
 FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
@@ -33,8 +35,8 @@ class Response(Record):
     prompt: str | None = None
     reasoning: str | None = None
     finish_reason: FinishReason = "unknown"
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: TokenCount | None = None
+    completion_tokens: TokenCount | None = None
     token_ends: tuple[int, ...] | None = None
     """For each generated token, the character offset in `response` at which its text ends."""
     token_logprobs: tuple[float, ...] | None = None
@@ -44,6 +46,14 @@ class Response(Record):
     transient: bool = False
     """The error is temporary: a resumed run asks again, for this response alone. Only a backend that answers each
     request by itself may set it. Absent from the file if false."""
+
+    def bounded(self) -> "Response":
+        """Return the response, or in place of one that is too long to be judged an error that says so."""
+        reason = why_too_long(self.response) or why_too_long(self.reasoning)
+        if reason is None:
+            return self
+        dropped = {"response": None, "reasoning": None, "token_ends": None, "token_logprobs": None}
+        return self.model_copy(update={**dropped, "finish_reason": "error", "error": reason})
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, get_args
 
 from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.prompts import find_prompt
+from eidolon.benchmark.settings.fields import MAX_COUNT, MAX_SEED
 from eidolon.models.backends.registry import ModelReference, backend_traits, load_model, resolve
 from eidolon.models.base.contrast import Without
 from eidolon.models.base.model import Decoding, Request, request_seed
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.judges.lexicon import LexiconJudge
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from eidolon.benchmark.report.trace.records import Trace
 
+MAX_CHARACTERS = 20_000
+"""The longest text that is traced: each of its tokens is a row of the table and the page."""
 FORMS: tuple[Without, ...] = get_args(Without)
 _SCENE = re.compile(r"(\d{1,18}):(\d{1,18})")
 
@@ -93,6 +97,16 @@ def _check(settings: TraceSettings, out: Path | None) -> Without:
         raise UserError(f"--temperature {settings.temperature:g}: must be 0 or above")
     if settings.seed < 0:
         raise UserError(f"--seed {settings.seed}: must be at least 0")
+    for flag, value, most in (
+        ("--max-new-tokens", settings.max_new_tokens, MAX_COUNT),
+        ("--seed", settings.seed, MAX_SEED - 1),
+    ):
+        if value > most:
+            raise UserError(f"{flag} {excerpt(value)}: must be at most {most}")
+    if settings.text is not None and len(settings.text) > MAX_CHARACTERS:
+        raise UserError(
+            f"--text: has {len(settings.text)} characters; at most {MAX_CHARACTERS} are traced, token by token"
+        )
     if settings.text is not None and not settings.text.strip():
         raise UserError("--text: is empty; give a text, or leave it out to trace the model's answer")
     if out is not None and out.exists() and not out.is_dir():

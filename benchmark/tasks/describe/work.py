@@ -16,6 +16,7 @@ from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sam
 from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
+from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
@@ -143,7 +144,8 @@ def judge_responses(
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
             with timed("batch judged", batch=batch, responses=len(batched)) as counted:
-                found = decide(judge, judge_texts(judge, batched, rules), evidence)
+                with foreign_code():
+                    found = decide(judge, judge_texts(judge, batched, rules), evidence)
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             progress.advance(len(found), 0, sum(j.unscored is not None for j in found))

@@ -239,4 +239,7 @@ def test_a_lost_device_ends_the_run_and_it_can_be_resumed(
 def test_wrong_sizes(cli: Cli, many_sizes: Path, tmp_path: Path, size: str) -> None:
     result = cli(*arguments(many_sizes, tmp_path / "out", f"--batch-size={size}"))
     assert result.code == 2
-    assert result.err == f'error: --batch-size: must be auto or a whole number above 0, found "{size}"\n'
+    assert (
+        result.err
+        == f'error: --batch-size: must be auto or a whole number from 1 to 10000000, found "{size}"\n'
+    )
