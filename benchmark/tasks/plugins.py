@@ -7,6 +7,7 @@ from inspect import signature
 from eidolon.models.base.options import construct
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.judge import (
     DefaultMetricsJudge,
     Judge,
@@ -51,7 +52,8 @@ def make_judge(name: str, options: Mapping[str, str]) -> Judge:
         models = language_models(options.get("models"), foreign, taken=own)
         options = {key: value for key, value in options.items() if key in own and key != "models"}
         factory = partial(factory, models=models)
-    return construct(factory, options, flag="-J", what=f"judge {name!r}")
+    with foreign_code():
+        return construct(factory, options, flag="-J", what=f"judge {name!r}")
 
 
 def has_closed_vocabulary(name: str) -> bool | None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.foreign import foreign_code
 
 T = TypeVar("T")
 
@@ -27,8 +26,7 @@ def construct(
             if key not in known:
                 hint = did_you_mean(key, known) if known else "; it takes none"
                 raise UserError(f"{flag} {key}={value}: {what} has no option {key!r}{hint}")
-    with foreign_code():
-        return factory(*positional, **options)
+    return factory(*positional, **options)
 
 
 def parse_options(pairs: list[str], flag: str) -> dict[str, str]:

@@ -21,10 +21,10 @@ _folders: dict[str, tuple[str, str]] = {}
 def foreign_code(name: str | None = None, *, fresh: bool = False) -> Iterator[None]:
     """Run a block of foreign code.
 
-    `name` tells the code of one author from that of another; a `fresh` block is the first of that name.
+    `name` identifies the code; a `fresh` block is the first of that name.
 
     - A working folder that it changes is its own: the next block of that name finds it again, and ours stays as it is.
-    - A child process that it forks ends with the block, so that only one process goes on to write files.
+    - A child process that it forks ends with the block, so that only one process writes files.
     - `os._exit` raises `SystemExit`, so that the run ends with an error and not without a word.
 
     Raises:
@@ -63,7 +63,7 @@ def _working_folder() -> str | None:
 
 
 def _refuse_exit(status: int) -> NoReturn:
-    """Stand in for `os._exit`, which would end the program with an exit code of its own, unseen."""
+    """Replace `os._exit`, which would end the program with an exit code of its own."""
     if os.getpid() != _owner:  # a child process, which ends like this
         _end_process(status)
     if threading.current_thread() is threading.main_thread():
