@@ -59,7 +59,7 @@ class UnreadableError(OSError):
     """A file is not one to read: it is no regular file, or too large. The text says what it is."""
 
 
-def open_regular(path: Path, most: int = MAX_INPUT_BYTES) -> BinaryIO:
+def open_regular(path: Path, most: int = MAX_INPUT_BYTES) -> io.BufferedReader:
     """Open a regular file for reading bytes.
 
     Raises:
