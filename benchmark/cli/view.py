@@ -45,8 +45,10 @@ def view(
     """
     from eidolon.benchmark.report.view.collect import collect
     from eidolon.benchmark.report.view.page import write
+    from eidolon.benchmark.report.view.pairs import compare_runs
     from eidolon.benchmark.store.loaded import load_run
     from eidolon.benchmark.terminal.progress import meter
+    from eidolon.benchmark.verify.compare import CompareOptions
     from eidolon.scorers.core.errors import UserError
 
     loaded = [load_run(path) for path in runs]
@@ -57,9 +59,10 @@ def view(
     place = out or (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE
     if place.suffix not in (".html", ".htm"):
         place = place / PAGE
+    pairs = compare_runs(folders, CompareOptions())
     total = sum(len(run.shown) for run in found)
     with meter(f"{place.name}, pictures", total, 0) as progress:
-        written = write(found, place, progress=lambda count: progress.advance(count, 0, 0))
+        written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))
     print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
     if serve:
         from eidolon.benchmark.report.view.serve import serve_page

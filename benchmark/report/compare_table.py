@@ -42,7 +42,7 @@ def show(comparison: Comparison, console: Console) -> None:
                     f"{family}.{name}, McNemar: right in A alone {m.only_a}, in B alone {m.only_b}; "
                     f"p exact {_p(m.exact)}, mid-p {_p(m.mid)}"
                 )
-    for line in _findings(comparison):
+    for line in findings(comparison):
         say(line)
     for note in comparison.notes:
         say(f"note: {note}", "yellow")
@@ -96,7 +96,7 @@ def _holm(value: Compared) -> str:
     return "-" if value.p_holm is None else _p(value.p_holm)
 
 
-def _findings(comparison: Comparison) -> Iterator[str]:
+def findings(comparison: Comparison) -> Iterator[str]:
     """Say who is better in what; where nothing is found, how much there could have been."""
     named = {
         f"{family}.{name}": value

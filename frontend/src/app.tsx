@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Details, View } from "./data";
 import { CategoryTable } from "./categories";
+import { Compare } from "./compare";
 import { Explore } from "./explore";
 import { Help } from "./help";
 import { Judges } from "./judges";
@@ -32,6 +33,7 @@ export function App({ view, details }: { view: View; details: Details }) {
     ...(run.probe ? [{ name: "answers", label: "Answers" }] : []),
     ...(run.by_category.length && !run.probe ? [{ name: "categories", label: "By category" }] : []),
     ...(run.probe ? [] : [{ name: "text", label: "Over the response" }]),
+    ...(view.pairs.length ? [{ name: "compare", label: "Compare" }] : []),
     ...(run.calibration ? [{ name: "judges", label: "Judges" }] : []),
   ];
   const tab = tabs.some((one) => one.name === route.tab) ? route.tab : "";
@@ -60,6 +62,7 @@ export function App({ view, details }: { view: View; details: Details }) {
         {tab === "text" && <OverTheText run={run} />}
         {tab === "answers" && <ProbeTables run={run} show={(i) => move({
           tab: "", sample: run.index.sample_ids[i]!, generation: run.index.generations[i]! })} />}
+        {tab === "compare" && <Compare view={view} details={details} route={route} move={move} active={!help} />}
         {tab === "judges" && <Judges run={run} />}
       </div></main>
       <Help open={help} close={() => setHelp(false)} />

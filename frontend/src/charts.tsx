@@ -2,7 +2,7 @@
 
 import * as Plot from "@observablehq/plot";
 import { useEffect, useRef } from "preact/hooks";
-import type { Chart as ChartData, Effect, Fit, Numbered, Position } from "./data";
+import type { Chart as ChartData, Difference, Effect, Fit, Numbered, Position } from "./data";
 import { figure } from "./text";
 
 const COLOURS = ["var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)"];
@@ -184,6 +184,29 @@ export function Effects({ effects }: { effects: Effect[] }) {
         Plot.dot(rows, { x: "value", y: "label", r: 5, fill: "var(--accent)", stroke: "var(--bg)" }),
       ],
     })} />
+  );
+}
+
+/** A forest plot: the difference of each share with its interval, and 0 marked. */
+export function Forest({ rows: given, names }: { rows: Difference[]; names: [string, string] }) {
+  const rows = given.flatMap(({ key, share, estimate, outcome }) => share && estimate.value != null && estimate.ci
+    ? [{ key, value: estimate.value, low: estimate.ci[0], high: estimate.ci[1], found: outcome === "a_better" || outcome === "b_better" }] : []);
+  if (!rows.length) return null;
+  const label = `Differences, ${names[1]} minus ${names[0]}: ${rows.map((r) => `${r.key} ${figure(r.value)}, ${figure(r.low)} to ${figure(r.high)}`).join("; ")}`;
+  return (
+    <Figure label={label} deps={[given]} draw={(width) => {
+      const left = Math.min(width * 0.45, 24 + 6.5 * Math.max(...rows.map((r) => r.key.length)));
+      return {
+        height: 46 + 26 * rows.length, marginLeft: left, marginBottom: 34, marginRight: 20, insetLeft: 10, insetRight: 10,
+        x: { label: "difference, B minus A", grid: true, ticks: width < 500 ? 4 : 8 },
+        y: { label: null, domain: rows.map((r) => r.key), tickSize: 0 },
+        marks: [
+          Plot.ruleX([0], { stroke: "var(--fg)", strokeDasharray: "4 3" }),
+          Plot.ruleY(rows, { x1: "low", x2: "high", y: "key", stroke: "var(--accent)", strokeWidth: 3 }),
+          Plot.dot(rows, { x: "value", y: "key", r: 5, fill: (d: { found: boolean }) => (d.found ? "var(--accent)" : "var(--panel)"), stroke: "var(--accent)", strokeWidth: 2 }),
+        ],
+      };
+    }} />
   );
 }
 

@@ -87,8 +87,15 @@ export interface Run {
   effects: Effect[]; probe: Probe | null; calibration: Calibration | null; index: Index;
   no_samples: string | null; pages: string[]; details: Detail[];
 }
+export interface Difference {
+  key: string; share: boolean; a: number | null; b: number | null; estimate: Estimate; p: number | null;
+  p_holm: number | null; outcome: string | null;
+}
+export interface Pairing {
+  a: number; b: number; reason: string | null; differences: Difference[]; findings: string[]; notes: string[];
+}
 export interface View {
-  schema: string; kind: "runs"; eidolon: string; early: number; late: number; page_size: number; runs: Run[];
+  schema: string; kind: "runs"; eidolon: string; early: number; late: number; page_size: number; runs: Run[]; pairs: Pairing[];
 }
 
 export const SCHEMA = "eidolon/view/1";

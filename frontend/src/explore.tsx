@@ -85,7 +85,7 @@ function find(run: Run, route: Route): number {
 
 interface Loaded { value: Detail | null; error: string | null }
 
-function useDetail(details: Details, run: number, sample: number): Loaded {
+export function useDetail(details: Details, run: number, sample: number): Loaded {
   const [loaded, setLoaded] = useState<Loaded & { sample: number }>({ value: null, error: null, sample: -1 });
   const now = sample >= 0 ? details.now(run, sample) : undefined;
   useEffect(() => {

@@ -8,6 +8,8 @@ import { VERDICTS, many, pieces, share, unplaced, visible } from "./text";
 interface Props {
   run: Run; detail: Detail; route: Route; boxes: boolean; setBoxes: (change: (now: boolean) => boolean) => void;
   step: (by: number) => void; place: number; count: number;
+  /** Without its own tools, beside another one. */
+  heading?: string;
 }
 
 /** What the pointer or the focus is on. */
@@ -19,7 +21,7 @@ export async function copySample(detail: Detail): Promise<void> {
   await navigator.clipboard.writeText(text);
 }
 
-export function Sample({ run, detail, route, boxes, setBoxes, step, place, count }: Props) {
+export function Sample({ run, detail, route, boxes, setBoxes, step, place, count, heading }: Props) {
   const { response, judgement, sample, question } = detail;
   const [spot, setSpot] = useState<Spot | null>(null);
   const [copied, setCopied] = useState("");
@@ -31,15 +33,15 @@ export function Sample({ run, detail, route, boxes, setBoxes, step, place, count
   return (
     <article class="sample">
       <div class="sample-head">
-        <h2>{visible(response.sample_id)}{response.generation > 0 && ` (${response.generation + 1})`}</h2>
-        <span class="tools">
+        <h2>{visible(heading ?? response.sample_id)}{response.generation > 0 && ` (${response.generation + 1})`}</h2>
+        {heading === undefined && <span class="tools">
           <button type="button" onClick={() => step(-1)} disabled={place <= 0} aria-label="Previous sample">‹</button>
           <span class="dim">{place >= 0 ? `${place + 1} of ${count}` : "outside the filters"}</span>
           <button type="button" onClick={() => step(1)} disabled={place >= count - 1} aria-label="Next sample">›</button>
           <a href={link}>Link</a>
           <button type="button" onClick={copy}>Copy as JSON</button>
           <span role="status" class="dim">{copied}</span>
-        </span>
+        </span>}
       </div>
       <div class={detail.picture ? "sample-body" : "sample-body without"}>
         {detail.picture && <Picture detail={detail} spot={spot} all={boxes} toggle={() => setBoxes((now) => !now)} />}

@@ -1,6 +1,7 @@
 """axe-core finds nothing of serious or critical impact, in both themes, at both widths, in every part of a page."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from eidolon.benchmark.cli import invoke
 from tests.browser.conftest import Open
-from tests.browser.runs import probe_run, scene_run
+from tests.browser.runs import change_lines, probe_run, scene_run
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = ("serious", "critical")
@@ -23,7 +24,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = {"describe": scene_run(folder / "a"), "probe": probe_run(folder / "b")}
     for run in runs.values():
         assert invoke(["view", str(run)]) == 0
-    return {name: run / "view" / "index.html" for name, run in runs.items()}
+    both = folder / "both.html"
+    assert invoke(["view", *map(str, runs.values()), "--out", str(both)]) == 0
+    alike = folder / "alike"
+    shutil.copytree(runs["describe"], alike)
+    change_lines(alike / "judgements.jsonl", _drop_a_mention)
+    twins = folder / "twins.html"
+    assert invoke(["view", str(runs["describe"]), str(alike), "--out", str(twins)]) == 0
+    return {name: run / "view" / "index.html" for name, run in runs.items()} | {"both": both, "twins": twins}
+
+
+def _drop_a_mention(index: int, row: dict[str, Any]) -> None:
+    row["mentions"] = row["mentions"][: -1 if index == 1 else None]
 
 
 def violations(page: Any) -> list[str]:
@@ -39,7 +51,16 @@ def violations(page: Any) -> list[str]:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "part", ["describe", "describe#tab=categories", "describe#tab=text", "probe", "probe#tab=answers"]
+    "part",
+    [
+        "describe",
+        "describe#tab=categories",
+        "describe#tab=text",
+        "probe",
+        "probe#tab=answers",
+        "both#tab=compare",
+        "twins#tab=compare",
+    ],
 )
 def test_no_serious_violation(
     pages: dict[str, Path], open_page: Open, part: str, theme: str, width: int

@@ -35,7 +35,7 @@ def rows(page: Any) -> list[str]:
 
 
 def found(page: Any) -> int:
-    return int(page.locator(".found").inner_text().split()[0].replace(",", ""))
+    return int(page.locator(".found:visible").inner_text().split()[0].replace(",", ""))
 
 
 def shown(page: Any) -> str:
@@ -275,6 +275,64 @@ def test_the_theme_follows_the_system_until_it_is_chosen(page_file: Path, open_p
     assert page.evaluate(background) == "rgb(255, 255, 255)" != dark
 
 
+@pytest.fixture(scope="module")
+def compared_file(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of the run and of one whose texts name a toaster in every second picture."""
+    folder = tmp_path_factory.mktemp("other")
+    texts = folder / "other.jsonl"
+    rows = [json.loads(line) for line in (run / "responses.jsonl").read_text().splitlines()]
+    rows = [
+        {**row, "response": row["response"] + (" There is a toaster." if index % 2 else "")}
+        for index, row in enumerate(rows)
+        if row["response"] is not None
+    ]
+    texts.write_text(
+        "".join(
+            json.dumps({key: row[key] for key in ("sample_id", "image_id", "response")}) + "\n"
+            for row in rows
+        )
+    )
+    command = ["run", "--model", f"replay/{texts}", "--limit", str(SAMPLES), "--out", str(folder / "out")]
+    assert invoke([*command, "--max-unscored", "1", "--resamples", "50"]) == 0
+    (other,) = (path.parent for path in (folder / "out").glob("*/run.json"))
+    out = folder / "both.html"
+    assert invoke(["view", str(run), str(other), "--out", str(out)]) == 0
+    return out
+
+
+def test_two_runs_are_compared(compared_file: Path, open_page: Open) -> None:
+    page = open_page(compared_file, fragment="#tab=compare").page
+    rows = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in page.locator(".panel tbody tr").all()
+    }
+    mine, other, difference, interval, p, finding = rows["objects.precision"]
+    assert float(other) - float(mine) == pytest.approx(float(difference), abs=0.0011)
+    assert float(interval.split(" to ")[1]) < 0
+    assert "A is better" in finding
+    assert float(p.removeprefix("< ")) < 0.05
+    assert page.locator(".panel svg.plot").get_attribute("aria-label").count("objects.precision") == 1
+
+
+def test_the_samples_where_two_runs_disagree_stand_side_by_side(compared_file: Path, open_page: Open) -> None:
+    page = open_page(compared_file, fragment="#tab=compare").page
+    wrong = [
+        index for index in range(SAMPLES - 1) if index % 2 and not (index % 3 == 1 and index // 3 % 3 == 2)
+    ]
+    assert found(page) == len(wrong)
+    page.get_by_label("Show").select_option("a")
+    assert found(page) == 0
+    page.get_by_label("Show").select_option("b")
+    assert found(page) == len(wrong)
+    page.keyboard.press("j")
+    left, right = page.locator(".both article.sample").all()
+    assert left.locator("h2").inner_text().split(", ")[-1] == right.locator("h2").inner_text().split(", ")[-1]
+    assert left.locator("mark", has_text="toaster").count() == 0
+    assert right.locator("mark.hallucinated", has_text="toaster").count() == 1
+    right.locator("mark.hallucinated").last.hover()
+    assert "The ground truth has no toaster" in page.locator(".card").inner_text()
+
+
 def test_two_runs_stand_on_one_page(run: Path, probe_file: Path, open_page: Open, tmp_path: Path) -> None:
     out = tmp_path / "both.html"
     assert invoke(["view", str(run), str(probe_file.parent.parent), "--out", str(out)]) == 0
@@ -282,3 +340,5 @@ def test_two_runs_stand_on_one_page(run: Path, probe_file: Path, open_page: Open
     assert page.get_by_role("tab", name="Answers").count() == 0
     page.get_by_label("Run").select_option("1")
     assert page.get_by_role("tab", name="Answers").count() == 1
+    page.get_by_role("tab", name="Compare").click()
+    assert "cannot be compared" in page.locator("main").inner_text()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from eidolon.benchmark.report.view.collect import CollectedRun, batches
 from eidolon.benchmark.report.view.pictures import data_uri
-from eidolon.benchmark.report.view.records import RunView, View
+from eidolon.benchmark.report.view.records import Pair, RunView, View
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.errors import UserError
@@ -56,7 +56,11 @@ class Written:
 
 
 def write(
-    runs: Sequence[CollectedRun], page: Path, *, progress: Callable[[int], None] = lambda _: None
+    runs: Sequence[CollectedRun],
+    page: Path,
+    *,
+    pairs: Sequence[Pair] = (),
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Written:
     """Write the page of runs. `progress` is called with the number of samples that were written since the last call.
 
@@ -72,15 +76,20 @@ def write(
             folder = page.parent / f"{page.stem}-data"
             folder.mkdir(exist_ok=True)
             views = [_beside(run, number, page, folder, progress) for number, run in enumerate(runs)]
-        write_atomically(page, render(_view(views)))
+        write_atomically(page, render(_view(views, pairs)))
     except OSError as error:
         raise UserError(f"--out {page}: cannot be written ({error.strerror})") from error
     return Written(page, folder)
 
 
-def _view(runs: Sequence[RunView]) -> View:
+def _view(runs: Sequence[RunView], pairs: Sequence[Pair]) -> View:
     return View(
-        eidolon=package_version(), early=EARLY[1], late=LATE[0], page_size=PAGE_SIZE, runs=tuple(runs)
+        eidolon=package_version(),
+        early=EARLY[1],
+        late=LATE[0],
+        page_size=PAGE_SIZE,
+        runs=tuple(runs),
+        pairs=tuple(pairs),
     )
 
 

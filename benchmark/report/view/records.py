@@ -194,6 +194,34 @@ class RunView(Record):
     details: tuple[SampleDetail, ...] = ()
 
 
+class Difference(Record):
+    """One quantity in two runs."""
+
+    key: str
+    share: bool
+    a: float | None
+    b: float | None
+    estimate: Estimate
+    """B - A."""
+    p: float | None
+    p_holm: float | None
+    """Adjusted for all quantities that are tested in the same comparison."""
+    outcome: str | None
+
+
+class Pair(Record):
+    """Two runs of the page, compared as `eidolon compare` does."""
+
+    a: int
+    b: int
+    reason: str | None = None
+    """Why they cannot be compared."""
+    differences: tuple[Difference, ...] = ()
+    findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What to know about the samples, and how the numbers were computed."""
+
+
 class View(Record):
     """The document of a page."""
 
@@ -205,3 +233,5 @@ class View(Record):
     """A mention is early before this many words, late from this many words on."""
     page_size: int
     runs: tuple[RunView, ...]
+    pairs: tuple[Pair, ...] = ()
+    """The first run with each of the others."""

@@ -75,6 +75,11 @@ def numbers(scores: Scores | None) -> tuple[tuple[Number, ...], tuple[Number, ..
     return tuple(main), more
 
 
+def is_share(key: str) -> bool:
+    """Return whether a quantity lies between 0 and 1."""
+    return not any(part in key for part in UNBOUNDED)
+
+
 def warnings(run: LoadedRun, scores: Scores | None, extra: Sequence[str]) -> tuple[str, ...]:
     """Return what a reader must know before the numbers, a sentence each."""
     return (*_warnings(run, scores), *extra)
@@ -148,7 +153,7 @@ def _facts(run: LoadedRun, scores: Scores | None) -> Iterator[tuple[str, str]]:
 
 
 def _number(key: str, label: str, estimate: Estimate) -> Number:
-    return Number(key=key, label=label, estimate=estimate, share=not any(part in key for part in UNBOUNDED))
+    return Number(key=key, label=label, estimate=estimate, share=is_share(key))
 
 
 def _many(count: int, noun: str) -> str:
