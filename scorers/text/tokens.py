@@ -179,20 +179,22 @@ def english_tokenizer() -> EnglishTokenizer:
 
 def spacy_rules() -> dict[str, Any]:
     """Return the content of the file, from the installed spaCy."""
-    import spacy
-    from spacy.lang.en import English
-    from spacy.symbols import ORTH
+    from importlib.metadata import version
 
-    tokenizer = English().tokenizer
+    from spacy.lang.en import English
+
+    tokenizer: Any = English().tokenizer
     assert tokenizer.token_match is None
     return {
-        "spacy": spacy.__version__,
+        "spacy": version("spacy"),
         "prefix": tokenizer.prefix_search.__self__.pattern,
         "suffix": tokenizer.suffix_search.__self__.pattern,
         "infix": tokenizer.infix_finditer.__self__.pattern,
         "url": tokenizer.url_match.__self__.pattern,
         "exceptions": {
-            text: [token[ORTH] for token in tokens] for text, tokens in sorted(tokenizer.rules.items())
+            # The first of a token's attributes is its spelling.
+            text: [next(iter(token.values())) for token in tokens]
+            for text, tokens in sorted(tokenizer.rules.items())
         },
     }
 

@@ -103,12 +103,14 @@ class JudgedWork:
 
     def judged(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> list[JudgedSample]:
         """Return the responses that could be judged, as the judge saw them, with their truth."""
-        truth = {row.sample_id: (frozenset(row.objects), row.areas, row.sources) for row in self.samples}
-        return [
-            JudgedSample(*as_judged(response, judgement), *truth[response.sample_id])
-            for response, judgement in zip(responses, judgements, strict=True)
-            if judgement.unscored is None
-        ]
+        rows = {row.sample_id: (row, frozenset(row.objects)) for row in self.samples}
+        judged = []
+        for response, judgement in zip(responses, judgements, strict=True):
+            if judgement.unscored is None:
+                row, objects = rows[response.sample_id]
+                text, found = as_judged(response, judgement)
+                judged.append(JudgedSample(text, found, objects, row.areas, row.sources))
+        return judged
 
 
 def produce_responses(folder: RunFolder, keys: Sequence[Key], producer: Producer) -> Sequence[Response]:
