@@ -94,7 +94,7 @@ def test_null_ids_and_lone_surrogates(picture_folder: Path) -> None:
         ({"objects": "dog"}, "list of strings"),
         ({"image_id": "text"}, "numbers and some are strings"),
         ({"image_id": None}, "image_id"),
-        ({"image_id": 2**63}, "64 bits"),
+        ({"image_id": 2**63}, "at most 9223372036854775807"),
         ({"sample_id": "0"}, "rows 0 and 1"),
         ({"sample_id": [1]}, "'sample_id' must be"),
         ({"image": 300 * "x"}, "no such image file"),

@@ -62,7 +62,7 @@ def test_reference_annotations(reference_data: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"id": "1"}, "item 0: field 'id' must be a whole number"),
+        ({"id": "one"}, "item 0: field 'id' must be a whole number"),
         ({"truth": "sky"}, "item 0: 'truth' must be a list of strings"),
         ({"type": None}, "item 0: field 'type' must be a string"),
     ],
