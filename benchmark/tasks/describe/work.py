@@ -26,7 +26,7 @@ from eidolon.scorers.judges.agreement import calibrate_judge
 from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics.scoring import score
-from eidolon.scorers.text.answer import TextRules
+from eidolon.scorers.text.answer import RAW, TextRules
 
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge names fewer in its
@@ -42,12 +42,12 @@ class JudgedWork:
     samples: tuple[SampleRow, ...]
     keys: tuple[Key, ...]
     judged_by: Judge
-    rules: TextRules
-    """From a response to the text that is judged."""
     metrics: tuple[Metric, ...]
     signature: Signature
     seed: int
     resamples: int
+    rules: TextRules = RAW
+    """From a response to the text that is judged."""
 
     def rows(self) -> Mapping[str, Text]:
         """Return the text of `samples.jsonl`."""
