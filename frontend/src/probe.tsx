@@ -4,7 +4,7 @@ import { many, share, visible } from "./text";
 
 const COUNTS = ["right_yes", "wrong_yes", "right_no", "wrong_no", "unparsed"] as const;
 const LABELS = { right_yes: "yes, right", wrong_yes: "yes, wrong", right_no: "no, right", wrong_no: "no, wrong", unparsed: "unread" };
-const LISTED = 200;
+const LISTED = 50;
 
 /** Right and wrong answers by split and category, and the answers that are neither yes nor no. */
 export function ProbeTables({ run, show }: { run: Run; show: (sample: number) => void }) {

@@ -52,8 +52,10 @@ export function Sample({ run, detail, route, boxes, setBoxes, step, place, count
           <Marked text={text} mentions={mentions} spot={spot} setSpot={setSpot} detail={detail} />
           {judgement?.unscored && <p class="reason">Unscored: {visible(judgement.unscored)}</p>}
           {!judgement?.unscored && response.error && <p class="reason">No response: {visible(response.error)}</p>}
-          {!judgement && <p class="reason">Not judged yet.</p>}
+          {!judgement && !detail.answer && <p class="reason">Not judged yet.</p>}
           {response.finish_reason === "length" && <p class="dim">Stopped at the token limit.</p>}
+          {detail.answer && !question && <p class="answer">In truth: {detail.answer.truth}. Read as: {Object.entries(detail.answer.parsed).map(([policy, read]) =>
+            `${read ?? "neither"} (${visible(policy)})`).join(", ")}.</p>}
           <Truth detail={detail} setSpot={setSpot} />
           {judgement?.votes && <Votes votes={judgement.votes} />}
           {sample?.references?.length ? <details class="prompt"><summary>{many(sample.references.length, "reference caption")}</summary>
@@ -102,7 +104,7 @@ function Mark({ mention, text, spot, setSpot, detail }: MarkProps) {
 /** What is true of the picture: the objects that the response names, and those that it misses. */
 function Truth({ detail, setSpot }: { detail: Detail; setSpot: (spot: Spot | null) => void }) {
   const { sample, judgement } = detail;
-  if (!sample || detail.question) return null;
+  if (!sample || detail.question || detail.answer) return null;
   if (!sample.objects.length) return <p class="truth">In the picture: nothing that the judge knows.</p>;
   const named = new Set((judgement?.mentions ?? []).map((mention) => mention.category));
   return (

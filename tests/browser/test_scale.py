@@ -23,7 +23,7 @@ def test_500_samples_are_one_small_file_that_opens_at_once(tmp_path: Path, open_
     watched = open_page(page_file)
     assert watched.seconds <= SOON
     watched.page.keyboard.press("j")
-    assert watched.page.locator("article.sample h2").inner_text() == "scenes-0-1"
+    expect(watched.page.locator("article.sample h2")).to_have_text("scenes-0-1")
     assert watched.page.locator("[role=option]").count() < 40
 
 
@@ -40,9 +40,9 @@ def test_50_000_samples_stay_usable(large: Path, open_page: Open) -> None:
     watched = open_page(large, fragment=f"#sample=made-{MANY - 3}")
     page = watched.page
     assert watched.seconds <= LATER
-    assert page.locator("article.sample h2").inner_text() == f"made-{MANY - 3}"
+    expect(page.locator("article.sample h2")).to_have_text(f"made-{MANY - 3}")
     page.keyboard.press("j")
-    assert page.locator("article.sample h2").inner_text() == f"made-{MANY - 2}"
+    expect(page.locator("article.sample h2")).to_have_text(f"made-{MANY - 2}")
     assert page.locator("[role=option]").count() < 60
     before = page.evaluate("performance.now()")
     page.get_by_label("Verdict").select_option("hallucinated")

@@ -38,10 +38,6 @@ def found(page: Any) -> int:
     return int(page.locator(".found:visible").inner_text().split()[0].replace(",", ""))
 
 
-def shown(page: Any) -> str:
-    return str(page.locator("article.sample h2").inner_text())
-
-
 def test_the_top_says_what_was_measured_and_warns(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file).page
     top = page.locator("header").inner_text()
@@ -58,7 +54,7 @@ def test_the_top_says_what_was_measured_and_warns(page_file: Path, open_page: Op
 
 def test_a_sample_has_picture_marks_and_truth(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file, fragment="#sample=scenes-0-1").page
-    assert shown(page) == "scenes-0-1"
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-1")
     assert page.locator(".frame img").evaluate("image => image.complete && image.naturalWidth > 0")
     wrong = page.locator("mark.hallucinated")
     assert wrong.count() == 1
@@ -148,31 +144,33 @@ def test_the_keyboard_alone_is_enough(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file).page
     page.keyboard.press("j")
     page.keyboard.press("j")
-    assert shown(page) == "scenes-0-2"
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-2")
     page.keyboard.press("k")
-    assert shown(page) == "scenes-0-1"
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-1")
     assert "sample=scenes-0-1" in page.url
     page.keyboard.press("/")
     page.keyboard.type("j")
     assert page.get_by_label("Search").input_value() == "j"
+    page.get_by_label("Search").fill("")
+    expect(page.locator(".found")).to_contain_text(f"{SAMPLES} responses")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    assert page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("j")
-    assert shown(page) == "scenes-0-1"
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-1")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog").get_by_text("Keys and marks")).to_have_count(0)
     page.keyboard.press("k")
-    assert shown(page) == "scenes-0-0"
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-0")
 
 
 def test_a_link_leads_to_its_sample_even_if_a_filter_hides_it(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file, fragment=f"#sample=scenes-0-{SAMPLES - 2}").page
-    assert shown(page) == f"scenes-0-{SAMPLES - 2}"
+    expect(page.locator("article.sample h2")).to_have_text(f"scenes-0-{SAMPLES - 2}")
     chosen = page.locator("[role=option][aria-selected=true]")
     assert chosen.get_attribute("aria-posinset") == str(SAMPLES - 1)
     page.get_by_label("unscored").check()
-    assert shown(page) == f"scenes-0-{SAMPLES - 2}"
+    expect(page.locator("article.sample h2")).to_have_text(f"scenes-0-{SAMPLES - 2}")
     assert "outside the filters" in page.locator("article.sample").inner_text()
 
 

@@ -56,7 +56,7 @@ def collect(run: LoadedRun, *, images: Path | None, pictures: bool) -> Collected
     source, reason = find_pictures(run, images) if pictures and shown else (NoPictures(), None)
     categories = category_names(shown)
     main, more = summary.numbers(scores)
-    probe = probe_view(shown, main_policy(run)) if any(one.question for one in shown) else None
+    probe = probe_view(shown, main_policy(run)) if any(one.answer for one in shown) else None
     judged = any(one.judgement is not None and one.judgement.mentions for one in shown)
     rows = by_category(shown) if judged else ()
     view = RunView(

@@ -7,7 +7,8 @@ from eidolon.benchmark.report.view.records import Index, SampleDetail
 from eidolon.benchmark.store.files import QUESTIONS
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, QuestionRow
+from eidolon.benchmark.tasks.readings import main_policy
+from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, QuestionRow, YesNo
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.subsets import EARLY, LATE
 from eidolon.scorers.text.yes_no import strict
@@ -25,25 +26,37 @@ class ViewedSample:
     sample: SampleRow | None
     question: QuestionRow | None
     answer: AnswerRow | None
+    read: YesNo | None = None
+    """What the main policy reads in an answer."""
+
+    @property
+    def asked(self) -> str | None:
+        """What an answer is about: the category of its question, or its dimension; None for no answer."""
+        if self.question is not None:
+            return self.question.category
+        return None if self.answer is None else self.answer.dimension or "yes"
 
     @property
     def scored(self) -> bool:
         """Whether the response is part of the scores."""
-        return (
-            self.judgement is not None
-            and self.judgement.unscored is None
-            and self.response.response is not None
-        )
+        if self.judgement is None:
+            return self.answer is not None
+        return self.judgement.unscored is None and self.response.response is not None
 
     @property
     def truth(self) -> frozenset[str]:
         """The true objects; for a question the one that it asks about, if it is there."""
         if self.question is not None:
             return frozenset([self.question.category] if self.question.label == "yes" else [])
+        if self.answer is not None:
+            return frozenset([self.asked or ""] if self.answer.truth == "yes" else [])
         return frozenset(self.sample.objects if self.sample else ())
 
     def named(self, verdict: str) -> set[str]:
         """Return the categories of the mentions with a verdict."""
+        if self.judgement is None and self.answer is not None and self.read == "yes":
+            right = "grounded" if self.answer.truth == "yes" else "hallucinated"
+            return {self.asked or ""} if verdict == right else set()
         mentions = self.judgement.mentions if self.judgement else ()
         return {mention.category for mention in mentions if mention.verdict == verdict}
 
@@ -81,6 +94,12 @@ def shown_samples(run: LoadedRun) -> list[ViewedSample]:
         {row.question_id: row for row in run.lines(QUESTIONS, QuestionRow)} if run.has(QUESTIONS) else {}
     )
     answers = {row.sample_id: row for row in run.lines(ANSWERS, AnswerRow)} if run.has(ANSWERS) else {}
+    policy = main_policy(run) if answers else ""
+
+    def read(sample_id: str) -> YesNo | None:
+        parsed = answers[sample_id].parsed if sample_id in answers else {}
+        return parsed.get(policy, next(iter(parsed.values()), None))
+
     return [
         ViewedSample(
             response=response,
@@ -88,6 +107,7 @@ def shown_samples(run: LoadedRun) -> list[ViewedSample]:
             sample=rows.get(response.sample_id),
             question=questions.get(response.sample_id),
             answer=answers.get(response.sample_id),
+            read=read(response.sample_id),
         )
         for response in run.responses()
     ]
@@ -97,9 +117,11 @@ def category_names(shown: Sequence[ViewedSample]) -> tuple[str, ...]:
     """Return all categories that are named or true, sorted."""
     names: set[str] = set()
     for one in shown:
-        names |= one.truth | {
-            mention.category for mention in (one.judgement.mentions if one.judgement else ())
-        }
+        names |= (
+            one.truth
+            | one.named("hallucinated")
+            | {mention.category for mention in (one.judgement.mentions if one.judgement else ())}
+        )
     return tuple(sorted(names))
 
 
@@ -143,7 +165,7 @@ def _states(one: ViewedSample, text: str) -> Iterator[str]:
         yield "t"
     if one.response.response is not None and not text.strip():
         yield "e"
-    if one.question is not None and strict(text) is None:
+    if one.asked is not None and strict(text) is None:
         yield "p"
     places = {
         _place(m.word)

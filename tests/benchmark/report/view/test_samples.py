@@ -135,6 +135,7 @@ def test_a_probe_is_counted_by_split_and_category() -> None:
             sample=None,
             question=QuestionRow.model_validate({**question, "split": "random"}),
             answer=AnswerRow.model_validate(answer),
+            read=read,  # type: ignore[arg-type]
         )
 
     found = probe_view(
@@ -154,3 +155,28 @@ def test_a_probe_is_counted_by_split_and_category() -> None:
     assert counts == {"right_yes": 1, "wrong_no": 1, "wrong_yes": 1, "right_no": 1, "unparsed": 1}
     assert found.unparsed == (2, 4)
     assert probe_view(MADE, "original") is None
+
+
+def test_answers_from_a_file_are_right_or_wrong_and_not_unscored(cli: Cli, tmp_path: Path) -> None:
+    labels = ["yes", "yes", "no", "no"]
+    asked, image = "Is there a dog in the image?", "COCO_val2014_000000000001.jpg"
+    questions = [
+        {"question_id": i, "image": image, "text": asked, "label": label} for i, label in enumerate(labels, 1)
+    ]
+    answers = [{"question": asked, "answer": text} for text in ("Yes", "No", "Yes", "No")]
+    files = write_lines(tmp_path / "q.json", questions), write_lines(tmp_path / "a.jsonl", answers)
+    out = tmp_path / "run"
+    assert (
+        cli("score", "--metric", "pope", "--questions", files[0], "--answers", files[1], "--out", out).code
+        == 0
+    )
+    found = shown_samples(load_run(out))
+    index = make_index(found, category_names(found))
+    assert ["u" in state for state in index.states] == [False] * 4
+    assert list(map(len, index.there)) == [1, 0, 0, 0]
+    assert list(map(len, index.absent)) == [0, 0, 1, 0]
+    assert list(map(len, index.missed)) == [0, 1, 0, 0]
+    counted = probe_view(found, "original")
+    assert counted is not None
+    (row,) = counted.confusion
+    assert (row.right_yes, row.wrong_no, row.wrong_yes, row.right_no) == (1, 1, 1, 1)
