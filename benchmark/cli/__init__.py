@@ -29,6 +29,7 @@ VERBS = {
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "doctor": "eidolon.benchmark.cli.doctor:doctor",
     "view": "eidolon.benchmark.cli.view:view",
+    "plot": "eidolon.benchmark.cli.plot:plot",
     "trace": "eidolon.benchmark.cli.trace:trace",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",

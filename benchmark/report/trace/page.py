@@ -5,6 +5,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eidolon.benchmark.drawing.frame import finish, new_figure
+from eidolon.benchmark.drawing.style import BLUE, HALLUCINATED, INK, SKY, Sheet, png, short
 from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.report.trace.terminal import VERDICTS
 from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
@@ -15,18 +17,23 @@ from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from PIL import Image
 
 TEMPLATE = Path(__file__).with_name("trace.html.jinja")
 THUMBNAIL = 480
 """Longest side of the image on the page, in pixels."""
-ROW = 30
+ROW = 26
 """Tokens in a row of the plot."""
 ROWS = 12
 """Most rows of the plot. The page lists all tokens."""
-DPI = 110
-KIND_COLOURS = {"object": "#2471a3", "content": "#7fb3d5", "function": "#c8ccd0", "rest": "#dfe3e6"}
-VERDICT_COLOURS = {"grounded": "#05603a", "hallucinated": "#b00020"}
+TRACE = Sheet(9.0, 7.5, dpi=130)
+"""Wider than a page, because each token has a column."""
+KIND_COLOURS = {"object": BLUE, "content": SKY, "function": "#c3c8cf", "rest": "#dfe3e6"}
+VERDICT_COLOURS = {"grounded": "#00694d", "hallucinated": "#a84a00"}
+"""Those of the other plots, darker because they are colours of text."""
+TITLE_WORDS = 3
+"""Words of the wrong mentions in the title."""
 
 
 def write(trace: Trace, image: "Image.Image", folder: Path) -> list[Path]:
@@ -107,54 +114,66 @@ def _mention(trace: Trace, index: int) -> dict[str, str | int]:
 
 def draw_trace(trace: Trace) -> bytes:
     """Return the plot as a PNG: of each token its PDM, kind, and probability with and without the image."""
-    import warnings
+    return png(lambda: trace_figure(trace), TRACE)
 
-    from matplotlib.figure import Figure
 
+def trace_figure(trace: Trace) -> "Figure":
+    """Return the plot."""
     shown_tokens = min(len(trace.tokens), ROW * ROWS)
     rows = max(1, -(-shown_tokens // ROW))
-    figure = Figure(figsize=(13, 1.4 + 2.0 * rows), layout="constrained")
+    figure = new_figure(TRACE, 0.2 + 1.8 * rows)
     panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for row, axes in enumerate(panels):
         _draw_row(axes, trace, row * ROW, min((row + 1) * ROW, shown_tokens))
     beyond = (
-        f", first {shown_tokens} of {len(trace.tokens)} tokens" if shown_tokens < len(trace.tokens) else ""
+        f" First {shown_tokens} of {len(trace.tokens)} tokens." if shown_tokens < len(trace.tokens) else ""
     )
-    figure.suptitle(
-        f"{one_line(trace.model)}: {one_line(trace.image)}, without the image: {trace.without}{beyond}",
-        fontsize=12,
-        parse_math=False,
+    return finish(
+        figure,
+        TRACE,
+        _finding(trace),
+        notes=[
+            f"{short(trace.image)}; without the image: {trace.without}. PDM is the Hellinger distance between the two "
+            f"predictions of a token.{beyond}"
+        ],
+        handles=_legend(trace),
     )
-    figure.legend(handles=_legend(trace), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
-    stream = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # matplotlib warns of characters that the font lacks
-        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
+
+
+def _finding(trace: Trace) -> str:
+    """Return what the trace shows, in words."""
+    name = short(trace.model)
+    if trace.objects is None:
+        return f"{name}: how each token depends on the image"
+    found = wrong(trace)
+    if not found:
+        return f"{name}: no object is named that is not in the image"
+    words = [short(mention.text, 24) for mention in found]
+    more = f" and {len(words) - TITLE_WORDS} more" if len(words) > TITLE_WORDS else ""
+    return f"{name}: named, but not in the image: {', '.join(words[:TITLE_WORDS])}{more}"
 
 
 def _draw_row(axes: "Axes", trace: Trace, start: int, end: int) -> None:
     tokens = trace.tokens[start:end]
     at = range(start, end)
     axes.bar(at, [t.pdm for t in tokens], width=0.9, color=[KIND_COLOURS[t.kind] for t in tokens])
-    axes.plot(at, [t.seen for t in tokens], "o", ms=4, color="#222", zorder=3)
-    axes.plot(at, [t.blind for t in tokens], "o", ms=4.5, mfc="white", mec="#222", mew=0.9, zorder=2)
+    axes.plot(at, [t.seen for t in tokens], "o", ms=3, color=INK, zorder=3)
+    axes.plot(at, [t.blind for t in tokens], "o", ms=3.4, mfc="white", mec=INK, mew=0.7, zorder=2)
     for index, token in zip(at, tokens, strict=True):
         verdict = None if token.mention is None else trace.mentions[token.mention].verdict
-        colour = VERDICT_COLOURS.get(verdict or "", "#333")
+        colour = VERDICT_COLOURS.get(verdict or "", INK)
         label = shown(token.text.strip(" "))
         axes.text(
             index, -0.06, label if len(label) < 14 else label[:12] + "…", rotation=38, ha="right", va="top",
-            rotation_mode="anchor", fontsize=8.5, color=colour, parse_math=False,
+            rotation_mode="anchor", fontsize=TRACE.small, color=colour,
             fontweight="bold" if verdict == "hallucinated" else "normal",
         )  # fmt: skip
         if verdict == "hallucinated":
-            axes.axvspan(index - 0.5, index + 0.5, color="#b00020", alpha=0.12, lw=0)
+            axes.axvspan(index - 0.5, index + 0.5, color=HALLUCINATED, alpha=0.15, lw=0)
     axes.set(xlim=(start - 0.7, start + ROW - 0.3), ylim=(0, 1.04))
     axes.set_yticks([0, 0.5, 1])
     axes.set_xticks([])
-    axes.grid(alpha=0.2, axis="y")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.grid(axis="y")
 
 
 def _legend(trace: Trace) -> list[Any]:
@@ -168,13 +187,11 @@ def _legend(trace: Trace) -> list[Any]:
         if kind in found
     ]
     handles += [
-        Line2D([], [], ls="", marker="o", ms=5, color="#222", label="probability with the image"),
-        Line2D(
-            [], [], ls="", marker="o", ms=5, mfc="white", mec="#222", label="probability without the image"
-        ),
+        Line2D([], [], ls="", marker="o", ms=4, color=INK, label="probability with the image"),
+        Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec=INK, label="probability without the image"),
     ]
     if wrong(trace):
-        handles.append(Patch(color="#b00020", alpha=0.2, label="not in the image"))
+        handles.append(Patch(color=HALLUCINATED, alpha=0.25, label="not in the image"))
     return handles
 
 

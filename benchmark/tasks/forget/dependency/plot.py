@@ -1,130 +1,172 @@
 """`pdm.png`: how far each kind of token depends on the picture along a response, and how fast that decays."""
 
-import io
-import textwrap
 from typing import TYPE_CHECKING
 
-from eidolon.benchmark.terminal.safe_text import one_line
+from eidolon.benchmark.drawing.frame import finish, new_figure, stacked
+from eidolon.benchmark.drawing.marks import DotRow, Place, band, dot_rows, line, number, rows_height
+from eidolon.benchmark.drawing.style import (
+    BLUE,
+    DIM,
+    GREY,
+    INK,
+    ORANGE,
+    SCREEN,
+    VERMILION,
+    Sheet,
+    percent,
+    png,
+    short,
+)
 from eidolon.scorers.forgetting.dependency import ALL, Label, PdmCurve, PdmTable
 from eidolon.scorers.forgetting.fading import Fade
 from eidolon.scorers.forgetting.token_kinds import KIND_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LEAST_TOKENS = 10
 """Points with fewer tokens are not plotted; the table has them."""
-COLOURS: dict[Label, str] = {
-    ALL: "#333333",
-    "object": "#c0392b",
-    "content": "#2471a3",
-    "function": "#7f8c8d",
-    "rest": "#d68910",
+LINES: dict[Label, tuple[str, str, str]] = {
+    ALL: (INK, "o", "-"),
+    "object": (VERMILION, "s", "-"),
+    "content": (BLUE, "^", "-"),
+    "function": (GREY, "D", "--"),
+    "rest": (ORANGE, "v", "--"),
 }
+"""Colour, marker and dashes of each kind of token."""
 NAMES: dict[str, str] = {ALL: "all tokens", **{str(kind): name for kind, name in KIND_NAMES.items()}}
-DPI = 110
+CURVES = 3.2
+"""Height of the curves with the counts, in inches."""
 
 
 def draw_pdm(table: PdmTable, name: str) -> bytes:
     """Return the plot as a PNG. The same table gives the same bytes."""
-    from matplotlib.figure import Figure
+    return png(lambda: pdm_panels(table, name, SCREEN))
 
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
-    grid = figure.subplot_mosaic(
-        [["curves", "fade"], ["counts", "means"]], height_ratios=[2, 1], width_ratios=[1.35, 1]
+
+def pdm_panels(table: PdmTable, name: str, sheet: Sheet) -> "Figure":
+    """Return the curves, the numbers of responses, the fitted rates of fading, and the means by kind of token."""
+    inches = 0.2 * sheet.inches
+    fades, means = _fades([table.fade, *table.sensitivity]), _means(table)
+    low = max(rows_height(rows, sheet, inches) for rows in (fades, means)) + 0.6
+    figure = new_figure(sheet, CURVES + low)
+    above, below = stacked(figure, [CURVES, low])
+    curves, counts = above.subplots(2, 1, height_ratios=[2.4, 1])
+    _curves(curves, table)
+    _counts(counts, _find(table), curves)
+    left, right = below.subplots(1, 2)
+    dot_rows(left, fades, sheet, label_inches=inches, reference=0)
+    left.set_xlim(max(left.get_xlim()[0], -1.5), min(left.get_xlim()[1], 1.05))
+    left.set_xlabel("lost per 100 tokens, 1 - exp(-100 λ)")
+    dot_rows(right, means, sheet, label_inches=inches, inside=(0, 1))
+    right.set_xlabel("mean PDM")
+    return finish(
+        figure, sheet, f"{short(name)}: {finding(table)}", notes=_notes(table), legend_of=[curves, counts]
     )
-    figure.suptitle(
-        f"{one_line(name)}: dependence on the picture over the length of a response (without: {table.without})",
-        fontsize=12.5,
-        parse_math=False,
+
+
+def dependence_figure(table: PdmTable, name: str, sheet: Sheet) -> "Figure":
+    """Return the curves above the numbers of responses."""
+    figure = new_figure(sheet, CURVES)
+    curves, counts = figure.subplots(2, 1, height_ratios=[2.4, 1])
+    _curves(curves, table, survivors=False)
+    _counts(counts, _find(table), curves)
+    return finish(
+        figure, sheet, f"{short(name)}: {finding(table)}", notes=_notes(table), legend_of=[curves, counts]
     )
-    shown = [line for line in table.curves if not line.survivors]
-    _curves(grid["curves"], table)
-    _counts(grid["counts"], next((line for line in shown if line.label == ALL), None), grid["curves"])
-    _fades(grid["fade"], [table.fade, *table.sensitivity])
-    _means(grid["means"], table)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
 
 
-def _curves(axes: "Axes", table: PdmTable) -> None:
-    for line in table.curves:
-        shown = [
-            ((p.start + p.end) / 2 if p.end else p.start, p.value, p.ci)
-            for p in line.points
-            if p.value is not None and p.tokens >= LEAST_TOKENS
-        ]
-        if not shown or (line.survivors and line.label == "rest"):
+def why_no_dependence(table: PdmTable) -> str | None:
+    """Return why the curves cannot be drawn, None if they can."""
+    shown = any(_places(curve) for curve in table.curves if not curve.survivors)
+    return None if shown else f"no stretch of a response has {LEAST_TOKENS} measured tokens"
+
+
+def finding(table: PdmTable) -> str:
+    """Return what the fit of all tokens says, in words."""
+    fade = table.fade
+    if fade.decay_per_100 is None:
+        return "how its dependence on the picture changes cannot be fitted"
+    if fade.finding == "decay":
+        bounds = "" if fade.decay_per_100_ci is None else " (95 % interval {} to {})".format(
+            *map(percent, fade.decay_per_100_ci)
+        )  # fmt: skip
+        return f"its dependence on the picture falls by {percent(fade.decay_per_100)} per 100 tokens{bounds}"
+    if fade.finding == "growth":
+        return "its dependence on the picture grows along a response"
+    return "no fall of its dependence on the picture is shown"
+
+
+def _notes(table: PdmTable) -> list[str]:
+    return [
+        f"n = {table.tokens:,} tokens in {table.responses:,} responses; 95 % intervals. PDM is the Hellinger distance "
+        f"between the predictions with the picture and without it (without: {table.without}). Points of fewer than "
+        f"{LEAST_TOKENS} tokens are left out."
+    ]
+
+
+def _find(table: PdmTable) -> PdmCurve | None:
+    return next((curve for curve in table.curves if curve.label == ALL and not curve.survivors), None)
+
+
+def _places(curve: PdmCurve) -> list[Place]:
+    return [
+        Place((p.start + p.end) / 2 if p.end else p.start, p.value, p.ci)
+        for p in curve.points
+        if p.value is not None and p.tokens >= LEAST_TOKENS
+    ]
+
+
+def _curves(axes: "Axes", table: PdmTable, *, survivors: bool = True) -> None:
+    for curve in table.curves:
+        colour, marker, dashes = LINES[curve.label]
+        places = _places(curve)
+        if curve.survivors:
+            if survivors and places and curve.label == ALL:
+                label = f"all tokens, responses of {table.settings['survival']} tokens or more"
+                axes.plot([p.x for p in places], [p.y for p in places], ls=":", color=colour, label=label)
             continue
-        x, colour = [at for at, _, _ in shown], COLOURS[line.label]
-        if line.survivors:
-            axes.plot(x, [value for _, value, _ in shown], lw=1.2, ls=":", color=colour)
-            continue
-        axes.plot(
-            x,
-            [value for _, value, _ in shown],
-            marker="o",
-            ms=3,
-            lw=1.5,
-            color=colour,
-            label=NAMES[line.label],
+        line(axes, places, NAMES[curve.label], colour=colour, marker=marker, dashes=dashes, intervals=False)
+        band(axes, places, colour)
+    axes.set_ylim(bottom=0)
+    axes.set(ylabel="PDM")
+    axes.tick_params(labelbottom=False)
+    axes.grid(axis="y")
+
+
+def _counts(axes: "Axes", curve: PdmCurve | None, above: "Axes") -> None:
+    if curve is not None and curve.points:
+        x = [(p.start + p.end) / 2 if p.end else p.start for p in curve.points]
+        axes.step(
+            x, [p.alive for p in curve.points], where="mid", color=DIM, lw=1.1, label="responses this long"
         )
-        bands = [(at, *ci) for at, _, ci in shown if ci]
-        if bands:
-            at, low, high = zip(*bands, strict=True)
-            axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
-    survival = table.settings["survival"]
-    axes.plot([], [], lw=1.2, ls=":", color="#333", label=f"the same, responses of {survival} tokens or more")
-    axes.set(ylim=(0, 1.3), ylabel="PDM (Hellinger distance)", title="With the picture against without it")
-    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)  # above 1, the largest distance
-    axes.grid(alpha=0.2)
+        for one in (axes, above):
+            one.set_xlim(0, max(p.end or p.start for p in curve.points))
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="tokens before", ylabel="count")
+    axes.grid(axis="y")
 
 
-def _counts(axes: "Axes", line: PdmCurve | None, above: "Axes") -> None:
-    axes.sharex(above)
-    if line is not None:
-        x = [(p.start + p.end) / 2 if p.end else p.start for p in line.points]
-        axes.step(x, [p.alive for p in line.points], where="mid", color="#333", lw=1.3)
-        axes.set_ylim(bottom=0)
-    axes.set(xlabel="tokens before", ylabel="responses still going")
-    axes.grid(alpha=0.2)
+def _fades(fits: list[Fade]) -> list[DotRow]:
+    return [
+        DotRow(
+            NAMES.get(fit.label, fit.label),
+            fit.decay_per_100,
+            fit.decay_per_100_ci,
+            "not estimable" if fit.decay_per_100 is None else number(fit.decay_per_100, None, 2),
+            VERMILION if place == 0 else DIM,
+        )
+        for place, fit in enumerate(fits)
+    ]
 
 
-def _fades(axes: "Axes", fits: list[Fade]) -> None:
-    labels = []
-    for row, fit in enumerate(fits):
-        colour = "#c0392b" if row == 0 else "#555"
-        label = NAMES.get(fit.label, fit.label)
-        if fit.decay_per_100 is None:
-            labels.append(f"{label}: none")
-            continue
-        labels.append(label)
-        if fit.decay_per_100_ci is not None:
-            axes.plot(fit.decay_per_100_ci, [row, row], color=colour, lw=2)
-        axes.plot([fit.decay_per_100], [row], "o", color=colour, ms=5)
-    axes.axvline(0, color="#333", lw=0.8, ls="--")
-    axes.set_yticks(range(len(fits)), ["\n".join(textwrap.wrap(label, 26)) for label in labels], fontsize=8)
-    low, _ = axes.get_xlim()
-    axes.set(
-        xlim=(max(low - 0.05, -1.5), 1),
-        ylim=(len(fits) - 0.4, -0.6),
-        xlabel="lost per 100 tokens (1 - e$^{-100λ}$)",
-        title="Fading of the log-probability difference",
-    )
-    axes.grid(alpha=0.2, axis="x")
-
-
-def _means(axes: "Axes", table: PdmTable) -> None:
-    rows = [(mean, mean.value) for mean in table.means if mean.value is not None]
-    for row, (mean, value) in enumerate(rows):
+def _means(table: PdmTable) -> list[DotRow]:
+    rows = []
+    for mean in table.means:
         kind = mean.label.partition(",")[0]
-        colour = next((colour for label, colour in COLOURS.items() if label == kind), "#333")
-        if mean.ci is not None:
-            axes.plot(mean.ci, [row, row], color=colour, lw=2)
-        axes.plot([value], [row], "o", color=colour, ms=5)
-    labels = [f"{NAMES.get(mean.label, mean.label)} ({mean.tokens:,})" for mean, _ in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6), xlabel="mean PDM (tokens)")
-    axes.grid(alpha=0.2, axis="x")
+        colour = next((line[0] for label, line in LINES.items() if label == kind), INK)
+        if mean.value is not None:
+            label = f"{NAMES.get(mean.label, mean.label)} ({mean.tokens:,})"
+            rows.append(DotRow(label, mean.value, mean.ci, number(mean.value, None, 2), colour))
+    return rows

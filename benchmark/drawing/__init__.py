@@ -1,0 +1,1 @@
+"""One style for all plots of the program: sizes, colours, titles, legends. Rooms above `terminal` may import it."""
