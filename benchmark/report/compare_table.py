@@ -45,7 +45,7 @@ def show(comparison: Comparison, console: Console) -> None:
     for line in findings(comparison):
         say(line)
     for note in comparison.notes:
-        say(f"note: {note}", "yellow")
+        say(note if note.startswith("warning: ") else f"note: {note}", "yellow")
     for line in dict.fromkeys((comparison.a.signature, comparison.b.signature)):
         say("signature: " + line)
 
@@ -108,8 +108,8 @@ def findings(comparison: Comparison) -> Iterator[str]:
             yield f"{who} is better in {', '.join(better)}."
     if same := [name for name, v in named.items() if v.outcome == "no_significant_difference"]:
         yield (
-            f"No significant difference in {', '.join(same)}: of true differences smaller than the MDE samples "
-            "like these would miss many."
+            f"No significant difference in {', '.join(same)}. Samples like these often miss a true difference "
+            "that is smaller than the MDE."
         )
     if torn := [name for name in same if (named[name].p_holm or 0) < comparison.methods.alpha]:
         yield f"In {', '.join(torn)} test and interval disagree: the interval holds 0, so nothing is concluded."

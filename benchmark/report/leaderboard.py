@@ -47,6 +47,8 @@ FIRST_FAMILIES = ("objects", "throne", "chair")
 """The first families in the table of descriptions. Other families follow by name."""
 FILE_METRICS: dict[str, type] = {"amber": AmberRates, "detection": Detection, "pope": Pope}
 """Metrics that score files of their own. They are not in the registry."""
+NOT_EXAMINED: Literal["not run"] = "not run"
+"""The verdict of the doctor on a model that it has not seen."""
 COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 
@@ -70,7 +72,7 @@ class Row(Record):
     """What the models were asked. Rows of different tasks are never compared."""
     warnings: tuple[str, ...] = ()
     """Why the scores mean little. Such a row is last in its table, without its headline."""
-    doctor: Literal["passed", "failed", "not run"] = "not run"
+    doctor: Literal["passed", "failed", "not run"] = NOT_EXAMINED
     """The verdict of `eidolon doctor` on the model."""
     doctor_failed: tuple[str, ...] = ()
     """The checks of `eidolon doctor` that failed."""
@@ -180,6 +182,8 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
         of = f" of {_kind(rows)}" if len(kinds) > 1 or rows[0].task == "forget" else ""
         on = f" on {one_line(_dataset(rows[0]))}" if len(datasets) > 1 else ""
         print_table(_table(rows, f"Leaderboard{of}{on}, 95 % intervals"), console)
+    if leaderboard.rows and all(row.doctor == NOT_EXAMINED for row in leaderboard.rows):
+        console.print(f"doctor: {NOT_EXAMINED}")
     for line in dict.fromkeys(row.signature for row in leaderboard.rows):
         console.print(Text("signature: " + one_line(line)), soft_wrap=True)
     for row in leaderboard.rows:
@@ -203,14 +207,16 @@ def _table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("n", justify="right")
     for _, column in columns:
         table.add_column(column.heading, justify="right")
-    table.add_column("doctor", overflow="fold")
+    examined = any(row.doctor != NOT_EXAMINED for row in rows)
+    if examined:
+        table.add_column("doctor", overflow="fold")
     for row in rows:
         mark = (" *" if row.differs else "") + (" !" if row.warnings else "")
         table.add_row(
             Text(one_line(row.name) + mark),
             _count(row.n),
             *(Text(_cell(row, family, column)) for family, column in columns),
-            Text(_verdict(row)),
+            *([Text(_verdict(row))] if examined else []),
         )
     return table
 
@@ -266,7 +272,7 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         metrics=metrics,
         task=_task(record, metrics),
         warnings=record.warnings,
-        doctor="not run" if diagnosis is None else "failed" if diagnosis.failed else "passed",
+        doctor=NOT_EXAMINED if diagnosis is None else "failed" if diagnosis.failed else "passed",
         doctor_failed=() if diagnosis is None else diagnosis.failed,
     )
 

@@ -17,7 +17,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 """What a condition may say. Two floating-point numbers are equal if they differ by rounding alone."""
-_CONDITION = re.compile(r"\s*([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)?)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
+_CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
 
 
 @dataclass(frozen=True, slots=True)

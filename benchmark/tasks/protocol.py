@@ -29,6 +29,7 @@ from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.metric import Quantity
 from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -249,8 +250,8 @@ class EstimatedWork(Protocol):
 class DeclaringWork(Protocol):
     """Work that knows before it begins which quantities its scores will have."""
 
-    def quantities(self) -> Mapping[str, Sequence[str]]:
-        """Return the names of the quantities by metric family."""
+    def quantities(self) -> Mapping[str, Sequence[Quantity]]:
+        """Return the quantities by metric family."""
         ...
 
 

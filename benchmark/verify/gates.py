@@ -27,15 +27,25 @@ def check_names(conditions: Sequence[str], work: Work) -> None:
     """Check before the work that it will give the scores that conditions name, as far as it says.
 
     Raises:
-        UserError: a name is unknown, or of several metrics.
+        UserError: a name is unknown or of several metrics, or a limit is a value that the score cannot have.
     """
     if not isinstance(work, DeclaringWork):
         return
-    names = [f"{family}.{name}" for family, found in work.quantities().items() for name in found]
+    declared = {
+        f"{family}.{quantity.name}": quantity
+        for family, quantities in work.quantities().items()
+        for quantity in quantities
+    }
     for condition in map(parse_condition, conditions):
-        found = _matching(condition.name, names)
+        found = _matching(condition.name, [*declared])
         if len(found) != 1:
-            raise UserError(f"--require {condition.text}: {_ambiguous(condition.name, found, names)}")
+            raise UserError(f"--require {condition.text}: {_ambiguous(condition.name, found, [*declared])}")
+        low, high = declared[found[0]].bounds
+        if not low <= condition.limit <= high:  # otherwise the gate would pass always, or never
+            percent = f"; write {condition.limit / 100:g} for {condition.limit:g} %" if high == 1 else ""
+            raise UserError(
+                f"--require {condition.text}: {found[0]} is between {low:g} and {high:g}{percent}"
+            )
 
 
 def judge_conditions(conditions: Sequence[str], scores: Scores) -> list[Verdict]:
@@ -91,10 +101,9 @@ def _judge(condition: Condition, scores: Scores) -> Verdict:
 
 
 def _matching(name: str, names: Sequence[str]) -> list[str]:
-    """Return the full names that a name may mean."""
-    if "." in name:
-        return [full for full in names if full == name]
-    return [full for full in names if full.partition(".")[2] == name]
+    """Return the full names that a name may mean. It may be written as the tables head it: `CHAIR_i`, `F0.5`."""
+    wanted = name.lower().replace("0.5", "05")
+    return [full for full in names if wanted in (full.lower(), full.partition(".")[2].lower())]
 
 
 def _ambiguous(name: str, found: Sequence[str], names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
-from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric
+from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric, Quantity
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
@@ -53,15 +53,12 @@ class JudgedWork:
         """Return the text of `samples.jsonl`."""
         return {SAMPLES: sample_text(self.samples)}
 
-    def quantities(self) -> Mapping[str, Sequence[str]]:
-        """Return the names of the quantities that the metrics declare."""
+    def quantities(self) -> Mapping[str, Sequence[Quantity]]:
+        """Return the quantities that the metrics declare."""
         return {
             metric.family: [
-                quantity.name
-                for quantity in (
-                    *metric.quantities,
-                    *(metric.fitted_quantities if isinstance(metric, FittedMetric) else ()),
-                )
+                *metric.quantities,
+                *(metric.fitted_quantities if isinstance(metric, FittedMetric) else ()),
             ]
             for metric in self.metrics
         }

@@ -43,6 +43,9 @@ HALF_WRONG = ["A dog and a cat."] * 6 + ["A dog."] * 6
         ("chair_s>=0.5", 0),
         ("chair_i>=1e0", 4),
         ("words>=1", 0),
+        ("CHAIR_i<=0.3", 4),
+        ("F0.5>=0.1", 0),
+        ("objects.F0.5>=0.99", 4),
     ],
 )
 def test_a_condition_decides_the_exit_code(cli: Cli, tmp_path: Path, condition: str, code: int) -> None:
@@ -82,6 +85,8 @@ def test_an_undefined_score_fails_with_its_reason(cli: Cli, tmp_path: Path) -> N
         ("chair_i<=15%", "--require: expected NAME<=NUMBER"),
         ("chair_i<=nan", "--require: expected NAME<=NUMBER"),
         ("", "--require: expected NAME<=NUMBER"),
+        ("chair_i<=15", "chair_i<=15: chair.chair_i is between 0 and 1; write 0.15 for 15 %"),
+        ("words>=-1", "words>=-1: chair.words is between 0 and inf"),
         ("chiar_i<=0.1", "--require chiar_i<=0.1: no score is called 'chiar_i'; did you mean 'chair_i'"),
         (
             "recall>=0.1",
