@@ -39,6 +39,8 @@ VERBS = {
 """Each verb's function, or the typer application of its sub-verbs. The modules import nothing heavy before it is
 called."""
 
+NAMES_MODELS = ("run", "doctor", "trace")
+"""Verbs without arguments, whose model is often given as one."""
 USER_ERROR, INTERRUPTED = 2, 130
 
 
@@ -143,7 +145,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         verb = next((word for word in arguments if word in VERBS), "")
         return _complain(
-            f"{error.format_message().rstrip('.')}; see {' '.join(['eidolon', verb]).strip()} --help"
+            f"{_plain(error.format_message(), verb)}; see {' '.join(['eidolon', verb]).strip()} --help"
         )
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -152,6 +154,17 @@ def invoke(arguments: Sequence[str]) -> int:
             raise
         return _complain(f"a plug-in ended the program: SystemExit: {error.code}; the run is not finished")
     return code if isinstance(code, int) else 0
+
+
+def _plain(message: str, verb: str) -> str:
+    """Return the message of the command line's parser in our words."""
+    for kind, name in (("integer", "an integer"), ("number", "a number")):
+        message = message.replace(
+            f"Input should be a valid {kind}, unable to parse string as {name}", f"must be {name}"
+        )
+    if message.startswith("Got unexpected extra argument") and verb in NAMES_MODELS:
+        message = f"{message.rstrip('.')}: a model is named by --model"
+    return message.rstrip(".")
 
 
 def main() -> None:

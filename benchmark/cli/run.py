@@ -1,5 +1,6 @@
 """`eidolon run`: models look at a dataset and describe it, or answer questions; metrics are printed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -93,7 +94,12 @@ def run(
         for run, _ in plan.runs:
             check_names(settings.require, run.work)
         for name, value in summary(plan, rate).items() if world.rank == 0 else ():
-            typer.echo(f"{name}: {value}")
+            shown = value
+            if isinstance(value, Mapping):
+                shown = ", ".join(f"{key} in {folder}" for key, folder in value.items())
+            elif isinstance(value, Sequence) and not isinstance(value, str):
+                shown = ", ".join(map(str, value))
+            typer.echo(f"{name}: {shown}")
         return 0
     with join(world) as coordinator:
         plan = make_plan(given, out)

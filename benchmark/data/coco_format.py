@@ -190,6 +190,8 @@ def read_captions(path: Path) -> CaptionsFile:
     if document is not None:
         for place, annotation in coco_records(document, "annotations", path):
             text = annotation.get("caption")
+            if text is None and "category_id" in annotation:
+                raise UserError(f"{path}: is a file of instances, not of captions; take captions_*.json")
             if not isinstance(text, str):
                 raise UserError(f"{place}: 'caption' must be a string, found {excerpt(text)}")
             captions.setdefault(read_image_id(annotation.get("image_id"), place), []).append(clean(text))

@@ -1,11 +1,14 @@
 """Datasets by name. Other packages add one with the entry-point group `eidolon.datasets`."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from eidolon.benchmark.data.loaders import DatasetLoader, GeneratedLoader
 from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.data.selection import choose, sample_ids_of
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import user_path
 from eidolon.scorers.core.registry import Registry
 
 registry: Registry[DatasetLoader] = Registry(
@@ -47,6 +50,10 @@ def load_dataset(
             what `SampleSource` finds wrong.
     """
     base, _, where = name.partition("/")
+    if base not in registry.names() and os.path.isdir(user_path(name)):
+        raise UserError(
+            f"--dataset {name}: unknown dataset {base!r}; for a folder of images write folder/{name}"
+        )
     loader = registry.get(base)
     chosen = sample_ids is not None or pick == "random"
     # A choice needs all rows of a dataset that is read. A generated one has just as many as it is asked for.

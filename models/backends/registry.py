@@ -5,7 +5,7 @@ A new backend is one module and one line in `backends`; `models/base/backend.py`
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +86,11 @@ def resolve(text: str) -> ModelReference:
             raise UserError(f"{given}: the name of a model is missing; write {text}/NAME")
         if not shipped:
             raise UserError(f"{given}: {NOT_INSTALLED}")
-        raise UserError(f"{given}: no shipped model of this name{did_you_mean(text, [*shipped])}")
+        raise UserError(f"{given}: no shipped model of this name{_meant(text, [*shipped])}")
     if backend == MEMORY:
         return ModelReference(text, CHECKPOINT_BACKEND, _memory_target(given, target))
     if backend not in backends.names():
-        hint = did_you_mean(backend, backends.names())
-        raise UserError(f"{given}: unknown backend {backend!r}{hint} (models are named backend/name)")
+        raise UserError(f"{given}: unknown backend {backend!r}{_meant(text, backends.names())}")
     if not target:
         raise UserError(f"{given}: nothing follows the backend; write {backend}/NAME")
     found = backends.get(backend)
@@ -100,6 +99,18 @@ def resolve(text: str) -> ModelReference:
     if isinstance(found, ResolvingBackend):
         target = found.resolve(target, given)
     return ModelReference(text, backend, target)
+
+
+def _meant(text: str, known: Sequence[str]) -> str:
+    """Return a hint for the name of a model without a backend: a class, a model of the Hub, or a misspelled name."""
+    file, colon, kind = text.partition(":")
+    if file.endswith(".py"):
+        return f"; for a class of your own write python/{file}:{kind if colon else 'CLASS'}"
+    backend, slash, target = text.partition("/")
+    hint = did_you_mean(backend, known)
+    if slash and target and "did you mean" not in hint:
+        hint += f"; for a model of the Hugging Face Hub write transformers/{text} or vllm/{text}"
+    return hint if "did you mean" in hint else f"{hint} (other models are named BACKEND/NAME)"
 
 
 def _memory_target(given: str, target: str) -> str:

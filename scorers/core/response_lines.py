@@ -67,7 +67,8 @@ def read_response_rows(records: Records, path: Path, fields: Mapping[str, str] |
             raise UserError(f"--field {ours}={theirs}: no line of {path} has a field {theirs!r}")
     names = {name: given.get(name, name) for name in FIELDS}
     names |= {"response": finder.text("response"), "image_id": finder.image()}
-    lines = [_read_line(placed, names) for placed in records.rows]
+    table = "; a table needs a header line" if records.format in ("csv", "tsv") else ""
+    lines = [_read_line(placed, names, table) for placed in records.rows]
     check_once(lines, names["sample_id"])
     if not lines:
         raise UserError(f"{path}: holds no responses")
@@ -107,14 +108,14 @@ def match_images(lines: Sequence[ResponseLine], ids: ImageIds) -> list[ResponseL
     return found
 
 
-def _read_line(placed: Placed, names: Mapping[str, str]) -> ResponseLine:
+def _read_line(placed: Placed, names: Mapping[str, str], hint: str) -> ResponseLine:
     where, row = placed.place, placed.row
     image_id, sample_id = row.get(names["image_id"]), row.get(names["sample_id"])
     if image_id is None and sample_id is None:
         if null := next((names[name] for name in ("image_id", "sample_id") if names[name] in row), None):
             raise UserError(f"{where}: field {null!r} is null; a response needs the id of its image")
         raise UserError(
-            f"{where}: has neither {names['image_id']!r} nor {names['sample_id']!r}; {_fix('image_id', row)}"
+            f"{where}: has neither {names['image_id']!r} nor {names['sample_id']!r}; {_fix('image_id', row)}{hint}"
         )
     sample = None if sample_id is None else read_image_id(sample_id, where, names["sample_id"])
     identifier = sample if image_id is None else read_image_id(image_id, where, names["image_id"])
@@ -122,7 +123,7 @@ def _read_line(placed: Placed, names: Mapping[str, str]) -> ResponseLine:
 
     field = names["response"]
     if field not in row:
-        raise UserError(f"{where}: field {field!r} is missing; {_fix('response', row)}")
+        raise UserError(f"{where}: field {field!r} is missing; {_fix('response', row)}{hint}")
     text, error = one_text(row[field]), row.get("error")
     if text is None and isinstance(error, str) and error:
         text = None

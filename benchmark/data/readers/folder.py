@@ -35,6 +35,10 @@ def load_folder(where: str, limit: int | None, seed: int, options: Mapping[str, 
         raise UserError(f"-D {next(iter(options))}: a folder dataset takes no options")
     folder = user_path(where)
     table = folder / "objects.jsonl"
+    if not os.path.isdir(folder):
+        raise UserError(f"--dataset folder/{where}: {folder}: no such folder")
+    if not os.path.lexists(table):
+        raise UserError(f"{table}: no such file; it says what is in each image of the folder")
     rows = ImageRows()
     truth: dict[ImageId, tuple[set[str], int]] = {}
     for number, row in iterate_objects(decode_text(read_bytes(table), table), table):

@@ -9,6 +9,7 @@ from rich.text import Text
 from eidolon.benchmark.report.trace.records import Trace, TracedMention
 from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
+from eidolon.benchmark.terminal.tables import print_table
 
 VERDICTS = {"grounded": "there", "hallucinated": "NOT THERE", "ignored": "ignored", None: ""}
 STYLES = {"grounded": "bold #05603a", "hallucinated": "bold underline #b00020"}
@@ -34,7 +35,7 @@ def show(trace: Trace, console: Console) -> None:
     console.print(heading)
     console.print(Panel(Group(_text(trace), Text(), _legend(trace)), box=box.ROUNDED, expand=True))
     if trace.mentions:
-        console.print(_table(trace))
+        print_table(_table(trace), console)
         console.print(Text(CAPTION, style="dim"))
     if trace.unjudged is not None:
         console.print(Text(f"no mentions: {one_line(trace.unjudged)}", style="yellow"))
@@ -82,14 +83,15 @@ def _legend(trace: Trace) -> Text:
 
 def _table(trace: Trace) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("token", justify="right")
-    table.add_column("names", no_wrap=True)
+    # Both name the row, so each part of a table that is too wide has them.
+    table.add_column("token", justify="right", overflow="fold")
+    table.add_column("names", overflow="fold")
     if trace.objects is not None:
-        table.add_column("verdict", no_wrap=True)
+        table.add_column("verdict")
     for name in ("p with", "p without", "PDM"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for name in ("runner-up", "without image", "contrastive"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name)
     for mention in trace.mentions:
         table.add_row(*_row(trace, mention), style="red" if mention.verdict == "hallucinated" else None)
     return table

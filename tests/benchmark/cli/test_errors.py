@@ -196,6 +196,14 @@ CASES = [
     Case("too large a share", ("--max-unscored 5",), arguments=("--max-unscored", "5")),
     Case("unknown flag", ("--limt", "--limit"), arguments=("--limt", "3")),
     Case("captions are objects", ("objects.jsonl", "captions"), arguments=("--captions", "objects.jsonl")),
+    Case(
+        "captions are COCO instances",
+        ("objects.jsonl", "instances", "captions"),
+        objects='{"images": [{"id": 1}], "annotations": [{"image_id": 1, "category_id": 1}], '
+        '"categories": [{"id": 1, "name": "dog"}]}',
+        responses='{"image_id": 1, "response": "A dog."}\n',
+        arguments=("--captions", "objects.jsonl"),
+    ),
     Case("no captions file", ("nowhere.json", "no such file"), arguments=("--captions", "nowhere.json")),
 ]
 
@@ -211,6 +219,13 @@ def test_mistakes_in_score(case: Case, cli: Cli, tmp_path: Path, monkeypatch: py
     base = ("score", "--responses", "responses.jsonl", "--objects", "objects.jsonl", "--out", "out/deep")
     check(cli(*base, *case.arguments), *case.expected)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_without_a_header(cli: Cli, tmp_path: Path) -> None:
+    responses, objects = tmp_path / "responses.csv", write_lines(tmp_path / "objects.jsonl", OBJECTS)
+    responses.write_text('1.jpg,"A dog."\n2.jpg,"A cat."\n')
+    result = cli("score", "--responses", responses, "--objects", objects, "--out", tmp_path / "out")
+    check(result, "responses.csv:2", "header")
 
 
 def test_missing_files_and_folders_for_files(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
@@ -312,7 +327,6 @@ RUN_CASES = [
     (("--dataset", "scene"), ("'scene'", "did you mean 'scenes'")),
     (("--dataset", "scenes/x"), ("scenes",)),
     (("--dataset", "folder"), ("folder/PATH",)),
-    (("--dataset", "folder/nowhere"), ("nowhere/objects.jsonl", "no such file")),
     (("-D", "nois=3"), ("'nois'", "did you mean 'noise'")),
     (("-D", "noise=loud"), ("noise=loud", "number")),
     (("--model", "replya/x"), ("'replya'", "did you mean 'replay'")),
@@ -329,6 +343,16 @@ RUN_CASES = [
     (("--model", "replay/" + 300 * "x"), ("no such file",)),
     (("--model", "transformers/" + 300 * "x"), ("does not exist",)),
     (("--model", "replay/~nosuchuser/x"), ("~nosuchuser", "home")),
+    (("--model", "mine.py:Blind"), ("write python/mine.py:Blind",)),
+    (("--model", "mine.py"), ("write python/mine.py:CLASS",)),
+    (("--model", "gpt-4o"), ("BACKEND/NAME",)),
+    (("--model", "llava-hf/llava-1.5-7b-hf"), ("write transformers/llava-hf/llava-1.5-7b-hf",)),
+    (("--dataset", "./"), ("write folder/./",)),
+    (("--dataset", "folder/nowhere"), ("nowhere: no such folder",)),
+    (("--dataset", "folder/./"), ("objects.jsonl: no such file", "what is in each image")),
+    (("mine.py",), ("(mine.py)", "named by --model")),
+    (("--limit", "all"), ("'--limit': must be an integer",)),
+    (("--temperature", "high"), ("'--temperature': must be a number",)),
     (("--dataset", "folder/~nosuchuser/x"), ("~nosuchuser", "home")),
     (("--resamples", "1000000"), ("--resamples", "100000")),
     (("--judge", "lexikon"), ("did you mean 'lexicon'",)),

@@ -39,6 +39,17 @@ def traced(folder: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
+def test_80_columns_lose_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(["trace", *SMALL, "--scene", "0:2"]) == 0
+    printed = capsys.readouterr().out
+    assert "\u2026" not in printed
+    assert all(title in printed for title in ("verdict", "p without", "runner-up", "contrastive"))
+    assert max(map(len, printed.splitlines())) <= 80
+
+
 def test_it_shows_the_hallucinations_of_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = traced(tmp_path, *SMALL, "--scene", "0:2")
     printed = capsys.readouterr().out
