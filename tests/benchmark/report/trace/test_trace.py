@@ -191,7 +191,7 @@ def test_the_shade_follows_pdm(tmp_path: Path) -> None:
     [
         ((*SMALL,), "--image: name the image; give either"),
         ((*SMALL, "--image", "a.png", "--scene", "0:1"), "--scene: --image is given too; give either"),
-        ((*SMALL, "--image", "no-such.png"), "--image no-such.png: cannot be read: No such file"),
+        ((*SMALL, "--image", "no-such.png"), "--image no-such.png: no such file"),
         ((*SMALL, "--scene", "7"), "--scene 7: must be SEED:INDEX"),
         ((*SMALL, "--scene", "0:1", "--objects", "cup"), "--objects: the objects of a scene are known"),
         ((*SMALL, "--scene", "0:1", "--text", " "), "--text: is empty"),
