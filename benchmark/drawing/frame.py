@@ -71,12 +71,24 @@ def finish(
         legend.set_bbox_to_anchor((left, below / total))
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0, (below + key) / total, 1, body / total))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            _plain_numbers(axis)
     for _ in range(TRIES):
         figure.draw_without_rendering()
         thinned = [_thin(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
         if not any(thinned):
             break
     return figure
+
+
+def _plain_numbers(axis: "Axis") -> None:
+    """Write powers of ten as numbers: a logarithmic axis writes formulas, which plots of this program do not parse."""
+    from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
+
+    if isinstance(axis.get_major_formatter(), LogFormatter):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _height(text: str, points: float) -> float:

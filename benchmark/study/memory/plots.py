@@ -1,9 +1,12 @@
 """The plots of the study, one function for each. The same study gives the same bytes."""
 
-import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from eidolon.benchmark.drawing.frame import finish, new_figure
+from eidolon.benchmark.drawing.marks import number
+from eidolon.benchmark.drawing.style import CYCLE, DIM, INK, MARKERS, Sheet, png, short
 from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant, RetentionPoint, TextBlock
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import Series
@@ -13,24 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 110
-COLOURS = {
-    "attention": "#222222",
-    "swa": "#c0392b",
-    "gdn": "#2471a3",
-    "bm": "#1e8449",
-    "m2": "#8e44ad",
-    "gka": "#d68910",
-    "bmf": "#58b368",
-    "hybrid": "#17a2b8",
-    "bm[random]": "#7f8c8d",
-    "bm[recent]": "#b9770e",
-    "bm(selection=random)": "#34495e",
-    "bm(selection=recent)": "#d35400",
-}
-OTHERS = ("#7f8c8d", "#b9770e", "#6c3483", "#117864", "#943126", "#1a5276")
 PlottedMeasure = Literal["retention", "accuracy"]
-MARKERS = "osD^vP*X"
+SHEET = Sheet(9.5, 8.0, dpi=150)
 PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "unnamed", "after filler (primary outcome)"),
     ("own", "unnamed", "after the model's own description"),
@@ -38,32 +25,43 @@ PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "text", "control: a fact stated in text, after filler"),
     ("before", "unnamed", "control: filler before the image"),
 )
-BANDS = " (bands: 95 % intervals)"
+BANDS = "Bands: 95 % intervals."
+BLIND = "did not learn to see"
+PANEL = 2.4
+"""Height of a row of panels, in inches."""
 LOWEST, HIGHEST = -0.35, 1.4
 """Range of the retention axis. Intervals may be wider."""
 FEWEST = 8
 """Smallest number of images for a point."""
-ENTRY_WIDTH = 3.4
-"""Inches for an entry of the legend."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """How each variant of a study is drawn: the same in all of its plots."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, study: MemoryStudy) -> "_Looks":
+        return cls(tuple(dict.fromkeys(variant.variant for variant in study.variants)))
+
+    def colour(self, variant: MemoryVariant) -> str:
+        return CYCLE[self.names.index(variant.variant) % len(CYCLE)]
+
+    def marker(self, variant: MemoryVariant) -> str:
+        place = self.names.index(variant.variant)
+        return MARKERS[(place + place // len(CYCLE)) % len(MARKERS)]
 
 
 def draw_retention(study: MemoryStudy) -> bytes | None:
     """Draw R(n)/R(0) by condition, with the training length marked. Variants that did not learn to see have thin
     lines."""
-    shown = [variant for variant in study.variants if variant.filled_by is None]
-    return _conditions(
-        study,
-        shown,
-        "retention",
-        "R(n) / R(0), R = 2·accuracy - 1",
-        f"Retention of the image after n tokens{BANDS}",
-    )
+    return _conditions(study, "retention", "R(n) / R(0)", "R = 2·accuracy - 1; 0 is chance.")
 
 
 def draw_accuracy(study: MemoryStudy) -> bytes | None:
     """Draw the share of right answers by n, with that directly after the image at 0."""
-    shown = [variant for variant in study.variants if variant.filled_by is None]
-    return _conditions(study, shown, "accuracy", "share of right answers", f"Accuracy after n tokens{BANDS}")
+    return _conditions(study, "accuracy", "right answers, share", "0.5 is chance.")
 
 
 def draw_stores(study: MemoryStudy) -> bytes | None:
@@ -71,14 +69,25 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
     shown = [variant for variant in study.variants if "BM" in variant.memory["layout"]]
     if len(shown) < 2:
         return None
-    figure, axes = _figure(
-        1, f"Retention after filler by the rule of the store{BANDS}", width=7.5, height=5.2
-    )
-    _panel(axes[0], study, shown, "filler", "unnamed", "retention")
-    axes[0].set(
-        ylabel="R(n) / R(0)", title="B'MOJO, stores filled by different rules; [rule]: trained by innovation"
-    )
-    return _finish(figure, axes[0])
+
+    def draw() -> "Figure":
+        figure = new_figure(SHEET, 1.4 * PANEL)
+        axes = figure.subplots()
+        _panel(axes, study, shown, "filler", "unnamed", "retention")
+        axes.set(ylabel="R(n) / R(0)")
+        return finish(
+            figure,
+            SHEET,
+            _finding(
+                study, shown, "retention", "of the stores of B'MOJO, {best} keeps most and {worst} least"
+            ),
+            notes=[
+                f"Retention after filler by the rule of the store; [rule]: trained by innovation. {_note(study)}"
+            ],
+            legend_of=[axes],
+        )
+
+    return png(draw, SHEET)
 
 
 def draw_cost(study: MemoryStudy) -> bytes | None:
@@ -86,41 +95,47 @@ def draw_cost(study: MemoryStudy) -> bytes | None:
     shown = [variant for variant in study.variants if variant.size is not None]
     if not shown:
         return None
-    figure, (size, speed) = _figure(2, "The cost of memory", width=12, height=5)
-    for variant in shown:
-        assert variant.size is not None
-        _line(size, variant, [(n, b / 1024) for n, b in variant.size.bytes_at.items()])
-        _line(speed, variant, list(variant.size.tokens_per_second.items()))
-    for axes, label, title in (
-        (size, "KiB a sequence", "Bytes of memory"),
-        (speed, "tokens a second, one sequence", f"Decoding speed ({study.machine})"),
-    ):
-        axes.set(xlabel="tokens read", ylabel=label, title=title, xscale="log", yscale="log")
+    looks = _Looks.of(study)
+
+    def draw() -> "Figure":
+        figure = new_figure(SHEET, 1.2 * PANEL)
+        size, speed = figure.subplots(1, 2)
+        for variant in shown:
+            assert variant.size is not None
+            _line(size, looks, variant, [(n, b / 1024) for n, b in variant.size.bytes_at.items()])
+            _line(speed, looks, variant, list(variant.size.tokens_per_second.items()))
         lengths = [*shown[0].size.bytes_at] if shown[0].size else []
-        axes.set_xticks(lengths, [str(n) for n in lengths])
-        axes.minorticks_off()
-        axes.grid(alpha=0.2)
-    speed.set_yscale("linear")
-    speed.set_ylim(bottom=0)
-    return _finish(figure, size)
+        for axes, label in ((size, "KiB a sequence"), (speed, "tokens a second, one sequence")):
+            axes.set(xlabel="tokens read", ylabel=label, xscale="log", yscale="log")
+            axes.set_xticks(lengths, [str(n) for n in lengths])
+            axes.minorticks_off()
+            axes.grid()
+        speed.set_yscale("linear")
+        speed.set_ylim(bottom=0)
+        return finish(
+            figure, SHEET, _cost_finding(shown), notes=[f"Speed: {study.machine}."], legend_of=[size]
+        )
+
+    return png(draw, SHEET)
 
 
 def draw_position(study: MemoryStudy) -> bytes | None:
     """Draw what changes along a text: hallucinations, the log-probability of names, and the dependence on the image."""
     shown = [variant for variant in study.variants if variant.texts]
-    if not shown:
-        return None
-    figure, (wrong, cost, pdm) = _figure(3, f"By position in the text{BANDS}", width=15, height=5)
+    return png(lambda: _position(study, shown), SHEET) if shown else None
+
+
+def _position(study: MemoryStudy, shown: Sequence[MemoryVariant]) -> "Figure":
+    looks = _Looks.of(study)
+    figure = new_figure(SHEET, 1.3 * PANEL)
+    wrong, cost, pdm = figure.subplots(1, 3)
     for variant in shown:
-        _banded(
-            wrong,
-            variant,
-            [
-                (_middle(b.start, b.end, 40), b.hallucinated)
-                for b in variant.hallucination
-                if b.mentions >= FEWEST
-            ],
-        )
+        own = [
+            (_middle(b.start, b.end, 40), b.hallucinated)
+            for b in variant.hallucination
+            if b.mentions >= FEWEST
+        ]
+        _banded(wrong, looks, variant, own)
         blocks = next((text.blocks for text in variant.texts if text.text == "long"), ())
         for axes, pick in ((cost, _name_nats), (pdm, _pdm)):
             found = [
@@ -128,27 +143,31 @@ def draw_position(study: MemoryStudy) -> bytes | None:
                 for b in blocks
                 if (b.names if axes is cost else b.tokens) >= FEWEST
             ]
-            _banded(axes, variant, found)
-    wrong.set(xlabel="words before", ylabel="share", title="Hallucinated first mentions, own descriptions")
-    cost.set(
-        xlabel="tokens before",
-        ylabel="nats",
-        title="First mentions of present objects, references of 300 to 400 words",
-    )
+            _banded(axes, looks, variant, found)
+    wrong.set(xlabel="words before", ylabel="share", title="Hallucinated first mentions,\nown descriptions")
+    cost.set(xlabel="tokens before", ylabel="nats", title="First mentions of present objects,\nreferences")
     pdm.set(
         xlabel="tokens before",
         ylabel="Hellinger distance",
-        title="Dependence on the image (PDM), same texts",
+        title="Dependence on the image (PDM),\nreferences",
     )
     trained = max((v.trained_tokens or 0 for v in shown), default=0)
     for axes in (cost, pdm):
-        if trained:
-            axes.axvspan(trained, axes.get_xlim()[1], color="#000", alpha=0.06, lw=0)
+        end = axes.get_xlim()[1]
+        if trained and trained < end:
+            axes.axvspan(trained, end, color=INK, alpha=0.07, lw=0)
+            axes.set_xlim(right=end)
     for axes in (wrong, cost, pdm):
         axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
-        axes.grid(alpha=0.2)
-    return _finish(figure, wrong)
+        axes.grid(axis="y")
+    return finish(
+        figure,
+        SHEET,
+        _position_finding(shown),
+        notes=[f"References have 300 to 400 words. {_note(study)}"],
+        legend_of=[wrong, cost, pdm],
+    )
 
 
 PLOTS: dict[str, Callable[[MemoryStudy], bytes | None]] = {
@@ -161,16 +180,112 @@ PLOTS: dict[str, Callable[[MemoryStudy], bytes | None]] = {
 """Plots by file name. They return None without data."""
 
 
-def _conditions(
-    study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMeasure, label: str, title: str
-) -> bytes | None:
+def _conditions(study: MemoryStudy, what: PlottedMeasure, label: str, note: str) -> bytes | None:
+    shown = [variant for variant in study.variants if variant.filled_by is None]
     if not any(variant.retention for variant in shown):
         return None
-    figure, axes = _figure(len(PANELS), title, width=15, height=9, rows=2)
-    for panel, (condition, series, heading) in zip(axes, PANELS, strict=True):
-        _panel(panel, study, shown, condition, series, what)
-        panel.set(title=heading, ylabel=label)
-    return _finish(figure, axes[0])
+    panels = [panel for panel in PANELS if _has(study, shown, panel[0], panel[1], what)]
+    missing = [heading for condition, series, heading in PANELS if (condition, series, heading) not in panels]
+
+    def draw() -> "Figure":
+        columns = 2 if len(panels) in (2, 4) else 3 if panels[1:] else 1
+        rows = max(-(-len(panels) // columns), 1)
+        figure = new_figure(SHEET, PANEL * rows)
+        grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+        for axes, (condition, series, heading) in zip(grid, panels, strict=False):
+            _panel(axes, study, shown, condition, series, what)
+            axes.set_title(heading)
+        for axes in grid[::columns]:
+            axes.set_ylabel(label)
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        absent = f" Not measured, because no model could answer: {'; '.join(missing)}." if missing else ""
+        keeps = "keeps most of the image" if what == "retention" else "answers best"
+        title = _finding(
+            study, shown, what, f"{{best}} {keeps}, {{worst}} {'least' if what == 'retention' else 'worst'}"
+        )
+        return finish(
+            figure, SHEET, title, notes=[f"{note} {_note(study)}{absent}"], legend_of=grid[: len(panels)]
+        )
+
+    return png(draw, SHEET)
+
+
+def _note(study: MemoryStudy) -> str:
+    trained = max((v.trained_tokens or 0 for v in study.variants), default=0)
+    beyond = f" Grey: texts longer than the {trained} tokens of training." if trained else ""
+    return f"n = {study.settings.limit} images. {BANDS}{beyond} Points of fewer than {FEWEST} are left out."
+
+
+def _finding(study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMeasure, words: str) -> str:
+    """Return which variant has the highest and the lowest value after the longest filler, in words.
+
+    Variants that did not learn to see count only if there are no others.
+    """
+    points = [
+        (point.n, estimate.value, estimate, variant)
+        for variant in shown
+        if variant.seeing != BLIND or all(one.seeing == BLIND for one in shown)
+        for point in variant.retention
+        if (point.condition, point.series) == ("filler", "unnamed") and point.images >= FEWEST
+        if (estimate := _of(point, what)).value is not None
+    ]
+    if not points:
+        return "No variant was measured after filler"
+    longest = max(n for n, *_ in points)
+    last = sorted((p for p in points if p[0] == longest), key=lambda p: p[1])
+    texts = [
+        f"{short(variant.variant)} ({number(value, estimate.ci, 2)})"
+        for _, value, estimate, variant in (last[-1], last[0])
+    ]
+    if len(last) == 1:
+        return f"After {longest} tokens of filler, {what} of {texts[0]}"
+    return f"After {longest} tokens of filler, {words.format(best=texts[0], worst=texts[1])}"
+
+
+def _cost_finding(shown: Sequence[MemoryVariant]) -> str:
+    longest = max(n for v in shown if v.size is not None for n in v.size.bytes_at)
+    sizes = sorted(
+        (v.size.bytes_at[longest] / 1024, short(v.variant))
+        for v in shown
+        if v.size is not None and longest in v.size.bytes_at
+    )
+    (least, small), (most, large) = sizes[0], sizes[-1]
+    return f"After {longest} tokens, the memory of {large} takes {most:,.0f} KiB, that of {small} {least:,.0f} KiB"
+
+
+def _position_finding(shown: Sequence[MemoryVariant]) -> str:
+    """Return in how many variants the last block has a higher rate of hallucination than the first."""
+    pairs = []
+    for variant in shown:
+        rates = [b.hallucinated.value for b in variant.hallucination if b.mentions >= FEWEST]
+        known = [rate for rate in rates if rate is not None]
+        if len(known) > 1:
+            pairs.append((known[0], known[-1]))
+    if not pairs:
+        return "What changes along a text"
+    rising = sum(late > early for early, late in pairs)
+    return (
+        f"Along their own descriptions, {rising} of {len(pairs)} variants hallucinate more in the last measured block "
+        "than in the first"
+    )
+
+
+def _has(
+    study: MemoryStudy,
+    shown: Sequence[MemoryVariant],
+    condition: Condition,
+    series: Series,
+    what: PlottedMeasure,
+) -> bool:
+    return any(
+        _of(point, what).value is not None
+        for variant in shown
+        for point in variant.retention
+        if (point.condition, point.series) == (condition, series)
+        and point.images >= FEWEST
+        and point.n in study.settings.lengths
+    )
 
 
 def _panel(
@@ -183,6 +298,7 @@ def _panel(
 ) -> None:
     """Draw one condition by n, evenly spaced. Lengths beyond those of the training are on grey."""
     lengths = study.settings.lengths
+    looks = _Looks.of(study)
     for variant in shown:
         points = {p.n: p for p in variant.retention if (p.condition, p.series) == (condition, series)}
         found = [
@@ -192,29 +308,25 @@ def _panel(
         ]
         start = variant.yes_no_accuracy if what == "accuracy" and series == "unnamed" else None
         start = Estimate(value=1.0, ci=None) if what == "retention" else start
-        if any(number.value is not None for _, number in found):
-            _banded(axes, variant, [*([(0.0, start)] if start else []), *found])
-    if not axes.lines:
-        axes.text(0.5, 0.5, "not measured: no model could answer", ha="center", transform=axes.transAxes)
+        if any(estimate.value is not None for _, estimate in found):
+            _banded(axes, looks, variant, [*([(0.0, start)] if start else []), *found])
     axes.set_xticks(range(len(lengths) + 1), ["0", *map(str, lengths)])
     axes.set_xlim(-0.3, len(lengths) + 0.3)
     trained = max((v.trained_tokens or 0 for v in shown), default=0)
     beyond = [place for place, n in enumerate(lengths, 1) if trained and n > trained]
     if beyond:
-        axes.axvspan(beyond[0] - 0.5, len(lengths) + 0.3, color="#000", alpha=0.06, lw=0)
-        axes.text(
-            beyond[0] - 0.45, 0.02, f"beyond training ({trained} tokens)", fontsize=8,
-            color="#555", transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
+        axes.axvspan(beyond[0] - 0.5, len(lengths) + 0.3, color=INK, alpha=0.07, lw=0)
+    low, high = axes.get_ylim()
     if what == "retention":
-        axes.set_ylim(LOWEST, HIGHEST)
-        axes.axhline(1, color="#333", lw=0.8, ls="--")
-        axes.axhline(0, color="#333", lw=0.8)
+        axes.set_ylim(max(low, LOWEST), min(high, HIGHEST))
+        axes.axhline(1, color=DIM, lw=0.7, ls="--")
+        if low < 0.1:
+            axes.axhline(0, color=DIM, lw=0.7)
     else:
-        axes.set_ylim(0.2, 1.02)
-        axes.axhline(0.5, color="#333", lw=0.8, ls="--")
+        axes.set_ylim(max(low, 0.2), min(high, 1.02))
+        axes.axhline(0.5, color=DIM, lw=0.7, ls="--")
     axes.set_xlabel("tokens of text before the question")
-    axes.grid(alpha=0.2)
+    axes.grid(axis="y")
 
 
 def _of(point: RetentionPoint, what: PlottedMeasure) -> Estimate:
@@ -233,57 +345,30 @@ def _middle(start: int, end: int | None, width: int) -> float:
     return (start + (end if end is not None else start + width)) / 2
 
 
-def _banded(axes: "Axes", variant: MemoryVariant, points: Sequence[tuple[float, Estimate]]) -> None:
-    known = [(x, number) for x, number in points if number.value is not None]
-    _line(axes, variant, [(x, number.value or 0.0) for x, number in known])
-    bands = [(x, *number.ci) for x, number in known if number.ci is not None]
+def _banded(
+    axes: "Axes", looks: _Looks, variant: MemoryVariant, points: Sequence[tuple[float, Estimate]]
+) -> None:
+    known = [(x, estimate) for x, estimate in points if estimate.value is not None]
+    _line(axes, looks, variant, [(x, estimate.value or 0.0) for x, estimate in known])
+    bands = [(x, *estimate.ci) for x, estimate in known if estimate.ci is not None]
     if bands:
         at, low, high = zip(*bands, strict=True)
-        axes.fill_between(at, low, high, color=_colour(variant), alpha=0.1, lw=0)
+        axes.fill_between(at, low, high, color=looks.colour(variant), alpha=0.1, lw=0)
 
 
-def _line(axes: "Axes", variant: MemoryVariant, points: Sequence[tuple[float, float]]) -> None:
-    blind = variant.seeing == "did not learn to see"
-    label = f"{variant.variant}, did not learn to see" if blind else variant.variant
+def _line(axes: "Axes", looks: _Looks, variant: MemoryVariant, points: Sequence[tuple[float, float]]) -> None:
+    if not points:
+        return
+    blind = variant.seeing == BLIND
+    label = f"{short(variant.variant)}, {BLIND}" if blind else short(variant.variant)
     axes.plot(
         [x for x, _ in points],
         [y for _, y in points],
-        color=_colour(variant),
+        color=looks.colour(variant),
         ls=":" if blind else "--" if variant.filled_by else "-",
-        marker=_marker(variant),
-        ms=4,
-        lw=1.0 if blind else 1.7,
-        alpha=0.6 if blind else 1.0,
+        marker=looks.marker(variant),
+        ms=3.5,
+        lw=0.9 if blind else 1.4,
+        alpha=0.65 if blind else 1.0,
         label=f"{label} ({len(variant.checkpoints)} seed{'s' if len(variant.checkpoints) > 1 else ''})",
     )
-
-
-def _colour(variant: MemoryVariant) -> str:
-    return COLOURS.get(variant.variant) or OTHERS[sum(variant.variant.encode()) % len(OTHERS)]
-
-
-def _marker(variant: MemoryVariant) -> str:
-    names = [*COLOURS]
-    place = names.index(variant.variant) if variant.variant in names else sum(variant.variant.encode())
-    return MARKERS[place % len(MARKERS)]
-
-
-def _figure(
-    panels: int, title: str, *, width: float, height: float, rows: int = 1
-) -> tuple["Figure", list["Axes"]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    columns = -(-panels // rows)
-    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(panels)]
-    figure.suptitle(title, fontsize=13)
-    return figure, axes
-
-
-def _finish(figure: "Figure", axes: "Axes") -> bytes:
-    handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, int(figure.get_figwidth() / ENTRY_WIDTH))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()

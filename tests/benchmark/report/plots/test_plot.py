@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.drawing.style import COLUMN, PAGE, SHEETS, style
+from eidolon.benchmark.drawing.style import COLUMN, PAGE, SCREEN, SHEETS, style
 from eidolon.benchmark.report.plots.records import PlottedRun, named
 from eidolon.benchmark.report.plots.write import JOINT, SINGLE, _suited
 from eidolon.benchmark.store.loaded import load_run
+from eidolon.benchmark.tasks.describe.forgetting_plot import forgetting_figure
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.forgetting.detail import ForgettingDetail
 from tests.benchmark.conftest import Cli, write_lines
 from tests.benchmark.drawing_boxes import faults
 
@@ -128,6 +130,12 @@ def test_widths(cli: Cli, described: tuple[Path, Path], tmp_path: Path) -> None:
 def test_texts_do_not_overlap(described: tuple[Path, Path], probed: Path, width: str) -> None:
     check(described, width)
     check([probed], width)
+
+
+def test_the_plot_of_a_run_folder(described: tuple[Path, Path]) -> None:
+    detail = load_run(described[0]).document("forgetting.json", ForgettingDetail)
+    with style(SCREEN):
+        assert faults(forgetting_figure(detail, HOSTILE[0], SCREEN)) == []
 
 
 def test_the_test_of_overlaps_can_fail() -> None:

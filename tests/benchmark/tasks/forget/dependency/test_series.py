@@ -9,8 +9,9 @@ import pytest
 from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
+from eidolon.benchmark.drawing.style import COLUMN, SCREEN, style
 from eidolon.benchmark.scenes.scene import Dials, make_scene, render
-from eidolon.benchmark.tasks.forget.dependency.plot import draw_pdm
+from eidolon.benchmark.tasks.forget.dependency.plot import dependence_figure, draw_pdm, pdm_panels
 from eidolon.benchmark.tasks.forget.dependency.series import (
     ReadingSettings,
     TextToRead,
@@ -27,6 +28,7 @@ from eidolon.models.probing.dependency import read_dependency
 from eidolon.models.probing.teacher_forcing import leading_space
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.dependency import PdmTable
+from tests.benchmark.drawing_boxes import faults
 
 SCENES = [make_scene(79, i, Dials()) for i in range(4)]
 OBJECTS = [scene.objects for scene in SCENES]
@@ -138,6 +140,9 @@ def test_the_plot_is_the_same_bytes_again(model: TransformersModel, requests: An
     assert png.startswith(b"\x89PNG")
     assert png == draw_pdm(table, "scenes $x_1$ \x1b[31m")
     assert draw_pdm(measure(model, requests, [None] * 4), "nothing").startswith(b"\x89PNG")
+    for sheet, draw in ((SCREEN, pdm_panels), (COLUMN, dependence_figure)):
+        with style(sheet):
+            assert faults(draw(table, "scenes $x_1$", sheet)) == []
 
 
 def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(

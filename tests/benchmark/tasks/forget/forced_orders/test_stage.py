@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 from PIL import Image
 
+from eidolon.benchmark.drawing.style import COLUMN, SCREEN, style
 from eidolon.benchmark.json_schemas import schemas as own_schemas
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
-from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders
+from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders, orders_figure
 from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSettings, force_orders, read_turn
 from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.models.base.contrast import make_contrast
@@ -24,6 +25,7 @@ from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.json_schemas import schemas
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from tests.benchmark.conftest import read_lines
+from tests.benchmark.drawing_boxes import faults
 from tests.benchmark.tasks.forget.retention.test_design import Words
 
 THINGS = ("bed", "bus", "car", "cat", "cup", "dog", "fork", "oven", "tv", "zebra", "kite", "bench")
@@ -138,6 +140,9 @@ def test_the_law_is_recovered(tmp_path: Path, law: Law, verdict: str) -> None:
     objects = {row.sample_id: row.objects for row in rows()}
     assert [read_turn(line, LexiconJudge(), objects[line.sample_id]) for line in again[::9]] == again[::9]
     assert draw_orders(detail, "talker").startswith(b"\x89PNG")
+    for sheet in (SCREEN, COLUMN):
+        with style(sheet):
+            assert faults(orders_figure(detail, "talker", sheet)) == []
     # Nothing is asked again once both files are complete.
     asked = len(model.seen)
     assert force_orders(settings(), measurement(tmp_path, source)) == detail
