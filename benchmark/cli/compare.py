@@ -19,7 +19,8 @@ def compare(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Metrics or single quantities (objects.f05), separated by commas. Default: all that both have."
+            metavar="NAME,…",
+            help="Metrics or single quantities (objects.f05), separated by commas. Default: all that both have.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the comparison to this JSON file.")] = None,
@@ -27,8 +28,9 @@ def compare(
     allow: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="PART,…",
             help="Compare in spite of another judge, reading, vocabulary, prompt, dataset or policy; "
-            "separated by commas."
+            "separated by commas.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
@@ -38,7 +40,7 @@ def compare(
     min_shared: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Refuse to compare runs that share fewer images. Below 30 they are warned of."
+            metavar="N", help="Refuse to compare runs that share fewer images. Below 30 there is a warning."
         ),
     ] = MIN_SHARED,
     fail_if_worse: Annotated[

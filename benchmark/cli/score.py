@@ -24,7 +24,7 @@ from eidolon.benchmark.settings.score import ScoreSettings
 def score(
     more_answers: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Further files of --answers.", hidden=True),
+        typer.Argument(metavar="FILE", help="Further files of --answers.", hidden=True),
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="The run folder to write.", rich_help_panel="Output")],

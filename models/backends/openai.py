@@ -74,7 +74,10 @@ class OpenAIOptions(BaseModel):
 
 
 class OpenAIModel:
-    """`MODEL@URL`. Each answer depends on its own request only, so a failed request can be sent again alone."""
+    """A model behind OpenAI's chat API: `openai/MODEL@URL`.
+
+    Each answer depends on its own request only, so a failed request can be sent again alone.
+    """
 
     traits: ClassVar[BackendTraits] = BackendTraits(
         transport_options=("concurrency", "timeout", "retries", "price_in", "price_out"),

@@ -109,7 +109,7 @@ def _meant(text: str, known: Sequence[str]) -> str:
     backend, slash, target = text.partition("/")
     hint = did_you_mean(backend, known)
     if slash and target and "did you mean" not in hint:
-        hint += f"; for a model of the Hugging Face Hub write transformers/{text} or vllm/{text}"
+        return f"{hint}; for a model of the Hugging Face Hub write transformers/{text} or vllm/{text}"
     return hint if "did you mean" in hint else f"{hint} (other models are named BACKEND/NAME)"
 
 

@@ -98,6 +98,7 @@ def test_dry_run_writes_nothing(cli: Cli, picture_folder: Path, talker: str, tmp
     assert result.code == 0
     assert "responses: 20" in result.out
     assert "batches: 3" in result.out
+    assert "metrics: chair, objects, forgetting" in result.out
     assert not out.exists()
 
 
