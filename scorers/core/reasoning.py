@@ -11,14 +11,15 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 
 _NAMES = (
-    r"(?:seed:|antml:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale)"
+    r"(?:seed:)?(?:think(?:ing)?(?:_process)?|thoughts?(?:_process)?|reason(?:ing)?|reflection|scratchpad"
+    r"|analysis|rationale|chain_of_thought|cot|inner_(?:thoughts|monologue))"
 )
 _OPEN = (
-    rf"<(?:{_NAMES})>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|thinking\|>|<unused94>(?:thought)?"
+    rf"<(?:{_NAMES})(?:\s[^<>]*)?>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|thinking\|>|<unused94>(?:thought)?"
     r"|(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)(?:<\|constrain\|>\w*)?<\|message\|>"
 )
 _CLOSE = (
-    rf"</(?:{_NAMES})>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|/thinking\|>|<unused95>"
+    rf"</(?:{_NAMES})\s*>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|/thinking\|>|<unused95>"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
 )
 _TAG = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)

@@ -79,8 +79,7 @@ def answer_text(text: str, *, clean: bool = True) -> str:
 
 def _draft(text: str, rules: TextRules, prompt: str | None, finish: FinishReason) -> Draft:
     draft = Draft(text)
-    for start, end in reversed(reasoning_spans(text)):
-        draft.replace(start, end, "", REASONING)
+    draft.replace([(start, end, "") for start, end in reasoning_spans(text)], REASONING)
     if rules.treatment == "clean":
         plain_characters(draft)
         cut_turns(draft, prompt)

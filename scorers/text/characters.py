@@ -5,7 +5,10 @@ from html import unescape
 
 from eidolon.scorers.text.draft import Draft
 
-_ENTITY = re.compile(r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_ENTITY = re.compile(
+    r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});|&(?:nbsp|amp|quot|lt|gt)(?![a-zA-Z0-9;=])"
+)
+_MARKS = re.compile(r"[&\\<]")
 _NESTED_ENTITIES = 2
 """Rounds of unescaping: `&amp;nbsp;` is escaped twice."""
 _ESCAPED_BREAK = re.compile(r"\\r\\n|\\n(?!(?:abla|eq|eg|earrow|mid|exists|otin|u)\b)|\\r(?![a-z])")
@@ -13,8 +16,8 @@ _ESCAPED_TAB = re.compile(r"\\t(?![a-z])")
 _ESCAPED_QUOTE = re.compile(r"\\([\"'])")
 _ESCAPED_CODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_INVISIBLE = re.compile("[\u200c-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
-_ZERO_WIDTH_SPACE = re.compile("\u200b+")
+_INVISIBLE = re.compile("[\u200c-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
+_ZERO_WIDTH_SPACE = re.compile("[\u200b\x00-\x08\x0e-\x1f\x7f]+")
 _SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u2581\u0120]")
 _LINE = re.compile("[\u2028\u2029\u0085\u010a]")
 _HYPHEN = re.compile("[\u2010-\u2012\u2212\ufe63\uff0d]")
@@ -31,7 +34,7 @@ RULE = "characters"
 
 def plain_characters(draft: Draft) -> None:
     """Replace entities, written escapes, marks of tokenisers, and characters that look like plain ones."""
-    if draft.text.isascii() and not any(mark in draft.text for mark in "&\\<"):
+    if draft.text.isascii() and draft.text.replace("\n", " ").isprintable() and not _MARKS.search(draft.text):
         return
     for _ in range(_NESTED_ENTITIES):
         draft.sub(_ENTITY, _unescape, RULE)
@@ -76,7 +79,7 @@ def _half_width(match: re.Match[str]) -> str:
 
 
 def _separator(text: str, match: re.Match[str]) -> str:
-    """A zero-width space between two letters separates words."""
+    """A zero-width space or control character between two letters separates words."""
     inside = match.start() > 0 and match.end() < len(text)
     return " " if inside and text[match.start() - 1].isalnum() and text[match.end()].isalnum() else ""
 

@@ -1,13 +1,16 @@
 """A text under revision: every character remembers its place in the original."""
 
 import re
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from eidolon.scorers.core.types import Edit
 
 Replacement: TypeAlias = "str | Callable[[re.Match[str]], str | None]"
 """What replaces a match; a function may return None to leave it."""
+Change: TypeAlias = tuple[int, int, str]
+"""Start and end of what is replaced, and by what."""
 
 
 class Draft:
@@ -18,11 +21,14 @@ class Draft:
         self.text = raw
         # Raw span of each character, made with the first change.
         self._spans: list[tuple[int, int]] | None = None
+        # Where each change begins in the raw text, its number in time, and its rule.
         self._changes: list[tuple[int, int, str]] = []
+        self._starts: list[int] = []
 
-    def replace(self, start: int, end: int, text: str, rule: str) -> None:
-        """Replace the characters [start, end) of the present text."""
-        self._apply([(start, end, text)], rule)
+    def replace(self, changes: Sequence[Change], rule: str) -> None:
+        """Replace characters [start, end) of the present text by others. Changes are in order and do not overlap."""
+        if changes:
+            self._apply(changes, rule)
 
     def sub(self, pattern: re.Pattern[str], replacement: Replacement, rule: str) -> None:
         """Replace every match of a pattern in the present text."""
@@ -31,13 +37,14 @@ class Draft:
             text = replacement if isinstance(replacement, str) else replacement(match)
             if text is not None and text != match[0]:
                 changes.append((match.start(), match.end(), text))
-        if changes:
-            self._apply(changes, rule)
+        self.replace(changes, rule)
 
     def edits(self) -> tuple[Edit, ...]:
         """Return the differences to the original, in order. Each has the first rule that touched its place."""
         if self._spans is None:
             return ()
+        self._changes.sort(key=lambda change: change[0])
+        self._starts = [start for start, _, _ in self._changes]
         found: list[Edit] = []
         raw_position = 0
         pending = ""
@@ -54,7 +61,7 @@ class Draft:
             found.append(self._edit(raw_position, len(self.raw), pending))
         return tuple(found)
 
-    def _apply(self, changes: list[tuple[int, int, str]], rule: str) -> None:
+    def _apply(self, changes: Sequence[Change], rule: str) -> None:
         if self._spans is None:
             self._spans = [(i, i + 1) for i in range(len(self.raw))]
         pieces: list[str] = []
@@ -65,7 +72,7 @@ class Draft:
             spans += self._spans[position:start]
             raw = self._raw_span(start, end)
             spans += [raw] * len(text)
-            self._changes.append((*raw, rule))
+            self._changes.append((raw[0], len(self._changes), rule))
             position = end
         pieces.append(self.text[position:])
         spans += self._spans[position:]
@@ -86,7 +93,10 @@ class Draft:
         return self._spans[start][0], self._spans[end - 1][1]
 
     def _edit(self, start: int, end: int, text: str) -> Edit:
-        rule = next(rule for first, last, rule in self._changes if first <= end and last >= start)
+        # The changes that made this difference begin within it, or replaced what is before it.
+        last = bisect_right(self._starts, end)
+        first = min(bisect_left(self._starts, start), last - 1)
+        _, rule = min((order, rule) for _, order, rule in self._changes[first:last])
         return Edit(start=start, end=end, text=text, rule=rule)
 
 

@@ -14,6 +14,7 @@ CHOICES: tuple[str, ...] = get_args(LastSentence)
 
 _END = re.compile(r"[.!?\u3002\uff01\uff1f]+[\"'\u201d\u2019)\]*]*(?=\s|\Z)|\n\s*\n")
 _FINISHED = re.compile(r"[.!?\u3002\uff01\uff1f\u2026:][\"'\u201d\u2019)\]*_`]*\s*\Z")
+LONGEST_ABBREVIATION = 12
 _ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|No|approx)\.\Z")
 
 
@@ -27,12 +28,12 @@ def cut_last_sentence(draft: Draft, choice: LastSentence, finish: FinishReason) 
         return
     body = draft.text.rstrip()
     ends = [
-        match.end()
-        for match in _END.finditer(body)
-        if match.end() < len(body) and not _ABBREVIATION.search(body[: match.end()])
+        end
+        for end in (match.end() for match in _END.finditer(body))
+        if end < len(body) and not _ABBREVIATION.search(body[max(0, end - LONGEST_ABBREVIATION) : end])
     ]
     if ends:
-        draft.replace(ends[-1], len(draft.text), "", RULE)
+        draft.replace([(ends[-1], len(draft.text), "")], RULE)
 
 
 def is_unfinished(text: str, finish: FinishReason) -> bool:

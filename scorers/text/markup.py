@@ -9,6 +9,8 @@ GROUNDING = "grounding"
 HTML = "html"
 MARKDOWN = "markdown"
 
+_MOST_NUMBERS = 200
+"""Numbers in one pair of brackets. Without a limit, brackets that are never closed take quadratic time."""
 _NUMBER = r"-?\d+(?:\.\d+)?%?"
 _BOXES = re.compile(
     # What stands between tags of a place is numbers, or tokens of places.
@@ -19,7 +21,7 @@ _BOXES = re.compile(
     r"|(?:<(?:loc_?\d+|patch_index_\d+|bin_\d+|seg\d+|delim|delimiter_of_multi_objects/?)>)+"
     r"|\{(?:<\d+>\s*)+(?:<delim>\s*(?:<\d+>\s*)+)*\}"
     # Lists of numbers in brackets: Shikra, Ferret, CogVLM.
-    rf"|\[+\s*{_NUMBER}(?:\s*[,;]\s*\[*\(*\s*{_NUMBER}\)*\]*)+\s*\]+"
+    rf"|\[{{1,4}}\s*{_NUMBER}(?:\s*[,;]\s*\[{{0,4}}\(?\s*{_NUMBER}\)?\]{{0,4}}){{1,{_MOST_NUMBERS}}}\s*\]{{1,4}}"
     rf"|\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)\s*,\s*\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)"
     r"|\[SEG\]|\[DET\]|<SEG>|<DET>|<obj_vis_s>|<obj_vis_e>|<ground_box>|<grounding>"
 )
@@ -29,7 +31,7 @@ _GROUNDING_TAGS = re.compile(
     r"|<\|/?(?:object_ref|box|quad|ref|det|grounding|vision|point)[^|<>\n]{0,30}\|>"
 )
 _LINE_TAGS = re.compile(
-    r"</?(?:br|li|ul|ol|div|tr|table|thead|tbody|h[1-6]|hr|section|article|blockquote|pre|dl|dt|dd)(?:\s[^<>\n]*)?/?>",
+    r"</?(?:br|n|nl|newline|li|ul|ol|div|tr|table|thead|tbody|h[1-6]|hr|section|article|blockquote|pre|dl|dt|dd)(?:\s[^<>\n]*)?/?>",
     re.IGNORECASE,
 )
 _CELL_END = re.compile(r"</t[dh]>\s*(?=<t[dh]\b)", re.IGNORECASE)
@@ -46,8 +48,11 @@ _RULE = re.compile(
     r"^[ \t]*(?:\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?|[*_=]{3,})[ \t]*$", re.MULTILINE
 )
 _ROW = re.compile(r"^[ \t]*\|(.*)\|[ \t]*$|^(?=[^|\n]*\|)([^|\n]+(?:\|[^|\n]*)+)$", re.MULTILINE)
+_BAR = re.compile(r"\|")
 _CHECKBOX = re.compile(r"^([ \t]*[-*+][ \t]*)\[[ xX]\][ \t]*", re.MULTILINE)
-_EMPHASIS = re.compile(r"\*{1,3}(?=[^\s*])([^*\n]*?[^\s*])\*{1,3}|~~(?=\S)([^~\n]*?\S)~~|`+([^`\n]+)`+")
+_EMPHASIS = re.compile(
+    r"\*{1,3}(?=[^\s*])([^*\n]*?[^\s*])\*{1,3}|~~(?=\S)([^~\n]*?\S)~~|`{1,3}([^`\n]+)`{1,3}"
+)
 _UNDERSCORES = re.compile(r"(?<![^\W_])_{1,3}(?=[^\W_])|(?<=[^\W_])_{1,3}(?![^\W_])")
 _STRAY_STARS = re.compile(r"\*{2,}")
 _SNAKE = re.compile(r"(?<=[a-zA-Z])_(?=[a-zA-Z])")
@@ -81,23 +86,23 @@ def _plain_markdown(draft: Draft) -> None:
 
 def _unwrap(draft: Draft, pattern: re.Pattern[str]) -> None:
     """Leave out the marks of every match around the group that holds its content."""
-    for match in reversed(list(pattern.finditer(draft.text))):
-        group = match.lastindex
-        if group is None:
-            continue
-        start, end = match.span(group)
-        draft.replace(end, match.end(), "", MARKDOWN)
-        draft.replace(match.start(), start, "", MARKDOWN)
+    changes = []
+    for match in pattern.finditer(draft.text):
+        if match.lastindex is not None:
+            start, end = match.span(match.lastindex)
+            changes += [(match.start(), start, ""), (end, match.end(), "")]
+    draft.replace(changes, MARKDOWN)
 
 
 def _separate_cells(draft: Draft) -> None:
     """Turn table rows into `first cell: second cell`."""
-    for row in reversed(list(_ROW.finditer(draft.text))):
-        bars = [row.start() + i for i, character in enumerate(row[0]) if character == "|"]
+    changes = []
+    for row in _ROW.finditer(draft.text):
         first = row.start() + len(row[0]) - len(row[0].lstrip())
         last = row.start() + len(row[0].rstrip()) - 1
-        for bar in reversed(bars):
-            draft.replace(bar, bar + 1, "" if bar in (first, last) else ": ", MARKDOWN)
+        for bar in _BAR.finditer(draft.text, row.start(), row.end()):
+            changes.append((bar.start(), bar.end(), "" if bar.start() in (first, last) else ": "))
+    draft.replace(changes, MARKDOWN)
 
 
 def _separate_brackets(draft: Draft) -> None:

@@ -24,6 +24,16 @@ _HEADER = re.compile(
     r"|<start_of_turn>\s*(?P<turn>\w+)\s*\n",
     re.IGNORECASE,
 )
+_CHAT = re.compile(
+    # A user's or the system's turn of a chat template, up to the header of the assistant's.
+    r"\s*(?:<s>\s*)?(?:<\|begin_of_text\|>\s*)?(?:<bos>\s*)?(?:"
+    r"<\|im_start\|>\s*(?:user|system)\b.*?<\|im_start\|>\s*assistant\b"
+    r"|<\|start_header_id\|>\s*(?:user|system)\b.*?<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>"
+    r"|<start_of_turn>\s*(?:user|system)\b.*?<start_of_turn>\s*model\b"
+    r"|<\|(?:user|system)\|>.*?<\|assistant\|>"
+    r"|\[INST\].*?\[/INST\])\s*",
+    re.DOTALL,
+)
 _ASSISTANT = r"(?:\#{2,3} ?)?(?:assistant|gpt|model|ai|bot|response|answer|caption|output)"
 _USER = r"(?:\#{2,3} ?)?(?:user|human|question|instruction|prompt|q)"
 _LEADING_USER = re.compile(rf"\s*{_USER}\s*\d*\s*:", re.IGNORECASE)
@@ -45,7 +55,8 @@ _NEXT_TURN = re.compile(
     r"(?:\n|(?<=[.!?]))[ \t]*(?:(?i:\#{2,3} ?(?:human|user|instruction|question|assistant|input|response)\b\s*:?)"
     r"|(?:USER|Human|User|HUMAN) ?:)"
 )
-_LINE_OR_SENTENCE = re.compile(r"\n|[.!?]\s")
+_STOPS = (". ", "! ", "? ")
+_SAID = re.compile(r"[^\W_]")
 _WORDS = re.compile(r"\w+")
 
 
@@ -67,25 +78,27 @@ def cut_turns(draft: Draft, prompt: str | None) -> None:
 
 def _cut_after_end(draft: Draft) -> None:
     """Cut what follows the first token that ends a turn, if an answer stands before it."""
+    first, last = _said(draft.text)
     for end in _END.finditer(draft.text):
-        before, after = draft.text[: end.start()], draft.text[end.end() :]
-        if _says_something(before):
-            if _says_something(after):
-                draft.replace(end.start(), len(draft.text), "", RUN_ON)
+        if first < end.start():
+            if end.end() <= last:
+                draft.replace([(end.start(), len(draft.text), "")], RUN_ON)
             return
 
 
 def _cut_echo(draft: Draft, prompt: str | None) -> None:
-    text = draft.text
-    if prompt and (end := _end_of_prompt(text, prompt)) and _says_something(text[end:]):
-        draft.replace(0, end, "", ECHO)
-        text = draft.text
-    if (user := _LEADING_USER.match(text)) is not None:
-        answer = _ASSISTANT_TURN.search(text, user.end())
-        if answer is not None and _says_something(text[answer.end() :]):
-            draft.replace(0, answer.end(), "", ECHO)
+    if (chat := _CHAT.match(draft.text)) is not None:
+        draft.replace([(0, chat.end(), "")], ECHO)
+    _, last = _said(draft.text)
+    if prompt and 0 < (end := _end_of_prompt(draft.text, prompt)) <= last:
+        draft.replace([(0, end, "")], ECHO)
+        _, last = _said(draft.text)
+    if (user := _LEADING_USER.match(draft.text)) is not None:
+        answer = _ASSISTANT_TURN.search(draft.text, user.end())
+        if answer is not None and answer.end() <= last:
+            draft.replace([(0, answer.end(), "")], ECHO)
     if (role := _LEADING_ROLE.match(draft.text)) is not None:
-        draft.replace(0, role.end(), "", ECHO)
+        draft.replace([(0, role.end(), "")], ECHO)
 
 
 def _end_of_prompt(text: str, prompt: str) -> int:
@@ -109,20 +122,30 @@ def _end_of_prompt(text: str, prompt: str) -> int:
 
 def _cut_run_on(draft: Draft) -> None:
     text = draft.text
+    first, _ = _said(text)
     starts = [
-        match.start()
+        next((match.start() for match in pattern.finditer(text) if first < match.start()), None)
         for pattern in (_QUESTION, _NEXT_TURN)
-        for match in pattern.finditer(text)
-        if _says_something(text[: match.start()])
     ]
     for answered in _ANSWERED.finditer(text):
-        ends = [match.end() for match in _LINE_OR_SENTENCE.finditer(text, 0, answered.start())]
-        if ends and _says_something(text[: ends[-1]]):
-            starts.append(ends[-1])
+        # The question begins after the last line or sentence that ends before it.
+        begin = max(
+            text.rfind("\n", 0, answered.start()), *(text.rfind(mark, 0, answered.start()) for mark in _STOPS)
+        )
+        if first < begin:
+            starts.append(begin + 1)
             break
-    if starts:
-        draft.replace(min(starts), len(text), "", RUN_ON)
+    if found := [start for start in starts if start is not None]:
+        draft.replace([(min(found), len(text), "")], RUN_ON)
 
 
-def _says_something(text: str) -> bool:
-    return any(character.isalnum() for character in _SPECIAL.sub("", text))
+def _said(text: str) -> tuple[int, int]:
+    """Return the offsets of the first and the last letter or digit outside special tokens.
+
+    Without any, the first is the end of the text and the last is -1.
+    """
+    blank = _SPECIAL.sub(lambda match: " " * len(match[0]), text) if "<" in text or "[" in text else text
+    first = _SAID.search(blank)
+    if first is None:
+        return len(text), -1
+    return first.start(), next(i for i in range(len(blank) - 1, -1, -1) if blank[i].isalnum())

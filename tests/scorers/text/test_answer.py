@@ -37,6 +37,8 @@ REASONING = {
     "<reasoning>A horse?</reasoning><answer>A zebra grazes.</answer>": "A zebra grazes.",
     "I weigh a horse against a zebra. <answer> A zebra grazes. </answer> Done.": "A zebra grazes.",
     "<answer>A zebra grazes.": "A zebra grazes.",
+    "<think >A horse?</think > A zebra grazes.": "A zebra grazes.",
+    "<thought_process>A horse?</thought_process>A zebra grazes.": "A zebra grazes.",
     "◁think▷A horse?◁/think▷A zebra grazes.": "A zebra grazes.",
     "[THINK]A horse?[/THINK]A zebra grazes.": "A zebra grazes.",
     "<|begin_of_thought|>A bus?<|end_of_thought|><|begin_of_solution|>A zebra.<|end_of_solution|>": "A zebra.",
@@ -60,6 +62,9 @@ CHARACTERS = {
     "a kite\uff0ca dog\u3002A cat": "a kite, a dog. A cat",
     "\U0001f415dog \u2022kite\u2022cat": "\U0001f415 dog \u2022 kite \u2022 cat",
     "\u2581A\u2581kite": "A kite",
+    "kite\x07dog \u2600\ufe0fcat": "kite dog \u2600 cat",
+    "a kite&nbsp and a dog": "a kite and a dog",
+    "a kite, r&d": "a kite, r&d",
     "A<0x0A>kite": "A kite",
     "AT&T and R&B; a dog": "AT&T and R&B; a dog",
 }
@@ -74,7 +79,13 @@ TOKENS = {
     "A kite.</s>A dog and a bus": "A kite.",
     "</s>A kite.": "A kite.",
     "<pad><pad>A kite.": "A kite.",
-    "[INST] <image> Look. [/INST] A kite.": "Look. A kite.",
+    "[INST] <image> Look, a dog? [/INST] A kite.": "A kite.",
+    "<|im_start|>user\nA dog?<|im_end|>\n<|im_start|>assistant\nA kite.<|im_end|>\n<|im_start|>user\nA bus?": "A kite.",
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nA dog?<|eot_id|><|start_header_id|>assistant"
+    "<|end_header_id|>\n\nA kite.<|eot_id|>": "A kite.",
+    "<bos><start_of_turn>user\nA dog?<end_of_turn>\n<start_of_turn>model\nA kite.<end_of_turn>": "A kite.",
+    "<|user|>A dog?<|end|><|assistant|>A kite.<|end|>": "A kite.",
+    "<|begin_of_box|>A kite<|end_of_box|>": "A kite",
 }
 
 TURNS = {
@@ -104,6 +115,9 @@ MARKUP = {
     '<point x="1.5" y="2" alt="kite">kite</point>': "kite",
     "<p> A kite </p> [SEG] and <p> a bus </p> [SEG].": "A kite and a bus .",
     "A kite.<br/>A bus.<br>": "A kite. A bus.",
+    "kite<n>bus": "kite bus",
+    '<points x1="1" y1="2" x2="3" y2="4" alt="kites">kites</points>': "kites",
+    "kite<loc_52><loc_332><loc_1>": "kite",
     "<ul><li>kite</li><li>bus</li></ul>": "kite bus",
     "<div class='x'>kite</div>": "kite",
     "**Kite**: a *red* kite, `bus`, ~~dog~~": "Kite: a red kite, bus, dog",
@@ -280,3 +294,61 @@ def test_offsets_agree_with_a_naive_walk(seed: int) -> None:
     assert edited_response(response, edits).response == text
     empty = Judgement(sample_id="1", image_id=1)
     assert as_judged(response, place_in_response(empty, response, edits))[0].response == text
+
+
+HOSTILE = (
+    *(
+        "[",
+        "<",
+        "</s>",
+        "<think>",
+        "</think>",
+        "**a** ",
+        "*a",
+        "*",
+        "_",
+        "|",
+        "Question: ",
+        "? Answer: ",
+        "[1,",
+    ),
+    *(
+        "(1,2),(",
+        "&amp;",
+        "\\n",
+        "`",
+        "a|b\n",
+        "- ",
+        "#",
+        "<a ",
+        "{<1>",
+        "<answer>",
+        "</answer>",
+        "USER: ",
+        "<box>",
+    ),
+    *(
+        "\u200b",
+        "<box>1",
+        "a_b",
+        "\\boxed{",
+        "[a](",
+        "1.",
+        "a;",
+        "..",
+        "```\n",
+        "<!--",
+        "|-",
+        "<|a",
+        "[INST]",
+    ),
+    *("<|im_start|>user ", "A. ", "A? A: ", "a\n\n", "~~a", "![", "<p>a</p>", "\U0001f436a", "\\text{"),
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_long_repetitions_end(piece: str) -> None:
+    """Rules that took quadratic time would take minutes here."""
+    text = piece * (100_000 // len(piece))
+    edits = text_edits(text, TextRules("clean", "drop"), "Describe this image in detail.")
+    assert len(EditedText(text, edits).text) <= 3 * len(text)
