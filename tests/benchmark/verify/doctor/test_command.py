@@ -153,12 +153,14 @@ def test_a_run_can_be_examined_later(cli: Cli, tmp_path: Path) -> None:
 def test_mistakes(cli: Cli, tmp_path: Path, replay_file: Path, inputs: list[str]) -> None:
     scored = tmp_path / "scored"
     assert cli("score", *inputs, "--out", scored).code == 0
+    empty = tmp_path / "empty"
+    empty.mkdir()
     some = ("--model", "scenes-small")
     for arguments, expected in (
         ((), "--model: name the model to examine"),
         (("--model", f"replay/{replay_file}"), "its answers are recorded"),
         (("--run", scored), "it has no model to examine"),
-        (("--run", tmp_path), "is not a run folder"),
+        (("--run", empty), "is not a run folder"),
         (("--run", scored, *some), "--model scenes-small: --run examines the model of the run"),
         (("--run", scored, "-M", "dtype=float32"), "-M dtype: --run examines the model of the run"),
         ((*some, "--samples", 1), "--samples 1: must be at least 2"),
