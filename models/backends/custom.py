@@ -29,9 +29,16 @@ class CustomModel:
 
     @classmethod
     def content_files(cls, target: str) -> dict[str, Path]:
-        """Return the file of the class; none for a module by name."""
+        """Return the file of the class; none for a module by name.
+
+        Raises:
+            UserError: the file is too large to be read.
+        """
         file = target.rpartition(":")[0]
-        return local_files(file) if os.path.isfile(user_path(file)) else {}
+        if not os.path.isfile(user_path(file)):
+            return {}
+        _check_source(user_path(file), f"python/{target}")
+        return local_files(file)
 
     def __new__(cls, target: str, /, **options: str) -> GuardedModel:  # type: ignore[misc]
         """Import and construct the class.
@@ -104,10 +111,7 @@ def _import(module: str, name: str) -> ModuleType:
             sys.path.insert(0, os.getcwd())
         return importlib.import_module(module)
     path = user_path(module)
-    try:
-        check_regular(path)
-    except UserError as error:
-        raise UserError(f"model {name!r}: {error}") from None
+    _check_source(path, name)
     # The prefix keeps a file called json.py from replacing the module that others import.
     spec = importlib.util.spec_from_file_location(f"eidolon_custom_{path.stem}", path)
     assert spec is not None
@@ -116,3 +120,10 @@ def _import(module: str, name: str) -> ModuleType:
     sys.modules[spec.name] = loaded
     spec.loader.exec_module(loaded)
     return loaded
+
+
+def _check_source(path: Path, name: str) -> None:
+    try:
+        check_regular(path)
+    except UserError as error:
+        raise UserError(f"model {name!r}: {error}") from None
