@@ -73,7 +73,7 @@ def dot_rows(
     names = [wrap(row.label, label_inches, sheet.points) for row in rows]
     axes.set_yticks(range(len(rows)), names if labels else [""] * len(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=6)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     if any(row.text for row in rows):
@@ -85,7 +85,7 @@ def beside(axes: "Axes", texts: Sequence[str], sheet: Sheet) -> None:
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
     right.set_yticks(range(len(texts)), texts, fontsize=sheet.small)
-    right.tick_params(axis="y", length=0)
+    right.tick_params(axis="y", length=0, pad=6)
     for spine in right.spines.values():
         spine.set_visible(False)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.marks import DotRow, dot_rows, number, rows_height
 from eidolon.benchmark.drawing.style import BLUE, HALLUCINATED, Sheet, percent
-from eidolon.benchmark.report.plots.quantities import PlottedQuantity, all_quantities
+from eidolon.benchmark.report.plots.quantities import PlottedQuantity, all_quantities, label_of
 from eidolon.benchmark.report.plots.records import Drawing, NotDrawnError, PlottedRun
 from eidolon.scorers.core.scores import Family, Scores
 
@@ -48,6 +48,8 @@ def _choose(scores: Scores) -> list[PlottedQuantity]:
 
 
 def _draw(name: str, scores: Scores, shown: Sequence[PlottedQuantity], sheet: Sheet) -> "Figure":
+    undefined = [quantity.label.strip(" ↑↓") for quantity in shown if quantity.estimate.value is None]
+    shown = [quantity for quantity in shown if quantity.estimate.value is not None]
     units = list(dict.fromkeys(quantity.unit for quantity in shown))
     several = len({quantity.family for quantity in shown}) > 1
     counts = {quantity.estimate.n for quantity in shown if quantity.estimate.value is not None}
@@ -64,7 +66,8 @@ def _draw(name: str, scores: Scores, shown: Sequence[PlottedQuantity], sheet: Sh
             axes, rows, sheet, label_inches=inches, inside=BOUNDS.get(unit), reference=REFERENCES.get(unit)
         )
         axes.set_xlabel(unit)
-    return finish(figure, sheet, f"{name}: {finding(scores.metrics)}", notes=[_note(scores, counts)])
+    lost = f"Undefined: {', '.join(undefined)}." if undefined else ""
+    return finish(figure, sheet, f"{name}: {finding(scores.metrics)}", notes=[_note(scores, counts), lost])
 
 
 def _row(quantity: PlottedQuantity, several: bool, counts: bool) -> DotRow:
@@ -106,10 +109,12 @@ def finding(metrics: Mapping[str, Family]) -> str:
         return named if recall is None else f"{named}; of those that are, it names {percent(recall)}"
     for key, text in (
         ("pope.accuracy", "it answers {} of the questions right"),
-        ("throne.classwise_f05", "F0.5 over classes is {}"),
-        ("detection.f1", "F1 against people's flags is {}"),
+        ("amber.accuracy", "it answers {} of the questions right"),
+        ("amber.chair", "{} of the objects it names are not in the picture"),
+        ("detection.response_recall", "the judge finds {} of the responses that people flag"),
+        ("throne.classwise_precision", "{} of what it is said to name is in the picture, over classes"),
     ):
         if key in found:
             return text.format(percent(found[key]))
     key, value = next(iter(found.items()))
-    return f"{key} is {value:.3f}"
+    return f"{label_of(key.partition('.')[2], None)} is {value:.3f}"

@@ -46,7 +46,8 @@ class PlottedQuantity:
 
 def label_of(name: str, higher_is_better: bool | None) -> str:
     """Return the name of a quantity in figures, with an arrow in the better direction."""
-    return NAMES.get(name, name.replace("_", " ")) + ARROWS[higher_is_better]
+    words = [name] if name in NAMES else name.split("_")
+    return " ".join(NAMES.get(word, word) for word in words) + ARROWS[higher_is_better]
 
 
 def unit_of(name: str) -> str:
