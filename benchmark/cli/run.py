@@ -93,13 +93,8 @@ def run(
         plan = make_plan(given, out)
         for run, _ in plan.runs:
             check_names(settings.require, run.work)
-        for name, value in summary(plan, rate).items() if world.rank == 0 else ():
-            shown = value
-            if isinstance(value, Mapping):
-                shown = ", ".join(f"{key} in {folder}" for key, folder in value.items())
-            elif isinstance(value, Sequence) and not isinstance(value, str):
-                shown = ", ".join(map(str, value))
-            typer.echo(f"{name}: {shown}")
+        if world.rank == 0:
+            _show_summary(summary(plan, rate))
         return 0
     with join(world) as coordinator:
         plan = make_plan(given, out)
@@ -114,6 +109,17 @@ def run(
         for worker in workers:
             worker.coordinator = coordinator
         return _execute_and_show(plan, settings, doctor=doctor)
+
+
+def _show_summary(found: Mapping[str, Any]) -> None:
+    """Print what a dry run would do, a line for each item."""
+    for name, value in found.items():
+        shown = value
+        if isinstance(value, Mapping):
+            shown = ", ".join(f"{key} in {folder}" for key, folder in value.items())
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            shown = ", ".join(map(str, value))
+        typer.echo(f"{name}: {shown}")
 
 
 def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool) -> int:
