@@ -116,7 +116,7 @@ def _show_summary(found: Mapping[str, Any]) -> None:
     for name, value in found.items():
         shown = value
         if isinstance(value, Mapping):
-            shown = ", ".join(f"{key} in {folder}" for key, folder in value.items())
+            shown = ", ".join(f"{key}: {item}" for key, item in value.items())
         elif isinstance(value, Sequence) and not isinstance(value, str):
             shown = ", ".join(map(str, value))
         typer.echo(f"{name}: {shown}")

@@ -46,7 +46,7 @@ class ScoreSettings(JudgedSettings):
     matching: Annotated[str, Flag("Judge")] = "lexicon"
     """amber: lexicon or vectors."""
     policy: Annotated[str, Flag("Judge")] = MAIN_POLICY
-    """pope: original, exact, lenient, strict, evalscope, or all side by side."""
+    """pope: original, exact, lenient, strict, evalscope, all side by side; tokens-2, tokens-8."""
     thresholds: Annotated[
         tuple[Text, ...], AS_LIST, Flag("Judge", "--threshold", metavar="N,…", default="throne: all votes")
     ] = ()

@@ -242,7 +242,13 @@ def _pope(run: LoadedRun) -> FamilyReading:
     for row in run.lines(ANSWERS, AnswerRow):
         response = responses[row.sample_id]
         if response.response is not None:
-            question = AnsweredQuestion(row.sample_id, row.image_id, row.truth == "yes", response.response)
+            question = AnsweredQuestion(
+                row.sample_id,
+                row.image_id,
+                row.truth == "yes",
+                response.response,
+                response.first_token_logprobs,
+            )
             text = _text([response.prompt, row.truth])
             scored[row.sample_id, response.generation] = ScoredSample(row.image_id, text, question)
     return FamilyReading(scored, lambda _: metric, metric.policy, answers=("accuracy",))

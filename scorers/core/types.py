@@ -42,6 +42,9 @@ class Response(Record):
     token_logprobs: tuple[float, ...] | None = None
     """For each generated token, the natural logarithm of its probability under the model itself: at temperature 1 and
     before any nucleus cut. Absent from the file if the backend was not asked for it."""
+    first_token_logprobs: dict[str, float] | None = None
+    """Log-probabilities of the first token of an answer, in nats, by token. Absent from the file if they are not
+    known."""
     error: str | None = None
     transient: bool = False
     """The error is temporary: a resumed run asks again, for this response alone. Only a backend that answers each
@@ -60,8 +63,9 @@ class Response(Record):
         fields: dict[str, Any] = handler(self)
         if not self.transient:
             fields.pop("transient", None)
-        if self.token_logprobs is None:
-            fields.pop("token_logprobs", None)
+        for name in ("token_logprobs", "first_token_logprobs"):
+            if getattr(self, name) is None:
+                fields.pop(name, None)
         return fields
 
 

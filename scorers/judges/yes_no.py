@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
-from eidolon.scorers.text.yes_no import find_policy
+from eidolon.scorers.text.yes_no import check_policy, read_answer
 
 
 class YesNoJudge:
@@ -25,7 +25,8 @@ class YesNoJudge:
             UserError: the policy is unknown.
         """
         self._categories = categories
-        self._parse = find_policy(policy)
+        check_policy(policy)
+        self._policy = policy
         self.vocabulary = tuple(sorted(set(categories.values())))
 
     def signature(self) -> str:
@@ -40,7 +41,7 @@ class YesNoJudge:
         answer = response.response
         if answer is None:
             return judged(response, unscored=why_missing(response))
-        if not self._parse(answer):
+        if not read_answer(self._policy, answer, response.first_token_logprobs):
             return judged(response)
         category = self._categories[response.sample_id]
         return judged(response, [Places(response).mention(0, len(answer), category)])

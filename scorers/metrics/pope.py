@@ -1,6 +1,6 @@
 """POPE: yes/no questions on whether an object is in the image (Li et al., EMNLP 2023)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,9 @@ import numpy as np
 from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.objects import f_beta
-from eidolon.scorers.text.yes_no import find_policy
+from eidolon.scorers.text.yes_no import TOKEN_SETS, check_policy, read_answer
 
-MISSES_UNPARSED = ("strict", "evalscope")
+MISSES_UNPARSED = ("strict", "evalscope", *TOKEN_SETS)
 """Policies under which an answer that is not read misses the object, if there is one."""
 
 
@@ -22,14 +22,16 @@ class AnsweredQuestion:
     image_id: ImageId
     truth: bool
     answer: str
+    logprobs: Mapping[str, float] | None = None
+    """Log-probabilities of the first token, in nats, for policies that read them."""
 
 
 class Pope:
     """Accuracy, precision, recall, F1 and the yes rate under one parsing policy. Yes is the positive class.
 
     An answer that the policy cannot read is never right. Under `lenient` it counts as a no, under `exact` it is left
-    out of precision and recall, and under `strict` and `evalscope` it misses the object if there is one. `original`
-    reads every answer.
+    out of precision and recall, and under the others it misses the object if there is one. `original` reads every
+    answer.
 
     Raises:
         UserError: no policy has this name.
@@ -55,8 +57,8 @@ class Pope:
     columns: tuple[str, ...] = ("questions", "tp", "fp", "tn", "fn", "unparsed", "unparsed_present")
 
     def __init__(self, policy: str = "original") -> None:
+        check_policy(policy)
         self.policy = policy
-        self.parse = find_policy(policy)
 
     def statistics(self, samples: Sequence[AnsweredQuestion]) -> FloatArray:
         """Return the counts named by `columns`, shape (samples, 7). TP to FN hold the answers that are read or
@@ -81,7 +83,7 @@ class Pope:
         }
 
     def _counts(self, sample: AnsweredQuestion) -> tuple[int, ...]:
-        read = self.parse(sample.answer)
+        read = read_answer(self.policy, sample.answer, sample.logprobs)
         counted = False if read is None and self.policy == "lenient" else read
         tp = counted is True and sample.truth
         fp = counted is True and not sample.truth

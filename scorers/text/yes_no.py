@@ -5,7 +5,8 @@ The programs' own ones, `original` and `evalscope`, read the rest as it is; the 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import exp, inf
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.text.answer import RAW, TextRules, answer_text
@@ -68,21 +69,45 @@ POLICIES: dict[str, Policy] = {
     "strict": strict,
     "evalscope": evalscope,
 }
-_PROGRAMS = ("original", "evalscope")
-"""Policies that follow a program to the letter."""
+TOKEN_SETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "tokens-2": (("Yes",), ("No",)),
+    "tokens-8": (("Yes", "yes", " Yes", " yes"), ("No", "no", " No", " no")),
+}
+"""Policies that read no text but the probabilities of the first token: the tokens for yes and those for no. Which set
+is used moves published scores by several points."""
+POLICY_NAMES = (*POLICIES, *TOKEN_SETS)
+_CLEANING = ("exact", "lenient", "strict")
+"""Policies that read past markup. The others follow a program, or read no text."""
 
 
-def policy_rules(name: str) -> TextRules:
-    """Return the rules from an answer to the text that a policy reads. A policy applies them itself."""
-    return RAW if name in _PROGRAMS else TextRules()
+def read_answer(policy: str, answer: str, logprobs: Mapping[str, float] | None = None) -> bool | None:
+    """Return the answer as a policy reads it: True for yes, False for no, None for neither.
 
-
-def find_policy(name: str) -> Policy:
-    """Return a policy by name.
+    `logprobs` are log-probabilities of the first token, in nats, by token. A policy of `TOKEN_SETS` compares the sums
+    of the probabilities of its two sets. It reads neither if they are equal, as where no token of either is listed.
 
     Raises:
         UserError: no policy has this name.
     """
-    if name not in POLICIES:
-        raise UserError(f"unknown policy {name!r}{did_you_mean(name, [*POLICIES])}")
-    return POLICIES[name]
+    if policy in POLICIES:
+        return POLICIES[policy](answer)
+    check_policy(policy)
+    yes, no = (
+        sum(exp((logprobs or {}).get(token, -inf)) for token in tokens) for tokens in TOKEN_SETS[policy]
+    )
+    return None if yes == no else yes > no
+
+
+def policy_rules(name: str) -> TextRules:
+    """Return the rules from an answer to the text that a policy reads. A policy applies them itself."""
+    return TextRules() if name in _CLEANING else RAW
+
+
+def check_policy(name: str) -> None:
+    """Check that there is a policy of this name.
+
+    Raises:
+        UserError: no policy has it.
+    """
+    if name not in POLICY_NAMES:
+        raise UserError(f"unknown policy {name!r}{did_you_mean(name, POLICY_NAMES)}")

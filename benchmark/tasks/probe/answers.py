@@ -17,7 +17,7 @@ from eidolon.scorers.judges.yes_no import YesNoJudge
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts
 from eidolon.scorers.statistics.bootstrap import column_sums
-from eidolon.scorers.text.yes_no import POLICIES
+from eidolon.scorers.text.yes_no import read_answer
 
 
 def find_splits(name: str) -> tuple[Split, ...]:
@@ -57,7 +57,10 @@ class Probe:
                 image_id=row.image,
                 dimension=row.split,
                 truth=row.label,
-                parsed={name: parsed(POLICIES[name](response.response)) for name in self.policies},
+                parsed={
+                    name: parsed(read_answer(name, response.response, response.first_token_logprobs))
+                    for name in self.policies
+                },
             )
             for row, response in zip(self.built.rows, responses, strict=True)
             if response.response is not None
@@ -70,7 +73,16 @@ class Probe:
         is the mean of the splits'.
         """
         answered = [
-            (row, AnsweredQuestion(row.question_id, row.image, row.label == "yes", response.response))
+            (
+                row,
+                AnsweredQuestion(
+                    row.question_id,
+                    row.image,
+                    row.label == "yes",
+                    response.response,
+                    response.first_token_logprobs,
+                ),
+            )
             for row, response in zip(self.built.rows, responses, strict=True)
             if response.response is not None
         ]

@@ -17,7 +17,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.text.yes_no import POLICIES
+from eidolon.scorers.text.yes_no import read_answer
 
 
 class ProbeChecks(JudgedChecks):
@@ -68,7 +68,10 @@ class ProbeChecks(JudgedChecks):
                 image_id=question.image,
                 dimension=question.split,
                 truth=question.label,
-                parsed={name: parsed(POLICIES[name](response.response)) for name in policies},
+                parsed={
+                    name: parsed(read_answer(name, response.response, response.first_token_logprobs))
+                    for name in policies
+                },
             )
             check_row(rows[question.question_id], expected, ANSWERS)
         return f"{len(rows)} answers read again under {', '.join(policies)}"

@@ -25,7 +25,7 @@ from eidolon.scorers.core.types import Response
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
-from eidolon.scorers.text.yes_no import POLICIES, policy_rules
+from eidolon.scorers.text.yes_no import POLICIES, POLICY_NAMES, TOKEN_SETS, policy_rules, read_answer
 
 
 class PopeTask(AnswersTask):
@@ -50,8 +50,19 @@ class PopeTask(AnswersTask):
         question_bytes, answer_bytes = read_bytes(questions), read_bytes(answers)
         asked, notes = read_questions(question_bytes, questions, settings.fields)
         answered = read_answers(answer_bytes, answers, settings.fields, asked, questions)
+        if policies[0] in TOKEN_SETS and not answered.logprobs:
+            raise UserError(
+                f"--policy {policies[0]}: {answers} has no field 'logprobs', the log-probabilities of each answer's "
+                "first token; give one of the policies that read text, or --field logprobs=NAME"
+            )
         samples = [
-            AnsweredQuestion(question_id, question.image, question.truth, answered.texts[question_id])
+            AnsweredQuestion(
+                question_id,
+                question.image,
+                question.truth,
+                answered.texts[question_id],
+                answered.logprobs.get(question_id),
+            )
             for question_id, question in asked.items()
         ]
         signature = Signature(
@@ -120,8 +131,8 @@ def find_policies(name: str) -> tuple[str, ...]:
     """Return the policy of that name, or all, the main one first; an unknown one is a UserError."""
     if name == ALL:
         return (MAIN_POLICY, *(policy for policy in POLICIES if policy != MAIN_POLICY))
-    if name not in POLICIES:
-        raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICIES, ALL])}")
+    if name not in POLICY_NAMES:
+        raise UserError(f"--policy {name}: unknown policy{did_you_mean(name, [*POLICY_NAMES, ALL])}")
     return (name,)
 
 
@@ -137,7 +148,11 @@ def family(samples: Sequence[AnsweredQuestion], policy: str, *, seed: int, resam
 
 def _response(sample: AnsweredQuestion, text: str) -> Response:
     return Response(
-        sample_id=sample.question_id, image_id=sample.image_id, response=sample.answer, prompt=text
+        sample_id=sample.question_id,
+        image_id=sample.image_id,
+        response=sample.answer,
+        prompt=text,
+        first_token_logprobs=None if sample.logprobs is None else dict(sample.logprobs),
     )
 
 
@@ -146,5 +161,5 @@ def _row(sample: AnsweredQuestion, policies: Sequence[str]) -> AnswerRow:
         sample_id=sample.question_id,
         image_id=sample.image_id,
         truth=yes_no(sample.truth),
-        parsed={name: parsed(POLICIES[name](sample.answer)) for name in policies},
+        parsed={name: parsed(read_answer(name, sample.answer, sample.logprobs)) for name in policies},
     )

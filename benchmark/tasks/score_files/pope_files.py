@@ -23,8 +23,8 @@ from eidolon.scorers.core.notes import InputNote, assumed, warning
 from eidolon.scorers.core.records import Placed, read_records
 from eidolon.scorers.core.types import ImageId
 
-FIELDS = ("question_id", "image", "text", "label", "question", "answer")
-"""The first four are the questions', the last two and the id the answers'."""
+FIELDS = ("question_id", "image", "text", "label", "question", "answer", "logprobs")
+"""The first four are the questions', the last three and the id the answers'."""
 OF_A_RUN = ("sample_id", "response")
 """What `responses.jsonl` of a run calls the id of the question, and the answer."""
 _ASKED = ("question", "prompt", "query", "input", "text")
@@ -47,6 +47,8 @@ class AnswerFile:
     """The answer to each question, by its id, and what was assumed to read them."""
 
     texts: dict[str, str]
+    logprobs: dict[str, dict[str, float]]
+    """Of the first token of each answer, in nats, by token, where the file has them."""
     notes: tuple[InputNote, ...]
 
 
@@ -104,6 +106,8 @@ def read_answers(
             "there must be one for each, in order"
         )
     texts: dict[str, str] = {}
+    logprobs: dict[str, dict[str, float]] = {}
+    logprobs_name = fields.get("logprobs", "logprobs")
     places: dict[str, str] = {}
     answered: list[tuple[Placed, AskedQuestion]] = []
     for placed, following in zip(rows, [*asked, *[""] * len(rows)], strict=False):
@@ -117,13 +121,33 @@ def read_answers(
         answered.append((placed, asked[number]))
         value = one_text(row.get(answer))
         texts[number] = clean(value) if isinstance(value, str) else text_field(row, answer, place)
+        if row.get(logprobs_name) is not None:
+            logprobs[number] = _first_token(row[logprobs_name], f"{place}: field {logprobs_name!r}")
     notes = _compare(answered, finder, answer, given.get("question"), questions)
     if missing := [number for number in asked if number not in texts]:
         raise UserError(
             f"{path}: question id {excerpt(missing[0])} of {questions} has no answer ({len(missing)} of {len(asked)} "
             "have none)"
         )
-    return AnswerFile(texts, (*format_note(records, "answers", JSON), *finder.notes, *notes))
+    return AnswerFile(texts, logprobs, (*format_note(records, "answers", JSON), *finder.notes, *notes))
+
+
+def _first_token(value: object, where: str) -> dict[str, float]:
+    """Return log-probabilities by token, from such an object or from an endpoint's list of `token` and `logprob`."""
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        value = {item.get("token"): item.get("logprob") for item in value}
+    if not isinstance(value, dict) or not all(
+        isinstance(token, str)
+        and isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and number <= 0
+        for token, number in value.items()
+    ):
+        raise UserError(
+            f'{where} must give the log-probability of each token, as {{"Yes": -0.1, "No": -2.4}}, found '
+            f"{excerpt(value)}"
+        )
+    return {token: float(number) for token, number in value.items()}
 
 
 def _there(fields: Mapping[str, str], ours: Sequence[str], rows: Sequence[Placed]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
-from eidolon.scorers.text.yes_no import POLICIES
+from eidolon.scorers.text.yes_no import POLICIES, read_answer
 
 NAMES = {
     "accuracy": "accuracy",
@@ -89,7 +89,7 @@ def test_equals_the_reference_program(reference_data: Path, split: str) -> None:
         for q, a in zip(map(json.loads, asked), answers, strict=True)
     ]
     metric = Pope("original")
-    assert "".join("y" if metric.parse(s.answer) else "n" for s in samples) == expected["parsed"]
+    assert "".join("y" if POLICIES[metric.policy](s.answer) else "n" for s in samples) == expected["parsed"]
     values = compute("original", samples)
     assert {theirs: values[ours] for ours, theirs in NAMES.items()} == {
         k: expected[k] for k in NAMES.values()
@@ -188,3 +188,27 @@ def test_undefined_without_questions_or_yes() -> None:
 def test_unknown_policy() -> None:
     with pytest.raises(UserError, match="did you mean 'strict'"):
         Pope("stric")
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "two", "eight"),
+    [
+        ({"Yes": -0.2, "No": -1.8}, True, True),
+        ({"Yes": -1.0, "No": -1.1, " no": -1.5}, True, False),
+        ({"yes": -0.1, " No": -3.0}, None, True),
+        ({"No": -0.1}, False, False),
+        ({"The": -0.1}, None, None),
+        ({"Yes": -1.0, "No": -1.0}, None, None),
+        (None, None, None),
+    ],
+)
+def test_probabilities_of_the_first_token(logprobs: Any, two: Any, eight: Any) -> None:
+    assert read_answer("tokens-2", "Yes", logprobs) is two
+    assert read_answer("tokens-8", "Yes", logprobs) is eight
+    present = Pope("tokens-8").statistics([AnsweredQuestion("1", 1, True, "Yes", logprobs)])
+    assert Pope("tokens-8").compute(present.sum(axis=0))["recall"] == float(eight is True)
+
+
+def test_a_policy_of_no_name() -> None:
+    with pytest.raises(UserError, match="unknown policy 'token-2'; did you mean 'tokens-2'"):
+        Pope("token-2")

@@ -18,7 +18,7 @@ from eidolon.benchmark.tasks.score_files.checks.answers import (
 from eidolon.scorers.core.scores import Variant
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.metrics.pope import Pope
-from eidolon.scorers.text.yes_no import POLICIES
+from eidolon.scorers.text.yes_no import read_answer
 
 FILES = (TaskFile(RESPONSES, Response), TaskFile(ANSWERS, AnswerRow))
 
@@ -34,8 +34,9 @@ class PopeChecks(AnswersChecks):
         rows = run.lines(ANSWERS, AnswerRow)
         check_order([row.sample_id for row in rows], [*responses], ANSWERS)
         for row in rows:
-            answer = responses[row.sample_id].response or ""
-            read = {name: parsed(POLICIES[name](answer)) for name in row.parsed}
+            given = responses[row.sample_id]
+            answer, logprobs = given.response or "", given.first_token_logprobs
+            read = {name: parsed(read_answer(name, answer, logprobs)) for name in row.parsed}
             check_row(row, row.model_copy(update={"parsed": read}), ANSWERS)
         return f"{len(rows)} answers read again; whether the labels are true takes the questions"
 

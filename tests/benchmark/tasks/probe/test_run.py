@@ -239,7 +239,7 @@ def test_dry_run(cli: Cli, arguments: list[Any], out: Path) -> None:
     for line in (
         "responses: 60",
         "images: 5, 1 left out",
-        "questions: {'random': 20, 'popular': 20, 'adversarial': 20}",
+        "questions: random: 20, popular: 20, adversarial: 20",
         "prompt: {question}",
         "decoding: greedy(max=32)",
         "policy: original",

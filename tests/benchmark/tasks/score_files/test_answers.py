@@ -380,3 +380,27 @@ def test_throne_of_answers_tells_agreement_by_position_where_the_responses_are_g
         result = cli(*arguments, write_lines(tmp_path / "r.jsonl", wrong), "--out", tmp_path / "other")
         assert result.code == 2
         assert told in result.err
+
+
+def test_pope_by_probabilities_of_the_first_token(cli: Cli, tmp_path: Path) -> None:
+    arguments = pope_files(tmp_path)
+    answers = Path(str(arguments[-1]))
+    out = tmp_path / "out"
+    refused = cli(*arguments, "--policy", "tokens-2", "--out", out)
+    assert refused.code == 2
+    assert "has no field 'logprobs'" in refused.err
+    rows = read_lines(answers)
+    for row, (yes, no) in zip(
+        rows, [(-0.1, -3), (-2, -0.2), (-0.5, -1), (-3, -0.1), (-0.1, -2), (-1, -1)], strict=True
+    ):
+        row["logprobs"] = [{"token": "Yes", "logprob": yes}, {"token": "No", "logprob": no}]
+    write_lines(answers, rows)
+    assert cli(*arguments, "--policy", "tokens-2", "--out", out).code == 0
+    found = values(scores_of(out)["metrics"], "pope")
+    assert found["accuracy"] == pytest.approx(3 / 6)
+    assert found["unparsed"] == pytest.approx(1 / 6)
+    assert cli("check", out).code == 0
+    rows[1]["logprobs"] = {"Yes": 0.5}
+    write_lines(answers, rows)
+    wrong = cli(*arguments, "--policy", "tokens-2", "--out", tmp_path / "other")
+    assert (wrong.code, "answers.jsonl:2: field 'logprobs' must give" in wrong.err) == (2, True)
