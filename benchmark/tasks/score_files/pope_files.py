@@ -48,7 +48,7 @@ class AnswerFile:
 
     texts: dict[str, str]
     logprobs: dict[str, dict[str, float]]
-    """Of the first token of each answer, in nats, by token, where the file has them."""
+    """Log-probabilities of the first token of each answer, in nats, by token, where the file has them."""
     notes: tuple[InputNote, ...]
 
 
