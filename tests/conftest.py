@@ -16,6 +16,9 @@ from tests.fault_table import faults as faults  # a fixture for every test
 settings.register_profile("eidolon", deadline=None)
 settings.load_profile("eidolon")
 
+# Workers of pytest-xdist run with COLUMNS=80, at which tables fold; the tests read tables of the same width everywhere.
+os.environ.pop("COLUMNS", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     fault_table.add_option(parser)

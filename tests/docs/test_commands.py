@@ -17,10 +17,10 @@ from eidolon.scorers.core.registry import Registry
 from tests.docs.inputs import write_inputs
 from tests.docs.pages import NEEDS, PAGES, ROOT, Block, blocks, name_of
 
-FEW_SCENES = ["--limit", "4"]
+COMPARABLE = "10"
+"""Images: `compare` refuses runs that share fewer."""
+FEW_SCENES = ["--limit", COMPARABLE]
 """Given to runs that would draw more, so that a page takes seconds."""
-COMPARABLE = "12"
-"""Scenes of the demo: `compare` refuses fewer than 10 shared images."""
 FEW_RESAMPLES = ["--resamples", "100"]
 DEMO = "demo"
 

@@ -148,7 +148,7 @@ def test_a_dry_run_says_who_would_judge(
     )  # fmt: skip
     assert result.code == 0, result.err
     assert "threshold=6of6" in result.out
-    assert "metrics: ['throne', 'objects']" in result.out
+    assert "metrics: throne, objects" in result.out
 
 
 def test_a_language_model_that_is_down_leaves_all_unscored(cli: Cli, tmp_path: Path) -> None:
