@@ -8,6 +8,7 @@ They differ in the weight w and in where it applies. `eidolon.models.generation.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -44,16 +45,16 @@ Value = str | float | bool | None
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ContrastDecoding:
+class ContrastDecoding(ABC):
     """Base of the decodings; `without` says how the second branch lacks the image."""
 
     name: ClassVar[str]
 
     without: Without = "dropped"
 
+    @abstractmethod
     def weight(self, step: int) -> float:
         """Return w at the new token `step`, counted from 0."""
-        raise NotImplementedError
 
     @property
     def confident(self) -> float:
@@ -65,9 +66,9 @@ class ContrastDecoding:
         """Fraction of the likeliest token's probability, with the image, that a token must have; 0 for no cut."""
         return 0.0
 
+    @abstractmethod
     def settings(self) -> dict[str, Value]:
         """Return the name and the options that affect the result, JSON-ready."""
-        raise NotImplementedError
 
     def signature(self) -> str:
         """Return the decoding in the form of a score's signature."""

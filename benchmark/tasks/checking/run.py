@@ -1,6 +1,7 @@
 """A run folder under check. It may come from a stranger, so links are not followed and sizes are limited."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from eidolon.scorers.core.signature import Signature
 MAX_GENERATIONS = 10_000
 
 InputT = TypeVar("InputT")
+ReadT = TypeVar("ReadT")
 LineT = TypeVar("LineT", bound=BaseModel)
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 _DIGITS = re.compile(r"[0-9a-f]{64}")
@@ -155,12 +157,7 @@ class CheckedRun:
         Raises:
             UncheckableError: it does not exist or cannot be read.
         """
-        if not self.has(name):
-            raise UncheckableError(f"{name} is not there, or is not a file")
-        try:
-            return self.loaded.lines(name, record)
-        except RunFileError as error:
-            raise UncheckableError(f"{name} does not have the right form") from error
+        return self._read(name, lambda: self.loaded.lines(name, record))
 
     def document(self, name: str, record: type[DocumentT]) -> DocumentT:
         """Return the content of a JSON file.
@@ -168,10 +165,13 @@ class CheckedRun:
         Raises:
             UncheckableError: it does not exist or cannot be read.
         """
+        return self._read(name, lambda: self.loaded.document(name, record))
+
+    def _read(self, name: str, read: Callable[[], ReadT]) -> ReadT:
         if not self.has(name):
             raise UncheckableError(f"{name} is not there, or is not a file")
         try:
-            return self.loaded.document(name, record)
+            return read()
         except RunFileError as error:
             raise UncheckableError(f"{name} does not have the right form") from error
 

@@ -34,8 +34,8 @@ class RecordedJudge:
         return self.text
 
     def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
-        """Raise: a recorded judge cannot judge."""
-        raise NotImplementedError(f"{self.name} is only recorded")
+        """Raise an UncheckableError: a recorded judge cannot judge."""
+        raise UncheckableError(f"judge {excerpt(self.name)} is only recorded, and was not made here")
 
 
 @dataclass(slots=True)
