@@ -100,10 +100,13 @@ export interface View {
 
 export const SCHEMA = "eidolon/view/1";
 
-export function readView(): View {
-  const view = JSON.parse(document.getElementById("data")!.textContent!) as View;
-  if (view.schema !== SCHEMA) throw new Error(`the data has the schema ${view.schema}, this page reads ${SCHEMA}`);
-  return view;
+/** What every document says of itself. */
+export interface Head { schema: string; kind: string; eidolon: string }
+
+export function readDocument(): Head {
+  const found = JSON.parse(document.getElementById("data")!.textContent!) as Head;
+  if (found.schema !== SCHEMA) throw new Error(`the data has the schema ${found.schema}, this page reads ${SCHEMA}`);
+  return found;
 }
 
 /** The value of a key that comes from data: names such as `constructor` are keys like all others. */

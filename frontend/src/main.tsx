@@ -1,15 +1,22 @@
 import "./style.css";
 import { render } from "preact";
 import { App } from "./app";
-import { Details, readView } from "./data";
+import { Details, readDocument, type View } from "./data";
 import { initialTheme } from "./theme";
+
+/** The page of each kind of document. */
+const PAGES: Record<string, (data: never) => preact.JSX.Element> = {
+  runs: (view: View) => <App view={view} details={new Details(view)} />,
+};
 
 const place = document.getElementById("app")!;
 initialTheme();
 try {
-  const view = readView();
+  const data = readDocument();
+  const page = Object.hasOwn(PAGES, data.kind) ? PAGES[data.kind] : undefined;
+  if (!page) throw new Error(`there is no page for data of the kind ${data.kind}`);
   place.replaceChildren();
-  render(<App view={view} details={new Details(view)} />, place);
+  render(page(data as never), place);
 } catch (error) {
   place.textContent = `This page cannot be shown: ${error instanceof Error ? error.message : String(error)}`;
   throw error;

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.report.view.page import asset
+from eidolon.benchmark.report.view.document import asset
 from tests.browser.conftest import Open
 from tests.browser.runs import change_lines, scene_run
 

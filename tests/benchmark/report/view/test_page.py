@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from eidolon.benchmark.report.view import document
 from eidolon.benchmark.report.view import page as pages
 from eidolon.benchmark.report.view.pictures import MOST_BYTES, FolderPictures, encode
 from eidolon.benchmark.report.view.positions import odds_sentence
@@ -107,7 +108,7 @@ def test_the_policy_names_the_hashes_of_what_stands_in_the_page(cli: Cli, run: P
     "text", ["</script><b>", "<!--", "&amp;", "\u2028", "\ud800", 'a"b\\', "é \U0001f3dd"]
 )
 def test_escapes_read_back_as_the_same_text(text: str) -> None:
-    found = pages.escaped({"text": text})
+    found = document.escaped({"text": text})
     assert not set("<>&\u2028") & set(found)
     assert json.loads(found) == {"text": text}
     found.encode()
@@ -115,9 +116,9 @@ def test_escapes_read_back_as_the_same_text(text: str) -> None:
 
 def test_the_bundle_was_made_from_these_sources() -> None:
     """`make frontend` records the hashes. `make browser` also makes the bundle again and compares."""
-    recorded = json.loads(pages.asset("bundle.json"))
+    recorded = json.loads(document.asset("bundle.json"))
     for name, wanted in recorded["made"].items():
-        assert hashlib.sha256((pages.ASSETS / name).read_bytes()).hexdigest() == wanted, name
+        assert hashlib.sha256((document.ASSETS / name).read_bytes()).hexdigest() == wanted, name
     files = [FRONTEND / name for name in ("build.mjs", "package.json", "package-lock.json", "tsconfig.json")]
     files += (FRONTEND / "src").iterdir()
     here = {
@@ -126,7 +127,7 @@ def test_the_bundle_was_made_from_these_sources() -> None:
     assert recorded["sources"] == here, "run make frontend"
     inside = json.loads((FRONTEND / "package.json").read_text())["dependencies"]
     for package, version in inside.items():
-        assert f"{package} {version} (" in pages.asset("THIRD_PARTY_LICENCES")
+        assert f"{package} {version} (" in document.asset("THIRD_PARTY_LICENCES")
 
 
 def test_a_picture_is_small_whatever_it_shows() -> None:
