@@ -4,9 +4,9 @@
 
 Each line is one world (`eidolon.scorers.forgetting.simulation_annotation`). Hallucination is judged by the complete
 ground truth, by boxes and captions, and by boxes alone. For each, the line has the rise of the raw rate from words 0-19
-to words 60 on, and the adjusted odds ratio per 100 words (geometric mean over seeds). The last columns are about the
-late hallucinations by boxes and captions: the share that is in the image after all, and its estimate from the two
-sources.
+to words 60 on, and the late-minus-early odds ratio per 100 words (geometric mean over seeds). The last columns are
+about the late hallucinations by boxes and captions: the share that is in the image after all, and its estimate from
+the two sources.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from math import exp, log
 
 import numpy as np
 
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.annotation import annotation_bounds
 from eidolon.scorers.forgetting.captions import with_truth
 from eidolon.scorers.forgetting.events import Events, read_events
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
@@ -62,10 +62,10 @@ def _measures(events: Events) -> tuple[float, float]:
     mentions = events.mentions
     late, early = mentions.hallucinated[mentions.word >= 60], mentions.hallucinated[mentions.word < 20]
     try:
-        adjusted = adjusted_odds_ratio(events).log_odds_ratio
+        late_early = late_early_odds_ratio(events).log_odds_ratio
     except NotEstimableError:
-        adjusted = np.nan
-    return float(late.mean() - early.mean()), adjusted
+        late_early = np.nan
+    return float(late.mean() - early.mean()), late_early
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Simulates the bias, coverage and power of the adjusted odds ratio, with known hazards.
+"""Simulates the bias, coverage and power of the late-minus-early odds ratio, with known hazards.
 
     python bench/simulate_forgetting.py [--seeds 200] [--responses 2000] [--power]
 
@@ -11,7 +11,7 @@ from math import exp, log
 
 import numpy as np
 
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.simulation import SCENARIOS, Hazard, simulate
 
 OTHERS = {
@@ -41,7 +41,7 @@ def summarise(hazard: Hazard, responses: int, seeds: int) -> dict[str, float]:
     for seed in range(seeds):
         events = simulate(hazard, responses, seed=seed)
         mentions = events.mentions
-        found = adjusted_odds_ratio(events)
+        found = late_early_odds_ratio(events)
         late = mentions.word >= 60
         rows.append(
             (

@@ -20,12 +20,12 @@ export function OverTheText({ run }: { run: Run }) {
       </article>
       {!position.reason && (
         <article class="panel">
-          <h2>Adjusted odds ratio per 100 words</h2>
+          <h2>Late-minus-early odds ratio per 100 words, salience not held</h2>
           <p class="lead">{visible(position.sentence)}</p>
-          {position.adjusted?.odds_ratio != null && (
+          {position.late_early?.odds_ratio != null && (
             <>
-              <OddsRatios fits={[position.adjusted]} />
-              <p class="dim">{position.adjusted.mentions} first mentions, {position.adjusted.hallucinated} of them not in the picture.</p>
+              <OddsRatios fits={[position.late_early]} />
+              <p class="dim">{position.late_early.mentions} first mentions, {position.late_early.hallucinated} of them not in the picture.</p>
               {position.sensitivity.length > 0 && (
                 <details><summary>The same under other specifications</summary>
                   <OddsRatios fits={position.sensitivity} />

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.forgetting.captions import Captions, compare_captions, fit_adjusted
+from eidolon.scorers.forgetting.captions import Captions, compare_captions, fit_late_early
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit
+from eidolon.scorers.forgetting.late_early import LABEL
 from eidolon.scorers.forgetting.strata import CategoryStratum, fit_strata, make_strata
 from eidolon.scorers.forgetting.tipping import Tipping, tipping_points
 
@@ -41,24 +42,24 @@ def annotation_bounds(
     samples: Sequence[JudgedSample],
     *,
     events: Events | None = None,
-    adjusted: Fit | None = None,
+    late_early: Fit | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> AnnotationBounds | None:
     """Return the bounds. None if the ground truth is complete by construction.
 
-    `events` are those of the samples and `adjusted` is the fit of all of them, if the caller has them already. If that
-    fit is not possible, nothing else is fitted.
+    `events` are those of the samples and `late_early` is the fit of all of them, if the caller has them already. If
+    that fit is not possible, nothing else is fitted.
     """
     if all(_COMPLETE.fullmatch(str(sample.response.image_id)) for sample in samples):
         return None
     events = read_events(samples) if events is None else events
-    adjusted = fit_adjusted("adjusted", events) if adjusted is None else adjusted
+    late_early = fit_late_early(LABEL, events) if late_early is None else late_early
     strata = make_strata(samples)
-    tipping = tipping_points(samples, events=events, seed=seed) if adjusted.reason is None else ()
+    tipping = tipping_points(samples, events=events, seed=seed) if late_early.reason is None else ()
     known = [sample for sample in samples if sample.sources is not None]
     return AnnotationBounds(
-        strata=fit_strata(samples, events, strata, adjusted.reason),
+        strata=fit_strata(samples, events, strata, late_early.reason),
         tipping=tipping,
         captions=compare_captions(known, strata, tipping, seed=seed, resamples=resamples) if known else None,
     )

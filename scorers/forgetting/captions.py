@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.adjusted import covariates
 from eidolon.scorers.forgetting.events import Events, IntArray, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
+from eidolon.scorers.forgetting.late_early import covariates
 from eidolon.scorers.forgetting.strata import NAMES, Split, Strata, first_mentions
 from eidolon.scorers.forgetting.subsets import EARLY, LATE
 from eidolon.scorers.forgetting.tipping import Tipping
@@ -82,8 +82,10 @@ class Captions(Record):
     """By boxes and captions: the ground truth of `scores.json`."""
     moved: Rescored
     """By boxes alone minus joined, paired: hallucination that was missing annotation."""
-    adjusted_boxes_alone: Fit
-    adjusted_joined: Fit
+    late_early_boxes_alone: Fit = Field(
+        validation_alias=AliasChoices("late_early_boxes_alone", "adjusted_boxes_alone")
+    )
+    late_early_joined: Fit = Field(validation_alias=AliasChoices("late_early_joined", "adjusted_joined"))
     looks: tuple[SourceCounts, ...]
     unannotated: tuple[Unannotated, ...]
     dependence: float | None
@@ -118,8 +120,8 @@ def compare_captions(
         boxes_alone=moved["boxes"],
         joined=moved["joined"],
         moved=moved["moved"],
-        adjusted_boxes_alone=fit_adjusted("boxes alone", boxes),
-        adjusted_joined=fit_adjusted("boxes and captions", joined),
+        late_early_boxes_alone=fit_late_early("boxes alone", boxes),
+        late_early_joined=fit_late_early("boxes and captions", joined),
         looks=looks,
         unannotated=unannotated,
         dependence=needed / there if needed is not None and there else None,
@@ -243,7 +245,7 @@ def _estimates(cells: FloatArray) -> dict[str, FloatArray]:
     }
 
 
-def fit_adjusted(label: str, events: Events) -> Fit:
-    """Return the adjusted odds ratio over all first mentions."""
+def fit_late_early(label: str, events: Events) -> Fit:
+    """Return the late-minus-early odds ratio over all first mentions."""
     first = events.mentions.select(events.mentions.first)
     return fit(label, events, first, covariates(events.responses, first))

@@ -2,7 +2,7 @@
 
 Positions are words, generated tokens, or tenths of the response. Each rate has its number of mentions, and the number
 of responses that are long enough. Late points come from fewer and longer responses. The curves do not correct for
-that: the other subsets and `adjusted.py` do. Bands are cluster bootstraps over images.
+that: the other subsets and `late_early.py` do. Bands are cluster bootstraps over images.
 """
 
 from typing import Literal, TypeAlias

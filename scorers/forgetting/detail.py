@@ -1,22 +1,22 @@
-"""`forgetting.json`: the curves, the controls and the adjusted fits behind the numbers in `scores.json`."""
+"""`forgetting.json`: the curves, the controls and the fits behind the numbers in `scores.json`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AliasChoices, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.core.verdict import counted_mentions
-from eidolon.scorers.forgetting.adjusted import PER, covariates
 from eidolon.scorers.forgetting.annotation import AnnotationBounds, annotation_bounds
 from eidolon.scorers.forgetting.curves import RateCurve, curves
 from eidolon.scorers.forgetting.events import Events, read_events
 from eidolon.scorers.forgetting.fits import Fit, fit
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
+from eidolon.scorers.forgetting.late_early import LABEL, PER, covariates
 from eidolon.scorers.forgetting.subsets import UNEXHAUSTED
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
@@ -67,10 +67,10 @@ class ForgettingDetail(Record):
     signature: str
     curves: tuple[RateCurve, ...]
     fixed_sets: tuple[FixedSet, ...]
-    adjusted: Fit
-    """The fit whose odds ratio is in `scores.json`."""
+    late_early: Fit = Field(validation_alias=AliasChoices("late_early", "adjusted"))
+    """The fit whose odds ratio is in `scores.json`. Earlier versions called it `adjusted`."""
     sensitivity: tuple[Fit, ...]
-    """The same question under other specifications. `docs/explanation/adjusted-odds-ratio.md` says which are biased."""
+    """The same under other specifications. `docs/explanation/late-early-odds-ratio.md` says which are biased."""
     sizes: tuple[SizeStratum, ...] = ()
     """Thirds of the true objects with known area, from small to large."""
     judge_position: JudgePosition | None = None
@@ -134,7 +134,7 @@ def forgetting_detail(
         ),
         (f"per {PER} tokens", first.word >= 0, main, "token"),
     ]
-    adjusted = fit("adjusted", events, first, main, "word")
+    late_early = fit(LABEL, events, first, main, "word")
     return ForgettingDetail(
         schema=SCHEMA,
         signature=signature,
@@ -146,10 +146,10 @@ def forgetting_detail(
         ),
         sizes=_sizes(samples, seed=seed, resamples=resamples),
         annotation=annotation_bounds(
-            samples, events=events, adjusted=adjusted, seed=seed, resamples=resamples
+            samples, events=events, late_early=late_early, seed=seed, resamples=resamples
         ),
         judge_position=None if judge is None else judge_position(judge, samples, seed=seed),
-        adjusted=adjusted,
+        late_early=late_early,
         sensitivity=tuple(
             fit(label, events, first.select(rows), {name: c[rows] for name, c in columns.items()}, unit)
             for label, rows, columns, unit in specifications

@@ -1,4 +1,4 @@
-"""An adjusted odds ratio under one specification, as a record of `forgetting.json`."""
+"""A late-minus-early odds ratio under one specification, as a record of `forgetting.json`."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.forgetting.adjusted import AdjustedOddsRatio, fit_position
 from eidolon.scorers.forgetting.events import Events, Mentions
+from eidolon.scorers.forgetting.late_early import LateEarlyOddsRatio, fit_position
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 
@@ -47,7 +47,7 @@ def fit(
 ) -> Fit:
     """Return the fit of position and the columns over some first mentions, or the reason why there is none."""
     try:
-        found: AdjustedOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
+        found: LateEarlyOddsRatio = fit_position(events.responses, mentions, columns, unit=unit)
     except NotEstimableError as error:
         return Fit(label=label, reason=str(error))
     return Fit(

@@ -1,4 +1,7 @@
-"""The metric `forgetting`: how much more a model hallucinates late in its responses, raw and with controls."""
+"""The metric `forgetting`: how much more a model hallucinates late in its responses, raw and with controls.
+
+Its numbers come from responses alone, so none of them measures forgetting: see `late_early.py`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +11,9 @@ import numpy as np
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Judge, locates_mentions, needs_object_verdicts
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.size_order import ordered_pairs
 from eidolon.scorers.forgetting.subsets import (
     EARLY,
@@ -30,7 +33,7 @@ _FEW = f"no such mentions among the first {EARLY[1]} words, or none from word {L
 
 
 class Forgetting:
-    """Hallucination early and late in the responses, and its odds ratio per 100 words with all else held fixed.
+    """Hallucination early and late in the responses, and the late-minus-early odds ratio, salience not held.
 
     `rate_*` are shares of first mentions that are not in the image. Changes are late minus early: of all first
     mentions; of those with enough true objects still unnamed (exhaustion); within the responses that reach a fixed
@@ -78,13 +81,14 @@ class Forgetting:
             "adjusted_odds_ratio_per_100_words",
             False,
             (0, math.inf),
-            "odds ratio of hallucination per 100 words of position, first mentions, adjusted",
+            "late-minus-early odds ratio per 100 words, first mentions; salience is not held, so it is no measure of "
+            "forgetting",
         ),
         Quantity(
             "minimum_detectable_odds_ratio",
             None,
             (1, math.inf),
-            "what the adjusted odds ratio must be to be seen with 80 % power in data like these",
+            "what the late-minus-early odds ratio must be to be seen with 80 % power in data like these",
         ),
     )
     columns: tuple[str, ...] = (
@@ -161,10 +165,10 @@ class Forgetting:
         }
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
-        """Return the adjusted odds ratio with its interval, and the smallest odds ratio that is detectable."""
+        """Return the late-minus-early odds ratio with its interval, and the smallest odds ratio that is detectable."""
         ratio_name, least_name = (quantity.name for quantity in self.fitted_quantities)
         try:
-            found = adjusted_odds_ratio(read_events(samples))
+            found = late_early_odds_ratio(read_events(samples))
         except NotEstimableError as error:
             return {name: Estimate.undefined(str(error)) for name in (ratio_name, least_name)}
         return {

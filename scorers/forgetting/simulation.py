@@ -27,7 +27,7 @@ class Hazard:
     base: float = -2.0
     """Log odds at the first word, with five true objects, all unnamed."""
     position: float = 0.0
-    """Log odds ratio per 100 words: the value that the adjusted odds ratio should find."""
+    """Log odds ratio per 100 words: the value that the late-minus-early odds ratio should find."""
     exhaustion: Exhaustion = "none"
     spread: float = 0.0
     """Standard deviation of the log odds of responses."""

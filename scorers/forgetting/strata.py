@@ -11,13 +11,13 @@ from statistics import median
 from typing import Literal, TypeAlias
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Mention, Record
-from eidolon.scorers.forgetting.adjusted import covariates
 from eidolon.scorers.forgetting.events import Events, in_order
 from eidolon.scorers.forgetting.fits import Fit, fit
+from eidolon.scorers.forgetting.late_early import covariates
 
 Split: TypeAlias = Literal["all", "prevalence", "size"]
 THIRDS = 3
@@ -41,7 +41,7 @@ class CategoryStratum(Record):
     highest: float
     """Largest value among the categories."""
     categories: int
-    adjusted: Fit
+    late_early: Fit = Field(validation_alias=AliasChoices("late_early", "adjusted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def fit_strata(
                     f"{split.split}: {label}",
                     {key: column[rows] for key, column in columns.items()},
                 )
-                adjusted = (
+                late_early = (
                     fit(name, events, first.select(rows), chosen)
                     if reason is None
                     else Fit(label=name, reason=reason)
@@ -110,7 +110,7 @@ def fit_strata(
                         lowest=min(values),
                         highest=max(values),
                         categories=len(values),
-                        adjusted=adjusted,
+                        late_early=late_early,
                     )
                 )
     return tuple(found)

@@ -3,7 +3,7 @@
 What a model names late may be in the image without an annotation. How often is unknown, so the question is reversed,
 as in sensitivity analyses of unmeasured confounding (Rosenbaum 2002; VanderWeele and Ding 2017). Some of the objects
 that were hallucinated late are declared to be true. Everything that depends on the ground truth is computed again.
-The result is the share at which the adjusted odds ratio is 1.
+The result is the share at which the late-minus-early odds ratio is 1.
 
 An object is in an image or not, in every response alike, so pairs of image and category are declared. A declared object
 counts as unnamed before it is named. So mentions that were forced by exhaustion may enter the fit again.
@@ -20,8 +20,8 @@ from pydantic import ConfigDict
 from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.core.verdict import counted_mentions
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray, in_order, read_events
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.subsets import LATE
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
@@ -143,7 +143,7 @@ def tipping_points(
 ) -> tuple[Tipping, ...]:
     """Return the tipping points of each order and bound.
 
-    The result is empty if nothing is hallucinated late, or the adjusted odds ratio cannot be fitted.
+    The result is empty if nothing is hallucinated late, or the late-minus-early odds ratio cannot be fitted.
     """
     found = candidates(samples, events)
     late = np.flatnonzero(found.word >= LATE[0])
@@ -215,7 +215,7 @@ class _Search:
 
 
 class _Fits:
-    """The adjusted odds ratio with some pairs declared true, fitted once for each set of pairs."""
+    """The late-minus-early odds ratio with some pairs declared true, fitted once for each set of pairs."""
 
     def __init__(self, found: Candidates) -> None:
         self._found = found
@@ -232,7 +232,7 @@ class _Fits:
 
     def _fit(self, there: BoolArray) -> tuple[float, float] | None:
         try:
-            fitted = adjusted_odds_ratio(self._found.declared(there))
+            fitted = late_early_odds_ratio(self._found.declared(there))
         except NotEstimableError:
             return None
         return fitted.log_odds_ratio, log(fitted.low) if fitted.low > 0 else -inf

@@ -213,7 +213,7 @@ def test_the_table_of_categories_sorts_and_leads_to_samples(page_file: Path, ope
 
 def test_no_panel_is_empty(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file, fragment="#tab=text").page
-    assert "There is no adjusted odds ratio" in page.locator(".panels").inner_text()
+    assert "There is no late-minus-early odds ratio" in page.locator(".panels").inner_text()
     for panel in page.locator(".panel").all():
         assert panel.locator("svg.plot, .reason").count() or "There is no" in panel.inner_text()
 

@@ -27,6 +27,10 @@ READ_RETENTION = (
     "Retention is how much of the model's knowledge about the picture is left after n tokens of text: 1 means that "
     "nothing is lost, 0 that its answers are no better than chance."
 )
+NOT_HELD = (
+    "How easy the objects are to see is not held, so this does not say that the model forgets the picture: naming easy "
+    "objects first looks the same."
+)
 EFFECTS = {
     "difficulty": "Objects that are hard to see are left, instead of easy ones, at the same place in the text.",
     "lateness": "The same objects are left, but later in the text.",
@@ -34,7 +38,7 @@ EFFECTS = {
 
 
 def position(run: LoadedRun) -> Position:
-    """Return the rate of hallucination by words, and the adjusted odds ratio in words.
+    """Return the rate of hallucination by words, and the late-minus-early odds ratio in words.
 
     Raises:
         RunFileError: the run's file of them cannot be read.
@@ -50,24 +54,24 @@ def position(run: LoadedRun) -> Position:
         curves=curves,
         first=FIRST.label if FIRST.label in curves else None,
         least=LEAST_MENTIONS,
-        adjusted=detail.adjusted.model_copy(update={"label": "adjusted odds ratio"}),
-        sentence=odds_sentence(detail.adjusted),
+        late_early=detail.late_early.model_copy(update={"label": "late-minus-early odds ratio"}),
+        sentence=odds_sentence(detail.late_early),
         sensitivity=detail.sensitivity,
     )
 
 
 def odds_sentence(fit: Fit) -> str:
-    """Return what an adjusted odds ratio says, in one sentence, or why there is none."""
+    """Return what a late-minus-early odds ratio says, in one sentence, or why there is none."""
     if fit.odds_ratio is None or fit.ci is None:
-        return f"There is no adjusted odds ratio: {fit.reason}."
+        return f"There is no late-minus-early odds ratio: {fit.reason}."
     low, high = fit.ci
     interval = f"95 % interval {low:.2f} to {high:.2f}"
     size = f"100 words later, {RATE} are {fit.odds_ratio:.2f} times as high ({interval})"
     held = "at the same number of objects still unnamed and in responses of the same length"
     if low > 1:
-        return f"{size}, {held}: hallucination rises with position."
+        return f"{size}, {held}: hallucination rises with position. {NOT_HELD}"
     if high < 1:
-        return f"{size}, {held}: hallucination falls with position."
+        return f"{size}, {held}: hallucination falls with position. {NOT_HELD}"
     smallest = (
         ""
         if fit.minimum_detectable is None

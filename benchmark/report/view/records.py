@@ -93,9 +93,9 @@ class Position(Record):
     """The label of the main curve."""
     least: int = 0
     """Points with fewer mentions are not drawn."""
-    adjusted: Fit | None = None
+    late_early: Fit | None = None
     sentence: str = ""
-    """What the adjusted odds ratio says, or why there is none."""
+    """What the late-minus-early odds ratio says, or why there is none."""
     sensitivity: tuple[Fit, ...] = ()
 
 

@@ -11,8 +11,8 @@ from eidolon.benchmark.study.memory.records import PositionBin, PositionEffect
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import JudgedSample, ratio
 from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.events import Events
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.metrics.chair import Chair
 from eidolon.scorers.metrics.objects import Objects
@@ -66,7 +66,7 @@ def effect_of_position(pool: Pool, events: Sequence[Events]) -> PositionEffect:
         seed = one.trained.seed
         by_seed[seed] = None
         try:
-            fit = adjusted_odds_ratio(found)
+            fit = late_early_odds_ratio(found)
         except NotEstimableError as error:
             reasons.append(f"seed {seed}: {error}")
             continue

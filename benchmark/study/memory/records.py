@@ -103,7 +103,7 @@ class PositionBin(Record):
 
 
 class PositionEffect(Record):
-    """Odds ratio of hallucination per 100 words, all else fixed (`docs/explanation/adjusted-odds-ratio.md`)."""
+    """Odds ratio of hallucination per 100 words, all else fixed (`docs/explanation/late-early-odds-ratio.md`)."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 

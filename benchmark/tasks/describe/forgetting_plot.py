@@ -1,4 +1,4 @@
-"""`forgetting.png`: the rate of hallucination over a response with its controls, and the adjusted odds ratios."""
+"""`forgetting.png`: the rate of hallucination over a response with its controls, and late-minus-early odds ratios."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ def draw_forgetting(detail: ForgettingDetail, name: str) -> bytes:
 
 def forgetting_figure(detail: ForgettingDetail, name: str, sheet: Sheet) -> "Figure":
     """Return the curves by words and by tenths of the response, and the odds ratios of all specifications."""
-    fits = [detail.adjusted, *detail.sensitivity]
+    fits = [detail.late_early, *detail.sensitivity]
     rows = _odds_rows(fits) if any(fit.odds_ratio is not None for fit in fits) else []
     inches = 0.42 * sheet.inches
     odds = rows_height(rows, sheet, inches) + 0.5 if rows else 0.0
@@ -78,7 +78,7 @@ def forgetting_figure(detail: ForgettingDetail, name: str, sheet: Sheet) -> "Fig
         axes = parts[1].subplots()
         dot_rows(axes, rows, sheet, label_inches=inches, reference=1)
         _logarithmic(axes, fits)
-        axes.set_xlabel("odds ratio of hallucination per 100 words")
+        axes.set_xlabel("late-minus-early odds ratio per 100 words, salience not held")
     return finish(
         figure,
         sheet,
@@ -115,12 +115,12 @@ def why_no_position(detail: ForgettingDetail) -> str | None:
 
 
 def finding(detail: ForgettingDetail) -> str:
-    """Return what the curves and the adjusted odds ratio say."""
+    """Return what the curves and the late-minus-early odds ratio say."""
     first = _find(detail.curves, FIRST.label, "words")
     points = () if first is None else first.points
     early = [p for p in points if p.start < EARLY[1]]
     late = [p for p in points if p.start >= LATE[0]]
-    return f"{_change(early, late)}; {_adjusted(detail.adjusted)}"
+    return f"{_change(early, late)}; {_odds(detail.late_early)}"
 
 
 def _change(early: list[RatePoint], late: list[RatePoint]) -> str:
@@ -142,9 +142,9 @@ def _share(wrong: int, named: int) -> str:
     return percent(wrong / named) + (f" ({wrong} of {named})" if named < FEW else "")
 
 
-def _adjusted(fit: Fit) -> str:
+def _odds(fit: Fit) -> str:
     if fit.ci is None:
-        return "whether position itself matters cannot be estimated"
+        return "whether the rate changes with position cannot be estimated"
     low, high = fit.ci
     verb = "the rate rises" if low > 1 else "the rate falls" if high < 1 else "no effect of position is shown"
     return f"with the objects left to name held equal, {verb}"
@@ -154,11 +154,11 @@ def _notes(detail: ForgettingDetail) -> list[str]:
     first = _find(detail.curves, FIRST.label, "words")
     points = () if first is None else first.points
     counts = f"n = {sum(p.mentions for p in points):,} first mentions in {points[0].alive if points else 0:,} responses"
-    fit = detail.adjusted
+    fit = detail.late_early
     odds = (
-        f"There is no adjusted odds ratio: {fit.reason}."
+        f"There is no late-minus-early odds ratio: {fit.reason}."
         if fit.odds_ratio is None
-        else f"Adjusted odds ratio per 100 words: {number(fit.odds_ratio, fit.ci, 2)}."
+        else f"Late-minus-early odds ratio per 100 words, salience not held: {number(fit.odds_ratio, fit.ci, 2)}."
     )
     return [
         f"{counts}; 95 % intervals, by bootstrap over images or, where a point has none or only hallucinated "

@@ -12,7 +12,7 @@ COLUMNS: tuple[LeaderboardColumn, ...] = (
     ),
     LeaderboardColumn("pdm_decay_per_100_tokens", "PDM decay\nper 100 ↓", decimals=".2f"),
     LeaderboardColumn("pdm_decay_objects_per_100_tokens", "at objects ↓", decimals=".2f"),
-    LeaderboardColumn("adjusted_odds_ratio_per_100_words", "odds ratio\nper 100 ↓", decimals=".3g"),
+    LeaderboardColumn("adjusted_odds_ratio_per_100_words", "late-early\nodds ratio ↓", decimals=".3g"),
 )
 """Quantities of the family `forgetting`. The first sorts the table: every model keeps what it keeps behind the same
 number of filler tokens, so that it is set by the run and not by the model's own text."""

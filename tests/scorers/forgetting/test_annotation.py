@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.metric import JudgedSample, Sources
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio
 from eidolon.scorers.forgetting.annotation import annotation_bounds
 from eidolon.scorers.forgetting.captions import Captions, Unannotated, with_truth
 from eidolon.scorers.forgetting.detail import forgetting_detail
 from eidolon.scorers.forgetting.events import Events, read_events
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.simulation_annotation import World, simulate_annotated
 from eidolon.scorers.forgetting.tipping import STEPS, Tipping, candidates, tipping_points
 from tests.scorers.forgetting.test_forgetting import CATEGORIES, WORDS, sample
@@ -111,7 +111,7 @@ def test_the_tipping_point_is_where_a_scan_finds_it() -> None:
         for image, name in late[:declared]:
             there.setdefault(image, set()).add(name)
         again = [with_truth(s, s.objects | there.get(s.response.image_id, set())) for s in samples]
-        return adjusted_odds_ratio(read_events(again)).log_odds_ratio
+        return late_early_odds_ratio(read_events(again)).log_odds_ratio
 
     width = len(late) / STEPS
     assert log_odds(0) > 0
@@ -183,10 +183,10 @@ def test_a_rise_that_is_annotations() -> None:
         _raw_rise(read_events([with_truth(s, s.sources.annotated) for s in samples if s.sources]))
     )
     # The odds ratio holds exhaustion fixed, which here depends on size, so it does not show a rise with position.
-    fitted = captions.adjusted_joined
+    fitted = captions.late_early_joined
     assert fitted.ci is not None
     assert fitted.ci[0] < 1.2
-    assert fitted.odds_ratio == pytest.approx(adjusted_odds_ratio(read_events(samples)).odds_ratio)
+    assert fitted.odds_ratio == pytest.approx(late_early_odds_ratio(read_events(samples)).odds_ratio)
 
 
 def test_two_looks_tell_what_both_miss() -> None:
@@ -213,7 +213,7 @@ def test_two_looks_tell_what_both_miss() -> None:
 def test_complete_boxes_leave_captions_nothing_to_find() -> None:
     captions = bounds("complete")[1]
     assert [captions.moved.early.value, captions.moved.late.value] == [0, 0]
-    assert captions.adjusted_boxes_alone.log_odds_ratio == captions.adjusted_joined.log_odds_ratio
+    assert captions.late_early_boxes_alone.log_odds_ratio == captions.late_early_joined.log_odds_ratio
     assert {look.captions for look in captions.looks} == {0}
     assert {u.share.value for u in captions.unannotated} == {0.0}
     assert captions.dependence is None

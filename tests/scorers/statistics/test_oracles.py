@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio, covariates
+from eidolon.scorers.forgetting.late_early import covariates, late_early_odds_ratio
 from eidolon.scorers.forgetting.simulation import Hazard, simulate
 from eidolon.scorers.statistics.mixed_logistic import fit_mixed_logistic
 from eidolon.scorers.statistics.paired import holm, mcnemar
@@ -67,10 +67,10 @@ def test_the_mixed_logistic_model_is_that_of_mixedlm() -> None:
     assert 1 <= error * x.std() / np.sqrt(np.diag(oracle.vcov()))[1] < 1.1
 
 
-def test_the_adjusted_odds_ratio_is_that_of_mixedlm() -> None:
+def test_the_late_minus_early_odds_ratio_is_that_of_mixedlm() -> None:
     """With the covariates of the measure itself, over the mentions that it fits."""
     events = simulate(Hazard(position=log(3), spread=1.0, exhaustion="competing"), 150, seed=2)
-    found = adjusted_odds_ratio(events)
+    found = late_early_odds_ratio(events)
     assert found.kinds is None
     mentions = events.mentions.select(events.mentions.unnamed > 0)
     columns = covariates(events.responses, mentions)

@@ -162,8 +162,8 @@ def test_pictures_are_found_by_image_id(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_the_odds_ratio_is_said_in_words(ratio: float, interval: tuple[float, float], wanted: str) -> None:
-    fit = Fit(label="adjusted", odds_ratio=ratio, ci=interval, minimum_detectable=2.5)
+    fit = Fit(label="late minus early", odds_ratio=ratio, ci=interval, minimum_detectable=2.5)
     assert wanted in odds_sentence(fit)
-    assert "There is no adjusted odds ratio: too few" in odds_sentence(
-        Fit(label="adjusted", reason="too few")
+    assert "There is no late-minus-early odds ratio: too few" in odds_sentence(
+        Fit(label="late minus early", reason="too few")
     )

@@ -1,11 +1,11 @@
-"""The adjusted odds ratio on data with a known law. `bench/simulate_forgetting.py` does the same at length."""
+"""The late-minus-early odds ratio on data with a known law. `bench/simulate_forgetting.py` does the same at length."""
 
 from math import exp, log
 
 import numpy as np
 import pytest
 
-from eidolon.scorers.forgetting.adjusted import adjusted_odds_ratio, fit_position, minimum_responses
+from eidolon.scorers.forgetting.late_early import fit_position, late_early_odds_ratio, minimum_responses
 from eidolon.scorers.forgetting.simulation import SCENARIOS, Hazard, simulate
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
 
@@ -18,7 +18,7 @@ def test_position_is_found_where_it_is_and_nowhere_else(name: str) -> None:
     errors, covered, rejected, rises = [], [], [], []
     for seed in range(SEEDS):
         events = simulate(hazard, 2000, seed=1000 + seed)
-        found = adjusted_odds_ratio(events)
+        found = late_early_odds_ratio(events)
         wrong, word = events.mentions.hallucinated, events.mentions.word
         rises.append(wrong[word >= 60].mean() - wrong[word < 20].mean())
         errors.append(found.log_odds_ratio - hazard.position)
@@ -52,7 +52,7 @@ def test_two_kinds_of_responses_are_found() -> None:
     """A fifth of the responses is much worse, and longer. One normal intercept would turn that into a fall by
     position."""
     hazard = Hazard(exhaustion="competing", spread=1.0, bad=0.2, longer=0.4)
-    found = [adjusted_odds_ratio(simulate(hazard, 2000, seed=seed)) for seed in range(SEEDS)]
+    found = [late_early_odds_ratio(simulate(hazard, 2000, seed=seed)) for seed in range(SEEDS)]
     assert all(fit.kinds is not None and fit.kinds.distance == pytest.approx(2.5, abs=0.6) for fit in found)
     assert np.mean([fit.kinds.upper for fit in found if fit.kinds]) == pytest.approx(0.2, abs=0.05)
     assert sum(fit.low <= 1 <= fit.high for fit in found) >= SEEDS - 3
@@ -63,7 +63,7 @@ def test_two_kinds_of_responses_are_found() -> None:
 
 def test_the_power_of_more_responses_is_as_stated() -> None:
     hazard = Hazard(position=log(3), exhaustion="competing", spread=0.7, longer=0.3)
-    few, many = (adjusted_odds_ratio(simulate(hazard, n, seed=4)) for n in (500, 4500))
+    few, many = (late_early_odds_ratio(simulate(hazard, n, seed=4)) for n in (500, 4500))
     assert few.standard_error / many.standard_error == pytest.approx(3, rel=0.2)
     needed = minimum_responses(few, 3)
     assert few.standard_error * (few.responses / needed) ** 0.5 == pytest.approx(log(3) / 2.8016, rel=1e-3)
@@ -71,7 +71,7 @@ def test_the_power_of_more_responses_is_as_stated() -> None:
 
 def test_what_is_forced_is_set_apart_and_counted() -> None:
     events = simulate(SCENARIOS["exhaustion"], 300, seed=1)
-    found = adjusted_odds_ratio(events)
+    found = late_early_odds_ratio(events)
     forced = int((events.mentions.unnamed == 0).sum())
     assert forced > 0
     assert (found.forced, found.mentions) == (forced, len(events.mentions) - forced)

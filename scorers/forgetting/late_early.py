@@ -1,4 +1,5 @@
-"""The adjusted odds ratio: how the odds of a hallucination change with position, with everything else held fixed.
+"""The late-minus-early odds ratio, salience not held: the odds that a newly named object is not in the image, 100 words
+later.
 
 A raw rate can rise with position although position has no effect. Late words come from long responses, which may be
 the worse ones (survivorship). The true objects have been named by then (exhaustion). And responses differ. The model
@@ -15,6 +16,10 @@ Each covariate enters as it is and as its logarithm. The odds of a model that pi
 sees and those it imagines are proportional to 1/(objects still unnamed). The log odds of a model that only becomes
 less sure are linear in their number. If worse responses are longer, the length must predict the intercept (Mundlak
 1978).
+
+How easy an object is to see (its salience) is not in the data and not held. A response that names the easy objects
+first, true and absent alike, gives a ratio far above 1 although nothing changes along it. The ratio is therefore no
+measure of forgetting. `eidolon.scorers.forgetting.rivals` fits other explanations.
 """
 
 from collections.abc import Mapping
@@ -34,6 +39,8 @@ from eidolon.scorers.statistics.mixed_logistic import (
 )
 
 POSITION = "position"
+LABEL = "late minus early, salience not held"
+"""The label of the fit over all first mentions."""
 KINDS_BY = ("log words",)
 """The column that predicts the kind of a response: worse ones may be longer."""
 PER = 100
@@ -47,7 +54,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class AdjustedOddsRatio:
+class LateEarlyOddsRatio:
     """The odds ratio of a hallucination per `PER` words of position, for first mentions."""
 
     odds_ratio: float
@@ -71,7 +78,7 @@ class AdjustedOddsRatio:
     """The covariates in the fit."""
 
 
-def adjusted_odds_ratio(events: Events) -> AdjustedOddsRatio:
+def late_early_odds_ratio(events: Events) -> LateEarlyOddsRatio:
     """Return the fit with position in words.
 
     Raises:
@@ -99,7 +106,7 @@ def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray
 
 def fit_position(
     responses: Responses, mentions: Mentions, columns: Mapping[str, FloatArray], *, unit: str = "word"
-) -> AdjustedOddsRatio:
+) -> LateEarlyOddsRatio:
     """Return the fit of position and the columns, over the mentions with a true object still unnamed.
 
     `unit` is that of the position: `word` or `token`.
@@ -129,7 +136,7 @@ def fit_position(
     return _summary(fit, mentions, int((~free).sum()))
 
 
-def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> AdjustedOddsRatio:
+def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> LateEarlyOddsRatio:
     if POSITION not in fit.names:
         raise NotEstimableError("all mentions stand at the same position")
     estimate, robust = fit[POSITION]
@@ -143,7 +150,7 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
     from scipy.special import ndtri
 
     reach = float(ndtri((1 + LEVEL) / 2))
-    return AdjustedOddsRatio(
+    return LateEarlyOddsRatio(
         odds_ratio=exp(estimate),
         low=exp(estimate - reach * error),
         high=exp(estimate + reach * error),
@@ -160,6 +167,6 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> Adjusted
     )
 
 
-def minimum_responses(found: AdjustedOddsRatio, odds_ratio: float) -> float:
+def minimum_responses(found: LateEarlyOddsRatio, odds_ratio: float) -> float:
     """Return how many responses like these show an odds ratio with 80 % power. Errors scale with 1/√n."""
     return found.responses * (log(found.minimum_detectable) / log(odds_ratio)) ** 2
