@@ -78,14 +78,14 @@ class LateEarlyOddsRatio:
     """The covariates in the fit."""
 
 
-def late_early_odds_ratio(events: Events) -> LateEarlyOddsRatio:
-    """Return the fit with position in words.
+def late_early_odds_ratio(events: Events, *, two_kinds: bool = True) -> LateEarlyOddsRatio:
+    """Return the fit with position in words. With `two_kinds`, the responses may be of two kinds.
 
     Raises:
         NotEstimableError: the data do not determine it.
     """
     first = events.mentions.select(events.mentions.first)
-    return fit_position(events.responses, first, covariates(events.responses, first))
+    return fit_position(events.responses, first, covariates(events.responses, first), two_kinds=two_kinds)
 
 
 def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray]:
@@ -105,11 +105,16 @@ def covariates(responses: Responses, mentions: Mentions) -> dict[str, FloatArray
 
 
 def fit_position(
-    responses: Responses, mentions: Mentions, columns: Mapping[str, FloatArray], *, unit: str = "word"
+    responses: Responses,
+    mentions: Mentions,
+    columns: Mapping[str, FloatArray],
+    *,
+    unit: str = "word",
+    two_kinds: bool = True,
 ) -> LateEarlyOddsRatio:
     """Return the fit of position and the columns, over the mentions with a true object still unnamed.
 
-    `unit` is that of the position: `word` or `token`.
+    `unit` is that of the position: `word` or `token`. With `two_kinds`, the responses may be of two kinds.
 
     Raises:
         NotEstimableError: the data do not determine it. The message says why.
@@ -131,7 +136,7 @@ def fit_position(
         kept.hallucinated,
         kept.response,
         inference_clusters=responses.image[kept.response],
-        kinds_by=KINDS_BY,
+        kinds_by=KINDS_BY if two_kinds else None,
     )
     return _summary(fit, mentions, int((~free).sum()))
 

@@ -215,10 +215,14 @@ class _Search:
 
 
 class _Fits:
-    """The late-minus-early odds ratio with some pairs declared true, fitted once for each set of pairs."""
+    """The late-minus-early odds ratio with some pairs declared true, fitted once for each set of pairs.
+
+    The responses are of as many kinds as without any declaration: the model is the same for all declarations.
+    """
 
     def __init__(self, found: Candidates) -> None:
         self._found = found
+        self._two_kinds = True
         self._known: dict[bytes, tuple[float, float] | None] = {}
 
     def __call__(self, pairs: IntArray) -> tuple[float, float] | None:
@@ -232,9 +236,11 @@ class _Fits:
 
     def _fit(self, there: BoolArray) -> tuple[float, float] | None:
         try:
-            fitted = late_early_odds_ratio(self._found.declared(there))
+            fitted = late_early_odds_ratio(self._found.declared(there), two_kinds=self._two_kinds)
         except NotEstimableError:
             return None
+        if not there.any():
+            self._two_kinds = fitted.kinds is not None
         return fitted.log_odds_ratio, log(fitted.low) if fitted.low > 0 else -inf
 
 

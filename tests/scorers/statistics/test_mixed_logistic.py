@@ -7,6 +7,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.statistics import mixed_logistic
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
 
 GRID = np.linspace(-9, 9, 601)
@@ -112,6 +113,21 @@ def test_more_nodes_change_little_beside_the_standard_error(sd: float) -> None:
     errors = np.sqrt(np.diag(many.covariance))
     assert (np.abs(few.coefficients - many.coefficients) < 0.05 * errors).all()
     np.testing.assert_allclose(np.sqrt(np.diag(few.covariance)), errors, rtol=0.03)
+
+
+def test_the_product_over_a_cluster_is_the_sum_of_logarithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, y, of = draw(11, clusters=60, size=7, sd=1.0)
+    product = fit_mixed_logistic(columns, y, of)
+    monkeypatch.setattr(mixed_logistic, "LONGEST_PRODUCT", 1)
+    logarithms = fit_mixed_logistic(columns, y, of)
+    np.testing.assert_allclose(product.coefficients, logarithms.coefficients, rtol=1e-10)
+    np.testing.assert_allclose(product.covariance, logarithms.covariance, rtol=1e-9)
+
+
+def test_a_cluster_of_thousands_does_not_overflow() -> None:
+    columns, y, _ = draw(12, clusters=10, size=600, sd=0.0)
+    fit = fit_mixed_logistic(columns, y, np.repeat([0, 1], 3000))
+    assert abs(fit["x"][0] - 0.8) < 4 * fit["x"][1]
 
 
 def test_order_and_units_change_nothing() -> None:
