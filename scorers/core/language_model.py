@@ -1,6 +1,6 @@
 """The language model that a judge asks: text in, text out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,6 +35,21 @@ class LanguageModel(Protocol):
         """Return one reply for each prompt, in order.
 
         A backend that can constrain its output to a JSON `schema` does so. Any other replies freely.
+        """
+        ...
+
+
+@runtime_checkable
+class StoppingLanguageModel(LanguageModel, Protocol):
+    """A language model that can end a reply as soon as the rest of it cannot matter."""
+
+    def reply_until(
+        self, prompts: Sequence[str], decided: Callable[[str], bool], *, max_new_tokens: int
+    ) -> list[Reply]:
+        """Return one reply for each prompt, in order, as `reply` does.
+
+        A reply may end after any token at which `decided` is true of the text so far. `decided` must then stay true
+        for every longer text.
         """
         ...
 

@@ -10,7 +10,12 @@ from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.judge import describe_judge
-from eidolon.scorers.core.language_model import LanguageModel, narrow_models
+from eidolon.scorers.core.language_model import (
+    LanguageModel,
+    Reply,
+    StoppingLanguageModel,
+    narrow_models,
+)
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import why_missing
@@ -22,7 +27,7 @@ from eidolon.scorers.judges.throne_questions import (
     prompt,
     question,
 )
-from eidolon.scorers.judges.votes import check_threshold, is_yes
+from eidolon.scorers.judges.votes import cannot_become_yes, check_threshold, is_yes
 from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, label, load_lexicon
 from eidolon.scorers.text.windows import windows
 
@@ -153,7 +158,7 @@ class QuestionJudge:
             for text in windows_of_one:
                 for _, _, asked in self._questions:
                     place.setdefault(prompt(text, asked), len(place))
-        replies = model.reply(list(place), max_new_tokens=ANSWER_TOKENS) if place else []
+        replies = _replies(model, list(place)) if place else []
         if len(replies) != len(place):
             raise ValueError(f"model {model.name!r} gave {len(replies)} replies to {len(place)} prompts")
         found: dict[int, dict[tuple[str, str], bool] | str] = {}
@@ -190,6 +195,13 @@ class QuestionJudge:
                 continue
             verdict: Verdict | None = None if count >= self.threshold else "ignored"
             yield Mention(category=category, text="", start=0, end=0, word=0, verdict=verdict, votes=of_one)
+
+
+def _replies(model: LanguageModel, prompts: Sequence[str]) -> list[Reply]:
+    """Return the replies, which may end where they can no longer become a yes vote."""
+    if isinstance(model, StoppingLanguageModel):
+        return model.reply_until(prompts, cannot_become_yes, max_new_tokens=ANSWER_TOKENS)
+    return model.reply(prompts, max_new_tokens=ANSWER_TOKENS)
 
 
 def _parse_threshold(threshold: str | int | None, voters: int) -> int:

@@ -20,6 +20,11 @@ def is_yes(answer: str) -> bool:
     return answer.lower().strip() == "yes"
 
 
+def cannot_become_yes(start: str) -> bool:
+    """Tell whether no answer that begins with this text is a yes vote, so that the rest need not be generated."""
+    return not "yes".startswith(start.lower().strip())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VotedCells:
     """The decisions on all cells, each of shape (images, categories). An ignored cell is in no other set."""
