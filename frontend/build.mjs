@@ -20,7 +20,7 @@ function put(name, text) {
 
 const result = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.tsx" },
+  entryPoints: { app: "src/main.tsx", live: "src/live.tsx" },
   bundle: true,
   minify: true,
   format: "iife",

@@ -1,6 +1,7 @@
 """`eidolon run`: models look at a dataset and describe it, or answer questions; metrics are printed."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -20,7 +21,9 @@ from eidolon.benchmark.cli.options import flags_of, with_settings
 from eidolon.benchmark.settings.run import RunSettings
 
 if TYPE_CHECKING:
+    from eidolon.benchmark.engine.coordinator import Follower, Leader, SingleProcess
     from eidolon.benchmark.run.planning import Plan
+    from eidolon.benchmark.settings.load import Given
     from eidolon.scorers.core.scores import Scores
 
 
@@ -60,6 +63,14 @@ def run(
             show_default="that of an earlier run like this one",
         ),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Keep a status page fresh, watch.html in --out: progress, and the first hallucinations.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
     doctor: Annotated[
         bool,
         typer.Option(
@@ -74,10 +85,8 @@ def run(
 
     The same command again resumes.
     """
-    from eidolon.benchmark.engine.coordinator import Follower, Leader
     from eidolon.benchmark.engine.launch import find_world, join, start
-    from eidolon.benchmark.run.planning import check_processes, load_run_settings, make_plan, summary
-    from eidolon.benchmark.verify.gates import check_names
+    from eidolon.benchmark.run.planning import check_processes, load_run_settings, summary
     from eidolon.scorers.core.errors import UserError
 
     given = load_run_settings(config, flags_of(RunSettings, options))
@@ -90,25 +99,41 @@ def run(
     if world.size > 1 and not world.launched and not dry_run:
         return start(world.size, context.obj)
     if dry_run:
-        plan = make_plan(given, out)
-        for run, _ in plan.runs:
-            check_names(settings.require, run.work)
+        plan = _checked_plan(given, out)
         if world.rank == 0:
             _show_summary(summary(plan, rate))
         return 0
     with join(world) as coordinator:
-        plan = make_plan(given, out)
-        for run, _ in plan.runs:
-            check_names(settings.require, run.work)
-        workers = [worker for _, worker in plan.runs]
-        if isinstance(coordinator, Follower):
-            coordinator.serve(plan.sha256(), workers)
+        plan = _checked_plan(given, out)
+        if not _takes_the_lead(coordinator, plan):
             return 0
-        if isinstance(coordinator, Leader):
-            coordinator.gather(plan.sha256(), workers)
-        for worker in workers:
-            worker.coordinator = coordinator
-        return _execute_and_show(plan, settings, doctor=doctor)
+        return _execute_and_show(plan, settings, doctor=doctor, watch=watch)
+
+
+def _checked_plan(given: "Given[RunSettings]", out: Path | None) -> "Plan":
+    """Return the plan, with the names in its conditions checked."""
+    from eidolon.benchmark.run.planning import make_plan
+    from eidolon.benchmark.verify.gates import check_names
+
+    plan = make_plan(given, out)
+    for run, _ in plan.runs:
+        check_names(given.settings.require, run.work)
+    return plan
+
+
+def _takes_the_lead(coordinator: "SingleProcess | Leader | Follower", plan: "Plan") -> bool:
+    """Connect the models with the processes that answer together. Return False at the end of a follower."""
+    from eidolon.benchmark.engine.coordinator import Follower, Leader
+
+    workers = [worker for _, worker in plan.runs]
+    if isinstance(coordinator, Follower):
+        coordinator.serve(plan.sha256(), workers)
+        return False
+    if isinstance(coordinator, Leader):
+        coordinator.gather(plan.sha256(), workers)
+    for worker in workers:
+        worker.coordinator = coordinator
+    return True
 
 
 def _show_summary(found: Mapping[str, Any]) -> None:
@@ -122,10 +147,11 @@ def _show_summary(found: Mapping[str, Any]) -> None:
         typer.echo(f"{name}: {shown}")
 
 
-def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool) -> int:
+def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool, watch: bool) -> int:
     """Bring all runs to their ends, print the results, and return the exit code."""
     from eidolon.benchmark.report import calibration_table, leaderboard
     from eidolon.benchmark.report.examples import show_examples
+    from eidolon.benchmark.report.live.watch import watching
     from eidolon.benchmark.report.page import render_report
     from eidolon.benchmark.run.pipeline import execute
     from eidolon.benchmark.tasks.protocol import TabulatedTask
@@ -140,12 +166,17 @@ def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool) -> i
         diagnosis_store.check_all_examinable(run for run, _ in plan.runs)
     scores: dict[Path, Scores] = {}
     failed: dict[str, tuple[str, ...]] = {}
-    for run, generation in plan.runs:
-        if doctor:
-            found = diagnosis_store.examine_run(run, generation, plan.source)
-            table.show(found, console)
-            run, failed[str(run.path)] = replace(run, doctor=found), found.failed
-        scores[run.path] = execute(run, generation, render_report)
+    with watching(plan) if watch else nullcontext() as page:
+        for run, generation in plan.runs:
+            if page is not None:
+                page.begin(run, generation)
+            if doctor:
+                found = diagnosis_store.examine_run(run, generation, plan.source)
+                table.show(found, console)
+                run, failed[str(run.path)] = replace(run, doctor=found), found.failed
+            scores[run.path] = execute(run, generation, render_report)
+            if page is not None:
+                page.end(run, scores[run.path])
     board = leaderboard.collect(leaderboard.find_runs([plan.out]), relative_to=plan.out)
     leaderboard.write(board, plan.out / leaderboard.FILE)
     best = next(run for row in board.rows for run, _ in plan.runs if run.path == plan.out / row.run)

@@ -12,19 +12,25 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors of the disk that the user can fix. The run then resumes after its last whole batch."""
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file. After a kill or a power cut it has the old content or the new one, never a part."""
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Replace a file. After a kill it has the old content or the new one, never a part.
+
+    If it is `durable`, that also holds after a power cut. A file that is written all the time and can be lost need not
+    be: waiting for the disk takes most of the time.
+    """
     temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def write_once(path: Path, write: Callable[[], str]) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -24,6 +25,21 @@ WIDE = 100
 _live: Progress | None = None
 
 
+class Observer(Protocol):
+    """Hears of the progress too, in the thread that works."""
+
+    def progressed(self, meter: "Meter") -> None:
+        """A stage begins, or a batch of it is done and on the disk."""
+        ...
+
+    def occupied(self, label: str) -> None:
+        """Something begins that has no batches."""
+        ...
+
+
+_observer: Observer | None = None
+
+
 class Meter:
     """Counts what a stage has done, and shows it."""
 
@@ -42,6 +58,8 @@ class Meter:
         self._begun = False
         if not patience:
             self._begin()
+        if _observer is not None:
+            _observer.progressed(self)
 
     def _begin(self) -> None:
         global _live
@@ -55,6 +73,16 @@ class Meter:
         self._task = self._bar.add_task(self._short(), total=self._total, completed=self._done, meter=self)
 
     @property
+    def label(self) -> str:
+        """The name of the stage."""
+        return self._label
+
+    @property
+    def total(self) -> int:
+        """Number of responses of the whole stage."""
+        return self._total
+
+    @property
     def done(self) -> int:
         """Number of responses, including those from earlier sessions."""
         return self._done
@@ -65,6 +93,11 @@ class Meter:
         self._new += responses
         self._tokens += tokens
         self._errors += errors
+        self._show()
+        if _observer is not None:
+            _observer.progressed(self)
+
+    def _show(self) -> None:
         if not self._begun:
             if time.monotonic() - self._start >= self._patience and self._done < self._total:
                 self._begin()
@@ -168,6 +201,8 @@ def meter(label: str, total: int, done: int, patience: float = 0.0) -> Iterator[
 @contextmanager
 def busy(label: str, patience: float = PATIENCE_S) -> Iterator[None]:
     """Say what is being done if the block takes longer than `patience` seconds."""
+    if _observer is not None:
+        _observer.occupied(label)
     timer = threading.Timer(patience, print_line, [f"{one_line(label)} …"])
     timer.daemon = True
     timer.start()
@@ -175,3 +210,14 @@ def busy(label: str, patience: float = PATIENCE_S) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def observed_by(observer: Observer) -> Iterator[None]:
+    """Tell an observer of all progress while the block runs."""
+    global _observer
+    before, _observer = _observer, observer
+    try:
+        yield
+    finally:
+        _observer = before

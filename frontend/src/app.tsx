@@ -11,7 +11,7 @@ import { readRoute, writeRoute, type Route } from "./route";
 import { Top } from "./top";
 import { visible } from "./text";
 
-interface Tab { name: string; label: string }
+export interface Tab { name: string; label: string }
 
 export function App({ view, details }: { view: View; details: Details }) {
   const [route, setRoute] = useState<Route>(readRoute);
@@ -70,7 +70,7 @@ export function App({ view, details }: { view: View; details: Details }) {
   );
 }
 
-function TabList({ tabs, chosen, choose }: { tabs: Tab[]; chosen: string; choose: (name: string) => void }) {
+export function TabList({ tabs, chosen, choose }: { tabs: Tab[]; chosen: string; choose: (name: string) => void }) {
   const step = (event: KeyboardEvent, i: number) => {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     const next = tabs[(i + by + tabs.length) % tabs.length];

@@ -5,13 +5,13 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Chart as ChartData, Difference, Effect, Fit, Numbered, Position } from "./data";
 import { figure } from "./text";
 
-const COLOURS = ["var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)"];
+export const COLOURS = ["var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)"];
 const DASHES = ["", "6 3", "2 3", "8 3 2 3", "1 4", "12 4"];
 
 interface Props { label: string; height?: number; draw: (width: number) => Plot.PlotOptions; deps: unknown[] }
 
 /** A plot that follows the width of its place. The description is for people who cannot see it. */
-function Figure({ label, draw, deps }: Props) {
+export function Figure({ label, draw, deps }: Props) {
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const node = place.current!;

@@ -2,11 +2,13 @@ import "./style.css";
 import { render } from "preact";
 import { App } from "./app";
 import { Details, readDocument, type View } from "./data";
+import { MemoryPage, type MemoryView } from "./memory";
 import { initialTheme } from "./theme";
 
 /** The page of each kind of document. */
 const PAGES: Record<string, (data: never) => preact.JSX.Element> = {
   runs: (view: View) => <App view={view} details={new Details(view)} />,
+  memory: (view: MemoryView) => <MemoryPage view={view} />,
 };
 
 const place = document.getElementById("app")!;

@@ -15,6 +15,9 @@ import pytest
 BROWSER_VARIABLE = "EIDOLON_WITH_BROWSER"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
+READY = "[role=tab] then main article.sample:visible, main .panel:visible, main .reason:visible, main table:visible"
+"""What a page shows when it takes keys."""
+
 if not os.environ.get(BROWSER_VARIABLE):
     collect_ignore_glob = ["test_*.py"]
 
@@ -52,7 +55,13 @@ def open_page(browser: Any) -> Iterator[Open]:
     opened: list[tuple[Any, Watched]] = []
 
     def call(
-        path: Path, *, fragment: str = "", theme: str = "light", width: int = 1440, **options: Any
+        path: Path,
+        *,
+        fragment: str = "",
+        theme: str = "light",
+        width: int = 1440,
+        ready: str = READY,
+        **options: Any,
     ) -> Watched:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **options)
         watched = Watched(context.new_page())
@@ -73,10 +82,8 @@ def open_page(browser: Any) -> Iterator[Open]:
         )
         opened.append((context, watched))
         page.goto(path.as_uri() + fragment, wait_until="commit")
-        page.wait_for_selector("[role=tab]")
-        page.wait_for_selector(
-            "main article.sample:visible, main .panel:visible, main .reason:visible, main table:visible"
-        )
+        for selector in ready.split(" then "):
+            page.wait_for_selector(selector)
         # What counts is what a reader feels: from the start of loading until a key does something.
         watched.seconds = page.evaluate("performance.now()") / 1000
         return watched

@@ -33,15 +33,16 @@ TEMPLATE = """<!doctype html>
 """
 
 
-def render(document: Record, title: str, *, pages: bool = False) -> str:
+def render(document: Record, title: str, *, program: str = "app", pages: bool = False) -> str:
     """Return the HTML of a page.
 
     Args:
         document: The data. Its `kind` decides which page the front end shows.
         title: The title of the window.
+        program: The name of the script and the style sheet.
         pages: Whether the page loads files of data that lie beside it.
     """
-    script, style = (asset(name) for name in ("app.js", "app.css"))
+    script, style = asset(f"{program}.js"), asset(f"{program}.css")
     return TEMPLATE.format(
         policy=html.escape(content_security_policy(script, style, pages=pages)),
         title=html.escape(f"{title} - Eidolon"),
