@@ -9,7 +9,7 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test core lint format docs picture results frontend browser clean
+.PHONY: demo test core lint format docs pictures results frontend browser clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,8 +21,8 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make format    format the code"
 	@echo "make docs      build the documentation into build/docs"
-	@echo "make picture   draw the picture of the README from the demo"
-	@echo "make results   make results/leaderboard.json again"
+	@echo "make pictures  make the pictures of README and docs again; RUN=FOLDER: those of a run of yours, in build/pictures"
+	@echo "make results   make results/leaderboard.json and the page of the memory study again"
 	@echo "make clean     remove .venv and everything made"
 
 $(BIN)/python:
@@ -104,13 +104,20 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
-# The picture in the README, from the demo's run folders.
-picture: demo
+# Only our own data: the demo, the memory study, the leaderboard.
+pictures: export PATH := $(abspath $(BIN)):$(PATH)
+pictures: demo $(VENV)/.installed-browser
+ifdef RUN
+	$(BIN)/python docs/pictures.py results/runs/demo results build/pictures $(RUN)
+else
 	$(BIN)/python docs/demo_picture.py results/runs/demo docs/_static/demo.png
+	$(BIN)/python docs/pictures.py results/runs/demo results docs/_static
+endif
 
 results: $(VENV)/.installed
 	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference
 	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json
+	$(BIN)/eidolon view results/memory --no-open
 
 clean:
 	rm -rf $(VENV) build dist results/runs *.egg-info models/checkpoints/build models/checkpoints/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,26 +2,36 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eidolon.benchmark.cli.common import make_console, print_written, with_examples
+
+if TYPE_CHECKING:
+    from eidolon.benchmark.report.view.page import Written
 
 FOLDER, PAGE = "view", "index.html"
 
 
 @with_examples(
     "eidolon view results/runs/demo/scenes-base",
+    "eidolon view results/memory",
     "eidolon view results/runs/mine --images val2014 --out page.html --no-open",
 )
 def view(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders with one run each.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, or folders with one run each. Or one folder with the memory.json of a study.",
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write. Default: view/index.html in the run folder."),
+        typer.Option(
+            help="The HTML file to write. Default: view/index.html in the run folder; memory.html beside memory.json."
+        ),
     ] = None,
     images: Annotated[
         Path | None,
@@ -44,26 +54,43 @@ def view(
     Up to 500 samples are inside the HTML file. A larger page has a folder with its data beside it.
     """
     from eidolon.benchmark.report.view.collect import collect
-    from eidolon.benchmark.report.view.page import write
+    from eidolon.benchmark.report.view.page import Written, write
     from eidolon.benchmark.report.view.pairs import compare_runs
     from eidolon.benchmark.store.loaded import load_run
+    from eidolon.benchmark.study.memory.page import PAGE as STUDY_PAGE
+    from eidolon.benchmark.study.memory.page import is_study, read_study, write_page
     from eidolon.benchmark.terminal.progress import meter
     from eidolon.benchmark.verify.compare import CompareOptions
     from eidolon.scorers.core.errors import UserError
 
+    if len(runs) == 1 and is_study(runs[0]):
+        folder = runs[0] if runs[0].is_dir() else runs[0].parent
+        place = _html(out, folder / STUDY_PAGE)
+        write_page(read_study(runs[0]), place)
+        print_written(make_console(), place)
+        _open(Written(place, None), open_page=open_page, serve=serve)
+        return
     loaded = [load_run(path) for path in runs]
     folders = [run.path for run in loaded]
     if len({path.resolve() for path in folders}) < len(folders):
         raise UserError(f"{' '.join(map(str, runs))}: a run folder is given twice")
     found = [collect(run, images=images, pictures=pictures) for run in loaded]
-    place = out or (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE
-    if place.suffix not in (".html", ".htm"):
-        place = place / PAGE
+    place = _html(out, (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE)
     pairs = compare_runs(folders, CompareOptions())
     total = sum(len(run.shown) for run in found)
     with meter(f"{place.name}, pictures", total, 0) as progress:
         written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))
     print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
+    _open(written, open_page=open_page, serve=serve)
+
+
+def _html(out: Path | None, usual: Path) -> Path:
+    """Return the file to write: `out`, or a file in it if it is a folder."""
+    place = out or usual
+    return place if place.suffix in (".html", ".htm") else place / PAGE
+
+
+def _open(written: "Written", *, open_page: bool, serve: bool) -> None:
     if serve:
         from eidolon.benchmark.report.view.serve import serve_page
 

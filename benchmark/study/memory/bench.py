@@ -14,6 +14,7 @@ from eidolon.benchmark.study.memory.comparisons import PRIMARY, PRIMARY_LENGTHS
 from eidolon.benchmark.study.memory.cost import Cost, CostFile, attention_length, measure_cost
 from eidolon.benchmark.study.memory.measure import measure_checkpoint
 from eidolon.benchmark.study.memory.measurements import BenchSettings, CheckpointMeasurements, versions
+from eidolon.benchmark.study.memory.page import PAGE, STUDY, write_page
 from eidolon.benchmark.study.memory.plots import PLOTS
 from eidolon.benchmark.study.memory.pools import Pool, make_pools
 from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, VariantSize
@@ -24,7 +25,6 @@ from eidolon.scorers.core.signature import HASH_DIGITS, Signature
 if TYPE_CHECKING:
     from eidolon.models.memory.modeling import MemoryTextModel
 
-STUDY = "memory.json"
 CHECKPOINTS = "checkpoints"
 """The folder of the measurements."""
 COST = "cost.json"
@@ -87,6 +87,7 @@ def run_bench(
         png = draw(study)
         if png is not None:
             write_atomically(out / name, png)
+    write_page(study, out / PAGE)
     return study
 
 

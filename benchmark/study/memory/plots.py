@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from eidolon.benchmark.drawing.frame import finish, new_figure
-from eidolon.benchmark.drawing.marks import number
 from eidolon.benchmark.drawing.style import CYCLE, DIM, INK, MARKERS, Sheet, png, short
-from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant, RetentionPoint, TextBlock
+from eidolon.benchmark.study.memory.findings import (
+    BLIND,
+    FEWEST,
+    PlottedMeasure,
+    cost_finding,
+    finding,
+    position_finding,
+    value_of,
+)
+from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant, TextBlock
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import Series
 from eidolon.scorers.retention.records import Condition
@@ -16,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PlottedMeasure = Literal["retention", "accuracy"]
 SHEET = Sheet(9.5, 8.0, dpi=150)
 PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "unnamed", "after filler (primary outcome)"),
@@ -26,13 +33,10 @@ PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("before", "unnamed", "control: filler before the image"),
 )
 BANDS = "Bands: 95 % intervals."
-BLIND = "did not learn to see"
 PANEL = 2.4
 """Height of a row of panels, in inches."""
 LOWEST, HIGHEST = -0.35, 1.4
 """Range of the retention axis. Intervals may be wider."""
-FEWEST = 8
-"""Smallest number of images for a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
         return finish(
             figure,
             SHEET,
-            _finding(
+            finding(
                 study, shown, "retention", "of the stores of B'MOJO, {best} keeps most and {worst} least"
             ),
             notes=[
@@ -113,7 +117,7 @@ def draw_cost(study: MemoryStudy) -> bytes | None:
         speed.set_yscale("linear")
         speed.set_ylim(bottom=0)
         return finish(
-            figure, SHEET, _cost_finding(shown), notes=[f"Speed: {study.machine}."], legend_of=[size]
+            figure, SHEET, cost_finding(shown), notes=[f"Speed: {study.machine}."], legend_of=[size]
         )
 
     return png(draw, SHEET)
@@ -164,7 +168,7 @@ def _position(study: MemoryStudy, shown: Sequence[MemoryVariant]) -> "Figure":
     return finish(
         figure,
         SHEET,
-        _position_finding(shown),
+        position_finding(shown),
         notes=[f"References have 300 to 400 words. {_note(study)}"],
         legend_of=[wrong, cost, pdm],
     )
@@ -201,7 +205,7 @@ def _conditions(study: MemoryStudy, what: PlottedMeasure, label: str, note: str)
             axes.remove()
         absent = f" Not measured, because no model could answer: {'; '.join(missing)}." if missing else ""
         keeps = "keeps most of the image" if what == "retention" else "answers best"
-        title = _finding(
+        title = finding(
             study, shown, what, f"{{best}} {keeps}, {{worst}} {'least' if what == 'retention' else 'worst'}"
         )
         return finish(
@@ -217,60 +221,6 @@ def _note(study: MemoryStudy) -> str:
     return f"n = {study.settings.limit} images. {BANDS}{beyond} Points of fewer than {FEWEST} are left out."
 
 
-def _finding(study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMeasure, words: str) -> str:
-    """Return which variant has the highest and the lowest value after the longest filler, in words.
-
-    Variants that did not learn to see count only if there are no others.
-    """
-    points = [
-        (point.n, estimate.value, estimate, variant)
-        for variant in shown
-        if variant.seeing != BLIND or all(one.seeing == BLIND for one in shown)
-        for point in variant.retention
-        if (point.condition, point.series) == ("filler", "unnamed") and point.images >= FEWEST
-        if (estimate := _of(point, what)).value is not None
-    ]
-    if not points:
-        return "No variant was measured after filler"
-    longest = max(n for n, *_ in points)
-    last = sorted((p for p in points if p[0] == longest), key=lambda p: p[1])
-    texts = [
-        f"{short(variant.variant)} ({number(value, estimate.ci, 2)})"
-        for _, value, estimate, variant in (last[-1], last[0])
-    ]
-    if len(last) == 1:
-        return f"After {longest} tokens of filler, {what} of {texts[0]}"
-    return f"After {longest} tokens of filler, {words.format(best=texts[0], worst=texts[1])}"
-
-
-def _cost_finding(shown: Sequence[MemoryVariant]) -> str:
-    longest = max(n for v in shown if v.size is not None for n in v.size.bytes_at)
-    sizes = sorted(
-        (v.size.bytes_at[longest] / 1024, short(v.variant))
-        for v in shown
-        if v.size is not None and longest in v.size.bytes_at
-    )
-    (least, small), (most, large) = sizes[0], sizes[-1]
-    return f"After {longest} tokens, the memory of {large} takes {most:,.0f} KiB, that of {small} {least:,.0f} KiB"
-
-
-def _position_finding(shown: Sequence[MemoryVariant]) -> str:
-    """Return in how many variants the last block has a higher rate of hallucination than the first."""
-    pairs = []
-    for variant in shown:
-        rates = [b.hallucinated.value for b in variant.hallucination if b.mentions >= FEWEST]
-        known = [rate for rate in rates if rate is not None]
-        if len(known) > 1:
-            pairs.append((known[0], known[-1]))
-    if not pairs:
-        return "What changes along a text"
-    rising = sum(late > early for early, late in pairs)
-    return (
-        f"Along their own descriptions, {rising} of {len(pairs)} variants hallucinate more in the last measured block "
-        "than in the first"
-    )
-
-
 def _has(
     study: MemoryStudy,
     shown: Sequence[MemoryVariant],
@@ -279,7 +229,7 @@ def _has(
     what: PlottedMeasure,
 ) -> bool:
     return any(
-        _of(point, what).value is not None
+        value_of(point, what).value is not None
         for variant in shown
         for point in variant.retention
         if (point.condition, point.series) == (condition, series)
@@ -302,7 +252,7 @@ def _panel(
     for variant in shown:
         points = {p.n: p for p in variant.retention if (p.condition, p.series) == (condition, series)}
         found = [
-            (1.0 + lengths.index(n), _of(point, what))
+            (1.0 + lengths.index(n), value_of(point, what))
             for n, point in sorted(points.items())
             if point.images >= FEWEST and n in lengths
         ]
@@ -327,10 +277,6 @@ def _panel(
         axes.axhline(0.5, color=DIM, lw=0.7, ls="--")
     axes.set_xlabel("tokens of text before the question")
     axes.grid(axis="y")
-
-
-def _of(point: RetentionPoint, what: PlottedMeasure) -> Estimate:
-    return point.retention if what == "retention" else point.accuracy
 
 
 def _name_nats(block: TextBlock) -> Estimate:
