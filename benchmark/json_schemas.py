@@ -15,6 +15,7 @@ from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.recall.detail import MqarDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
+from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.rows import AnswerRow, FreeFormRow, QuestionRow, WordRow
 from eidolon.benchmark.verify.check.findings import Report
@@ -34,6 +35,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "comparison": schema_of(Comparison),
         "doctor": schema_of(Diagnosis),
         "free_form": schema_of(FreeFormRow),
+        "knowledge": schema_of(KnowledgeDetail),
         "leaderboard": schema_of(Leaderboard),
         "memory": schema_of(MemoryStudy),
         "mqar": schema_of(MqarDetail),

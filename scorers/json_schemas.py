@@ -18,6 +18,7 @@ from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn
+from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import AnsweredContext
 
@@ -26,14 +27,15 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `continued`, `dependence`, `held`, `responses` and `judgements` describe
-    one line."""
+    """Return the schemas by name. Those of `continued`, `dependence`, `held`, `probed`, `responses` and `judgements`
+    describe one line."""
     return {
         "continued": schema_of(ForcedTurn),
         "forgetting": schema_of(ForgettingDetail),
         "judgements": schema_of(Judgement),
         "dependence": schema_of(Dependence),
         "held": schema_of(AnsweredContext),
+        "probed": schema_of(ProbedImage),
         "responses": schema_of(Response),
         "scores": schema_of(Scores),
     }

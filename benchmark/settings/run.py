@@ -1,7 +1,7 @@
 """`RunSettings`: all settings of `eidolon run`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -23,6 +23,9 @@ from eidolon.benchmark.settings.fields import (
 )
 from eidolon.benchmark.settings.judged import JudgedSettings
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
+
+Measurements: TypeAlias = Literal["knowledge"]
+"""Measurements of `forget` that can be left out."""
 
 
 class ModelSpec(Settings):
@@ -84,6 +87,8 @@ class RunSettings(JudgedSettings):
         int | None, Field(ge=1, le=MAX_COUNT), Flag("Task", default="the recipe's, if known")
     ] = None
     """forget: tokens of the longest training text; longer texts are marked."""
+    skip: Annotated[tuple[Measurements, ...], AS_LIST, Flag("Task", metavar="NAME,…", default="nothing")] = ()
+    """forget: measurements to leave out: knowledge."""
     max_new_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Decoding", default="512; probe: 32")] = (
         512
     )

@@ -14,6 +14,8 @@ PDM_LINES = "pdm.jsonl"
 PDM = "pdm.json"
 ORDERS_LINES = "orders.jsonl"
 ORDERS = "orders.json"
+KNOWLEDGE_LINES = "knowledge.jsonl"
+KNOWLEDGE = "knowledge.json"
 
 AFTER_RESPONSES = (
     SCORES,
@@ -24,6 +26,7 @@ AFTER_RESPONSES = (
     PDM,
     ORDERS_LINES,
     ORDERS,
+    KNOWLEDGE,
 )
 """Files that are computed from the responses, and are stale once the responses change."""
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 from eidolon.benchmark.store.files import (
     JUDGEMENTS,
+    KNOWLEDGE,
+    KNOWLEDGE_LINES,
     ORDERS_LINES,
     PDM,
     PDM_LINES,
@@ -27,15 +29,20 @@ from eidolon.benchmark.tasks.forget.dependency.stage import table_of
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, read_turn, truths
+from eidolon.benchmark.tasks.forget.knowledge.design import make_candidates
+from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
+from eidolon.benchmark.tasks.forget.knowledge.detail import quantities as knowledge_quantities
+from eidolon.benchmark.tasks.forget.knowledge.stage import detail_of
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.forget.stage import with_forgetting
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import Scores
+from eidolon.scorers.core.scores import Scores, with_quantities
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, measure_orders, no_orders
+from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import AnsweredContext
@@ -47,6 +54,8 @@ MEASURED = (
     TaskFile(PDM_LINES, Dependence),
     TaskFile(PDM, PdmTable),
     TaskFile(ORDERS_LINES, ForcedTurn, required=False),
+    TaskFile(KNOWLEDGE_LINES, ProbedImage, required=False),
+    TaskFile(KNOWLEDGE, KnowledgeDetail, required=False),
 )
 """The files of the measurements; without objects of two sizes there are no turns with a forced order."""
 
@@ -61,7 +70,28 @@ class ForgetChecks(JudgedChecks):
 
     def measurements(self, run: CheckedRun) -> Mapping[str, Callable[[], str]]:
         """Return the check of `retention.json` and `pdm.json`."""
-        return {"forgetting": lambda: check_forgetting(run)}
+        found = {"forgetting": lambda: check_forgetting(run)}
+        if run.has(KNOWLEDGE_LINES):
+            found["knowledge"] = lambda: self.check_knowledge(run)
+        return found
+
+    def check_knowledge(self, run: CheckedRun) -> str:
+        """`knowledge.json` says what its lines say, and every image was asked about its candidates."""
+        rows = run.lines(SAMPLES, SampleRow)
+        wanted = make_candidates(rows, run.settings.seed)
+        lines = run.lines(KNOWLEDGE_LINES, ProbedImage)
+        if [line.sample_id for line in lines] != [*wanted]:
+            raise DifferenceError(
+                f"{KNOWLEDGE_LINES}: does not hold every sample with a true object, in order"
+            )
+        for number, line in enumerate(lines, 1):
+            one = wanted[line.sample_id]
+            asked = tuple((found.about, found.truth) for found in line.objects)
+            if line.error is None and (asked, line.unasked) != (one.objects, one.unasked):
+                raise DifferenceError(f"{KNOWLEDGE_LINES}:{number}: other objects were to be asked about")
+        judged = self.work(run, None).judged(run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement))
+        _compare(KNOWLEDGE, _knowledge(run, judged), run.document(KNOWLEDGE, KnowledgeDetail))
+        return f"{KNOWLEDGE} from the answers about {len(lines)} images"
 
     def scores(self, run: CheckedRun, work: JudgedWork) -> Scores:
         """Return the scores of the descriptions with those of the measurements."""
@@ -70,7 +100,10 @@ class ForgetChecks(JudgedChecks):
         scores = with_forgetting(
             super().scores(run, work), again.retention.points, again.retention.trained_tokens, again.table
         )
-        return with_orders(scores, _orders(run, work, judged))
+        scores = with_orders(scores, _orders(run, work, judged))
+        if not run.has(KNOWLEDGE_LINES):
+            return scores
+        return with_quantities(scores, "forgetting", knowledge_quantities(_knowledge(run, judged).found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +208,12 @@ def _orders(run: CheckedRun, work: JudgedWork, judged: Sequence[JudgedSample]) -
         seed=work.seed,
         resamples=work.resamples,
     )
+
+
+def _knowledge(run: CheckedRun, judged: Sequence[JudgedSample]) -> KnowledgeDetail:
+    """Return `knowledge.json` from its lines."""
+    lines = run.lines(KNOWLEDGE_LINES, ProbedImage)
+    return detail_of(lines, first_of_each(judged), run.scores().signature, seed=run.settings.seed)
 
 
 def _reader(run: CheckedRun) -> str:

@@ -1,14 +1,16 @@
 """What the task `forget` asks and reads beside its responses, before it begins."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.store.batch_file import count_lines
-from eidolon.benchmark.store.files import PDM_LINES, RETENTION, RETENTION_LINES
+from eidolon.benchmark.store.files import KNOWLEDGE_LINES, PDM_LINES, RETENTION, RETENTION_LINES
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
+from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS, make_candidates
 from eidolon.benchmark.tasks.forget.retention.design import Most, most_of
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings
 
@@ -28,13 +30,15 @@ class Probes:
     """Of both branches."""
     read: int = 0
     """Responses that are read already."""
+    known: int = 0
+    """Questions before the description, about what the model knows."""
 
     def __add__(self, other: "Probes") -> "Probes":
         return Probes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def any(self) -> bool:
         """Tell whether anything is left."""
-        return bool(self.contexts or self.readings)
+        return bool(self.contexts or self.readings or self.known)
 
     def describe(self) -> Mapping[str, str]:
         """Return what `--dry-run` prints, by name."""
@@ -46,6 +50,7 @@ class Probes:
             "each is answered by one token",
             "dependency readings": f"{self.readings}{read}; with the picture and without, at most {self.positions} "
             "tokens",
+            "questions before the description": f"{self.known}",
         }
 
 
@@ -78,6 +83,16 @@ def remaining_probes(
         positions=2 * unread * max_new_tokens,
         read=read,
     )
+
+
+def remaining_knowledge(path: Path, rows: Sequence[SampleRow], batch_size: int) -> Probes:
+    """Return the questions before the descriptions that a run folder lacks."""
+    images = make_candidates(rows, 0)
+    done = count_lines(path / KNOWLEDGE_LINES)
+    if done < len(images):
+        done -= done % batch_size
+    left = list(images.values())[done:]
+    return Probes(known=sum(len(one.objects) for one in left) * len(WORDINGS))
 
 
 def _json_lines(path: Path) -> Iterator[Any]:

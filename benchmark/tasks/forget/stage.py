@@ -11,6 +11,8 @@ from eidolon.benchmark.tasks.forget.dependency.stage import measure_dependency
 from eidolon.benchmark.tasks.forget.dependency.stage import quantities as pdm_quantities
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings, force_orders
+from eidolon.benchmark.tasks.forget.knowledge.detail import quantities as knowledge_quantities
+from eidolon.benchmark.tasks.forget.knowledge.stage import KnowledgeSettings, probe_knowledge
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource
 from eidolon.benchmark.tasks.forget.retention.design import Namer
 from eidolon.benchmark.tasks.forget.retention.detail import quantities as retention_quantities
@@ -24,7 +26,7 @@ from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.retention.measure import RetentionAtLength
 
 FAMILY = "forgetting"
-PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
+PLOT, PDM_PLOT, ORDERS_PLOT, KNOWLEDGE_PLOT = "retention.png", "pdm.png", "orders.png", "knowledge.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Forget:
 
     retention: RetentionSettings
     orders: OrderSettings
+    knowledge: KnowledgeSettings | None
+    """None leaves the probe of knowledge out."""
     namers: tuple[Judge, ...]
     """Readings of text, the careful one first. A text names what any of them finds."""
 
@@ -82,8 +86,16 @@ def measure_forgetting(
         measurement, retention.prompt, forget.namers[0], seed=retention.seed, resamples=retention.resamples
     )
     orders = force_orders(forget.orders, measurement)
+    knowledge = None if forget.knowledge is None else probe_knowledge(forget.knowledge, measurement)
     source.release()
     plots = [retention_plot]
+    if knowledge is not None:
+        from eidolon.benchmark.tasks.forget.knowledge.plot import draw_knowledge, why_no_knowledge
+
+        scores = with_quantities(scores, FAMILY, knowledge_quantities(knowledge.found))
+        if why_no_knowledge(knowledge) is None:
+            plots.append(draw_knowledge(knowledge, name))
+            write_atomically(folder.path / KNOWLEDGE_PLOT, plots[-1])
     if table.responses:
         plots.append(draw_pdm(table, name))
         write_atomically(folder.path / PDM_PLOT, plots[-1])

@@ -3,7 +3,7 @@
 The descriptions are judged and scored as in `describe`, with the metric `forgetting` among the others. Then the model
 is put into texts of a set length and is asked what it still knows: the retention probe. Its own descriptions are read
 with the image and without it: visual prompt dependency. Last, its turn begins with the small objects, or with the
-large ones, and it continues: forced orders.
+large ones, and it continues: forced orders. And before any text it is asked what it knows: position given knowledge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,9 @@ from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.task import Descriptions
 from eidolon.benchmark.tasks.describe.work import JudgedWork
 from eidolon.benchmark.tasks.forget.checks import MEASURED, ForgetChecks
-from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_probes
+from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_knowledge, remaining_probes
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
+from eidolon.benchmark.tasks.forget.knowledge.stage import KnowledgeSettings
 from eidolon.benchmark.tasks.forget.measurement import ModelSource
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
 from eidolon.benchmark.tasks.forget.retention.stage import INTERVIEWS, RetentionSettings
@@ -54,6 +55,7 @@ class ForgetTask:
         "generations",
         "lengths",
         "trained_length",
+        "skip",
     )
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -81,13 +83,15 @@ class ForgetTask:
         return ForgetChecks()
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
-        """Print retention and forced orders of the runs."""
+        """Print retention, forced orders and position given knowledge of the runs."""
         from eidolon.benchmark.tasks.forget.forced_orders import table as orders_table
+        from eidolon.benchmark.tasks.forget.knowledge import table as knowledge_table
         from eidolon.benchmark.tasks.forget.retention import table as retention_table
 
         loaded = [load_run(run.path) for run, _ in runs]
         retention_table.show(loaded, console)
         orders_table.show(loaded, console)
+        knowledge_table.show(loaded, console)
 
 
 def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
@@ -108,12 +112,15 @@ def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, Jso
     """Return what decides the measurements beside the settings."""
     from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED
     from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
+    from eidolon.benchmark.tasks.forget.knowledge.design import ABSENT as CANDIDATES
+    from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS
     from eidolon.benchmark.tasks.forget.retention.design import ABSENT
     from eidolon.scorers.forgetting.forced_orders import WINDOW
 
     return {
         "absent": ABSENT,
         "trained_words": _trained_words(settings, reference),
+        "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS)},
         "orders": {"frame": FRAME, "most_named": MOST_NAMED, "window": WINDOW, "tokens": TOKENS},
     }
 
@@ -137,7 +144,12 @@ def forget_work(described: Descriptions, namers: tuple[Judge, ...], run: ModelRu
         batch_size=retention.batch_size,
         resamples=settings.resamples,
     )
-    return ForgetWork(described.work(run), Forget(retention, orders, namers))
+    knowledge = (
+        None
+        if "knowledge" in settings.skip
+        else KnowledgeSettings(batch_size=retention.batch_size, seed=settings.seed)
+    )
+    return ForgetWork(described.work(run), Forget(retention, orders, knowledge, namers))
 
 
 def _trained_words(settings: RunSettings, reference: ModelReference) -> int | None:
@@ -172,7 +184,16 @@ class ForgetWork:
         samples = self.described.samples
         images = len({row.image_id for row in samples})
         longest = run.config.run_settings().max_new_tokens
-        return remaining_probes(run.path, images, len(samples), self.forget.retention, longest)
+        return remaining_probes(
+            run.path, images, len(samples), self.forget.retention, longest
+        ) + self._unasked(run)
+
+    def _unasked(self, run: Run) -> Probes:
+        """Return the questions of the probe of knowledge that are left."""
+        asked = self.forget.knowledge
+        if asked is None:
+            return Probes()
+        return remaining_knowledge(run.path, self.described.samples, asked.batch_size)
 
     def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
         """Measure what the folder lacks; return the scores with it, and the plots."""

@@ -1,0 +1,57 @@
+"""`knowledge.png`: the odds ratio of position, with knowledge held fixed and without."""
+
+from math import log10
+from typing import TYPE_CHECKING
+
+from eidolon.benchmark.drawing.frame import finish, new_figure
+from eidolon.benchmark.drawing.marks import DotRow, dot_rows, rows_height
+from eidolon.benchmark.drawing.style import BLUE, GREY, INK, SCREEN, Sheet, png, short
+from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
+from eidolon.benchmark.tasks.forget.knowledge.table import FINDINGS, cell
+from eidolon.scorers.core.estimate import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROWS = {
+    "position_given_knowledge": ("knowledge held fixed", INK),
+    "noise_ignored": ("the same, noise of the answers ignored", BLUE),
+    "plain": ("knowledge not held", GREY),
+}
+
+
+def draw_knowledge(detail: KnowledgeDetail, name: str) -> bytes:
+    """Return the plot as a PNG. The same detail gives the same bytes."""
+    return png(lambda: knowledge_figure(detail, name, SCREEN))
+
+
+def knowledge_figure(detail: KnowledgeDetail, name: str, sheet: Sheet) -> "Figure":
+    """Return the odds ratios as rows of dots on a logarithmic axis."""
+    found = detail.found
+    inches = 0.36 * sheet.inches
+    rows = [_row(label, getattr(found, field), colour) for field, (label, colour) in ROWS.items()]
+    figure = new_figure(sheet, rows_height(rows, sheet, inches) + 0.6)
+    axes = figure.subplots()
+    dot_rows(axes, rows, sheet, label_inches=inches, reference=0)
+    axes.set_xlabel("log10 of the odds ratio per 100 words")
+    return finish(
+        figure,
+        sheet,
+        f"{short(name)}: {FINDINGS[found.verdict]}",
+        notes=[
+            f"n = {found.mentions} first mentions in {found.responses} responses, {found.hallucinated} of them wrong; "
+            "95 % intervals. 0: position has no effect."
+        ],
+    )
+
+
+def why_no_knowledge(detail: KnowledgeDetail) -> str | None:
+    """Return why the odds ratios cannot be drawn, None if they can."""
+    return detail.found.position_given_knowledge.reason
+
+
+def _row(label: str, number: Estimate, colour: str) -> DotRow:
+    if number.value is None or number.ci is None:
+        return DotRow(label, None, None, "not estimable")
+    low, high = (log10(bound) for bound in number.ci)
+    return DotRow(label, log10(number.value), (low, high), cell(number), colour)

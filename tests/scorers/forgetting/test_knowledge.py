@@ -1,0 +1,124 @@
+"""Position given knowledge: worlds with a known law, and the choices that mentions are."""
+
+import numpy as np
+import pytest
+
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.types import Judgement, Mention, Response
+from eidolon.scorers.forgetting.knowledge import KnowledgeSummary, measure_knowledge
+from eidolon.scorers.forgetting.knowledge_choices import make_choices, noise_variance
+from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObject
+from eidolon.scorers.forgetting.knowledge_simulation import KnowledgeWorld, simulate_knowledge
+
+
+def found(world: KnowledgeWorld, images: int, seed: int) -> KnowledgeSummary:
+    return measure_knowledge(*simulate_knowledge(world, images, seed=seed))
+
+
+def test_easy_things_first_is_not_forgetting() -> None:
+    summary = found(KnowledgeWorld(), 150, 1)
+    assert summary.plain.ci is not None
+    assert summary.plain.ci[0] > 2
+    assert summary.verdict == "no change shown"
+    assert summary.position_given_knowledge.value is not None
+    assert 0.3 < summary.position_given_knowledge.value < 3
+    assert summary.knowledge.value == pytest.approx(1, abs=0.2)
+    assert summary.unasked > 0
+
+
+def test_a_real_effect_of_position_is_found() -> None:
+    summary = found(KnowledgeWorld(position=2.0), 150, 2)
+    assert summary.verdict == "rises"
+    low, high = summary.position_given_knowledge.ci or (0, 0)
+    assert low < np.e**2 < high
+
+
+def test_earlier_mistakes_are_not_position() -> None:
+    summary = found(KnowledgeWorld(snowball=0.7), 150, 3)
+    assert summary.verdict == "no change shown"
+    assert summary.earlier_wrong.ci is not None
+    assert summary.earlier_wrong.ci[0] > 1
+
+
+def test_noisy_answers_are_corrected() -> None:
+    probes, samples = simulate_knowledge(KnowledgeWorld(noise=2.5), 200, seed=5)
+    assert noise_variance(probes) == pytest.approx(2.5**2 / 4, rel=0.1)
+    summary = measure_knowledge(probes, samples)
+    assert summary.noise_sd == pytest.approx(1.25, rel=0.05)
+    ignored, held = summary.noise_ignored.value, summary.position_given_knowledge.value
+    assert ignored is not None
+    assert held is not None
+    assert held < ignored
+    assert summary.verdict == "no change shown"
+    assert summary.reliability_true is not None
+    assert 0.5 < summary.reliability_true < 0.85
+
+
+def test_answers_that_predict_nothing_hold_nothing() -> None:
+    probes, samples = simulate_knowledge(KnowledgeWorld(), 80, seed=6)
+    rng = np.random.default_rng(0)
+    blind = [
+        probe.model_copy(
+            update={
+                "objects": tuple(
+                    one.model_copy(
+                        update={"log_odds": tuple(rng.standard_normal() + 0.1 * rng.standard_normal(4))}
+                    )
+                    for one in probe.objects
+                )
+            }
+        )
+        for probe in probes
+    ]
+    assert measure_knowledge(blind, samples).verdict == "knowledge not held"
+
+
+def test_too_few_mistakes_are_a_reason() -> None:
+    summary = found(KnowledgeWorld(sureness=20), 20, 1)
+    assert summary.verdict == "not measured"
+    assert summary.reason is not None
+    assert "it takes 20 of either kind" in summary.reason
+    assert summary.position_given_knowledge.reason == summary.reason
+    probes, samples = simulate_knowledge(KnowledgeWorld(wordings=1), 40, seed=1)
+    reason = measure_knowledge(probes, samples).reason
+    assert reason == "one wording alone does not show how noisy the answers are"
+    assert measure_knowledge([], {}).verdict == "not measured"
+
+
+def test_mentions_are_choices_among_what_is_left() -> None:
+    objects = [("cat", True), ("dog", True), ("bus", False), ("cup", False)]
+    probe = ProbedImage(
+        sample_id="s",
+        image_id=1,
+        objects=tuple(
+            ProbedObject(about=name, truth=truth, log_odds=(float(i), i + 2.0))
+            for i, (name, truth) in enumerate(objects)
+        ),
+        unasked=3,
+    )
+    order = [("bus", 10), ("cat", 30), ("bus", 35), ("kite", 50), ("dog", 60), ("cup", 70)]
+    mentions = tuple(
+        Mention(
+            category=name,
+            text=name,
+            start=at,
+            end=at + 1,
+            word=at,
+            verdict="grounded" if (name, True) in objects else "hallucinated",
+        )
+        for name, at in order
+    )
+    sample = JudgedSample(
+        Response(sample_id="s", image_id=1, response="…"),
+        Judgement(sample_id="s", image_id=1, mentions=mentions),
+        frozenset({"cat", "dog"}),
+    )
+    choices = make_choices([sample], {"s": probe})
+    assert choices.measured[0].tolist() == [1, 2, 3, 4]
+    assert choices.there[0].tolist() == [True, True, True, True, False]  # nothing true is left for the cup
+    assert choices.chosen[0].tolist() == [2, 0, -1, 1, 3]
+    assert choices.wrong[0].tolist() == [True, False, True, False, True]
+    assert choices.columns["position"][0].tolist() == [0.1, 0.3, 0.5, 0.6, 0.7]
+    assert choices.columns["earlier wrong"][0].tolist() == [0, 1, 1, 2, 2]
+    assert choices.unmeasured[0].tolist() == [3, 3, 3, 2, 2]
+    assert choices.left[0, 1].tolist() == [True, True, False, True]

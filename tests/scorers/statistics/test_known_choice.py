@@ -1,0 +1,105 @@
+"""The choice model with known utilities: against a likelihood written out, and on data with a known law."""
+
+from math import exp, log
+
+import numpy as np
+import pytest
+
+from eidolon.scorers.statistics.known_choice import ABSENT, Choices, _Likelihood, fit_choices
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
+
+
+def draw(images: int, seed: int, *, position: float = 0.0, noise: float = 0.0, hidden: int = 0) -> Choices:
+    """Return choices among 4 true items and 10 absent ones, and more that are not measured."""
+    rng = np.random.default_rng(seed)
+    steps, items = 5, 10
+    is_true = np.tile(np.arange(items) < 4, (images, 1))
+    utility = np.where(is_true, 3.0, 0.0) + 1.5 * rng.standard_normal((images, items))
+    more = 1.5 * rng.standard_normal((images, hidden))
+    left = np.zeros((images, steps, items), dtype=bool)
+    chosen, wrong = np.full((images, steps), -1), np.zeros((images, steps), dtype=bool)
+    there, unmeasured, at = wrong.copy(), np.zeros((images, steps)), np.zeros((images, steps))
+    for i in range(images):
+        open_, others = np.ones(items + hidden, dtype=bool), hidden
+        for m in range(steps):
+            if not open_[:4].any():
+                break
+            at[i, m] = (m + rng.random()) / steps
+            everything = np.concatenate([utility[i], more[i]])
+            weights = np.exp(everything + position * at[i, m] * (np.arange(items + hidden) >= 4)) * open_
+            k = int(rng.choice(items + hidden, p=weights / weights.sum()))
+            left[i, m], there[i, m], wrong[i, m] = open_[:items], True, k >= 4
+            chosen[i, m] = k if k < items else -1
+            unmeasured[i, m] = others
+            open_[k] = False
+            others -= k >= items
+    measured = utility + noise * rng.standard_normal(utility.shape)
+    return Choices(measured, is_true, ~is_true, left, chosen, wrong, unmeasured, {"position": at}, there)
+
+
+def written_out(choices: Choices, theta: list[float], utilities: np.ndarray, normal: np.ndarray) -> float:
+    """Return the log-likelihood by loops. `normal` are the draws of the two random coefficients."""
+    gamma, absent, slope, absent_sd, slope_sd = theta
+    total = 0.0
+    one = np.exp(gamma * utilities[choices.is_absent]).mean()
+    for i in range(len(choices.measured)):
+        likelihoods = []
+        for r in range(utilities.shape[-1]):
+            value = 1.0
+            for m in np.flatnonzero(choices.there[i]):
+                x = choices.columns["position"][i, m]
+                shift = absent + slope * x + absent_sd * normal[i, 0, r] + slope_sd * x * normal[i, 1, r]
+                u = {k: exp(gamma * utilities[i, k, r]) for k in np.flatnonzero(choices.left[i, m])}
+                true = sum(v for k, v in u.items() if choices.is_true[i, k])
+                false = sum(v for k, v in u.items() if choices.is_absent[i, k])
+                hidden = choices.unmeasured[i, m] * one
+                k = choices.chosen[i, m]
+                picked = hidden if k < 0 else u[k]
+                value *= (
+                    picked
+                    * (exp(shift) if choices.wrong[i, m] else 1)
+                    / (true + (false + hidden) * exp(shift))
+                )
+            likelihoods.append(value)
+        total += log(sum(likelihoods) / len(likelihoods))
+    return total
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_likelihood_is_that_of_its_definition(noise: float) -> None:
+    choices = draw(6, 1, position=1.0, noise=noise**0.5, hidden=4)
+    model = _Likelihood(choices, noise, (ABSENT, "position"), 3, 8)
+    half = np.random.default_rng(3).standard_normal((6, 2 + (10 if noise else 0), 4))
+    normal = np.concatenate([half, -half], axis=-1)
+    utilities = np.broadcast_to(model.utility, (6, 10, 8))
+    theta = [0.8, -0.3, 0.9, 0.5, 0.7]
+    value, scores = model.scores(np.array(theta))
+    assert value == pytest.approx(written_out(choices, theta, utilities, normal), abs=1e-9)
+    for at in range(5):
+        ahead, behind = (model.scores(np.array(theta) + step * np.eye(5)[at])[0] for step in (1e-6, -1e-6))
+        assert scores[:, at].sum() == pytest.approx((ahead - behind) / 2e-6, abs=1e-4)
+
+
+def test_the_coefficients_are_recovered() -> None:
+    fit = fit_choices(draw(400, 2, position=2.0), 0.0, random=(ABSENT, "position"))
+    for name, truth in (("utility", 1.0), ("position", 2.0), (ABSENT, 0.0)):
+        estimate, error = fit[name]
+        assert abs(estimate - truth) < 2.5 * error
+        assert error < 0.6
+
+
+def test_noise_is_corrected() -> None:
+    choices = draw(500, 3, noise=1.0)
+    ignored, corrected = fit_choices(choices, 0.0)["utility"][0], fit_choices(choices, 1.0)["utility"][0]
+    assert ignored < 0.8
+    assert 0.82 < corrected < 1.15
+
+
+def test_choices_without_position_are_not_estimable() -> None:
+    choices = draw(30, 4)
+    choices.columns["position"][:] = 0  # type: ignore[index]
+    fit = fit_choices(choices, 0.0)
+    assert "position" not in fit.names
+    choices.left[:] = choices.there[:] = False
+    with pytest.raises(NotEstimableError):
+        fit_choices(choices, 0.0)
