@@ -21,7 +21,6 @@ from pydantic import ConfigDict
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.forgetting.late_early import LEAST_OUTCOMES, MAX_LOG_ODDS
 from eidolon.scorers.forgetting.knowledge_choices import (
     EARLIER,
     POSITION,
@@ -30,7 +29,8 @@ from eidolon.scorers.forgetting.knowledge_choices import (
     spread,
 )
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage
-from eidolon.scorers.statistics.known_choice import ABSENT, UTILITY, ChoiceFit, Choices, fit_choices
+from eidolon.scorers.forgetting.late_early import LEAST_OUTCOMES, MAX_LOG_ODDS
+from eidolon.scorers.statistics.known_choice import ABSENT, UTILITY, KnownChoiceFit, KnownChoices, fit_choices
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 Z = 1.959964
@@ -87,7 +87,7 @@ def measure_knowledge(
     sides = [spread(asked, truth) for truth in (True, False)]
     mentions = int(choices.there.sum())
     wrong = int((choices.wrong & choices.there).sum())
-    fits: dict[str, ChoiceFit | str] = {}
+    fits: dict[str, KnownChoiceFit | str] = {}
     for name, data, variance in (
         ("held", choices, noise),
         ("exact", choices, 0.0),
@@ -117,7 +117,7 @@ def measure_knowledge(
     )
 
 
-def _fit(choices: Choices, noise: float, mentions: int, wrong: int, seed: int) -> ChoiceFit | str:
+def _fit(choices: KnownChoices, noise: float, mentions: int, wrong: int, seed: int) -> KnownChoiceFit | str:
     """Return the fit, or why there is none."""
     if min(wrong, mentions - wrong) < LEAST_OUTCOMES:
         return (
@@ -135,7 +135,7 @@ def _fit(choices: Choices, noise: float, mentions: int, wrong: int, seed: int) -
     return fit
 
 
-def _odds_ratio(fit: ChoiceFit | str, name: str, n: int) -> Estimate:
+def _odds_ratio(fit: KnownChoiceFit | str, name: str, n: int) -> Estimate:
     if isinstance(fit, str):
         return Estimate(value=None, ci=None, n=n, higher_is_better=False, reason=fit)
     if name not in fit.names:
@@ -145,7 +145,7 @@ def _odds_ratio(fit: ChoiceFit | str, name: str, n: int) -> Estimate:
     return Estimate(value=_round(exp(value)), ci=bounds, n=n, higher_is_better=False)
 
 
-def _coefficient(fit: ChoiceFit | str, name: str, n: int, *, better: bool) -> Estimate:
+def _coefficient(fit: KnownChoiceFit | str, name: str, n: int, *, better: bool) -> Estimate:
     if isinstance(fit, str):
         return Estimate(value=None, ci=None, n=n, higher_is_better=better, reason=fit)
     if name not in fit.names:

@@ -8,14 +8,14 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.verdict import cells
 from eidolon.scorers.forgetting.events import in_order
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObject
-from eidolon.scorers.statistics.known_choice import Choices
+from eidolon.scorers.statistics.known_choice import KnownChoices
 
 PER = 100
 """Words of one unit of position."""
 POSITION, EARLIER = "position", "earlier wrong"
 
 
-def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedImage]) -> Choices:
+def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedImage]) -> KnownChoices:
     """Return the first mentions of the samples that have a probe, one response each.
 
     A mention with no true object left cannot be right. It is left out, and so is one of an object that is no candidate,
@@ -60,7 +60,7 @@ def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedIma
                 open_ = open_.copy()
                 open_[k] = False
     columns = {POSITION: position, EARLIER: earlier}
-    return Choices(measured, is_true, is_absent, left, chosen, wrong, unmeasured, columns, there)
+    return KnownChoices(measured, is_true, is_absent, left, chosen, wrong, unmeasured, columns, there)
 
 
 def noise_variance(probes: Sequence[ProbedImage]) -> float:

@@ -36,7 +36,7 @@ LEAST_SPREAD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class KnownChoices:
     """The steps of all images, padded. I images, M steps, K items."""
 
     measured: FloatArray
@@ -61,7 +61,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceFit:
+class KnownChoiceFit:
     """Estimates by name, with the covariance robust to dependence within an image."""
 
     names: tuple[str, ...]
@@ -78,8 +78,8 @@ class ChoiceFit:
 
 
 def fit_choices(
-    choices: Choices, noise: float, *, random: Sequence[str] = (), seed: int = 0, draws: int = DRAWS
-) -> ChoiceFit:
+    choices: KnownChoices, noise: float, *, random: Sequence[str] = (), seed: int = 0, draws: int = DRAWS
+) -> KnownChoiceFit:
     """Return the fit. `noise` is the variance of a measured utility's error; `random` names columns, or `absent`.
 
     Raises:
@@ -91,6 +91,8 @@ def fit_choices(
     # A column without variation, or a spread of zero, has no curvature.
     varies = (scores**2).sum(axis=0) > VANISHING
     keep = varies & np.array([i < model.fixed or abs(t) > LEAST_SPREAD for i, t in enumerate(theta)])
+    if not keep.any():
+        raise NotEstimableError("there is no choice")
     hessian = model.hessian(theta)[np.ix_(keep, keep)]
     try:
         bread = np.linalg.inv(-hessian)
@@ -102,7 +104,7 @@ def fit_choices(
     # The robust errors are too small with few images.
     np.fill_diagonal(robust, np.maximum(np.diag(robust), np.diag(bread)))
     fixed = int(keep[: model.fixed].sum())
-    return ChoiceFit(
+    return KnownChoiceFit(
         tuple(name for name, kept in zip(model.names, keep, strict=False) if kept),
         theta[: model.fixed][keep[: model.fixed]],
         robust[:fixed, :fixed],
@@ -112,7 +114,9 @@ def fit_choices(
 
 
 class _Likelihood:
-    def __init__(self, choices: Choices, noise: float, random: Sequence[str], seed: int, draws: int) -> None:
+    def __init__(
+        self, choices: KnownChoices, noise: float, random: Sequence[str], seed: int, draws: int
+    ) -> None:
         self.choices = choices
         images, items = choices.measured.shape
         rng = np.random.default_rng(seed)
@@ -204,7 +208,7 @@ class _Likelihood:
         return np.asarray((found + found.T) / 2)
 
 
-def _utilities(choices: Choices, noise: float, normal: FloatArray) -> FloatArray:
+def _utilities(choices: KnownChoices, noise: float, normal: FloatArray) -> FloatArray:
     """Return draws of the utilities given their measurements, (I, K, draws); (I, K, 1) without noise."""
     if noise <= 0:
         return choices.measured[..., None]

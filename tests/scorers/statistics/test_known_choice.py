@@ -5,11 +5,14 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from eidolon.scorers.statistics.known_choice import ABSENT, Choices, _Likelihood, fit_choices
+from eidolon.scorers.statistics.choice_model import ChoiceSets, fit_choice
+from eidolon.scorers.statistics.known_choice import ABSENT, KnownChoices, _Likelihood, fit_choices
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 
-def draw(images: int, seed: int, *, position: float = 0.0, noise: float = 0.0, hidden: int = 0) -> Choices:
+def draw(
+    images: int, seed: int, *, position: float = 0.0, noise: float = 0.0, hidden: int = 0
+) -> KnownChoices:
     """Return choices among 4 true items and 10 absent ones, and more that are not measured."""
     rng = np.random.default_rng(seed)
     steps, items = 5, 10
@@ -34,10 +37,12 @@ def draw(images: int, seed: int, *, position: float = 0.0, noise: float = 0.0, h
             open_[k] = False
             others -= k >= items
     measured = utility + noise * rng.standard_normal(utility.shape)
-    return Choices(measured, is_true, ~is_true, left, chosen, wrong, unmeasured, {"position": at}, there)
+    return KnownChoices(measured, is_true, ~is_true, left, chosen, wrong, unmeasured, {"position": at}, there)
 
 
-def written_out(choices: Choices, theta: list[float], utilities: np.ndarray, normal: np.ndarray) -> float:
+def written_out(
+    choices: KnownChoices, theta: list[float], utilities: np.ndarray, normal: np.ndarray
+) -> float:
     """Return the log-likelihood by loops. `normal` are the draws of the two random coefficients."""
     gamma, absent, slope, absent_sd, slope_sd = theta
     total = 0.0
@@ -103,3 +108,26 @@ def test_choices_without_position_are_not_estimable() -> None:
     choices.left[:] = choices.there[:] = False
     with pytest.raises(NotEstimableError):
         fit_choices(choices, 0.0)
+
+
+def test_without_noise_and_spread_it_is_the_conditional_logit() -> None:
+    choices = draw(150, 5, position=1.0)
+    rows = [(i, m, k) for i, m, k in np.argwhere(choices.left) if choices.there[i, m]]
+    image, step, item = np.array(rows).T
+    absent = choices.is_absent[image, item].astype(float)
+    plain = fit_choice(
+        ChoiceSets(
+            columns={
+                "utility": choices.measured[image, item],
+                ABSENT: absent,
+                "position": absent * choices.columns["position"][image, step],
+            },
+            chosen=choices.chosen[image, step] == item,
+            sets=image * 100 + step,
+            clusters=image,
+        )
+    )
+    fit = fit_choices(choices, 0.0)
+    for name in ("utility", ABSENT, "position"):
+        assert fit[name][0] == pytest.approx(plain[name][0], abs=2e-3)
+        assert fit[name][1] == pytest.approx(plain[name][1], rel=0.15)

@@ -25,7 +25,7 @@ WORDINGS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class AskedObjects:
     """The objects of an image that are asked about."""
 
     sample_id: str
@@ -40,7 +40,7 @@ class Candidates:
         return tuple(question for name, _ in self.objects for question in questions_about(name))
 
 
-def make_candidates(rows: Sequence[SampleRow], seed: int) -> Mapping[str, Candidates]:
+def make_candidates(rows: Sequence[SampleRow], seed: int) -> Mapping[str, AskedObjects]:
     """Return the candidates of every sample with a true object, by sample id."""
     known = count(row.objects for row in {row.image_id: row for row in rows}.values()).popular
     found = {}
@@ -49,7 +49,9 @@ def make_candidates(rows: Sequence[SampleRow], seed: int) -> Mapping[str, Candid
         asked = hash_order(absent, seed, "knowledge", row.sample_id)[:ABSENT]
         objects = (*((name, True) for name in row.objects), *((name, False) for name in asked))
         if row.objects and asked:
-            found[row.sample_id] = Candidates(row.sample_id, row.image_id, objects, len(absent) - len(asked))
+            found[row.sample_id] = AskedObjects(
+                row.sample_id, row.image_id, objects, len(absent) - len(asked)
+            )
     return found
 
 

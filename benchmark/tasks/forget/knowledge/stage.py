@@ -15,7 +15,7 @@ from eidolon.benchmark.store.files import KNOWLEDGE, KNOWLEDGE_LINES, SCORES
 from eidolon.benchmark.tasks.forget.knowledge.design import (
     ABSENT,
     WORDINGS,
-    Candidates,
+    AskedObjects,
     make_candidates,
     questions_about,
 )
@@ -100,7 +100,7 @@ def detail_of(
     )
 
 
-def _interview(asked: Candidates, source: ModelSource) -> Interview:
+def _interview(asked: AskedObjects, source: ModelSource) -> Interview:
     picture = source.picture(asked.sample_id)
     assert picture is not None
     # Before the description: the prompt is the question alone.
@@ -108,7 +108,7 @@ def _interview(asked: Candidates, source: ModelSource) -> Interview:
     return Interview(request, (), asked.questions())
 
 
-def _probed(asked: Candidates, found: Sequence[Odds] | Failure) -> ProbedImage:
+def _probed(asked: AskedObjects, found: Sequence[Odds] | Failure) -> ProbedImage:
     failure = found if isinstance(found, Failure) else None
     margins = iter(()) if isinstance(found, Failure) else iter([odds.margin for odds in found])
     objects = tuple(
