@@ -98,6 +98,7 @@ class TransformersModel:
         replace_settings(self.model, neutral_settings(Decoding().max_new_tokens, self._ids))
         self.counts: Counter[str] = Counter()
         """How often a batch was split, by reason. Code that reads batches with this model adds to it."""
+        self._joins = True  # until the model turns out to keep more than keys and values
         self._inputs = InputBuilder(self.processor, self._tokenizer, self.model.config, self.options)
 
     def _load(self) -> "LoadedCheckpoint":
@@ -322,6 +323,7 @@ class TransformersModel:
         """
         import torch
 
+        from eidolon.models.generation.joined_branches import generate_joined
         from eidolon.models.generation.m3id import contrast_processors
         from eidolon.models.generation.sampling import RowwiseSampling
         from eidolon.models.generation.settings import neutral_settings
@@ -332,20 +334,23 @@ class TransformersModel:
         inputs = self.prepare(requests)
         if given is not None:
             inputs = edit_rows(inputs, [RowEdit(insert=tokens) for tokens in given], self.pad_id)
-        processors: list[Any] = []
         gathered = TokenLogprobs() if self.options.logprobs and given is None else None
-        if gathered is not None:
-            processors.append(gathered)
-        processors += contrast_processors(self, requests)
+        before: list[Any] = [] if gathered is None else [gathered]
+        after: list[Any] = []
         if decoding.sampled:
             seeds = [request.decoding.seed for request in requests]
-            processors.append(RowwiseSampling(seeds, decoding.temperature, decoding.top_p))
-        with torch.inference_mode():
-            sequences = self.model.generate(
-                **inputs,
-                generation_config=neutral_settings(decoding.max_new_tokens, self._ids, **settings),
-                logits_processor=processors,
-            )
+            after.append(RowwiseSampling(seeds, decoding.temperature, decoding.top_p))
+        sequences = None
+        if decoding.contrast is not None and given is None and not settings and self._joins:
+            sequences = generate_joined(self, inputs, requests, before, after)
+            self._joins = sequences is not None
+        if sequences is None:
+            with torch.inference_mode():
+                sequences = self.model.generate(
+                    **inputs,
+                    generation_config=neutral_settings(decoding.max_new_tokens, self._ids, **settings),
+                    logits_processor=[*before, *contrast_processors(self, requests), *after],
+                )
         new = sequences[:, self._answer_start(inputs["input_ids"], sequences) :].tolist()
         logprobs = [None] * len(requests) if gathered is None else gathered.finish(sequences)
         return new, inputs["attention_mask"].sum(dim=1).tolist(), logprobs

@@ -1,11 +1,13 @@
 """M3ID and contrastive decoding for decoder-only transformers models, as a logits processor.
 
 A second branch reads the same response without the image. It has its own cache, so that each step costs one more
-forward pass of one token per row. It reads only when it is called, so it stops when generation stops.
+forward pass of one token per row. It reads only when it is called, so it stops when generation stops. Where the model
+permits it, `joined_branches` reads both in one pass.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from transformers import GenerationMixin, LogitsProcessor
@@ -46,10 +48,22 @@ def contrast_processors(model: WhiteBoxModel, requests: Sequence[Request]) -> li
     return [ContrastProcessor(branch, contrast)]
 
 
+class Branch(Protocol):
+    """What reads the response without the image."""
+
+    def read_prompt(self) -> torch.Tensor:
+        """Return the logits after the prompt, (rows, 1, vocabulary)."""
+        ...
+
+    def read(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits after further tokens (rows, 1): (rows, 1, vocabulary)."""
+        ...
+
+
 class ContrastProcessor(LogitsProcessor):
     """Adds to every token's score w(t)·(l_c - l_u): the weighted gain of its log-probability by the image."""
 
-    def __init__(self, branch: TokenReader, contrast: ContrastDecoding) -> None:
+    def __init__(self, branch: Branch, contrast: ContrastDecoding) -> None:
         """Take the branch without the image, before it has read anything."""
         self._branch, self._contrast = branch, contrast
         self._step = 0

@@ -6,6 +6,19 @@ from typing import Any
 
 import torch
 
+JOINED = ("attention_mask", "position_ids")
+"""The inputs that two joined readers continue with."""
+PROMPT_ONLY = (
+    "pixel_values",
+    "pixel_attention_mask",
+    "image_sizes",
+    "image_grid_thw",
+    "mm_token_type_ids",
+    "inputs_embeds",
+    "use_cache",
+)
+"""Inputs that only the reading of the prompt needs."""
+
 
 class TokenReader:
     """Feeds tokens to a model and returns logits, with the positions, mask and cache that `generate` would use.
@@ -43,6 +56,47 @@ class TokenReader:
         other._outputs = copy.copy(self._outputs)
         other._outputs.past_key_values = copy.deepcopy(self.cache)
         return other
+
+    @property
+    def may_join(self) -> bool:
+        """Whether nothing in the inputs rules out that `join` succeeds."""
+        return self._kwargs.keys() <= {*JOINED, *PROMPT_ONLY, "past_key_values"}
+
+    @torch.inference_mode()
+    def join(self, other: "TokenReader") -> "TokenReader | None":
+        """Return a reader of the rows of both, this one's first, after their prompts; None if they cannot join.
+
+        The shorter prompts are padded on the left. Plain keys and values alone can be padded: a recurrent state, a
+        sliding window or further inputs of the model cannot.
+        """
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        readers = (self, other)
+        if any(one.one_by_one or not one.may_join or type(one.cache) is not DynamicCache for one in readers):
+            return None
+        if any(type(layer) is not DynamicLayer for one in readers for layer in one.cache.layers):
+            return None
+        masks = [one._kwargs["attention_mask"] for one in readers]
+        if any(
+            mask.shape[-1] != one.cache.get_seq_length() for mask, one in zip(masks, readers, strict=True)
+        ):
+            return None
+        width = max(mask.shape[-1] for mask in masks)
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        for mine, theirs in zip(cache.layers, other.cache.layers, strict=True):
+            mine.keys = torch.cat([_pad_left(mine.keys, width, -2), _pad_left(theirs.keys, width, -2)])
+            mine.values = torch.cat([_pad_left(mine.values, width, -2), _pad_left(theirs.values, width, -2)])
+        positions = [_pad_left(one._kwargs["position_ids"], width, -1) for one in readers]
+        joined = copy.copy(self)
+        joined._kwargs = {
+            "attention_mask": torch.cat([_pad_left(mask, width, -1) for mask in masks]),
+            "position_ids": torch.cat(positions, dim=-2),
+            "use_cache": True,
+        }
+        joined._outputs = copy.copy(self._outputs)
+        joined._outputs.past_key_values = cache
+        return joined
 
     @torch.inference_mode()
     def read_prompt(self) -> torch.Tensor:
@@ -92,3 +146,10 @@ class TokenReader:
             or bool(getattr(self._model, "_is_stateful", False))
             or any(hasattr(layer, "recurrent_states") for layer in getattr(self.cache, "layers", ()))
         )
+
+
+def _pad_left(values: torch.Tensor, width: int, dim: int) -> torch.Tensor:
+    """Return values with zeros before them, `width` long in a dimension."""
+    missing = list(values.shape)
+    missing[dim] = width - values.shape[dim]
+    return torch.cat([values.new_zeros(missing), values], dim=dim)

@@ -62,6 +62,15 @@ class VotingJudge(Judge, Protocol):
         ...
 
 
+@runtime_checkable
+class SavingJudge(Protocol):
+    """A voting judge that declares whether it asks every vote. One that does not declare it does."""
+
+    asks_all_votes: bool
+    """False if votes are missing that cannot change a verdict at the judge's threshold. Then the votes say nothing
+    about other thresholds, or about agreement."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about one image."""
@@ -243,6 +252,11 @@ def describe_judge(name: str, settings: Mapping[str, str]) -> str:
     """Return the signature of a judge with these settings: `lexicon(reading=careful,vocabulary=coco80)`."""
     inner = ",".join(f"{key}={value}" for key, value in settings.items())
     return f"{name}({inner})" if inner else name
+
+
+def asks_all_votes(judge: Judge) -> bool:
+    """Tell whether a voting judge asks every vote."""
+    return judge.asks_all_votes if isinstance(judge, SavingJudge) else True
 
 
 def locates_mentions(judge: Judge) -> bool:

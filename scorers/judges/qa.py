@@ -4,6 +4,7 @@ The protocol is THRONE's (Kaul et al., CVPR 2024). N models answer M questions o
 The V = N·M votes decide whether the category is present, absent, or ignored because the votes disagree.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -19,6 +20,14 @@ from eidolon.scorers.core.language_model import (
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import why_missing
+from eidolon.scorers.judges.saved_votes import (
+    VOTES,
+    Audit,
+    is_audited,
+    is_settled,
+    verdict_of,
+    worth_asking,
+)
 from eidolon.scorers.judges.throne_questions import (
     ANSWER_TOKENS,
     DEFAULT_FORMATS,
@@ -33,6 +42,8 @@ from eidolon.scorers.text.windows import windows
 
 READINGS = ("compat", "windows")
 
+_log = logging.getLogger(__name__)
+
 
 class QuestionJudge:
     """Asks an ensemble of language models. A vote is named `judge/format`.
@@ -44,6 +55,8 @@ class QuestionJudge:
     With the reading `compat`, a model sees the first 1024 characters of a response, as published. With `windows`, it
     sees the whole response in windows of at most that many characters, cut at the ends of sentences. A vote is then a
     yes if it is a yes in any window.
+
+    `votes` says which votes are asked: `all`, or with `windows` also `needed` or `screened` (`saved_votes`).
 
     Raises:
         UserError: there are no models, or a format, the threshold, reading, lexicon or a category is unknown.
@@ -65,11 +78,17 @@ class QuestionJudge:
         reading: str = "compat",
         vocabulary: str = DEFAULT_LEXICON,
         categories: str | None = None,
+        votes: str = VOTES[0],
     ) -> None:
         if not models:
             raise UserError("judge qa: there are no language models to ask; name some by -J models=…")
         if reading not in READINGS:
             raise UserError(f"-J reading={reading}: unknown reading{did_you_mean(reading, READINGS)}")
+        if votes not in VOTES:
+            raise UserError(f"-J votes={votes}: unknown{did_you_mean(votes, VOTES)}; give {', '.join(VOTES)}")
+        if votes != "all" and reading == "compat":
+            raise UserError(f"-J votes={votes}: reading=compat asks all votes; add -J reading=windows")
+        self.votes, self.audit = votes, Audit()
         self.models = tuple(models)
         self.judges = tuple(model.name for model in models)
         if len(set(self.judges)) != len(self.judges):
@@ -85,6 +104,11 @@ class QuestionJudge:
         self._questions = tuple(
             (f, category, question(f, category)) for f in self.formats for category in self.vocabulary
         )
+
+    @property
+    def asks_all_votes(self) -> bool:
+        """Whether every vote is asked."""
+        return self.votes == "all"
 
     @property
     def reads_raw_text(self) -> bool:
@@ -103,6 +127,7 @@ class QuestionJudge:
             "threshold": f"{self.threshold}of{self.voters}",
             "reading": self.reading,
             "vocabulary": label(self.lexicon, self.vocabulary),
+            **({} if self.asks_all_votes else {"votes": f"{self.votes}/1"}),
         }
 
     def narrow(self) -> dict[str, list[str]]:
@@ -121,20 +146,16 @@ class QuestionJudge:
         """
         rest = iter(responses)
         while chunk := list(islice(rest, self.batch)):
-            yield from self._judge_chunk(chunk)
+            yield from self._judge_chunk(chunk) if self.asks_all_votes else self._judge_saving(chunk)
+        if self.votes == "screened":
+            _log.warning("%s", self.audit)
 
     def _judge_chunk(self, responses: Sequence[Response]) -> Iterator[Judgement]:
-        failed: dict[int, str] = {}
-        texts: dict[int, list[str]] = {}
-        for i, response in enumerate(responses):
-            if response.error is not None or response.response is None:
-                failed[i] = why_missing(response)
-            else:
-                texts[i] = self._texts(response.response)
+        failed, texts = self._readable(responses)
         yes: dict[int, dict[str, dict[str, int]]] = {i: {} for i in texts}
         for model in self.models:
             asked = {i: found for i, found in texts.items() if i not in failed}
-            for i, answers in self._ask(model, asked).items():
+            for i, answers in self._ask(model, asked, dict.fromkeys(asked, self._questions)).items():
                 if isinstance(answers, str):
                     failed[i] = answers
                     continue
@@ -144,19 +165,88 @@ class QuestionJudge:
         for i, response in enumerate(responses):
             yield self._judgement(response, yes.get(i, {}), failed.get(i))
 
+    def _readable(self, responses: Sequence[Response]) -> tuple[dict[int, str], dict[int, list[str]]]:
+        """Return by position why there is no text, and the windows of the others."""
+        failed: dict[int, str] = {}
+        texts: dict[int, list[str]] = {}
+        for i, response in enumerate(responses):
+            if response.error is not None or response.response is None:
+                failed[i] = why_missing(response)
+            else:
+                texts[i] = self._texts(response.response)
+        return failed, texts
+
     def _texts(self, response: str) -> list[str]:
         if self.reading == "windows":
             return windows(response, RESPONSE_CHARACTERS)
         return [response[:RESPONSE_CHARACTERS]]
 
+    def _judge_saving(self, responses: Sequence[Response]) -> Iterator[Judgement]:
+        """Judge a chunk voter by voter, and ask each about the cells alone that its vote may still decide."""
+        failed, texts = self._readable(responses)
+        screened = self._screened([responses[i] for i in texts])
+        asked_about = {
+            i: self.vocabulary if is_audited(responses[i]) else names
+            for i, names in zip(texts, screened, strict=True)
+        }
+        cells: dict[int, dict[str, dict[str, int]]] = {
+            i: {category: {} for category in names} for i, names in asked_about.items()
+        }
+        for model in self.models:
+            for form in self.formats:
+                questions = {
+                    i: [
+                        asked
+                        for asked in self._questions
+                        if asked[0] == form
+                        and asked[1] in of_one
+                        and not is_settled(of_one[asked[1]].values(), self.voters, self.threshold)
+                    ]
+                    for i, of_one in cells.items()
+                    if i not in failed
+                }
+                wanted = {i: texts[i] for i, asked in questions.items() if asked}
+                for i, answers in self._ask(model, wanted, questions).items():
+                    if isinstance(answers, str):
+                        failed[i] = answers
+                        continue
+                    for (_, category), vote in answers.items():
+                        cells[i][category][f"{model.name}/{form}"] = int(vote)
+        for i, names in zip(texts, screened, strict=True):
+            if self.votes == "screened" and is_audited(responses[i]) and i not in failed:
+                self._count_differing(cells[i], frozenset(names))
+        for i, response in enumerate(responses):
+            yes = {category: votes for category, votes in cells.get(i, {}).items() if any(votes.values())}
+            yield self._judgement(response, yes, failed.get(i))
+
+    def _screened(self, responses: Sequence[Response]) -> list[tuple[str, ...]]:
+        if self.votes == "screened":
+            return worth_asking(self.reader(), responses, self.vocabulary)
+        return [self.vocabulary for _ in responses]
+
+    def _count_differing(self, cells: Mapping[str, Mapping[str, int]], worth: frozenset[str]) -> None:
+        self.audit.responses += 1
+        self.audit.cells += len(cells)
+        self.audit.differing += sum(
+            verdict_of(sum(votes.values()), self.voters, self.threshold) != "absent"
+            for category, votes in cells.items()
+            if category not in worth
+        )
+
     def _ask(
-        self, model: LanguageModel, texts: Mapping[int, Sequence[str]]
+        self,
+        model: LanguageModel,
+        texts: Mapping[int, Sequence[str]],
+        questions: Mapping[int, Sequence[tuple[str, str, str]]],
     ) -> dict[int, dict[tuple[str, str], bool] | str]:
-        """Return, for each response, the votes of one model by (format, category), or why there are none."""
+        """Return, for each response, the votes of one model by (format, category), or why there are none.
+
+        `questions` are (format, category, question) for each response.
+        """
         place: dict[str, int] = {}
-        for windows_of_one in texts.values():
+        for i, windows_of_one in texts.items():
             for text in windows_of_one:
-                for _, _, asked in self._questions:
+                for _, _, asked in questions[i]:
                     place.setdefault(prompt(text, asked), len(place))
         replies = _replies(model, list(place)) if place else []
         if len(replies) != len(place):
@@ -165,7 +255,7 @@ class QuestionJudge:
         for i, windows_of_one in texts.items():
             votes: dict[tuple[str, str], bool] = {}
             error = None
-            for f, category, asked in self._questions:
+            for f, category, asked in questions[i]:
                 answers = [replies[place[prompt(text, asked)]] for text in windows_of_one]
                 error = error or next((a.error or "no answer" for a in answers if a.text is None), None)
                 votes[f, category] = any(is_yes(answer.text or "") for answer in answers)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.judge import Judge, VotingJudge
+from eidolon.scorers.core.judge import Judge, VotingJudge, asks_all_votes
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, MetricVariant, Quantity
 from eidolon.scorers.judges.votes import votes_of
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
@@ -70,12 +70,15 @@ class JudgedThrone:
         return JudgedThronePerCategory(self)
 
     def variants(self) -> tuple[MetricVariant, ...]:
-        """Return the metric in the other mode, and at the other thresholds."""
+        """Return the metric in the other mode, and, if all votes are asked, at the other thresholds."""
         mode, threshold, voters = self.throne.mode, self.throne.threshold, self.throne.voters
         (other_mode,) = (name for name in MODES if name != mode)
         thresholds = dict.fromkeys((voters // 2 + 1, voters - 1, voters))
         settings = [(f"throne {other_mode}", other_mode, threshold)]
-        settings += [(f"throne threshold={k}", mode, k) for k in thresholds if voters // 2 < k != threshold]
+        if asks_all_votes(self._judge):
+            settings += [
+                (f"throne threshold={k}", mode, k) for k in thresholds if voters // 2 < k != threshold
+            ]
         return tuple(
             MetricVariant(label, {"mode": m, "threshold": k}, JudgedThrone(self._judge, m, k))
             for label, m, k in settings

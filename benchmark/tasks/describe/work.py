@@ -17,7 +17,7 @@ from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
-from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge
+from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge, asks_all_votes
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric, Quantity
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -84,7 +84,7 @@ class JudgedWork:
             requested=len(self.keys),
             vocabulary=self.judged_by.vocabulary or None,
             calibration=calibrate_judge(self.judged_by, judged)
-            if isinstance(self.judged_by, VotingJudge)
+            if isinstance(self.judged_by, VotingJudge) and asks_all_votes(self.judged_by)
             else None,
             responses=[as_judged(*pair)[0] for pair in zip(responses, judgements, strict=True)],
             edits=[judgement.edits for judgement in judgements],

@@ -332,7 +332,7 @@ def test_a_response_does_not_depend_on_its_batch(model: TransformersModel) -> No
 
 
 def test_the_second_branch_reads_one_token_a_step(model: TransformersModel) -> None:
-    """As many passes as the first branch, each of one token after the prompt, and none after the end."""
+    """It takes no further pass after its prompt, and none after the end."""
     widths: list[int] = []
     decoder = model.model.get_decoder()
     handle = decoder.register_forward_pre_hook(
@@ -344,11 +344,47 @@ def test_the_second_branch_reads_one_token_a_step(model: TransformersModel) -> N
         handle.remove()
     steps = response.completion_tokens or 0
     assert response.finish_reason == "stop"
-    assert sorted(widths)[: 2 * steps - 2] == [1] * (2 * steps - 2)
-    assert len(widths) == 2 * steps
+    assert sorted(widths)[: steps - 1] == [1] * (steps - 1)
+    assert len(widths) == steps + 1, "both prompts, then both branches in one pass"
 
 
-# Settings
+@pytest.mark.parametrize(("contrast", "decoding"), SETTINGS)
+def test_joined_branches_say_what_two_readers_say(
+    model: TransformersModel,
+    contrast: ContrastDecoding,
+    decoding: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens, their log-probabilities, and how the answers end."""
+    asked = requests(6, contrast, **decoding)
+    read: list[bool] = []
+    join = TokenReader.join
+
+    def watched(self: TokenReader, other: TokenReader) -> TokenReader | None:
+        both = join(self, other)
+        read.append(both is not None)
+        return both
+
+    monkeypatch.setattr(TokenReader, "join", watched)
+    monkeypatch.setattr(model, "options", model.options.model_copy(update={"logprobs": True}))
+    joined = [*model.generate(asked)]
+    assert read == [True]
+    monkeypatch.setattr(model, "_joins", False)
+    apart = [*model.generate(asked)]
+    assert read == [True]
+    for a, b in zip(joined, apart, strict=True):
+        assert a.token_logprobs == pytest.approx(b.token_logprobs, abs=1e-3)
+        assert a.model_copy(update={"token_logprobs": None}) == b.model_copy(update={"token_logprobs": None})
+    assert len({a.finish_reason for a in joined} | {len(a.response or "") for a in joined}) > 2
+
+
+def test_a_hybrid_is_read_by_two_readers() -> None:
+    tiny = TinyQwen35()
+    asked = requests(2, None)
+    readers = [TokenReader(tiny.model, tiny.prepare(asked, images=images)) for images in (True, False)]
+    for reader in readers:
+        reader.read_prompt()
+    assert readers[0].join(readers[1]) is None
 
 
 def test_settings_stand_in_the_signature() -> None:
