@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record, Response
@@ -58,6 +58,23 @@ class Worker(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadingWorker(Worker, Protocol):
+    """A worker that can read the pictures of a batch while it answers another."""
+
+    def read_ahead(self, keys: Keys) -> None:
+        """Begin to read the pictures of the batch that this process answers next."""
+        ...
+
+
+def answer_in_turn(worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
+    """Yield the responses of batches, each answered while the pictures of the next are read."""
+    for number, keys in enumerate(batches):
+        if isinstance(worker, ReadingWorker) and number + 1 < len(batches):
+            worker.read_ahead(batches[number + 1])
+        yield worker.answer(keys)
+
+
 class Coordinator(Protocol):
     """Has batches answered by one process or several."""
 
@@ -92,7 +109,7 @@ class SingleProcess:
         worker.load()
 
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
-        yield from map(worker.answer, batches)
+        yield from answer_in_turn(worker, batches)
         worker.release()
 
     def usage(self, worker: Worker) -> Usage | None:
@@ -224,10 +241,11 @@ class Leader:
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
         number = self._command("answer", worker, batches)
         self._usage, self._kept = {}, {}
-        for position, keys in enumerate(batches):
+        own = answer_in_turn(worker, batches[:: self.size])
+        for position in range(len(batches)):
             rank = position % self.size
             if rank == 0:
-                yield worker.answer(keys)
+                yield next(own)
             else:
                 answered = _AnsweredBatch.model_validate_json(
                     self._wait(f"answers/{number}/{position}", rank)
@@ -316,10 +334,11 @@ class Follower:
         self._mail.post("failure", failure.model_dump_json())
 
     def _answer(self, worker: Worker, command: _Command, number: int) -> None:
+        own = answer_in_turn(worker, command.batches[self._rank :: self._size])
         for position in range(self._rank, len(command.batches), self._size):
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
             self._wait(partial(self._mail.lacks, earlier))
-            responses = worker.answer(command.batches[position])
+            responses = next(own)
             answers = _AnsweredBatch(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())
         worker.release()

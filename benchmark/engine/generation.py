@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,8 @@ class Generation:
         self._name, self._load, self._source = name, load, source
         self._prompted, self._decoding = prompted, decoding
         self._model: Model | None = None
+        self._reading: ThreadPoolExecutor | None = None
+        self._ahead: dict[tuple[Key, ...], Future[tuple[list[Request], dict[Key, Response]]]] = {}
         self.interviews = False
         """Whether the run also interviews the model. `load` then refuses a model that cannot be interviewed."""
         self.coordinator: Coordinator = SingleProcess()
@@ -175,8 +178,12 @@ class Generation:
         return model
 
     def release(self) -> None:
-        """Drop the model in this process, so that its memory is free."""
+        """Drop the model in this process, so that its memory is free, and end the thread that reads pictures."""
         self._model = None
+        self._ahead.clear()
+        if self._reading is not None:
+            self._reading.shutdown(cancel_futures=True)
+            self._reading = None
 
     def usage(self) -> dict[str, int | float] | None:
         """Return what the requests of this process have used, None if the model does not count."""
@@ -186,10 +193,17 @@ class Generation:
         """Store the answers of this process in the cache; return its hits and misses, None without a cache."""
         return self._model.keep() if isinstance(self._model, CachedModel) else None
 
+    def read_ahead(self, keys: Sequence[Key]) -> None:
+        """Begin to read the pictures of the next batch, in a thread of its own."""
+        if self._reading is None:
+            self._reading = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._ahead[tuple(keys)] = self._reading.submit(self._requests, keys)
+
     def answer(self, keys: Sequence[Key]) -> list[Response]:
         """Return the responses of one batch, answered in this process."""
         model = self._loaded()
-        requests, unreadable = self._requests(keys)
+        begun = self._ahead.pop(tuple(keys), None)
+        requests, unreadable = self._requests(keys) if begun is None else begun.result()
         found = collect(self._name, requests, model.generate(requests)) if requests else {}
         return [unreadable[key] if key in unreadable else found[key] for key in keys]
 
