@@ -10,6 +10,7 @@ import jsonlines
 
 from eidolon._runs import FinishedRun, load_run
 from eidolon.benchmark.report.page import render_report
+from eidolon.benchmark.run.executor import cluster, judged_by
 from eidolon.benchmark.run.pipeline import execute
 from eidolon.benchmark.run.planning import load_run_settings, make_plan
 from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
@@ -44,7 +45,11 @@ def run(
     given = load_run_settings(None, {**chosen, **settings})
     plan = make_plan(given, None if out is None else Path(out))
     ((planned, generation),) = plan.runs
-    execute(planned, generation, render_report)
+    with cluster(given) as coordinator:
+        if coordinator is not None:
+            generation.coordinator = coordinator
+            planned = judged_by(planned, coordinator.pool)
+        execute(planned, generation, render_report)
     return load_run(planned.path)
 
 
@@ -78,8 +83,11 @@ def score(
             "judge_options": judge_options or None,
         }
         folder = Path(temporary) / "run" if out is None else Path(out)
-        plan = make_score_plan(load_score_settings(None, {**given, **settings}), folder)
-        execute(plan.run, plan.producer, render_report)
+        loaded = load_score_settings(None, {**given, **settings})
+        plan = make_score_plan(loaded, folder)
+        with cluster(loaded) as coordinator:
+            planned = plan.run if coordinator is None else judged_by(plan.run, coordinator.pool)
+            execute(planned, plan.producer, render_report)
         found = load_run(folder)
     return replace(found, path=None) if out is None else found
 

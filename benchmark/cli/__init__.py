@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 VERBS = {
     "run": "eidolon.benchmark.cli.run:run",
     "score": "eidolon.benchmark.cli.score:score",
+    "merge": "eidolon.benchmark.cli.merge:merge",
+    "export": "eidolon.benchmark.cli.export:export",
     "check": "eidolon.benchmark.cli.check:check",
     "compare": "eidolon.benchmark.cli.compare:compare",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",

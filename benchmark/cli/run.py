@@ -86,6 +86,7 @@ def run(
     The same command again resumes.
     """
     from eidolon.benchmark.engine.launch import find_world, join, start
+    from eidolon.benchmark.run.executor import actor_options
     from eidolon.benchmark.run.planning import check_processes, load_run_settings, summary
     from eidolon.scorers.core.errors import UserError
 
@@ -95,6 +96,7 @@ def run(
         hint = "must be above 0" if dry_run else "is for --dry-run only; leave it out"
         raise UserError(f"--rate {rate:g}: {hint}")
     world = find_world(settings.processes)
+    actor_options(given, world)
     check_processes(settings, world.size)
     if world.size > 1 and not world.launched and not dry_run:
         return start(world.size, context.obj)
@@ -103,6 +105,8 @@ def run(
         if world.rank == 0:
             _show_summary(summary(plan, rate))
         return 0
+    if settings.executor == "ray":
+        return _run_on_ray(given, out, doctor=doctor, watch=watch)
     with join(world) as coordinator:
         plan = _checked_plan(given, out)
         if not _takes_the_lead(coordinator, plan):
@@ -134,6 +138,19 @@ def _takes_the_lead(coordinator: "SingleProcess | Leader | Follower", plan: "Pla
     for worker in workers:
         worker.coordinator = coordinator
     return True
+
+
+def _run_on_ray(given: "Given[RunSettings]", out: Path | None, *, doctor: bool, watch: bool) -> int:
+    """Plan, connect with the cluster, and bring all runs to their ends there."""
+    from eidolon.benchmark.run.executor import cluster, judged_by
+
+    plan = _checked_plan(given, out)
+    with cluster(given) as coordinator:
+        assert coordinator is not None
+        for _, worker in plan.runs:
+            worker.coordinator = coordinator
+        runs = tuple((judged_by(run, coordinator.pool), worker) for run, worker in plan.runs)
+        return _execute_and_show(replace(plan, runs=runs), given.settings, doctor=doctor, watch=watch)
 
 
 def _show_summary(found: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ def score(
     """
     from eidolon.benchmark.report import calibration_table, leaderboard
     from eidolon.benchmark.report.page import render_report
+    from eidolon.benchmark.run.executor import cluster, judged_by
     from eidolon.benchmark.run.pipeline import execute
     from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
     from eidolon.benchmark.tasks.protocol import TabulatedTask
@@ -61,7 +62,9 @@ def score(
     check_names(given.settings.require, plan.run.work)
     for hint in plan.run.hints:
         typer.echo(one_line(f"note: {hint}"), err=True)
-    scores = execute(plan.run, plan.producer, render_report)
+    with cluster(given) as coordinator:
+        run = plan.run if coordinator is None else judged_by(plan.run, coordinator.pool)
+        scores = execute(run, plan.producer, render_report)
     for note in plan.run.config.inputs.notes:
         typer.echo(f"{note.kind}: {one_line(note.text())}", err=True)
     console = make_console()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,10 @@ class SampleSource:
             )
         self.sha256 = self._hash()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another machine needs: paths of files that are kept, and the rows of files that are not."""
+        return self.__dict__ | {"_rows": _portable(self._rows)}
+
     def image(self, sample: Sample) -> "Image.Image":
         """Return the decoded image of a sample, upright and in RGB.
 
@@ -150,6 +155,17 @@ class SampleSource:
             line += [sample.references] if sample.references else []
             digest.update(json.dumps(line).encode() + b"\n")
         return digest.hexdigest()
+
+
+def _portable(rows: "datasets.Dataset") -> "datasets.Dataset":
+    """Return rows that can be sent: in memory if they are in a temporary file, as those of a drawn dataset."""
+    import datasets
+
+    files = [Path(file["filename"]) for file in rows.cache_files]
+    if all(file.exists() and not file.is_relative_to(tempfile.gettempdir()) for file in files):
+        return rows
+    table = datasets.table.InMemoryTable(rows.with_format("arrow")[:])
+    return datasets.Dataset(table, info=rows.info)
 
 
 def _image_hash(cell: Mapping[str, Any] | None) -> str | None:

@@ -68,6 +68,10 @@ class CacheFile:
         self._largest, self._clock = largest, clock
         self._connection: sqlite3.Connection | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to open the file itself."""
+        return self.__dict__ | {"_connection": None}
+
     def find(self, keys: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
         """Return the fields of the responses that the file holds, by key. Damaged ones are left out."""
         found: dict[bytes, dict[str, Any]] = {}

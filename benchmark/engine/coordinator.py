@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record, Response
@@ -39,6 +39,14 @@ class Worker(Protocol):
 
     def load(self) -> None:
         """Load the model, unless it is loaded."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the loaded model says of itself, JSON-ready."""
+        ...
+
+    def fit_batch(self, keys: Keys) -> int | None:
+        """Return how many of these requests the loaded model takes at once, None if it has no preference."""
         ...
 
     def answer(self, keys: Keys) -> list[Response]:
@@ -87,6 +95,14 @@ class Coordinator(Protocol):
         """Load the worker's model in every process. An error in any process is raised here."""
         ...
 
+    def describe(self, worker: Worker) -> dict[str, Any]:
+        """Return what the worker's model says of itself. Once prepared."""
+        ...
+
+    def fit_batch(self, worker: Worker, keys: Keys) -> int | None:
+        """Return how many of these requests a batch should have, None if the model has no preference. Once prepared."""
+        ...
+
     def answers(self, worker: Worker, batches: Sequence[Keys]) -> Iterator[list[Response]]:
         """Yield the responses of each batch in order, then drop the model in every process."""
         ...
@@ -100,7 +116,17 @@ class Coordinator(Protocol):
         ...
 
 
-class SingleProcess:
+class _LocalModel:
+    """A coordinator whose own process has loaded the model."""
+
+    def describe(self, worker: Worker) -> dict[str, Any]:
+        return worker.describe()
+
+    def fit_batch(self, worker: Worker, keys: Keys) -> int | None:
+        return worker.fit_batch(keys)
+
+
+class SingleProcess(_LocalModel):
     """Answers all batches in this process."""
 
     size = 1
@@ -182,8 +208,8 @@ class _Command(Record):
     batches: tuple[tuple[tuple[str, int], ...], ...] = ()
 
 
-class _AnsweredBatch(Record):
-    """A follower's answer to a batch."""
+class AnsweredBatch(Record):
+    """The answer of another process to a batch."""
 
     responses: tuple[Response, ...]
     usage: Usage | None
@@ -207,7 +233,7 @@ class _OriginError(Exception):
     """The traceback of an error in another process, as text, shown as the cause of the error here."""
 
 
-class Leader:
+class Leader(_LocalModel):
     """The first of several processes. It hands out batches, answers its share, and collects the others' answers."""
 
     def __init__(self, mail: Mailbox, size: int, lost_after: float = LOST_AFTER_S) -> None:
@@ -247,9 +273,7 @@ class Leader:
             if rank == 0:
                 yield next(own)
             else:
-                answered = _AnsweredBatch.model_validate_json(
-                    self._wait(f"answers/{number}/{position}", rank)
-                )
+                answered = AnsweredBatch.model_validate_json(self._wait(f"answers/{number}/{position}", rank))
                 self._usage[rank], self._kept[rank] = answered.usage, answered.kept
                 yield [*answered.responses]
         worker.release()
@@ -291,7 +315,8 @@ class Leader:
 
         def look() -> bool:
             if self._mail.has("failure"):
-                raise_failure(_ProcessFailure.model_validate_json(self._mail.take("failure")), self.size)
+                failure = _ProcessFailure.model_validate_json(self._mail.take("failure"))
+                raise_failure(f"process {failure.rank} of {self.size}", failure.message, failure.traceback)
             return self._mail.has(key)
 
         wait_for(look, lambda: self._mail.beats(rank), f"process {rank} of {self.size}", self._lost_after)
@@ -339,7 +364,7 @@ class Follower:
             earlier = f"answers/{number}/{position - AHEAD * self._size}"
             self._wait(partial(self._mail.lacks, earlier))
             responses = next(own)
-            answers = _AnsweredBatch(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
+            answers = AnsweredBatch(responses=tuple(responses), usage=worker.usage(), kept=worker.keep())
             self._mail.post(f"answers/{number}/{position}", answers.model_dump_json())
         worker.release()
 
@@ -370,13 +395,16 @@ def wait_for(look: Callable[[], bool], beats: Callable[[], int], who: str, lost_
             )
 
 
-def raise_failure(failure: _ProcessFailure, size: int) -> NoReturn:
-    """Raise the error of another process in this one."""
-    if failure.traceback is None:
-        raise UserError(failure.message)
-    raise ProcessError(f"in process {failure.rank} of {size}: {failure.message}") from _OriginError(
-        f"\n{failure.traceback}"
-    )
+def raise_failure(where: str, message: str, trace: str | None) -> NoReturn:
+    """Raise the error of another process in this one; a mistake of the user has no traceback.
+
+    Raises:
+        UserError: it was a mistake of the user.
+        ProcessError: it was a bug.
+    """
+    if trace is None:
+        raise UserError(message)
+    raise ProcessError(f"in {where}: {message}") from _OriginError(f"\n{trace}")
 
 
 CountT = TypeVar("CountT", int, int | float)

@@ -6,6 +6,7 @@ reason) ends the run with one line that names it.
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -83,6 +84,8 @@ class Generation:
         """Whether the run also interviews the model. `load` then refuses a model that cannot be interviewed."""
         self.coordinator: Coordinator = SingleProcess()
         """Distributes the batches over processes."""
+        self._sent = False
+        """Whether this process was sent its requests, so that its machine may lack the files."""
 
     def prepare(self) -> None:
         """Load the model in every process that answers."""
@@ -90,7 +93,11 @@ class Generation:
             self.coordinator.prepare(self)
 
     def find_batch_size(self, keys: Sequence[Key]) -> int | None:
-        """Return the number of requests per batch that the loaded model chooses, None if it has no preference."""
+        """Return the number of requests per batch that the model chooses, None if it has no preference."""
+        return self.coordinator.fit_batch(self, keys)
+
+    def fit_batch(self, keys: Sequence[Key]) -> int | None:
+        """Return the same, from the model that is loaded in this process."""
         if not isinstance(self._model, SizingModel):
             return None
         return self._model.find_batch_size(lambda: self._largest(keys))
@@ -108,8 +115,9 @@ class Generation:
         return self._requests(largest)[0]
 
     def loaded(self) -> Model:
-        """Return the model itself, loaded and without a cache in front of it."""
+        """Return the model itself, loaded in this process and without a cache in front of it."""
         self.prepare()
+        self.load()
         return uncached(self._loaded())
 
     def produce(self, folder: RunFolder, responses: BatchFile[Response]) -> None:
@@ -119,9 +127,10 @@ class Generation:
             UserError: the model breaks its contract, or is not the one of an earlier session.
         """
         self.prepare()
-        model, coordinator = self._loaded(), self.coordinator
-        folder.describe_session(coordinator.size, _description(model).get("threads"))
-        folder.describe_model(describe_model(model))
+        coordinator = self.coordinator
+        description = coordinator.describe(self)
+        folder.describe_session(coordinator.size, description.get("threads"))
+        folder.describe_model(_without_threads(description))
         used = dict(folder.record.usage or {})
 
         def answer(batches: Sequence[Sequence[Key]]) -> Iterator[Sequence[Response]]:
@@ -177,6 +186,14 @@ class Generation:
         model.check_interview()
         return model
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the model that is loaded in this process says of itself."""
+        return _description(self._loaded())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to answer: everything except the model, which it loads itself."""
+        return self.__dict__ | {"_model": None, "coordinator": SingleProcess(), "_sent": True}
+
     def release(self) -> None:
         """Drop the model in this process, so that its memory is free, and end the thread that reads pictures."""
         self._model = None
@@ -221,6 +238,11 @@ class Generation:
             try:
                 image = self._source.image(prompted.sample)
             except Exception as error:  # a decoder may raise anything; the response records it
+                if self._sent and isinstance(error, FileNotFoundError) and prompted.sample.image_sha256:
+                    raise UserError(
+                        f"machine {os.uname().nodename}: lacks {error.filename}, which the command has read; all "
+                        "machines must see the same files"
+                    ) from error
                 unreadable[sample_id, generation] = Response(
                     sample_id=sample_id,
                     image_id=image_id,
@@ -316,7 +338,11 @@ def collect(name: str, requests: Sequence[Request], responses: Iterable[Response
 
 def describe_model(model: Model) -> dict[str, Any]:
     """Return what a model says of itself, without its number of threads, in which sessions may differ."""
-    return {name: value for name, value in _description(model).items() if name != "threads"}
+    return _without_threads(_description(model))
+
+
+def _without_threads(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name != "threads"}
 
 
 def _description(model: Model) -> dict[str, Any]:

@@ -35,7 +35,9 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
     if check_folder(run.path, run.config) is None:
         producer.prepare()
         if run.finds_batch_size:
-            run = replace(run, batch_size=producer.find_batch_size(run.keys) or run.batch_size)
+            run = replace(
+                run, batch_size=producer.find_batch_size(run.sized_by or run.keys) or run.batch_size
+            )
     work = run.work
     with open_run(run.path, _record(run)) as folder:
         for name, text in work.rows().items():

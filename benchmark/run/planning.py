@@ -17,6 +17,7 @@ from eidolon.benchmark.engine.cache_file import ModelName
 from eidolon.benchmark.engine.cached_model import cached
 from eidolon.benchmark.engine.generation import Generation
 from eidolon.benchmark.run.estimate import estimate
+from eidolon.benchmark.run.shards import find_shard, part_of, warning
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, PromptText, deciding
 from eidolon.benchmark.settings.fields import AUTO, MAX_COUNT
 from eidolon.benchmark.settings.load import Given, load_settings
@@ -126,6 +127,10 @@ def make_plan(given: Given[RunSettings], out: Path | None) -> Plan:
         pick=settings.pick,
     )
     questions = ask(source)
+    shard = find_shard(settings, task)
+    if shard is not None:
+        preferred = (backend_traits(reference).preferred_batch for _, reference in models)
+        questions, out = part_of(questions, shard, settings, preferred), shard.folder(out)
     cache = open_cache() if settings.cache else None
     digest = file_sha256 if cache is None else cache.file_digest
     planned = [
@@ -151,7 +156,11 @@ def _plan_run(
         settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed, contrast
     )
     check_count(settings, len(questions.asked))
-    keys = tuple((sample_id, g) for sample_id in questions.asked for g in range(questions.generations))
+    of_all = questions.asked_by_all or questions.asked
+    keys, all_keys = (
+        tuple((sample_id, g) for sample_id in asked for g in range(questions.generations))
+        for asked in (questions.asked, of_all)
+    )
     signature = Signature(
         dataset=source.signature(),
         prompt=questions.prompt.signature(),
@@ -179,7 +188,11 @@ def _plan_run(
         batch_size=batch_size,
         work=questions.work(model_run),
         finds_batch_size=finds,
-        warnings=training_warnings(questions.judge, settings.dataset, ()),
+        warnings=(
+            *training_warnings(questions.judge, settings.dataset, ()),
+            *((warning(settings.shard),) if settings.shard else ()),
+        ),
+        sized_by=all_keys,
     )
     if (record := check_folder(run.path, run.config)) is not None:
         run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
@@ -187,7 +200,7 @@ def _plan_run(
     if cache is not None:
         identify = partial(identity, reference, spec.options, cache.file_digest)
         load = partial(cached, ModelName(spec.name, reference.target), cache, identify, load)
-    generation = Generation(spec.name, load, source, questions.asked, decoding)
+    generation = Generation(spec.name, load, source, of_all, decoding)
     generation.interviews = questions.interviews
     return run, generation
 
@@ -215,6 +228,7 @@ def _config(
             text=questions.rules.version,
             judge=questions.judge.signature(),
             contrast=contrast.settings() if contrast else {},
+            shard=settings.shard,
             task={**questions.inputs, **questions.inputs_of_model(reference)},
         ),
     )

@@ -48,6 +48,8 @@ class Inputs(Record):
     """The same of areas, and of who says that an object is there."""
     task: dict[str, JsonValue] = Field(default_factory=dict)
     """What the task adds."""
+    shard: str | None = None
+    """The shard of the run that the folder holds, as `2/8`; of a merged part of a run `1,2/8`."""
     notes: tuple[InputNote, ...] = ()
     """What was assumed about the files that were read, and what is odd in them."""
 

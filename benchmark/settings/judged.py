@@ -1,14 +1,17 @@
 """`JudgedSettings`: the settings that `eidolon run` and `eidolon score` share."""
 
-from typing import Annotated, Any, TypeAlias
+import re
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from eidolon.benchmark.settings.conditions import ConditionText
-from eidolon.benchmark.settings.fields import AS_LIST, Flag, Label, Options, Settings
+from eidolon.benchmark.settings.fields import AS_LIST, MAX_PROCESSES, Flag, Label, Options, Settings, Text
 from eidolon.scorers.core.errors import did_you_mean
 from eidolon.scorers.core.resampling import MAX_RESAMPLES, RESAMPLES
 from eidolon.scorers.text.last_sentence import LastSentence
+
+_ACTORS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 MetricNames: TypeAlias = Annotated[
     tuple[str, ...],
@@ -21,6 +24,25 @@ MetricNames: TypeAlias = Annotated[
     ),
 ]
 """Families of metrics; none means those of the judge."""
+
+
+def actor_bounds(text: str) -> tuple[int, int]:
+    """Return the fewest and the most actors that a text says: `4`, or `1-8`.
+
+    Raises:
+        ValueError: it does not say that.
+    """
+    found = _ACTORS.fullmatch(text)
+    least = int(found[1]) if found else 0
+    most = int(found[2] or least) if found else 0
+    if not 1 <= least <= most <= MAX_PROCESSES:
+        raise ValueError(f"must be N or MIN-MAX, as 4 or 1-8, up to {MAX_PROCESSES}")
+    return least, most
+
+
+def _checked_actors(text: str) -> str:
+    actor_bounds(text)
+    return text
 
 
 class JudgedSettings(Settings):
@@ -47,6 +69,25 @@ class JudgedSettings(Settings):
     """Condition on a score, as 'chair_i<=0.15'; exit code 4 if it is not met. Repeatable."""
     resamples: Annotated[int, Field(ge=0, le=MAX_RESAMPLES), Flag("Advanced")] = RESAMPLES
     """Bootstrap resamples; 0 for no intervals."""
+    executor: Annotated[Literal["local", "ray"], Flag("Advanced", metavar="local|ray", decides=False)] = (
+        "local"
+    )
+    """Where models and judges work: local, or ray for the cluster that RAY_ADDRESS names."""
+    actors: Annotated[
+        Annotated[Text, AfterValidator(_checked_actors)] | None,
+        Flag("Advanced", metavar="N|MIN-MAX", default="as many as the cluster holds", decides=False),
+    ] = None
+    """ray: models or judges that work together; MIN-MAX for a cluster that grows."""
+    actor_gpus: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_PROCESSES, allow_inf_nan=False),
+        Flag("Advanced", default="1, 0 without GPUs", decides=False),
+    ] = None
+    """ray: GPUs of each; 0.5 lets two share one."""
+    actor_cpus: Annotated[
+        float, Field(gt=0, le=MAX_PROCESSES, allow_inf_nan=False), Flag("Advanced", decides=False)
+    ] = 1
+    """ray: CPU cores of each."""
 
     @model_validator(mode="before")
     @classmethod

@@ -65,6 +65,8 @@ class RunSettings(JudgedSettings):
     """Samples that --limit keeps: first, or random by the seed."""
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED), Flag("Data")] = 0
     """Seed of drawn data, sampling and bootstrap."""
+    shard: Annotated[str | None, Flag("Data", metavar="K/N", decides=False)] = None
+    """Shard K of N, in a folder of its own; eidolon merge joins them."""
     task: Annotated[str, Flag("Task")] = "describe"
     """Task: describe, probe, forget or a plug-in's."""
     task_options: Annotated[Options, Flag("Task", "-T", metavar="KEY=VALUE")] = Field({})

@@ -5,7 +5,9 @@ Nothing is opened that could be endless: every file is a regular one of limited 
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,8 +77,11 @@ class LoadedRun:
         """Tell whether a file exists and may be read."""
         return os.path.lexists(self.path / name) and self.why_unreadable(name) is None
 
-    def why_unreadable(self, name: str) -> str | None:
-        """Return why an existing file must not be opened, None if it may be, or if it does not exist."""
+    def why_unreadable(self, name: str, *, largest: int | None = MAX_FILE) -> str | None:
+        """Return why an existing file must not be opened, None if it may be, or if it does not exist.
+
+        `largest` is in bytes, None for a file that is not held in memory.
+        """
         path = self.path / name
         try:
             mode = path.stat() if self._follow_links else path.lstat()
@@ -88,8 +93,8 @@ class LoadedRun:
             return "is a link, which may lead out of the folder"
         if not stat.S_ISREG(mode.st_mode):
             return "is not a regular file"
-        if mode.st_size > MAX_FILE:
-            return f"is larger than {MAX_FILE >> 20} MiB"
+        if largest is not None and mode.st_size > largest:
+            return f"is larger than {largest >> 20} MiB"
         return None if os.access(path, os.R_OK) else "cannot be read"
 
     def lines(self, name: str, record: type[LineT]) -> list[LineT]:
@@ -102,6 +107,18 @@ class LoadedRun:
             self._contents[name] = _attempt(lambda: self._read_lines(name, record))
         found: list[LineT] = _unwrap(self._contents[name])
         return found
+
+    def stream(self, name: str, record: type[LineT]) -> Iterator[LineT]:
+        """Yield the records of a JSONL file of any size, one at a time; none where there is no such file.
+
+        Raises:
+            RunFileError: the file cannot be read, or a line is not such a record.
+        """
+        path = self.path / name
+        if os.path.lexists(path):
+            if reason := self.why_unreadable(name, largest=None):
+                raise RunFileError(path, reason)
+            yield from _records(path, record)
 
     def document(self, name: str, record: type[DocumentT]) -> DocumentT:
         """Return the content of a JSON file.
@@ -160,23 +177,8 @@ class LoadedRun:
             raise RunFileError(path, reason)
         return path
 
-    def _read_lines(self, name: str, record: type[BaseModel]) -> list[Any]:
-        path = self._readable(name)
-        found: list[Any] = []
-        fix = "score the responses again"
-        with path.open("rb") as stream:
-            while line := stream.readline(MAX_LINE + 1):
-                number = len(found) + 1
-                if len(line) > MAX_LINE:
-                    raise RunFileError(path, f"is longer than {MAX_LINE >> 20} MiB", line=number, fix=fix)
-                if not line.endswith(b"\n"):
-                    raise RunFileError(path, "is cut off: it has no line end", line=number, fix=fix)
-                try:
-                    found.append(record.model_validate_json(line))
-                except ValidationError as error:
-                    reason = f"is not a line of this version ({first_problem(error)})"
-                    raise RunFileError(path, reason, line=number, fix=fix) from error
-        return found
+    def _read_lines(self, name: str, record: type[LineT]) -> list[LineT]:
+        return [*_records(self._readable(name), record)]
 
     def _read_document(self, name: str, record: type[BaseModel]) -> BaseModel:
         path = self._readable(name)
@@ -186,6 +188,24 @@ class LoadedRun:
         except ValidationError as error:
             reason = f"is not a {what} of this version: {first_problem(error)}"
             raise RunFileError(path, reason) from error
+
+
+def _records(path: Path, record: type[LineT]) -> Iterator[LineT]:
+    """Yield the records of a JSONL file that may be read."""
+    fix = "score the responses again"
+    with path.open("rb") as stream:
+        for number in count(1):
+            if not (line := stream.readline(MAX_LINE + 1)):
+                return
+            if len(line) > MAX_LINE:
+                raise RunFileError(path, f"is longer than {MAX_LINE >> 20} MiB", line=number, fix=fix)
+            if not line.endswith(b"\n"):
+                raise RunFileError(path, "is cut off: it has no line end", line=number, fix=fix)
+            try:
+                yield record.model_validate_json(line)
+            except ValidationError as error:
+                reason = f"is not a line of this version ({first_problem(error)})"
+                raise RunFileError(path, reason, line=number, fix=fix) from error
 
 
 def find_run(path: Path) -> Path:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
+from eidolon.benchmark.engine.mapping import BatchMapper
 from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
@@ -143,6 +144,8 @@ class Run:
     """What was left out, and how to get it, each in a line."""
     doctor: Diagnosis | None = None
     """What was found of the model before the run, where that was asked for."""
+    sized_by: tuple[Key, ...] = ()
+    """The responses that a batch size must fit, where they are more than this run's: those of all shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,8 @@ class Questions:
     """Whether the model is asked in the middle of a text too."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """What `--dry-run` prints beside the counts that all tasks have."""
+    asked_by_all: Mapping[str, PromptedSample] | None = None
+    """What all shards ask, where these are the questions of one."""
 
 
 class ModelTask(Protocol):
@@ -247,6 +252,15 @@ class EstimatedWork(Protocol):
 
 
 @runtime_checkable
+class DistributedWork(Protocol):
+    """Work whose responses can be judged elsewhere."""
+
+    def by(self, mapper: BatchMapper) -> Work:
+        """Return the same work with the responses judged by the mapper's processes."""
+        ...
+
+
+@runtime_checkable
 class DeclaringWork(Protocol):
     """Work that knows before it begins which quantities its scores will have."""
 
@@ -261,6 +275,31 @@ class TabulatedTask(Protocol):
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
         """Print the tables of finished runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedShards:
+    """What the files of several shards of a run hold together, in order."""
+
+    name: str
+    config: ConfigRecord
+    signature: Signature
+    samples: tuple[SampleRow, ...]
+    keys: tuple[Key, ...]
+    questions: tuple[QuestionRow, ...] = ()
+
+
+@runtime_checkable
+class ShardedTask(Protocol):
+    """A task that can be done in shards: its questions may be fewer, and its work asks the model nothing else."""
+
+    def joined(self, shards: JoinedShards) -> Work:
+        """Return the work on the samples of all shards, from their files alone.
+
+        Raises:
+            UserError: the judge or a metric cannot be made here.
+        """
         ...
 
 

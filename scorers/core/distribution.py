@@ -10,6 +10,7 @@ DISTRIBUTION = "eidolon-bench"
 UNKNOWN = "unknown"
 EXTRAS = {
     "accelerate": "models",
+    "ray": "ray",
     "safetensors": "models",
     "sentence_transformers": "embeddings",
     "tokenizers": "models",

@@ -42,6 +42,10 @@ class CategoryScores(Record):
     def __getitem__(self, quantity: str) -> Estimate:
         return self.__pydantic_extra__[quantity]
 
+    def quantities(self) -> dict[str, Estimate]:
+        """Return the quantities by name."""
+        return dict(self.__pydantic_extra__ or {})
+
 
 class Family(Record):
     """The quantities of one metric by name, and `per_category` if the metric has them."""

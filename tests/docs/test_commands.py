@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer
 
@@ -116,6 +117,8 @@ def test_the_page_runs(
             module = f"{page.stem.replace('-', '_')}_{number}"
             (tmp_path / f"{module}.py").write_text(block.text, encoding="utf-8")
             importlib.import_module(module)
+        elif block.language == "sql":
+            assert duckdb.sql(block.text).columns, where
         if block.language != "sh" or "needs" in block.marks:
             continue
         if block.marks.get("run after") == DEMO:

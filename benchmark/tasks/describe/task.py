@@ -11,6 +11,7 @@ from eidolon.benchmark.data.samples import SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.batch_file import Key
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.checks import DESCRIBED, JudgedChecks
@@ -22,10 +23,11 @@ from eidolon.benchmark.tasks.plugins import (
     matches_references,
     needs_references,
 )
-from eidolon.benchmark.tasks.protocol import ModelRun, Questions, known_of
+from eidolon.benchmark.tasks.protocol import JoinedShards, ModelRun, Questions, known_of
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import Metric
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.judges.judged_text import text_rules
 from eidolon.scorers.text.answer import TextRules
 
@@ -50,6 +52,18 @@ class Describe:
     def checks(self) -> TaskChecks:
         """Return what `eidolon check` asks of this task."""
         return JudgedChecks()
+
+    def joined(self, shards: JoinedShards) -> JudgedWork:
+        """Return the work on the descriptions of several shards.
+
+        Raises:
+            UserError: the judge that is made here is not that of the shards.
+        """
+        described = Descriptions.plan(shards.config.run_settings())
+        here, there = described.judge.signature(), shards.config.inputs.judge
+        if here != there:
+            raise UserError(f"{shards.name}: the shards were judged by {there}, and the judge here is {here}")
+        return described.work_on(shards.name, shards.samples, shards.keys, shards.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +137,20 @@ class Descriptions:
 
     def work(self, run: ModelRun) -> JudgedWork:
         """Return the work on one model's descriptions."""
+        return self.work_on(run.name, run.samples, run.keys, run.signature)
+
+    def work_on(
+        self, name: str, samples: tuple[SampleRow, ...], keys: tuple[Key, ...], signature: Signature
+    ) -> JudgedWork:
+        """Return the work on the descriptions of these samples."""
         return JudgedWork(
-            name=run.name,
-            samples=run.samples,
-            keys=run.keys,
+            name=name,
+            samples=samples,
+            keys=keys,
             judged_by=self.judge,
             rules=self.rules,
             metrics=self.metrics,
-            signature=run.signature,
+            signature=signature,
             seed=self.settings.seed,
             resamples=self.settings.resamples,
         )

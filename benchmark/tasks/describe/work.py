@@ -4,13 +4,15 @@ The tasks `describe` and `forget` and the scoring of response files share it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from eidolon.benchmark.engine.mapping import BatchMapper
 from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.batch_writer import is_complete
 from eidolon.benchmark.store.files import AFTER_RESPONSES, JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.describe.far_judging import judge_far
 from eidolon.benchmark.tasks.describe.metric_details import write_details
 from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sample_text
 from eidolon.benchmark.terminal.log import timed
@@ -48,6 +50,12 @@ class JudgedWork:
     resamples: int
     rules: TextRules = RAW
     """From a response to the text that is judged."""
+    mapper: BatchMapper | None = None
+    """Where responses are judged, if not in this process."""
+
+    def by(self, mapper: BatchMapper) -> "JudgedWork":
+        """Return the same work with the responses judged elsewhere."""
+        return replace(self, mapper=mapper)
 
     def rows(self) -> Mapping[str, Text]:
         """Return the text of `samples.jsonl`."""
@@ -70,7 +78,7 @@ class JudgedWork:
     def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
         """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives."""
         return judge_responses(
-            self.name, self.judged_by, self.rules, folder, self.samples, self.keys, responses
+            self.name, self.judged_by, self.rules, folder, self.samples, self.keys, responses, self.mapper
         )
 
     def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
@@ -129,6 +137,7 @@ def judge_responses(
     samples: Sequence[SampleRow],
     keys: Sequence[Key],
     responses: Sequence[Response],
+    mapper: BatchMapper | None = None,
 ) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, and return all judgements, with their verdicts."""
     known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in samples}
@@ -137,14 +146,26 @@ def judge_responses(
     if not judgements.batches:
         return judgements.records
     folder.forget(SCORES)
+    far = mapper and judge_far(
+        mapper,
+        folder.record.config,
+        judge,
+        rules,
+        known,
+        folder.path,
+        [*map(judgements.span, judgements.batches)],
+    )
     patience = 0.0 if slow else PATIENCE_S
     with meter(f"{name}, judge {judge.name}", len(keys), len(judgements.records), patience) as progress:
         for batch in judgements.batches:
             batched = responses[judgements.span(batch)]
             evidence = [known[response.sample_id] for response in batched]
             with timed("batch judged", batch=batch, responses=len(batched)) as counted:
-                with foreign_code():
-                    found = decide(judge, judge_texts(judge, batched, rules), evidence)
+                if far is not None:
+                    found = next(far)
+                else:
+                    with foreign_code():
+                        found = decide(judge, judge_texts(judge, batched, rules), evidence)
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             progress.advance(len(found), 0, sum(j.unscored is not None for j in found))

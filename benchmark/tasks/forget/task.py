@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import JsonValue
 
 from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.engine.mapping import BatchMapper
 from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
@@ -162,6 +163,10 @@ class ForgetWork:
 
     described: JudgedWork
     forget: Forget
+
+    def by(self, mapper: BatchMapper) -> "ForgetWork":
+        """Return the same work with the responses judged elsewhere."""
+        return replace(self, described=self.described.by(mapper))
 
     def rows(self) -> Mapping[str, Text]:
         """Return the text of `samples.jsonl`."""

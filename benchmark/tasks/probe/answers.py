@@ -1,11 +1,12 @@
 """What a run makes of the answers to its questions: what each was read as, and the scores by split and policy."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eidolon.benchmark.settings.fields import ALL
 from eidolon.benchmark.store.json_lines import to_lines
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.probe.questions import Built
 from eidolon.benchmark.tasks.rows import SPLITS, AnswerRow, Split, parsed
 from eidolon.benchmark.tasks.score_files.pope import family
@@ -35,6 +36,12 @@ class Probe:
     built: Built
     splits: tuple[Split, ...]
     policies: tuple[str, ...]
+
+    def about(self, samples: Sequence[SampleRow]) -> "Probe":
+        """Return the questions that these samples are: all, or those of a shard."""
+        ids = {row.sample_id for row in samples}
+        rows = tuple(row for row in self.built.rows if row.question_id in ids)
+        return replace(self, built=replace(self.built, rows=rows))
 
     def text(self) -> str:
         """Return the text of `questions.jsonl`."""

@@ -20,8 +20,9 @@ from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.work import judge_responses, produce_responses
 from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
 from eidolon.benchmark.tasks.probe.checks import ProbeChecks
-from eidolon.benchmark.tasks.probe.questions import build
+from eidolon.benchmark.tasks.probe.questions import Built, build
 from eidolon.benchmark.tasks.protocol import (
+    JoinedShards,
     Producer,
     Questions,
     Results,
@@ -100,7 +101,13 @@ class ProbeTask:
                 rules=policy_rules(policies[0]),
                 policy=probe.policy(),
                 work=lambda run: ProbeWork(
-                    run.name, run.samples, run.keys, probe, run.signature, settings.seed, settings.resamples
+                    run.name,
+                    run.samples,
+                    run.keys,
+                    probe.about(run.samples),
+                    run.signature,
+                    settings.seed,
+                    settings.resamples,
                 ),
                 metrics=("pope",),
                 inputs={
@@ -121,6 +128,25 @@ class ProbeTask:
     def checks(self) -> TaskChecks:
         """Return what `eidolon check` asks of this task."""
         return ProbeChecks()
+
+    def joined(self, shards: JoinedShards) -> "ProbeWork":
+        """Return the work on the answers of several shards."""
+        settings = shards.config.run_settings()
+        images = len({row.image for row in shards.questions})
+        probe = Probe(
+            Built(shards.questions, {}, images, 0),
+            find_splits(settings.split),
+            find_policies(settings.policy),
+        )
+        return ProbeWork(
+            shards.name,
+            shards.samples,
+            shards.keys,
+            probe,
+            shards.signature,
+            settings.seed,
+            settings.resamples,
+        )
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
         """Print the splits and policies of the runs."""

@@ -1,0 +1,1 @@
+"""Run folders as tables for other programs. The command line imports it; it imports the store."""
