@@ -65,6 +65,7 @@ class RayCoordinator:
             answered = AnsweredBatch.model_validate_json(content)
             self._usage[actor], self._kept[actor] = answered.usage, answered.kept
             yield [*answered.responses]
+        worker.release()  # the doctor may have loaded the model in this process
 
     def usage(self, worker: Worker) -> Usage | None:
         return add_usages(*self._usage.values())
