@@ -192,7 +192,13 @@ class Generation:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to answer: everything except the model, which it loads itself."""
-        return self.__dict__ | {"_model": None, "coordinator": SingleProcess(), "_sent": True}
+        return self.__dict__ | {
+            "_model": None,
+            "coordinator": SingleProcess(),
+            "_sent": True,
+            "_ahead": {},
+            "_reading": None,
+        }
 
     def release(self) -> None:
         """Drop the model in this process, so that its memory is free, and end the thread that reads pictures."""

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from eidolon.benchmark.engine.coordinator import AnsweredBatch, Keys, Usage, Worker, add_usages
+from eidolon.benchmark.engine.coordinator import AnsweredBatch, add_usages
 from eidolon.benchmark.engine.ray_cluster import ray_pool
 from eidolon.benchmark.engine.ray_pool import ActorOptions, RayPool, Scout
+from eidolon.benchmark.engine.worker import Keys, Usage, Worker
 from eidolon.scorers.core.types import Response
 
 

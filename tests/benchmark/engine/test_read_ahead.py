@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eidolon.benchmark.engine.coordinator import Keys, SingleProcess, answer_in_turn
+from eidolon.benchmark.engine.coordinator import SingleProcess
 from eidolon.benchmark.engine.generation import Generation, PromptedSample
+from eidolon.benchmark.engine.worker import Keys, answer_in_turn
 from eidolon.models.base.model import Decoding, Request
 from eidolon.scorers.core.types import Response
 
