@@ -71,6 +71,15 @@ class SavingJudge(Protocol):
     about other thresholds, or about agreement."""
 
 
+@runtime_checkable
+class NotedJudge(Protocol):
+    """A judge that has something to say about how it judged the responses so far."""
+
+    def note(self) -> str | None:
+        """Return one line to print and log, None for nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about one image."""

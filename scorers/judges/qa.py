@@ -4,7 +4,6 @@ The protocol is THRONE's (Kaul et al., CVPR 2024). N models answer M questions o
 The V = N·M votes decide whether the category is present, absent, or ignored because the votes disagree.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -41,8 +40,6 @@ from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, label, load_lexicon
 from eidolon.scorers.text.windows import windows
 
 READINGS = ("compat", "windows")
-
-_log = logging.getLogger(__name__)
 
 
 class QuestionJudge:
@@ -147,8 +144,10 @@ class QuestionJudge:
         rest = iter(responses)
         while chunk := list(islice(rest, self.batch)):
             yield from self._judge_chunk(chunk) if self.asks_all_votes else self._judge_saving(chunk)
-        if self.votes == "screened":
-            _log.warning("%s", self.audit)
+
+    def note(self) -> str | None:
+        """Return, for `screened`, how far the verdicts differ from those of all votes where that was measured."""
+        return str(self.audit) if self.votes == "screened" else None
 
     def _judge_chunk(self, responses: Sequence[Response]) -> Iterator[Judgement]:
         failed, texts = self._readable(responses)

@@ -3,6 +3,7 @@
 The tasks `describe` and `forget` and the scoring of response files share it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
-from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge, VotingJudge, asks_all_votes
+from eidolon.scorers.core.judge import Evidence, Judge, NotedJudge, SlowJudge, VotingJudge, asks_all_votes
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric, Quantity
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -29,6 +30,8 @@ from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.metrics.scoring import score
 from eidolon.scorers.text.answer import RAW, TextRules
+
+_log = logging.getLogger(__name__)
 
 JUDGE_BATCH = 256
 """Responses that a judge is handed at once, and that are judged again after a kill; a slow judge names fewer in its
@@ -169,4 +172,6 @@ def judge_responses(
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
+    if isinstance(judge, NotedJudge) and (note := judge.note()) is not None:
+        _log.warning("judge %s: %s", judge.name, note)
     return judgements.records
