@@ -47,7 +47,8 @@ class _RootMeanSquareNorm(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         norm = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
         scale = norm.square_().div_(states.shape[-1]).add_(self._epsilon).rsqrt_()
-        return (states * scale).mul_(self.weight)
+        normed: torch.Tensor = (states * scale).mul_(self.weight)
+        return normed
 
 
 def first_tokens(model: Any, encoded: torch.Tensor, mask: torch.Tensor | None, start: int) -> torch.Tensor:

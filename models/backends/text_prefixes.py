@@ -74,7 +74,7 @@ class PrefixReader:
         An answer also ends after a token at which `decided` is true of its tokens.
         """
         found: list[list[int]] = [[] for _ in rows]
-        nodes = [_Node(None, 0, sorted(range(len(rows)), key=lambda i: rows[i]))]
+        nodes = [_Node(None, 0, sorted(range(len(rows)), key=lambda i: tuple(rows[i])))]
         while nodes:
             node = nodes.pop()
             leaves: dict[int, list[int]] = defaultdict(list)
