@@ -23,7 +23,7 @@ from eidolon.models.base.model import Decoding, Request
 from eidolon.models.base.shipped import shipped_models
 
 WIDTHS = (128, 768)
-"""Of the language model. The first is that of the shipped models, the second costs enough to hide the overhead."""
+"""Widths of the language models: a small one, where overhead counts, and one where the multiplications do."""
 BATCHES = (1, 8)
 GOAL = 1.6
 

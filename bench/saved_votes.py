@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python bench/saved_votes.py [--responses 8] [--cells-of 60] [--pairs 5] [--json FILE]
 
-The shipped judges read descriptions of Scenes. The times are of `--responses` of them, the differing cells of
+The shipped judges read descriptions of Scenes. The times are of `--responses` descriptions, the differing cells of
 `--cells-of`. A cell is a category of a response, and differs if its verdict (present, ignored, absent) does.
 """
 

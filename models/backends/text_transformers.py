@@ -109,7 +109,7 @@ class TransformersText:
         return self._reply(prompts, None, max_new_tokens)
 
     def reply_until(self, prompts: Sequence[str], decided: Decided, *, max_new_tokens: int) -> list[Reply]:
-        """Return replies as `reply` does, each of which may end once `decided` is true of the text so far.
+        """Return replies as `reply` does, but a reply may end once `decided` is true of its text so far.
 
         Raises:
             UserError: as `reply`.
