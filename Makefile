@@ -16,13 +16,13 @@ help:
 	@echo "make demo      run the shipped models on Scenes and print the leaderboard"
 	@echo "make test      run the test suite"
 	@echo "make core      check the plain distribution, without PyTorch, in an environment of its own"
-	@echo "make browser   test the pages of eidolon view in a browser"
+	@echo "make browser   test the pages in a browser"
 	@echo "make frontend  build the script of these pages again, after a change in frontend/"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    format the code"
 	@echo "make docs      build the documentation into build/docs"
 	@echo "make pictures  make the pictures of README and docs again; RUN=FOLDER: those of a run of yours, in build/pictures"
-	@echo "make results   make results/leaderboard.json and the page of the memory study again"
+	@echo "make results   make the leaderboard of results/ and its page again, and the page of the memory study"
 	@echo "make clean     remove .venv and everything made"
 
 $(BIN)/python:
@@ -116,7 +116,7 @@ endif
 
 results: $(VENV)/.installed
 	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference
-	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json
+	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json --html results/leaderboard.html --no-links
 	$(BIN)/eidolon view results/memory --no-open
 
 clean:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.report.board.records import BoardView
 from eidolon.benchmark.report.leaderboard import Leaderboard
 from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.report.view.records import View
@@ -47,6 +48,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "samples": schema_of(SampleRow),
         "trace": schema_of(Trace),
         "view": schema_of(View),
+        "view_leaderboard": schema_of(BoardView),
         "words": schema_of(WordRow),
     }
 

@@ -152,13 +152,13 @@ def tables_of(rows: Iterable[Row]) -> list[list[Row]]:
     """
     alike: dict[tuple[int, str], list[list[Row]]] = {}
     for row in rows:
-        tables = alike.setdefault(([*HEADLINES].index(row.task), _dataset(row)), [])
+        tables = alike.setdefault(([*HEADLINES].index(row.task), dataset_of(row)), [])
         sharing = [
             table for table in tables if any(row.metrics.keys() & other.metrics.keys() for other in table)
         ]
         tables[:] = [table for table in tables if not any(table is other for other in sharing)]
         tables.append([row, *(other for table in sharing for other in table)])
-    found = [table for key in sorted(alike) for table in sorted(alike[key], key=_kind)]
+    found = [table for key in sorted(alike) for table in sorted(alike[key], key=kind_of)]
     return [_sorted(table) for table in found]
 
 
@@ -177,10 +177,12 @@ def write(leaderboard: Leaderboard, path: Path) -> None:
 def show(leaderboard: Leaderboard, console: Console) -> None:
     """Print a table for each dataset and kind of run, with 95 % intervals, and the signatures below."""
     tables = tables_of(leaderboard.rows)
-    kinds, datasets = ({named(rows) for rows in tables} for named in (_kind, lambda rows: _dataset(rows[0])))
+    kinds, datasets = (
+        {named(rows) for rows in tables} for named in (kind_of, lambda rows: dataset_of(rows[0]))
+    )
     for rows in tables:
-        of = f" of {_kind(rows)}" if len(kinds) > 1 or rows[0].task == "forget" else ""
-        on = f" on {one_line(_dataset(rows[0]))}" if len(datasets) > 1 else ""
+        of = f" of {kind_of(rows)}" if len(kinds) > 1 or rows[0].task == "forget" else ""
+        on = f" on {one_line(dataset_of(rows[0]))}" if len(datasets) > 1 else ""
         print_table(_table(rows, f"Leaderboard{of}{on}, 95 % intervals"), console)
     if leaderboard.rows and all(row.doctor == NOT_EXAMINED for row in leaderboard.rows):
         console.print(f"doctor: {NOT_EXAMINED}")
@@ -216,7 +218,7 @@ def _table(rows: Sequence[Row], title: str) -> Table:
             Text(one_line(row.name) + mark),
             _count(row.n),
             *(Text(_cell(row, family, column)) for family, column in columns),
-            *([Text(_verdict(row))] if examined else []),
+            *([Text(verdict_of(row))] if examined else []),
         )
     return table
 
@@ -301,12 +303,12 @@ def _groups(rows: Sequence[Row]) -> Iterator[str]:
             yield f"rows differ in {part}: {found}"
 
 
-def _dataset(row: Row) -> str:
+def dataset_of(row: Row) -> str:
     """Return the name of a row's dataset, without its hash: parts of one dataset share a table, with a mark."""
     return (row.parts.dataset or UNKNOWN).partition("#")[0]
 
 
-def _kind(rows: Sequence[Row]) -> str:
+def kind_of(rows: Sequence[Row]) -> str:
     """Return what the runs of a table are: their task, or without its metrics the metrics that they have."""
     families = dict.fromkeys(family for row in rows for family in row.metrics)
     task = rows[0].task
@@ -333,7 +335,8 @@ def _count(n: Samples) -> str:
     return str(n.scored) if n.scored == n.requested else f"{n.scored} of {n.requested}"
 
 
-def _verdict(row: Row) -> str:
+def verdict_of(row: Row) -> str:
+    """Return the doctor's verdict on a row's model, with the checks that failed."""
     names = ", ".join(one_line(name) for name in row.doctor_failed)
     return f"{row.doctor}: {names}" if names else row.doctor
 

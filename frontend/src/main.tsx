@@ -1,12 +1,15 @@
 import "./style.css";
 import { render } from "preact";
 import { App } from "./app";
+import { Board } from "./board";
+import type { BoardView } from "./board-data";
 import { Details, readDocument, type View } from "./data";
 import { MemoryPage, type MemoryView } from "./memory";
 import { initialTheme } from "./theme";
 
 /** The page of each kind of document. */
 const PAGES: Record<string, (data: never) => preact.JSX.Element> = {
+  leaderboard: (view: BoardView) => <Board view={view} />,
   runs: (view: View) => <App view={view} details={new Details(view)} />,
   memory: (view: MemoryView) => <MemoryPage view={view} />,
 };

@@ -259,7 +259,8 @@ def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["comparison", "doctor", "leaderboard", "questions", "run", "samples", "words"]
+    "name",
+    ["comparison", "doctor", "leaderboard", "questions", "run", "samples", "view_leaderboard", "words"],
 )
 def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
     assert json_schemas.read(name) == json_schemas.schemas()[name]
