@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from eidolon.benchmark.cli.common import CONDITION_FAILED, make_console, with_examples
-from eidolon.benchmark.cli.options import split_names
+from eidolon.benchmark.cli.options import Allow, MinShared, split_names
 from eidolon.benchmark.settings.fields import MIN_SHARED
 
 
@@ -25,24 +25,12 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the comparison to this JSON file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PART,…",
-            help="Compare in spite of another judge, reading, vocabulary, prompt, dataset or policy; "
-            "separated by commas.",
-        ),
-    ] = None,
+    allow: Allow = None,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     resamples: Annotated[
         int, typer.Option(help="Resamples of the bootstrap and of the test; 0 for neither.")
     ] = 10_000,
-    min_shared: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Refuse to compare runs that share fewer images. Below 30 there is a warning."
-        ),
-    ] = MIN_SHARED,
+    min_shared: MinShared = MIN_SHARED,
     fail_if_worse: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,7 +48,7 @@ def compare(
     from eidolon.scorers.core.errors import UserError
     from eidolon.scorers.core.resampling import MAX_RESAMPLES
 
-    for flag, value in (("--seed", seed), ("--resamples", resamples), ("--min-shared", min_shared)):
+    for flag, value in (("--seed", seed), ("--resamples", resamples)):
         if value < 0:
             raise UserError(f"{flag} {value}: must be at least 0")
     if resamples > MAX_RESAMPLES:

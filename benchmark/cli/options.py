@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -13,6 +13,22 @@ from eidolon.benchmark.settings.fields import Flag, Panel, Settings, flag_name, 
 from eidolon.models.base.options import parse_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Allow: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PART,…",
+        help="Compare in spite of another judge, reading, vocabulary, prompt, dataset or policy; separated by commas.",
+    ),
+]
+"""The option of every verb that compares runs."""
+MinShared: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Refuse to compare runs that share fewer images. Below 30 there is a warning."
+    ),
+]
+"""The same."""
 
 
 def with_settings(kind: type[Settings]) -> Callable[[Command], Command]:

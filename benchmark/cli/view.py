@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eidolon.benchmark.cli.common import make_console, print_written, with_examples
+from eidolon.benchmark.cli.options import Allow, MinShared, split_names
+from eidolon.benchmark.settings.fields import MIN_SHARED
 
 if TYPE_CHECKING:
     from eidolon.benchmark.report.view.page import Written
@@ -48,6 +50,8 @@ def view(
             help="Serve the page to this machine until Ctrl-C, for a browser that reads no local files.",
         ),
     ] = False,
+    allow: Allow = None,
+    min_shared: MinShared = MIN_SHARED,
 ) -> None:
     """Write a page with every sample, the numbers and their plots, and open it. It needs no server and no network.
 
@@ -63,6 +67,12 @@ def view(
     from eidolon.benchmark.verify.compare import CompareOptions
     from eidolon.scorers.core.errors import UserError
 
+    if len(runs) == 1 and (allow or min_shared != MIN_SHARED):
+        raise UserError(
+            f"{runs[0]}: one run is compared with none; --allow and --min-shared need another run"
+        )
+    options = CompareOptions(allow=split_names(allow), min_shared=min_shared)
+    options.check()
     if len(runs) == 1 and is_study(runs[0]):
         folder = runs[0] if runs[0].is_dir() else runs[0].parent
         place = _html(out, folder / STUDY_PAGE)
@@ -76,7 +86,7 @@ def view(
         raise UserError(f"{' '.join(map(str, runs))}: a run folder is given twice")
     found = [collect(run, images=images, pictures=pictures) for run in loaded]
     place = _html(out, (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE)
-    pairs = compare_runs(folders, CompareOptions())
+    pairs = compare_runs(folders, options)
     total = sum(len(run.shown) for run in found)
     with meter(f"{place.name}, pictures", total, 0) as progress:
         written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))

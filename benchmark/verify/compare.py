@@ -102,6 +102,18 @@ class CompareOptions:
     min_shared: int = MIN_SHARED
     """Runs that share fewer samples are refused."""
 
+    def check(self) -> None:
+        """Check what no run decides.
+
+        Raises:
+            UserError: `allow` has an unknown name, or `min_shared` is negative.
+        """
+        for part in self.allow:
+            if part not in ALLOWED:
+                raise UserError(f"--allow {part}: nothing of this name{did_you_mean(part, ALLOWED)}")
+        if self.min_shared < 0:
+            raise UserError(f"--min-shared {self.min_shared}: must be at least 0")
+
 
 def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
     """Compare two run folders.
@@ -109,9 +121,7 @@ def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
     Raises:
         UserError: a folder holds no finished run, or the runs are not comparable; the message names the difference.
     """
-    for part in wanted.allow:
-        if part not in ALLOWED:
-            raise UserError(f"--allow {part}: nothing of this name{did_you_mean(part, ALLOWED)}")
+    wanted.check()
     path_a, path_b = find_run(path_a), find_run(path_b)
     if path_a.resolve() == path_b.resolve():
         raise UserError(f"{path_a} and {path_b}: are the same run folder; a run does not differ from itself")

@@ -34,6 +34,11 @@ def _pair(first: Path, other: Path, number: int, options: CompareOptions) -> Pai
         findings=tuple(findings(found)),
         notes=(
             f"{found.a.compared} responses to {found.clusters} {found.unit} are compared.",
+            *(
+                f"They differ in {one.part}: {one.a} / {one.b}."
+                for one in found.differs
+                if one.allowed_by == "flag"
+            ),
             *found.notes,
             f"Intervals: {found.methods.interval}. Test: {found.methods.test}. Correction: {found.methods.correction}.",
         ),

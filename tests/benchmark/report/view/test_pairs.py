@@ -1,7 +1,9 @@
 """The differences on a page are those of `eidolon compare`."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 from eidolon.benchmark.report.view.pairs import compare_runs
 from eidolon.benchmark.verify.compare import CompareOptions
@@ -42,3 +44,35 @@ def test_runs_that_differ_have_the_reason(cli: Cli, tmp_path: Path) -> None:
     assert pair.reason
     assert pair.differences == ()
     assert compare_runs([tmp_path / "a"], CompareOptions()) == ()
+
+
+def test_a_page_allows_what_a_comparison_allows(cli: Cli, tmp_path: Path) -> None:
+    objects = write_lines(tmp_path / "o.jsonl", OBJECTS)
+    responses = write_lines(tmp_path / "r.jsonl", RESPONSES)
+    for name, options in (("a", ()), ("b", ("-J", "reading=original"))):
+        out = tmp_path / name
+        made = cli("score", "--responses", responses, "--objects", objects, "--out", out, *options)
+        assert made.code == 0, made.err
+    folders, page = [tmp_path / "a", tmp_path / "b"], tmp_path / "page.html"
+
+    def pair(*flags: str) -> dict[str, Any]:
+        result = cli("view", *folders, "--out", page, *flags)
+        assert result.code == 0, result.err
+        (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
+        pairs: list[dict[str, Any]] = json.loads(found)["pairs"]
+        return pairs[0]
+
+    assert "--allow reading" in pair("--min-shared", "1")["reason"]
+    assert "--min-shared" in pair("--allow", "reading")["reason"]
+    both = pair("--allow", "reading", "--min-shared", "1")
+    assert both["reason"] is None
+    assert both["differences"]
+    assert "They differ in reading: careful-2 / original." in both["notes"]
+    for runs, flags, message in (
+        (folders, ("--allow", "readng"), "reading"),
+        (folders, ("--min-shared", "-1"), "at least 0"),
+        (folders[:1], ("--allow", "reading"), "need another run"),
+    ):
+        result = cli("view", *runs, "--out", page, *flags)
+        assert result.code == 2
+        assert message in result.err
