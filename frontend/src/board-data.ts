@@ -119,7 +119,7 @@ export function orderOf(sort: string, group: Group): Order {
   return { key: group.table.headline, up: first(group.table.headline, group) };
 }
 
-/** Whether a column goes up when it is first chosen: texts do, and numbers of which a low one is good. */
+/** Whether a column goes up when it is first chosen: texts do, and numbers where lower is better. */
 export function first(key: string, group: Group): boolean {
   return TEXTS.some(([name]) => name === key) || group.columns.some((one) => one.key === key && one.higher_is_better === false);
 }

@@ -30,7 +30,7 @@ def written(board: Leaderboard, folder: Path, name: str = "board.html") -> Path:
 
 @pytest.fixture(scope="module")
 def board_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of runs, two of which have a folder: one with `report.html`, one with a page of its own."""
+    """Return the page of runs. Two have a folder: one with `report.html`, one with a page of its own."""
     folder = tmp_path_factory.mktemp("board")
     for name, file in (("model-0001", "report.html"), ("model-0002", "view/index.html")):
         target = folder / "runs" / name / file

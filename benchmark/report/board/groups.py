@@ -26,7 +26,7 @@ WIDER = tuple(part for part in COMPARED if part in ALLOWED)
 """The parts that `eidolon compare` asks two runs to share. Their decoding, samples and version may differ."""
 
 DESCRIBED = ("objects", "chair")
-"""Families of descriptions. Beside their rates stand the two numbers that a silent model has low."""
+"""Families of descriptions. Their rates need the two numbers next to them that are low for a silent model."""
 RECALLS = (("objects", "recall"), ("chair", "recall"))
 WORDS = ("chair", "words")
 WITHHELD = "the run has warnings, so that its headline says little"
