@@ -105,15 +105,18 @@ def _benchmark(hub: Path | None, dataset: str | None, task: str | None) -> "Benc
     """Return the benchmark of `--hub`.
 
     Raises:
-        UserError: an option is missing, or is no name of the Hub.
+        UserError: an option is missing or no name of the Hub, or the folder is a run.
     """
     from eidolon.benchmark.report.board.hub import DEFAULT_TASK, Benchmark
+    from eidolon.benchmark.store.files import RUN
     from eidolon.scorers.core.errors import UserError
 
     if hub is None:
         if dataset is not None or task is not None:
             raise UserError("--hub-dataset and --hub-task: need --hub DIR, the folder to write to")
         return None
+    if os.path.isfile(hub / RUN):
+        raise UserError(f"--hub {hub}: is a run folder, whose files are its own; give another place")
     if dataset is None:
         raise UserError(f"--hub {hub}: name the benchmark with --hub-dataset ORG/NAME")
     return Benchmark(dataset, task or DEFAULT_TASK)

@@ -229,6 +229,7 @@ def test_the_command_writes_all_of_them(cli: Cli, tmp_path: Path) -> None:
         (("--csv", tmp_path / "run" / "scores.json"), "--csv"),
         (("--html", tmp_path / "run" / "report.html"), "--html"),
         (("--hub", out / "hub"), "--hub-dataset"),
+        (("--hub", tmp_path / "run", "--hub-dataset", "org/bench"), "is a run folder"),
         (("--hub-task", "x"), "need --hub"),
         (("--latex", files["csv"] / "x.tex"), "cannot be written"),
     ):
