@@ -88,7 +88,7 @@ def test_a_board_that_forgets_has_its_columns_in_one_line(tmp_path: Path) -> Non
     board = Leaderboard(schema=SCHEMA, rows=(made_row(1, metrics={"forgetting": values}, task="forget"),))
     (table,) = board_view(board, tmp_path, tmp_path).tables
     assert [(column.label, column.logarithmic) for column in table.columns] == [
-        ("kept after 128 filler", False), ("kept after own text", False), ("odds ratio per 100", True),
+        ("kept after 128 filler", False), ("kept after own text", False), ("late-early odds ratio", True),
     ]  # fmt: skip
     (row,) = board_view(board, tmp_path, tmp_path).rows
     assert row.cells["forgetting.retention_own_longest"].text == "0.75 at 64"
