@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from eidolon.benchmark.engine import ray_pool
 from eidolon.benchmark.engine.coordinator import ProcessError
 from eidolon.benchmark.run.planning import load_run_settings, make_plan
 from tests.benchmark.conftest import Cli
-from tests.benchmark.engine.test_processes import FILES, PROGRAM, done, same, until
+from tests.benchmark.engine.test_processes import FILES, PROGRAM, same
 from tests.benchmark.run.test_resume import count_lines
 
+PATIENCE_S = 400
+"""Seconds for a command: on a busy machine the processes of a cluster take long to start."""
 OBJECT_STORE = 80 << 20
 """Bytes: the smallest that Ray takes is 75 MiB."""
 
@@ -82,6 +85,13 @@ def asked(out: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+def done(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*PROGRAM, *command], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+
+
 RUN = "python-dice.py-Dice"
 ON_RAY = ("--executor", "ray")
 
@@ -125,11 +135,14 @@ def test_a_killed_raylet_loses_and_doubles_nothing(here: Path, cli: Cli, cluster
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until(lambda: count_lines(responses) >= 16 or command.poll() is not None)
+        deadline = time.monotonic() + PATIENCE_S
+        while count_lines(responses) < 16 and command.poll() is None:
+            assert time.monotonic() < deadline, "timed out"
+            time.sleep(0.02)
         assert command.poll() is None
         assert count_lines(responses) < 160
         cluster.remove_node(node, allow_graceful=False)
-        _, err = command.communicate(timeout=120)
+        _, err = command.communicate(timeout=PATIENCE_S)
     finally:
         if command.is_running():
             command.kill()
