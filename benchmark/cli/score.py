@@ -42,7 +42,7 @@ def score(
     from eidolon.benchmark.report.page import render_report
     from eidolon.benchmark.run.executor import cluster, judged_by
     from eidolon.benchmark.run.pipeline import execute
-    from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan
+    from eidolon.benchmark.run.score_plan import load_score_settings, make_score_plan, with_processes
     from eidolon.benchmark.tasks.protocol import TabulatedTask
     from eidolon.benchmark.terminal.progress import busy
     from eidolon.benchmark.terminal.safe_text import one_line
@@ -56,7 +56,7 @@ def score(
                 f"unexpected argument {str(more_answers[0])!r}; only --answers takes several files"
             )
         flags["answers"] = [*flags["answers"], *more_answers]
-    given = load_score_settings(config, flags)
+    given = with_processes(load_score_settings(config, flags))
     with busy("reading the inputs"):
         plan = make_score_plan(given, out)
     check_names(given.settings.require, plan.run.work)

@@ -59,8 +59,12 @@ def read_document(text: str, path: Path) -> dict[str, Any] | None:
             if not first.endswith(_CONTINUED):
                 return None
             raise invalid_json(path, error) from None
-    found = isinstance(value, dict) and "annotations" in value and "image_id" not in value
-    return value if found else None
+    return value if isinstance(value, dict) and is_document(value) else None
+
+
+def is_document(value: Mapping[str, Any]) -> bool:
+    """Tell whether an object is the content of a COCO file; a record may have `annotations` beside its `image_id`."""
+    return "annotations" in value and "image_id" not in value
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.data.categories import CategoryMap
-from eidolon.benchmark.data.coco_format import Areas, Truth, coco_records, read_document, read_instances
+from eidolon.benchmark.data.coco_format import (
+    Areas,
+    Truth,
+    coco_records,
+    is_document,
+    read_document,
+    read_instances,
+)
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.field_names import IMAGE, LABEL, OBJECTS, FieldFinder, format_note
 from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import clean, excerpt, read_bytes, read_image_id
 from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.record_stream import StreamedRecords, open_lines
 from eidolon.scorers.core.records import Placed, Records, read_records, text_of
 from eidolon.scorers.core.types import ImageId
 
@@ -49,13 +57,19 @@ def read_truth(path: Path, categories: CategoryMap, fields: Mapping[str, str] | 
         UserError: the file cannot be read, objects are no categories of the judge, an image has two different lists of
             objects or areas, or an area is not from 0 to 1.
     """
-    content = read_bytes(path)
-    document = read_document(text_of(content, path), path)
-    truth = (
-        _read_records(content, path, categories, fields or {})
-        if document is None
-        else _read_coco(document, path, categories)
-    )
+    given = {ours: name for ours, name in (fields or {}).items() if ours in ("image_id", "objects")}
+    wanted = {*IMAGE, *OBJECTS, *LABEL, *given.values(), "id"}
+    records = open_lines(path)
+    if records is None or is_document(next(iter(records.rows)).row):
+        content = read_bytes(path)
+        document = read_document(text_of(content, path), path)
+        if document is not None:
+            return _read_coco(document, path, categories)
+        truth = _read_records(
+            read_records(content, path, wanted, value_field="objects"), path, categories, given
+        )
+    else:
+        truth = _read_records(records, path, categories, given)
     categories.check()
     return truth
 
@@ -102,28 +116,19 @@ def _mapped(shares: Mapping[str, float], categories: CategoryMap, place: str) ->
     return found
 
 
-@dataclass(slots=True)
-class _Image:
-    spot: str
-    objects: frozenset[str]
-    areas: dict[str, float]
-
-
 def _read_records(
-    content: bytes, path: Path, categories: CategoryMap, fields: Mapping[str, str]
+    records: Records | StreamedRecords, path: Path, categories: CategoryMap, given: Mapping[str, str]
 ) -> FileTruth:
-    given = {"image_id": fields["image_id"]} if "image_id" in fields else {}
-    given |= {"objects": fields["objects"]} if "objects" in fields else {}
-    wanted = {*IMAGE, *OBJECTS, *LABEL, *given.values(), "id"}
-    records = read_records(content, path, wanted, value_field="objects")
     # A name that --field gives may be that of the responses alone.
     given = {ours: name for ours, name in given.items() if any(name in placed.row for placed in records.rows)}
     finder = FieldFinder(records.rows, path, SOURCE, given)
     kinds = (str, list) if records.format in ("csv", "tsv") else list
     image, objects = finder.image(), finder.value("objects", OBJECTS, kinds)
     label = None if finder.has(objects) else finder.value("label", LABEL, str)
-    found: dict[ImageId, _Image] = {}
+    truth: Truth = {}
+    areas: Areas = {}
     files: dict[str, ImageId] = {}
+    sets: dict[frozenset[str], frozenset[str]] = {}
     for placed in records.rows:
         where, row = placed.place, placed.row
         listed = label is not None and label in row
@@ -135,25 +140,32 @@ def _read_records(
         names = [row[label]] if listed and label else _listed(placed, objects, records)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{where}: field {objects!r} must be a list of strings, found {excerpt(names)}")
-        mine = _Image(
-            placed.spot,
-            frozenset(categories.judged(names, where)),
-            _mapped(read_areas(row.get("areas"), names, where), categories, where),
-        )
-        before = found.setdefault(image_id, mine)
-        if listed:
-            before.objects |= mine.objects
-        elif before.objects != mine.objects:
-            raise UserError(f"{where}: image {excerpt(image_id)} has other objects on {before.spot}")
-        elif before.areas != mine.areas:
-            raise UserError(f"{where}: image {excerpt(image_id)} has other areas on {before.spot}")
-    if not found:
+        mine = frozenset(categories.judged(names, where))
+        shares = _mapped(read_areas(row.get("areas"), names, where), categories, where)
+        if image_id not in truth:
+            truth[image_id] = mine if listed else sets.setdefault(mine, mine)  # images share equal sets
+            if shares:
+                areas[image_id] = shares
+        elif listed:
+            truth[image_id] |= mine
+        elif truth[image_id] != mine:
+            before = _first_spot(records, image, image_id)
+            raise UserError(f"{where}: image {excerpt(image_id)} has other objects on {before}")
+        elif areas.get(image_id, {}) != shares:
+            before = _first_spot(records, image, image_id)
+            raise UserError(f"{where}: image {excerpt(image_id)} has other areas on {before}")
+    if not truth:
         raise UserError(f"{path}: holds no images")
-    return FileTruth(
-        {image_id: image.objects for image_id, image in found.items()},
-        {image_id: image.areas for image_id, image in found.items() if image.areas},
-        files,
-        (*format_note(records, SOURCE), *finder.notes, *categories.notes(SOURCE)),
+    notes = (*format_note(records, SOURCE), *finder.notes, *categories.notes(SOURCE))
+    return FileTruth(truth, areas, files, notes)
+
+
+def _first_spot(records: Records | StreamedRecords, image: str, image_id: ImageId) -> str:
+    """Return where in the file an image stands first."""
+    return next(
+        placed.spot
+        for placed in records.rows
+        if read_image_id(placed.row[image], placed.place, image) == image_id
     )
 
 
@@ -163,7 +175,7 @@ def _file_names(row: Mapping[str, Any], image: str, image_id: ImageId) -> dict[s
     return {name: image_id for name in names if isinstance(name, str)}
 
 
-def _listed(placed: Placed, objects: str, records: Records) -> Any:
+def _listed(placed: Placed, objects: str, records: Records | StreamedRecords) -> Any:
     """Return the objects of a record; in a table a cell holds a list, or names with `;`, `|` or `,` between them."""
     value = placed.row[objects]
     if records.format not in ("csv", "tsv") or not isinstance(value, str):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.report import calibration_table
-from eidolon.benchmark.tasks.protocol import Producer, Shown
+from eidolon.benchmark.tasks.protocol import SHOWN_SAMPLES, Producer, Shown
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Family, Scores
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from eidolon.benchmark.tasks.rows import QuestionRow
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-SAMPLES = 24
 CATEGORIES = 12
 LENGTH = 10_000
 """Characters of a response that are shown."""
@@ -55,7 +54,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
             return _hallucinations(judgement)
         return int(bool(judgement.mentions) != (question.label == "yes"))
 
-    order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SAMPLES]
+    order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SHOWN_SAMPLES]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
@@ -69,7 +68,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
         notes=[one_line(f"{note.kind}: {note.text()}") for note in shown.notes],
         plots=[base64.b64encode(plot).decode() for plot in shown.plots],
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
-        total=len(responses),
+        total=len(responses) if shown.total is None else shown.total,
         first="that are wrong" if shown.questions else "that hallucinate most",
         samples=[
             {

@@ -1,11 +1,11 @@
 """From settings to a run over responses or answers that exist already."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.settings.fields import flag_name
+from eidolon.benchmark.settings.fields import AUTO, flag_name
 from eidolon.benchmark.settings.load import Given, load_settings
 from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.tasks.protocol import FileTask, Producer, Run
@@ -37,6 +37,16 @@ def load_score_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[Sc
             what = "to score responses" if task.name == RESPONSES else f"for --metric {task.name}"
             raise UserError(f"{flag_name(ScoreSettings, field)}: is missing; {what}, give {needed}")
     return given
+
+
+def with_processes(given: Given[ScoreSettings]) -> Given[ScoreSettings]:
+    """Return the settings with as many processes as are useful, unless the user names a number.
+
+    This is the command line's default. In a user's own script a new process would run the script again.
+    """
+    if given.says("processes"):
+        return given
+    return replace(given, settings=given.settings.model_copy(update={"processes": AUTO}))
 
 
 def make_score_plan(given: Given[ScoreSettings], out: Path) -> ScorePlan:

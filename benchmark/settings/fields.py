@@ -55,15 +55,19 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _as_batch_size(value: object) -> object:
-    """Read `auto`, or a whole number in decimal digits."""
-    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
-    number = int(value) if isinstance(value, str) and digits else value
-    if number == AUTO or (
-        isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= MAX_COUNT
-    ):
-        return number
-    raise ValueError(f"must be {AUTO} or a whole number from 1 to {MAX_COUNT}")
+def _auto_or_count(most: int) -> BeforeValidator:
+    """Return what reads `auto`, or a whole number in decimal digits."""
+
+    def read(value: object) -> object:
+        digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+        number = int(value) if isinstance(value, str) and digits else value
+        if number == AUTO or (
+            isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= most
+        ):
+            return number
+        raise ValueError(f"must be {AUTO} or a whole number from 1 to {most}")
+
+    return BeforeValidator(read)
 
 
 def _as_list(value: object) -> object:
@@ -81,7 +85,8 @@ Text: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
 """A text, or a number of a file that is kept as it is written."""
 Options: TypeAlias = dict[str, Text]
 """Options by name, as `key=value` gives them."""
-BatchSize: TypeAlias = Annotated[int | Literal["auto"], BeforeValidator(_as_batch_size)]
+BatchSize: TypeAlias = Annotated[int | Literal["auto"], _auto_or_count(MAX_COUNT)]
+Processes: TypeAlias = Annotated[int | Literal["auto"], _auto_or_count(MAX_PROCESSES)]
 AS_LIST = BeforeValidator(_as_list)
 Label: TypeAlias = Annotated[Text, Field(min_length=1, max_length=120), AfterValidator(_printable)]
 """The name of a run in tables and reports."""

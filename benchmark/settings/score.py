@@ -5,7 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from eidolon.benchmark.settings.fields import AS_LIST, MAIN_POLICY, MAX_COUNT, MAX_SEED, Flag, Options, Text
+from eidolon.benchmark.settings.fields import (
+    AS_LIST,
+    MAIN_POLICY,
+    MAX_COUNT,
+    MAX_SEED,
+    Flag,
+    Options,
+    Processes,
+    Text,
+)
 from eidolon.benchmark.settings.judged import JudgedSettings, MetricNames
 
 
@@ -53,3 +62,5 @@ class ScoreSettings(JudgedSettings):
     """throne: votes that make a category present, the main one first. detection: score that flags a response."""
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED), Flag("Advanced")] = 0
     """Seed of the bootstrap."""
+    processes: Annotated[Processes, Flag("Advanced", metavar="N|auto", default="auto", decides=False)] = 1
+    """Processes that judge responses; auto takes one for each core where there are many responses."""

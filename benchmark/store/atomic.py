@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from eidolon.benchmark.store.files import HASHED, RUN, TORN
@@ -12,16 +12,18 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Errors of the disk that the user can fix. The run then resumes after its last whole batch."""
 
 
-def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+def write_atomically(path: Path, content: str | bytes | Iterator[str], *, durable: bool = True) -> None:
     """Replace a file. After a kill it has the old content or the new one, never a part.
 
-    If it is `durable`, that also holds after a power cut. A file that is written all the time and can be lost need not
-    be: waiting for the disk takes most of the time.
+    Of an iterator each part is written before the next one is made. If the file is `durable`, all that also holds after
+    a power cut. A file that is written all the time and can be lost need not be: waiting for the disk takes most of the
+    time.
     """
     temporary = path.with_name(f".{path.name}{TORN}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            for part in [content] if isinstance(content, str | bytes) else content:
+                stream.write(part.encode() if isinstance(part, str) else part)
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
@@ -33,7 +35,7 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) 
         _sync_folder(path.parent)
 
 
-def write_once(path: Path, write: Callable[[], str]) -> None:
+def write_once(path: Path, write: Callable[[], str | Iterator[str]]) -> None:
     """Write a file atomically, unless it exists. `write` returns its content."""
     if not path.exists():
         write_atomically(path, write())

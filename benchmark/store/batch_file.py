@@ -110,15 +110,9 @@ class BatchFile(Generic[RecordT]):
             try:
                 line = record.model_validate_json(content[position:end])
             except ValidationError as error:
-                raise UserError(
-                    f"{self._path}:{len(found) + 1}: is not a line this run wrote "
-                    f"({error.errors()[0]['msg']}); delete the file to do this stage again"
-                ) from error
+                raise not_ours(self._path, len(found) + 1, error) from error
             if key_of(line) != key:
-                raise UserError(
-                    f"{self._path}:{len(found) + 1}: holds sample {line.sample_id!r} where the run has "
-                    f"{key[0] if key else 'no more'!r}; delete the file to do this stage again"
-                )
+                raise other_sample(self._path, len(found) + 1, line, key)
             found.append(line)
             position = end + 1
             ends.append(position)
@@ -131,6 +125,22 @@ class BatchFile(Generic[RecordT]):
             _log.info("torn batch dropped", extra={"fields": dropped})
             with self._path.open("r+b") as stream:
                 stream.truncate(length)
+
+
+def not_ours(path: Path, line: int, error: ValidationError) -> UserError:
+    """Return the error for a line that is no record."""
+    return UserError(
+        f"{path}:{line}: is not a line this run wrote ({error.errors()[0]['msg']}); "
+        "delete the file to do this stage again"
+    )
+
+
+def other_sample(path: Path, line: int, record: StoredRecord, key: Key | None) -> UserError:
+    """Return the error for a record that has another key than the expected one; None where there should be none."""
+    return UserError(
+        f"{path}:{line}: holds sample {record.sample_id!r} where the run has {key[0] if key else 'no more'!r}; "
+        "delete the file to do this stage again"
+    )
 
 
 def count_lines(path: Path) -> int:

@@ -5,7 +5,7 @@
 A package adds a task with the entry-point group `eidolon.tasks`; `docs` has an example in one file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Text = Callable[[], str]
-"""Makes the text of a file when it is needed."""
+Text = Callable[[], str | Iterator[str]]
+"""Makes the text of a file when it is needed, whole or in parts."""
+SHOWN_SAMPLES = 24
+"""Responses that the report page shows: those that hallucinate most."""
 
 
 class Producer(Protocol):
@@ -91,6 +93,8 @@ class Shown:
     """What was assumed about the files that were read, and what is odd in them."""
     warnings: Sequence[str] = ()
     """Why the scores mean little."""
+    total: int | None = None
+    """Number of responses of the run, where `responses` are only those that the page shows."""
 
 
 class Work(Protocol):
@@ -130,8 +134,8 @@ class Run:
     config: ConfigRecord
     """Everything that decides the result: two runs with equal configs are the same run."""
     signature: Signature
-    sample_ids: tuple[str, ...]
-    keys: tuple[Key, ...]
+    sample_ids: Sequence[str]
+    keys: Sequence[Key]
     """(sample id, generation) of every response, in order."""
     batch_size: int
     """Batch size of a new run. A resumed run keeps its own."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.notes import InputNote, assumed
+from eidolon.scorers.core.record_stream import StreamedRecords
 from eidolon.scorers.core.records import Format, Placed, Records, name_of
 
 RESPONSE = (
@@ -62,7 +63,9 @@ _LONGEST_ID = 1024
 """Characters. What is longer is a picture in text form, not the name of one."""
 
 
-def format_note(records: Records, source: str, usual: Sequence[Format] = ("jsonl",)) -> list[InputNote]:
+def format_note(
+    records: Records | StreamedRecords, source: str, usual: Sequence[Format] = ("jsonl",)
+) -> list[InputNote]:
     """Return what was assumed about the format of a file; nothing for those that are `usual`."""
     if records.format in usual:
         return []
@@ -76,7 +79,7 @@ JSON: Sequence[Format] = ("jsonl", "json array")
 class FieldFinder:
     """Finds the name that each of our fields has in one file, and keeps notes of what was assumed."""
 
-    def __init__(self, rows: Sequence[Placed], path: Path, source: str, given: Mapping[str, str]) -> None:
+    def __init__(self, rows: Iterable[Placed], path: Path, source: str, given: Mapping[str, str]) -> None:
         """`given` maps our names to the file's, as the user says it with `--field`."""
         self._path, self._source, self._given = path, source, given
         self._first: dict[str, Any] = {}

@@ -1,7 +1,9 @@
 """Image ids as files write them: numbers, padded numbers, file names, paths and addresses of one and the same image."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from eidolon.scorers.core.errors import UserError
@@ -55,17 +57,8 @@ class ImageIds:
         self, ids: Iterable[ImageId], path: Path, files: Mapping[str, ImageId] | None = None
     ) -> None:
         """`files` are the names of the images' files, where the file has them; `path` is for messages."""
-        self._ids, self._path = {*ids}, path
-        self._by_number: dict[int, set[ImageId]] = {}
-        self._by_stem: dict[str, dict[str, ImageId]] = {}
-        self._file_of: dict[ImageId, str] = {}
-        for image_id in self._ids:
-            if (number := image_number(image_id)) is not None:
-                self._by_number.setdefault(number, set()).add(image_id)
-            self._by_stem.setdefault(_stem(str(image_id)), {})[_path(str(image_id))] = image_id
-        for name, image_id in (files or {}).items():
-            self._by_stem.setdefault(_stem(name), {})[_path(name)] = image_id
-            self._file_of[image_id] = name
+        self._ids = ids if isinstance(ids, Set | Mapping) else {*ids}
+        self._path, self._files = path, files or {}
         self.matched: dict[ImageId, ImageId] = {}
         """The ids that were found in another form, with what they were matched with."""
 
@@ -98,6 +91,27 @@ class ImageIds:
             return []
         example = next(iter(self.matched.items()))
         return [assumed(source, "ids", count=len(self.matched), of=of, example=[*example])]
+
+    # Made for the first id that is not equal to one of the file: most files have the same ids.
+
+    @cached_property
+    def _by_number(self) -> dict[int, set[ImageId]]:
+        found: dict[int, set[ImageId]] = {}
+        for image_id in self._ids:
+            if (number := image_number(image_id)) is not None:
+                found.setdefault(number, set()).add(image_id)
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, dict[str, ImageId]]:
+        found: dict[str, dict[str, ImageId]] = {}
+        for name, image_id in chain(((str(i), i) for i in self._ids), self._files.items()):
+            found.setdefault(_stem(name), {})[_path(name)] = image_id
+        return found
+
+    @cached_property
+    def _file_of(self) -> dict[ImageId, str]:
+        return {image_id: name for name, image_id in self._files.items()}
 
     def _by_name(self, value: str) -> set[ImageId]:
         found = self._by_stem.get(_stem(value), {})

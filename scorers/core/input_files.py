@@ -104,6 +104,20 @@ def read_bytes(path: Path, most: int = MAX_INPUT_BYTES) -> bytes:
         raise UserError(f"{path}: {_why(error)}") from None
 
 
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file of the user's for reading bytes; not the standard input.
+
+    Raises:
+        UserError: it cannot be opened, is no regular file, or is too large.
+    """
+    try:
+        return open_regular(path)
+    except UnreadableError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:  # a NUL byte in the name
+        raise UserError(f"{path}: {_why(error)}") from None
+
+
 def check_regular(path: Path) -> None:
     """Check that a file may be opened, without opening it.
 

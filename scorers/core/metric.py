@@ -136,6 +136,17 @@ class CostlyMetric(Protocol):
 
 
 @runtime_checkable
+class RowMetric(Protocol):
+    """A metric that declares whether its statistics of a sample depend on that sample alone.
+
+    If they do, `eidolon score` asks for them batch by batch, in several processes, and keeps no samples. By default a
+    metric is handed all samples at once.
+    """
+
+    row_by_row: bool
+
+
+@runtime_checkable
 class CategoryMetric(Protocol):
     """A metric that can also be computed for each category by itself."""
 

@@ -21,8 +21,8 @@ Format: TypeAlias = Literal["jsonl", "json array", "json objects", "json by id",
 """`json objects`: one after another, over several lines or without line breaks. `json list`: the only list of records
 in an object. `json by id`: an object whose keys are ids."""
 
-_GZIP = b"\x1f\x8b"
-_UTF16 = re.compile(rb"\xff\xfe[\t-~]\0|\xfe\xff\0[\t-~]")
+GZIP = b"\x1f\x8b"
+UTF16 = re.compile(rb"\xff\xfe[\t-~]\0|\xfe\xff\0[\t-~]")
 """A byte order mark and an ASCII character, with which text that PowerShell writes begins."""
 _CONTINUED = ("{", "[", ",")
 """Ends of the first line of a JSON object that spans several lines. A line that is an object ends with `}`."""
@@ -73,9 +73,9 @@ def text_of(content: bytes, path: Path) -> str:
     Raises:
         UserError: it is damaged, too large when decompressed, or no text.
     """
-    if content.startswith(_GZIP):
+    if content.startswith(GZIP):
         content = _decompressed(content, path)
-    if _UTF16.match(content):
+    if UTF16.match(content):
         try:
             return content.decode("utf-16")
         except UnicodeDecodeError:
@@ -114,12 +114,12 @@ def read_records(
         found = _objects(text, path)
         if len(found.rows) == 1:
             found = _opened(found, text, path, wanted, id_field, value_field)
-    return Records([placed._replace(row=_flat(placed.row)) for placed in found.rows], found.format, found.key)
+    return Records([placed._replace(row=flat(placed.row)) for placed in found.rows], found.format, found.key)
 
 
 def _decompressed(content: bytes, path: Path) -> bytes:
     parts, size = [], 0
-    while content.startswith(_GZIP):  # a file may hold several streams, one after another
+    while content.startswith(GZIP):  # a file may hold several streams, one after another
         stream = zlib.decompressobj(wbits=31)
         try:
             part = stream.decompress(content, MAX_INPUT_BYTES + 1 - size)
@@ -170,12 +170,8 @@ def _items(text: str, path: Path) -> Iterator[Placed]:
 
 
 def _objects(text: str, path: Path) -> Records:
-    first = text.lstrip().partition("\n")[0].strip()
-    try:
-        decode_json(first, 0)
-    except ValueError:
-        if first.endswith(_CONTINUED):
-            return Records([*_spanning(text, path)], "json objects")
+    if spans_lines(text.lstrip().partition("\n")[0].strip()):
+        return Records([*_spanning(text, path)], "json objects")
     rows = [*_lines(text, path)]
     spots = {placed.spot for placed in rows}
     return Records(rows, "jsonl" if len(spots) == len(rows) else "json objects")
@@ -183,14 +179,30 @@ def _objects(text: str, path: Path) -> Records:
 
 def _lines(text: str, path: Path) -> Iterator[Placed]:
     for number, line in enumerate(text.split("\n"), 1):
-        if not (line := line.strip()):
-            continue
-        try:
-            values = [value for _, value in _values(line)]
-        except ValueError as error:
-            raise _invalid(path, number, error, excerpt(line)) from None
-        for value in values:
-            yield _placed(value, number, path, line)
+        yield from line_records(line, number, path)
+
+
+def line_records(line: str, number: int, path: Path) -> list[Placed]:
+    """Return the records on one line, numbered from 1, as they stand in the file; none on a blank one.
+
+    Raises:
+        UserError: it holds something else than JSON objects.
+    """
+    line = line.strip()
+    try:
+        values = [value for _, value in _values(line)]
+    except ValueError as error:
+        raise _invalid(path, number, error, excerpt(line)) from None
+    return [_placed(value, number, path, line) for value in values]
+
+
+def spans_lines(first: str) -> bool:
+    """Tell whether a JSON object that begins on a line goes on below it."""
+    try:
+        decode_json(first, 0)
+    except ValueError:
+        return first.endswith(_CONTINUED)
+    return False
 
 
 def _spanning(text: str, path: Path) -> Iterator[Placed]:
@@ -265,7 +277,7 @@ def _check_twice(text: str, path: Path) -> None:
         seen.add(key)
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
+def flat(row: dict[str, Any]) -> dict[str, Any]:
     """Return a record of lmms-eval with what its `doc` tells about the sample; others as they are."""
     document = row.get("doc")
     if not isinstance(document, dict) or not row.keys() & {"doc_id", "resps", "filtered_resps"}:

@@ -1,6 +1,6 @@
 """Reading existing responses from a file. An error in the file is a UserError that names the place."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +11,7 @@ from eidolon.scorers.core.field_names import IMAGE, RESPONSE, FieldFinder, forma
 from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import clean, excerpt, read_image_id
 from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.record_stream import StreamedRecords
 from eidolon.scorers.core.records import Placed, Records, read_records
 from eidolon.scorers.core.types import FinishReason, ImageId, Response
 
@@ -60,6 +61,66 @@ def read_responses(content: bytes, path: Path, fields: Mapping[str, str] | None 
 
 def read_response_rows(records: Records, path: Path, fields: Mapping[str, str] | None = None) -> ResponseFile:
     """Return the responses in the records of a file; see `read_responses`."""
+    source = response_source(records, path, fields)
+    lines = [*source]
+    check_once(lines, source.names["sample_id"])
+    if not lines:
+        raise UserError(f"{path}: holds no responses")
+    return ResponseFile(lines, source.notes())
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseSource:
+    """The responses of a file, read from its records each time that they are iterated.
+
+    That every sample has one response is not checked.
+    """
+
+    records: Records | StreamedRecords
+    path: Path
+    names: Mapping[str, str]
+    """Our field names with the file's."""
+    assumed: tuple[InputNote, ...]
+    """What was assumed about the fields."""
+    sha256: str = ""
+    """Of the file's content, where it is known."""
+
+    def __iter__(self) -> Iterator[ResponseLine]:
+        """Yield the responses in order.
+
+        Raises:
+            UserError: a record is invalid; the message names file, place and field.
+        """
+        return (self.line(placed) for placed in self.records.rows)
+
+    def line(self, placed: Placed) -> ResponseLine:
+        """Return the response in a record.
+
+        Raises:
+            UserError: it is invalid.
+        """
+        return _read_line(placed, self.names, self._hint)
+
+    def notes(self) -> tuple[InputNote, ...]:
+        """Return what was assumed, once all responses have been read."""
+        return (*format_note(self.records, "responses"), *self.assumed)
+
+    @property
+    def _hint(self) -> str:
+        return "; a table needs a header line" if self.records.format in ("csv", "tsv") else ""
+
+
+def response_source(
+    records: Records | StreamedRecords,
+    path: Path,
+    fields: Mapping[str, str] | None = None,
+    sha256: str = "",
+) -> ResponseSource:
+    """Return the responses in the records of a file; see `read_responses`. All records are read once.
+
+    Raises:
+        UserError: a record is no JSON, or it is unclear which fields hold response and image.
+    """
     given = dict(fields or {})
     finder = FieldFinder(records.rows, path, "responses", given)
     for ours, theirs in given.items():
@@ -67,12 +128,7 @@ def read_response_rows(records: Records, path: Path, fields: Mapping[str, str] |
             raise UserError(f"--field {ours}={theirs}: no line of {path} has a field {theirs!r}")
     names = {name: given.get(name, name) for name in FIELDS}
     names |= {"response": finder.text("response"), "image_id": finder.image()}
-    table = "; a table needs a header line" if records.format in ("csv", "tsv") else ""
-    lines = [_read_line(placed, names, table) for placed in records.rows]
-    check_once(lines, names["sample_id"])
-    if not lines:
-        raise UserError(f"{path}: holds no responses")
-    return ResponseFile(lines, (*format_note(records, "responses"), *finder.notes))
+    return ResponseSource(records, path, names, tuple(finder.notes), sha256)
 
 
 def check_once(lines: Iterable[ResponseLine], field: str = "sample_id") -> None:

@@ -91,7 +91,12 @@ def parse(line: str) -> dict[str, str]:
 def hashed(name: str, content: bytes | str) -> str:
     """Return `name#hash`: the first digits of the SHA-256 of the content (text as UTF-8)."""
     data = content.encode() if isinstance(content, str) else content
-    return f"{name}#{hashlib.sha256(data).hexdigest()[:HASH_DIGITS]}"
+    return named_hash(name, hashlib.sha256(data))
+
+
+def named_hash(name: str, digest: "hashlib._Hash") -> str:
+    """Return `name#hash` for a SHA-256 that was computed piece by piece."""
+    return f"{name}#{digest.hexdigest()[:HASH_DIGITS]}"
 
 
 def _escape(value: str) -> str:

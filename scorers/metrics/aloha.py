@@ -36,6 +36,7 @@ class Aloha:
         "compat_least",
         "compat_mean",
     )
+    row_by_row: bool = True
     leaderboard_columns: tuple[LeaderboardColumn, ...] = (LeaderboardColumn("score", "ALOHa ↑"),)
     needs_references = True
 

@@ -40,6 +40,7 @@ class Chair:
         "responses_without_mentions",
         "responses_without_objects",
     )
+    row_by_row: bool = True
     leaderboard_columns: tuple[LeaderboardColumn, ...] = (
         LeaderboardColumn("chair_i", "CHAIR_i ↓"),
         LeaderboardColumn("chair_s", "CHAIR_s ↓"),

@@ -44,6 +44,7 @@ class Objects:
     family: str = "objects"
     quantities: tuple[Quantity, ...] = QUANTITIES
     columns: tuple[str, ...] = ("tp", "fp", "fn")
+    row_by_row: bool = True
     leaderboard_columns: tuple[LeaderboardColumn, ...] = (
         LeaderboardColumn("f05", "F0.5 ↑"),
         LeaderboardColumn("recall", "recall ↑"),
@@ -83,6 +84,7 @@ class ObjectsPerCategory:
     family: str = "objects"
     quantities: tuple[Quantity, ...] = QUANTITIES
     columns: tuple[str, ...] = Objects.columns
+    row_by_row: bool = True
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         """Take the distinct categories of the judge, in the order in which they are reported."""

@@ -21,6 +21,7 @@ class OpenChair:
         Quantity("unsure", None, (0, 1), "unsure / all answers", "no noun was asked about"),
     )
     columns: tuple[str, ...] = ("yes", "no", "unsure")
+    row_by_row: bool = True
     leaderboard_columns: tuple[LeaderboardColumn, ...] = (LeaderboardColumn("score", "OpenCHAIR ↓"),)
 
     def check_judge(self, judge: Judge) -> str | None:

@@ -1,6 +1,6 @@
 """`scores.json` from judged samples and metrics: every quantity with its interval, counts and variants."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eidolon.scorers.core.calibration import Calibration
@@ -223,10 +223,22 @@ def values_of(
 ) -> dict[str, Estimate]:
     """Return each quantity with its interval, from statistics (samples, k) and the image of each sample."""
     results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
-    clusters = len(set(images))
-    return {
-        q.name: _estimate(q, results[q.name], (), len(images), clusters, resamples) for q in metric.quantities
-    }
+    return estimates(metric, results, len(images), len(set(images)), resamples)
+
+
+def estimates(
+    metric: Computation,
+    results: Mapping[str, BootstrapResult],
+    n: int,
+    clusters: int,
+    resamples: int,
+    at: tuple[int, ...] = (),
+) -> dict[str, Estimate]:
+    """Return each quantity with its interval, from the bootstrap of `n` samples in so many clusters.
+
+    `at` is the index in the arrays of the quantities, () for a single number.
+    """
+    return {q.name: _estimate(q, results[q.name], at, n, clusters, resamples) for q in metric.quantities}
 
 
 def category_values(
@@ -245,10 +257,7 @@ def category_values(
     sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
     scores = {}
     for i, category in enumerate(vocabulary):
-        values: dict[str, Any] = {
-            q.name: _estimate(q, results[q.name], (i,), len(images), clusters, resamples)
-            for q in metric.quantities
-        }
+        values: dict[str, Any] = estimates(metric, results, len(images), clusters, resamples, (i,))
         scores[category] = CategoryScores(counts=named_counts(metric.columns, sums[i]), **values)
     return scores
 

@@ -99,13 +99,21 @@ def cluster_totals(statistics: FloatArray, clusters: Sequence[ImageId]) -> Float
     """
     if len(statistics) != len(clusters):
         raise ValueError(f"{len(statistics)} rows of statistics for {len(clusters)} cluster ids")
+    position = {cluster: i for i, cluster in enumerate(cluster_ids(clusters))}
+    return numbered_totals(statistics, np.array([position[cluster] for cluster in clusters], dtype=np.intp))
+
+
+def numbered_totals(statistics: FloatArray, rows: NDArray[np.integer[Any]]) -> FloatArray:
+    """Return the `cluster_totals` where `rows` numbers the cluster of each sample, every number from 0 being there.
+
+    Raises:
+        ValueError: a statistic is not finite.
+    """
     if not np.isfinite(statistics).all():
         raise ValueError("statistics must be finite; leave undefined samples out or count them as 0 of 0")
-    position = {cluster: i for i, cluster in enumerate(cluster_ids(clusters))}
-    rows = np.array([position[cluster] for cluster in clusters], dtype=np.intp)
     if not len(rows):
         return np.zeros((0, statistics.shape[1]))
-    largest = _largest_total(_sum_rows(np.abs(statistics), rows))
+    largest = largest_total(_sum_rows(np.abs(statistics), rows))
     _, exponent = np.frexp(largest)
     step = np.ldexp(1.0, exponent - 52)
     return _sum_rows(np.rint(statistics / step) * step, rows)
@@ -154,7 +162,7 @@ def combine(
     clusters = len(totals)
     # Integers below 2²⁴ are exact in float32 too, at half the cost.
     integers = np.array_equal(totals, np.rint(totals))
-    dtype = np.float32 if integers and _largest_total(totals).max(initial=0) < 2**24 else np.float64
+    dtype = np.float32 if integers and largest_total(totals).max(initial=0) < 2**24 else np.float64
     totals = totals.astype(dtype)
     rows = max(1, min(resamples, block_bytes // (clusters * np.dtype(dtype).itemsize)))
     block_weights = np.empty((rows, clusters), dtype=dtype)
@@ -202,12 +210,12 @@ def percentiles(values: FloatArray, level: float = LEVEL) -> tuple[FloatArray, F
     return quantile((1 - level) / 2), quantile((1 + level) / 2)
 
 
-def _sum_rows(statistics: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
+def _sum_rows(statistics: FloatArray, rows: NDArray[np.integer[Any]]) -> FloatArray:
     order = np.argsort(rows, kind="stable")
     starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
     return np.asarray(np.add.reduceat(statistics[order], starts, axis=0), dtype=float)
 
 
-def _largest_total(totals: FloatArray) -> FloatArray:
+def largest_total(totals: FloatArray) -> FloatArray:
     """Return the largest magnitude that the sum of a resample can have: one cluster, drawn every time."""
     return np.asarray(len(totals) * np.abs(totals).max(axis=0, initial=0))

@@ -20,15 +20,15 @@ from eidolon.benchmark.tasks.plugins import make_judge, matches_references
 from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
 from eidolon.benchmark.tasks.score_files.checks.detection import FILES, DetectionChecks
-from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
-from eidolon.benchmark.tasks.score_files.responses_file import (
+from eidolon.benchmark.tasks.score_files.inputs import (
     TRUTH_FIELDS,
-    distinct,
-    gather_captions,
-    join_truth,
+    check_fields,
+    content_hashes,
+    one_path,
     read_objects,
     response_fields,
 )
+from eidolon.benchmark.tasks.score_files.matched_lines import distinct, gather_captions, join_lines
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
@@ -322,7 +322,7 @@ def _read_truth(settings: ScoreSettings, judge: Judge | None, flagged: Sequence[
     notes: list[InputNote] = []
     if settings.objects is not None and judge is not None:
         known = read_objects(settings, settings.objects, judge)
-        lines, annotated, more = join_truth(lines, known, responses, settings.objects)
+        lines, annotated, more = join_lines(lines, known, responses, settings.objects)
         notes += [*known.notes, *more]
         ids = known.ids(settings.objects)
     else:

@@ -1,56 +1,57 @@
 """Responses that exist already, read from a file with their ground truth, to be judged and scored."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from eidolon.benchmark.data.categories import CategoryMap, read_names
-from eidolon.benchmark.data.coco_format import Truth, read_captions
-from eidolon.benchmark.data.ground_truth import find_image, objects_in, sources_of
 from eidolon.benchmark.data.picture_files import find_pictures
-from eidolon.benchmark.data.truth_file import SOURCE, FileTruth, read_truth
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
+from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.checks import DESCRIBED
-from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
+from eidolon.benchmark.tasks.describe.work import POLICY
 from eidolon.benchmark.tasks.plugins import (
     affordable,
     check_fit,
     make_judge,
     make_metrics,
-    matches_references,
     needs_references,
     training_warnings,
 )
 from eidolon.benchmark.tasks.protocol import Producer, Run
+from eidolon.benchmark.tasks.score_files.captions import join_captions
 from eidolon.benchmark.tasks.score_files.checks.responses import ResponsesChecks
-from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_path
-from eidolon.benchmark.tasks.score_files.source_texts import (
-    IMPORT_BATCH,
-    common_prompt,
-    looks,
-    references_text,
-    truth_text,
+from eidolon.benchmark.tasks.score_files.inputs import (
+    TRUTH_FIELDS,
+    check_fields,
+    one_path,
+    read_objects,
+    response_fields,
 )
-from eidolon.benchmark.tasks.score_files.work import FileProducer
-from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.image_ids import ImageIds
-from eidolon.scorers.core.input_files import excerpt, read_bytes
-from eidolon.scorers.core.judge import Judge, judge_settings
-from eidolon.scorers.core.metric import Metric, Sources
-from eidolon.scorers.core.notes import InputNote, assumed, warning
-from eidolon.scorers.core.response_lines import FIELDS, ResponseLine, match_images, read_responses
-from eidolon.scorers.core.signature import Signature, hashed
-from eidolon.scorers.core.types import ImageId, Response
+from eidolon.benchmark.tasks.score_files.response_table import (
+    ResponseTable,
+    Samples,
+    TruthTable,
+    join_truth,
+    read_table,
+)
+from eidolon.benchmark.tasks.score_files.source_texts import IMPORT_BATCH, looks, prompt_part, truth_hash
+from eidolon.benchmark.tasks.score_files.streamed_work import StreamedWork, StreamingProducer
+from eidolon.benchmark.tasks.score_files.workers import cores
+from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import Judge, SlowJudge, judge_settings
+from eidolon.scorers.core.metric import Metric
+from eidolon.scorers.core.notes import InputNote
+from eidolon.scorers.core.record_stream import open_records
+from eidolon.scorers.core.response_lines import WANTED, ResponseSource, response_source
+from eidolon.scorers.core.signature import Signature
+from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.judges.judged_text import text_rules
-from eidolon.scorers.judges.matching import join
 
-TRUTH_FIELDS = (*FIELDS, "objects")
-"""What `--field` names, in the files of responses and of objects."""
+SEVERAL_FROM = 20_000
+"""Responses from which `--processes auto` starts several: they take longer than the start of a process."""
 
 
 class ResponsesTask:
@@ -70,6 +71,7 @@ class ResponsesTask:
         "fields",
         "images",
         "limit",
+        "processes",
     )
     needs: ClassVar[tuple[str, ...]] = ("responses", "objects")
 
@@ -84,33 +86,31 @@ class ResponsesTask:
         judge = make_judge(settings.judge, settings.judge_options)
         metrics = make_metrics(settings.metrics, judge)
         check_fit(judge, metrics)
-        responses = one_path(settings.responses)
-        content = read_bytes(responses)
-        file = read_responses(content, responses, response_fields(settings.fields))
-        lines = file.lines[: settings.limit]
+        source = open_responses(settings)
+        table = read_table(source, settings.limit)
         hints: list[str] = []
         if not settings.metrics:
-            metrics = _affordable(metrics, len(lines), hints)
-        read = _read_samples(settings, lines, judge, needs_references(judge, metrics))
-        rows, truth, references = read.rows, read.truth, read.references
-        found = read.responses
-        dataset = hashed(one_path(settings.objects).stem, truth_text(truth) + references_text(references))
-        keys = tuple((response.sample_id, response.generation) for response in found)
+            metrics = _affordable(metrics, len(table.sample_ids), hints)
+        truth, notes = _read_truth(settings, table, judge, needs_references(judge, metrics))
+        samples = Samples(table, truth)
+        samples.check_images()
+        references = {truth.image_ids[i]: found for i, found in truth.references.items()}
+        dataset = truth_hash(one_path(settings.objects).stem, truth.truth(), references)
         rules = text_rules(judge, settings.last_sentence)
         signature = Signature(
             dataset=dataset,
-            prompt=common_prompt(found),
+            prompt=prompt_part(table.prompt),
             judge=judge.signature(),
             judge_settings=judge_settings(judge),
             text=rules.signature(),
             policy=POLICY,
-            n=len(keys),
+            n=len(samples.keys),
             resamples=settings.resamples,
             seed=settings.seed,
         )
-        areas = {row.image_id: row.areas for row in rows}
         name = settings.label or out.resolve().name
-        pictures = _pictures(settings, rows, hints)
+        pictures = _pictures(settings, samples, hints)
+        processes = _processes(settings, judge, len(samples.keys))
         run = Run(
             path=out,
             name=name,
@@ -119,33 +119,38 @@ class ResponsesTask:
                 task=self.name,
                 settings=deciding(settings, metrics=tuple(metric.family for metric in metrics)),
                 inputs=Inputs(
-                    files=content_hashes(responses=content),
-                    notes=(*file.notes, *read.notes),
+                    files={"responses": source.sha256},
+                    notes=(*source.notes(), *notes),
                     truth=dataset,
-                    **looks(areas, {row.image_id: row.sources for row in rows}),
+                    **looks(
+                        {truth.image_ids[i]: found for i, found in truth.areas.items()},
+                        {truth.image_ids[i]: found for i, found in truth.sources.items()},
+                    ),
                     text=rules.version,
                     judge=judge.signature(),
                 ),
             ),
             signature=signature,
-            sample_ids=tuple(row.sample_id for row in rows),
-            keys=keys,
+            sample_ids=samples.sample_ids,
+            keys=samples.keys,
             batch_size=IMPORT_BATCH,
-            warnings=training_warnings(judge, None, truth),
+            warnings=training_warnings(judge, None, truth.image_ids),
             hints=tuple(hints),
-            work=JudgedWork(
+            work=StreamedWork(
                 name=name,
-                samples=tuple(rows),
-                keys=keys,
+                samples=samples,
                 judged_by=judge,
-                rules=rules,
                 metrics=metrics,
+                rules=rules,
                 signature=signature,
                 seed=settings.seed,
                 resamples=settings.resamples,
+                judge_name=settings.judge,
+                judge_options=settings.judge_options,
+                processes=processes,
             ),
         )
-        return run, FileProducer(found, pictures)
+        return run, StreamingProducer(samples, processes, pictures)
 
     def checks(self) -> TaskChecks:
         """Return what `eidolon check` asks of this task."""
@@ -163,152 +168,58 @@ def _affordable(metrics: Sequence[Metric], responses: int, hints: list[str]) -> 
     return kept
 
 
-def _pictures(settings: ScoreSettings, rows: Sequence[SampleRow], hints: list[str]) -> dict[str, Path]:
+def open_responses(settings: ScoreSettings) -> ResponseSource:
+    """Return the responses of the settings' file.
+
+    Raises:
+        UserError: it cannot be read, or it is unclear which of its fields hold response and image.
+    """
+    path, given = one_path(settings.responses), response_fields(settings.fields)
+    wanted = {*WANTED, *given.values()}
+    file = open_records(path, wanted, value_field=given.get("response", "response"))
+    return response_source(file.records, path, given, sha256=file.sha256)
+
+
+def _processes(settings: ScoreSettings, judge: Judge, responses: int) -> int:
+    """Return how many processes judge so many responses.
+
+    Every process makes a judge of its own, which takes longer than the judging of a few responses. A judge that asks
+    language models would load each of them again, unless the user names a number.
+    """
+    if settings.processes != AUTO:
+        return int(settings.processes)
+    return cores() if responses >= SEVERAL_FROM and not isinstance(judge, SlowJudge) else 1
+
+
+def _pictures(settings: ScoreSettings, samples: Samples, hints: list[str]) -> dict[str, Path]:
     """Return the file of each sample's image; say in a hint how many have none."""
     if settings.images is None:
         return {}
-    found = find_pictures(settings.images, (row.image_id for row in rows))
-    lacking = [row.image_id for row in rows if row.image_id not in found]
+    image_ids, images = samples.truth.image_ids, samples.truth.images
+    found = find_pictures(settings.images, image_ids)
+    pictures: dict[str, Path] = {}
+    lacking: list[ImageId] = []
+    for index in samples.first:
+        image_id = image_ids[images[index]]
+        if image_id in found:
+            pictures[samples.responses.sample_ids[index]] = found[image_id]
+        else:
+            lacking.append(image_id)
     if lacking:
         hints.append(
-            f"--images {settings.images}: has no picture of {len(lacking)} of {len(rows)} samples; the first is of "
-            f"image {excerpt(lacking[0])}"
+            f"--images {settings.images}: has no picture of {len(lacking)} of {len(samples.first)} samples; the first "
+            f"is of image {excerpt(lacking[0])}"
         )
-    return {row.sample_id: found[row.image_id] for row in rows if row.image_id in found}
+    return pictures
 
 
-@dataclass(frozen=True, slots=True)
-class _SamplesRead:
-    """The samples that were responded to, with their truth."""
-
-    rows: list[SampleRow]
-    responses: list[Response]
-    """With the image ids of the truth."""
-    truth: Truth
-    references: dict[ImageId, tuple[str, ...]]
-    """Those that the judge reads."""
-    notes: tuple[InputNote, ...]
-
-
-def _read_samples(
-    settings: ScoreSettings, given: Sequence[ResponseLine], judge: Judge, needing: str | None
-) -> _SamplesRead:
-    """Read the truth of the images that were responded to. `needing` is what cannot do without references, for the
-    message."""
-    responses, objects_file = one_path(settings.responses), one_path(settings.objects)
+def _read_truth(
+    settings: ScoreSettings, table: ResponseTable, judge: Judge, needing: str | None
+) -> tuple[TruthTable, list[InputNote]]:
+    """Return the truth of the images that were responded to, and notes. `needing` is what cannot do without
+    references, for the message."""
+    objects_file = one_path(settings.objects)
     known = read_objects(settings, objects_file, judge)
-    lines, truth, notes = join_truth(given, known, responses, objects_file)
-    areas = {image_id: known.areas[image_id] for image_id in truth if known.areas.get(image_id)}
-    captions, more = gather_captions(lines, responses, settings.captions, known.ids(objects_file))
-    if needing:
-        check_references(lines, captions, responses, needing)
-    sources: dict[ImageId, Sources | None] = {}
-    for image_id, objects in objects_in(captions, judge).items():
-        sources[image_id] = sources_of(judge, truth[image_id], objects)
-        truth[image_id] = join(judge, truth[image_id], objects)
-    references = distinct(captions) if matches_references(judge) else {}
-    rows: dict[str, SampleRow] = {}
-    for line in lines:
-        response = line.response
-        source = sources.get(response.image_id)
-        row = SampleRow(
-            sample_id=response.sample_id,
-            image_id=response.image_id,
-            objects=tuple(sorted(truth[response.image_id])),
-            references=references.get(response.image_id, ()),
-            areas=areas.get(response.image_id, {}),
-            annotated=source and tuple(sorted(source.annotated)),
-            captioned=source and tuple(sorted(source.captioned)),
-        )
-        if rows.setdefault(row.sample_id, row) != row:
-            raise UserError(f"{line.place}: sample id {row.sample_id!r} named another image before")
-    found = [line.response for line in lines]
-    return _SamplesRead([*rows.values()], found, truth, references, (*known.notes, *notes, *more))
-
-
-def read_objects(settings: ScoreSettings, path: Path, judge: Judge) -> FileTruth:
-    """Return the content of the file of objects, with the names of `--names` mapped to categories."""
-    names = read_names(settings.names) if settings.names is not None else None
-    return read_truth(path, CategoryMap(judge, names), settings.fields)
-
-
-def response_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return those of `--field` that the file of responses has."""
-    return {ours: theirs for ours, theirs in fields.items() if ours in FIELDS}
-
-
-def join_truth(
-    given: Sequence[ResponseLine], known: FileTruth, responses: Path, objects: Path
-) -> tuple[list[ResponseLine], Truth, list[InputNote]]:
-    """Return the responses with the image ids of the truth, the truth of their images, and notes.
-
-    Raises:
-        UserError: an image has no truth, or its id may mean several.
-    """
-    ids = known.ids(objects)
-    lines = match_images(given, ids)
-    truth: Truth = {}
-    for line in lines:
-        image_id = find_image(ids, line.response.image_id, line.place, objects)
-        truth[image_id] = known.objects[image_id]
-    notes = ids.notes("responses", len(truth))
-    if not any(truth.values()):
-        notes.append(warning(SOURCE, "no objects", images=len(truth)))
-    return lines, truth, notes
-
-
-def gather_captions(
-    lines: Sequence[ResponseLine], responses: Path, path: Path | None, ids: ImageIds
-) -> tuple[dict[ImageId, list[str]], list[InputNote]]:
-    """Return the reference captions of those images, from the captions file and the response lines, and notes.
-
-    A captions file that knows none of the images is a UserError; the path of the responses is for its message. `ids`
-    are those of the truth, which the responses have too.
-    """
-    wanted = dict.fromkeys(line.response.image_id for line in lines)
-    captions: dict[ImageId, list[str]] = {image_id: [] for image_id in wanted}
-    notes: list[InputNote] = []
-    if path is not None:
-        file = read_captions(path)
-        matched = {given: ids.find(given, str(path)) for given in file.texts}
-        for given, image_id in matched.items():
-            if image_id in captions:
-                captions[image_id].extend(file.texts[given])
-        notes += file.notes
-        other = {given: found for given, found in matched.items() if found in wanted and found != given}
-        if other:
-            notes.append(
-                assumed(
-                    "captions", "ids", count=len(other), of=len(wanted), example=[*next(iter(other.items()))]
-                )
-            )
-        if lines and not any(captions.values()):
-            raise UserError(
-                f"{lines[0].place}: image {excerpt(lines[0].response.image_id)} is not in {path}; nor is any other "
-                "image that was responded to"
-            )
-    for line in lines:
-        captions[line.response.image_id].extend(line.references)
-    found = {image_id: texts for image_id, texts in captions.items() if texts}
-    if found and (bare := [image_id for image_id in wanted if image_id not in found]):
-        source = "responses" if path is None else "captions"
-        notes.append(warning(source, "captions", count=len(bare), of=len(wanted), first=bare[0]))
-    return found, notes
-
-
-def check_references(
-    lines: Sequence[ResponseLine], captions: Mapping[ImageId, Sequence[str]], responses: Path, needing: str
-) -> None:
-    """Raise a UserError for the first response to an image without the captions that `needing` needs."""
-    for line in lines:
-        image_id = line.response.image_id
-        if image_id not in captions:
-            raise UserError(
-                f"{line.place}: image {excerpt(image_id)} has no reference captions; {needing} "
-                "needs them: give --captions or 'references' in the line"
-            )
-
-
-def distinct(captions: Mapping[ImageId, Sequence[str]]) -> dict[ImageId, tuple[str, ...]]:
-    """Return the captions of each image, each once: every response to an image may bring them along."""
-    return {image_id: tuple(dict.fromkeys(found)) for image_id, found in captions.items()}
+    truth, notes = join_truth(table, known, objects_file)
+    more = join_captions(table, truth, settings.captions, known.ids(objects_file), judge, needing)
+    return truth, [*known.notes, *notes, *more]

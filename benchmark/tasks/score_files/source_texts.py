@@ -1,16 +1,23 @@
 """Texts that are the same for the same responses and ground truth, whatever file they come from; runs hash them."""
 
+import hashlib
+import heapq
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
 
 from eidolon.benchmark.data.coco_format import Areas, Truth
 from eidolon.benchmark.data.prompts import PRESETS, Prompt
 from eidolon.scorers.core.metric import Sources
-from eidolon.scorers.core.signature import hashed
+from eidolon.scorers.core.signature import hashed, named_hash
 from eidolon.scorers.core.types import ImageId, Response
 
 IMPORT_BATCH = 512
 """Responses written at once."""
+SORTED_AT_ONCE = 100_000
+"""Lines that are sorted in memory."""
 
 
 def references_text(references: Mapping[ImageId, Sequence[str]]) -> str:
@@ -37,10 +44,52 @@ def looks(areas: Areas, sources: Mapping[ImageId, Sources | None]) -> dict[str, 
     return {name: hashed(name, "\n".join(sorted(lines))) for name, lines in parts.items() if lines}
 
 
+def truth_hash(
+    name: str,
+    truth: Iterable[tuple[ImageId, Collection[str]]],
+    references: Mapping[ImageId, Sequence[str]] | None = None,
+) -> str:
+    """Return `hashed` of `truth_text` and `references_text`, of any number of images in little memory."""
+    digest = hashlib.sha256()
+    lines = in_sorted_order(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth)
+    for number, line in enumerate(lines):
+        digest.update((f"\n{line}" if number else line).encode())
+    digest.update(references_text(references or {}).encode())
+    return named_hash(name, digest)
+
+
+def in_sorted_order(lines: Iterable[str], most: int = SORTED_AT_ONCE) -> Iterator[str]:
+    """Yield ASCII lines in sorted order. More than `most` are sorted in parts, which wait on the disk."""
+    source = iter(lines)
+    first = sorted(islice(source, most))
+    if len(first) < most:
+        yield from first
+        return
+    with ExitStack() as files:
+        parts = [_on_disk(first, files)]
+        del first
+        while part := sorted(islice(source, most)):
+            parts.append(_on_disk(part, files))
+        yield from heapq.merge(*parts)
+
+
+def _on_disk(lines: Sequence[str], files: ExitStack) -> Iterator[str]:
+    file = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 (the stack closes it)
+    files.enter_context(file)
+    file.writelines(f"{line}\n" for line in lines)
+    file.seek(0)
+    return (line[:-1] for line in file)
+
+
 def common_prompt(responses: Sequence[Response]) -> str | None:
     """Return the prompt's part of the signature where all responses name the same one."""
     prompts = {response.prompt for response in responses}
-    if len(prompts) != 1 or (text := prompts.pop()) is None:
+    return prompt_part(prompts.pop() if len(prompts) == 1 else None)
+
+
+def prompt_part(text: str | None) -> str | None:
+    """Return the prompt's part of the signature, None where there is no prompt."""
+    if text is None:
         return None
     name = next((name for name, preset in PRESETS.items() if preset == text), "custom")
     return Prompt(name, text).signature()

@@ -89,14 +89,18 @@ class FileProducer:
 
     def picture(self, sample_id: str) -> "Image.Image | None":
         """Return a sample's image, None where no file of it is known or the file cannot be read."""
-        path = self.pictures.get(sample_id)
-        if path is None:
-            return None
-        try:
-            return images.read(str(path))
-        except Exception as error:  # Pillow raises almost anything for a broken file
-            _log.warning("image cannot be shown", extra={"fields": {"file": path.name, "error": str(error)}})
-            return None
+        return picture_of(self.pictures.get(sample_id))
+
+
+def picture_of(path: Path | None) -> "Image.Image | None":
+    """Return the image in a file; None without a file, and where it cannot be read."""
+    if path is None:
+        return None
+    try:
+        return images.read(str(path))
+    except Exception as error:  # Pillow raises almost anything for a broken file
+        _log.warning("image cannot be shown", extra={"fields": {"file": path.name, "error": str(error)}})
+        return None
 
 
 def answers_run(

@@ -415,7 +415,7 @@ def test_interrupt_is_recorded(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eidolon.benchmark.tasks.describe.work.judge_responses", interrupt)
+    monkeypatch.setattr("eidolon.benchmark.tasks.score_files.batches.decide", interrupt)
     assert cli("score", *inputs, "--out", tmp_path / "out").code == 130
     assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "cancelled"
     monkeypatch.undo()
@@ -430,7 +430,7 @@ def test_bug_keeps_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("eidolon.benchmark.tasks.describe.work.JudgedWork.score", fail)
+    monkeypatch.setattr("eidolon.benchmark.tasks.score_files.streamed_work.StreamedWork.score", fail)
     with pytest.raises(ZeroDivisionError):
         cli("score", *inputs, "--out", tmp_path / "out")
     run = json.loads((tmp_path / "out/run.json").read_text())
