@@ -77,7 +77,8 @@ export function MemoryPage({ view }: { view: MemoryView }) {
       <header>
         <div class="title"><h1>{visible(view.title)}</h1><span class="tools"><ThemeToggle /></span></div>
         <p class="sentence">{visible(view.sentence)}</p>
-        <ul class="findings" aria-label="Findings">{view.findings.map((text, i) => <li key={i}>{visible(text)}</li>)}</ul>
+        <details open={innerWidth > 640}><summary>Findings</summary>
+          <ul class="findings">{view.findings.map((text, i) => <li key={i}>{visible(text)}</li>)}</ul></details>
         <div class="folds"><details><summary>Where this comes from</summary>
           <dl class="facts">{view.provenance.map((fact, i) => <div key={i}><dt>{visible(fact.label)}</dt><dd>{visible(fact.value)}</dd></div>)}
             <div><dt>page</dt><dd>eidolon view {visible(view.eidolon)}</dd></div></dl></details></div>

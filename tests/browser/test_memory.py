@@ -78,7 +78,7 @@ def test_hostile_names_are_text(study: MemoryStudy, tmp_path: Path, open_page: O
     path = tmp_path / "memory.html"
     path.write_text(render(make_view(poisoned), PAYLOADS[1]))
     page = open_page(path).page
-    page.locator("summary").click()
+    page.get_by_text("Where this comes from").click()
     for name in TABS:
         page.locator(f"[id='tab-{name}']").click()
         page.wait_for_timeout(100)

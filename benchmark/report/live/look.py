@@ -35,7 +35,7 @@ LINES = 2000
 """Lines of a file that are read in one look."""
 CHUNK = 2
 """Responses that the judge is handed at a time."""
-JUDGE_S = 0.03
+JUDGE_S = 0.02
 """Seconds that one look spends on judging."""
 PENDING = 256
 """Responses that wait for the judge here. Later ones wait for the run's own judging."""
@@ -97,8 +97,8 @@ class Look:
         fields = ("judged", "unscored", "with_hallucination", "named", "hallucinated")
         self.count = self.count.model_copy(update=dict.fromkeys(fields, 0))
 
-    def look(self) -> None:
-        """Read what is new, and judge some of it."""
+    def look(self, pictures: int = PICTURES) -> None:
+        """Read what is new, judge some of it, and find so many pictures."""
         if self._responses.restarted():
             self._restart()
         new = self._responses.take(LINES)
@@ -112,7 +112,7 @@ class Look:
         else:
             self._pending += new[: PENDING - len(self._pending)]
             self._judge_some()
-        self._draw_some()
+        self._draw_some(pictures)
 
     def _follow(self) -> None:
         """Read the judgements that the run writes, beside their responses."""
@@ -153,9 +153,9 @@ class Look:
         if wrong and len(self.examples) < EXAMPLES:
             self.examples.append(_example(response, judgement, self._reading.prompts))
 
-    def _draw_some(self) -> None:
+    def _draw_some(self, most: int) -> None:
         """Find the pictures of some examples that have none yet."""
-        for place in range(self._drawn, min(self._drawn + PICTURES, len(self.examples))):
+        for place in range(self._drawn, min(self._drawn + most, len(self.examples))):
             example = self.examples[place]
             with suppress(Exception):  # a decoder may raise anything; the response of the sample says so
                 image = self._producer.picture(example.sample_id)

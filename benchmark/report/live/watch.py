@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
-from eidolon.benchmark.report.live.look import Look, Reading
+from eidolon.benchmark.report.live.look import EXAMPLES, PICTURES, Look, Reading
 from eidolon.benchmark.report.live.records import LiveRun, LiveView, RunState, StageView, Status
 from eidolon.benchmark.report.view.document import render
 from eidolon.benchmark.report.view.summary import numbers
@@ -31,7 +31,7 @@ from eidolon.scorers.core.scores import Scores
 PAGE = "watch.html"
 EVERY_S = 2.0
 """The shortest time between two pages, and the time between two loads of the page."""
-SHARE = 0.02
+SHARE = 0.01
 """The largest share of the run's time that the page takes."""
 PATIENCE_S = 60.0
 """Seconds without news after which the page says that the process may be gone. A run with slow batches has more."""
@@ -71,7 +71,7 @@ class Watch:
 
     def end(self, run: Run, scores: Scores) -> None:
         """A run has ended, with these scores."""
-        self._look_around()
+        self._look_around(EXAMPLES)
         report = quote((run.path / REPORT).relative_to(self.page.parent).as_posix())
         self._runs[self._number] = self._runs[self._number].model_copy(
             update={"state": "finished", "numbers": numbers(scores)[0], "report": report}
@@ -97,7 +97,7 @@ class Watch:
 
     def close(self, status: Status, error: str | None = None) -> None:
         """Write the last page."""
-        self._look_around()
+        self._look_around(EXAMPLES)
         self._write(status, error)
 
     def _hear(self) -> None:
@@ -110,10 +110,10 @@ class Watch:
         after = self._clock()
         self._due = after + max(EVERY_S, (after - now) / SHARE)
 
-    def _look_around(self) -> None:
+    def _look_around(self, pictures: int = PICTURES) -> None:
         if self._look is None:
             return
-        self._look.look()
+        self._look.look(pictures)
         self._set("running")
 
     def _set(self, state: RunState) -> None:

@@ -75,6 +75,7 @@ def test_the_page_grows_with_the_run_and_ends_with_a_link(cli: Cli, seen: Path) 
         scores["metrics"]["chair"]["chair_i"]["value"]
     )
     assert (run.counts.responses, run.counts.judged) == (12, 12)
+    assert all(example.picture for example in run.examples)
     assert cli("check", page.parent).code == 0
 
 
@@ -135,7 +136,7 @@ def test_the_page_takes_a_small_share_of_the_time(
     class Slow(watches.Look):
         looks = 0
 
-        def look(self) -> None:
+        def look(self, pictures: int = 0) -> None:
             now[0] += 1.0
             Slow.looks += 1
 
@@ -148,3 +149,13 @@ def test_the_page_takes_a_small_share_of_the_time(
 def test_a_dry_run_writes_no_page(cli: Cli, seen: Path) -> None:
     assert cli(*arguments(seen, "--dry-run")).code == 0
     assert not (seen.parent / "out").exists()
+
+
+def test_a_probe_shows_the_questions_of_wrong_answers(cli: Cli, seen: Path) -> None:
+    (seen.parent / "model.py").write_text(MODEL.replace("A zebra beside a </script><b>giraffe</b>.", "Yes."))
+    assert cli(*arguments(seen, "--task", "probe", "--limit", 3)).code == 0
+    run = view_of(seen.parent / "out" / "watch.html").runs[0]
+    assert run.counts.responses == run.counts.judged == run.total
+    assert run.examples
+    assert all(example.text == "Yes." and "?" in (example.prompt or "") for example in run.examples)
+    assert run.numbers[0].label == "accuracy"
