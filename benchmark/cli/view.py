@@ -13,7 +13,7 @@ from eidolon.benchmark.settings.fields import MIN_SHARED
 if TYPE_CHECKING:
     from eidolon.benchmark.report.view.page import Written
 
-FOLDER, PAGE = "view", "index.html"
+FOLDER, PAGE, STUDY = "view", "index.html", "memory.json"
 
 
 @with_examples(
@@ -58,11 +58,9 @@ def view(
     Up to 500 samples are inside the HTML file. A larger page has a folder with its data beside it.
     """
     from eidolon.benchmark.report.view.collect import collect
-    from eidolon.benchmark.report.view.page import Written, write
+    from eidolon.benchmark.report.view.page import write
     from eidolon.benchmark.report.view.pairs import compare_runs
     from eidolon.benchmark.store.loaded import load_run
-    from eidolon.benchmark.study.memory.page import PAGE as STUDY_PAGE
-    from eidolon.benchmark.study.memory.page import is_study, read_study, write_page
     from eidolon.benchmark.terminal.progress import meter
     from eidolon.benchmark.verify.compare import CompareOptions
     from eidolon.scorers.core.errors import UserError
@@ -73,12 +71,8 @@ def view(
         )
     options = CompareOptions(allow=split_names(allow), min_shared=min_shared)
     options.check()
-    if len(runs) == 1 and is_study(runs[0]):
-        folder = runs[0] if runs[0].is_dir() else runs[0].parent
-        place = _html(out, folder / STUDY_PAGE)
-        write_page(read_study(runs[0]), place)
-        print_written(make_console(), place)
-        _open(Written(place, None), open_page=open_page, serve=serve)
+    if len(runs) == 1 and (study := _study_file(runs[0])) is not None:
+        _open(_write_study(study, out), open_page=open_page, serve=serve)
         return
     loaded = [load_run(path) for path in runs]
     folders = [run.path for run in loaded]
@@ -92,6 +86,24 @@ def view(
         written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))
     print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
     _open(written, open_page=open_page, serve=serve)
+
+
+def _study_file(path: Path) -> Path | None:
+    """Return the file of the memory study in a folder or at a path, None if there is none."""
+    file = path if path.name == STUDY else path / STUDY
+    return file if file.is_file() else None
+
+
+def _write_study(file: Path, out: Path | None) -> "Written":
+    """Write the page of a memory study. Its records need PyTorch, and the pages of runs do not."""
+    from eidolon.benchmark.report.view.page import Written
+    from eidolon.benchmark.study.memory.page import PAGE as STUDY_PAGE
+    from eidolon.benchmark.study.memory.page import read_study, write_page
+
+    place = _html(out, file.parent / STUDY_PAGE)
+    write_page(read_study(file), place)
+    print_written(make_console(), place)
+    return Written(place, None)
 
 
 def _html(out: Path | None, usual: Path) -> Path:

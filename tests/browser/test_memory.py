@@ -17,7 +17,7 @@ TABS = ("", "verdicts", "descriptions", "text", "cost")
 
 @pytest.fixture(scope="module")
 def study() -> MemoryStudy:
-    return read_study(COMMITTED)
+    return read_study(COMMITTED / "memory.json")
 
 
 @pytest.fixture(scope="module")

@@ -69,18 +69,12 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-def is_study(path: Path) -> bool:
-    """Return whether a path is a `memory.json`, or a folder with one."""
-    return (path / STUDY).is_file() or (path.name == STUDY and path.is_file())
-
-
-def read_study(path: Path) -> MemoryStudy:
-    """Return the study of a folder or of its file.
+def read_study(file: Path) -> MemoryStudy:
+    """Return the study in a `memory.json`.
 
     Raises:
         UserError: the file cannot be read, or is not a study.
     """
-    file = path if path.name == STUDY else path / STUDY
     try:
         return MemoryStudy.model_validate_json(read_regular(file, MAX_INPUT_BYTES))
     except OSError as error:

@@ -16,7 +16,7 @@ COMMITTED = Path(__file__).parents[4] / "results" / "memory"
 
 @pytest.fixture(scope="module")
 def study() -> MemoryStudy:
-    return read_study(COMMITTED)
+    return read_study(COMMITTED / "memory.json")
 
 
 def data_of(page: Path) -> MemoryView:
