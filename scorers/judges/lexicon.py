@@ -65,6 +65,7 @@ class LexiconJudge:
             categories = [name.strip() for name in categories.split(",")]
         self.known = self.lexicon.vocabulary
         self.vocabulary = self.lexicon.select(categories)
+        self._wanted = frozenset(self.vocabulary)
         self.reading = _build_reading(reading, self.lexicon)
 
     @property
@@ -106,7 +107,7 @@ class LexiconJudge:
         return judged(response, self._mentions(response, response.response) if kind == "ok" else ())
 
     def _mentions(self, response: Response, text: str) -> tuple[Mention, ...]:
-        wanted = frozenset(self.vocabulary)
+        wanted = self._wanted
         places = Places(response)
         return tuple(
             places.mention(named.start, named.end, named.category)

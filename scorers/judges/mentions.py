@@ -1,6 +1,5 @@
 """Mentions from spans of a response, and judgements from mentions."""
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
@@ -10,16 +9,14 @@ from eidolon.scorers.text.judgeability import classify
 NO_RESPONSE = "no response"
 NOT_ENGLISH = "not English: the rules cannot read it"
 
-_WORD = re.compile(r"\S+")
-
-
 class Places:
     """The words and tokens of one response, to find the one that a span begins in."""
 
     def __init__(self, response: Response) -> None:
         self._text = response.response or ""
         self._token_ends = response.token_ends
-        self._word_starts = [match.start() for match in _WORD.finditer(self._text)]
+        # Words that begin before a place; usually the next place is after it.
+        self._place = self._words = 0
 
     def mention(self, start: int, end: int, category: str, *, weight: float | None = None) -> Mention:
         """Return the mention of a category by the characters [start, end)."""
@@ -28,10 +25,21 @@ class Places:
             text=self._text[start:end],
             start=start,
             end=end,
-            word=bisect_right(self._word_starts, start) - 1,
+            word=self._word(start),
             token=self._token(start),
             weight=weight,
         )
+
+    def _word(self, offset: int) -> int:
+        """Return the index of the last word that begins at or before the character at `offset`; -1 before the first."""
+        text, place = self._text, self._place
+        if offset < place:
+            place, self._words = 0, 0
+        self._words += len(text[place : offset + 1].split())
+        if 0 < place <= offset and not text[place - 1].isspace() and not text[place].isspace():
+            self._words -= 1
+        self._place = offset + 1
+        return self._words - 1
 
     def _token(self, offset: int) -> int | None:
         """Return the index of the token whose text holds the character at `offset`."""

@@ -13,6 +13,12 @@ class ObjectNamer:
         self._categories = lexicon.terms()
         self._pairs = lexicon.pairs
 
+    def counted(self) -> frozenset[str]:
+        """Return the words that matter: terms, parts of pairs, and `toilet` and `seat`. Without others between them,
+        the words have the same objects, but for pairs that are no neighbours."""
+        parts = (word for pair in self._pairs for word in pair.split(" "))
+        return frozenset((*self._categories, *parts, "toilet", "seat"))
+
     def name(self, words: Sequence[str], spans: Sequence[Span], origins: Sequence[int]) -> list[NamedObject]:
         """Return the objects among `words`, in their order. `term` is the merged word.
 

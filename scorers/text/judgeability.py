@@ -1,6 +1,7 @@
 """Whether rules for English can read a response. A heuristic without models or downloads."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from eidolon.scorers.text.english import FUNCTION_WORDS, words
@@ -42,6 +43,9 @@ _GOES_ON = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_ASCII_WORDS = {code: chr(code).lower() if chr(code).isalpha() else " " for code in range(128)}
+"""Letters → lower case, all other ASCII characters → space."""
+
 # Function words of other languages in Latin script that are no English words.
 _FOREIGN = words(
     """
@@ -81,6 +85,10 @@ def _is_refusal(text: str) -> bool:
 
 
 def _is_foreign(text: str) -> bool:
+    if text.isascii():
+        words = text.translate(_ASCII_WORDS).split()
+        # Without accents, a text is foreign by its function words alone, of which most texts have none.
+        return not _FOREIGN.isdisjoint(words) and _has_foreign_words(words)
     letters = [character for character in text if character.isalpha()]
     if not letters:
         return False
@@ -88,12 +96,17 @@ def _is_foreign(text: str) -> bool:
     if latin / len(letters) < MIN_LATIN_SHARE:
         return True
     words = [word.lower() for word in _WORD.findall(text)]
-    english = sum(word in FUNCTION_WORDS for word in words)
-    foreign = sum(word in _FOREIGN for word in words)
-    if foreign >= MIN_FOREIGN_WORDS and foreign > english:
+    if _has_foreign_words(words):
         return True
+    english = sum(word in FUNCTION_WORDS for word in words)
     accented = sum(not word.isascii() for word in words)
     return english == 0 and accented >= MIN_FOREIGN_WORDS and accented / len(words) >= MIN_ACCENTED_SHARE
+
+
+def _has_foreign_words(words: Sequence[str]) -> bool:
+    """Tell whether words in lower case have several foreign function words, and more of them than English ones."""
+    foreign = sum(word in _FOREIGN for word in words)
+    return foreign >= MIN_FOREIGN_WORDS and foreign > sum(word in FUNCTION_WORDS for word in words)
 
 
 def _is_latin(character: str) -> bool:

@@ -8,21 +8,10 @@ The tokens are those of NLTK up to 3.8, which the published files of this progra
 one token, and no child.
 """
 
-import re
-from collections.abc import Callable
-from functools import lru_cache
-
+from eidolon.scorers.text.chair_pieces import PieceReader
 from eidolon.scorers.text.chair_words import ObjectNamer
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
-from eidolon.scorers.text.word_tokens import Span, locate, lower, tokenizer_of_nltk_3_8
-
-SENTENCE_END = re.compile("(?<![.!?])[.!?]++[\"'\u201d\u2019)\\]]*+\\s+")
-"""The word tokeniser expects one sentence at a time. It runs on the pieces that end at these matches.
-
-A match can begin only where a run of marks begins. Without this condition, a page of dots would take minutes.
-"""
-
-SINGULAR_CACHE = 100_000
+from eidolon.scorers.text.word_tokens import lower
 
 
 class OriginalReading:
@@ -32,25 +21,11 @@ class OriginalReading:
     signature = "original"
 
     def __init__(self, lexicon: Lexicon) -> None:
-        # Imported here, as NLTK is, because the two libraries take about a second.
-        from textblob.en.inflect import singularize
-
-        self._tokenize = tokenizer_of_nltk_3_8()
-        self._singular: Callable[[str], str] = lru_cache(SINGULAR_CACHE)(singularize)
         self._namer = ObjectNamer(lexicon)
+        self._pieces = PieceReader(self._namer.counted())
 
     def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order. `term` is the singular, merged word."""
         lowered, origins = lower(text)
-        spans: list[Span] = []
-        words: list[str] = []
-        for start, end in _pieces(lowered):
-            tokens = self._tokenize(lowered[start:end].strip())
-            spans += locate(tokens, lowered, start, end)
-            words += [self._singular(token) for token in tokens]
+        words, spans = self._pieces.read(lowered)
         return self._namer.name(words, spans, origins)
-
-
-def _pieces(text: str) -> list[Span]:
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    return list(zip([0, *ends], [*ends, len(text)], strict=True))
