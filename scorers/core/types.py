@@ -1,8 +1,9 @@
 """The records that pass between the stages of a run. Each is one line of a file in the run folder."""
 
-from typing import Any, Literal, TypeAlias
+import operator
+from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from eidolon.scorers.core.bounds import TokenCount, why_too_long
 
@@ -11,7 +12,8 @@ FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
 
 
-_OPTIONAL_FIELDS = ("weight", "match", "similarity")
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Record(BaseModel):
@@ -39,14 +41,14 @@ class Response(Record):
     completion_tokens: TokenCount | None = None
     token_ends: tuple[int, ...] | None = None
     """For each generated token, the character offset in `response` at which its text ends."""
-    token_logprobs: tuple[float, ...] | None = None
+    token_logprobs: tuple[float, ...] | None = Field(None, exclude_if=_is_none)
     """For each generated token, the natural logarithm of its probability under the model itself: at temperature 1 and
     before any nucleus cut. Absent from the file if the backend was not asked for it."""
-    first_token_logprobs: dict[str, float] | None = None
+    first_token_logprobs: dict[str, float] | None = Field(None, exclude_if=_is_none)
     """Log-probabilities of the first token of an answer, in nats, by token. Absent from the file if they are not
     known."""
     error: str | None = None
-    transient: bool = False
+    transient: bool = Field(False, exclude_if=operator.not_)
     """The error is temporary: a resumed run asks again, for this response alone. Only a backend that answers each
     request by itself may set it. Absent from the file if false."""
 
@@ -57,16 +59,6 @@ class Response(Record):
             return self
         dropped = {"response": None, "reasoning": None, "token_ends": None, "token_logprobs": None}
         return self.model_copy(update={**dropped, "finish_reason": "error", "error": reason})
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if not self.transient:
-            fields.pop("transient", None)
-        for name in ("token_logprobs", "first_token_logprobs"):
-            if getattr(self, name) is None:
-                fields.pop(name, None)
-        return fields
 
 
 class Mention(Record):
@@ -89,21 +81,13 @@ class Mention(Record):
     verdict: Verdict | None = None
     votes: dict[str, int] | None = None
     """For an ensemble, 1 or 0 by `judge/format`. Formats without a name are counted from 1."""
-    weight: float | None = None
+    weight: float | None = Field(None, exclude_if=_is_none)
     """How likely the mention is wrong if nothing supports it, 0 to 1. Only some judges set it."""
-    match: str | None = None
+    match: str | None = Field(None, exclude_if=_is_none)
     """For an open vocabulary, the true object that the mention was paired with."""
-    similarity: float | None = None
+    similarity: float | None = Field(None, exclude_if=_is_none)
     """For an open vocabulary, 0 to 1: how alike the mention and that object are, or how far the references support
     the word."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the fields that only some judges set."""
-        fields: dict[str, Any] = handler(self)
-        return {
-            name: value for name, value in fields.items() if value is not None or name not in _OPTIONAL_FIELDS
-        }
 
 
 class Edit(Record):
@@ -130,17 +114,8 @@ class Judgement(Record):
     generation: int = 0
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
-    votes: dict[str, dict[str, int]] | None = None
+    votes: dict[str, dict[str, int]] | None = Field(None, exclude_if=_is_none)
     """For an ensemble, 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold.
     Null, and absent from the file, for a judge with a single vote."""
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...] = Field((), exclude_if=operator.not_)
     """How the text that was judged differs from the response, in order. Absent from the file if it does not."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if self.votes is None:
-            fields.pop("votes", None)
-        if not self.edits:
-            fields.pop("edits", None)
-        return fields

@@ -9,6 +9,7 @@ from eidolon.scorers.text.judgeability import classify
 NO_RESPONSE = "no response"
 NOT_ENGLISH = "not English: the rules cannot read it"
 
+
 class Places:
     """The words and tokens of one response, to find the one that a span begins in."""
 
@@ -20,14 +21,16 @@ class Places:
 
     def mention(self, start: int, end: int, category: str, *, weight: float | None = None) -> Mention:
         """Return the mention of a category by the characters [start, end)."""
-        return Mention(
-            category=category,
-            text=self._text[start:end],
-            start=start,
-            end=end,
-            word=self._word(start),
-            token=self._token(start),
-            weight=weight,
+        return Mention.model_validate(
+            {
+                "category": category,
+                "text": self._text[start:end],
+                "start": start,
+                "end": end,
+                "word": self._word(start),
+                "token": self._token(start),
+                "weight": weight,
+            }
         )
 
     def _word(self, offset: int) -> int:

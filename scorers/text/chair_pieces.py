@@ -9,8 +9,8 @@ is singularised. Words that no term and no pair of the lexicon contains are left
 """
 
 import re
-from functools import lru_cache
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from eidolon.scorers.text.singular import singularizer

@@ -64,11 +64,15 @@ _GLUED_NUMBER = re.compile(r"(?<=[\s,;])(\d{1,2}[.)])(?=[a-zA-Z]{2})")
 _GLUED_MARKS = re.compile(r"(?<=[^\W\d_])([;|\\+=~\u2026\u2192]|\.{2,}|:(?!//))(?=[^\W\d_])")
 _GLUED_BRACKETS = re.compile(r"(?<=[^\W_])([(\[{])(?=[^\W_]{2})|(?<=[^\W_]{2}[)\]}])(?=[^\W_]{2})")
 
+_BRACKET = re.compile(r"[<\[{(]")
+_MARK = re.compile("[\\\\`~\\[\\]=*_>#|0-9;+:\u2026\u2192(){}]")
+"""A character of every mark of `_MARKDOWN_STEPS` but `--` and `..`."""
+
 
 def plain_markup(draft: Draft) -> None:
     """Leave out tags, places and marks of formatting, and separate what they glued together."""
     text = draft.text
-    if any(mark in text for mark in "<[{("):
+    if _BRACKET.search(text) is not None:
         for pattern in (_BOXES, _EMPTY_PLACES, _GROUNDING_TAGS):
             draft.sub(pattern, lambda match: gap(draft.text, match), GROUNDING)
         draft.sub(_CELL_END, ": ", HTML)
@@ -78,9 +82,10 @@ def plain_markup(draft: Draft) -> None:
 
 
 def _plain_markdown(draft: Draft) -> None:
-    for marks, step in _MARKDOWN_STEPS:
-        if any(mark in draft.text for mark in marks):
-            step(draft)
+    if _MARK.search(draft.text) is not None or "--" in draft.text or ".." in draft.text:
+        for marks, step in _MARKDOWN_STEPS:
+            if any(mark in draft.text for mark in marks):
+                step(draft)
     draft.sub(_GLUED_MARKER, lambda match: f"{match[1]} ", MARKDOWN)
 
 

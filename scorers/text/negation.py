@@ -26,6 +26,11 @@ _DO = words("do does did")
 _SEEN = words("depicted included pictured present seen shown there visible")
 _SEEN_ADVERBS = words("actually currently directly explicitly really")
 _GONE = words("absent lacking nonexistent nowhere non-existent")
+_BE_ADVERBS = words("completely entirely notably also conspicuously")
+_NOT = words("not n't never")
+_AUXILIARY = _BE | _CAN | _DO
+_AFTER_AUXILIARY = _BE_ADVERBS | _NOT | _GONE | words("missing out")
+"""One of these words follows every auxiliary that says that its subject cannot be seen."""
 _CLAUSE_START = words(
     "although as because but if since so that though unless when where whereas whether which while who whose"
 )
@@ -51,9 +56,14 @@ def denied(tokens: Sequence[str], spans: Sequence[tuple[int, int]]) -> set[int]:
     found: set[int] = set()
     if not CUES.isdisjoint(tokens):
         found |= denied_after_cues(tokens, spans)
-    for position, word in enumerate(tokens):
-        if (word in _BE or word in _CAN or word in _DO) and _says_unseen(tokens, position):
-            found |= _subject(tokens, position, spans, starts)
+    if not _AFTER_AUXILIARY.isdisjoint(tokens):
+        for position, after in enumerate(tokens[1:]):
+            if (
+                after in _AFTER_AUXILIARY
+                and tokens[position] in _AUXILIARY
+                and _says_unseen(tokens, position)
+            ):
+                found |= _subject(tokens, position, spans, starts)
     return found | {index for index, span in enumerate(spans) if _labelled_none(tokens, *span)}
 
 
@@ -64,7 +74,7 @@ def _says_unseen(tokens: Sequence[str], position: int) -> bool:
         return tokens[place] if place < len(tokens) else ""
 
     word, after = tokens[position], position + 1
-    if word in _BE and at(after) in ("completely", "entirely", "notably", "also", "conspicuously"):
+    if word in _BE and at(after) in _BE_ADVERBS:
         after += 1
     if word in _BE and at(after) in _GONE:
         return True
@@ -72,7 +82,7 @@ def _says_unseen(tokens: Sequence[str], position: int) -> bool:
         return at(after + 1) in ("", "from", "in", "here", "and", "or") or not at(after + 1)[:1].isalnum()
     if word in _BE and (at(after), at(after + 1)) == ("out", "of"):
         return at(after + 2) in ("frame", "view", "sight")
-    if at(after) not in ("not", "n't", "never"):
+    if at(after) not in _NOT:
         return False
     after += 1
     while at(after) in _SEEN_ADVERBS or at(after) in ("be", "to", "in", "any", "anywhere"):

@@ -1,6 +1,6 @@
 """Finds phrases in tokens, whatever their case."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 ValueT = TypeVar("ValueT")
@@ -24,11 +24,19 @@ class PhraseIndex(Generic[ValueT]):
             if tokens:
                 self._by_first.setdefault(tokens[0], []).append((tokens, value))
 
+    def begins(self, token: str) -> bool:
+        """Tell whether a phrase begins with this token in lower case."""
+        return token in self._by_first
+
     def find(self, tokens: Sequence[str]) -> Iterator[Found[ValueT]]:
         """Yield every occurrence in tokens in lower case, also those that overlap."""
+        return self.find_at(tokens, range(len(tokens)))
+
+    def find_at(self, tokens: Sequence[str], positions: Iterable[int]) -> Iterator[Found[ValueT]]:
+        """Yield the occurrences that begin at one of these positions."""
         by_first = self._by_first
-        for first, token in enumerate(tokens):
-            for phrase, value in by_first.get(token, ()):
+        for first in positions:
+            for phrase, value in by_first.get(tokens[first], ()):
                 end = first + len(phrase)
                 if len(phrase) == 1 or tuple(tokens[first:end]) == phrase:
                     yield Found(first, end, value)

@@ -32,13 +32,12 @@ from eidolon.scorers.text.senses import (
     drop_written,
     resolve_short_names,
 )
+from eidolon.scorers.text.token_pieces import UNBROKEN, PieceReader, plain_word
 from eidolon.scorers.text.tokens import english_tokenizer
 
 CAREFUL = "careful-2"
 """The reading in signatures. The number is that of its rules and tables: it rises when a text is read differently."""
 
-_UNBROKEN = re.compile(r"\S{200,}")
-"""Runs without white space, on which spaCy's tokeniser takes quadratic time."""
 _PART = re.compile(r"\w+|\W")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEFORE_VERB = words("to can could will would may might must shall should 'll 'd they we you")
@@ -68,6 +67,7 @@ class CarefulReading:
                 for spelling in _spellings(text)
             }
         )
+        self._pieces = PieceReader(self._tokenizer, self._phrases.begins)
         self._heads = _compound_heads(lexicon)
         self._animals = _animal_forms(lexicon)
         self._colours = frozenset(self._tables.colours)
@@ -104,13 +104,27 @@ class CarefulReading:
         ]
 
     def _match(self, text: str) -> tuple[Tokens, list[Match]]:
-        """Return the tokens and the longest matches.
+        """Return the tokens and the longest matches."""
+        if not text.isascii():
+            # Half of a surrogate pair cannot be encoded.
+            text = _SURROGATE.sub("\ufffd", text)
+        read = self._pieces.read(text)
+        if read is None:
+            tokens = self._tokens(text)
+            found = self._phrases.find(
+                [text[s:e].lower() for s, e in zip(tokens.starts, tokens.ends, strict=True)]
+            )
+        else:
+            tokens, begins = read
+            lowered: Sequence[str] = tokens.words
+            if "\u2019" in text:
+                lowered = [text[s:e].lower() for s, e in zip(tokens.starts, tokens.ends, strict=True)]
+            found = self._phrases.find_at(lowered, begins)
+        return tokens, _longest([Match(*place) for place in found])
 
-        A line break is kept as a token, and so separates its two sides, unless the next line begins in lower case.
-        Other white space is left out.
-        """
-        # Half of a surrogate pair cannot be encoded.
-        placed = self._tokenize(_SURROGATE.sub("\ufffd", text))
+    def _tokens(self, text: str) -> Tokens:
+        """Return the tokens of a text, all of it tokenized as `PieceReader` says."""
+        placed = self._tokenize(text)
         # Longer than needed by one if there is no token at all.
         nexts = [*(token[:1] for _, token in placed[1:]), ""]
         kept = [
@@ -118,19 +132,17 @@ class CarefulReading:
             for (start, token), following in zip(placed, nexts, strict=False)
             if not token.isspace() or ("\n" in token and not following.islower())
         ]
-        tokens = Tokens(
-            words=[token.lower().replace("\u2019", "'") for _, token in kept],
+        return Tokens(
+            words=[plain_word(token) for _, token in kept],
             starts=[start for start, _ in kept],
             ends=[start + len(token) for start, token in kept],
         )
-        found = self._phrases.find([token.lower() for _, token in kept])
-        return tokens, _longest([Match(*place) for place in found])
 
     def _tokenize(self, text: str) -> list[tuple[int, str]]:
         """Return the tokens with their offsets. They are spaCy's, except in runs that are no prose."""
         placed: list[tuple[int, str]] = []
         position = 0
-        for run in _UNBROKEN.finditer(text):
+        for run in UNBROKEN.finditer(text):
             placed += [
                 (position + start, token) for start, token in self._tokenizer(text[position : run.start()])
             ]

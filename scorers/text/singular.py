@@ -40,7 +40,9 @@ class Singularizer:
 
     def __init__(self, rules: SingularRules) -> None:
         self._prepositions = frozenset(rules.prepositions)
-        self._unchanged = frozenset(word[first:] for word in rules.unchanged for first in range(len(word) + 1))
+        self._unchanged = frozenset(
+            word[first:] for word in rules.unchanged for first in range(len(word) + 1)
+        )
         self._added = tuple((noun + "s", noun) for noun in rules.ie) + tuple(
             (noun + "es", noun) for noun in rules.s
         )

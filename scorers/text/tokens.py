@@ -18,6 +18,8 @@ MAX_CACHED = 200_000
 """Distinct pieces that are remembered; then the memory is emptied."""
 
 _PIECE = re.compile(r"\S+")
+_PLAIN = re.compile(r"([a-zA-Z]*[a-z])([,.]?)")
+"""Letters with at most one mark after them, which is always a token of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ class EnglishTokenizer:
     def _split(self, piece: str, exceptions: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         if piece in exceptions:
             return exceptions[piece]
+        if (plain := _PLAIN.fullmatch(piece)) is not None:
+            word, mark = plain.groups()
+            return (*exceptions.get(word, (word,)), *mark)
         prefixes: list[str] = []
         suffixes: list[str] = []
         rest = self._without_affixes(piece, exceptions, prefixes, suffixes)
