@@ -9,7 +9,7 @@ ifneq ($(REFERENCE_DATA),)
 export EIDOLON_REFERENCE_DATA ?= $(abspath $(REFERENCE_DATA))
 endif
 
-.PHONY: demo test core lint format docs pictures results frontend browser clean
+.PHONY: demo test core lint format docs pictures results frontend browser bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make docs      build the documentation into build/docs"
 	@echo "make pictures  make the pictures of README and docs again; RUN=FOLDER: those of a run of yours, in build/pictures"
 	@echo "make results   make the leaderboard of results/ and its page again, and the page of the memory study"
+	@echo "make bench     time the fast paths against plain ones and print which goals are met"
 	@echo "make clean     remove .venv and everything made"
 
 $(BIN)/python:
@@ -118,6 +119,11 @@ results: $(VENV)/.installed
 	$(BIN)/eidolon run --doctor --limit 300 --seed 0 --out results/runs/reference
 	$(BIN)/eidolon leaderboard results/runs/reference --out results/leaderboard.json --html results/leaderboard.html --no-links
 	$(BIN)/eidolon view results/memory --no-open
+
+# One thread, so that CPU seconds and wall seconds can be compared.
+bench: export OMP_NUM_THREADS = 1
+bench: $(VENV)/.installed-dev
+	$(BIN)/python bench/run.py
 
 clean:
 	rm -rf $(VENV) build dist results/runs *.egg-info models/checkpoints/build models/checkpoints/*.egg-info .mypy_cache .ruff_cache .pytest_cache

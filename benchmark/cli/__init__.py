@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from eidolon.benchmark.cli.common import examples_of
 from eidolon.benchmark.terminal.log import quiet_libraries, without_secrets
@@ -19,7 +19,7 @@ from eidolon.scorers.core.distribution import how_to_install
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context
+    from typer._click import Command, Context, HelpFormatter
 
 VERBS = {
     "run": "eidolon.benchmark.cli.run:run",
@@ -41,6 +41,28 @@ VERBS = {
 """Each verb's function, or the typer application of its sub-verbs. The modules import nothing heavy before it is
 called."""
 
+SUMMARIES = {
+    "run": "Let models describe images, or answer what is in them, and measure what they hallucinate.",
+    "score": "Score what exists already.",
+    "check": "Verify run folders before they enter a leaderboard: files, ids, totals, judgements, scores, "
+    "signature, truth.",
+    "compare": "Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect.",
+    "leaderboard": "Collect the scores of runs into a leaderboard, and say which of them may not be compared.",
+    "doctor": "Examine a model: batches, padding, precision, caches, image order, determinism, limits, seeds, "
+    "weights.",
+    "view": "Write a page with every sample, the numbers and their plots, and open it. It needs no server and "
+    "no network.",
+    "plot": "Draw figures of runs as PDF, SVG and PNG. The same runs give the same bytes.",
+    "trace": "Show where a text depends on the picture, and the moment it names what is not there.",
+    "list": "List the models, datasets, judges, metrics or prompts there are: the name, then what it is.",
+    "train": "Train a VL model, or a judge, from scratch on Scenes, evaluate it on held-out scenes and write its "
+    "card.",
+    "memory": "Study the memory family: what each memory keeps, and for how long.",
+    "vocabulary": "Make a vocabulary file of a dataset's categories, for -J lexicon=FILE (judge qa: -J "
+    "vocabulary=FILE).",
+}
+"""The first paragraph of each verb's help, so that the list of verbs imports none of them."""
+
 NAMES_MODELS = ("run", "doctor", "trace")
 """Verbs without arguments, whose model is often given as one."""
 USER_ERROR, INTERRUPTED = 2, 130
@@ -49,12 +71,20 @@ USER_ERROR, INTERRUPTED = 2, 130
 class _Verbs(TyperGroup):
     """Looks a verb up when it is named, so that one verb does not pay for the others."""
 
+    _listing = False
+
     def list_commands(self, ctx: "Context") -> list[str]:
         return list(VERBS)
+
+    def format_help(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        self._listing = True
+        super().format_help(ctx, formatter)
 
     def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
         if cmd_name not in VERBS:
             return None
+        if self._listing and cmd_name in SUMMARIES:
+            return TyperCommand(cmd_name, help=SUMMARIES[cmd_name])
         module, _, function = VERBS[cmd_name].partition(":")
         verb = getattr(import_module(module), function)
         if isinstance(verb, typer.Typer):

@@ -1,6 +1,5 @@
 """The installed distribution: its version, and the extras that install what only a part of Eidolon needs."""
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from eidolon.scorers.core.errors import UserError
@@ -24,6 +23,9 @@ EXTRAS = {
 
 def package_version() -> str:
     """Return the installed version of Eidolon, `unknown` when it runs uninstalled."""
+    # Imported here because it takes longer than the rest of the help page.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:

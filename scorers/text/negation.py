@@ -42,6 +42,8 @@ _FINITE = (AUXILIARIES - words("n't not 's be been being having")) | (
 _SEPARATORS = words(": = - \u2013 \u2014 | \u2192 -> => --")
 _NOTHING = words("0 absent false missing n/a nil none nope nothing zero")
 _QUOTES = frozenset("\"'\u201c\u201d\u2018\u2019`*")
+_AFTER_LABEL = _SEPARATORS | {"("}
+"""One of these stands between a label and its value."""
 _ENDS = frozenset(".,;|)]}\n")
 
 

@@ -120,7 +120,7 @@ class CarefulReading:
             if "\u2019" in text:
                 lowered = [text[s:e].lower() for s, e in zip(tokens.starts, tokens.ends, strict=True)]
             found = self._phrases.find_at(lowered, begins)
-        return tokens, _longest([Match(*place) for place in found])
+        return tokens, _longest([*map(Match._make, found)])
 
     def _tokens(self, text: str) -> Tokens:
         """Return the tokens of a text, all of it tokenized as `PieceReader` says."""
@@ -294,6 +294,8 @@ def _animal_forms(lexicon: Lexicon) -> frozenset[str]:
 
 def _longest(matches: Sequence[Match]) -> list[Match]:
     """Return the longest of overlapping matches, or the first of equally long ones, in the order of the text."""
+    if all(left.end <= right.first for left, right in pairwise(matches)):
+        return list(matches)
     kept: list[Match] = []
     taken: set[int] = set()
     for match in sorted(matches, key=lambda match: (match.first - match.end, match.first)):

@@ -5,7 +5,7 @@ unless the next line begins in lower case. Other white space is left out.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from eidolon.scorers.text.matches import Tokens
@@ -13,14 +13,15 @@ from eidolon.scorers.text.tokens import EnglishTokenizer
 
 UNBROKEN = re.compile(r"\S{200,}")
 """Runs without white space, on which spaCy's tokeniser takes quadratic time."""
+_PART = re.compile(r"\S+")
 MAX_CACHED = 100_000
 """Distinct pieces that are remembered; then the memory is emptied."""
 LONGEST_CACHED = 40
 """Characters of the longest piece that is remembered."""
 
-Piece: TypeAlias = str | tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""The word of a piece that is a single token and begins no phrase. Else the words, where they start and end in the
-piece, and which of them may begin a phrase."""
+Piece: TypeAlias = str | tuple[tuple[str, int, int, bool], ...]
+"""The word of a piece that is a single token and begins no phrase. Else each word, where it starts and ends in the
+piece, and whether it may begin a phrase."""
 
 
 class PieceReader:
@@ -72,31 +73,37 @@ class PieceReader:
                 ends.append(position)
                 position += 1
                 continue
-            if found[3]:
-                begins += [len(words) + place for place in found[3]]
-            words += found[0]
-            starts += [position + start for start in found[1]]
-            ends += [position + end for end in found[2]]
+            for word, start, end, may_begin in found:
+                if may_begin:
+                    begins.append(len(words))
+                words.append(word)
+                starts.append(position + start)
+                ends.append(position + end)
             position += len(piece) + 1
         return True
 
     def _learn(self, piece: str) -> Piece | None:
         if len(piece) > LONGEST_CACHED and UNBROKEN.search(piece) is not None:
             return None
-        placed = [(start, token) for start, token in self._tokenizer(piece) if not token.isspace()]
-        words = tuple(plain_word(token) for _, token in placed)
-        begins = tuple(place for place, (_, token) in enumerate(placed) if self._begins(token.lower()))
-        found: Piece
-        if not begins and [token for _, token in placed] == [piece]:
-            found = words[0]
-        else:
-            starts = tuple(start for start, _ in placed)
-            found = words, starts, tuple(start + len(token) for start, token in placed), begins
+        found: Piece = tuple(
+            (plain_word(token), start, start + len(token), self._begins(token.lower()))
+            for start, token in self._place(piece)
+        )
+        if len(found) == 1 and found[0][1:] == (0, len(piece), False):
+            found = found[0][0]
         if len(piece) <= LONGEST_CACHED:
             if len(self._known) >= MAX_CACHED:
                 self._known.clear()
             self._known[piece] = found
         return found
+
+    def _place(self, piece: str) -> Iterator[tuple[int, str]]:
+        """Yield the tokens of a piece, with their offsets."""
+        for part in [piece] if piece.isalpha() else _PART.finditer(piece):
+            position, text = (0, part) if isinstance(part, str) else (part.start(), part[0])
+            for token in self._tokenizer.split(text):
+                yield position, token
+                position += len(token)
 
 
 def plain_word(token: str) -> str:

@@ -75,7 +75,14 @@ class EnglishTokenizer:
         _place_space(placed, text, end, len(text))
         return placed
 
+    def split(self, piece: str) -> tuple[str, ...]:
+        """Return the tokens of a text without white space."""
+        return self._cache.get(piece) or self._tokens(piece)
+
     def _tokens(self, piece: str) -> tuple[str, ...]:
+        plain = _PLAIN.fullmatch(piece)
+        if plain is not None and piece not in self._exceptions and plain[1] not in self._exceptions:
+            return (plain[1], plain[2]) if plain[2] else (piece,)
         if len(self._cache) >= MAX_CACHED:
             self._cache.clear()
         found = self._cache[piece] = self._join_exceptions(self._split(piece, self._exceptions))
@@ -84,9 +91,6 @@ class EnglishTokenizer:
     def _split(self, piece: str, exceptions: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         if piece in exceptions:
             return exceptions[piece]
-        if (plain := _PLAIN.fullmatch(piece)) is not None:
-            word, mark = plain.groups()
-            return (*exceptions.get(word, (word,)), *mark)
         prefixes: list[str] = []
         suffixes: list[str] = []
         rest = self._without_affixes(piece, exceptions, prefixes, suffixes)

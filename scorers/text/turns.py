@@ -55,6 +55,7 @@ _NEXT_TURN = re.compile(
     r"(?:\n|(?<=[.!?]))[ \t]*(?:(?i:\#{2,3} ?(?:human|user|instruction|question|assistant|input|response)\b\s*:?)"
     r"|(?:USER|Human|User|HUMAN) ?:)"
 )
+_Q = re.compile(r"q\d*:")
 _STOPS = (". ", "! ", "? ")
 _SAID = re.compile(r"[^\W_]")
 _WORDS = re.compile(r"\w+")
@@ -125,7 +126,7 @@ def _cut_run_on(draft: Draft) -> None:
     first, _ = _said(text)
     starts = [
         next((match.start() for match in pattern.finditer(text) if first < match.start()), None)
-        for pattern in (_QUESTION, _NEXT_TURN)
+        for pattern in _turn_patterns(text)
     ]
     for answered in _ANSWERED.finditer(text):
         # The question begins after the last line or sentence that ends before it.
@@ -137,6 +138,16 @@ def _cut_run_on(draft: Draft) -> None:
             break
     if found := [start for start in starts if start is not None]:
         draft.replace([(min(found), len(text), "")], RUN_ON)
+
+
+def _turn_patterns(text: str) -> list[re.Pattern[str]]:
+    """Return the patterns of turns that may match: of an ASCII text, those of which it holds a word."""
+    if not text.isascii():
+        return [_QUESTION, _NEXT_TURN]
+    lowered = text.lower()
+    asks = "question" in lowered or "prompt" in lowered or _Q.search(lowered) is not None
+    turns = "#" in text or "user" in lowered or "human" in lowered
+    return [*([_QUESTION] if asks else []), *([_NEXT_TURN] if turns else [])]
 
 
 def _said(text: str) -> tuple[int, int]:

@@ -4,7 +4,6 @@ NLTK's tokeniser has changed, and with it what the programs count. The rules are
 published numbers were computed with.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -36,23 +35,6 @@ def tokenizer() -> Callable[[str], list[str]]:
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     tokenize: Callable[[str], list[str]] = NLTKWordTokenizer().tokenize
-    return tokenize
-
-
-def tokenizer_of_nltk_3_8() -> Callable[[str], list[str]]:
-    """Return the word tokeniser of NLTK up to 3.8, for one sentence.
-
-    It splits no clitic or quote from a word at the end of a line (`child's` and `cat'` before a line break are whole),
-    no quote from the beginning of most words, and no word at a dash.
-    """
-    from nltk.tokenize.destructive import NLTKWordTokenizer
-
-    old = NLTKWordTokenizer()
-    old.ENDING_QUOTES = [rule for rule in old.ENDING_QUOTES if rule[0].pattern != r"\s+"]
-    old.PUNCTUATION = [rule for rule in old.PUNCTUATION if r"\u2012" not in rule[0].pattern]
-    opening_quote = re.compile(r"(?i)(\')(?!re|ve|ll|m|t|s|d|n)(\w)\b"), r"\1 \2"
-    old.STARTING_QUOTES = [*old.STARTING_QUOTES[:-1], opening_quote]
-    tokenize: Callable[[str], list[str]] = old.tokenize
     return tokenize
 
 

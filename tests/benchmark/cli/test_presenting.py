@@ -2,11 +2,15 @@
 
 import json
 import re
+from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer import Typer
 
+from eidolon.benchmark.cli import SUMMARIES, VERBS
 from eidolon.benchmark.data.picture_files import find_pictures
 from eidolon.benchmark.terminal import progress
 from eidolon.scorers.core.errors import UserError
@@ -231,3 +235,12 @@ def test_it_is_last_in_its_table(cli: Cli, asked: dict[str, Path], tmp_path: Pat
         path.write_text(json.dumps(document))
     rows = json.loads(cli("leaderboard", tmp_path / "runs", "--json").out)["rows"]
     assert rows[-1]["name"] == "photos"
+
+
+def test_the_list_of_verbs_says_what_their_help_says() -> None:
+    assert SUMMARIES.keys() == VERBS.keys()
+    for verb, place in VERBS.items():
+        module, _, name = place.partition(":")
+        found = getattr(import_module(module), name)
+        text = found.info.help if isinstance(found, Typer) else found.__doc__
+        assert SUMMARIES[verb] == " ".join(cleandoc(text).split("\n\n")[0].split()), verb

@@ -3,11 +3,14 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eidolon.scorers.core.edits import EditedText, as_judged, edited_response, place_in_response
 from eidolon.scorers.core.types import Edit, Judgement, Response
 from eidolon.scorers.judges.judged_text import judge_texts, text_rules
 from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.text import markup, turns
 from eidolon.scorers.text.answer import TextRules, answer_text, text_edits
 
 CLEAN = TextRules()
@@ -352,3 +355,38 @@ def test_long_repetitions_end(piece: str) -> None:
     text = piece * (100_000 // len(piece))
     edits = text_edits(text, TextRules("clean", "drop"), "Describe this image in detail.")
     assert len(EditedText(text, edits).text) <= 3 * len(text)
+
+
+@given(st.text(st.sampled_from("ab1 .,:;|~=\\\u2026\u2192)\n\u0663"), max_size=20))
+def test_hints_are_in_every_text_with_a_match(text: str) -> None:
+    for pattern, hint in (
+        (markup._GLUED_NUMBER, markup._NUMBER_HINT),
+        (markup._GLUED_MARKS, markup._MARKS_HINT),
+    ):
+        assert pattern.search(text) is None or hint.search(text) is not None
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Question",
+                "q",
+                "12",
+                ":",
+                " 3.",
+                "prompt",
+                "User",
+                "HUMAN",
+                "### ",
+                "input",
+                "\n",
+                "?",
+                "\u017f",
+            ]
+        )
+    ).map("".join)
+)
+def test_turns_are_searched_where_they_may_be(text: str) -> None:
+    for pattern in (turns._QUESTION, turns._NEXT_TURN):
+        assert pattern.search(text) is None or pattern in turns._turn_patterns(text)

@@ -1,13 +1,15 @@
 """Which responses a rule-based English judge can read."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.scorers.text.judgeability import classify
+from eidolon.scorers.text.english import FUNCTION_WORDS
+from eidolon.scorers.text.judgeability import _FOREIGN, _is_foreign, classify
 
 SORTED = {
     "ok": [
@@ -73,3 +75,17 @@ def test_reference_responses_are_english(reference_data: Path) -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             text = json.loads(line)["response"]
             assert classify(text) == "ok", text
+
+
+@given(
+    st.lists(
+        st.sampled_from(["the", "un", "Una", "el", "van", "3", "d'un", "es-", "is", "\u00e9t\u00e9", "dog"])
+    ).map(" ".join)
+)
+def test_ascii_texts_are_foreign_by_the_general_rule(text: str) -> None:
+    found = [word.lower() for word in re.findall(r"[^\W\d_]+", text)]
+    english, foreign = (sum(word in known for word in found) for known in (FUNCTION_WORDS, _FOREIGN))
+    accented = sum(not word.isascii() for word in found)
+    by_words = foreign >= 2 and foreign > english
+    by_accents = english == 0 and accented >= 2 and accented / len(found) >= 0.15
+    assert _is_foreign(text) == (by_words or by_accents)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.judges.mentions import Places
 from eidolon.scorers.text.lexicon import load_lexicon
 from eidolon.scorers.text.reading_careful import CarefulReading, Reason
 
@@ -234,3 +236,49 @@ def test_fewer_hallucinations_and_no_less_recall(reference_data: Path) -> None:
         assert wrong / mentions < numbers["CHAIRi"], run
         original = numbers["counts"]
         assert recalled >= original["recalled_gt_objects"] - RECALL_MARGIN * original["gt_objects"], run
+
+
+SPACED = st.lists(
+    st.one_of(
+        PIECES,
+        st.text(max_size=4),
+        st.sampled_from(["\n", " \n", "\n\n ", "\t", "\r\n", "\u00a0", "\x1c", "It's", "can't.", "x" * 210]),
+        st.sampled_from(
+            ["fire hydrant", "teddy\u2019s", "stop-sign", "hot\ndog", "im.", "e.g.", "a.", "Mr."]
+        ),
+    )
+)
+
+
+@given(st.one_of(SPACED.map("".join), SPACED.map(" ".join)))
+def test_pieces_give_the_tokens_and_phrases_of_the_whole_text(text: str) -> None:
+    text = text.encode(errors="replace").decode()
+    found = READING._pieces.read(text)
+    if found is None:
+        assert any(len(run) >= 200 for run in text.split())
+        return
+    tokens, begins = found
+    whole = READING._tokens(text)
+    assert tokens == whole
+    lowered = [text[start:end].lower() for start, end in zip(whole.starts, whole.ends, strict=True)]
+    assert list(READING._phrases.find_at(lowered, begins)) == list(READING._phrases.find(lowered))
+
+
+def test_full_memory_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eidolon.scorers.text.token_pieces.MAX_CACHED", 3)
+    reading = CarefulReading(load_lexicon("coco80"))
+    text = "Two dogs, a cat and a bird sit near the old table."
+    assert [reading.read(text) for _ in range(2)] == [READING.read(text)] * 2
+    assert len(reading._pieces._known) <= 3
+
+
+@given(st.text(st.sampled_from("ab \n\t\u00a0")), st.lists(st.integers(0, 20)))
+def test_words_are_counted_to_any_place(text: str, places: list[int]) -> None:
+    found = Places(Response(sample_id="1", image_id=1, response=text))
+    begins = [
+        place for place in range(len(text)) if not text[place].isspace() and not text[:place][-1:].strip()
+    ]
+    for place in places:
+        if place < len(text):
+            word = found.mention(place, place + 1, "dog").word
+            assert word == sum(begin <= place for begin in begins) - 1

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from eidolon.scorers.text.lexicon import load_lexicon
 from eidolon.scorers.text.reading_original import OriginalReading
-from eidolon.scorers.text.word_tokens import tokenizer_of_nltk_3_8
+from eidolon.scorers.text.singular import singularizer, textblob_rules
+from eidolon.scorers.text.treebank import tokenize
 
 READING = OriginalReading(load_lexicon("coco80"))
 PIECES = st.sampled_from(
@@ -70,14 +72,27 @@ def test_terms_are_singular_and_spans_are_not() -> None:
     ]
 
 
+def tokenizer_of_nltk_3_8() -> Callable[[str], list[str]]:
+    """Return the installed tokeniser with the rules that NLTK had up to 3.8."""
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    old = NLTKWordTokenizer()
+    old.ENDING_QUOTES = [rule for rule in old.ENDING_QUOTES if rule[0].pattern != r"\s+"]
+    old.PUNCTUATION = [rule for rule in old.PUNCTUATION if r"\u2012" not in rule[0].pattern]
+    opening_quote = re.compile(r"(?i)(\')(?!re|ve|ll|m|t|s|d|n)(\w)\b"), r"\1 \2"
+    old.STARTING_QUOTES = [*old.STARTING_QUOTES[:-1], opening_quote]
+    tokenize: Callable[[str], list[str]] = old.tokenize
+    return tokenize
+
+
 def twin(text: str) -> list[tuple[str, str]]:
     """Read as the description of the reference says, without offsets and without a cache."""
     from textblob.inflect import singularize  # type: ignore[import-untyped]
 
     lexicon = load_lexicon("coco80")
     cut = re.sub("([.!?]+[\"'\u201d\u2019)\\]]*\\s+)", "\\1\ue000", text.lower())
-    tokenize = tokenizer_of_nltk_3_8()
-    words = [singularize(t) for piece in cut.split("\ue000") for t in tokenize(piece.strip())]
+    nltk = tokenizer_of_nltk_3_8()
+    words = [singularize(t) for piece in cut.split("\ue000") for t in nltk(piece.strip())]
     merged: list[str] = []
     while words:
         pair = lexicon.pairs.get(" ".join(words[:2]))
@@ -91,6 +106,63 @@ def twin(text: str) -> list[tuple[str, str]]:
 @given(TEXTS.filter(lambda text: "\ue000" not in text))
 def test_equals_its_naive_twin(text: str) -> None:
     assert [(named.term, named.category) for named in READING.read(text)] == twin(text)
+
+
+MARKS = st.text(st.sampled_from("ab.,:;!?'\"`()[]{}<>-*&\u201d\u2019\u00bb \n\t"), max_size=30)
+SENTENCES = st.one_of(
+    MARKS,
+    st.lists(st.one_of(PIECES, MARKS, st.just("dogs'"), st.just("hot"), st.just("child's"))).map(" ".join),
+)
+
+
+@given(SENTENCES)
+def test_equals_its_naive_twin_among_marks(text: str) -> None:
+    assert [(named.term, named.category) for named in READING.read(text)] == twin(text)
+
+
+@given(SENTENCES)
+def test_the_tokens_are_those_of_nltk(text: str) -> None:
+    assert tokenize(text.strip()) == tokenizer_of_nltk_3_8()(text.strip())
+
+
+@given(
+    st.one_of(
+        st.text(min_size=1),
+        st.tuples(
+            st.text("abehilmnorstx", min_size=1, max_size=6),
+            st.sampled_from(
+                [
+                    "s",
+                    "es",
+                    "ies",
+                    "ves",
+                    "oses",
+                    "ice",
+                    "i",
+                    "a",
+                    "ae",
+                    "eaux",
+                    "itis",
+                    "'",
+                    "-in-law",
+                    "men",
+                    "\n",
+                ]
+            ),
+        ).map("".join),
+    )
+)
+def test_the_singular_is_that_of_textblob(word: str) -> None:
+    from textblob.inflect import singularize
+
+    assert singularizer()(word) == singularize(word)
+
+
+def test_the_rules_of_singulars_are_those_of_the_installed_textblob() -> None:
+    from importlib.resources import files
+
+    stored = json.loads((files("eidolon.scorers.text") / "data" / "singular.json").read_text())
+    assert stored == json.loads(json.dumps(textblob_rules()))
 
 
 @given(TEXTS)
