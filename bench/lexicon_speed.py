@@ -23,7 +23,7 @@ from typing import Any
 
 READINGS = ("original", "careful")
 LEAST_PER_CAPTION, MOST_OF_WHOLE, MOST_FEW_S, MOST_HELP_S = 20, 0.15, 1.2, 0.2
-REFERENCE = """
+REFERENCE = r"""
 import json, re, sys
 responses, objects, n, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 from nltk.tokenize import NLTKWordTokenizer

@@ -99,7 +99,7 @@ class PieceReader:
                     spans.append((position + first, position + end))
             elif found is None:
                 return None
-            elif piece:
+            elif piece and not piece.isspace():
                 gap = True
             position += len(piece) + 1
         try:

@@ -99,9 +99,9 @@ class PieceReader:
 
     def _place(self, piece: str) -> Iterator[tuple[int, str]]:
         """Yield the tokens of a piece, with their offsets."""
-        for part in [piece] if piece.isalpha() else _PART.finditer(piece):
-            position, text = (0, part) if isinstance(part, str) else (part.start(), part[0])
-            for token in self._tokenizer.split(text):
+        for part in _PART.finditer(piece):
+            position = part.start()
+            for token in self._tokenizer.split(part[0]):
                 yield position, token
                 position += len(token)
 

@@ -54,6 +54,7 @@ def names(text: str) -> list[str]:
         ("The cat' sleeps. The cat'\n\nsleeps.", ["cat"]),
         ("a cup labelled 'cat'", ["cup"]),
         ("a cat\u2014a dog", ["dog"]),
+        ("a hot \u00a0 dog", ["hot dog"]),
         ("an iPhone", []),
         ("people", ["person"]),
         ("", []),
