@@ -42,6 +42,8 @@ VERBS = {
 called."""
 
 SUMMARIES = {
+    "merge": "Join the shards of a run (eidolon run --shard K/N), and score them together.",
+    "export": "Write the samples, responses, mentions and scores of runs as tables.",
     "run": "Let models describe images, or answer what is in them, and measure what they hallucinate.",
     "score": "Score what exists already.",
     "check": "Verify run folders before they enter a leaderboard: files, ids, totals, judgements, scores, "

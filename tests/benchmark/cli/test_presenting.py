@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from typer import Typer
+from typer.main import get_group
 
 from eidolon.benchmark.cli import SUMMARIES, VERBS
 from eidolon.benchmark.data.picture_files import find_pictures
@@ -242,5 +243,5 @@ def test_the_list_of_verbs_says_what_their_help_says() -> None:
     for verb, place in VERBS.items():
         module, _, name = place.partition(":")
         found = getattr(import_module(module), name)
-        text = found.info.help if isinstance(found, Typer) else found.__doc__
+        text = get_group(found).help if isinstance(found, Typer) else found.__doc__
         assert SUMMARIES[verb] == " ".join(cleandoc(text).split("\n\n")[0].split()), verb
