@@ -15,7 +15,10 @@ from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.recall.detail import MqarDetail
+from eidolon.benchmark.tasks.forget.attention.detail import AttentionDetail
+from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
+from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.rows import AnswerRow, FreeFormRow, QuestionRow, WordRow
@@ -32,10 +35,13 @@ def schemas() -> dict[str, dict[str, Any]]:
     one line."""
     return {
         "answers": schema_of(AnswerRow),
+        "attention": schema_of(AttentionDetail),
         "check": schema_of(Report),
+        "cloze": schema_of(ClozeDetail),
         "comparison": schema_of(Comparison),
         "doctor": schema_of(Diagnosis),
         "free_form": schema_of(FreeFormRow),
+        "interventions": schema_of(InterventionsDetail),
         "knowledge": schema_of(KnowledgeDetail),
         "leaderboard": schema_of(Leaderboard),
         "memory": schema_of(MemoryStudy),

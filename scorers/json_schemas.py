@@ -16,8 +16,11 @@ from pydantic_core.core_schema import ModelSchema
 
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.forgetting.attention import AttentionLine
+from eidolon.scorers.forgetting.cloze import ClozeContext
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn
+from eidolon.scorers.forgetting.interventions import InterventionTurn
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.records import AnsweredContext
@@ -27,9 +30,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `continued`, `dependence`, `held`, `probed`, `responses` and `judgements`
-    describe one line."""
+    """Return the schemas by name. Those of `attended`, `changed`, `completed`, `continued`, `dependence`, `held`,
+    `probed`, `responses` and `judgements` describe one line."""
     return {
+        "attended": schema_of(AttentionLine),
+        "changed": schema_of(InterventionTurn),
+        "completed": schema_of(ClozeContext),
         "continued": schema_of(ForcedTurn),
         "forgetting": schema_of(ForgettingDetail),
         "judgements": schema_of(Judgement),

@@ -24,7 +24,7 @@ from eidolon.benchmark.settings.fields import (
 from eidolon.benchmark.settings.judged import JudgedSettings
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 
-Measurements: TypeAlias = Literal["knowledge"]
+Measurements: TypeAlias = Literal["knowledge", "cloze", "interventions", "attention"]
 """Measurements of `forget` that can be left out."""
 
 
@@ -90,7 +90,7 @@ class RunSettings(JudgedSettings):
     ] = None
     """forget: tokens of the longest training text; longer texts are marked."""
     skip: Annotated[tuple[Measurements, ...], AS_LIST, Flag("Task", metavar="NAME,…", default="nothing")] = ()
-    """forget: measurements to leave out: knowledge."""
+    """forget: measurements to leave out: knowledge, cloze, interventions, attention."""
     max_new_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Decoding", default="512; probe: 32")] = (
         512
     )

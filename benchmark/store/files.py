@@ -16,6 +16,12 @@ ORDERS_LINES = "orders.jsonl"
 ORDERS = "orders.json"
 KNOWLEDGE_LINES = "knowledge.jsonl"
 KNOWLEDGE = "knowledge.json"
+CLOZE_LINES = "cloze.jsonl"
+CLOZE = "cloze.json"
+INTERVENTIONS_LINES = "interventions.jsonl"
+INTERVENTIONS = "interventions.json"
+ATTENTION_LINES = "attention.jsonl"
+ATTENTION = "attention.json"
 
 AFTER_RESPONSES = (
     SCORES,
@@ -27,6 +33,12 @@ AFTER_RESPONSES = (
     ORDERS_LINES,
     ORDERS,
     KNOWLEDGE,
+    CLOZE_LINES,
+    CLOZE,
+    INTERVENTIONS_LINES,
+    INTERVENTIONS,
+    ATTENTION_LINES,
+    ATTENTION,
 )
 """Files that are computed from the responses, and are stale once the responses change."""
 

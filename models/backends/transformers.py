@@ -12,7 +12,15 @@ from eidolon.models.backends.transformers_options import TransformersOptions
 from eidolon.models.base.backend import BackendTraits, FileDigest
 from eidolon.models.base.checkpoint_files import resolve_checkpoint
 from eidolon.models.base.identity import checkpoint_identity, versions
-from eidolon.models.base.model import Decoding, Failure, Interview, Odds, Request
+from eidolon.models.base.model import (
+    Completion,
+    Decoding,
+    Failure,
+    Interview,
+    Odds,
+    PictureAttention,
+    Request,
+)
 from eidolon.models.base.options import validate_options
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.generated_text import to_response
@@ -294,10 +302,54 @@ class TransformersModel:
 
         return list(in_parts(run, interviews, self.counts, lambda _, failure: failure))
 
+    def encode_within(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text that continues another one in the model's own turn."""
+        from eidolon.models.probing.yes_no_interview import encode
+
+        return tuple(encode(self, text))
+
+    def score_completions(self, asked: Sequence[Completion]) -> list[list[float] | Failure]:
+        """Return for each request the log-probability of each text in nats, or the reason why it failed.
+
+        The requests make one batch. If it does not fit or fails, it is answered in parts.
+        """
+        from eidolon.models.generation.recovery import in_parts
+        from eidolon.models.probing import completions
+
+        def score(part: Sequence[Completion]) -> Sequence[list[float] | Failure]:
+            return completions.score_completions(self, part)
+
+        return list(in_parts(score, asked, self.counts, lambda _, failure: failure))
+
+    def read_attention(
+        self, requests: Sequence[Request], texts: Sequence[Sequence[int]]
+    ) -> list[PictureAttention | Failure]:
+        """Return the attention along a text in the model's own turn, for each request of a batch."""
+        from eidolon.models.probing.picture_attention import read_attention
+
+        return read_attention(self, requests, texts)
+
+    def continue_reshown(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        """Answer as `continue_replies` does, with the image repeated after the given token ids."""
+        from eidolon.models.generation.recovery import answer_in_parts
+
+        prefixes = {(r.sample_id, r.generation): tokens for r, tokens in zip(requests, given, strict=True)}
+
+        def answer(part: Sequence[Request]) -> list[Response]:
+            return self._answer(part, [prefixes[r.sample_id, r.generation] for r in part], reshown=True)
+
+        return answer_in_parts(answer, requests, self.counts)
+
     def _answer(
-        self, requests: Sequence[Request], given: Sequence[Sequence[int]] | None = None
+        self,
+        requests: Sequence[Request],
+        given: Sequence[Sequence[int]] | None = None,
+        *,
+        reshown: bool = False,
     ) -> list[Response]:
-        rows, prompt_tokens, logprobs = self._run(requests, given)
+        rows, prompt_tokens, logprobs = self._run(requests, given, reshown=reshown)
         prefixes = given or [()] * len(requests)
         return [
             to_response(
@@ -314,12 +366,18 @@ class TransformersModel:
         ]
 
     def _run(
-        self, requests: Sequence[Request], given: Sequence[Sequence[int]] | None = None, **settings: Any
+        self,
+        requests: Sequence[Request],
+        given: Sequence[Sequence[int]] | None = None,
+        *,
+        reshown: bool = False,
+        **settings: Any,
     ) -> tuple[list[list[int]], list[int], list[list[float]] | list[None]]:
         """Return for each request the new token ids, the number of tokens before them, and log-probabilities.
 
-        The `given` tokens of an answer count among those before the new ones. With `given`, or without the option
-        `logprobs`, there are no log-probabilities. `settings` replace generation settings.
+        The `given` tokens of an answer count among those before the new ones. With `reshown` the image follows them.
+        With `given`, or without the option `logprobs`, there are no log-probabilities. `settings` replace generation
+        settings.
         """
         import torch
 
@@ -334,6 +392,10 @@ class TransformersModel:
         inputs = self.prepare(requests)
         if given is not None:
             inputs = edit_rows(inputs, [RowEdit(insert=tokens) for tokens in given], self.pad_id)
+        if reshown:
+            from eidolon.models.probing.reshown import reshow
+
+            inputs = reshow(self, requests, inputs)
         gathered = TokenLogprobs() if self.options.logprobs and given is None else None
         before: list[Any] = [] if gathered is None else [gathered]
         after: list[Any] = []

@@ -75,6 +75,31 @@ class Interview:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureAttention:
+    """Where a model looks along a text: by layer, then by token."""
+
+    mass: tuple[tuple[float, ...], ...]
+    """Share of the attention after each token that falls on the picture, 0 to 1, the mean over heads."""
+    entropy: tuple[tuple[float, ...], ...]
+    """Entropy of the attention after each token, in nats, the mean over heads."""
+    picture_tokens: int
+    """Tokens of the picture in the prompt."""
+    prompt_tokens: int
+    """All tokens of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A request with the start of an answer, and the texts that could follow."""
+
+    request: Request
+    given: tuple[int, ...]
+    """Token ids in the model's own turn."""
+    texts: tuple[tuple[int, ...], ...]
+    """Token ids of each text, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Odds:
     """Log-probabilities, in nats, that an answer starts with yes and with no, over their usual spellings."""
 
@@ -209,6 +234,45 @@ class ContinuingModel(ScoringModel, Protocol):
         The requests are like those of `generate`; no two have the same sample and generation. `max_new_tokens` limits
         the tokens after the given ones.
         """
+        ...
+
+
+@runtime_checkable
+class CompletingModel(ScoringModel, Protocol):
+    """A model that gives the probabilities of texts that could follow a text in its own turn."""
+
+    def encode_within(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text that continues another one."""
+        ...
+
+    def score_completions(self, asked: Sequence[Completion]) -> Sequence[Sequence[float] | Failure]:
+        """Return for each request the log-probability of each text in nats, or the reason why it failed."""
+        ...
+
+
+@runtime_checkable
+class AttendingModel(ScoringModel, Protocol):
+    """A model whose attention weights can be read."""
+
+    def read_attention(
+        self, requests: Sequence[Request], texts: Sequence[Sequence[int]]
+    ) -> Sequence[PictureAttention | Failure]:
+        """Return the attention along a text in the model's own turn, for each request of a batch.
+
+        Raises:
+            UserError: the architecture offers no attention weights; the message says why.
+        """
+        ...
+
+
+@runtime_checkable
+class ReshowingModel(ContinuingModel, Protocol):
+    """A model that can be shown its image a second time, within its own turn."""
+
+    def continue_reshown(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]]
+    ) -> Iterable[Response]:
+        """Answer as `continue_replies` does, with the image repeated after the given token ids."""
         ...
 
 

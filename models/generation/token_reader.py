@@ -37,11 +37,18 @@ class TokenReader:
         self._outputs: Any = None  # of the last forward pass; the next one continues its cache
         self.one_by_one = False
         """Whether `read` must get one token at a time. Set by `read_prompt`."""
+        self.with_attention = False
+        """Whether the next calls return attention weights too. The model must compute them (eager attention)."""
 
     @property
     def cache(self) -> Any:
         """The model's cache of everything read so far; None before the prompt."""
         return getattr(self._outputs, "past_key_values", None)
+
+    @property
+    def attentions(self) -> Any:
+        """The attention weights of the last call by layer, (batch, heads, width, columns) each; None without any."""
+        return getattr(self._outputs, "attentions", None)
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +131,8 @@ class TokenReader:
         return self._call(prepared)
 
     def _call(self, prepared: Mapping[str, Any]) -> torch.Tensor:
-        outputs = self._model(**prepared, return_dict=True)
+        more = {"output_attentions": True} if self.with_attention else {}
+        outputs = self._model(**prepared, **more, return_dict=True)
         logits: torch.Tensor = outputs.logits.float()
         outputs.logits = None  # free the chunk's logits as soon as the caller drops them
         self._outputs = outputs

@@ -1,4 +1,4 @@
-"""The figures over the length of a text: `position`, `retention`, `dependence` and `orders`."""
+"""The figures over the length of a text: hallucination by position, and what the task `forget` measures."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,17 +6,26 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from eidolon.benchmark.report.plots.records import Drawing, NotDrawnError, PlottedRun
-from eidolon.benchmark.store.files import ORDERS, PDM, RETENTION
+from eidolon.benchmark.store.files import ATTENTION, CLOZE, INTERVENTIONS, KNOWLEDGE, ORDERS, PDM, RETENTION
 from eidolon.benchmark.tasks.describe.forgetting_plot import position_figure, why_no_position
+from eidolon.benchmark.tasks.forget.attention.detail import AttentionDetail
+from eidolon.benchmark.tasks.forget.attention.plot import attention_figure, why_no_attention
+from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
+from eidolon.benchmark.tasks.forget.cloze.plot import cloze_figure, why_no_cloze
 from eidolon.benchmark.tasks.forget.dependency.plot import dependence_figure, why_no_dependence
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.tasks.forget.forced_orders.plot import orders_figure, why_no_orders
+from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
+from eidolon.benchmark.tasks.forget.interventions.plot import interventions_figure, why_no_interventions
+from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
+from eidolon.benchmark.tasks.forget.knowledge.plot import knowledge_figure, why_no_knowledge
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.forget.retention.plot import retention_figure, why_no_retention
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 
 FORGETTING = "forgetting.json"
+MEASURES = "run --task forget measures it"
 
 DetailT = TypeVar("DetailT", bound=BaseModel)
 
@@ -29,20 +38,44 @@ def position(plotted: PlottedRun) -> Drawing:
 
 def retention(plotted: PlottedRun) -> Drawing:
     """Return retention by length of the text. Raises UserError where it cannot be drawn."""
-    detail = _read(plotted, RETENTION, RetentionDetail, "run --task forget measures it", why_no_retention)
+    detail = _read(plotted, RETENTION, RetentionDetail, MEASURES, why_no_retention)
     return lambda sheet: retention_figure(detail, plotted.name, sheet)
 
 
 def dependence(plotted: PlottedRun) -> Drawing:
     """Return the dependence on the picture by position. Raises UserError where it cannot be drawn."""
-    table = _read(plotted, PDM, PdmTable, "run --task forget measures it", why_no_dependence)
+    table = _read(plotted, PDM, PdmTable, MEASURES, why_no_dependence)
     return lambda sheet: dependence_figure(table, plotted.name, sheet)
 
 
 def orders(plotted: PlottedRun) -> Drawing:
     """Return the effects of forced orders. Raises UserError where they cannot be drawn."""
-    detail = _read(plotted, ORDERS, OrdersDetail, "run --task forget measures it", why_no_orders)
+    detail = _read(plotted, ORDERS, OrdersDetail, MEASURES, why_no_orders)
     return lambda sheet: orders_figure(detail, plotted.name, sheet)
+
+
+def knowledge(plotted: PlottedRun) -> Drawing:
+    """Return position given knowledge. Raises UserError where it cannot be drawn."""
+    detail = _read(plotted, KNOWLEDGE, KnowledgeDetail, MEASURES, why_no_knowledge)
+    return lambda sheet: knowledge_figure(detail, plotted.name, sheet)
+
+
+def cloze(plotted: PlottedRun) -> Drawing:
+    """Return the generative cloze. Raises UserError where it cannot be drawn."""
+    detail = _read(plotted, CLOZE, ClozeDetail, MEASURES, why_no_cloze)
+    return lambda sheet: cloze_figure(detail, plotted.name, sheet)
+
+
+def interventions(plotted: PlottedRun) -> Drawing:
+    """Return the effects of interventions. Raises UserError where they cannot be drawn."""
+    detail = _read(plotted, INTERVENTIONS, InterventionsDetail, MEASURES, why_no_interventions)
+    return lambda sheet: interventions_figure(detail, plotted.name, sheet)
+
+
+def attention(plotted: PlottedRun) -> Drawing:
+    """Return attention on the picture. Raises UserError where it cannot be drawn."""
+    detail = _read(plotted, ATTENTION, AttentionDetail, MEASURES, why_no_attention)
+    return lambda sheet: attention_figure(detail, plotted.name, sheet)
 
 
 def _read(

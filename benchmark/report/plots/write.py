@@ -11,7 +11,16 @@ from eidolon.benchmark.report.plots.categories import categories
 from eidolon.benchmark.report.plots.numbers import numbers
 from eidolon.benchmark.report.plots.records import Drawing, PlottedRun, named
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.store.files import ORDERS, PDM, RETENTION, RUN
+from eidolon.benchmark.store.files import (
+    ATTENTION,
+    CLOZE,
+    INTERVENTIONS,
+    KNOWLEDGE,
+    ORDERS,
+    PDM,
+    RETENTION,
+    RUN,
+)
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
@@ -23,6 +32,10 @@ SINGLE: dict[str, Callable[[PlottedRun], Drawing]] = {
     "retention": over_text.retention,
     "dependence": over_text.dependence,
     "orders": over_text.orders,
+    "knowledge": over_text.knowledge,
+    "cloze": over_text.cloze,
+    "interventions": over_text.interventions,
+    "attention": over_text.attention,
 }
 """Figures of one run by name."""
 JOINT: dict[str, Callable[[Sequence[PlottedRun]], Drawing]] = {
@@ -105,6 +118,8 @@ def _suited(plotted: PlottedRun) -> list[str]:
     for name, file in (("retention", RETENTION), ("dependence", PDM), ("orders", ORDERS)):
         if run.record.config.task == FORGET or run.has(file):
             names.append(name)
+    optional = {"knowledge": KNOWLEDGE, "cloze": CLOZE, "interventions": INTERVENTIONS, "attention": ATTENTION}
+    names += [name for name, file in optional.items() if run.has(file)]
     return names
 
 

@@ -4,12 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydantic import BaseModel
-
 from eidolon.benchmark.store.files import (
+    INTERVENTIONS_LINES,
     JUDGEMENTS,
-    KNOWLEDGE,
-    KNOWLEDGE_LINES,
     ORDERS_LINES,
     PDM,
     PDM_LINES,
@@ -20,7 +17,6 @@ from eidolon.benchmark.store.files import (
 )
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import Options, TaskFile
-from eidolon.benchmark.tasks.checking.json_diff import walk
 from eidolon.benchmark.tasks.checking.problems import DifferenceError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
 from eidolon.benchmark.tasks.describe.checks import JudgedChecks
@@ -29,20 +25,22 @@ from eidolon.benchmark.tasks.forget.dependency.stage import table_of
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, read_turn, truths
-from eidolon.benchmark.tasks.forget.knowledge.design import make_candidates
-from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
-from eidolon.benchmark.tasks.forget.knowledge.detail import quantities as knowledge_quantities
-from eidolon.benchmark.tasks.forget.knowledge.stage import detail_of
+from eidolon.benchmark.tasks.forget.more_checks import (
+    MORE_MEASURED,
+    compare,
+    compare_changed,
+    more_checks,
+    with_more,
+)
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.forget.stage import with_forgetting
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.scores import Scores, with_quantities
+from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, measure_orders, no_orders
-from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import AnsweredContext
@@ -54,8 +52,7 @@ MEASURED = (
     TaskFile(PDM_LINES, Dependence),
     TaskFile(PDM, PdmTable),
     TaskFile(ORDERS_LINES, ForcedTurn, required=False),
-    TaskFile(KNOWLEDGE_LINES, ProbedImage, required=False),
-    TaskFile(KNOWLEDGE, KnowledgeDetail, required=False),
+    *MORE_MEASURED,
 )
 """The files of the measurements; without objects of two sizes there are no turns with a forced order."""
 
@@ -66,32 +63,15 @@ class ForgetChecks(JudgedChecks):
     def judge(self, run: CheckedRun, options: Options | None) -> str:
         """Judge the responses again, and the turns that were begun for the model."""
         found = super().judge(run, options)
-        return found + (_compare_turns(run, self.make_judge(run, options)) if run.has(ORDERS_LINES) else "")
+        if run.has(ORDERS_LINES):
+            found += _compare_turns(run, self.make_judge(run, options))
+        if run.has(INTERVENTIONS_LINES):
+            found += compare_changed(run, self.make_judge(run, options))
+        return found
 
     def measurements(self, run: CheckedRun) -> Mapping[str, Callable[[], str]]:
         """Return the check of `retention.json` and `pdm.json`."""
-        found = {"forgetting": lambda: check_forgetting(run)}
-        if run.has(KNOWLEDGE_LINES):
-            found["knowledge"] = lambda: self.check_knowledge(run)
-        return found
-
-    def check_knowledge(self, run: CheckedRun) -> str:
-        """`knowledge.json` says what its lines say, and every image was asked about its candidates."""
-        rows = run.lines(SAMPLES, SampleRow)
-        wanted = make_candidates(rows, run.settings.seed)
-        lines = run.lines(KNOWLEDGE_LINES, ProbedImage)
-        if [line.sample_id for line in lines] != [*wanted]:
-            raise DifferenceError(
-                f"{KNOWLEDGE_LINES}: does not hold every sample with a true object, in order"
-            )
-        for number, line in enumerate(lines, 1):
-            one = wanted[line.sample_id]
-            asked = tuple((found.about, found.truth) for found in line.objects)
-            if line.error is None and (asked, line.unasked) != (one.objects, one.unasked):
-                raise DifferenceError(f"{KNOWLEDGE_LINES}:{number}: other objects were to be asked about")
-        judged = self.work(run, None).judged(run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement))
-        _compare(KNOWLEDGE, _knowledge(run, judged), run.document(KNOWLEDGE, KnowledgeDetail))
-        return f"{KNOWLEDGE} from the answers about {len(lines)} images"
+        return {"forgetting": lambda: check_forgetting(run)} | more_checks(run, lambda: self.work(run, None))
 
     def scores(self, run: CheckedRun, work: JudgedWork) -> Scores:
         """Return the scores of the descriptions with those of the measurements."""
@@ -101,9 +81,7 @@ class ForgetChecks(JudgedChecks):
             super().scores(run, work), again.retention.points, again.retention.trained_tokens, again.table
         )
         scores = with_orders(scores, _orders(run, work, judged))
-        if not run.has(KNOWLEDGE_LINES):
-            return scores
-        return with_quantities(scores, "forgetting", knowledge_quantities(_knowledge(run, judged).found))
+        return with_more(run, work, scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +123,8 @@ def check_forgetting(run: CheckedRun) -> str:
     """`retention.json` and `pdm.json` say what their lines say, and every sample has its line in `pdm.jsonl`."""
     _check_lines(run)
     again = measured_again(run)
-    _compare(RETENTION, again.retention, run.document(RETENTION, RetentionDetail))
-    _compare(PDM, again.table, run.document(PDM, PdmTable))
+    compare(RETENTION, again.retention, run.document(RETENTION, RetentionDetail))
+    compare(PDM, again.table, run.document(PDM, PdmTable))
     return (
         f"{RETENTION} from {len(run.lines(RETENTION_LINES, AnsweredContext))} contexts, "
         f"{PDM} from {again.table.responses} responses; "
@@ -210,21 +188,7 @@ def _orders(run: CheckedRun, work: JudgedWork, judged: Sequence[JudgedSample]) -
     )
 
 
-def _knowledge(run: CheckedRun, judged: Sequence[JudgedSample]) -> KnowledgeDetail:
-    """Return `knowledge.json` from its lines."""
-    lines = run.lines(KNOWLEDGE_LINES, ProbedImage)
-    return detail_of(lines, first_of_each(judged), run.scores().signature, seed=run.settings.seed)
-
-
 def _reader(run: CheckedRun) -> str:
     """Return the signature of the judge that finds the mentions: the careful reading of the run's lexicon."""
     settings = run.loaded.signature.judge_settings | {"reading": CAREFUL}
     return describe_judge(run.settings.chosen.judge, settings)
-
-
-def _compare(name: str, here: BaseModel, there: BaseModel) -> None:
-    mine, theirs = (one.model_dump(mode="json", by_alias=True) for one in (here, there))
-    for place, new, old in walk(mine, theirs):
-        raise DifferenceError(
-            f"{name}: {'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the lines"
-        )

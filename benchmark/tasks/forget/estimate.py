@@ -7,12 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.store.batch_file import count_lines
-from eidolon.benchmark.store.files import KNOWLEDGE_LINES, PDM_LINES, RETENTION, RETENTION_LINES
+from eidolon.benchmark.store.files import (
+    ATTENTION_LINES,
+    CLOZE,
+    CLOZE_LINES,
+    INTERVENTIONS,
+    INTERVENTIONS_LINES,
+    KNOWLEDGE_LINES,
+    PDM_LINES,
+    RETENTION,
+    RETENTION_LINES,
+)
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
+from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
+from eidolon.benchmark.tasks.forget.interventions.design import AT
 from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS, make_candidates
 from eidolon.benchmark.tasks.forget.retention.design import Most, most_of
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings
+from eidolon.scorers.forgetting.interventions import ARMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +45,19 @@ class Probes:
     """Responses that are read already."""
     known: int = 0
     """Questions before the description, about what the model knows."""
+    names: int = 0
+    """Names that the cloze scores."""
+    turns: int = 0
+    """Turns that are changed in mid-generation and continued."""
+    attended: int = 0
+    """Tokens that are read with attention weights."""
 
     def __add__(self, other: "Probes") -> "Probes":
         return Probes(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def any(self) -> bool:
         """Tell whether anything is left."""
-        return bool(self.contexts or self.readings or self.known)
+        return bool(self.contexts or self.readings or self.known or self.names or self.turns or self.attended)
 
     def describe(self) -> Mapping[str, str]:
         """Return what `--dry-run` prints, by name."""
@@ -51,6 +70,9 @@ class Probes:
             "dependency readings": f"{self.readings}{read}; with the picture and without, at most {self.positions} "
             "tokens",
             "questions before the description": f"{self.known}",
+            "names scored": f"at most {self.names}",
+            "read with attention weights": f"at most {self.attended} tokens",
+            "changed turns": f"at most {self.turns}, with at most {self.turns * TOKENS} tokens of continuation",
         }
 
 
@@ -93,6 +115,27 @@ def remaining_knowledge(path: Path, rows: Sequence[SampleRow], batch_size: int) 
         done -= done % batch_size
     left = list(images.values())[done:]
     return Probes(known=sum(len(one.objects) for one in left) * len(WORDINGS))
+
+
+def remaining_cloze(path: Path, rows: Sequence[SampleRow], lengths: int) -> Probes:
+    """Return the most names that the cloze of a run folder still scores."""
+    if (path / CLOZE).is_file():
+        return Probes()
+    names = sum(len(one.objects) for one in make_candidates(rows, 0).values())
+    done = sum(len(one["names"]) for one in _json_lines(path / CLOZE_LINES))
+    return Probes(names=max(names * (1 + lengths) - done, 0))
+
+
+def remaining_turns(path: Path, rows: Sequence[SampleRow]) -> Probes:
+    """Return the most turns that the interventions of a run folder still continue."""
+    if (path / INTERVENTIONS).is_file():
+        return Probes()
+    return Probes(turns=max(len(rows) * len(AT) * len(ARMS) - count_lines(path / INTERVENTIONS_LINES), 0))
+
+
+def remaining_attention(path: Path, samples: int, max_new_tokens: int) -> Probes:
+    """Return the most tokens that a run folder still reads with attention weights."""
+    return Probes(attended=max(samples - count_lines(path / ATTENTION_LINES), 0) * max_new_tokens)
 
 
 def _json_lines(path: Path) -> Iterator[Any]:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.forget.attention.detail import quantities as attention_quantities
+from eidolon.benchmark.tasks.forget.attention.stage import AttentionSettings, measure_looking
+from eidolon.benchmark.tasks.forget.cloze.detail import quantities as cloze_quantities
+from eidolon.benchmark.tasks.forget.cloze.stage import ClozeSettings, score_cloze
 from eidolon.benchmark.tasks.forget.dependency.stage import measure_dependency
 from eidolon.benchmark.tasks.forget.dependency.stage import quantities as pdm_quantities
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings, force_orders
+from eidolon.benchmark.tasks.forget.interventions.detail import quantities as intervention_quantities
+from eidolon.benchmark.tasks.forget.interventions.stage import InterventionSettings, intervene
 from eidolon.benchmark.tasks.forget.knowledge.detail import quantities as knowledge_quantities
 from eidolon.benchmark.tasks.forget.knowledge.stage import KnowledgeSettings, probe_knowledge
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource
@@ -26,7 +32,9 @@ from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.retention.measure import RetentionAtLength
 
 FAMILY = "forgetting"
-PLOT, PDM_PLOT, ORDERS_PLOT, KNOWLEDGE_PLOT = "retention.png", "pdm.png", "orders.png", "knowledge.png"
+PLOT, PDM_PLOT, ORDERS_PLOT = "retention.png", "pdm.png", "orders.png"
+KNOWLEDGE_PLOT, CLOZE_PLOT = "knowledge.png", "cloze.png"
+INTERVENTIONS_PLOT, ATTENTION_PLOT = "interventions.png", "attention.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,10 @@ class Forget:
     retention: RetentionSettings
     orders: OrderSettings
     knowledge: KnowledgeSettings | None
-    """None leaves the probe of knowledge out."""
+    """None leaves the probe of knowledge out; so for the others."""
+    cloze: ClozeSettings | None
+    interventions: InterventionSettings | None
+    attention: AttentionSettings | None
     namers: tuple[Judge, ...]
     """Readings of text, the careful one first. A text names what any of them finds."""
 
@@ -86,16 +97,9 @@ def measure_forgetting(
         measurement, retention.prompt, forget.namers[0], seed=retention.seed, resamples=retention.resamples
     )
     orders = force_orders(forget.orders, measurement)
-    knowledge = None if forget.knowledge is None else probe_knowledge(forget.knowledge, measurement)
+    scores, more = _measure_more(forget, measurement, scores)
     source.release()
     plots = [retention_plot]
-    if knowledge is not None:
-        from eidolon.benchmark.tasks.forget.knowledge.plot import draw_knowledge, why_no_knowledge
-
-        scores = with_quantities(scores, FAMILY, knowledge_quantities(knowledge.found))
-        if why_no_knowledge(knowledge) is None:
-            plots.append(draw_knowledge(knowledge, name))
-            write_atomically(folder.path / KNOWLEDGE_PLOT, plots[-1])
     if table.responses:
         plots.append(draw_pdm(table, name))
         write_atomically(folder.path / PDM_PLOT, plots[-1])
@@ -105,7 +109,41 @@ def measure_forgetting(
         plots.append(draw_orders(orders, name))
         write_atomically(folder.path / ORDERS_PLOT, plots[-1])
     scores = with_forgetting(scores, detail.points, detail.trained_tokens, table)
-    return with_orders(scores, orders.found), plots
+    return with_orders(scores, orders.found), [*plots, *more]
+
+
+def _measure_more(forget: Forget, measurement: Measurement, scores: Scores) -> tuple[Scores, list[bytes]]:
+    """Complete the measurements that can be left out. Return the scores with them, and the plots."""
+    from eidolon.benchmark.tasks.forget.attention.plot import draw_attention, why_no_attention
+    from eidolon.benchmark.tasks.forget.cloze.plot import draw_cloze, why_no_cloze
+    from eidolon.benchmark.tasks.forget.interventions.plot import draw_interventions, why_no_interventions
+    from eidolon.benchmark.tasks.forget.knowledge.plot import draw_knowledge, why_no_knowledge
+
+    path, name = measurement.folder.path, measurement.name
+    plots: dict[str, bytes] = {}
+    if forget.knowledge is not None:
+        known = probe_knowledge(forget.knowledge, measurement)
+        scores = with_quantities(scores, FAMILY, knowledge_quantities(known.found))
+        if why_no_knowledge(known) is None:
+            plots[KNOWLEDGE_PLOT] = draw_knowledge(known, name)
+    if forget.cloze is not None:
+        cloze = score_cloze(forget.cloze, measurement, forget.namer)
+        scores = with_quantities(scores, FAMILY, cloze_quantities(cloze.found))
+        if why_no_cloze(cloze) is None:
+            plots[CLOZE_PLOT] = draw_cloze(cloze, name)
+    if forget.interventions is not None:
+        changed = intervene(forget.interventions, measurement)
+        scores = with_quantities(scores, FAMILY, intervention_quantities(changed.found))
+        if why_no_interventions(changed) is None:
+            plots[INTERVENTIONS_PLOT] = draw_interventions(changed, name)
+    if forget.attention is not None:
+        looked = measure_looking(forget.attention, measurement)
+        scores = with_quantities(scores, FAMILY, attention_quantities(looked.found))
+        if why_no_attention(looked) is None:
+            plots[ATTENTION_PLOT] = draw_attention(looked, name)
+    for file, plot in plots.items():
+        write_atomically(path / file, plot)
+    return scores, [*plots.values()]
 
 
 def with_forgetting(

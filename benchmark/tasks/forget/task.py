@@ -24,9 +24,19 @@ from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.task import Descriptions
 from eidolon.benchmark.tasks.describe.work import JudgedWork
+from eidolon.benchmark.tasks.forget.attention.stage import AttentionSettings
 from eidolon.benchmark.tasks.forget.checks import MEASURED, ForgetChecks
-from eidolon.benchmark.tasks.forget.estimate import Probes, remaining_knowledge, remaining_probes
+from eidolon.benchmark.tasks.forget.cloze.stage import ClozeSettings
+from eidolon.benchmark.tasks.forget.estimate import (
+    Probes,
+    remaining_attention,
+    remaining_cloze,
+    remaining_knowledge,
+    remaining_probes,
+    remaining_turns,
+)
 from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings
+from eidolon.benchmark.tasks.forget.interventions.stage import InterventionSettings
 from eidolon.benchmark.tasks.forget.knowledge.stage import KnowledgeSettings
 from eidolon.benchmark.tasks.forget.measurement import ModelSource
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
@@ -84,8 +94,11 @@ class ForgetTask:
         return ForgetChecks()
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
-        """Print retention, forced orders and position given knowledge of the runs."""
+        """Print what was measured of the runs."""
+        from eidolon.benchmark.tasks.forget.attention import table as attention_table
+        from eidolon.benchmark.tasks.forget.cloze import table as cloze_table
         from eidolon.benchmark.tasks.forget.forced_orders import table as orders_table
+        from eidolon.benchmark.tasks.forget.interventions import table as interventions_table
         from eidolon.benchmark.tasks.forget.knowledge import table as knowledge_table
         from eidolon.benchmark.tasks.forget.retention import table as retention_table
 
@@ -93,6 +106,9 @@ class ForgetTask:
         retention_table.show(loaded, console)
         orders_table.show(loaded, console)
         knowledge_table.show(loaded, console)
+        cloze_table.show(loaded, console)
+        interventions_table.show(loaded, console)
+        attention_table.show(loaded, console)
 
 
 def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
@@ -111,8 +127,10 @@ def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
 
 def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, JsonValue]:
     """Return what decides the measurements beside the settings."""
+    from eidolon.benchmark.tasks.forget.cloze.design import FRAME as CLOZE_FRAME
     from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED
     from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
+    from eidolon.benchmark.tasks.forget.interventions.design import AT
     from eidolon.benchmark.tasks.forget.knowledge.design import ABSENT as CANDIDATES
     from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS
     from eidolon.benchmark.tasks.forget.retention.design import ABSENT
@@ -121,6 +139,8 @@ def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, Jso
     return {
         "absent": ABSENT,
         "trained_words": _trained_words(settings, reference),
+        "cloze": {"frame": CLOZE_FRAME},
+        "interventions": {"at": list(AT)},
         "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS)},
         "orders": {"frame": FRAME, "most_named": MOST_NAMED, "window": WINDOW, "tokens": TOKENS},
     }
@@ -150,7 +170,36 @@ def forget_work(described: Descriptions, namers: tuple[Judge, ...], run: ModelRu
         if "knowledge" in settings.skip
         else KnowledgeSettings(batch_size=retention.batch_size, seed=settings.seed)
     )
-    return ForgetWork(described.work(run), Forget(retention, orders, knowledge, namers))
+    cloze = (
+        None
+        if "cloze" in settings.skip
+        else ClozeSettings(
+            prompt=described.prompt.text,
+            lengths=retention.lengths,
+            batch_size=retention.batch_size,
+            seed=settings.seed,
+            resamples=settings.resamples,
+        )
+    )
+    interventions = (
+        None
+        if "interventions" in settings.skip
+        else InterventionSettings(
+            prompt=described.prompt.text,
+            decoding=run.decoding,
+            judge=described.judge,
+            batch_size=retention.batch_size,
+            resamples=settings.resamples,
+        )
+    )
+    attention = (
+        None
+        if "attention" in settings.skip
+        else AttentionSettings(described.prompt.text, seed=settings.seed, resamples=settings.resamples)
+    )
+    return ForgetWork(
+        described.work(run), Forget(retention, orders, knowledge, cloze, interventions, attention, namers)
+    )
 
 
 def _trained_words(settings: RunSettings, reference: ModelReference) -> int | None:
@@ -194,11 +243,18 @@ class ForgetWork:
         ) + self._unasked(run)
 
     def _unasked(self, run: Run) -> Probes:
-        """Return the questions of the probe of knowledge that are left."""
-        asked = self.forget.knowledge
-        if asked is None:
-            return Probes()
-        return remaining_knowledge(run.path, self.described.samples, asked.batch_size)
+        """Return the most that is left of the measurements that can be left out."""
+        samples, forget = self.described.samples, self.forget
+        left = Probes()
+        if forget.knowledge is not None:
+            left += remaining_knowledge(run.path, samples, forget.knowledge.batch_size)
+        if forget.cloze is not None:
+            left += remaining_cloze(run.path, samples, len(forget.cloze.lengths))
+        if forget.interventions is not None:
+            left += remaining_turns(run.path, samples)
+        if forget.attention is not None:
+            left += remaining_attention(run.path, len(samples), run.config.run_settings().max_new_tokens)
+        return left
 
     def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:
         """Measure what the folder lacks; return the scores with it, and the plots."""

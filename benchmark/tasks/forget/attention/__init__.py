@@ -1,0 +1,1 @@
+"""Where a model looks: attention on the picture along its descriptions. `forget` imports it."""

@@ -1,0 +1,1 @@
+"""Interventions in mid-generation: the picture or the text so far is exchanged. `forget` imports it."""
