@@ -118,7 +118,12 @@ def _suited(plotted: PlottedRun) -> list[str]:
     for name, file in (("retention", RETENTION), ("dependence", PDM), ("orders", ORDERS)):
         if run.record.config.task == FORGET or run.has(file):
             names.append(name)
-    optional = {"knowledge": KNOWLEDGE, "cloze": CLOZE, "interventions": INTERVENTIONS, "attention": ATTENTION}
+    optional = {
+        "knowledge": KNOWLEDGE,
+        "cloze": CLOZE,
+        "interventions": INTERVENTIONS,
+        "attention": ATTENTION,
+    }
     names += [name for name, file in optional.items() if run.has(file)]
     return names
 

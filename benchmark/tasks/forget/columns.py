@@ -4,6 +4,7 @@ from eidolon.scorers.core.metric import LeaderboardColumn
 
 COLUMNS: tuple[LeaderboardColumn, ...] = (
     LeaderboardColumn("retention_filler_128", "kept after\n128 filler ↑", decimals=".2f"),
+    LeaderboardColumn("position_given_knowledge", "given knowledge\nper 100 ↓", decimals=".3g"),
     LeaderboardColumn(
         "retention_own_longest",
         "kept after\nown text ↑",

@@ -23,7 +23,7 @@ from eidolon.scorers.judges.lexicon import LexiconJudge
 from tests.benchmark.drawing_boxes import faults
 from tests.benchmark.tasks.forget.constructed import THINGS, Fader, picture, rows
 
-IMAGES = 150
+IMAGES = 110
 
 
 class Source:

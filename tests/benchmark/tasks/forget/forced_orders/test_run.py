@@ -11,6 +11,7 @@ from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 FORGET = [
     "run", "--task", "forget", "--model", "scenes-small", "--limit", 10, "--lengths", "8",
+    "--skip", "knowledge,cloze,interventions,attention",
     "--batch-size", 7, "--resamples", 100, "--max-new-tokens", 60, "--no-cache",
 ]  # fmt: skip
 

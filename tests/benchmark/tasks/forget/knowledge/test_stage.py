@@ -148,7 +148,21 @@ def test_a_run_asks_and_a_check_computes_it_again(cli: Cli, tmp_path: Path) -> N
     assert len(lines) == 6
     said = [one for line in lines for one in line["objects"]]
     assert sum(sum(one["log_odds"]) > 0 for one in said if one["truth"]) > 10
-    assert cli("check", run).code == 0
+    for name in ("cloze", "interventions", "attention"):
+        detail = json.loads((run / f"{name}.json").read_text())
+        jsonschema.validate(detail, own_schemas()[name])
+    assert len(read_lines(run / "attention.jsonl")) == 6
+    for line in read_lines(run / "attention.jsonl"):
+        jsonschema.validate(line, schemas()["attended"])
+        assert all(0 < mass < 1 for mass in line["mass"])
+    for line in read_lines(run / "cloze.jsonl"):
+        jsonschema.validate(line, schemas()["completed"])
+    for line in read_lines(run / "interventions.jsonl"):
+        jsonschema.validate(line, schemas()["changed"])
+        assert line["unscored"] is None
+    assert "6 images with names to score" in forgetting["cloze_change_per_100_tokens"]["reason"]
+    checked = cli("check", run)
+    assert checked.code == 0, checked.out
     lines[2]["objects"] = lines[2]["objects"][:-1]
     write_lines(run / "knowledge.jsonl", lines)
     assert "knowledge.jsonl:3: other objects were to be asked about" in " ".join(
@@ -157,9 +171,10 @@ def test_a_run_asks_and_a_check_computes_it_again(cli: Cli, tmp_path: Path) -> N
 
 
 def test_it_can_be_left_out(cli: Cli, tmp_path: Path) -> None:
-    result = cli(*FORGET, "--skip", "knowledge", "--out", tmp_path)
+    result = cli(*FORGET, "--skip", "knowledge,cloze,interventions,attention", "--out", tmp_path)
     assert result.code == 0, result.out
     run = tmp_path / "scenes-small"
-    assert not (run / "knowledge.jsonl").exists()
+    for name in ("knowledge", "cloze", "interventions", "attention"):
+        assert not list(run.glob(f"{name}*"))
     assert "position_given_knowledge" not in (run / "scores.json").read_text()
     assert cli("check", run).code == 0

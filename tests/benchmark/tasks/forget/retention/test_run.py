@@ -14,6 +14,7 @@ from tests.benchmark.conftest import Cli, read_lines, write_lines
 
 FORGET = [
     "run", "--task", "forget", "--model", "scenes-small", "--limit", 12, "--lengths", "8,300,24",
+    "--skip", "knowledge,cloze,interventions,attention",
     "--batch-size", 5, "--resamples", 200, "--no-cache",
 ]  # fmt: skip
 
