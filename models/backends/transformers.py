@@ -324,10 +324,19 @@ class TransformersModel:
     def read_attention(
         self, requests: Sequence[Request], texts: Sequence[Sequence[int]]
     ) -> list[PictureAttention | Failure]:
-        """Return the attention along a text in the model's own turn, for each request of a batch."""
+        """Return the attention along a text in the model's own turn, for each request of a batch.
+
+        A model with fading memories and without attention weights has the read-out of its states instead.
+        """
+        from eidolon.models.memory.picture_readout import fading_layers, read_readout
         from eidolon.models.probing.picture_attention import read_attention
 
-        return read_attention(self, requests, texts)
+        try:
+            return read_attention(self, requests, texts)
+        except UserError:
+            if not fading_layers(self.model):
+                raise
+            return read_readout(self, requests, texts)
 
     def continue_reshown(
         self, requests: Sequence[Request], given: Sequence[Sequence[int]]

@@ -86,6 +86,9 @@ class PictureAttention:
     """Tokens of the picture in the prompt."""
     prompt_tokens: int
     """All tokens of the prompt."""
+    readout: tuple[tuple[float, ...], ...] = ()
+    """For a model with fading memories instead of attention weights: the share of each layer's output that comes from
+    what the picture wrote into its state. By layer, then by token; the other numbers are empty then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ class AttentionLine(Record):
     """Number of tokens in each group."""
     layer_mass: dict[TokenGroup, tuple[float, ...]] = Field(default_factory=dict)
     """Mean mass by layer, of the tokens of each group."""
+    readout: tuple[float, ...] = ()
+    """For a model of fading memories: the share of their output after each token that comes from what the picture wrote
+    into their states, the mean over layers. Then the other numbers are empty. Absent from the file if empty."""
     left_out: str | None = None
     """Why nothing was measured. Absent from the file if something was."""
     transient: bool = False
@@ -56,7 +59,9 @@ class AttentionLine(Record):
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
         return {
-            name: value for name, value in fields.items() if name not in ("left_out", "transient") or value
+            name: value
+            for name, value in fields.items()
+            if name not in ("left_out", "transient", "readout") or value
         }
 
 
@@ -95,6 +100,10 @@ class AttentionSummary(Record):
     layers: tuple[LayerAttention, ...]
     change: Estimate
     """Change of mass / even share per 100 tokens, within responses."""
+    readout_change: Estimate
+    """Change per 100 tokens of the read-out of what the picture wrote, within responses, for fading memories."""
+    readout_start: Estimate
+    """Mean read-out over the first `BIN` tokens."""
     hallucinated_minus_grounded: Estimate
     """Difference of the mass before wrong and before true names."""
     reason: str | None = None
@@ -106,8 +115,11 @@ def attention_line(
     mass: Sequence[Sequence[float]],
     entropy: Sequence[Sequence[float]],
     groups: Sequence[TokenGroup],
+    readout: Sequence[Sequence[float]] = (),
 ) -> AttentionLine:
     """Return the line with the numbers of a response, given by layer and token, and the group of each token."""
+    if len(readout):
+        return line.model_copy(update={"readout": _rounded(np.array(readout, dtype=float).mean(axis=0))})
     masses, entropies = np.array(mass, dtype=float), np.array(entropy, dtype=float)
     kinds = np.array(groups)
     there = [group for group in GROUPS if (kinds == group).any()]
@@ -130,6 +142,8 @@ def measure_attention(
     reason = None
     if len(set(images)) < LEAST_IMAGES:
         why = next((line.left_out for line in lines if line.left_out), None)
+        if any(line.readout for line in lines):
+            why = "the model has fading memories instead of attention weights"
         reason = why or f"{len(set(images))} images, fewer than {LEAST_IMAGES}"
     contrasts = bootstrap(
         np.array([_contrasts(line) for line in measured], dtype=float).reshape(-1, 6),
@@ -143,7 +157,10 @@ def measure_attention(
         for name in ("change", "difference")
     }
     values = {name: value.model_copy(update={"n": len(set(images))}) for name, value in values.items()}
+    states = _readout([line for line in lines if line.readout], seed=seed, resamples=resamples)
     return AttentionSummary(
+        readout_change=states["change"],
+        readout_start=states["start"],
         responses=len(measured),
         left_out=len(lines) - len(measured),
         curve=tuple(_curve(measured, seed=seed, resamples=resamples)),
@@ -152,6 +169,33 @@ def measure_attention(
         hallucinated_minus_grounded=values["difference"],
         reason=reason,
     )
+
+
+def _readout(lines: Sequence[AttentionLine], *, seed: int, resamples: int) -> dict[str, Estimate]:
+    images = [line.image_id for line in lines]
+    rows = []
+    for line in lines:
+        values, position = np.array(line.readout), np.arange(len(line.readout)) / PER
+        centred = position - position.mean()
+        rows.append(
+            (centred @ (values - values.mean()), centred @ centred, values[:BIN].sum(), len(values[:BIN]))
+        )
+    statistics = np.array(rows, dtype=float).reshape(-1, 4)
+
+    def compute(totals: FloatArray) -> dict[str, FloatArray]:
+        return {
+            "change": ratio(totals[..., 0], totals[..., 1]),
+            "start": ratio(totals[..., 2], totals[..., 3]),
+        }
+
+    found = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+    if len(set(images)) < LEAST_IMAGES:
+        nothing = Estimate.undefined("the model has no fading memories, or too few images were read")
+        return dict.fromkeys(("change", "start"), nothing.model_copy(update={"n": len(set(images))}))
+    return {
+        name: found[name].estimate().model_copy(update={"n": len(set(images))})
+        for name in ("change", "start")
+    }
 
 
 def even_share(line: AttentionLine) -> FloatArray:

@@ -51,3 +51,15 @@ def test_without_attention_there_is_a_reason() -> None:
         "it offers none",
     )
     assert found.left_out == 9
+
+
+def test_the_readout_of_states_has_its_own_change() -> None:
+    lines = []
+    for i in range(12):
+        empty = AttentionLine(sample_id=f"s{i}", generation=0, image_id=i)
+        readout = [[0.8 - 0.004 * t + 0.01 * (i % 3) for t in range(50)]]
+        lines.append(attention_line(empty, (), (), ["other"] * 50, readout))
+    found = measure_attention(lines, resamples=100)
+    assert found.readout_change.value == pytest.approx(-0.4, abs=0.01)
+    assert found.readout_start.value == pytest.approx(0.78, abs=0.01)
+    assert found.reason == "the model has fading memories instead of attention weights"

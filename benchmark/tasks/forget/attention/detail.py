@@ -29,5 +29,6 @@ def quantities(found: AttentionSummary) -> dict[str, Estimate]:
     """Return the numbers for `scores.json`, by name."""
     return {
         "attention_change_per_100_tokens": found.change,
+        "readout_change_per_100_tokens": found.readout_change,
         "attention_hallucinated_minus_grounded": found.hallucinated_minus_grounded,
     }

@@ -118,7 +118,11 @@ def _line(
         update={"picture_tokens": found.picture_tokens, "prompt_tokens": found.prompt_tokens}
     )
     return attention_line(
-        line, found.mass, found.entropy, token_groups(model, tokens, judged[response.sample_id])
+        line,
+        found.mass,
+        found.entropy,
+        token_groups(model, tokens, judged[response.sample_id]),
+        found.readout,
     )
 
 

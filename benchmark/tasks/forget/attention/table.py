@@ -17,7 +17,9 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
             continue
         found = run.document(ATTENTION, AttentionDetail).found
         text = f"not measured: {found.reason}"
-        if found.reason is None:
+        if found.readout_change.value is not None:
+            text = f"read-out of its states: {found.readout_start} at first, {found.readout_change} per 100 tokens"
+        elif found.reason is None:
             text = (
                 f"mass over even share changes by {found.change} per 100 tokens; "
                 f"before wrong names minus before true ones: {found.hallucinated_minus_grounded}"
