@@ -13,13 +13,13 @@ from eidolon.models.base.backend import BackendTraits, FileDigest
 from eidolon.models.base.checkpoint_files import resolve_checkpoint
 from eidolon.models.base.identity import checkpoint_identity, versions
 from eidolon.models.base.model import (
-    Completion,
     Decoding,
     Failure,
     Interview,
     Odds,
     PictureAttention,
     Request,
+    ScoredRequest,
 )
 from eidolon.models.base.options import validate_options
 from eidolon.models.base.shipped import shipped_models
@@ -180,31 +180,9 @@ class TransformersModel:
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the responses beside the requests."""
-        import torch
-        import transformers
+        from eidolon.models.backends.transformers_provenance import describe_model
 
-        config = self.model.config
-        return {
-            "backend": "transformers",
-            "name": self._name,
-            "class": type(self.model).__name__,
-            "model_type": config.model_type,
-            "revision": getattr(config, "_commit_hash", None) or self.options.revision,
-            "unused_weights": self._unused_weights,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            # A run with another number of processes may use another GPU, so `auto` does not record its number.
-            "device": self.device.type if self.options.device == "auto" else str(self.device),
-            "device_map": self.options.device_map,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "attention": getattr(config, "_attn_implementation", None),
-            "chat_template": self.has_template,
-            "processor": type(self.processor).__name__,
-            "max_pixels": self.options.max_pixels,
-            "settings_set_aside": self._ignored_settings,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        }
+        return describe_model(self, self._unused_weights, self._ignored_settings)
 
     def usage(self) -> dict[str, int | float]:
         """Return how often a batch was split, by reason; empty if none was."""
@@ -257,12 +235,17 @@ class TransformersModel:
         self, requests: Sequence[Request], given: Sequence[Sequence[int]]
     ) -> Iterable[Response]:
         """Return one response per request; each begins with the given token ids, which are part of it."""
+        return self._continue(requests, given, reshown=False)
+
+    def _continue(
+        self, requests: Sequence[Request], given: Sequence[Sequence[int]], *, reshown: bool
+    ) -> Iterable[Response]:
         from eidolon.models.generation.recovery import answer_in_parts
 
         prefixes = {(r.sample_id, r.generation): tokens for r, tokens in zip(requests, given, strict=True)}
 
         def answer(part: Sequence[Request]) -> list[Response]:
-            return self._answer(part, [prefixes[r.sample_id, r.generation] for r in part])
+            return self._answer(part, [prefixes[r.sample_id, r.generation] for r in part], reshown=reshown)
 
         return answer_in_parts(answer, requests, self.counts)
 
@@ -292,7 +275,7 @@ class TransformersModel:
     def interview(self, interviews: Sequence[Interview]) -> list[list[Odds] | Failure]:
         """Return for each interview the odds of each question, or the reason why it failed.
 
-        The interviews make one batch. If it does not fit or fails, it is answered in parts.
+        A batch that does not fit or fails is answered in parts.
         """
         from eidolon.models.generation.recovery import in_parts
         from eidolon.models.probing import yes_no_interview
@@ -308,48 +291,25 @@ class TransformersModel:
 
         return tuple(encode(self, text))
 
-    def score_completions(self, asked: Sequence[Completion]) -> list[list[float] | Failure]:
-        """Return for each request the log-probability of each text in nats, or the reason why it failed.
+    def score_completions(self, asked: Sequence[ScoredRequest]) -> list[list[float] | Failure]:
+        """Return for each request the log-probability of each text in nats, or the reason why it failed."""
+        from eidolon.models.probing.completions import score_in_parts
 
-        The requests make one batch. If it does not fit or fails, it is answered in parts.
-        """
-        from eidolon.models.generation.recovery import in_parts
-        from eidolon.models.probing import completions
-
-        def score(part: Sequence[Completion]) -> Sequence[list[float] | Failure]:
-            return completions.score_completions(self, part)
-
-        return list(in_parts(score, asked, self.counts, lambda _, failure: failure))
+        return score_in_parts(self, asked)
 
     def read_attention(
         self, requests: Sequence[Request], texts: Sequence[Sequence[int]]
     ) -> list[PictureAttention | Failure]:
-        """Return the attention along a text in the model's own turn, for each request of a batch.
+        """Return the attention along a text in the model's own turn, or the read-out of its fading memories."""
+        from eidolon.models.memory.picture_readout import read_looking
 
-        A model with fading memories and without attention weights has the read-out of its states instead.
-        """
-        from eidolon.models.memory.picture_readout import fading_layers, read_readout
-        from eidolon.models.probing.picture_attention import read_attention
-
-        try:
-            return read_attention(self, requests, texts)
-        except UserError:
-            if not fading_layers(self.model):
-                raise
-            return read_readout(self, requests, texts)
+        return read_looking(self, requests, texts)
 
     def continue_reshown(
         self, requests: Sequence[Request], given: Sequence[Sequence[int]]
     ) -> Iterable[Response]:
         """Answer as `continue_replies` does, with the image repeated after the given token ids."""
-        from eidolon.models.generation.recovery import answer_in_parts
-
-        prefixes = {(r.sample_id, r.generation): tokens for r, tokens in zip(requests, given, strict=True)}
-
-        def answer(part: Sequence[Request]) -> list[Response]:
-            return self._answer(part, [prefixes[r.sample_id, r.generation] for r in part], reshown=True)
-
-        return answer_in_parts(answer, requests, self.counts)
+        return self._continue(requests, given, reshown=True)
 
     def _answer(
         self,

@@ -92,7 +92,7 @@ class PictureAttention:
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class ScoredRequest:
     """A request with the start of an answer, and the texts that could follow."""
 
     request: Request
@@ -248,7 +248,7 @@ class CompletingModel(ScoringModel, Protocol):
         """Return the token ids of a text that continues another one."""
         ...
 
-    def score_completions(self, asked: Sequence[Completion]) -> Sequence[Sequence[float] | Failure]:
+    def score_completions(self, asked: Sequence[ScoredRequest]) -> Sequence[Sequence[float] | Failure]:
         """Return for each request the log-probability of each text in nats, or the reason why it failed."""
         ...
 

@@ -19,7 +19,9 @@ from eidolon.models.generation.token_reader import TokenReader
 from eidolon.models.memory.gated_delta import GatedDelta
 from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.mamba2 import Mamba2
+from eidolon.models.probing.picture_attention import read_attention
 from eidolon.models.probing.teacher_forcing import check_forcing
+from eidolon.scorers.core.errors import UserError
 
 LAYERS = (GatedDelta, GatedKalmaNet, Mamba2)
 WIDTH = 32
@@ -29,6 +31,22 @@ WIDTH = 32
 def fading_layers(network: Any) -> list[torch.nn.Module]:
     """Return the layers with a fading memory of this package, in their order."""
     return [module for module in network.modules() if isinstance(module, LAYERS)]
+
+
+def read_looking(
+    model: WhiteBoxModel, requests: Sequence[Request], texts: Sequence[Sequence[int]]
+) -> list[PictureAttention | Failure]:
+    """Return the attention on the picture along each text; of a model with fading memories instead, their read-out.
+
+    Raises:
+        UserError: the model offers neither.
+    """
+    try:
+        return read_attention(model, requests, texts)
+    except UserError:
+        if not fading_layers(model.model):
+            raise
+        return read_readout(model, requests, texts)
 
 
 def read_readout(

@@ -7,14 +7,27 @@ from collections.abc import Sequence
 
 import torch
 
-from eidolon.models.base.model import Completion, WhiteBoxModel
+from eidolon.models.base.model import Failure, ScoredRequest, WhiteBoxModel
+from eidolon.models.generation.recovery import in_parts
 from eidolon.models.generation.token_reader import TokenReader
 from eidolon.models.probing.teacher_forcing import check_forcing
 from eidolon.models.probing.yes_no_interview import RowEdit, edit_rows
 
 
+def score_in_parts(model: WhiteBoxModel, asked: Sequence[ScoredRequest]) -> list[list[float] | Failure]:
+    """Return the log-probabilities of every text of every request, or the reason why a request failed.
+
+    The requests make one batch. If it does not fit or fails, it is answered in parts.
+    """
+
+    def score(part: Sequence[ScoredRequest]) -> Sequence[list[float] | Failure]:
+        return score_completions(model, part)
+
+    return list(in_parts(score, asked, model.counts, lambda _, failure: failure))
+
+
 @torch.inference_mode()
-def score_completions(model: WhiteBoxModel, asked: Sequence[Completion]) -> list[list[float]]:
+def score_completions(model: WhiteBoxModel, asked: Sequence[ScoredRequest]) -> list[list[float]]:
     """Return the log-probability, in nats, of every text of every request.
 
     Raises:

@@ -1,7 +1,7 @@
 """Attention on the picture along a response: its mass, its entropy, by token, by layer and by verdict.
 
 The mass falls as the text grows even if attention is spread evenly, because there is more to attend to. So each mass
-stands beside the even share, the picture's tokens over all tokens so far, and the change is that of their ratio.
+is next to the even share, the picture's tokens over all tokens so far, and the change is that of their ratio.
 Attention is not use: a model can look without effect.
 """
 

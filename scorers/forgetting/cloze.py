@@ -39,7 +39,7 @@ class ScoredName(Record):
     """The category."""
     truth: bool
     log_probability: float
-    """Of the name with its article, in nats."""
+    """That the name with its article follows, in nats."""
 
 
 class ClozeContext(Record):

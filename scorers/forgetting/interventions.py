@@ -1,4 +1,4 @@
-"""Interventions in mid-generation: the picture or the text so far is exchanged at token t, and the model continues.
+"""Interventions during generation: the picture or the text so far is exchanged at token t, and the model continues.
 
     own      nothing is changed
     blank    a grey picture replaces the picture

@@ -48,7 +48,7 @@ class Probes:
     names: int = 0
     """Names that the cloze scores."""
     turns: int = 0
-    """Turns that are changed in mid-generation and continued."""
+    """Turns that are changed during generation and continued."""
     attended: int = 0
     """Tokens that are read with attention weights."""
 

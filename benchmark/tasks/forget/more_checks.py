@@ -133,7 +133,7 @@ def check_attention(run: CheckedRun) -> str:
 
 
 def compare_changed(run: CheckedRun, judge: Judge) -> str:
-    """Judge the turns again that were changed in mid-generation."""
+    """Judge the turns again that were changed during generation."""
     rows = {row.sample_id: row for row in run.lines(SAMPLES, SampleRow)}
     lines = run.lines(INTERVENTIONS_LINES, InterventionTurn)
     for number, line in enumerate(lines, 1):

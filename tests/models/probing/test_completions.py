@@ -8,10 +8,10 @@ from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import (
     AttendingModel,
     CompletingModel,
-    Completion,
     Failure,
     PictureAttention,
     ReshowingModel,
+    ScoredRequest,
 )
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.probing.picture_attention import eager_attention
@@ -27,7 +27,7 @@ def model() -> TransformersModel:
 def test_completions_are_those_of_teacher_forcing(model: TransformersModel) -> None:
     assert isinstance(model, CompletingModel)
     asked = [
-        Completion(
+        ScoredRequest(
             request(0),
             model.encode_reply("I can see a dog. There is also"),
             (
@@ -36,7 +36,7 @@ def test_completions_are_those_of_teacher_forcing(model: TransformersModel) -> N
                 model.encode_within(" a"),
             ),
         ),
-        Completion(request(1), (), (model.encode_reply("There is an umbrella and a bench."),)),
+        ScoredRequest(request(1), (), (model.encode_reply("There is an umbrella and a bench."),)),
     ]
     for one, found in zip(asked, model.score_completions(asked), strict=True):
         assert not isinstance(found, Failure)

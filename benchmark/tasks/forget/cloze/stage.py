@@ -23,7 +23,7 @@ from eidolon.benchmark.tasks.forget.cloze.detail import SCHEMA, ClozeDetail, Mis
 from eidolon.benchmark.tasks.forget.measurement import Measurement, is_readable, read_document
 from eidolon.benchmark.tasks.forget.retention.design import Namer
 from eidolon.benchmark.terminal.log import timed
-from eidolon.models.base.model import CompletingModel, Completion, Failure, Request
+from eidolon.models.base.model import CompletingModel, Failure, Request, ScoredRequest
 from eidolon.scorers.forgetting.cloze import ClozeContext, ClozeSummary, ScoredName, measure_cloze, no_cloze
 
 _log = logging.getLogger(__name__)
@@ -121,11 +121,11 @@ def _score(
 
 def _completion(
     text: ClozeText, settings: ClozeSettings, measurement: Measurement, model: CompletingModel
-) -> Completion:
+) -> ScoredRequest:
     picture = measurement.source.picture(text.sample_id)
     assert picture is not None
     request = Request(text.sample_id, text.image_id, picture, settings.prompt)
-    return Completion(request, given(text, model), completions(text, model))
+    return ScoredRequest(request, given(text, model), completions(text, model))
 
 
 def _record(text: ClozeText, found: Sequence[float] | Failure) -> ClozeContext:

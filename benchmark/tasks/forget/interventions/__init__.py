@@ -1,1 +1,1 @@
-"""Interventions in mid-generation: the picture or the text so far is exchanged. `forget` imports it."""
+"""Interventions during generation: the picture or the text so far is exchanged. `forget` imports it."""

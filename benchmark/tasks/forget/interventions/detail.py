@@ -1,4 +1,4 @@
-"""`interventions.json`: the effects of interventions in mid-generation, and how they were made."""
+"""`interventions.json`: the effects of interventions during generation, and how they were made."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""`interventions.png`: the effects of changes in mid-generation on what is named next."""
+"""`interventions.png`: the effects of changes during generation on what is named next."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

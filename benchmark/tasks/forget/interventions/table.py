@@ -26,7 +26,7 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
                 f"Interventions of {name}: not measured: {found.reason}", markup=False, highlight=False
             )
             continue
-        table = Table(title=f"Interventions in mid-generation, {name}", title_justify="left")
+        table = Table(title=f"Interventions during generation, {name}", title_justify="left")
         for column in ("effect", "where", "named of what is left", "wrong mentions"):
             table.add_column(
                 column, overflow="fold", justify="left" if column in ("effect", "where") else "right"

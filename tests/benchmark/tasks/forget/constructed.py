@@ -11,7 +11,7 @@ from PIL import Image
 
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.knowledge.design import questions_about
-from eidolon.models.base.model import Completion, Interview, Odds, Request
+from eidolon.models.base.model import Interview, Odds, Request, ScoredRequest
 from eidolon.scorers.core.types import Response
 from tests.benchmark.tasks.forget.retention.test_design import Words
 
@@ -72,7 +72,7 @@ class Fader(Words):
             found.append([Odds(m - np.logaddexp(0, m), -np.logaddexp(0, m)) for m in margins])
         return found
 
-    def score_completions(self, asked: Sequence[Completion]) -> list[list[float]]:
+    def score_completions(self, asked: Sequence[ScoredRequest]) -> list[list[float]]:
         found = []
         for one in asked:
             held = strengths(one.request.image) * self.keeps ** len(one.given)
