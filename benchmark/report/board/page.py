@@ -16,7 +16,14 @@ from eidolon.benchmark.report.board.groups import (
     heading,
     number_text,
 )
-from eidolon.benchmark.report.board.records import BoardCell, BoardColumn, BoardRow, BoardTable, BoardView
+from eidolon.benchmark.report.board.records import (
+    BoardCell,
+    BoardColumn,
+    BoardRow,
+    BoardTable,
+    BoardView,
+    Opens,
+)
 from eidolon.benchmark.report.leaderboard import HEADLINES, Leaderboard, Row, dataset_of, kind_of, tables_of
 from eidolon.benchmark.report.view.document import render
 from eidolon.benchmark.report.view.summary import is_share
@@ -82,13 +89,18 @@ def board_view(leaderboard: Leaderboard, base: Path | None, folder: Path) -> Boa
     )
 
 
-def report_of(run: Path, folder: Path) -> tuple[str, str] | tuple[None, None]:
+def report_of(run: Path, folder: Path) -> tuple[str, Opens] | tuple[None, None]:
     """Return the address of a run's report from a folder, and what it opens. Both are None if there is no folder.
 
     The address is a relative path with every other character percent-encoded, so that no name of a folder makes it
     an address of another kind.
     """
-    for opens, target in (("page", run.joinpath(*VIEW)), ("report", run / REPORT), ("folder", run)):
+    places: tuple[tuple[Opens, Path], ...] = (
+        ("page", run.joinpath(*VIEW)),
+        ("report", run / REPORT),
+        ("folder", run),
+    )
+    for opens, target in places:
         if (os.path.isdir if opens == "folder" else os.path.isfile)(target):
             path = os.path.relpath(os.path.abspath(target), os.path.abspath(folder))
             address = quote(os.fsencode(path))

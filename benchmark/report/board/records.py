@@ -3,7 +3,7 @@
 Texts are as the runs' files have them. The page shows them as text; nothing in them is markup.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +11,9 @@ from eidolon.benchmark.report.leaderboard import Task
 from eidolon.benchmark.report.view.records import SCHEMA
 from eidolon.scorers.core.scores import Samples
 from eidolon.scorers.core.types import Record
+
+
+Opens: TypeAlias = Literal["page", "report", "folder"]
 
 
 class BoardCell(Record):
@@ -47,7 +50,7 @@ class BoardRow(Record):
     """The folder, as `leaderboard.json` has it."""
     link: str | None
     """The address of the run's report from the page, percent-encoded. It starts with `./` or `../`."""
-    opens: Literal["page", "report", "folder"] | None
+    opens: Opens | None
     """What the link opens: the page of `eidolon view`, `report.html`, or the run folder."""
     task: Task
     dataset: str
