@@ -12,7 +12,6 @@ from eidolon.benchmark.report.view.records import SCHEMA
 from eidolon.scorers.core.scores import Samples
 from eidolon.scorers.core.types import Record
 
-
 Opens: TypeAlias = Literal["page", "report", "folder"]
 
 
