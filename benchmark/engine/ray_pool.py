@@ -15,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -125,7 +126,7 @@ class _StageActor:
         import pyarrow
 
         batches = rows["batch"].to_pylist()
-        found = [attempt(lambda batch=batch: self._compute(batch)) for batch in batches]
+        found = [attempt(partial(self._compute, batch)) for batch in batches]
         return pyarrow.table(
             {
                 "batch": batches,
