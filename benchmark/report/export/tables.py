@@ -96,7 +96,9 @@ def _responses(run: LoadedRun) -> Iterator[dict[str, Any]]:
 
 def _mentions(run: LoadedRun) -> Iterator[dict[str, Any]]:
     for _, judgement in _judged(run):
-        for number, mention in enumerate(judgement.mentions if judgement is not None else ()):
+        if judgement is None:
+            continue
+        for number, mention in enumerate(judgement.mentions):
             yield {
                 **_key(judgement),
                 "mention": number,

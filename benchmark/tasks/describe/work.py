@@ -149,15 +149,17 @@ def judge_responses(
     if not judgements.batches:
         return judgements.records
     folder.forget(SCORES)
-    far = mapper and judge_far(
-        mapper,
-        folder.record.config,
-        judge,
-        rules,
-        known,
-        folder.path,
-        [*map(judgements.span, judgements.batches)],
-    )
+    far = None
+    if mapper is not None:
+        far = judge_far(
+            mapper,
+            folder.record.config,
+            judge,
+            rules,
+            known,
+            folder.path,
+            [*map(judgements.span, judgements.batches)],
+        )
     patience = 0.0 if slow else PATIENCE_S
     with meter(f"{name}, judge {judge.name}", len(keys), len(judgements.records), patience) as progress:
         for batch in judgements.batches:
