@@ -30,7 +30,7 @@ source = load_dataset("scenes", limit=n, seed=0, options={})
 chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe this image in detail."}]}]
 prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
 for start in range(0, n, batch):
-    images = [[source.image(sample)] for sample in list(source)[start : start + batch]]
+    images = [[source.image(sample)] for sample in source.samples[start : start + batch]]
     inputs = processor(text=[prompt] * len(images), images=images, padding=True, return_tensors="pt")
     with torch.inference_mode():
         found = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
