@@ -67,7 +67,8 @@ SUMMARIES = {
 
 NAMES_MODELS = ("run", "doctor", "trace")
 """Verbs without arguments, whose model is often given as one."""
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+"""Exit codes. The last two are those of a shell for SIGINT and SIGPIPE."""
 
 
 class _Verbs(TyperGroup):
@@ -184,6 +185,8 @@ def invoke(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # the parser's answer to a reader that has left
+            return BROKEN_PIPE
         if isinstance(error.code, int) and error.code > INTERRUPTED:  # a launcher's signal
             raise
         return _complain(f"a plug-in ended the program: SystemExit: {error.code}; the run is not finished")

@@ -7,9 +7,9 @@ The query of token i attends, in one softmax and with the same projections, to
     the store: the M most surprising tokens up to i-W    h
 
 An unlimited window is attention; the window alone is sliding-window attention. Window and fading states are B'MOJO-F,
-and all three B'MOJO (Zancato et al., NeurIPS 2024, arXiv 2407.06324). A small predictor estimates the next input from
-the last fading state; the innovation, which measures surprise, is the norm of its error. A block without attention is
-the fading memory itself, for example Mamba2.
+and all three B'MOJO (Zancato et al., NeurIPS 2024, arXiv 2407.06324). A small predictor estimates the next input; the
+innovation, which measures surprise, is the norm of its error (see `innovation`). A block without attention is the
+fading memory itself, for example Mamba2.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.models.memory.gated_delta import GatedDelta
+from eidolon.models.memory.innovation import make_predictor
 from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symbol
 from eidolon.models.memory.mamba2 import Mamba2
-from eidolon.models.memory.parts import at_least_float32, product_dtype, without_autocast
+from eidolon.models.memory.parts import RMSNorm, at_least_float32, product_dtype, without_autocast
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
 
@@ -101,8 +102,8 @@ class BlockState:
     """(batch, M): their scores, oldest token first; -inf for an empty slot."""
     store_positions: Tensor | None = None
     """(batch, M), int64: the positions of the stored tokens."""
-    last_fading: Tensor | None = None
-    """(batch, width): the last fading state, from which the next input is predicted."""
+    predicting: Tensor | None = None
+    """(batch, taps, features): what the next input is predicted from."""
     recurrent: object | None = None
     """The fading memory's own state."""
 
@@ -128,7 +129,11 @@ class MemoryBlock(nn.Module):
             self.key_value = nn.Linear(width, 2 * inner, bias=False)
             self.out_proj = nn.Linear(inner, width, bias=False)
             self.rotary = Rotary(2 * int(memory.head_dim * memory.rotary / 2), memory.rotary_base)
-        self.predictor = nn.Linear(width, width, bias=False) if self.store else None
+        self.query_norm, self.key_norm = (
+            RMSNorm(memory.head_dim) if self.attends and memory.query_key_norm else None for _ in range(2)
+        )
+        self.clipped = memory.store_position == "clipped"
+        self.predictor = make_predictor(memory.predictor, width) if self.store else None
 
     @torch.no_grad()
     def align_queries_and_keys(self) -> None:
@@ -157,11 +162,12 @@ class MemoryBlock(nn.Module):
         if not self.attends:
             assert fading is not None
             return BlockOutput(fading, BlockState(seen, recurrent=recurrent), None)
-        return self._attend(x, real, positions, fading, state or self._empty(x), seen, recurrent)
+        return self._attend(x, mask, real, positions, fading, state or self._empty(x), seen, recurrent)
 
     def _attend(
         self,
         x: Tensor,
+        mask: Tensor | None,
         real: Tensor,
         positions: Tensor,
         fading: Tensor | None,
@@ -169,10 +175,12 @@ class MemoryBlock(nn.Module):
         seen: Tensor,
         recurrent: object,
     ) -> BlockOutput:
-        queries = self.rotary(self._by_head(self.query(x)), positions)
+        queries = self._by_head(self.query(x))
+        if self.query_norm is not None:
+            queries = self.query_norm(queries)
         tokens = self._span(x, positions, real)
         faded = None if fading is None else self._span(fading, positions, real)
-        scores, loss = self._score(x, real, positions, fading, state)
+        scores, loss, predicting = self._score(x, mask, real, positions, fading, state)
         outputs = []
         for start in range(0, x.shape[1], self.chunk):
             piece = slice(start, start + self.chunk)
@@ -186,10 +194,7 @@ class MemoryBlock(nn.Module):
             )
             outputs.append(output)
         attended = torch.cat(outputs, dim=2).transpose(1, 2).flatten(2)
-        state = replace(state, seen=seen, recurrent=recurrent)
-        if state.last_fading is not None and fading is not None:
-            newest = torch.where(real[:, -1:], fading[:, -1].detach(), state.last_fading)
-            state = replace(state, last_fading=newest)
+        state = replace(state, seen=seen, recurrent=recurrent, predicting=predicting)
         return BlockOutput(self.out_proj(attended), state, loss)
 
     def _chunk(
@@ -213,6 +218,7 @@ class MemoryBlock(nn.Module):
             near = near & (column > past + row - self.window)
         # Padding attends to itself, so that its softmax is not empty; its output is not used.
         seen = (near & window.real[:, None]) | (column == past + row)
+        turned = self.rotary(queries, positions)
         sources, masks = [window], [seen]
         if faded is not None:
             assert state.fading is not None
@@ -226,15 +232,30 @@ class MemoryBlock(nn.Module):
             sources.append(before)
             masks.append(beyond & before.real[:, None])
             state = replace(state, fading=before.last(2 * self.window - 1))
+        keys = torch.cat([source.keys for source in sources], 2)
         if self.store:
             candidates, mask, state = self._store(window, scores, positions, state)
             sources.append(candidates)
             masks.append(mask)
+            if self.clipped:
+                # Stored keys are turned to the window's far end relative to the query, so that they meet the query as
+                # it is. One product serves both if each query has both forms, and each key zeros for the other.
+                turned = torch.cat([turned, queries], -1)
+                keys = torch.cat(
+                    [
+                        functional.pad(keys, (0, self.head_dim)),
+                        functional.pad(candidates.keys, (self.head_dim, 0)),
+                    ],
+                    2,
+                )
+            else:
+                keys = torch.cat([keys, candidates.keys], 2)
         output = functional.scaled_dot_product_attention(
-            queries,
-            torch.cat([source.keys for source in sources], 2),
+            turned,
+            keys,
             torch.cat([source.values for source in sources], 2),
             attn_mask=torch.cat(masks, 2)[:, None],
+            scale=self.head_dim**-0.5,
         )
         kept = window if self.window is None else window.last(self.window)
         return output, replace(state, window=kept)
@@ -255,7 +276,10 @@ class MemoryBlock(nn.Module):
         length = scores.shape[1]
         waiting = torch.cat([state.scores, scores], 1)
         entering = waiting[:, :length]
-        candidates = state.store.concat(window.part(slice(0, length)))
+        leaving, left = window.part(slice(0, length)), positions - self.window
+        if self.clipped:
+            leaving = replace(leaving, keys=self.rotary(leaving.keys, -left - self.window))
+        candidates = state.store.concat(leaving)
         all_scores = torch.cat([state.store_scores, entering], 1)
         mask = readable_mask(state.store_scores, entering, self.store)
         kept = largest_indices(all_scores, self.store)
@@ -264,27 +288,29 @@ class MemoryBlock(nn.Module):
             scores=waiting[:, length:].contiguous(),
             store=candidates.gather(kept),
             store_scores=all_scores.gather(1, kept),
-            store_positions=torch.cat([state.store_positions, positions - self.window], 1).gather(1, kept),
+            store_positions=torch.cat([state.store_positions, left], 1).gather(1, kept),
         )
         return candidates, mask, state
 
     def _score(
-        self, x: Tensor, real: Tensor, positions: Tensor, fading: Tensor | None, state: BlockState
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return each token's score for the store, (batch, T), -inf for padding, and the predictor's loss."""
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        real: Tensor,
+        positions: Tensor,
+        fading: Tensor | None,
+        state: BlockState,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return each token's score for the store, (batch, T), -inf for padding, the predictor's loss, and what the
+        next token is predicted from."""
         if self.predictor is None:
-            return None, None
+            return None, None, None
         assert fading is not None
-        assert state.last_fading is not None
+        assert state.predicting is not None
         precise = at_least_float32(x.dtype)
-        target = x.detach().to(precise)
-        before = torch.cat([state.last_fading[:, None], fading[:, :-1].detach()], 1)
-        # After padding, the prediction starts from the last state of a token, not of padding.
-        first = real & (real.cumsum(1) == 1)
-        before = torch.where(first[..., None], state.last_fading[:, None], before)
         with without_autocast(x.device):
-            predicted = functional.linear(before.to(precise), self.predictor.weight.to(precise))
-        error = (target - predicted).square()
+            predicted, predicting = self.predictor(x.detach(), fading.detach(), mask, state.predicting)
+        error = (x.detach().to(precise) - predicted).square()
         loss = (error.mean(-1) * real).sum() / real.sum().clamp(min=1)
         match self.selection:
             case "innovation":
@@ -293,10 +319,12 @@ class MemoryBlock(nn.Module):
                 scores = positions.to(precise)
             case "random":
                 scores = hash_positions(positions, self.layer).to(precise)
-        return scores.masked_fill(~real, EMPTY), loss
+        return scores.masked_fill(~real, EMPTY), loss, predicting
 
     def _span(self, x: Tensor, positions: Tensor, real: Tensor) -> Span:
         keys, values = (self._by_head(part) for part in self.key_value(x).chunk(2, dim=-1))
+        if self.key_norm is not None:
+            keys = self.key_norm(keys)
         return Span(self.rotary(keys, positions), values, real)
 
     def _by_head(self, x: Tensor) -> Tensor:
@@ -315,14 +343,16 @@ class MemoryBlock(nn.Module):
         state = BlockState(none, window=span(self.window or 0))
         if self.fading is not None and self.window is not None:
             state = replace(state, fading=span(2 * self.window - 1))
-        if self.store and self.window is not None:
+        if self.predictor is not None and self.window is not None:
             state = replace(
                 state,
                 scores=x.new_full((batch, self.window), EMPTY, dtype=precise),
                 store=span(self.store),
                 store_scores=x.new_full((batch, self.store), EMPTY, dtype=precise),
                 store_positions=none[:, None].expand(-1, self.store),
-                last_fading=x.new_zeros(batch, x.shape[2], dtype=product_dtype(x)),
+                predicting=x.new_zeros(
+                    batch, self.predictor.taps, self.predictor.features, dtype=product_dtype(x)
+                ),
             )
         return state
 

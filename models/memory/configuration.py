@@ -23,6 +23,9 @@ class MemoryTextConfig(PreTrainedConfig):
     store: int = 16
     fading: str = "GDN"
     selection: str = "innovation"
+    predictor: str = "convolution"
+    store_position: str = "clipped"
+    query_key_norm: bool = True
     num_attention_heads: int = 2
     head_dim: int = 32
     rotary: float = 0.5
@@ -49,6 +52,9 @@ class MemoryTextConfig(PreTrainedConfig):
                 "store": self.store,
                 "fading": self.fading,
                 "selection": self.selection,
+                "predictor": self.predictor,
+                "store_position": self.store_position,
+                "query_key_norm": self.query_key_norm,
                 "heads": self.num_attention_heads,
                 "head_dim": self.head_dim,
                 "rotary": self.rotary,

@@ -20,6 +20,8 @@ SYMBOLS: dict[Symbol, str] = {
 Fading = Literal["M2", "GDN", "GKA"]
 FADING: tuple[Fading, ...] = get_args(Fading)
 Selection = Literal["innovation", "recent", "random"]
+Predicting = Literal["convolution", "last"]
+StorePosition = Literal["clipped", "absolute"]
 
 
 def parse_layout(layout: object) -> object:
@@ -73,6 +75,15 @@ class Memory(BaseModel):
     """The kind of fading memory in BMF and BM."""
     selection: Selection = "innovation"
     """Which tokens a store keeps: the most surprising ones or, for comparison, the latest or random ones."""
+    predictor: Predicting = "convolution"
+    """What the next input is predicted from: the last inputs and fading states, or the last fading state alone, which
+    predicts next to nothing."""
+    store_position: StorePosition = "clipped"
+    """Where a query finds a stored token: always at the far end of its window, or at its own distance, which may be
+    longer than any in training."""
+    query_key_norm: bool = True
+    """Whether queries and keys are normalised in each head. Without it, the keys of fading states are short beside
+    those of tokens, and get little attention."""
     heads: int = Field(2, ge=1)
     head_dim: int = Field(32, ge=2, multiple_of=2)
     rotary: float = Field(0.5, ge=0, le=1)

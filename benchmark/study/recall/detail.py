@@ -53,6 +53,8 @@ class TrainedRecallModel(Record):
     """Bytes of its memory after the longest test sequence. Only those of attention grow with the length."""
     loss: float
     """Mean loss over the last 100 steps, in nats per answer."""
+    predictor_r_squared: tuple[float, ...] | None = None
+    """R² of the predictor of each layer with a store, over the test sequences. Null without a store."""
     kinds: tuple[KindRecall, ...]
 
     @property

@@ -129,6 +129,7 @@ def choose_cells(
 def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
     """Train one model and write its results. A training that was stopped is resumed."""
     from eidolon.benchmark.study.recall.model import find_right, make_model, make_test, train_model
+    from eidolon.models.memory.innovation import predictors_r_squared
 
     model = make_model(recipe, recipe.memory(cell), cell.seed)
     report = train_model(model, recipe, recipe.training(cell.seed), folder)
@@ -137,11 +138,16 @@ def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
     right: dict[str, np.ndarray] = {}
     kinds = []
     longest = 0
-    for filler, pairs in recipe.kinds:
-        test = make_test(recipe.task, pairs, filler, recipe.test_sequences)
-        found = right[f"{filler}-{pairs}"] = find_right(model, test)
-        kinds.append(measure_kind(filler, pairs, found, test, recipe.window))
-        longest = max(longest, test.tokens.shape[1])
+
+    def measure() -> None:
+        nonlocal longest
+        for filler, pairs in recipe.kinds:
+            test = make_test(recipe.task, pairs, filler, recipe.test_sequences)
+            found = right[f"{filler}-{pairs}"] = find_right(model, test)
+            kinds.append(measure_kind(filler, pairs, found, test, recipe.window))
+            longest = max(longest, test.tokens.shape[1])
+
+    r_squared = predictors_r_squared(model, measure)
     trained = TrainedRecallModel(
         layout=cell.layout,
         store=cell.store,
@@ -150,6 +156,7 @@ def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
         parameters=report.parameters,
         state_bytes=model.state_bytes(longest),
         loss=round(report.loss, 4),
+        predictor_r_squared=tuple(round(value, 4) for value in r_squared) or None,
         kinds=tuple(kinds),
     )
     packed = io.BytesIO()

@@ -1,7 +1,10 @@
 """How `eidolon score` and `run` present a run: its label, pictures, what was left out, and what its scores mean."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
@@ -245,3 +248,21 @@ def test_the_list_of_verbs_says_what_their_help_says() -> None:
         found = getattr(import_module(module), name)
         text = get_group(found).help if isinstance(found, Typer) else found.__doc__
         assert SUMMARIES[verb] == " ".join(cleandoc(text).split("\n\n")[0].split()), verb
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
+    """As in `eidolon score --help | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "eidolon.benchmark", "score", "--help"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == 141
+    assert done.stderr == ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.models.memory.block import BlockState, MemoryBlock, hash_positions
@@ -17,15 +17,33 @@ WIDTH, HEADS, HEAD_DIM, WINDOW, STORE = 12, 2, 8, 4, 3
 LENGTH = 23
 ROTATED = HEAD_DIM // 2
 ATTENDING = ("*", "SWA", "BMF", "BM")
-EVERY = (*SYMBOLS, "BM/M2", "BMF/GKA", "BM/recent", "BM/random")
-"""All kinds of memory; after the slash, a fading memory or selection other than the default."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "M2": {"fading": "M2"},
+    "GKA": {"fading": "GKA"},
+    "recent": {"selection": "recent"},
+    "random": {"selection": "random"},
+    "last": {"predictor": "last"},
+    "absolute": {"store_position": "absolute"},
+    "plain": {"query_key_norm": False},
+}
+EVERY = (
+    *SYMBOLS,
+    "BM/M2",
+    "BMF/GKA",
+    "BM/recent",
+    "BM/random",
+    "BM/last",
+    "BM/absolute",
+    "BM/plain",
+    "*/plain",
+)
+"""All kinds of memory; after the slash, an option other than the default."""
 
 
 def build(kind: str, dtype: torch.dtype = torch.float64, layer: int = 0, **sizes: Any) -> MemoryBlock:
     """Return a block with large weights, so that its outputs differ clearly."""
     symbol, _, variant = kind.partition("/")
-    chosen = {"M2": "fading", "GKA": "fading", "recent": "selection", "random": "selection"}
-    named = {chosen[variant]: variant} if variant else {}
+    named = OPTIONS[variant] if variant else {}
     given = {"window": WINDOW, "store": STORE, "heads": HEADS, "head_dim": HEAD_DIM, "chunk": 5}
     memory = Memory.model_validate({"layout": symbol, **given, **named, **sizes})
     torch.manual_seed(0)
@@ -82,6 +100,10 @@ def assert_same_state(got: BlockState, expected: BlockState) -> None:
         )
 
 
+def weights_of(predictor: nn.Module) -> list[Tensor]:
+    return [parameter.detach() for parameter in predictor.parameters()]
+
+
 def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
     """Return the definition's output for x, (T, width)."""
     fading = None
@@ -92,8 +114,10 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
         scores = {
             "BM/recent": list(map(float, range(len(x)))),
             "BM/random": hash_positions(torch.arange(len(x)), block.layer).tolist(),
-        }.get(kind) or plainly.innovations(x, fading, block.predictor.weight.detach())
+        }.get(kind) or plainly.innovations(x, fading, weights_of(block.predictor))
     weights = {"query": block.query, "key_value": block.key_value, "out": block.out_proj}
+    if block.query_norm is not None and block.key_norm is not None:
+        weights |= {"query_norm": block.query_norm, "key_norm": block.key_norm}
     return plainly.attended(
         x,
         fading,
@@ -101,7 +125,8 @@ def definition(block: MemoryBlock, x: Tensor, kind: str) -> Tensor:
         heads=HEADS,
         rotated=ROTATED,
         base=10_000.0,
-        window=len(x) if kind == "*" else WINDOW,
+        window=len(x) if block.symbol == "*" else WINDOW,
+        clipped=block.clipped,
         stored=lambda entered: plainly.largest(scores[:entered], STORE),
     )
 
@@ -128,7 +153,7 @@ def turned_by_matrix(x: Tensor) -> Tensor:
     return torch.cat([part * angles.cos() + half * angles.sin(), rest], -1)
 
 
-@pytest.mark.parametrize("kind", ["*", "SWA"])
+@pytest.mark.parametrize("kind", ["*/plain", "SWA/plain"])
 def test_attention_is_that_of_torch(kind: str) -> None:
     block, x = build(kind, torch.float32), inputs(60, dtype=torch.float32)
     keys, values = block.key_value(x).chunk(2, -1)
@@ -136,7 +161,7 @@ def test_attention_is_that_of_torch(kind: str) -> None:
         part.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2) for part in (block.query(x), keys, values)
     )
     distance = torch.arange(60)[:, None] - torch.arange(60)[None, :]
-    mask = (distance >= 0) & ((distance < WINDOW) | (kind == "*"))
+    mask = (distance >= 0) & ((distance < WINDOW) | (block.symbol == "*"))
     heard = functional.scaled_dot_product_attention(
         turned_by_matrix(q), turned_by_matrix(k), v, attn_mask=mask
     )
@@ -224,23 +249,23 @@ def test_the_gradient_of_the_predictors_loss_reaches_the_predictor_only() -> Non
     block, x = build("BM"), inputs(11).requires_grad_()
     assert block.predictor is not None
     loss = block(x).prediction_loss
-    predictor = block.predictor.weight.detach()
+    predictor = weights_of(block.predictor)
     scores = [
         plainly.innovations(row, block.fading(row[None])[0][0].detach(), predictor) for row in x.detach()
     ]
     torch.testing.assert_close(loss, torch.tensor(scores).square().mean().double() / WIDTH)
     loss.backward()
-    assert {name for name, p in block.named_parameters() if p.grad is not None} == {"predictor.weight"}
+    names = [f"predictor.convolution.{name}" for name in ("weight", "bias")]
+    assert [name for name, p in block.named_parameters() if p.grad is not None] == names
     assert x.grad is None
 
-    def of(weight: Tensor) -> Tensor:
-        mixed = torch.func.functional_call(block, {"predictor.weight": weight}, (x.detach(),))
+    def of(*weights: Tensor) -> Tensor:
+        mixed = torch.func.functional_call(block, dict(zip(names, weights, strict=True)), (x.detach(),))
         found: Tensor = mixed.prediction_loss
         return found
 
-    assert torch.autograd.gradcheck(
-        of, (block.predictor.weight.detach().clone().requires_grad_(),), fast_mode=True
-    )
+    drawn = [weight.clone().requires_grad_() for weight in predictor]
+    assert torch.autograd.gradcheck(of, tuple(drawn), fast_mode=True)
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -279,7 +304,7 @@ def test_the_store_holds_the_largest_of_all_that_left_the_window(kind: str, step
     scores = {
         "BM/recent": [float(i) for i in range(30)],
         "BM/random": [float(s) for s in hash_positions(torch.arange(30), block.layer)],
-    }.get(kind) or plainly.innovations(x[0], block.fading(x)[0][0], block.predictor.weight)
+    }.get(kind) or plainly.innovations(x[0], block.fading(x)[0][0], weights_of(block.predictor))
     state = None
     for start in range(0, 30, step):
         state = block(x[:, start : start + step], None, state).state
@@ -300,6 +325,9 @@ def test_the_store_holds_the_largest_of_all_that_left_the_window(kind: str, step
 def test_a_token_is_stored_from_age_w_on() -> None:
     """The most surprising token is readable at every age: first in the window, then in the store."""
     block, x = build("BM"), inputs(30, batch=1)
+    assert block.predictor is not None
+    for weight in block.predictor.parameters():
+        weight.data.zero_()
     x[0, 7] *= 30
     state = None
     for i in range(30):
@@ -341,6 +369,6 @@ def test_sizes_of_states_do_not_grow() -> None:
         for length in (60, 120):
             _, state = in_pieces(build(kind), inputs(length, batch=1), [length // 2, length // 2])
             sizes.append({name: tuple(tensor.shape) for name, tensor in tensors(state)})
-        assert (sizes[0] == sizes[1]) == (kind != "*"), kind
+        assert (sizes[0] == sizes[1]) == (not kind.startswith("*")), kind
         if kind.split("/")[0] in ("SWA", "BMF", "BM"):
             assert sizes[0][".window.keys"][2] == WINDOW
