@@ -49,11 +49,9 @@ class MemoryArchitecture(BaseModel):
 
 
 def layers_size(layout: tuple[Symbol, ...], width: int, memory: Memory, inner: int) -> int:
-    """Return the number of parameters of all layers, without the embeddings and without convolution predictors.
-
-    A predictor's output reaches nothing but the selection of a store, so it is no part of what is matched.
-    """
+    """Return the number of matched parameters of all layers, without the embeddings; see `innovation.is_matched`."""
     from eidolon.models.memory.configuration import MemoryTextConfig
+    from eidolon.models.memory.innovation import is_matched
     from eidolon.models.memory.modeling import Layer
 
     config = MemoryTextConfig.of(
@@ -61,12 +59,7 @@ def layers_size(layout: tuple[Symbol, ...], width: int, memory: Memory, inner: i
     )
     with torch.device("meta"):
         layers = [Layer(config, index) for index in range(len(layout))]
-    return sum(
-        p.numel()
-        for layer in layers
-        for name, p in layer.named_parameters()
-        if not name.startswith("memory.predictor.convolution")
-    )
+    return sum(p.numel() for layer in layers for name, p in layer.named_parameters() if is_matched(name))
 
 
 class EyeError(ValueError):

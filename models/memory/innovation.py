@@ -71,6 +71,14 @@ def make_predictor(kind: Predicting, width: int) -> Predictor:
     return kinds[kind](width)
 
 
+def is_matched(name: str) -> bool:
+    """Return whether a parameter, by its qualified name, counts in the size by which variants are matched.
+
+    A convolution predictor does not: its output reaches nothing but the selection of a store.
+    """
+    return "predictor.convolution." not in name
+
+
 def _shift(features: Tensor, mask: Tensor | None, past: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the features with `past` before them and the padding moved to the end, and the order of the tokens then,
     (batch, T), None if there is no padding."""

@@ -279,6 +279,8 @@ class _Bench:
         }
 
     def about(self, trained: TrainedCheckpoint, selection: Selection | None) -> CheckpointSummary:
+        from eidolon.models.memory.innovation import is_matched
+
         network = self.model.model
         settings = RetentionSettings(prompt="", trained_words=trained.trained_words)
         return CheckpointSummary(
@@ -288,7 +290,9 @@ class _Bench:
             digest=trained.digest,
             trained_tokens=trained_tokens(settings, self.model),
             parameters=sum(p.numel() for p in network.parameters()),
-            text_parameters=sum(p.numel() for p in network.model.text_model.parameters()),
+            text_parameters=sum(
+                p.numel() for name, p in network.model.text_model.named_parameters() if is_matched(name)
+            ),
         )
 
 

@@ -94,7 +94,7 @@ class CheckpointSummary(Record):
     trained_tokens: int | None
     parameters: int
     text_parameters: int
-    """Parameters without the vision encoder, which all models share."""
+    """Parameters without the vision encoder, which all models share, and without predictors of the innovation."""
 
 
 @dataclass(frozen=True, slots=True)

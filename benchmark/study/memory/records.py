@@ -39,7 +39,7 @@ class VariantSize(Record):
 
     parameters: int
     text_parameters: int
-    """Parameters without the vision encoder."""
+    """Parameters without the vision encoder and without predictors of the innovation."""
     parameters_to_attention: float | None
     """Text parameters as a multiple of those of full attention."""
     parameters_match: bool | None

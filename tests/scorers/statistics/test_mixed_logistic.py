@@ -7,7 +7,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.statistics import mixed_logistic
+from eidolon.scorers.statistics import mixed_likelihood
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
 
 GRID = np.linspace(-9, 9, 601)
@@ -118,7 +118,7 @@ def test_more_nodes_change_little_beside_the_standard_error(sd: float) -> None:
 def test_the_product_over_a_cluster_is_the_sum_of_logarithms(monkeypatch: pytest.MonkeyPatch) -> None:
     columns, y, of = draw(11, clusters=60, size=7, sd=1.0)
     product = fit_mixed_logistic(columns, y, of)
-    monkeypatch.setattr(mixed_logistic, "LONGEST_PRODUCT", 1)
+    monkeypatch.setattr(mixed_likelihood, "LONGEST_PRODUCT", 1)
     logarithms = fit_mixed_logistic(columns, y, of)
     np.testing.assert_allclose(product.coefficients, logarithms.coefficients, rtol=1e-10)
     np.testing.assert_allclose(product.covariance, logarithms.covariance, rtol=1e-9)
