@@ -1,18 +1,41 @@
-"""Simulates the bias, coverage and power of the late-minus-early odds ratio, with known hazards.
+"""Simulates worlds in which the truth is known: bias, coverage, and how often each estimator says that the odds rise.
 
-    python bench/simulate_forgetting.py [--seeds 200] [--responses 2000] [--power]
+    python bench/simulate_forgetting.py [--seeds 40] [--worlds NAME,…] [--out FILE.json] [--resume]
+    python bench/simulate_forgetting.py --laws [--seeds 200] [--responses 2000] [--power]
 
-Each line is one law of hallucination (`eidolon.scorers.forgetting.simulation`), simulated with many seeds.
+The worlds are those of `eidolon.scorers.forgetting.worlds`: those that fool a rise with position, and those where
+forgetting is real. The estimators are those of `eidolon.scorers.forgetting.rivals`, and the choice model that is
+given what the model thought of each object (`utilities`), exactly or as a noisy probe shows it. With `--laws` the
+laws of `eidolon.scorers.forgetting.simulation`, for the late-minus-early odds ratio alone.
 """
 
 import argparse
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import exp, log
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
+from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.forgetting.late_early import PER, POSITION, late_early_odds_ratio
+from eidolon.scorers.forgetting.rivals.effect import Effect, effect
+from eidolon.scorers.forgetting.rivals.held import HELD, PLAIN, Material, fit_rival
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
+from eidolon.scorers.forgetting.rivals.naming import Named
 from eidolon.scorers.forgetting.simulation import SCENARIOS, Hazard, simulate
+from eidolon.scorers.forgetting.worlds import CATEGORIES, WORLDS, Course, World, simulate_world
+from eidolon.scorers.statistics.choice_model import ChoiceSets, fit_choice
+from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
+
+SENTENCES, NAMED_IN_A_SENTENCE, MOVED = 400, 1.5, 60
+"""Sentences that the simulated test of the judge moves, the categories in each, and by how many words."""
+PROBE_NOISE = 1.0
+"""Standard deviation of the noise of a probe, in log odds."""
+
+Estimator = Callable[[World, Course, int], Effect]
 
 OTHERS = {
     "exhaustion linear in the unnamed": Hazard(exhaustion="linear"),
@@ -35,8 +58,146 @@ OTHERS = {
 }
 
 
+def material(world: World, course: Course, seed: int) -> Material:
+    """Return what the rivals are fitted to, with a simulated test of the judge by position."""
+    rng = np.random.default_rng([seed, 1])
+    read = int(SENTENCES * NAMED_IN_A_SENTENCE)
+    added = rng.binomial(read, min(1.0, world.false_alarms[1] * MOVED / PER))
+    per_100 = PER / MOVED / read
+    error = per_100 * max(added, 1) ** 0.5  # that of a count; of none, about half of the rule of three
+    return Material(
+        course.events, Named(course.there, course.named), FalseAlarms(per_100 * added, error), seed
+    )
+
+
+def with_utilities(course: Course, noise: float, seed: int) -> Effect:
+    """Return the effect of position beside what the model thought of the objects that are left.
+
+    Each mention is a choice between present and absent. The utility of either side is the log of the summed
+    exp(utility) of what is left. `noise` is added to the utility of each object.
+
+    Raises:
+        NotEstimableError: the data do not determine it.
+    """
+    rng = np.random.default_rng([seed, 2])
+    mentions = course.events.mentions
+    shown = course.utilities + noise * rng.standard_normal(course.utilities.shape)
+    sides = np.zeros((len(mentions), 2))
+    left = np.ones(CATEGORIES, dtype=bool)
+    for at, of in enumerate(mentions.response):
+        if at and of != mentions.response[at - 1]:
+            left[:] = True
+        for side, there in enumerate((course.there[of], ~course.there[of])):
+            rows = shown[of][left & there]
+            sides[at, side] = np.log(np.exp(rows).sum()) if len(rows) else -np.inf
+        left[course.named[at]] = False
+    free = np.flatnonzero(np.isfinite(sides).all(axis=1))
+    absent = np.tile([0.0, 1.0], len(free))
+    mention = np.repeat(free, 2)
+    columns: dict[str, FloatArray] = {
+        POSITION: absent * mentions.word[mention] / PER,
+        "absent": absent,
+        "utility": sides[free].ravel(),
+    }
+    chosen = mentions.hallucinated[mention] == (absent > 0)
+    found = fit_choice(
+        ChoiceSets(columns, chosen, mention, course.events.responses.image[mentions.response[mention]])
+    )
+    return effect(*found[POSITION])
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    rival.name: lambda world, course, seed, rival=rival: fit_rival(rival, material(world, course, seed))  # type: ignore[misc]
+    for rival in (PLAIN, *HELD)
+} | {
+    "utilities": lambda _, course, seed: with_utilities(course, 0.0, seed),
+    "utilities, noisy": lambda _, course, seed: with_utilities(course, PROBE_NOISE, seed),
+}
+LABELS = {rival.name: rival.label for rival in (PLAIN, *HELD)} | {
+    "utilities": "utilities given",
+    "utilities, noisy": f"utilities given, noise of sd {PROBE_NOISE:g}",
+}
+
+
+def run_world(world: World, seeds: int) -> dict[str, list[tuple[float, float] | None]]:
+    """Return the log odds ratio and its standard error by estimator and seed, None where there is none."""
+    found: dict[str, list[tuple[float, float] | None]] = {name: [] for name in ESTIMATORS}
+    for seed in range(seeds):
+        course = simulate_world(world, seed=seed)
+        for name, estimator in ESTIMATORS.items():
+            try:
+                one = estimator(world, course, seed)
+            except NotEstimableError as error:
+                one = Effect(reason=str(error))
+            value, error_ = one.log_odds_ratio, one.standard_error
+            found[name].append(None if value is None or error_ is None else (value, error_))
+    return found
+
+
+def summarise_world(world: World, found: Mapping[str, list[Any]]) -> dict[str, dict[str, float | None]]:
+    """Return bias, coverage and the share of seeds that say "up", by estimator."""
+    rows: dict[str, dict[str, float | None]] = {}
+    for name, each in found.items():
+        known = np.array([one for one in each if one is not None], dtype=float).reshape(-1, 2)
+        if not len(known):
+            rows[name] = {"fitted": 0.0, **dict.fromkeys(("odds_ratio", "bias", "sd", "coverage", "up"))}
+            continue
+        value, error = known.T
+        low, high = value - 1.96 * error, value + 1.96 * error
+        rows[name] = {
+            "fitted": len(known) / len(each),
+            "odds_ratio": exp(float(np.median(value))),
+            "bias": float(value.mean() - world.position),
+            "sd": float(value.std(ddof=1)) if len(value) > 1 else None,
+            "coverage": float(((low <= world.position) & (world.position <= high)).mean()),
+            "up": float((low > 0).mean()),
+        }
+    return rows
+
+
+def table(results: Mapping[str, Mapping[str, Mapping[str, float | None]]], column: str, form: str) -> str:
+    """Return one number of every world and estimator as a Markdown table."""
+    lines = [
+        f"| world | true | {' | '.join(LABELS[name] for name in ESTIMATORS)} |",
+        "|---|---:" + "|---:" * len(ESTIMATORS) + "|",
+    ]
+    for name, rows in results.items():
+        cells = [
+            "" if (value := rows.get(key, {}).get(column)) is None else format(value, form)
+            for key in ESTIMATORS
+        ]
+        lines.append(f"| {name} | {exp(WORLDS[name].position):.3g} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def worlds(names: list[str], seeds: int, out: Path | None, resume: bool) -> None:
+    """Run the worlds, print the tables, and write the numbers after each world."""
+    done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if resume and out and out.exists() else {}
+    results: dict[str, Any] = {}
+    for name in names:
+        results[name] = done.get(name) or summarise_world(WORLDS[name], run_world(WORLDS[name], seeds))
+        if out:
+            numbers = {
+                key: {e: {k: _rounded(v) for k, v in row.items()} for e, row in rows.items()}
+                for key, rows in results.items()
+            }
+            out.write_text(json.dumps({"seeds": seeds, "worlds": numbers}, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: done", flush=True)
+    for title, column, form in (
+        ("Median odds ratio per 100 words", "odds_ratio", ".3g"),
+        ("Share of seeds whose 95 % interval holds the true odds ratio", "coverage", ".2f"),
+        ('Share of seeds that say "up"', "up", ".2f"),
+        ("Bias of the log odds ratio", "bias", "+.2f"),
+    ):
+        print(f"\n{title}, {seeds} seeds:\n\n{table(results, column, form)}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
 def summarise(hazard: Hazard, responses: int, seeds: int) -> dict[str, float]:
-    """Return the early and late raw rates, and the mean bias, coverage and power of the adjusted log odds ratio."""
+    """Return the early and late raw rates, and the mean bias, coverage and power of the plain log odds ratio."""
     rows = []
     for seed in range(seeds):
         events = simulate(hazard, responses, seed=seed)
@@ -70,25 +231,39 @@ def show(label: str, found: dict[str, float]) -> None:
     print(f"{label:42s}" + "".join(f"{value:9.3f}" for value in found.values()), flush=True)
 
 
+def laws(seeds: int, responses: int, power: bool) -> None:
+    """Run the laws of hallucination for the late-minus-early odds ratio."""
+    names = ("early", "late", "bias", "sd", "SE", "coverage", "finds pos.")
+    print(f"{seeds} seeds, log odds ratio per 100 words\n{'':42s}" + "".join(f"{n:>9s}" for n in names))
+    if power:
+        for hazard in (SCENARIOS["rising"], OTHERS["rising, exhaustion, bad responses longer"]):
+            for many in (250, 500, 1000, 2000, 4000):
+                show(f"{hazard.exhaustion}, {many} responses", summarise(replace(hazard), many, seeds))
+        return
+    for label, hazard in {**SCENARIOS, **OTHERS}.items():
+        show(label, summarise(hazard, responses, seeds))
+
+
 def main() -> None:
-    """Run the scenarios."""
+    """Run the worlds or the laws."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument(
+        "--worlds", default=",".join(WORLDS).replace(", ", "; "), help="names, by default all"
+    )
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--resume", action="store_true", help="keep the worlds that FILE has")
+    parser.add_argument("--laws", action="store_true", help="the laws of hallucination instead")
     parser.add_argument("--responses", type=int, default=2000)
     parser.add_argument("--power", action="store_true", help="power by the number of responses instead")
     given = parser.parse_args()
-    names = ("early", "late", "bias", "sd", "SE", "coverage", "finds pos.")
-    print(f"{given.seeds} seeds, log odds ratio per 100 words\n{'':42s}" + "".join(f"{n:>9s}" for n in names))
-    if given.power:
-        for hazard in (SCENARIOS["rising"], OTHERS["rising, exhaustion, bad responses longer"]):
-            for responses in (250, 500, 1000, 2000, 4000):
-                label = f"{hazard.exhaustion}, {responses} responses"
-                show(label, summarise(replace(hazard), responses, given.seeds))
+    if given.laws:
+        laws(given.seeds or 200, given.responses, given.power)
         return
-    for label, hazard in {**SCENARIOS, **OTHERS}.items():
-        show(label, summarise(hazard, given.responses, given.seeds))
+    names = [name.replace("; ", ", ") for name in given.worlds.split(",")]
+    worlds(names, given.seeds or 40, given.out, given.resume)
 
 
 if __name__ == "__main__":

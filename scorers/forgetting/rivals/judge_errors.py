@@ -1,0 +1,65 @@
+"""Rival: the judge. False alarms that grow with position, as measured by moving sentences about.
+
+`judge_position.py` reads the same sentence at the start and at the end of a response. What it finds only at the end is
+a false alarm. Its share per 100 words, with its uncertainty, says how many of the wrong mentions at each position may
+be the judge's. They are drawn and removed, several times, and the fits are combined as multiple imputations
+(Rubin 1987).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.forgetting.events import Events
+from eidolon.scorers.forgetting.late_early import PER, late_early_odds_ratio
+from eidolon.scorers.forgetting.rivals.effect import Effect, SideEffect, effect, interval
+
+DRAWS = 5
+BIN = 20
+"""Words of the stretches in which the share of wrong mentions is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """What the judge reads only because a sentence is late."""
+
+    per_100_words: float
+    """Categories read in error per category read, added by 100 words."""
+    standard_error: float
+
+
+def fit_without_false_alarms(events: Events, alarms: FalseAlarms, *, seed: int) -> Effect:
+    """Return the effect of position with the judge's share of the wrong mentions removed.
+
+    Raises:
+        NotEstimableError: the data without them do not determine it.
+    """
+    rng = np.random.default_rng(seed)
+    mentions = events.mentions
+    stretch = mentions.word // BIN
+    named = np.bincount(stretch[mentions.first])
+    wrong = np.bincount(stretch[mentions.first & mentions.hallucinated], minlength=len(named))
+    per_wrong = (named / np.maximum(wrong, 1))[np.minimum(stretch, len(named) - 1)]
+    found: list[tuple[float, float]] = []
+    for _ in range(DRAWS):
+        share = max(0.0, alarms.per_100_words + alarms.standard_error * rng.standard_normal())
+        spurious = np.minimum(1.0, share * mentions.word / PER * per_wrong)
+        kept = ~(mentions.hallucinated & (rng.random(len(mentions)) < spurious))
+        fit = late_early_odds_ratio(Events(events.responses, mentions.select(kept)))
+        found.append((fit.log_odds_ratio, fit.standard_error))
+    estimates, errors = np.array(found).T
+    value, error = combine(estimates, errors)
+    low, high = interval(alarms.per_100_words, alarms.standard_error)
+    beside = SideEffect(
+        name="false alarms added per 100 words, share of what is read",
+        value=alarms.per_100_words,
+        ci=(max(0.0, low), high),
+    )
+    return effect(value, error, (beside,))
+
+
+def combine(estimates: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """Return the mean of the imputations and its standard error by Rubin's rules."""
+    between = float(np.var(estimates, ddof=1))
+    return float(estimates.mean()), float(np.sqrt(np.mean(errors**2) + (1 + 1 / len(estimates)) * between))
