@@ -23,6 +23,7 @@ from eidolon.scorers.forgetting.forced_orders import ForcedTurn
 from eidolon.scorers.forgetting.interventions import InterventionTurn
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.records import Dependence
+from eidolon.scorers.forgetting.rivals.table import Rivals
 from eidolon.scorers.retention.records import AnsweredContext
 
 DIRECTORY = Path(__file__).parent / "schemas"
@@ -43,6 +44,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "held": schema_of(AnsweredContext),
         "probed": schema_of(ProbedImage),
         "responses": schema_of(Response),
+        "rivals": schema_of(Rivals),
         "scores": schema_of(Scores),
     }
 

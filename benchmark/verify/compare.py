@@ -33,7 +33,7 @@ SCHEMA: Literal["eidolon/comparison/1"] = "eidolon/comparison/1"
 FEW_SHARED = 30
 """Below this number of shared samples a comparison carries a warning: percentile intervals are too narrow then."""
 
-ON_REQUEST = ("forgetting",)
+ON_REQUEST = ("forgetting", "rivals")
 """Families that are compared only if `--metric` names them, or if the runs share no other."""
 
 

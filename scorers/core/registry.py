@@ -173,6 +173,7 @@ metrics: "Registry[Callable[..., Metric]]" = Registry(
         "aloha": "eidolon.scorers.metrics.aloha:Aloha",
         "chair": "eidolon.scorers.metrics.chair:Chair",
         "forgetting": "eidolon.scorers.forgetting.metric:Forgetting",
+        "rivals": "eidolon.scorers.forgetting.rivals.metric:RivalExplanations",
         "objects": "eidolon.scorers.metrics.objects:Objects",
         "openchair": "eidolon.scorers.metrics.openchair:OpenChair",
         "throne": "eidolon.scorers.metrics.throne_judged:JudgedThrone",

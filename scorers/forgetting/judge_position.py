@@ -33,20 +33,28 @@ class JudgePosition(Record):
     """Mean number of categories read in a sentence that stands `alone`, `first` and `last`."""
     same: dict[str, float | None]
     """Share of sentences with the same categories `first` as `alone`, and `last` as `first`."""
+    added_per_100_words: float | None = None
+    """False alarms by position: categories read `last` that are not read `first`, per category read and 100 words in
+    between. Absent from files of earlier versions."""
+    added_standard_error: float | None = None
+    """Its standard error over sentences. If nothing was added, that of one category."""
 
 
-def judge_position(judge: Judge, samples: Sequence[JudgedSample], *, seed: int = 0) -> JudgePosition:
+def judge_position(
+    judge: Judge, samples: Sequence[JudgedSample], *, seed: int = 0, sentences: int = SENTENCES
+) -> JudgePosition:
     """Return the judge's reading of one sentence from each of some responses, moved to each place."""
     order = np.random.default_rng(seed).permutation(len(samples))
     found: list[tuple[frozenset[str], ...]] = []
+    moved: list[int] = []
     for index in order.tolist():
-        if len(found) == SENTENCES:
+        if len(found) == sentences:
             break
-        sentences = _END.split((samples[index].response.response or "").strip())
-        if len(sentences) < 3:
+        parts = _END.split((samples[index].response.response or "").strip())
+        if len(parts) < 3:
             continue
-        middle = len(sentences) // 2
-        sentence, others = sentences[middle], [*sentences[:middle], *sentences[middle + 1 :]]
+        middle = len(parts) // 2
+        sentence, others = parts[middle], [*parts[:middle], *parts[middle + 1 :]]
         texts = (sentence, " ".join([sentence, *others]), " ".join([*others, sentence]))
         starts = (0, 0, len(texts[2]) - len(sentence))
         responses = [Response(sample_id=str(i), image_id=i, response=text) for i, text in enumerate(texts)]
@@ -54,6 +62,8 @@ def judge_position(judge: Judge, samples: Sequence[JudgedSample], *, seed: int =
         if all(judgement.unscored is None for judgement in judgements):
             read = (_read(j, at, at + len(sentence)) for j, at in zip(judgements, starts, strict=True))
             found.append(tuple(read))
+            moved.append(len(" ".join(others).split()))
+    added, error = _added(found, moved)
     places = ("alone", "first", "last")
     return JudgePosition(
         sentences=len(found),
@@ -62,7 +72,22 @@ def judge_position(judge: Judge, samples: Sequence[JudgedSample], *, seed: int =
             "first as alone": _mean([read[1] == read[0] for read in found]),
             "last as first": _mean([read[2] == read[1] for read in found]),
         },
+        added_per_100_words=added,
+        added_standard_error=error,
     )
+
+
+def _added(
+    found: Sequence[tuple[frozenset[str], ...]], moved: Sequence[int]
+) -> tuple[float | None, float | None]:
+    """Return the false alarms added per category read and 100 words, with the standard error of the ratio."""
+    exposed = np.array([len(first) * words / 100 for (_, first, _), words in zip(found, moved, strict=True)])
+    if not exposed.sum():
+        return None, None
+    added = np.array([len(last - first) for _, first, last in found], dtype=float)
+    rate = added.sum() / exposed.sum()
+    error = np.sqrt(((added - rate * exposed) ** 2).sum()) / exposed.sum()
+    return float(rate), float(max(error, 1 / exposed.sum()))
 
 
 def _read(judgement: Judgement, start: int, end: int) -> frozenset[str]:

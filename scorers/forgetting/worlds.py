@@ -27,6 +27,8 @@ class World:
 
     absent: float = -4.6
     """Utility of each absent object, beside that of a present one. -4.6 makes about 13 % of early mentions wrong."""
+    seen: float = 0.0
+    """Mean utility of all objects. Only a race depends on it."""
     position: float = 0.0
     """What 100 words add to it. exp(position) is the odds ratio that is true."""
     salience: float = 0.0
@@ -51,8 +53,9 @@ class World:
     """Mean length, without stopping."""
     between: float = 13.0
     """Mean number of words from one new object to the next."""
-    regular: bool = False
-    """One object every `between` words, two more or less, rather than at random."""
+    race: bool = False
+    """Each object has a constant chance of being named at any word: exp(utility). So the easy ones are named first,
+    and what is named late was hard to see. Without it, objects are named at times of their own."""
     clustered: bool = False
     """Objects come in lists: most follow the last within three words, some only after 25 or more."""
     images: int = 300
@@ -75,9 +78,7 @@ class Course:
     """Which mentions are wrong, shape (mentions,). The judge may read others as wrong."""
 
 
-_EASY_FIRST = World(
-    absent=-6.5, salience=3.0, imagined=0.5, words=70.0, between=8.0, regular=True, images=500
-)
+_EASY_FIRST = World(seen=-2.0, absent=-7.3, salience=4.0, imagined=0.5, race=True, images=500)
 WORLDS: dict[str, World] = {
     "salience": _EASY_FIRST,
     "snowball": World(snowball=0.7),
@@ -107,26 +108,10 @@ def simulate_world(world: World, *, seed: int, images: int | None = None) -> Cou
     own = world.spread * rng.standard_normal(n)
     slope = world.position + world.slopes * rng.standard_normal(n)
     utilities = np.where(there, world.salience, world.imagined) * rng.standard_normal((n, CATEGORIES))
-    utilities += np.where(there, 0.0, world.absent + own[:, None])
+    utilities += world.seen + np.where(there, 0.0, world.absent + own[:, None])
     length = np.maximum(8, rng.gamma(8, world.words * np.exp(world.longer * own) / 8)).astype(int)
-    left = np.ones((n, CATEGORIES), dtype=bool)
-    mistakes, drift = np.zeros(n, dtype=int), world.drift * rng.standard_normal(n)
-    word = _gap(world, n, rng) - 1
-    steps: list[tuple[FloatArray, ...]] = []
-    while (going := word < length).any() and left.any():
-        turn = slope * word / 100 + world.snowball * mistakes + drift
-        score = np.where(left, utilities + np.where(there, 0.0, turn[:, None]), -np.inf)
-        pick = np.argmax(score + rng.gumbel(size=score.shape), axis=1)
-        at = np.flatnonzero(going & left[np.arange(n), pick])
-        wrong = ~there[at, pick[at]]
-        unnamed = (left & there)[at].sum(axis=1)
-        steps.append((at, word[at], pick[at], wrong, unnamed, (~left[at]).sum(axis=1)))
-        left[at, pick[at]] = False
-        mistakes[at] += wrong
-        ends = at[wrong & (rng.random(len(at)) < world.stops)]
-        length[ends] = np.minimum(length[ends], word[ends] + rng.geometric(0.25, len(ends)))
-        word = word + _gap(world, n, rng)
-        drift = 0.8 * drift + 0.6 * world.drift * rng.standard_normal(n)
+    name = _race if world.race else _take_turns
+    steps = name(world, _Run(there, utilities, slope, length), rng)
     of, words, named, wrong, unnamed, earlier = (np.concatenate(part) for part in zip(*steps, strict=True))
     order = np.lexsort((words, of))
     of, words, named, wrong, unnamed, earlier = (
@@ -151,8 +136,66 @@ def _present(n: int, rng: np.random.Generator) -> BoolArray:
 
 def _gap(world: World, n: int, rng: np.random.Generator) -> IntArray:
     """Return the words from one new object to the next, at least one."""
-    if world.regular:
-        return rng.integers(int(world.between) - 2, int(world.between) + 3, n)
     if not world.clustered:
         return rng.geometric(1 / world.between, n)
     return np.where(rng.random(n) < 0.7, rng.integers(1, 4, n), rng.integers(25, 40, n))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The responses while they are written."""
+
+    there: BoolArray
+    utilities: FloatArray
+    slope: FloatArray
+    """What 100 words add to the utility of absent objects, by response."""
+    length: IntArray
+    """Words, by response. Stopping shortens them."""
+
+
+def _take_turns(world: World, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+    """Return the mentions of all responses, step by step: each names its next object, then waits."""
+    n = len(run.length)
+    left = np.ones_like(run.there)
+    mistakes, drift = np.zeros(n, dtype=int), world.drift * rng.standard_normal(n)
+    word = _gap(world, n, rng) - 1
+    steps: list[tuple[FloatArray, ...]] = []
+    while (going := word < run.length).any():
+        turn = run.slope * word / 100 + world.snowball * mistakes + drift
+        at = np.flatnonzero(going)
+        score = np.where(left, run.utilities + np.where(run.there, 0.0, turn[:, None]), -np.inf)[at]
+        pick = np.argmax(score + rng.gumbel(size=score.shape), axis=1)
+        steps.append(_named(run, left, at, word[at], pick))
+        wrong = ~run.there[at, pick]
+        mistakes[at] += wrong
+        ends = at[wrong & (rng.random(len(at)) < world.stops)]
+        run.length[ends] = np.minimum(run.length[ends], word[ends] + rng.geometric(0.25, len(ends)))
+        word = word + _gap(world, n, rng)
+        drift = 0.8 * drift + 0.6 * world.drift * rng.standard_normal(n)
+    return steps
+
+
+def _race(world: World, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+    """Return the mentions of all responses, word by word: at most one object a word."""
+    left = np.ones_like(run.there)
+    steps: list[tuple[FloatArray, ...]] = []
+    for word in range(int(run.length.max())):
+        turn = np.where(run.there, 0.0, run.slope[:, None] * word / 100)
+        rate = np.where(left, np.exp(run.utilities + turn), 0.0)
+        happens = rng.random(len(run.length)) < 1 - np.exp(-rate.sum(axis=1))
+        at = np.flatnonzero(happens & (word < run.length))
+        if len(at):
+            score = np.log(rate[at], out=np.full((len(at), CATEGORIES), -np.inf), where=left[at])
+            pick = np.argmax(score + rng.gumbel(size=score.shape), axis=1)
+            steps.append(_named(run, left, at, np.full(len(at), word), pick))
+    return steps
+
+
+def _named(
+    run: _Run, left: BoolArray, at: IntArray, word: IntArray, pick: IntArray
+) -> tuple[FloatArray, ...]:
+    """Return the mentions of one step as columns, and strike them from what is left."""
+    unnamed = (left & run.there)[at].sum(axis=1)
+    earlier = (~left[at]).sum(axis=1)
+    left[at, pick] = False
+    return at, word, pick, ~run.there[at, pick], unnamed, earlier

@@ -13,7 +13,7 @@ from eidolon.scorers.core.scores import Family, Scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OWN_FIGURES = ("forgetting",)
+OWN_FIGURES = ("forgetting", "rivals")
 """Families with figures of their own. They are part of this one only if the run has no other."""
 BOUNDS = {"share": (0.0, 1.0)}
 REFERENCES = {"change of a share": 0.0, "odds ratio": 1.0}

@@ -20,11 +20,13 @@ from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.detail import ForgettingDetail
+from eidolon.scorers.forgetting.rivals.table import Rivals
 
 TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS = "totals", "scores", "intervals", "counts", "variants"
 PARTS_OF_SCORES = (TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS)
 """The checks into which a difference between two scores files falls."""
 FORGETTING = "forgetting.json"
+RIVALS = "rivals.json"
 
 Options = Mapping[str, str]
 """Options of the run's judge that the user gave."""
@@ -48,6 +50,7 @@ STANDARD: tuple[TaskFile, ...] = (
     TaskFile(RESPONSES, Response, required=False),
     TaskFile(JUDGEMENTS, Judgement, required=False),
     TaskFile(FORGETTING, ForgettingDetail, required=False),
+    TaskFile(RIVALS, Rivals, required=False),
 )
 """Files with the same form in the runs of all tasks."""
 

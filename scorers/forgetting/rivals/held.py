@@ -57,7 +57,7 @@ HELD: tuple[HeldRival, ...] = (
     HeldRival(
         "length",
         "total length not held",
-        "holding the total length",
+        "the total length",
         lambda material: fit_history(material.events, snowball=False, length=False),
     ),
     HeldRival(
@@ -69,7 +69,7 @@ HELD: tuple[HeldRival, ...] = (
     HeldRival(
         "snowball",
         "earlier wrong mentions held, total length not",
-        "earlier wrong mentions without the length",
+        "earlier wrong mentions with the length not held",
         lambda material: fit_history(material.events, snowball=True, length=False),
     ),
     HeldRival(
