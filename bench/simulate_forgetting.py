@@ -1,6 +1,7 @@
 """Simulates worlds in which the truth is known: bias, coverage, and how often each estimator says that the odds rise.
 
-    python bench/simulate_forgetting.py [--seeds 40] [--worlds NAME,…] [--out FILE.json] [--resume]
+    python bench/simulate_forgetting.py [--seeds 40] [--worlds NAME,…] [--estimators NAME;…]
+        [--out FILE.json] [--resume]
     python bench/simulate_forgetting.py --laws [--seeds 200] [--responses 2000] [--power]
 
 The worlds are those of `eidolon.scorers.forgetting.worlds`: those that fool a rise with position, and those where
@@ -11,7 +12,7 @@ laws of `eidolon.scorers.forgetting.simulation`, for the late-minus-early odds r
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import exp, log
 from pathlib import Path
@@ -119,14 +120,16 @@ LABELS = {rival.name: rival.label for rival in (PLAIN, *HELD)} | {
 }
 
 
-def run_world(world: World, seeds: int) -> dict[str, list[tuple[float, float] | None]]:
+def run_world(
+    world: World, seeds: int, estimators: Sequence[str]
+) -> dict[str, list[tuple[float, float] | None]]:
     """Return the log odds ratio and its standard error by estimator and seed, None where there is none."""
-    found: dict[str, list[tuple[float, float] | None]] = {name: [] for name in ESTIMATORS}
+    found: dict[str, list[tuple[float, float] | None]] = {name: [] for name in estimators}
     for seed in range(seeds):
         course = simulate_world(world, seed=seed)
-        for name, estimator in ESTIMATORS.items():
+        for name in estimators:
             try:
-                one = estimator(world, course, seed)
+                one = ESTIMATORS[name](world, course, seed)
             except NotEstimableError as error:
                 one = Effect(reason=str(error))
             value, error_ = one.log_odds_ratio, one.standard_error
@@ -170,12 +173,17 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float | None]]], colum
     return "\n".join(lines)
 
 
-def worlds(names: list[str], seeds: int, out: Path | None, resume: bool) -> None:
-    """Run the worlds, print the tables, and write the numbers after each world."""
+def worlds(
+    names: Sequence[str], estimators: Sequence[str], seeds: int, out: Path | None, resume: bool
+) -> None:
+    """Run the worlds, print the tables, and write the numbers after each world. Resuming, keep what FILE has."""
     done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if resume and out and out.exists() else {}
     results: dict[str, Any] = {}
     for name in names:
-        results[name] = done.get(name) or summarise_world(WORLDS[name], run_world(WORLDS[name], seeds))
+        there = done.get(name, {})
+        missing = [one for one in estimators if one not in there]
+        found = summarise_world(WORLDS[name], run_world(WORLDS[name], seeds, missing)) if missing else {}
+        results[name] = {key: (there | found)[key] for key in ESTIMATORS if key in there | found}
         if out:
             numbers = {
                 key: {e: {k: _rounded(v) for k, v in row.items()} for e, row in rows.items()}
@@ -253,8 +261,9 @@ def main() -> None:
     parser.add_argument(
         "--worlds", default=",".join(WORLDS).replace(", ", "; "), help="names, by default all"
     )
+    parser.add_argument("--estimators", help="names, by default all")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
-    parser.add_argument("--resume", action="store_true", help="keep the worlds that FILE has")
+    parser.add_argument("--resume", action="store_true", help="keep the numbers that FILE has")
     parser.add_argument("--laws", action="store_true", help="the laws of hallucination instead")
     parser.add_argument("--responses", type=int, default=2000)
     parser.add_argument("--power", action="store_true", help="power by the number of responses instead")
@@ -263,7 +272,8 @@ def main() -> None:
         laws(given.seeds or 200, given.responses, given.power)
         return
     names = [name.replace("; ", ", ") for name in given.worlds.split(",")]
-    worlds(names, given.seeds or 40, given.out, given.resume)
+    estimators = given.estimators.split(";") if given.estimators else [*ESTIMATORS]
+    worlds(names, estimators, given.seeds or 40, given.out, given.resume)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ export interface Fit {
 }
 export interface Position {
   reason: string | null; curves: Record<string, RatePoint[]>; first: string | null; least: number;
-  late_early: Fit | null; sentence: string; sensitivity: Fit[];
+  late_early: Fit | null; sentence: string; sensitivity: Fit[]; rivals: Fit[]; verdict: string;
 }
 export type LinePoint = [number, number | null, number | null, number | null, number];
 export interface Line { label: string; points: LinePoint[] }

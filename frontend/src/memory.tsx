@@ -263,7 +263,7 @@ function OverTheDescription({ view, shown }: { view: MemoryView; shown: Variant[
       ))}</div>
       <div class="multiples wide">
         <article class="panel">
-          <h2>Adjusted odds ratio per 100 words</h2>
+          <h2>Late-minus-early odds ratio per 100 words, salience not held</h2>
           <p class="lead">How many times as high the odds of a hallucination are 100 words later, all else equal. 1 means that position has no effect. A circle
             is one seed.</p>
           <Dots axis="odds ratio per 100 words" logarithmic reference={1} rows={effects.flatMap((one) => one.position_effect!.odds_ratio.value == null ? [] : [{

@@ -36,6 +36,14 @@ export function OverTheText({ run }: { run: Run }) {
           )}
         </article>
       )}
+      {position.rivals.length > 0 && (
+        <article class="panel">
+          <h2>What else could explain a rise</h2>
+          <p class="lead">{visible(position.verdict)}</p>
+          <OddsRatios fits={position.rivals} />
+          <ul>{position.rivals.filter((fit) => fit.odds_ratio == null).map((fit) => <li key={fit.label}>{fit.label}: none ({visible(fit.reason ?? "")})</li>)}</ul>
+        </article>
+      )}
       {effects.length > 0 && (
         <article class="panel">
           <h2>Forced orders</h2>

@@ -1,4 +1,4 @@
-"""The figures over the length of a text: hallucination by position, and what the task `forget` measures."""
+"""The figures over the length of a text: hallucination by position, rivals, and what the task `forget` measures."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from eidolon.benchmark.report.plots.records import Drawing, NotDrawnError, PlottedRun
 from eidolon.benchmark.store.files import ATTENTION, CLOZE, INTERVENTIONS, KNOWLEDGE, ORDERS, PDM, RETENTION
 from eidolon.benchmark.tasks.describe.forgetting_plot import position_figure, why_no_position
+from eidolon.benchmark.tasks.describe.rivals_plot import rivals_figure, why_no_rivals
 from eidolon.benchmark.tasks.forget.attention.detail import AttentionDetail
 from eidolon.benchmark.tasks.forget.attention.plot import attention_figure, why_no_attention
 from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
@@ -23,9 +24,11 @@ from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.forget.retention.plot import retention_figure, why_no_retention
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.detail import ForgettingDetail
+from eidolon.scorers.forgetting.rivals.table import Rivals
 
 FORGETTING = "forgetting.json"
 MEASURES = "run --task forget measures it"
+RIVALS = "rivals.json"
 
 DetailT = TypeVar("DetailT", bound=BaseModel)
 
@@ -34,6 +37,12 @@ def position(plotted: PlottedRun) -> Drawing:
     """Return the rate of hallucination by position. Raises UserError where it cannot be drawn."""
     detail = _read(plotted, FORGETTING, ForgettingDetail, "--metric forgetting computes it", why_no_position)
     return lambda sheet: position_figure(detail, plotted.name, sheet)
+
+
+def rivals(plotted: PlottedRun) -> Drawing:
+    """Return the odds ratio with each rival explanation held. Raises UserError where it cannot be drawn."""
+    found = _read(plotted, RIVALS, Rivals, "--metric rivals computes it", why_no_rivals)
+    return lambda sheet: rivals_figure(found, plotted.name, sheet)
 
 
 def retention(plotted: PlottedRun) -> Drawing:

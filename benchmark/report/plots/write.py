@@ -27,6 +27,7 @@ from eidolon.scorers.core.errors import UserError, did_you_mean
 SINGLE: dict[str, Callable[[PlottedRun], Drawing]] = {
     "numbers": numbers,
     "position": over_text.position,
+    "rivals": over_text.rivals,
     "categories": categories,
     "answers": answers,
     "retention": over_text.retention,
@@ -44,6 +45,7 @@ JOINT: dict[str, Callable[[Sequence[PlottedRun]], Drawing]] = {
 }
 """Figures of several runs by name."""
 NAMES = (*SINGLE, *JOINT)
+RIVALS = "rivals.json"
 FORGET = "forget"
 OBJECTS = ("chair", "objects", "forgetting")
 """Families of runs whose responses are judged for the objects that they name."""
@@ -115,6 +117,8 @@ def _suited(plotted: PlottedRun) -> list[str]:
         names += ["position", "categories"]
     if FAMILY in families:
         names.append("answers")
+    if run.has(RIVALS):
+        names.append("rivals")
     for name, file in (("retention", RETENTION), ("dependence", PDM), ("orders", ORDERS)):
         if run.record.config.task == FORGET or run.has(file):
             names.append(name)

@@ -13,9 +13,12 @@ from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.dependency import PdmCurve, PdmTable
 from eidolon.scorers.forgetting.detail import ForgettingDetail
 from eidolon.scorers.forgetting.fits import Fit
+from eidolon.scorers.forgetting.rivals.held import PLAIN
+from eidolon.scorers.forgetting.rivals.table import Rivals
 from eidolon.scorers.forgetting.subsets import ALL, FIRST
 
 FORGETTING = "forgetting.json"
+RIVALS = "rivals.json"
 LEAST_MENTIONS = 10
 """Points with fewer mentions are not drawn: their rates jump."""
 RATE = "the odds that a newly named object is not in the picture"
@@ -43,8 +46,10 @@ def position(run: LoadedRun) -> Position:
     Raises:
         RunFileError: the run's file of them cannot be read.
     """
+    rivals, verdict = _rivals(run)
     if not run.has(FORGETTING):
-        return Position(reason="This run has no forgetting.json: the metric forgetting was not computed.")
+        reason = "This run has no forgetting.json: the metric forgetting was not computed."
+        return Position(reason=reason, rivals=rivals, verdict=verdict)
     detail = run.document(FORGETTING, ForgettingDetail)
     curves = {
         line.label: line.points for line in detail.curves if line.unit == "words" and line.label != ALL.label
@@ -57,7 +62,21 @@ def position(run: LoadedRun) -> Position:
         late_early=detail.late_early.model_copy(update={"label": "late-minus-early odds ratio"}),
         sentence=odds_sentence(detail.late_early),
         sensitivity=detail.sensitivity,
+        rivals=rivals,
+        verdict=verdict,
     )
+
+
+def _rivals(run: LoadedRun) -> tuple[tuple[Fit, ...], str]:
+    """Return the rivals as odds ratios, the plain one first, and what they allow to say."""
+    if not run.has(RIVALS):
+        return (), ""
+    found = run.document(RIVALS, Rivals)
+    rows = [(PLAIN.label, found.plain), *((one.held, one.effect) for one in found.rivals)]
+    fits = tuple(
+        Fit(label=label, odds_ratio=one.odds_ratio, ci=one.ci, reason=one.reason) for label, one in rows
+    )
+    return fits, found.sentence
 
 
 def odds_sentence(fit: Fit) -> str:

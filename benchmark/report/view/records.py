@@ -97,6 +97,10 @@ class Position(Record):
     sentence: str = ""
     """What the late-minus-early odds ratio says, or why there is none."""
     sensitivity: tuple[Fit, ...] = ()
+    rivals: tuple[Fit, ...] = ()
+    """The same ratio with each rival explanation held fixed. Empty if the metric `rivals` was not computed."""
+    verdict: str = ""
+    """What the rivals allow to say."""
 
 
 class Effect(Record):

@@ -17,6 +17,9 @@ RivalName: TypeAlias = Literal[
     "plain", "length", "snowball", "snowball_length", "stopping", "slopes", "naming", "judge"
 ]
 
+JUDGE: Literal["judge"] = "judge"
+"""The rival that needs the judge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Material:
@@ -90,7 +93,7 @@ HELD: tuple[HeldRival, ...] = (
         "which categories are left",
         lambda material: fit_naming(material.events, material.named),
     ),
-    HeldRival("judge", "judge's false alarms removed", "errors of the judge by position", _judge),
+    HeldRival(JUDGE, "judge's false alarms removed", "errors of the judge by position", _judge),
 )
 
 

@@ -9,9 +9,8 @@ from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Judge, locates_mentions, needs_object_verdicts
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity
 from eidolon.scorers.core.verdict import counted_mentions
-from eidolon.scorers.forgetting.rivals.effect import Effect
-from eidolon.scorers.forgetting.rivals.held import HELD, PLAIN
-from eidolon.scorers.forgetting.rivals.table import Rivals, compare_rivals
+from eidolon.scorers.forgetting.rivals.held import HELD, JUDGE, PLAIN
+from eidolon.scorers.forgetting.rivals.table import FittedRivals, Rivals, compare_rivals, fit_rivals
 
 PER_100 = "odds_ratio_per_100_words"
 
@@ -32,6 +31,7 @@ class RivalExplanations:
             f"late-minus-early odds ratio per 100 words: {held.label}",
         )
         for held in (PLAIN, *HELD)
+        if held.name != JUDGE  # the other numbers need no judge to be computed again
     )
     columns: tuple[str, ...] = ("mentions", "hallucinated_mentions")
     leaderboard_columns: tuple[LeaderboardColumn, ...] = ()
@@ -40,7 +40,7 @@ class RivalExplanations:
     def __init__(self, judge: Judge | None = None) -> None:
         """Take the judge, if there is one, to test whether it reads early and late sentences alike."""
         self._judge = judge
-        self._found: tuple[Sequence[JudgedSample], Rivals] | None = None
+        self._found: tuple[Sequence[JudgedSample], FittedRivals] | None = None
 
     @classmethod
     def for_judge(cls, judge: Judge) -> "RivalExplanations":
@@ -67,23 +67,19 @@ class RivalExplanations:
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:
         """Return the odds ratio of each fit with its interval."""
-        found = self._compared(samples)
-        effects: dict[str, Effect] = {PLAIN.name: found.plain} | {
-            one.name: one.effect for one in found.rivals
-        }
         return {
             f"{name}_{PER_100}": Estimate.undefined(one.reason)
             if one.odds_ratio is None
             else Estimate(value=one.odds_ratio, ci=one.ci)
-            for name, one in effects.items()
+            for name, one in self._fitted(samples).effects.items()
         }
 
     def detail(self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int) -> Rivals:
-        """Return the fits, what else they found, and the sentence that may be said."""
-        return self._compared(samples).model_copy(update={"signature": signature})
+        """Return the fits, what else they found, and what the run shows in words."""
+        return compare_rivals(samples, signature=signature, judge=self._judge, fitted=self._fitted(samples))
 
-    def _compared(self, samples: Sequence[JudgedSample]) -> Rivals:
+    def _fitted(self, samples: Sequence[JudgedSample]) -> FittedRivals:
         """Return the fits of these samples, made once: scores and detail need the same."""
         if self._found is None or self._found[0] is not samples:
-            self._found = samples, compare_rivals(samples, signature="", judge=self._judge)
+            self._found = samples, fit_rivals(samples)
         return self._found[1]

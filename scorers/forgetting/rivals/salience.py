@@ -20,7 +20,7 @@ from pydantic import ConfigDict
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import BoolArray, Events, Mentions
-from eidolon.scorers.forgetting.late_early import LateEarlyOddsRatio, late_early_odds_ratio
+from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 SPREADS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
@@ -80,10 +80,11 @@ class _Race:
         return int(((times < self.words) & (self.there == present)).sum())
 
 
-def match_salience(
-    events: Events, observed: LateEarlyOddsRatio, *, categories: int, seed: int
-) -> SalienceMatch:
-    """Return the worlds. `categories` is the size of the vocabulary that objects are named from."""
+def match_salience(events: Events, log_odds_ratio: float, *, categories: int, seed: int) -> SalienceMatch:
+    """Return the worlds for a run's events and late-minus-early log odds ratio.
+
+    `categories` is the size of the vocabulary that objects are named from.
+    """
     rng = np.random.default_rng(seed)
     first = events.mentions.select(events.mentions.first)
     true = events.responses.true_objects
@@ -118,7 +119,7 @@ def match_salience(
                 wrong=_by_stretch(mentions),
             )
         )
-    closest = min(found, key=lambda one: abs(np.log(one.odds_ratio) - observed.log_odds_ratio), default=None)
+    closest = min(found, key=lambda one: abs(np.log(one.odds_ratio) - log_odds_ratio), default=None)
     return SalienceMatch(observed=_by_stretch(first), spreads=tuple(found), closest=closest)
 
 

@@ -37,13 +37,14 @@ def fit_stopping(events: Events) -> Effect:
         raise NotEstimableError("no response names more than one object")
     held = columns_of(events, free, length=False)
     place = every.word / PER
+    after = every.unnamed - ~every.hallucinated  # what is left to name once this mention is made
     hazard = {
         "ends": np.ones(len(every)),
         "ends: position": place,
         "ends: position squared": place**2,
         WRONG: every.hallucinated.astype(float),
         "ends: named": np.log1p(every.earlier),
-        "ends: log unnamed": np.log1p(every.unnamed),
+        "ends: log unnamed": np.log1p(np.maximum(after, 0)),
     }
     n, m = len(free), len(every)
     columns: dict[str, FloatArray] = {

@@ -1,6 +1,7 @@
 """`rivals.json`: the rivals side by side, and the sentence that may be said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
@@ -10,9 +11,8 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import read_events
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
-from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.forgetting.rivals.effect import Effect
-from eidolon.scorers.forgetting.rivals.held import HELD, PLAIN, HeldRival, Material, RivalName, fit_rival
+from eidolon.scorers.forgetting.rivals.held import HELD, JUDGE, PLAIN, Material, RivalName, fit_rival
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 from eidolon.scorers.forgetting.rivals.naming import read_named
 from eidolon.scorers.forgetting.rivals.salience import SalienceMatch, match_salience
@@ -60,38 +60,62 @@ class Rivals(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class FittedRivals:
+    """The fits that need no judge. They are those of `scores.json`."""
+
+    material: Material
+    effects: Mapping[str, Effect]
+    """By rival, the plain one among them."""
+
+
+def fit_rivals(samples: Sequence[JudgedSample], *, seed: int = 0) -> FittedRivals:
+    """Return the fits of all rivals except the judge."""
+    material = Material(read_events(samples), read_named(samples), None, seed)
+    wanted = (PLAIN, *(held for held in HELD if held.name != JUDGE))
+    return FittedRivals(material, {held.name: fit_rival(held, material) for held in wanted})
+
+
 def compare_rivals(
-    samples: Sequence[JudgedSample], *, signature: str, judge: Judge | None = None, seed: int = 0
+    samples: Sequence[JudgedSample],
+    *,
+    signature: str,
+    judge: Judge | None = None,
+    seed: int = 0,
+    fitted: FittedRivals | None = None,
 ) -> Rivals:
-    """Return the rivals. With a judge, it is tested whether it reads a sentence alike wherever it stands."""
+    """Return the rivals. With a judge, it is tested whether it reads a sentence alike wherever it stands.
+
+    `fitted` are the fits of these samples, if the caller has them already.
+    """
+    fitted = fit_rivals(samples, seed=seed) if fitted is None else fitted
     place = None if judge is None else judge_position(judge, samples, seed=seed, sentences=SENTENCES)
     alarms = None
     if place is not None and place.added_per_100_words is not None:
         alarms = FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0)
-    events, named = read_events(samples), read_named(samples)
-    material = Material(events, named, alarms, seed)
-    plain = fit_rival(PLAIN, material)
-    rivals = tuple(_rival(held, material, plain) for held in HELD)
-    match, explains = None, "unknown"
+    material, plain = replace(fitted.material, alarms=alarms), fitted.effects[PLAIN.name]
+    rivals = []
+    for held in HELD:
+        found = fitted.effects.get(held.name) or fit_rival(held, material)
+        rivals.append(Rival(name=held.name, held=held.label, effect=found, explains=explains(plain, found)))
+    match: SalienceMatch | None = None
+    salience: Explains = "unknown"
     if plain.log_odds_ratio is not None:
-        vocabulary = max(CATEGORIES, named.there.shape[1])
-        match = match_salience(events, late_early_odds_ratio(events), categories=vocabulary, seed=seed)
-        explains = _of_salience(plain, match)
+        vocabulary = max(CATEGORIES, material.named.there.shape[1])
+        match = match_salience(
+            material.events, plain.log_odds_ratio, categories=vocabulary, seed=material.seed
+        )
+        salience = _of_salience(plain, match)
     return Rivals(
         schema=SCHEMA,
         signature=signature,
-        sentence=verdict(plain, rivals, match, explains),
+        sentence=verdict(plain, rivals, match, salience),
         plain=plain,
-        rivals=rivals,
+        rivals=tuple(rivals),
         salience=match,
-        salience_explains=explains,
+        salience_explains=salience,
         judge_position=place,
     )
-
-
-def _rival(held: HeldRival, material: Material, plain: Effect) -> Rival:
-    found = fit_rival(held, material)
-    return Rival(name=held.name, held=held.label, effect=found, explains=explains(plain, found))
 
 
 def explains(plain: Effect, found: Effect) -> Explains:
@@ -110,7 +134,7 @@ def _of_salience(plain: Effect, match: SalienceMatch) -> Explains:
 
 
 def verdict(plain: Effect, rivals: Sequence[Rival], match: SalienceMatch | None, salience: Explains) -> str:
-    """Return what may be said of a run, in words."""
+    """Return what a run shows, in words."""
     if plain.odds_ratio is None or plain.ci is None:
         return f"There is no late-minus-early odds ratio: {plain.reason}."
     low, high = plain.ci
