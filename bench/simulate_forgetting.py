@@ -22,12 +22,12 @@ import numpy as np
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.late_early import PER, POSITION, late_early_odds_ratio
-from eidolon.scorers.forgetting.rivals.effect import Effect, effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, effect
 from eidolon.scorers.forgetting.rivals.held import HELD, PLAIN, Material, fit_rival
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 from eidolon.scorers.forgetting.rivals.naming import Named
 from eidolon.scorers.forgetting.simulation import SCENARIOS, Hazard, simulate
-from eidolon.scorers.forgetting.worlds import CATEGORIES, WORLDS, Course, World, simulate_world
+from eidolon.scorers.forgetting.worlds import CATEGORIES, WORLDS, Course, NamingWorld, simulate_world
 from eidolon.scorers.statistics.choice_model import ChoiceSets, fit_choice
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
@@ -36,7 +36,7 @@ SENTENCES, NAMED_IN_A_SENTENCE, MOVED = 400, 1.5, 60
 PROBE_NOISE = 1.0
 """Standard deviation of the noise of a probe, in log odds."""
 
-Estimator = Callable[[World, Course, int], Effect]
+Estimator = Callable[[NamingWorld, Course, int], HeldEffect]
 
 OTHERS = {
     "exhaustion linear in the unnamed": Hazard(exhaustion="linear"),
@@ -59,7 +59,7 @@ OTHERS = {
 }
 
 
-def material(world: World, course: Course, seed: int) -> Material:
+def material(world: NamingWorld, course: Course, seed: int) -> Material:
     """Return what the rivals are fitted to, with a simulated test of the judge by position."""
     rng = np.random.default_rng([seed, 1])
     read = int(SENTENCES * NAMED_IN_A_SENTENCE)
@@ -71,7 +71,7 @@ def material(world: World, course: Course, seed: int) -> Material:
     )
 
 
-def with_utilities(course: Course, noise: float, seed: int) -> Effect:
+def with_utilities(course: Course, noise: float, seed: int) -> HeldEffect:
     """Return the effect of position beside what the model thought of the objects that are left.
 
     Each mention is a choice between present and absent. The utility of either side is the log of the summed
@@ -121,7 +121,7 @@ LABELS = {rival.name: rival.label for rival in (PLAIN, *HELD)} | {
 
 
 def run_world(
-    world: World, seeds: int, estimators: Sequence[str]
+    world: NamingWorld, seeds: int, estimators: Sequence[str]
 ) -> dict[str, list[tuple[float, float] | None]]:
     """Return the log odds ratio and its standard error by estimator and seed, None where there is none."""
     found: dict[str, list[tuple[float, float] | None]] = {name: [] for name in estimators}
@@ -131,13 +131,13 @@ def run_world(
             try:
                 one = ESTIMATORS[name](world, course, seed)
             except NotEstimableError as error:
-                one = Effect(reason=str(error))
+                one = HeldEffect(reason=str(error))
             value, error_ = one.log_odds_ratio, one.standard_error
             found[name].append(None if value is None or error_ is None else (value, error_))
     return found
 
 
-def summarise_world(world: World, found: Mapping[str, list[Any]]) -> dict[str, dict[str, float | None]]:
+def summarise_world(world: NamingWorld, found: Mapping[str, list[Any]]) -> dict[str, dict[str, float | None]]:
     """Return bias, coverage and the share of seeds that say "up", by estimator."""
     rows: dict[str, dict[str, float | None]] = {}
     for name, each in found.items():

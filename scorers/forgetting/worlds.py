@@ -22,7 +22,7 @@ MEAN_TRUE = 6
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class NamingWorld:
     """A law by which responses name objects."""
 
     absent: float = -4.6
@@ -78,29 +78,29 @@ class Course:
     """Which mentions are wrong, shape (mentions,). The judge may read others as wrong."""
 
 
-_EASY_FIRST = World(seen=-2.0, absent=-7.3, salience=4.0, imagined=0.5, race=True, images=500)
-WORLDS: dict[str, World] = {
+_EASY_FIRST = NamingWorld(seen=-2.0, absent=-7.3, salience=4.0, imagined=0.5, race=True, images=500)
+WORLDS: dict[str, NamingWorld] = {
     "salience": _EASY_FIRST,
-    "snowball": World(snowball=0.7),
-    "random slopes": World(slopes=2.0),
-    "stops after a wrong mention": World(stops=0.6, words=140.0),
-    "judge errs late": World(false_alarms=(0.01, 0.08)),
-    "AR(1) course": World(drift=1.0),
-    "clustered mentions": World(clustered=True, spread=1.0),
-    "bad responses shorter": World(spread=1.0, longer=-0.3),
-    "bad responses longer": World(spread=1.0, longer=0.4),
-    "2 % wrong": World(absent=-6.6, words=40.0, images=500),
-    "56 % wrong": World(absent=-2.4),
-    "50 images": World(images=50),
-    "odds ratio 3": World(position=log(3), images=500),
-    "2 logits": World(position=2.0),
+    "snowball": NamingWorld(snowball=0.7),
+    "random slopes": NamingWorld(slopes=2.0),
+    "stops after a wrong mention": NamingWorld(stops=0.6, words=140.0),
+    "judge errs late": NamingWorld(false_alarms=(0.01, 0.08)),
+    "AR(1) course": NamingWorld(drift=1.0),
+    "clustered mentions": NamingWorld(clustered=True, spread=1.0),
+    "bad responses shorter": NamingWorld(spread=1.0, longer=-0.3),
+    "bad responses longer": NamingWorld(spread=1.0, longer=0.4),
+    "2 % wrong": NamingWorld(absent=-6.6, words=40.0, images=500),
+    "56 % wrong": NamingWorld(absent=-2.4),
+    "50 images": NamingWorld(images=50),
+    "odds ratio 3": NamingWorld(position=log(3), images=500),
+    "2 logits": NamingWorld(position=2.0),
     "salience, odds ratio 3": replace(_EASY_FIRST, position=log(3)),
     "salience, 2 logits": replace(_EASY_FIRST, position=2.0),
 }
 """The worlds that a measure has to pass. The true odds ratio is 1 except where `position` is set."""
 
 
-def simulate_world(world: World, *, seed: int, images: int | None = None) -> Course:
+def simulate_world(world: NamingWorld, *, seed: int, images: int | None = None) -> Course:
     """Return the responses to some images, by default as many as the world has."""
     rng = np.random.default_rng(seed)
     n = world.images if images is None else images
@@ -134,7 +134,7 @@ def _present(n: int, rng: np.random.Generator) -> BoolArray:
     return np.asarray(rank < many[:, None])
 
 
-def _gap(world: World, n: int, rng: np.random.Generator) -> IntArray:
+def _gap(world: NamingWorld, n: int, rng: np.random.Generator) -> IntArray:
     """Return the words from one new object to the next, at least one."""
     if not world.clustered:
         return rng.geometric(1 / world.between, n)
@@ -153,7 +153,7 @@ class _Run:
     """Words, by response. Stopping shortens them."""
 
 
-def _take_turns(world: World, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+def _take_turns(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
     """Return the mentions of all responses, step by step: each names its next object, then waits."""
     n = len(run.length)
     left = np.ones_like(run.there)
@@ -175,7 +175,7 @@ def _take_turns(world: World, run: _Run, rng: np.random.Generator) -> list[tuple
     return steps
 
 
-def _race(world: World, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+def _race(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
     """Return the mentions of all responses, word by word: at most one object a word."""
     left = np.ones_like(run.there)
     steps: list[tuple[FloatArray, ...]] = []

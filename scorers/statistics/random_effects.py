@@ -104,6 +104,8 @@ def fit_random_effects(
     if np.linalg.eigvalsh(hessian)[0] <= 0:
         raise NotEstimableError("the likelihood has no interior maximum")
     model = np.linalg.inv(hessian)
+    if np.diag(model).max() > MAX_LOG_ODDS**2:
+        raise NotEstimableError("the outcomes are separated by the covariates")
     if inference_clusters is not None:
         groups = np.unique(np.asarray(inference_clusters)[order][starts], return_inverse=True)[1]
         sums = np.zeros((groups.max() + 1, problem.size))

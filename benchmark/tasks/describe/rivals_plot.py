@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.marks import DotRow, dot_rows, number, rows_height
 from eidolon.benchmark.drawing.style import DIM, GREEN, VERMILION, Sheet, short
-from eidolon.scorers.forgetting.rivals.effect import Effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect
 from eidolon.scorers.forgetting.rivals.held import PLAIN
 from eidolon.scorers.forgetting.rivals.table import Rivals
 
@@ -49,6 +49,6 @@ def why_no_rivals(found: Rivals) -> str | None:
     return None if found.plain.odds_ratio is not None else found.plain.reason
 
 
-def _row(label: str, effect: Effect, colour: str) -> DotRow:
+def _row(label: str, effect: HeldEffect, colour: str) -> DotRow:
     shown = number(effect.odds_ratio, effect.ci, 2) if effect.odds_ratio is not None else "not estimable"
     return DotRow(label, effect.odds_ratio, effect.ci, shown, colour)

@@ -20,7 +20,7 @@ class SideEffect(Record):
     ci: tuple[float, float] | None = None
 
 
-class Effect(Record):
+class HeldEffect(Record):
     """The odds ratio of a hallucination per 100 words of position, with a rival held fixed."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -34,7 +34,7 @@ class Effect(Record):
     """Why there is no odds ratio."""
 
 
-def effect(log_odds_ratio: float, standard_error: float, beside: tuple[SideEffect, ...] = ()) -> Effect:
+def effect(log_odds_ratio: float, standard_error: float, beside: tuple[SideEffect, ...] = ()) -> HeldEffect:
     """Return the effect with its 95 % interval, normal in log odds.
 
     Raises:
@@ -43,7 +43,7 @@ def effect(log_odds_ratio: float, standard_error: float, beside: tuple[SideEffec
     if abs(log_odds_ratio) + standard_error > MAX_LOG_ODDS:
         raise NotEstimableError(f"the data hardly constrain it (standard error {standard_error:.3g})")
     low, high = interval(log_odds_ratio, standard_error)
-    return Effect(
+    return HeldEffect(
         odds_ratio=exp(log_odds_ratio),
         ci=(exp(low), exp(high)),
         log_odds_ratio=log_odds_ratio,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from eidolon.scorers.forgetting.events import Events
-from eidolon.scorers.forgetting.rivals.effect import Effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect
 from eidolon.scorers.forgetting.rivals.history import fit_history
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms, fit_without_false_alarms
 from eidolon.scorers.forgetting.rivals.naming import Named, fit_naming
@@ -41,10 +41,10 @@ class HeldRival:
     """What the fit holds, for tables."""
     explanation: str
     """The rival, as the subject of "explains"."""
-    fit: Callable[[Material], Effect]
+    fit: Callable[[Material], HeldEffect]
 
 
-def _judge(material: Material) -> Effect:
+def _judge(material: Material) -> HeldEffect:
     if material.alarms is None:
         raise NotEstimableError("the judge could not be tested by position")
     return fit_without_false_alarms(material.events, material.alarms, seed=material.seed)
@@ -97,9 +97,9 @@ HELD: tuple[HeldRival, ...] = (
 )
 
 
-def fit_rival(rival: HeldRival, material: Material) -> Effect:
+def fit_rival(rival: HeldRival, material: Material) -> HeldEffect:
     """Return the rival's fit, or the reason why there is none."""
     try:
         return rival.fit(material)
     except NotEstimableError as error:
-        return Effect(reason=str(error))
+        return HeldEffect(reason=str(error))

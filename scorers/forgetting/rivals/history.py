@@ -20,7 +20,7 @@ from eidolon.scorers.forgetting.late_early import (
     POSITION,
     covariates,
 )
-from eidolon.scorers.forgetting.rivals.effect import Effect, beside_odds, effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, beside_odds, effect
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
 
 LENGTH = ("log words", "words")
@@ -61,7 +61,7 @@ def columns_of(events: Events, mentions: Mentions, *, length: bool) -> dict[str,
     }
 
 
-def fit_history(events: Events, *, snowball: bool, length: bool) -> Effect:
+def fit_history(events: Events, *, snowball: bool, length: bool) -> HeldEffect:
     """Return the effect of position with earlier wrong mentions held or not, and the total length held or not.
 
     Raises:

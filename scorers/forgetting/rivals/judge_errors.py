@@ -13,11 +13,11 @@ import numpy as np
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events
 from eidolon.scorers.forgetting.late_early import PER, late_early_odds_ratio
-from eidolon.scorers.forgetting.rivals.effect import Effect, SideEffect, effect, interval
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, SideEffect, effect, interval
 
 DRAWS = 5
-BIN = 20
-"""Words of the stretches in which the share of wrong mentions is measured."""
+BIN, MANY = 20, 4
+"""The share of wrong mentions is measured in stretches of 20 words, by the number of objects unnamed up to 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,19 @@ class FalseAlarms:
     standard_error: float
 
 
-def fit_without_false_alarms(events: Events, alarms: FalseAlarms, *, seed: int) -> Effect:
+def fit_without_false_alarms(events: Events, alarms: FalseAlarms, *, seed: int) -> HeldEffect:
     """Return the effect of position with the judge's share of the wrong mentions removed.
 
     Raises:
         NotEstimableError: the data without them do not determine it.
     """
     rng = np.random.default_rng(seed)
-    mentions = events.mentions
-    stretch = mentions.word // BIN
-    named = np.bincount(stretch[mentions.first])
-    wrong = np.bincount(stretch[mentions.first & mentions.hallucinated], minlength=len(named))
-    per_wrong = (named / np.maximum(wrong, 1))[np.minimum(stretch, len(named) - 1)]
+    # Where a wrong mention is rare, most of the wrong ones may be the judge's: early, and with much left to name.
+    mentions = events.mentions.select(events.mentions.first & (events.mentions.unnamed > 0))
+    cell = mentions.word // BIN * (MANY + 1) + np.minimum(mentions.unnamed, MANY)
+    named = np.bincount(cell)
+    wrong = np.bincount(cell[mentions.hallucinated], minlength=len(named))
+    per_wrong = (named / np.maximum(wrong, 1))[cell]
     found: list[tuple[float, float]] = []
     for _ in range(DRAWS):
         share = max(0.0, alarms.per_100_words + alarms.standard_error * rng.standard_normal())

@@ -18,7 +18,7 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.verdict import cells
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray, in_order
 from eidolon.scorers.forgetting.late_early import LEAST_OUTCOMES, PER, POSITION
-from eidolon.scorers.forgetting.rivals.effect import Effect, effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, effect
 from eidolon.scorers.statistics.choice_model import ChoiceSets, fit_choice
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
@@ -47,7 +47,7 @@ def read_named(samples: Sequence[JudgedSample]) -> Named:
     return Named(there, np.array(category, dtype=np.intp))
 
 
-def fit_naming(events: Events, named: Named) -> Effect:
+def fit_naming(events: Events, named: Named) -> HeldEffect:
     """Return the effect of position in the choice model. Mentions with no true object left are no choice and left out.
 
     Raises:

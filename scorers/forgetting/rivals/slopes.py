@@ -7,7 +7,7 @@ does, because it cannot fall below 0. A fit with one slope for all takes that fo
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events
 from eidolon.scorers.forgetting.late_early import POSITION
-from eidolon.scorers.forgetting.rivals.effect import Effect, SideEffect, effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, SideEffect, effect
 from eidolon.scorers.forgetting.rivals.history import columns_of, first_mentions
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 from eidolon.scorers.statistics.random_effects import Loading, fit_random_effects
@@ -15,7 +15,7 @@ from eidolon.scorers.statistics.random_effects import Loading, fit_random_effect
 LINKED, OWN = "slope by intercept", "slope"
 
 
-def fit_slopes(events: Events) -> Effect:
+def fit_slopes(events: Events) -> HeldEffect:
     """Return the mean effect of position, and the standard deviation of the slopes between responses.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import BoolArray, Events
 from eidolon.scorers.forgetting.late_early import PER, POSITION
-from eidolon.scorers.forgetting.rivals.effect import Effect, SideEffect, beside_odds, effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect, SideEffect, beside_odds, effect
 from eidolon.scorers.forgetting.rivals.history import columns_of, first_mentions
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 from eidolon.scorers.statistics.random_effects import Loading, fit_random_effects
@@ -24,7 +24,7 @@ from eidolon.scorers.statistics.random_effects import Loading, fit_random_effect
 WRONG = "ends: wrong mention"
 
 
-def fit_stopping(events: Events) -> Effect:
+def fit_stopping(events: Events) -> HeldEffect:
     """Return the effect of position in the joint model, and what a wrong mention does to the odds of ending.
 
     Raises:

@@ -11,7 +11,7 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import read_events
 from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
-from eidolon.scorers.forgetting.rivals.effect import Effect
+from eidolon.scorers.forgetting.rivals.effect import HeldEffect
 from eidolon.scorers.forgetting.rivals.held import HELD, JUDGE, PLAIN, Material, RivalName, fit_rival
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 from eidolon.scorers.forgetting.rivals.naming import read_named
@@ -34,7 +34,7 @@ class Rival(Record):
     name: RivalName
     held: str
     """What its fit holds beside what the plain fit holds."""
-    effect: Effect
+    effect: HeldEffect
     explains: Explains
     """`cannot`: with it held, the interval is still on the same side of 1. `could`: it holds 1 or is on the other side.
     `unknown`: it has no fit, or there is no change to explain."""
@@ -47,7 +47,7 @@ class Rivals(Record):
     signature: str
     sentence: str
     """What may be said."""
-    plain: Effect
+    plain: HeldEffect
     """The late-minus-early odds ratio, salience not held."""
     rivals: tuple[Rival, ...]
     salience: SalienceMatch | None = None
@@ -65,7 +65,7 @@ class FittedRivals:
     """The fits that need no judge. They are those of `scores.json`."""
 
     material: Material
-    effects: Mapping[str, Effect]
+    effects: Mapping[str, HeldEffect]
     """By rival, the plain one among them."""
 
 
@@ -118,7 +118,7 @@ def compare_rivals(
     )
 
 
-def explains(plain: Effect, found: Effect) -> Explains:
+def explains(plain: HeldEffect, found: HeldEffect) -> Explains:
     """Return whether a rival could explain the plain ratio, which its own fit holds fixed."""
     if plain.ci is None or found.ci is None or plain.ci[0] <= 1 <= plain.ci[1]:
         return "unknown"
@@ -126,14 +126,16 @@ def explains(plain: Effect, found: Effect) -> Explains:
     return "cannot" if same else "could"
 
 
-def _of_salience(plain: Effect, match: SalienceMatch) -> Explains:
+def _of_salience(plain: HeldEffect, match: SalienceMatch) -> Explains:
     """Return whether a world of fixed salience has a ratio within or beyond the interval of the run."""
     if plain.ci is None or not match.spreads or plain.ci[0] <= 1:
         return "unknown"
     return "could" if max(one.odds_ratio for one in match.spreads) >= plain.ci[0] else "cannot"
 
 
-def verdict(plain: Effect, rivals: Sequence[Rival], match: SalienceMatch | None, salience: Explains) -> str:
+def verdict(
+    plain: HeldEffect, rivals: Sequence[Rival], match: SalienceMatch | None, salience: Explains
+) -> str:
     """Return what a run shows, in words."""
     if plain.odds_ratio is None or plain.ci is None:
         return f"There is no late-minus-early odds ratio: {plain.reason}."
