@@ -11,11 +11,16 @@ them, responses that differ, that stop after a wrong mention, or a judge that mi
 
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray, Mentions, Responses
+
+Columns: TypeAlias = tuple[NDArray[Any], ...]
+"""Response, word, category, whether it is wrong, objects unnamed and objects named before: (mentions,) each."""
 
 CATEGORIES = 80
 MEAN_TRUE = 6
@@ -153,13 +158,13 @@ class _Run:
     """Words, by response. Stopping shortens them."""
 
 
-def _take_turns(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+def _take_turns(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[Columns]:
     """Return the mentions of all responses, step by step: each names its next object, then waits."""
     n = len(run.length)
     left = np.ones_like(run.there)
     mistakes, drift = np.zeros(n, dtype=int), world.drift * rng.standard_normal(n)
     word = _gap(world, n, rng) - 1
-    steps: list[tuple[FloatArray, ...]] = []
+    steps: list[Columns] = []
     while (going := word < run.length).any():
         turn = run.slope * word / 100 + world.snowball * mistakes + drift
         at = np.flatnonzero(going)
@@ -175,10 +180,10 @@ def _take_turns(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list
     return steps
 
 
-def _race(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[tuple[FloatArray, ...]]:
+def _race(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[Columns]:
     """Return the mentions of all responses, word by word: at most one object a word."""
     left = np.ones_like(run.there)
-    steps: list[tuple[FloatArray, ...]] = []
+    steps: list[Columns] = []
     for word in range(int(run.length.max())):
         turn = np.where(run.there, 0.0, run.slope[:, None] * word / 100)
         rate = np.where(left, np.exp(run.utilities + turn), 0.0)
@@ -191,9 +196,7 @@ def _race(world: NamingWorld, run: _Run, rng: np.random.Generator) -> list[tuple
     return steps
 
 
-def _named(
-    run: _Run, left: BoolArray, at: IntArray, word: IntArray, pick: IntArray
-) -> tuple[FloatArray, ...]:
+def _named(run: _Run, left: BoolArray, at: IntArray, word: IntArray, pick: IntArray) -> Columns:
     """Return the mentions of one step as columns, and strike them from what is left."""
     unnamed = (left & run.there)[at].sum(axis=1)
     earlier = (~left[at]).sum(axis=1)

@@ -172,6 +172,7 @@ class _Likelihood:
         self._effect = [loading.effect for loading in loadings]
         self.size = x.shape[1] + len(loadings)
         self._at: FloatArray | None = None
+        self._derivatives: tuple[FloatArray, FloatArray] | None = None
 
     def value(self, theta: FloatArray) -> float:
         self._evaluate(theta)
@@ -231,7 +232,7 @@ class _Likelihood:
         total = weights.sum(axis=1, keepdims=True)
         self._log_likelihood = float((np.log(total) + top).sum())
         self._posterior, self._p, self._at = weights / total, expit(eta), theta.copy()
-        self._derivatives: tuple[FloatArray, FloatArray] | None = None
+        self._derivatives = None
 
 
 def _standardise(

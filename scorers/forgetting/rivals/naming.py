@@ -74,7 +74,7 @@ def fit_naming(events: Events, named: Named) -> HeldEffect:
         "named where present": np.where(absent, 0.0, propensity),
         "named where absent": np.where(absent, propensity, 0.0),
         "absent, log words": absent * np.log(np.maximum(words, 1)),
-        "absent, log true objects": absent * np.log(true),
+        "absent, log true objects": absent * np.log(true.astype(float)),
     }
     chosen = named.category[free][mention] == category
     fit = fit_choice(ChoiceSets(columns, chosen, mention, events.responses.image[response]))

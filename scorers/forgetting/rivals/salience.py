@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from eidolon.scorers.core.metric import FloatArray
@@ -141,7 +142,7 @@ def _mentions(race: _Race, times: FloatArray) -> Mentions:
     right = race.there[response, category]
     starts = np.flatnonzero(np.diff(response, prepend=-1))
     size = np.diff(np.r_[starts, len(response)])
-    before = np.cumsum(right) - right
+    before: NDArray[np.intp] = np.cumsum(right) - right
     before = before - np.repeat(before[starts], size)
     unknown = np.full(len(response), np.nan)
     return Mentions(
