@@ -31,10 +31,10 @@ import numpy as np
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.events import Events, Mentions, Responses
 from eidolon.scorers.statistics.bootstrap import LEVEL
+from eidolon.scorers.statistics.mixed_likelihood import TwoKinds
 from eidolon.scorers.statistics.mixed_logistic import (
     MixedLogisticFit,
     NotEstimableError,
-    TwoKinds,
     fit_mixed_logistic,
 )
 
