@@ -182,7 +182,7 @@ class TransformersModel:
         """Return what determines the responses beside the requests."""
         from eidolon.models.backends.transformers_provenance import describe_model
 
-        return describe_model(self, self._unused_weights, self._ignored_settings)
+        return describe_model(self, self.options, self._unused_weights, self._ignored_settings)
 
     def usage(self) -> dict[str, int | float]:
         """Return how often a batch was split, by reason; empty if none was."""
