@@ -178,7 +178,7 @@ def worlds(
 ) -> None:
     """Run the worlds, print the tables, and write the numbers after each world. Resuming, keep what FILE has."""
     done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if resume and out and out.exists() else {}
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {name: done[name] for name in names if name in done}
     for name in names:
         there = done.get(name, {})
         missing = [one for one in estimators if one not in there]

@@ -25,7 +25,7 @@ from eidolon.scorers.metrics.scoring import score
 from tests.scorers.forgetting.test_forgetting import CATEGORIES, sample
 
 RIVALS = {rival.name: rival for rival in (PLAIN, *HELD)}
-SEEDS = 8
+SEEDS = 6
 
 
 @cache
