@@ -12,7 +12,7 @@ import { figure, many, visible } from "./text";
 /** Rows that a table shows at first. */
 const ROWS = 100;
 const LONG = 20;
-const BAR = 130, HEIGHT = 13;
+const BAR = 116, HEIGHT = 13;
 const OPENS: Record<string, string> = { page: "the page of eidolon view", report: "report.html", folder: "the run folder" };
 const SETTINGS = TEXTS.filter(([key]) => key !== "model");
 
