@@ -59,10 +59,11 @@ def make_design(
             if isinstance(found, str):
                 missing[at][found] += 1
                 continue
-            turns += [
-                ChangedTurn(row.sample_id, row.image_id, number * len(ARMS) + ARMS.index(arm), at, arm, *rest)
-                for arm, *rest in found
-            ]
+            for arm, text, tokens, donor, planted in found:
+                place = number * len(ARMS) + ARMS.index(arm)
+                turns.append(
+                    ChangedTurn(row.sample_id, row.image_id, place, at, arm, text, tokens, donor, planted)
+                )
     return InterventionDesign(tuple(sorted(turns, key=lambda turn: turn.at)), missing)
 
 

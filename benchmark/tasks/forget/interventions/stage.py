@@ -1,7 +1,7 @@
 """Interventions of a run: `interventions.jsonl` grows as the model continues changed turns, then
 `interventions.json` is computed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def _responses(
     source: ModelSource,
     *,
     again: bool,
-) -> Mapping[Key, Response]:
+) -> dict[Key, Response]:
     """Return the continuation of each turn by its key."""
     if not turns:
         return {}
