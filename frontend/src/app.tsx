@@ -44,8 +44,8 @@ export function App({ view, details }: { view: View; details: Details }) {
   };
   return (
     <>
-      <Top run={run} eidolon={view.eidolon} onHelp={() => setHelp(true)} />
-      {view.runs.length > 1 && (
+      <Top run={run} comparing={tab === "compare" ? view.runs.map((one) => one.name) : null} eidolon={view.eidolon} onHelp={() => setHelp(true)} />
+      {view.runs.length > 1 && tab !== "compare" && (
         <p class="run-choice"><label for="run">Run</label>{" "}
           <select id="run" value={String(number)} onChange={(e) => move({ run: Number(e.currentTarget.value), sample: "", generation: 0 })}>
             {view.runs.map((one, i) => <option key={i} value={String(i)}>{visible(one.name)}</option>)}

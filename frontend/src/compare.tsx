@@ -37,7 +37,7 @@ export function Compare({ view, details, route, move, active }: Props) {
 
 function Differences({ pair, a, b }: { pair: Pairing; a: Run; b: Run }) {
   return (
-    <div class="panels">
+    <div class="panels stacked">
       <article class="panel">
         <h2>Differences</h2>
         <ul>{pair.findings.map((text, i) => <li key={i}>{visible(text)}</li>)}</ul>

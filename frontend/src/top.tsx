@@ -3,17 +3,26 @@ import type { Numbered, Run } from "./data";
 import { figure, visible } from "./text";
 import { ThemeToggle } from "./theme";
 
-/** The top of the page: what was measured, the main numbers, warnings, and provenance behind a fold. */
-export function Top({ run, eidolon, onHelp }: { run: Run; eidolon: string; onHelp: () => void }) {
+interface Props { run: Run; comparing: string[] | null; eidolon: string; onHelp: () => void }
+
+/** The top of the page: what was measured, the main numbers, warnings, and provenance behind a fold.
+ *
+ * While runs are compared, there are their names alone: the numbers of one of them would say nothing.
+ */
+export function Top({ run, comparing, eidolon, onHelp }: Props) {
+  const title = (
+    <div class="title">
+      <h1>{comparing ? comparing.map(visible).join(" and ") : visible(run.name)}</h1>
+      <span class="tools">
+        <ThemeToggle />
+        <button type="button" class="quiet" onClick={onHelp}>Keys <kbd>?</kbd></button>
+      </span>
+    </div>
+  );
+  if (comparing) return <header>{title}</header>;
   return (
     <header>
-      <div class="title">
-        <h1>{visible(run.name)}</h1>
-        <span class="tools">
-          <ThemeToggle />
-          <button type="button" class="quiet" onClick={onHelp}>Keys <kbd>?</kbd></button>
-        </span>
-      </div>
+      {title}
       <p class="sentence">{visible(run.sentence)}</p>
       {run.numbers.length > 0 && (
         <ul class="numbers">{run.numbers.map((number) => <NumberCard key={number.key} number={number} />)}</ul>
