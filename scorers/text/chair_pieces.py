@@ -31,7 +31,7 @@ A match can begin only where a run of marks begins. Without this condition, a pa
 """
 _ENDS = re.compile("(?<![.!?])[.!?]++[\"'\u201d\u2019)\\]]*+\\Z")
 _PLAIN = re.compile(r"([a-z]+)([,.;:?!]?)")
-"""Letters with at most one mark after them, of which each is a token."""
+"""Letters with at most one mark after them. The letters are one token and the mark another."""
 _PIECE = re.compile(r"\S+")
 _SPACE = re.compile(r"\s")
 # A quote is split by what follows it, and a final period by the brackets and quotes after it.
@@ -52,7 +52,7 @@ class Words(NamedTuple):
     spans: list[Span]
 
 
-class PieceReader:
+class CountedWords:
     """Finds those words of a text whose singular is in `wanted`."""
 
     def __init__(self, wanted: Collection[str]) -> None:

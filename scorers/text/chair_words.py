@@ -15,7 +15,7 @@ class ObjectNamer:
 
     def counted(self) -> frozenset[str]:
         """Return the words that matter: terms, parts of pairs, and `toilet` and `seat`. Without others between them,
-        the words have the same objects, but for pairs that are no neighbours."""
+        the words have the same objects, except for pairs that are no neighbours."""
         parts = (word for pair in self._pairs for word in pair.split(" "))
         return frozenset((*self._categories, *parts, "toilet", "seat"))
 

@@ -87,7 +87,7 @@ def _is_refusal(text: str) -> bool:
 def _is_foreign(text: str) -> bool:
     if text.isascii():
         words = text.translate(_ASCII_WORDS).split()
-        # Without accents, a text is foreign by its function words alone, of which most texts have none.
+        # Without accents, a text is foreign by its function words alone. Most texts have no foreign ones.
         return not _FOREIGN.isdisjoint(words) and _has_foreign_words(words)
     letters = [character for character in text if character.isalpha()]
     if not letters:

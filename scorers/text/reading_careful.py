@@ -32,7 +32,7 @@ from eidolon.scorers.text.senses import (
     drop_written,
     resolve_short_names,
 )
-from eidolon.scorers.text.token_pieces import UNBROKEN, PieceReader, plain_word
+from eidolon.scorers.text.token_pieces import UNBROKEN, TokenPieces, plain_word
 from eidolon.scorers.text.tokens import english_tokenizer
 
 CAREFUL = "careful-2"
@@ -67,7 +67,7 @@ class CarefulReading:
                 for spelling in _spellings(text)
             }
         )
-        self._pieces = PieceReader(self._tokenizer, self._phrases.begins)
+        self._pieces = TokenPieces(self._tokenizer, self._phrases.begins)
         self._heads = _compound_heads(lexicon)
         self._animals = _animal_forms(lexicon)
         self._colours = frozenset(self._tables.colours)
@@ -123,7 +123,7 @@ class CarefulReading:
         return tokens, _longest([*map(Match._make, found)])
 
     def _tokens(self, text: str) -> Tokens:
-        """Return the tokens of a text, all of it tokenized as `PieceReader` says."""
+        """Return the tokens of a text, all of it tokenized as `TokenPieces` says."""
         placed = self._tokenize(text)
         # Longer than needed by one if there is no token at all.
         nexts = [*(token[:1] for _, token in placed[1:]), ""]

@@ -8,7 +8,7 @@ The tokens are those of NLTK up to 3.8, which the published files of this progra
 one token, and no child.
 """
 
-from eidolon.scorers.text.chair_pieces import PieceReader
+from eidolon.scorers.text.chair_pieces import CountedWords
 from eidolon.scorers.text.chair_words import ObjectNamer
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 from eidolon.scorers.text.word_tokens import lower
@@ -22,7 +22,7 @@ class OriginalReading:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._namer = ObjectNamer(lexicon)
-        self._pieces = PieceReader(self._namer.counted())
+        self._pieces = CountedWords(self._namer.counted())
 
     def read(self, text: str) -> list[NamedObject]:
         """Return the objects named in `text`, in its order. `term` is the singular, merged word."""

@@ -24,7 +24,7 @@ Piece: TypeAlias = str | tuple[tuple[str, int, int, bool], ...]
 piece, and whether it may begin a phrase."""
 
 
-class PieceReader:
+class TokenPieces:
     """Splits texts as the tokenizer does, and marks the tokens that `begins` tells to begin a phrase."""
 
     def __init__(self, tokenizer: EnglishTokenizer, begins: Callable[[str], bool]) -> None:
@@ -34,7 +34,7 @@ class PieceReader:
     def read(self, text: str) -> tuple[Tokens, list[int]] | None:
         """Return the tokens, and the positions among them at which a phrase may begin.
 
-        None stands for a text with a run that `UNBROKEN` matches.
+        The result is None for a text with a run that `UNBROKEN` matches.
         """
         tokens = Tokens([], [], [])
         begins = list[int]()
@@ -112,7 +112,7 @@ def plain_word(token: str) -> str:
 
 
 def _place_break(text: str, start: int, end: int, tokens: Tokens) -> None:
-    """Add a line break, with the white space around it but for the one space that belongs to the token before it."""
+    """Add a line break, with the white space around it except the one space that belongs to the token before it."""
     if start and text[start] == " ":
         start += 1
     tokens.words.append(text[start:end].lower())

@@ -141,7 +141,7 @@ def _cut_run_on(draft: Draft) -> None:
 
 
 def _turn_patterns(text: str) -> list[re.Pattern[str]]:
-    """Return the patterns of turns that may match: of an ASCII text, those of which it holds a word."""
+    """Return the patterns of turns that may match: of an ASCII text, those that it holds a word of."""
     if not text.isascii():
         return [_QUESTION, _NEXT_TURN]
     lowered = text.lower()
