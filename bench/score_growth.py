@@ -35,9 +35,9 @@ class Measured:
     wall_s: float
     cpu_s: float
     peak_mib: float
-    """Of the process with the most memory."""
+    """In the process with the most memory."""
     peak_all_mib: float
-    """Of all processes together, sampled; pages that they share count once for each."""
+    """In all processes together, sampled; pages that they share count once for each."""
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def make_predictor(kind: Predicting, width: int) -> Predictor:
 def is_matched(name: str) -> bool:
     """Return whether a parameter, by its qualified name, counts in the size by which variants are matched.
 
-    A convolution predictor does not: its output reaches nothing but the selection of a store.
+    A convolution predictor does not: its output reaches the selection of a store only.
     """
     return "predictor.convolution." not in name
 

@@ -68,7 +68,7 @@ class StreamedRecords:
 
     rows: RecordLines
     sha256: str
-    """Of the file."""
+    """The hash of the file."""
 
     @property
     def format(self) -> Format:

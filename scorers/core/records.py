@@ -183,7 +183,7 @@ def _lines(text: str, path: Path) -> Iterator[Placed]:
 
 
 def line_records(line: str, number: int, path: Path) -> list[Placed]:
-    """Return the records on one line, numbered from 1, as they stand in the file; none on a blank one.
+    """Return the records on one line, numbered from 1, in the order of the file; none on a blank one.
 
     Raises:
         UserError: it holds something else than JSON objects.
@@ -197,7 +197,7 @@ def line_records(line: str, number: int, path: Path) -> list[Placed]:
 
 
 def spans_lines(first: str) -> bool:
-    """Tell whether a JSON object that begins on a line goes on below it."""
+    """Tell whether a JSON object that begins on a line ends on a later one."""
     try:
         decode_json(first, 0)
     except ValueError:

@@ -83,7 +83,7 @@ class ResponseSource:
     assumed: tuple[InputNote, ...]
     """What was assumed about the fields."""
     sha256: str = ""
-    """Of the file's content, where it is known."""
+    """The hash of the file's content, where it is known."""
 
     def __iter__(self) -> Iterator[ResponseLine]:
         """Yield the responses in order.

@@ -1,4 +1,4 @@
-"""Scores from batches of judged responses, none of which is kept: each metric keeps its packed statistics.
+"""Scores from batches of judged responses. No batch is kept: each metric keeps its packed statistics.
 
 The scores are those of `scoring.score` on all responses at once, byte for byte. `can_tally` tells which metrics can be
 computed like this.
@@ -64,9 +64,9 @@ class BatchTally:
     hallucinated: IntArray
     """Hallucinated mentions of each response."""
     statistics: Mapping[str, Block]
-    """Of each metric family, one row for each scored response."""
+    """By metric family, one row for each scored response."""
     by_category: Mapping[str, Block]
-    """Of the families that are split by category."""
+    """The same for the families that are split by category."""
     kinds: Mapping[str, int]
     """See `count_kinds`."""
     edits: Mapping[str, int]
@@ -103,7 +103,7 @@ class Tally:
 
     metrics: Sequence[Metric]
     vocabulary: Sequence[str] | None
-    """Of the judge, if it is closed."""
+    """The judge's vocabulary, if it is closed."""
     batches: list[BatchTally] = field(default_factory=list)
 
     def add(self, batch: BatchTally) -> None:

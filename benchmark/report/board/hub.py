@@ -73,7 +73,8 @@ def write_results(
             f"--hub-dataset {benchmark.dataset}: the runs are {one_line(', '.join(of))}; "
             "give the runs of one task and dataset"
         )
-    written, left_out = [], []
+    written: list[Path] = []
+    left_out: list[str] = []
     for group in groups_of(leaderboard):
         for row in group.rows:
             entry = _entry(row, group, benchmark)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.tasks.plugins import make_judge, make_metrics
-from eidolon.benchmark.tasks.score_files.response_table import ImageTruth
+from eidolon.benchmark.tasks.score_files.response_table import ImageFacts
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.judge import Evidence, Judge
@@ -64,8 +64,8 @@ class StoredBatch:
 
     responses: Sequence[bytes]
     """Lines of `responses.jsonl`."""
-    truth: Sequence[ImageTruth]
-    """Of the image of each response."""
+    truth: Sequence[ImageFacts]
+    """For the image of each response."""
     judgements: Sequence[bytes] | None
     """Lines of `judgements.jsonl`, where it has them already."""
 
@@ -109,7 +109,7 @@ class Counter:
         )
 
     def _tally(
-        self, responses: Sequence[Response], judgements: Sequence[Judgement], truth: Sequence[ImageTruth]
+        self, responses: Sequence[Response], judgements: Sequence[Judgement], truth: Sequence[ImageFacts]
     ) -> BatchTally:
         seen = [as_judged(*pair) for pair in zip(responses, judgements, strict=True)]
         samples = [

@@ -51,7 +51,7 @@ class ResponseTable:
 
     source: ResponseSource
     spot: Callable[[int], str]
-    """Where a response stands in the file, by its position: `line 3`."""
+    """The place of a response in the file, by its position: `line 3`."""
     sample_ids: list[str]
     image_ids: list[ImageId]
     """As the file has them."""
@@ -142,7 +142,7 @@ def read_table(source: ResponseSource, limit: int | None) -> ResponseTable:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageTruth:
+class ImageFacts:
     """What is known of an image."""
 
     objects: frozenset[str]
@@ -159,15 +159,15 @@ class TruthTable:
     images: IntArray
     """The position in `image_ids` of the image of each response."""
     objects: list[frozenset[str]]
-    """Of each image; images share equal sets."""
+    """The objects of each image; images share equal sets."""
     areas: dict[int, dict[str, float]] = field(default_factory=dict)
     """By the position of the image, where anything is known."""
     sources: dict[int, Sources] = field(default_factory=dict)
     references: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def of(self, image: int) -> ImageTruth:
+    def of(self, image: int) -> ImageFacts:
         """Return what is known of an image, by its position."""
-        return ImageTruth(
+        return ImageFacts(
             self.objects[image],
             self.areas.get(image, {}),
             self.sources.get(image),
@@ -180,7 +180,7 @@ class TruthTable:
 
 
 @dataclass
-class Samples:
+class ScoredSamples:
     """The samples that were responded to."""
 
     responses: ResponseTable

@@ -32,7 +32,7 @@ from eidolon.benchmark.tasks.score_files.inputs import (
 )
 from eidolon.benchmark.tasks.score_files.response_table import (
     ResponseTable,
-    Samples,
+    ScoredSamples,
     TruthTable,
     join_truth,
     read_table,
@@ -92,7 +92,7 @@ class ResponsesTask:
         if not settings.metrics:
             metrics = _affordable(metrics, len(table.sample_ids), hints)
         truth, notes = _read_truth(settings, table, judge, needs_references(judge, metrics))
-        samples = Samples(table, truth)
+        samples = ScoredSamples(table, truth)
         samples.check_images()
         references = {truth.image_ids[i]: found for i, found in truth.references.items()}
         dataset = truth_hash(one_path(settings.objects).stem, truth.truth(), references)
@@ -191,7 +191,7 @@ def _processes(settings: ScoreSettings, judge: Judge, responses: int) -> int:
     return cores() if responses >= SEVERAL_FROM and not isinstance(judge, SlowJudge) else 1
 
 
-def _pictures(settings: ScoreSettings, samples: Samples, hints: list[str]) -> dict[str, Path]:
+def _pictures(settings: ScoreSettings, samples: ScoredSamples, hints: list[str]) -> dict[str, Path]:
     """Return the file of each sample's image; say in a hint how many have none."""
     if settings.images is None:
         return {}

@@ -28,7 +28,7 @@ from eidolon.benchmark.tasks.score_files.batches import (
     SourceRecord,
     StoredBatch,
 )
-from eidolon.benchmark.tasks.score_files.response_table import Samples
+from eidolon.benchmark.tasks.score_files.response_table import ScoredSamples
 from eidolon.benchmark.tasks.score_files.work import picture_of
 from eidolon.benchmark.tasks.score_files.workers import in_order
 from eidolon.benchmark.terminal.log import timed
@@ -55,7 +55,7 @@ ROWS_AT_ONCE = 2048
 class StreamingProducer:
     """The producer of a run whose responses are read from a file while they are written."""
 
-    samples: Samples
+    samples: ScoredSamples
     processes: int
     pictures: Mapping[str, Path] = field(default_factory=dict)
     """The file of each sample's image, by sample id, where it is known."""
@@ -108,7 +108,7 @@ class StreamedWork:
     """Responses of a file: a judge reads them, metrics count the mentions, and only the counts are kept."""
 
     name: str
-    samples: Samples
+    samples: ScoredSamples
     judged_by: Judge
     metrics: tuple[Metric, ...]
     rules: TextRules

@@ -21,7 +21,7 @@ AHEAD = 2
 
 _start: Callable[[], Callable[[Any], Any]] | None = None
 _function: Callable[[Any], Any] | None = None
-"""Of a worker process: what makes its function, and the function once it is made."""
+"""In a worker process: what makes its function, and the function once it is made."""
 
 
 def cores() -> int:
