@@ -29,11 +29,14 @@ class Estimate(Record):
     """Why there is no value, or no interval. Absent from the file where there is none."""
     undefined_resamples: int = 0
     """Resamples in which the number was undefined, so that the interval leaves them out. Absent when 0."""
+    method: str | None = None
+    """How the interval was computed, where it is not the bootstrap that the record around it names."""
 
     @classmethod
-    def of(cls, value: float, low: float, high: float) -> "Estimate":
+    def of(cls, value: float, low: float, high: float, method: str | None = None) -> "Estimate":
         """Return an estimate from floats. NaN as the value or as the bounds means that there is none."""
-        return cls(value=None if math.isnan(value) else value, ci=None if math.isnan(low) else (low, high))
+        ci = None if math.isnan(low) else (low, high)
+        return cls(value=None if math.isnan(value) else value, ci=ci, method=method)
 
     @classmethod
     def undefined(cls, reason: str | None = None) -> "Estimate":
@@ -55,4 +58,6 @@ class Estimate(Record):
             absent.add("reason")
         if self.undefined_resamples == 0:
             absent.add("undefined_resamples")
+        if self.method is None:
+            absent.add("method")
         return {name: value for name, value in fields.items() if name not in absent}

@@ -95,6 +95,26 @@ class Metric(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Counted events among trials: a quantity that is a share of something counted. Arrays of one shape."""
+
+    events: FloatArray
+    trials: FloatArray
+
+
+@runtime_checkable
+class ShareMetric(Protocol):
+    """A metric that declares which of its quantities are shares of counted events.
+
+    Such a quantity has an exact interval where events, or the other outcomes, are few.
+    """
+
+    def shares(self, totals: FloatArray) -> Mapping[str, Share]:
+        """Map summed statistics (..., k) to the events and trials of quantities, each (...)."""
+        ...
+
+
 @runtime_checkable
 class JudgeMetricFactory(Protocol):
     """A metric class whose metric is made for the judge that it counts."""

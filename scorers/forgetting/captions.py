@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import AliasChoices, ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share, ratio
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.events import Events, IntArray, read_events
@@ -190,6 +190,7 @@ def _count_by_source(
             counts.reshape(len(samples), -1),
             images,
             lambda totals, shape=counts.shape[1:]: _estimates(totals.reshape(*totals.shape[:-1], *shape)),  # type: ignore[misc]
+            shares=lambda totals, shape=counts.shape[1:]: _shares(totals.reshape(*totals.shape[:-1], *shape)),  # type: ignore[misc]
             seed=seed,
             resamples=resamples,
         )
@@ -243,6 +244,12 @@ def _estimates(cells: FloatArray) -> dict[str, FloatArray]:
         "recall": ratio(both, both + boxes),
         "share": np.minimum(ratio(there.sum(axis=-2), neither.sum(axis=-2)), 1.0),
     }
+
+
+def _shares(cells: FloatArray) -> dict[str, Share]:
+    """Map counts (..., thirds, parts, 4) to the events and trials of `confirmed` and `recall`, (..., thirds, parts)."""
+    both, boxes, captions, neither = np.moveaxis(cells, -1, 0)
+    return {"confirmed": Share(captions, captions + neither), "recall": Share(both, both + boxes)}
 
 
 def fit_late_early(label: str, events: Events) -> Fit:

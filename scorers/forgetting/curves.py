@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import ConfigDict
 
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.events import BoolArray, Events, IntArray
@@ -93,14 +93,22 @@ def curve(
     written = np.clip(length[:, None] - edges[:-1], 0, np.diff(edges)) if span is None else span[:, None]
     counts[:, :, 2] = np.where(alive[:, None], written, 0)
 
+    def parts(totals: FloatArray) -> FloatArray:
+        return np.moveaxis(totals.reshape(*totals.shape[:-1], bins, 3), -1, 0)
+
     def compute(totals: FloatArray) -> dict[str, FloatArray]:
-        named, wrong, words = np.moveaxis(totals.reshape(*totals.shape[:-1], bins, 3), -1, 0)
+        named, wrong, words = parts(totals)
         return {"rate": ratio(wrong, named), "per_100": 100 * ratio(wrong, words)}
+
+    def shares(totals: FloatArray) -> dict[str, Share]:
+        named, wrong, _ = parts(totals)
+        return {"rate": Share(wrong, named)}
 
     found = bootstrap(
         counts.reshape(len(counts), -1)[alive],
         events.responses.image[alive].tolist(),
         compute,
+        shares=shares,
         seed=seed,
         resamples=resamples,
     )

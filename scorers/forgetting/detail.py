@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import AliasChoices, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.core.verdict import counted_mentions
@@ -182,6 +182,7 @@ def _sizes(samples: Sequence[JudgedSample], *, seed: int, resamples: int) -> tup
             counts,
             images,
             lambda totals: {"recall": ratio(totals[..., 1], totals[..., 0])},
+            shares=lambda totals: {"recall": Share(totals[..., 1], totals[..., 0])},
             seed=seed,
             resamples=resamples,
         )["recall"]

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
 from eidolon.scorers.statistics.bootstrap import bootstrap
@@ -200,7 +200,7 @@ def measure_orders(
     statistics = np.zeros((len(whole), len(CELLS) * len(COLUMNS)))
     for row, i in enumerate(whole):
         statistics[row] = np.ravel(_cells({arm: turns[i, *arm] for arm in ARMS}, truth[i], own.get(i)))
-    results = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+    results = bootstrap(statistics, images, compute, shares=shares, seed=seed, resamples=resamples)
     found = {name: result.estimate() for name, result in results.items()}
     sums = statistics.sum(axis=0).reshape(len(CELLS), len(COLUMNS)).tolist()
     reason = None
@@ -272,6 +272,22 @@ def _cells(
         start = max(len(turn.given.split()) for arm, turn in turns.items() if arm[1] == late)
         counts["own", late] = nothing if own is None else count(text, mentions, truth, start)
     return [counts[cell] for cell in CELLS]
+
+
+def shares(totals: FloatArray) -> dict[str, Share]:
+    """Map totals (..., 72) to the events and trials of the shares of each cell, each (...), by `cell/quantity`."""
+    columns = np.moveaxis(totals.reshape(*totals.shape[:-1], len(CELLS), len(COLUMNS)), -1, 0)
+    of = dict(zip(COLUMNS, columns, strict=True))
+    counted = {
+        "rate": ("hallucinated", "mentions"),
+        "recall": ("recalled", "left"),
+        "next": ("next_hallucinated", "next"),
+    }
+    return {
+        f"{cell}/{name}": Share(of[events][..., i], of[trials][..., i])
+        for i, cell in enumerate(CELLS)
+        for name, (events, trials) in counted.items()
+    }
 
 
 def compute(totals: FloatArray) -> dict[str, FloatArray]:

@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
 from eidolon.scorers.forgetting.forced_orders import COLUMNS, LEAST_IMAGES, ImageTruth, count
@@ -169,7 +169,14 @@ def measure_interventions(
         def compute(totals: FloatArray) -> dict[str, FloatArray]:
             return _combine(totals, [*weights.values()])
 
-        found = bootstrap(statistics, images, compute, seed=seed, resamples=resamples)
+        found = bootstrap(
+            statistics,
+            images,
+            compute,
+            shares=_shares if len(weights) == 1 else None,
+            seed=seed,
+            resamples=resamples,
+        )
         return len(set(images)), {name: found[name].estimate() for name in QUANTITIES}
 
     arms = []
@@ -199,6 +206,15 @@ def measure_interventions(
 
 def _count(turn: InterventionTurn, truth: ImageTruth) -> list[float]:
     return count(turn.response or "", turn.mentions, truth, len(turn.given.split()))
+
+
+def _shares(totals: FloatArray) -> dict[str, Share]:
+    """Map the totals of one arm, (..., columns), to the events and trials of its shares, each (...)."""
+    of = dict(zip(COLUMNS, np.moveaxis(totals, -1, 0), strict=True))
+    return {
+        "recall": Share(of["recalled"], of["left"]),
+        "rate": Share(of["hallucinated"], of["mentions"]),
+    }
 
 
 def _combine(totals: FloatArray, weights: Sequence[float]) -> dict[str, FloatArray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.judge import Judge, locates_mentions, needs_object_verdicts
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
 from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
@@ -162,6 +162,14 @@ class Forgetting:
                 column["smaller_first"] - column["larger_first"],
                 column["smaller_first"] + column["larger_first"],
             ),
+        }
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 20) to the events and trials of the rates, each (...)."""
+        column = {name: totals[..., i] for i, name in enumerate(self.columns)}
+        return {
+            f"rate_{part}": Share(column[f"{FIRST.name}_{part}_hallucinated"], column[f"{FIRST.name}_{part}"])
+            for part in ("early", "late")
         }
 
     def fit(self, samples: Sequence[JudgedSample]) -> dict[str, Estimate]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.amber_words import WordMatcher
 from eidolon.scorers.metrics.objects import f_beta
@@ -167,6 +167,24 @@ class AmberRates:
         )
         values["score"] = (1 - values["chair"] + values["f1"]) / 2
         return {q.name: values[q.name] for q in self.quantities}
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 38) to the events and trials of the shares, each (...)."""
+        column = {name: totals[..., i] for i, name in enumerate(self.columns)}
+        shares: dict[str, Share] = {}
+        for prefix, dimensions in GROUPS.items():
+            sums = {name: sum((column[f"{d}_{name}"] for d in dimensions), np.zeros(())) for name in _CLOSED}
+            shares[f"{prefix}accuracy"] = Share(sums["right"], sums["questions"])
+            shares[f"{prefix}precision"] = Share(sums["denied"], sums["said_no"])
+            shares[f"{prefix}recall"] = Share(sums["denied"], sums["truth_no"])
+            if not prefix:
+                shares["unparsed"] = Share(sums["unparsed"], sums["questions"])
+        return shares | {
+            "chair": Share(column["hallucinated_nouns"], column["nouns"]),
+            "cover": Share(column["covered_objects"], column["true_objects"]),
+            "hal": Share(column["hallucinated_responses"], column["responses"]),
+            "cog": Share(column["named_feared_objects"], column["feared_objects"]),
+        }
 
     def _rates(
         self, sums: Mapping[str, FloatArray | float], counters: int, prefix: str

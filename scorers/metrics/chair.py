@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.core.judge import Judge, needs_object_verdicts
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.core.verdict import cells, counted_mentions
 
 
@@ -63,6 +63,15 @@ class Chair:
             "chair_s": ratio(column["hallucinated_responses"], column["responses"]),
             "recall": ratio(column["recalled_objects"], column["true_objects"]),
             "words": ratio(column["words"], column["responses"]),
+        }
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 9) to the events and trials of the shares, each (...)."""
+        column = {name: totals[..., i] for i, name in enumerate(self.columns)}
+        return {
+            "chair_i": Share(column["hallucinated_mentions"], column["mentions"]),
+            "chair_s": Share(column["hallucinated_responses"], column["responses"]),
+            "recall": Share(column["recalled_objects"], column["true_objects"]),
         }
 
 

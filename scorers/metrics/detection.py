@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.core.types import ImageId, Judgement, Mention
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.english import FUNCTION_WORDS
@@ -99,6 +99,18 @@ class Detection:
                 f"{level}_flagged_by_people": ratio(tp + fn, tp + fp + fn + tn),
             }
         return values
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., columns) to the events and trials of the shares, each (...)."""
+        shares: dict[str, Share] = {}
+        for i, level in enumerate(LEVELS):
+            tp, fp, fn, tn = (totals[..., 4 * i + j] for j in range(4))
+            shares |= {
+                f"{level}_precision": Share(tp, tp + fp),
+                f"{level}_recall": Share(tp, tp + fn),
+                f"{level}_flagged_by_people": Share(tp + fn, tp + fp + fn + tn),
+            }
+        return shares
 
     def _histograms(self, totals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return views (..., flagged or not, scores) of the columns for responses and for words."""

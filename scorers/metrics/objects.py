@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eidolon.scorers.core.judge import Judge, needs_object_verdicts
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.core.verdict import cells
 
 QUANTITIES = (
@@ -73,6 +73,11 @@ class Objects:
             "f05": f_beta(tp, fp, fn, beta=0.5),
         }
 
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 3) to the events and trials of the shares, each (...)."""
+        tp, fp, fn = (totals[..., i] for i in range(3))
+        return {"precision": Share(tp, tp + fp), "recall": Share(tp, tp + fn)}
+
     def by_category(self, vocabulary: Sequence[str]) -> "ObjectsPerCategory":
         """Return the metric with the same quantities for each category of the vocabulary."""
         return ObjectsPerCategory(vocabulary)
@@ -111,8 +116,14 @@ class ObjectsPerCategory:
 
     def compute(self, totals: FloatArray) -> dict[str, FloatArray]:
         """Map totals (..., categories · 3) to the quantities, shape (..., categories)."""
-        by_category = totals.reshape(*totals.shape[:-1], len(self.vocabulary), 3)
-        return Objects().compute(by_category)
+        return Objects().compute(self._by_category(totals))
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., categories · 3) to the events and trials of the shares, each (..., categories)."""
+        return Objects().shares(self._by_category(totals))
+
+    def _by_category(self, totals: FloatArray) -> FloatArray:
+        return totals.reshape(*totals.shape[:-1], len(self.vocabulary), 3)
 
     def _index(self, category: str, sample: JudgedSample) -> int:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eidolon.scorers.core.judge import Judge, verdicts_from
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, Quantity, Share, ratio
 
 
 class OpenChair:
@@ -41,6 +41,11 @@ class OpenChair:
         """Map totals (..., 3) to the quantities, shape (...)."""
         yes, no, unsure = (totals[..., i] for i in range(3))
         return {"score": ratio(no, yes + no), "unsure": ratio(unsure, yes + no + unsure)}
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 3) to the events and trials of the shares, each (...)."""
+        yes, no, unsure = (totals[..., i] for i in range(3))
+        return {"score": Share(no, yes + no), "unsure": Share(unsure, yes + no + unsure)}
 
 
 def answers(sample: JudgedSample) -> tuple[int, int, int]:

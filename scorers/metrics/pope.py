@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, ratio
+from eidolon.scorers.core.metric import FloatArray, LeaderboardColumn, Quantity, Share, ratio
 from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.objects import f_beta
 from eidolon.scorers.text.yes_no import TOKEN_SETS, check_policy, read_answer
@@ -80,6 +80,19 @@ class Pope:
             "f1": f1,
             "yes_rate": ratio(tp + fp, questions),
             "unparsed": ratio(unparsed, questions),
+        }
+
+    def shares(self, totals: FloatArray) -> dict[str, Share]:
+        """Map totals (..., 7) to the events and trials of the shares, each (...)."""
+        questions, tp, fp, tn, fn, unparsed, missed = (totals[..., i] for i in range(7))
+        if self.policy in MISSES_UNPARSED:
+            fn = fn + missed
+        return {
+            "accuracy": Share(tp + tn, questions),
+            "precision": Share(tp, tp + fp),
+            "recall": Share(tp, tp + fn),
+            "yes_rate": Share(tp + fp, questions),
+            "unparsed": Share(unparsed, questions),
         }
 
     def _counts(self, sample: AnsweredQuestion) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from eidolon.scorers.core.metric import (
     JudgedSample,
     Metric,
     Quantity,
+    ShareMetric,
     VariantsMetric,
 )
 from eidolon.scorers.core.resampling import RESAMPLES
@@ -32,6 +33,7 @@ from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
     MAX_UNDEFINED_SHARE,
     BootstrapResult,
+    Shares,
     bootstrap,
     column_sums,
     method,
@@ -222,7 +224,9 @@ def values_of(
     resamples: int = RESAMPLES,
 ) -> dict[str, Estimate]:
     """Return each quantity with its interval, from statistics (samples, k) and the image of each sample."""
-    results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    results = bootstrap(
+        statistics, images, metric.compute, shares=shares_of(metric), seed=seed, resamples=resamples
+    )
     return estimates(metric, results, len(images), len(set(images)), resamples)
 
 
@@ -241,6 +245,11 @@ def estimates(
     return {q.name: _estimate(q, results[q.name], at, n, clusters, resamples) for q in metric.quantities}
 
 
+def shares_of(metric: Computation) -> Shares | None:
+    """Return the function that counts the events of a metric's shares, None if the metric declares none."""
+    return metric.shares if isinstance(metric, ShareMetric) else None
+
+
 def category_values(
     metric: Computation,
     statistics: FloatArray,
@@ -252,7 +261,9 @@ def category_values(
 ) -> dict[str, CategoryScores]:
     """Return each quantity with its interval for each category, from category-major statistics (samples, categories ·
     k)."""
-    results = bootstrap(statistics, images, metric.compute, seed=seed, resamples=resamples)
+    results = bootstrap(
+        statistics, images, metric.compute, shares=shares_of(metric), seed=seed, resamples=resamples
+    )
     clusters = len(set(images))
     sums = column_sums(statistics).reshape(len(vocabulary), len(metric.columns))
     scores = {}
@@ -293,6 +304,7 @@ def _estimate(
         higher_is_better=quantity.higher_is_better,
         reason=reason,
         undefined_resamples=0 if found.value is None else undefined,
+        method=found.method,
     )
 
 

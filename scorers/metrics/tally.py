@@ -34,7 +34,7 @@ from eidolon.scorers.core.scores import (
     Scores,
 )
 from eidolon.scorers.core.types import ImageId, Judgement, Response
-from eidolon.scorers.metrics.scoring import estimates, named_counts
+from eidolon.scorers.metrics.scoring import estimates, named_counts, shares_of
 from eidolon.scorers.statistics.bootstrap import LEVEL, method
 from eidolon.scorers.statistics.joint_bootstrap import (
     Block,
@@ -134,7 +134,7 @@ class Tally:
         total, n = len(scored), int(np.count_nonzero(scored))
         asked = [*self._tables(n)]
         results = joint_bootstrap(
-            [(table, metric.compute) for _, _, metric, table in asked],
+            [(table, metric.compute, shares_of(metric)) for _, _, metric, table in asked],
             rows,
             clusters,
             seed=seed,

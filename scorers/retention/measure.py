@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, Condition, Kind, YesNoAnswer
@@ -187,6 +187,16 @@ def compute(totals: FloatArray) -> dict[str, FloatArray]:
     }
 
 
+def shares(totals: FloatArray) -> dict[str, Share]:
+    """Map totals (..., 6) to the events and trials of the shares, each (...)."""
+    asked, correct, correct_0, _, _, yes = (totals[..., i] for i in range(len(COLUMNS)))
+    return {
+        "accuracy": Share(correct, asked),
+        "accuracy_at_0": Share(correct_0, asked),
+        "yes_rate": Share(yes, asked),
+    }
+
+
 def _share(late: FloatArray, first: FloatArray) -> FloatArray:
     # In a resample that begins at or below chance there is nothing to retain.
     return ratio(late, np.where(first > 0, first, 0))
@@ -196,7 +206,7 @@ def _point(
     condition: Condition, series: Series, n: int, pairs: Sequence[AnswerPair], *, seed: int, resamples: int
 ) -> RetentionAtLength:
     images = [p.image_id for p in pairs]
-    found = bootstrap(statistics(pairs), images, compute, seed=seed, resamples=resamples)
+    found = bootstrap(statistics(pairs), images, compute, shares=shares, seed=seed, resamples=resamples)
     reason = unusable(found["above_at_0"], len(set(images)))
     nothing = Estimate.undefined()
     return RetentionAtLength(

@@ -10,7 +10,7 @@ sum is exact, whatever the order of summation.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.metric import FloatArray, Share
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.statistics.small_samples import METHOD, few_events
 
 LEVEL = 0.95
 MAX_UNDEFINED_SHARE = 0.05
@@ -30,6 +31,8 @@ BLOCK_BYTES = 8 * 2**20
 """Memory of one block of draw counts: large enough for the matrix product, small beside everything else."""
 
 Compute = Callable[[FloatArray], dict[str, FloatArray]]
+Shares = Callable[[FloatArray], Mapping[str, Share]]
+"""Maps summed statistics to the events and trials of those quantities that are shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,14 @@ class BootstrapResult:
     """NaN where there is no interval: fewer than two clusters, or too many undefined resamples."""
     undefined_resamples: NDArray[np.int64]
     """Number of resamples in which the quantity is undefined. The interval leaves them out."""
+    exact: NDArray[np.bool_] | None = None
+    """Where the interval is that of a share with few events. None: nowhere."""
 
     def estimate(self, *at: int) -> Estimate:
         """Return the number at an index of the arrays, with its interval: `()` for a single number."""
-        return Estimate.of(*(float(array[at]) for array in (self.value, self.low, self.high)))
+        exact = self.exact is not None and bool(self.exact[at])
+        value, low, high = (float(array[at]) for array in (self.value, self.low, self.high))
+        return Estimate.of(value, low, high, METHOD if exact else None)
 
 
 def bootstrap(
@@ -54,6 +61,7 @@ def bootstrap(
     clusters: Sequence[ImageId],
     compute: Compute,
     *,
+    shares: Shares | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
@@ -62,13 +70,15 @@ def bootstrap(
 
     `statistics` has shape (samples, k), and `clusters` names the image of each sample. The bounds are the (1 ±
     level)/2 quantiles, linearly interpolated, of the resamples in which the quantity is defined. They equal the value
-    if the samples show no variation at all, as without any hallucination.
+    if the samples show no variation at all, unless the quantity is one of `shares`: with few events these have the
+    interval of `small_samples`.
     """
-    values = compute(column_sums(statistics))
+    sums = column_sums(statistics)
+    values = compute(sums)
     totals = cluster_totals(statistics, clusters)
     enough = len(totals) > 1 and resamples > 0
     drawn = resample(totals, compute, seed=seed, resamples=resamples) if enough else {}
-    return {name: estimate(value, drawn.get(name), level) for name, value in values.items()}
+    return estimates(values, drawn, shares and shares(sums), clusters=len(totals), level=level)
 
 
 def method(*, seed: int, resamples: int, over: str = "images") -> str:
@@ -188,6 +198,39 @@ def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) 
     known = ~np.isnan(value) & (undefined <= MAX_UNDEFINED_SHARE * len(drawn))
     return BootstrapResult(
         np.asarray(value), np.where(known, low, np.nan), np.where(known, high, np.nan), undefined
+    )
+
+
+def estimates(
+    values: Mapping[str, FloatArray],
+    drawn: Mapping[str, FloatArray],
+    shares: Mapping[str, Share] | None,
+    *,
+    clusters: int,
+    level: float = LEVEL,
+) -> dict[str, BootstrapResult]:
+    """Return values with their intervals from the resamples of so many clusters. `drawn` is empty without any."""
+    found = {name: estimate(value, drawn.get(name), level) for name, value in values.items()}
+    if drawn:
+        for name, share in (shares or {}).items():
+            found[name] = _with_few_events(found[name], share, drawn[name], clusters, level)
+    return found
+
+
+def _with_few_events(
+    result: BootstrapResult, share: Share, drawn: FloatArray, clusters: int, level: float
+) -> BootstrapResult:
+    """Return the result with the interval of `small_samples` where there is an interval and events are few."""
+    few = few_events(share.events, share.trials, drawn, clusters=clusters, level=level)
+    exact = few.rows & ~np.isnan(result.low)
+    # A value that a program rounds may lie just outside of the interval of the exact share.
+    low, high = np.minimum(few.low, result.value), np.maximum(few.high, result.value)
+    return BootstrapResult(
+        result.value,
+        np.where(exact, low, result.low),
+        np.where(exact, high, result.high),
+        result.undefined_resamples,
+        exact,
     )
 
 

@@ -19,9 +19,10 @@ from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
     BootstrapResult,
     Compute,
+    Shares,
     column_sums,
     draws,
-    estimate,
+    estimates,
     largest_total,
     numbered_totals,
 )
@@ -150,7 +151,7 @@ def number_clusters(images: IntArray, ids: Sequence[ImageId]) -> tuple[IntArray,
 
 
 def joint_bootstrap(
-    tables: Sequence[tuple[Table, Compute]],
+    tables: Sequence[tuple[Table, Compute, Shares | None]],
     rows: IntArray,
     count: int,
     *,
@@ -160,10 +161,9 @@ def joint_bootstrap(
     block_bytes: int = BLOCK_BYTES,
 ) -> list[dict[str, BootstrapResult]]:
     """Return for each table what `bootstrap` returns for it. `rows` and `count` are those of `number_clusters`."""
-    values = [compute(table.sums()) for table, compute in tables]
     drawn: list[dict[str, FloatArray]] = [{} for _ in tables]
     if count > 1 and resamples > 0:
-        totals = [table.totals(rows, count) for table, _ in tables]
+        totals = [table.totals(rows, count) for table, _, _ in tables]
         dtype = np.float32 if all(one.exact_in_float32 for one in totals) else np.float64
         size = max(1, min(resamples, block_bytes // (count * np.dtype(dtype).itemsize)))
         weights = np.empty((size, count), dtype=dtype)
@@ -172,14 +172,15 @@ def joint_bootstrap(
             block = weights[: resamples - start]
             for row in block:
                 row[:] = np.bincount(next(sample), minlength=count)
-            for (_, compute), total, found in zip(tables, totals, drawn, strict=True):
+            for (_, compute, _), total, found in zip(tables, totals, drawn, strict=True):
                 for name, value in compute(total.weighted(block)).items():
                     if name not in found:
                         found[name] = np.empty((resamples, *value.shape[1:]))
                     found[name][start : start + len(block)] = value
     return [
-        {name: estimate(value, found.get(name), level) for name, value in one.items()}
-        for one, found in zip(values, drawn, strict=True)
+        estimates(compute(sums), found, shares and shares(sums), clusters=count, level=level)
+        for (table, compute, shares), found in zip(tables, drawn, strict=True)
+        for sums in (table.sums(),)
     ]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.metric import Share
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
@@ -107,7 +108,8 @@ def _one(
 class RecallEstimate(Estimate):
     """The share of queries with the right answer, over the sequences of one kind.
 
-    The interval is a bootstrap over sequences. It is null for a single sequence.
+    The interval is a bootstrap over sequences, or exact with few right or wrong answers. It is null for a single
+    sequence.
     """
 
     value: float
@@ -128,6 +130,10 @@ def measure_recall(
         with np.errstate(invalid="ignore"):
             return {"recall": sums[..., 0] / sums[..., 1]}
 
-    found = bootstrap(statistics, range(len(right)), share)["recall"]
-    bounds = (round(float(bound), 4) for bound in (found.value, found.low, found.high))
-    return RecallEstimate(**Estimate.of(*bounds).model_dump(), queries=asked)
+    def counted(sums: NDArray[np.float64]) -> dict[str, Share]:
+        return {"recall": Share(sums[..., 0], sums[..., 1])}
+
+    found = bootstrap(statistics, range(len(right)), share, shares=counted)["recall"]
+    value, low, high = (round(float(bound), 4) for bound in (found.value, found.low, found.high))
+    rounded = Estimate.of(value, low, high, found.estimate().method)
+    return RecallEstimate(**rounded.model_dump(), queries=asked)

@@ -19,7 +19,7 @@ from eidolon.benchmark.scenes.text import ask_presence
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.models.base.model import Decoding, Model, Request, request_seed
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, JudgedSample
+from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.judges.lexicon import LexiconJudge
@@ -84,7 +84,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
     shuffled, _ = _describe(model, scenes, [images[i] for i in shift], seed)
     ids = [scene.index for scene in scenes]
     chair = Chair()
-    own = bootstrap(described, ids, chair.compute, seed=seed, resamples=resamples)
+    own = bootstrap(described, ids, chair.compute, shares=chair.shares, seed=seed, resamples=resamples)
     drawn = resample(cluster_totals(described, ids), chair.compute, seed=seed, resamples=resamples)
     drawn_shuffled = resample(cluster_totals(shuffled, ids), chair.compute, seed=seed, resamples=resamples)
     values, values_shuffled = chair.compute(described.sum(0)), chair.compute(shuffled.sum(0))
@@ -99,6 +99,7 @@ def evaluate(model: Model, *, n: int = 300, seed: int = 0, resamples: int = 2000
         answers[:, :1],
         ids,
         lambda totals: {"accuracy": totals[..., 0] / (2 * n)},
+        shares=lambda totals: {"accuracy": Share(totals[..., 0], np.full(totals.shape[:-1], 2.0 * n))},
         seed=seed,
         resamples=resamples,
     )["accuracy"]

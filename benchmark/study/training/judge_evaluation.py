@@ -17,7 +17,7 @@ from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.scenes.text import describe
 from eidolon.benchmark.study.training.evaluation import BoundedEstimate
 from eidolon.scorers.core.language_model import LanguageModel
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.lexicon import LexiconJudge
@@ -164,8 +164,21 @@ def measure(
             "balanced_accuracy": (recall + specificity) / 2,
         }
 
+    def shares(totals: FloatArray) -> dict[str, Share]:
+        tp, fn, tn, fp = (totals[..., i] for i in range(4))
+        return {
+            "recall": Share(tp, tp + fn),
+            "specificity": Share(tn, tn + fp),
+            "precision": Share(tp, tp + fp),
+        }
+
     results = bootstrap(
-        statistics, [asked.scene for asked in questions], compute, seed=seed, resamples=resamples
+        statistics,
+        [asked.scene for asked in questions],
+        compute,
+        shares=shares,
+        seed=seed,
+        resamples=resamples,
     )
     return JudgeAccuracy(**{name: result.estimate() for name, result in results.items()})
 

@@ -65,6 +65,6 @@ def _check_of(place: tuple[str, ...]) -> str | None:
         return TOTALS
     if first == VARIANTS:
         return VARIANTS
-    if first == "intervals" or "ci" in place[2:] or place[-1] == "undefined_resamples":
+    if first == "intervals" or "ci" in place[2:] or place[-1] in ("method", "undefined_resamples"):
         return INTERVALS
     return VALUES if first == "metrics" and "counts" not in place[2:] else COUNTS

@@ -45,7 +45,7 @@ def test_equals_the_bootstrap_of_each_table(
     asked = [(few, shares), (many, by_category), (fractions, shares)]
     rows, count = joint.number_clusters(images, ids)
     found = joint.joint_bootstrap(
-        [(packed(table, size), compute) for table, compute in asked],
+        [(packed(table, size), compute, None) for table, compute in asked],
         rows,
         count,
         seed=5,
@@ -65,7 +65,7 @@ def test_no_sample_and_a_single_cluster_have_no_interval() -> None:
     for images in ([], [0, 0]):
         rows, count = joint.number_clusters(np.array(images, dtype=np.int32), ["one"])
         statistics = np.ones((len(images), 2))
-        (found,) = joint.joint_bootstrap([(packed(statistics, 2), shares)], rows, count, resamples=10)
+        (found,) = joint.joint_bootstrap([(packed(statistics, 2), shares, None)], rows, count, resamples=10)
         (naive,) = bootstrap(statistics, ["one"] * len(images), shares, resamples=10).values()
         np.testing.assert_array_equal(found["share"].value, naive.value)
         assert np.isnan(found["share"].low)
@@ -84,7 +84,7 @@ def test_tables_take_little_memory() -> None:
 def test_sums_that_float32_cannot_hold_are_exact() -> None:
     statistics = np.array([[2.0**24 + 1, 2.0**24 + 3], [1.0, 2.0]] * 40)
     rows, count = joint.number_clusters(np.arange(80), list(range(80)))
-    (found,) = joint.joint_bootstrap([(packed(statistics, 9), shares)], rows, count, resamples=50)
+    (found,) = joint.joint_bootstrap([(packed(statistics, 9), shares, None)], rows, count, resamples=50)
     naive = bootstrap(statistics, range(80), shares, resamples=50)
     assert found["share"].low == naive["share"].low
     assert found["share"].high == naive["share"].high
@@ -94,4 +94,4 @@ def test_statistics_that_are_not_finite_are_refused() -> None:
     rows, count = joint.number_clusters(np.arange(2), [0, 1])
     table = packed(np.array([[1.0, np.nan], [1.0, 1.0]]), 2)
     with pytest.raises(ValueError, match="finite"):
-        joint.joint_bootstrap([(table, shares)], rows, count)
+        joint.joint_bootstrap([(table, shares, None)], rows, count)

@@ -1,0 +1,75 @@
+"""Intervals of shares with few events, where a percentile bootstrap is too narrow.
+
+Without an event every resample has none, and the bootstrap interval is [0, 0]. With few events it leaves out large
+shares that the data do not rule out. With fewer than `FEW` events, or fewer than `FEW` other outcomes, the interval is
+therefore that of Clopper & Pearson (1934), with an effective number of trials for clusters (Korn & Graubard 1998):
+
+    n* = n / design effect · (t_∞ / t_(clusters - 1))²,    x* = n* · x / n.
+
+The design effect is the variance of the share over the resamples, divided by that of independent trials. Few events
+hardly determine it. So it is at least that of an intraclass correlation of `LEAST_CORRELATION`, 1 + (n / clusters -
+1) · `LEAST_CORRELATION` (Kish 1965).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eidolon.scorers.core.metric import FloatArray
+
+FEW = 5
+"""With fewer events, or fewer other outcomes, the bootstrap does not give the interval."""
+LEAST_CORRELATION = 0.1
+"""Smallest correlation between two trials of one cluster that an interval allows for."""
+METHOD = "cluster-adjusted Clopper-Pearson"
+"""The name of the method, recorded with each such interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class FewEvents:
+    """Where a share has few events, and its interval there. Arrays have the shape of the share."""
+
+    rows: NDArray[np.bool_]
+    low: FloatArray
+    high: FloatArray
+
+
+def few_events(
+    events: FloatArray, trials: FloatArray, drawn: FloatArray, *, clusters: int, level: float
+) -> FewEvents:
+    """Return where a share has few events, and its exact interval there.
+
+    `drawn` is the share in each resample of the clusters, shape (resamples, …). NaN means no trial.
+    """
+    from scipy.special import betaincinv, stdtrit
+
+    events, trials = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
+    rows = np.asarray((trials > 0) & (np.minimum(events, trials - events) < FEW))
+    n = np.where(rows, trials, 1.0)
+    share = np.where(rows, events, 0.0) / n
+    tail = (1 - level) / 2
+    reach = float(stdtrit(np.inf, 1 - tail)) / float(stdtrit(clusters - 1, 1 - tail))
+    effective = n / design_effect(share, n, drawn, clusters=clusters) * reach**2
+    hits = share * effective
+    misses = effective - hits
+    # A beta distribution without successes is all at 0, and one without failures at 1.
+    low = np.where(hits > 0, betaincinv(np.where(hits > 0, hits, 1.0), misses + 1, tail), 0.0)
+    high = np.where(misses > 0, betaincinv(hits + 1, np.where(misses > 0, misses, 1.0), 1 - tail), 1.0)
+    return FewEvents(rows, np.asarray(low), np.asarray(high))
+
+
+def design_effect(share: FloatArray, trials: FloatArray, drawn: FloatArray, *, clusters: int) -> FloatArray:
+    """Return the factor by which clusters increase the variance of a share of so many trials.
+
+    `clusters` is at least 2. The variance over resamples is that of a mean of `clusters` draws from the clusters
+    themselves, and so too small by the factor (clusters - 1) / clusters.
+    """
+    least = 1 + LEAST_CORRELATION * np.maximum(trials / clusters - 1, 0)
+    known = ~np.isnan(drawn)
+    number = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, drawn, 0).sum(axis=0) / number
+    variance = (np.where(known, drawn - mean, 0) ** 2).sum(axis=0) / number * clusters / (clusters - 1)
+    independent = share * (1 - share) / trials
+    observed = np.divide(variance, independent, out=np.zeros(np.shape(least)), where=independent > 0)
+    return np.asarray(np.minimum(np.maximum(observed, least), np.maximum(trials, 1)))
