@@ -24,6 +24,8 @@ from eidolon.scorers.statistics.comparison import (
     ComparedFamily,
     compare_categories,
     compare_family,
+    compare_fits,
+    compared_fits,
     decide,
 )
 from eidolon.scorers.statistics.paired import ALPHA, POWER, RESAMPLES, Side
@@ -152,7 +154,7 @@ def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
             unit=unit,
             seed=wanted.seed,
             resamples=wanted.resamples,
-        )
+        ) | compare_fits(pair.metric, names, *pair.samples, seed=wanted.seed, resamples=wanted.resamples)
         if not wanted.metrics or family in wanted.metrics:
             categories[family] = pair.categories(images, unit, wanted)
         equal = equal and pair.equal()
@@ -264,9 +266,11 @@ def _choose(wanted: Sequence[str], shared: Sequence[str], run: FamiliesRead) -> 
             raise UserError(
                 f"--metric {text}: both runs have no {family!r}{did_you_mean(family, list(shared))}"
             )
-        if quantity and quantity not in names[family]:
+        reading = run.families[family]
+        fits = compared_fits(reading.metric([])) if reading.others else ()
+        if quantity and quantity not in (*names[family], *fits):
             raise UserError(
-                f"--metric {text}: {family} has no {quantity!r}{did_you_mean(quantity, names[family])}"
+                f"--metric {text}: {family} has no {quantity!r}{did_you_mean(quantity, [*names[family], *fits])}"
             )
         chosen.setdefault(family, []).extend([quantity] if quantity else names[family])
     return chosen

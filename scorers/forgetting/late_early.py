@@ -76,6 +76,8 @@ class LateEarlyOddsRatio:
     responses: int
     covariates: tuple[str, ...]
     """The covariates in the fit."""
+    influence: Mapping[int, float]
+    """What each image, by number, adds to the log odds ratio to first order: see `MixedLogisticFit.influence`."""
 
 
 def late_early_odds_ratio(events: Events, *, two_kinds: bool = True) -> LateEarlyOddsRatio:
@@ -169,6 +171,7 @@ def _summary(fit: MixedLogisticFit, mentions: Mentions, forced: int) -> LateEarl
         forced=forced,
         responses=fit.clusters,
         covariates=tuple(name for name in fit.names if name not in ("intercept", POSITION)),
+        influence=dict(zip(fit.inference_clusters.tolist(), fit.influence[:, at].tolist(), strict=True)),
     )
 
 

@@ -14,6 +14,7 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardCol
 from eidolon.scorers.forgetting.detail import ForgettingDetail, forgetting_detail
 from eidolon.scorers.forgetting.events import BoolArray, Events, read_events
 from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
+from eidolon.scorers.forgetting.late_early_difference import compare_odds_ratios
 from eidolon.scorers.forgetting.size_order import ordered_pairs
 from eidolon.scorers.forgetting.subsets import (
     EARLY,
@@ -26,6 +27,7 @@ from eidolon.scorers.forgetting.subsets import (
     UNEXHAUSTED_FIRST,
     Subset,
 )
+from eidolon.scorers.statistics.comparison import Compared
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 CONTRASTED = (FIRST, UNEXHAUSTED_FIRST, SURVIVORS_FIRST, REPEATED)
@@ -91,6 +93,7 @@ class Forgetting:
             "what the late-minus-early odds ratio must be to be seen with 80 % power in data like these",
         ),
     )
+    compared_fits: tuple[Quantity, ...] = fitted_quantities[:1]
     columns: tuple[str, ...] = (
         *(f"{subset.name}_{part}" for subset in CONTRASTED for part in
           ("early", "early_hallucinated", "late", "late_hallucinated")),
@@ -183,6 +186,18 @@ class Forgetting:
             ratio_name: Estimate(value=found.odds_ratio, ci=(found.low, found.high)),
             least_name: Estimate(value=found.minimum_detectable, ci=None),
         }
+
+    def compare_fit(
+        self,
+        quantity: Quantity,
+        a: Sequence[JudgedSample],
+        b: Sequence[JudgedSample],
+        *,
+        seed: int,
+        resamples: int,
+    ) -> Compared:
+        """Return the comparison of the late-minus-early odds ratios of two runs."""
+        return compare_odds_ratios(a, b, quantity, seed=seed, resamples=resamples)
 
     def detail(
         self, samples: Sequence[JudgedSample], *, signature: str, seed: int, resamples: int

@@ -1,7 +1,7 @@
 """Comparison of two runs on the same samples: the records of `eidolon compare`, and how `paired.py` fills them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -53,6 +53,19 @@ class Compared(Record):
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         empty = {"mcnemar": None, "reason": None, "undefined_resamples": 0}
         return {k: v for k, v in handler(self).items() if k not in empty or v != empty[k]}
+
+
+@runtime_checkable
+class FitComparingMetric(Protocol):
+    """A metric that can compare fitted quantities of two runs, if they are asked for by name."""
+
+    compared_fits: tuple[Quantity, ...]
+
+    def compare_fit(
+        self, quantity: Quantity, a: Sequence[Any], b: Sequence[Any], *, seed: int, resamples: int
+    ) -> Compared:
+        """Return the comparison of one of `compared_fits` on the same samples of both runs, in the same order."""
+        ...
 
 
 class ComparedFamily(Record):
@@ -143,6 +156,24 @@ def compare_categories(
             if q.name in found
         }
         for i, category in enumerate(vocabulary)
+    }
+
+
+def compared_fits(metric: object) -> tuple[str, ...]:
+    """Return the fitted quantities of a metric that can be compared. They take time, so they are compared by name."""
+    return tuple(q.name for q in metric.compared_fits) if isinstance(metric, FitComparingMetric) else ()
+
+
+def compare_fits(
+    metric: object, names: Collection[str], a: Sequence[Any], b: Sequence[Any], *, seed: int, resamples: int
+) -> dict[str, Compared]:
+    """Return the comparison of those of a metric's fitted quantities that `names` holds."""
+    if not isinstance(metric, FitComparingMetric):
+        return {}
+    return {
+        quantity.name: metric.compare_fit(quantity, a, b, seed=seed, resamples=resamples)
+        for quantity in metric.compared_fits
+        if quantity.name in names
     }
 
 

@@ -58,6 +58,11 @@ class MixedLogisticFit:
     log_likelihood: float
     observations: int
     clusters: int
+    inference_clusters: NDArray[np.intp]
+    """The distinct clusters of inference, ascending."""
+    influence: FloatArray
+    """What each of them adds to the estimates to first order, (inference clusters, columns). `covariance` is the sum
+    of its squares, with c/(c - 1) for c clusters."""
 
     def __getitem__(self, name: str) -> tuple[float, float]:
         """Return a coefficient and its robust standard error.
@@ -115,8 +120,8 @@ def fit_mixed_logistic(
         found = _two_kinds(data, design[data.starts][:, [0, *shares]], found, nodes) or found
         theta = found.theta
     model, scores = np.linalg.inv(found.hessian), found.scores
-    if inference_clusters is not None:
-        scores = _sum_by(scores, np.asarray(inference_clusters)[order][data.starts])
+    groups = np.asarray(clusters if inference_clusters is None else inference_clusters)[order][data.starts]
+    scores = _sum_by(scores, groups)
     many = len(scores) / max(len(scores) - 1, 1)
     influence = scores @ model
     robust = many * influence.T @ influence
@@ -133,6 +138,8 @@ def fit_mixed_logistic(
         log_likelihood=found.log_likelihood,
         observations=len(y),
         clusters=data.clusters,
+        inference_clusters=np.unique(groups).astype(np.intp),
+        influence=influence[:, fixed] @ back.T,
     )
 
 

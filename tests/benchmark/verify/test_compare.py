@@ -166,10 +166,15 @@ def test_forgetting_is_compared_where_it_is_asked_for(cli: Cli, tmp_path: Path) 
     assert [*found["metrics"]] == ["forgetting"]
     assert found["metrics"]["forgetting"]["rate_early"]["a"] > 0
     assert not any("where it is asked for" in note for note in found["notes"])
-    # What is no function of summed statistics cannot be resampled with the other run's.
-    assert "adjusted_odds_ratio_per_100_words" not in found["metrics"]["forgetting"]
-    assert "has no 'adjusted_odds" in refused(
-        cli, *runs, "--metric", "forgetting.adjusted_odds_ratio_per_100_words"
+    # Fits take time, so they are compared only by name.
+    name = "adjusted_odds_ratio_per_100_words"
+    assert name not in found["metrics"]["forgetting"]
+    fitted = comparison_of(cli, *runs, "--metric", f"forgetting.{name}")["metrics"]["forgetting"]
+    assert [*fitted] == [name]
+    assert "it takes 20 of either kind" in fitted[name]["reason"]
+    assert fitted[name]["p"] is None
+    assert "has no 'minimum_detect" in refused(
+        cli, *runs, "--metric", "forgetting.minimum_detectable_odds_ratio"
     )
     alone = [
         judged(cli, tmp_path, f"{name}-alone", texts, "--metric", "forgetting")
