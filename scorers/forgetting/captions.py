@@ -150,7 +150,23 @@ def _rescored(
             found[f"moved {part}"] = found[f"boxes {part}"] - found[f"joined {part}"]
         return found
 
-    found = bootstrap(np.stack(counts, axis=1).astype(float), images, compute, seed=seed, resamples=resamples)
+    def shares(totals: FloatArray) -> dict[str, Share]:
+        n_early, boxes_early, joined_early, n_late, boxes_late, joined_late = np.moveaxis(totals, -1, 0)
+        return {
+            "boxes early": Share(boxes_early, n_early),
+            "boxes late": Share(boxes_late, n_late),
+            "joined early": Share(joined_early, n_early),
+            "joined late": Share(joined_late, n_late),
+        }
+
+    found = bootstrap(
+        np.stack(counts, axis=1).astype(float),
+        images,
+        compute,
+        shares=shares,
+        seed=seed,
+        resamples=resamples,
+    )
     return {
         name: Rescored(
             early=found[f"{name} early"].estimate(),
