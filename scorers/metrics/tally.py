@@ -6,7 +6,7 @@ computed like this.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from eidolon.scorers.core.metric import (
     CountingMetric,
     DetailedMetric,
     FittedMetric,
+    FloatArray,
     JudgedSample,
     Metric,
     RowMetric,
@@ -35,7 +36,7 @@ from eidolon.scorers.core.scores import (
 )
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.metrics.scoring import estimates, named_counts, shares_of
-from eidolon.scorers.statistics.bootstrap import LEVEL, method
+from eidolon.scorers.statistics.bootstrap import LEVEL, Compute, Shares, method
 from eidolon.scorers.statistics.joint_bootstrap import (
     Block,
     IntArray,
@@ -97,26 +98,43 @@ def tally_batch(
     )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What scores tell of one metric beside its intervals."""
+
+    family: str
+    is_split: bool
+    """Whether the metric is that of each category by itself."""
+    metric: Computation
+    sums: FloatArray
+
+
 class Tally:
     """The counts of all batches so far."""
 
-    metrics: Sequence[Metric]
-    vocabulary: Sequence[str] | None
-    """The judge's vocabulary, if it is closed."""
-    batches: list[BatchTally] = field(default_factory=list)
+    def __init__(self, metrics: Sequence[Metric], vocabulary: Sequence[str] | None) -> None:
+        """Take the metrics, and the vocabulary of the judge if it is closed."""
+        self._metrics, self._vocabulary = metrics, tuple(vocabulary or ())
+        self._scored: list[NDArray[np.bool_]] = []
+        self._hallucinated: list[IntArray] = []
+        self._blocks: dict[tuple[str, bool], list[Block]] = {}
+        """By metric family, and whether it is split by category."""
+        self._kinds: Counter[str] = Counter(dict.fromkeys(count_kinds(()), 0))
+        self._edits: Counter[str] = Counter()
 
     def add(self, batch: BatchTally) -> None:
         """Count the next batch."""
-        self.batches.append(batch)
-
-    def scored(self) -> NDArray[np.bool_]:
-        """Return whether each response could be judged, in order."""
-        return np.concatenate([np.zeros(0, dtype=bool), *(batch.scored for batch in self.batches)])
+        self._scored.append(batch.scored)
+        self._hallucinated.append(batch.hallucinated)
+        for is_split, blocks in ((False, batch.statistics), (True, batch.by_category)):
+            for family, block in blocks.items():
+                self._blocks.setdefault((family, is_split), []).append(block)
+        self._kinds.update(batch.kinds)
+        self._edits.update(batch.edits)
 
     def worst(self, most: int) -> list[int]:
         """Return the positions of the responses with the most hallucinated mentions, the first of equal ones first."""
-        counts = np.concatenate([np.zeros(0, np.int32), *(batch.hallucinated for batch in self.batches)])
+        counts = np.concatenate([np.zeros(0, np.int32), *self._hallucinated])
         return [int(i) for i in np.argsort(-counts, kind="stable")[:most]]
 
     def scores(
@@ -128,41 +146,30 @@ class Tally:
         seed: int = 0,
         resamples: int = RESAMPLES,
     ) -> Scores:
-        """Return the scores. `images` holds the position in `image_ids` of the image of each response."""
-        scored = self.scored()
+        """Return the scores. `images` holds the position in `image_ids` of the image of each response.
+
+        The statistics are given up on the way, so the scores can be computed once.
+        """
+        scored = np.concatenate([np.zeros(0, dtype=bool), *self._scored])
         rows, clusters = number_clusters(images[scored], image_ids)
         total, n = len(scored), int(np.count_nonzero(scored))
-        asked = [*self._tables(n)]
-        results = joint_bootstrap(
-            [(table, metric.compute, shares_of(metric)) for _, _, metric, table in asked],
-            rows,
-            clusters,
-            seed=seed,
-            resamples=resamples,
-        )
+        counted, tables = self._release()
+        results = joint_bootstrap(tables, rows, clusters, seed=seed, resamples=resamples)
         families: dict[str, dict[str, Any]] = {}
         counts: dict[str, dict[str, int | float]] = {}
         split: dict[str, dict[str, CategoryScores]] = {}
-        for (family, is_split, metric, table), found in zip(asked, results, strict=True):
-
-            def numbers(*at: int, metric: Computation = metric, found: Any = found) -> dict[str, Any]:
-                return estimates(metric, found, n, clusters, resamples, at)
-
-            sums = table.sums()
-            if not is_split:
-                families[family] = numbers()
-                counts[family] = named_counts(metric.columns, sums)
+        for one, found in zip(counted, results, strict=True):
+            metric = one.metric
+            if not one.is_split:
+                families[one.family] = dict(estimates(metric, found, n, clusters, resamples))
+                counts[one.family] = named_counts(metric.columns, one.sums)
                 continue
-            each = sums.reshape(len(self.vocabulary or ()), len(metric.columns))
-            split[family] = {
-                category: CategoryScores(counts=named_counts(metric.columns, each[i]), **numbers(i))
-                for i, category in enumerate(self.vocabulary or ())
-            }
-        kinds: Counter[str] = Counter(dict.fromkeys(count_kinds(()), 0))
-        edits: Counter[str] = Counter()
-        for batch in self.batches:
-            kinds.update(batch.kinds)
-            edits.update(batch.edits)
+            each = one.sums.reshape(len(self._vocabulary), len(metric.columns))
+            split[one.family] = {}
+            for i, category in enumerate(self._vocabulary):
+                numbers: dict[str, Any] = estimates(metric, found, n, clusters, resamples, (i,))
+                category_counts = named_counts(metric.columns, each[i])
+                split[one.family][category] = CategoryScores(counts=category_counts, **numbers)
         return Scores(
             schema=SCHEMA,
             signature=signature,
@@ -172,7 +179,7 @@ class Tally:
                 for family, values in families.items()
             },
             counts=counts,
-            responses=ResponseKinds(**kinds, edited=dict(sorted(edits.items()))),
+            responses=ResponseKinds(**self._kinds, edited=dict(sorted(self._edits.items()))),
             intervals=Intervals(
                 method=method(seed=seed, resamples=resamples),
                 level=LEVEL,
@@ -182,22 +189,17 @@ class Tally:
             ),
         )
 
-    def _tables(self, n: int) -> "list[tuple[str, bool, Computation, Table]]":
-        """Return (family, whether split by category, metric, statistics) of every table of statistics."""
-        found: list[tuple[str, bool, Computation, Table]] = []
-        for metric in self.metrics:
-            family = metric.family
-            blocks = [batch.statistics[family] for batch in self.batches]
-            found.append((family, False, metric, unpack(blocks, len(metric.columns))))
-            if self.vocabulary and isinstance(metric, CategoryMetric):
-                split = metric.by_category(self.vocabulary)
-                width = len(split.columns) * len(self.vocabulary)
-                found.append(
-                    (
-                        family,
-                        True,
-                        split,
-                        unpack([batch.by_category[family] for batch in self.batches], width),
-                    )
-                )
-        return found
+    def _release(self) -> tuple[list[_Counted], list[tuple[Table, Compute, Shares | None]]]:
+        """Return every metric with its sums, and the table of its statistics, which is not kept here."""
+        counted: list[_Counted] = []
+        tables: list[tuple[Table, Compute, Shares | None]] = []
+        for metric in self._metrics:
+            asked: list[tuple[bool, Computation, int]] = [(False, metric, len(metric.columns))]
+            if self._vocabulary and isinstance(metric, CategoryMetric):
+                split = metric.by_category(self._vocabulary)
+                asked.append((True, split, len(split.columns) * len(self._vocabulary)))
+            for is_split, computation, width in asked:
+                table = unpack(self._blocks.pop((metric.family, is_split), []), width)
+                counted.append(_Counted(metric.family, is_split, computation, table.sums()))
+                tables.append((table, computation.compute, shares_of(computation)))
+        return counted, tables

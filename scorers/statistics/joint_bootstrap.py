@@ -4,7 +4,7 @@ Tables hold whole numbers in the smallest type that takes them, or only the cell
 those of `bootstrap` on each table, bit for bit: sums of whole numbers are exact in any order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -32,6 +32,9 @@ DENSE_BYTES = 64 * 2**20
 SPARSE_COLUMNS = 32
 """Tables with more columns keep only the cells that are not zero: each response names a few of many categories."""
 _LARGEST = 2**31 - 1
+_CELLS_AT_ONCE = 2**16
+_EXACT = 2**24
+"""Up to here float32 has all whole numbers."""
 
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 
@@ -52,12 +55,17 @@ class DenseTable:
     def totals(self, rows: IntArray, count: int) -> "Totals":
         """Return the sums of each cluster; `rows` numbers the cluster of each sample."""
         if self.values.dtype.kind == "f":
-            return DenseTotals(numbered_totals(self.values, rows))
-        fits = max(int(np.abs(values.astype(np.int64)).sum()) for values in self.values.T) <= _LARGEST
-        totals = np.empty((count, self.values.shape[1]), dtype=np.int32 if fits else np.int64)
-        for column, values in zip(totals.T, self.values.T, strict=True):
-            column[:] = np.bincount(rows, weights=values, minlength=count)
-        return DenseTotals(totals)
+            return DenseTotals.of(numbered_totals(self.values, rows))
+
+        def columns() -> Iterator[FloatArray]:
+            return (np.bincount(rows, weights=values, minlength=count) for values in self.values.T)
+
+        # Computed twice, so that each column is written in its type at once.
+        narrow = [count * float(np.abs(column).max(initial=0)) < _EXACT for column in columns()]
+        totals = DenseTotals(count, np.array(narrow, dtype=bool))
+        for number, column in enumerate(columns()):
+            totals.write(number, column)
+        return totals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,18 +79,24 @@ class SparseTable:
     width: int
     """Number of columns."""
 
+    def parts(self) -> Iterator[slice]:
+        """Yield slices that together have all cells."""
+        return (slice(start, start + _CELLS_AT_ONCE) for start in range(0, len(self.values), _CELLS_AT_ONCE))
+
     def sums(self) -> FloatArray:
         """Return the sums over samples, shape (k,)."""
-        return np.bincount(self.columns, weights=self.values, minlength=self.width).astype(float)
+        total = np.zeros(self.width)
+        for part in self.parts():  # bincount makes wide copies
+            total += np.bincount(self.columns[part], weights=self.values[part], minlength=self.width)
+        return total
 
     def totals(self, rows: IntArray, count: int) -> "Totals":
         """Return the sums of each cluster; `rows` numbers the cluster of each sample."""
-        clusters = rows[self.samples]
         if count * self.width * 8 <= DENSE_BYTES:
-            cells = clusters.astype(np.int64) * self.width + self.columns
+            cells = rows[self.samples].astype(np.int64) * self.width + self.columns
             totals = np.bincount(cells, weights=self.values, minlength=count * self.width)
-            return DenseTotals(totals.reshape(count, self.width))
-        return SparseTotals.of(clusters, self.columns, self.values, count, self.width)
+            return DenseTotals.of(totals.reshape(count, self.width))
+        return SparseTotals(self, rows, count)
 
 
 Table: TypeAlias = DenseTable | SparseTable
@@ -91,10 +105,7 @@ Table: TypeAlias = DenseTable | SparseTable
 class Totals(Protocol):
     """Sums of each cluster."""
 
-    exact_in_float32: bool
-    """Whether no sum of a resample reaches 2²⁴, up to which float32 has all whole numbers."""
-
-    def weighted(self, weights: NDArray[Any]) -> FloatArray:
+    def weighted(self, weights: NDArray[np.float32]) -> FloatArray:
         """Return the weighted sums of clusters, shape (resamples, k), for weights (resamples, clusters)."""
         ...
 
@@ -102,35 +113,72 @@ class Totals(Protocol):
 class DenseTotals:
     """Sums of each cluster, all cells."""
 
-    def __init__(self, totals: NDArray[Any]) -> None:
-        whole = totals.dtype.kind != "f" or np.array_equal(totals, np.rint(totals))
-        self.exact_in_float32 = whole and largest_total(totals).max(initial=0) < 2**24
-        self._totals = totals.astype(np.float32 if self.exact_in_float32 else np.float64)
+    def __init__(self, count: int, narrow: NDArray[np.bool_]) -> None:
+        """Take the number of clusters, and which columns are whole numbers whose sums are exact in float32."""
+        self._narrow = narrow
+        self._parts = [np.empty((count, int(sum(of))), dtype) for of, dtype in self._kinds()]
 
-    def weighted(self, weights: NDArray[Any]) -> FloatArray:
+    @classmethod
+    def of(cls, totals: FloatArray) -> "DenseTotals":
+        """Return sums, shape (clusters, k)."""
+        whole = np.array([np.array_equal(column, np.rint(column)) for column in totals.T], dtype=bool)
+        made = cls(len(totals), whole & (largest_total(totals) < _EXACT))
+        for number, column in enumerate(totals.T):
+            made.write(number, column)
+        return made
+
+    def write(self, number: int, column: FloatArray) -> None:
+        """Set a column."""
+        kind = 0 if self._narrow[number] else 1
+        same = self._narrow[:number] == self._narrow[number]
+        self._parts[kind][:, int(np.count_nonzero(same))] = column
+
+    def weighted(self, weights: NDArray[np.float32]) -> FloatArray:
         """Return the weighted sums of clusters, shape (resamples, k)."""
-        summed = weights.astype(self._totals.dtype, copy=False) @ self._totals
-        return np.asarray(summed, dtype=np.float64)
+        summed = np.empty((len(weights), len(self._narrow)))
+        for (columns, dtype), part in zip(self._kinds(), self._parts, strict=True):
+            if part.size:
+                summed[:, columns] = weights.astype(dtype, copy=False) @ part
+        return summed
+
+    def _kinds(self) -> tuple[tuple[NDArray[np.bool_], type[np.floating[Any]]], ...]:
+        return (self._narrow, np.float32), (~self._narrow, np.float64)
 
 
 class SparseTotals:
     """Sums of each cluster, the cells that are not zero."""
 
-    def __init__(self, matrix: Any, largest: int) -> None:
-        """`matrix` is a `scipy.sparse.csr_array`, shape (k, clusters), and `largest` its largest magnitude."""
-        self.exact_in_float32 = matrix.shape[1] * largest < 2**24
-        self._matrix = matrix.astype(np.float32 if self.exact_in_float32 else np.float64)
+    def __init__(self, table: SparseTable, rows: IntArray, count: int) -> None:
+        """Take the table, and the number of each sample's cluster.
 
-    @classmethod
-    def of(cls, clusters: IntArray, columns: IntArray, values: IntArray, count: int, width: int) -> Totals:
-        """Return the sums of the cells of each cluster."""
-        from scipy.sparse import coo_array
+        Cells of one cluster stay apart: the product adds them.
+        """
+        from scipy.sparse import csr_array
 
-        cells = (values.astype(np.int32), (columns.astype(np.int32), clusters.astype(np.int32)))
-        matrix = coo_array(cells, shape=(width, count)).tocsr()  # adds cells of the same place
-        return cls(matrix, int(np.abs(matrix.data).max(initial=0)))
+        most = int(np.bincount(rows).max(initial=0)) * _largest_value(table.values)
+        dtype = np.float32 if count * most < _EXACT else np.float64
+        starts = np.zeros(table.width + 1, dtype=np.int64)
+        for part in table.parts():
+            starts[1:] += np.bincount(table.columns[part], minlength=table.width)
+        np.cumsum(starts, out=starts)
+        # Sorted by column, part by part: sorting all cells at once takes several times the memory.
+        clusters, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
+        free = starts[:-1].copy()
+        for part in table.parts():
+            order = np.argsort(table.columns[part], kind="stable")
+            columns, counts = (
+                table.columns[part][order],
+                np.bincount(table.columns[part], minlength=table.width),
+            )
+            before = np.cumsum(counts) - counts
+            place = free[columns] + np.arange(len(columns)) - before[columns]
+            clusters[place] = rows[table.samples[part][order]]
+            values[place] = table.values[part][order]
+            free += counts
+        self._matrix = csr_array((values, clusters, starts.astype(np.int32)), shape=(table.width, count))
+        """Shape (k, clusters)."""
 
-    def weighted(self, weights: NDArray[Any]) -> FloatArray:
+    def weighted(self, weights: NDArray[np.float32]) -> FloatArray:
         """Return the weighted sums of clusters, shape (resamples, k)."""
         turned = np.ascontiguousarray(weights.T, dtype=self._matrix.dtype)
         return np.asarray((self._matrix @ turned).T, dtype=np.float64)
@@ -142,16 +190,17 @@ def number_clusters(images: IntArray, ids: Sequence[ImageId]) -> tuple[IntArray,
     `images` holds the position of each sample's image in `ids`; images without samples are no clusters.
     """
     present = np.unique(images)
-    numbers = [i for i in present.tolist() if not isinstance(ids[i], str)]
-    names = [i for i in present.tolist() if isinstance(ids[i], str)]
-    ordered = [*sorted(numbers, key=ids.__getitem__), *sorted(names, key=ids.__getitem__)]
+    named = np.fromiter((isinstance(ids[i], str) for i in present), bool, len(present))
+    numbered, names = present[~named], present[named].tolist()
+    numbers = np.fromiter((ids[i] for i in numbered), np.int64, len(numbered))
+    ordered = [numbered[np.argsort(numbers, kind="stable")], sorted(names, key=ids.__getitem__)]
     rank = np.zeros(len(ids), dtype=np.int32)
-    rank[np.array(ordered, dtype=np.intp)] = np.arange(len(ordered), dtype=np.int32)
-    return rank[images], len(ordered)
+    rank[np.concatenate(ordered).astype(np.intp)] = np.arange(len(present), dtype=np.int32)
+    return rank[images], len(present)
 
 
 def joint_bootstrap(
-    tables: Sequence[tuple[Table, Compute, Shares | None]],
+    tables: list[tuple[Table, Compute, Shares | None]],
     rows: IntArray,
     count: int,
     *,
@@ -160,27 +209,29 @@ def joint_bootstrap(
     level: float = LEVEL,
     block_bytes: int = BLOCK_BYTES,
 ) -> list[dict[str, BootstrapResult]]:
-    """Return for each table what `bootstrap` returns for it. `rows` and `count` are those of `number_clusters`."""
+    """Return for each table what `bootstrap` returns for it. `rows` and `count` are those of `number_clusters`.
+
+    Tables leave the list when their totals are computed, so that they need not be in memory while images are drawn.
+    """
+    asked = [(table.sums(), compute, shares) for table, compute, shares in tables]
     drawn: list[dict[str, FloatArray]] = [{} for _ in tables]
     if count > 1 and resamples > 0:
-        totals = [table.totals(rows, count) for table, _, _ in tables]
-        dtype = np.float32 if all(one.exact_in_float32 for one in totals) else np.float64
-        size = max(1, min(resamples, block_bytes // (count * np.dtype(dtype).itemsize)))
-        weights = np.empty((size, count), dtype=dtype)
+        totals = [tables.pop(0)[0].totals(rows, count) for _ in asked]
+        size = max(1, min(resamples, block_bytes // (count * np.dtype(np.float32).itemsize)))
+        weights = np.empty((size, count), dtype=np.float32)
         sample = draws(count, seed=seed, resamples=resamples)
         for start in range(0, resamples, size):
             block = weights[: resamples - start]
             for row in block:
                 row[:] = np.bincount(next(sample), minlength=count)
-            for (_, compute, _), total, found in zip(tables, totals, drawn, strict=True):
+            for (_, compute, _), total, found in zip(asked, totals, drawn, strict=True):
                 for name, value in compute(total.weighted(block)).items():
                     if name not in found:
                         found[name] = np.empty((resamples, *value.shape[1:]))
                     found[name][start : start + len(block)] = value
     return [
         estimates(compute(sums), found, shares and shares(sums), clusters=count, level=level)
-        for (table, compute, shares), found in zip(tables, drawn, strict=True)
-        for sums in (table.sums(),)
+        for (sums, compute, shares), found in zip(asked, drawn, strict=True)
     ]
 
 
@@ -226,6 +277,10 @@ def unpack(blocks: Sequence[Block], width: int) -> Table:
         np.concatenate([block.values for block in blocks if block.values is not None]),
         width,
     )
+
+
+def _largest_value(values: IntArray) -> int:
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
 def _dense(block: Block) -> NDArray[Any]:
