@@ -29,8 +29,8 @@ def trace(
         str | None, typer.Option(metavar="A,B,…", help="All that is in the picture, for verdicts.")
     ] = None,
     without: Annotated[
-        str, typer.Option(help="What the branch without the picture is fed: dropped, zeroed or neutral.")
-    ] = "dropped",
+        str, typer.Option(help="What the branch without the picture is fed: neutral, zeroed or dropped.")
+    ] = "neutral",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,

@@ -16,11 +16,16 @@ PRESETS = {
     "amber": "Describe this image.",
     "small-first": "Describe this image in detail. Begin with the small objects and end with the large ones.",
     "large-first": "Describe this image in detail. Begin with the large objects and end with the small ones.",
+    "sentences-1": "Describe this image in exactly one sentence.",
+    "sentences-3": "Describe this image in exactly three sentences.",
+    "sentences-8": "Describe this image in exactly eight sentences.",
+    "sentences-20": "Describe this image in exactly twenty sentences.",
 }
 """Sources: `describe` is the prompt of THRONE (Kaul et al. 2024), `describe-please` that of OPERA (Huang et al. 2024),
 and `amber` that of AMBER's free-form part (Wang et al. 2023). `brief`, `concise` and `caption` are from the tables of
 CHAIR in POPE (Li et al. 2023). `small-first` and `large-first` ask for an order:
-`docs/explanation/forced-orders.md` explains them."""
+`docs/explanation/forced-orders.md` explains them. `sentences-…` set the length, so that the same position occurs in
+responses of different lengths: `docs/howto/measure-forgetting.md`."""
 
 QUESTION = "{question}"
 """The placeholder of the question in a prompt of the task `probe`."""

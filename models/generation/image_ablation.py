@@ -7,7 +7,8 @@
 
 The first three depend on their own request only. The forms are not equivalent. `dropped` also removes the positions of
 the image tokens, which shifts all later positions. `zeroed` is an input that no model was trained on. The last two are
-images: a model may say "grey" or name other objects.
+images: a model may say "grey" or name other objects. For a model that ignores its image, `neutral` and `shuffled` give
+the same predictions as its image does; `dropped` gives others, so that it reports a dependence that does not exist.
 """
 
 import random

@@ -1,17 +1,19 @@
 """Visual prompt dependency of a text, token by token: the model's predictions with the image and without it.
 
-Both branches are teacher-forced on the same tokens, chunk by chunk, side by side. Memory holds one chunk of logits per
+All branches are teacher-forced on the same tokens, chunk by chunk, side by side. Memory holds one chunk of logits per
 branch, batch x width x vocabulary, and keeps a few numbers per token. Each branch reads its prompts once and each
 token once. Texts of similar length share a batch, so that padding adds at most a tenth.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from PIL import Image
 
-from eidolon.models.base.contrast import Contrastive
+from eidolon.models.base.contrast import PLAUSIBLE, Contrastive
 from eidolon.models.base.model import Failure, Request, WhiteBoxModel
 from eidolon.models.generation.image_ablation import Form, ablate, check_form, shuffle_images
 from eidolon.models.generation.m3id import contrast_scores
@@ -42,6 +44,12 @@ class PromptDependency:
     """Hellinger distance of the two next-token distributions, 0 to 1."""
     difference: tuple[float, ...]
     """Root mean square over the vocabulary of l_c - l_u minus its mean, in nats."""
+    beside: tuple[float, ...] = ()
+    """Hellinger distance to the second form without the image; empty without a second form."""
+    signal: tuple[float, ...] = ()
+    """`plausible_product` of the two forms, in nats²; empty without a second form."""
+    forms_apart: tuple[float, ...] = ()
+    """Hellinger distance between the two forms without the image; empty without a second form."""
     top_seen: tuple[Alternatives, ...] = ()
     """The likeliest tokens with the image."""
     top_blind: tuple[Alternatives, ...] = ()
@@ -56,7 +64,9 @@ def read_dependency(
     requests: Sequence[Request],
     continuations: Sequence[Sequence[int]],
     *,
-    form: Form = "dropped",
+    form: Form = "neutral",
+    beside: Form | None = None,
+    others: Sequence[Image.Image] | None = None,
     seed: int = 0,
     batch: int = BATCH,
     width: int = WIDTH,
@@ -65,7 +75,9 @@ def read_dependency(
 ) -> list[PromptDependency]:
     """Return for each request the dependency along its continuation, given as token ids.
 
-    `form` says how the branch without the image is fed; `seed` assigns the images of `shuffled`, over all requests.
+    `form` says how the branch without the image is fed, and `beside` how a second one is. `others` are the images of
+    `shuffled`, one for each request; without them `seed` assigns those of the requests. With `neutral` and `shuffled` a
+    model that ignores its images has a dependency of 0; with `dropped` it may have any, because all positions shift.
     `top` is the number of alternatives per token. With `failures`, a batch that does not fit is read in parts; a row
     that fails by itself is `EMPTY` and its reason is put into `failures`. Without it, exceptions pass through.
 
@@ -73,20 +85,25 @@ def read_dependency(
         UserError: the model's texts cannot be forced, or its architecture does not support the form.
     """
     check_forcing(model)
-    check_form(model, form)
+    forms: list[Form] = [form] if beside is None else [form, beside]
+    for one in forms:
+        check_form(model, one)
     blinded = list(requests)
-    if form == "shuffled":
-        donors = shuffle_images([request.image_id for request in requests], seed)
-        blinded = [replace(one, image=requests[d].image) for one, d in zip(requests, donors, strict=True)]
+    if "shuffled" in forms:
+        if others is None:
+            donors = shuffle_images([request.image_id for request in requests], seed)
+            others = [requests[donor].image for donor in donors]
+        blinded = [replace(one, image=other) for one, other in zip(requests, others, strict=True)]
+
+    def without(rows: Sequence[int], form: Form) -> dict[str, Any]:
+        if form == "shuffled":
+            return dict(model.prepare([blinded[row] for row in rows]))
+        return ablate(model, [requests[row] for row in rows], form)
 
     def read(rows: Sequence[int]) -> list[PromptDependency]:
         texts = [continuations[row] for row in rows]
-        inputs = model.prepare([requests[row] for row in rows])
-        others = [blinded[row] for row in rows]
-        without = model.prepare(others) if form == "shuffled" else ablate(model, others, form)
-        branches = (
-            force(model.model, one, texts, width=width, pad=model.pad_id) for one in (inputs, without)
-        )
+        inputs = [model.prepare([requests[row] for row in rows]), *(without(rows, form) for form in forms)]
+        branches = (force(model.model, one, texts, width=width, pad=model.pad_id) for one in inputs)
         return compare_branches(*branches, rows=len(rows), top=top)
 
     def failed(row: int, failure: Failure) -> PromptDependency:
@@ -149,19 +166,20 @@ def plan_batches(lengths: Sequence[int], batch: int = BATCH) -> list[list[int]]:
 
 
 def compare_branches(
-    seen: Iterable[Chunk], blind: Iterable[Chunk], *, rows: int, top: int = 0
+    seen: Iterable[Chunk], *blind: Iterable[Chunk], rows: int, top: int = 0
 ) -> list[PromptDependency]:
-    """Return the dependency of each row of a batch from the chunks of its two branches, read in turns."""
+    """Return the dependency of each row of a batch from the chunks of its two or three branches, read in turns."""
     pieces: list[list[_Piece]] = [[] for _ in range(rows)]
-    for one, other in zip(seen, blind, strict=True):
+    for one, *others in zip(seen, *blind, strict=True):
         for row in range(rows):
             width = int(one.mask[row].sum())
             if width:
                 # One row at a time: the intermediate results are as large as the row's logits.
+                logits = [other.logits[row, :width] for other in others]
                 pieces[row].append(
-                    _compare(one.tokens[row, :width], one.logits[row, :width], other.logits[row, :width], top)
+                    _compare(one.tokens[row, :width], one.logits[row, :width], *logits, top=top)
                 )
-        del one, other
+        del one, others
     return [_join(found) for found in pieces]
 
 
@@ -183,27 +201,60 @@ def distances(seen: torch.Tensor, blind: torch.Tensor) -> tuple[torch.Tensor, to
     return hellinger, (squares / count[..., 0]).sqrt()
 
 
+@torch.inference_mode()
+def plausible_product(seen: torch.Tensor, blind: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return what the image changes, in nats², from log-probabilities (…, vocabulary) with it and in two forms without.
+
+    It is the mean of (l_c - l_u)·(l_c - l_v), each centred, over the tokens that v finds plausible: at least
+    `PLAUSIBLE` times as likely as its likeliest. Noise that u and v do not share cancels on average, while it adds its
+    variance to the square of either difference. With l_c = f·l* + (1 - f)·l_v the set does not depend on f, and the
+    product is f² times what it would be without fading. Shape (…); NaN where fewer than two tokens are plausible.
+    """
+    kept = other >= other.amax(dim=-1, keepdim=True) + math.log(PLAUSIBLE)
+    kept &= seen.isfinite() & blind.isfinite()
+    count = kept.sum(dim=-1, keepdim=True)
+    first, second = ((seen - one).masked_fill_(~kept, 0.0).double() for one in (blind, other))
+    first -= first.sum(dim=-1, keepdim=True) / count.clamp(min=1)
+    product = (first.masked_fill_(~kept, 0.0) * second).sum(dim=-1) / count[..., 0].clamp(min=1)
+    return product.masked_fill_(count[..., 0] < 2, math.nan)
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """One row's part of a chunk, as Python numbers."""
 
-    numbers: tuple[tuple[float, float, float, float], ...]
-    """Per token: seen, blind, hellinger, difference."""
+    numbers: tuple[tuple[float, ...], ...]
+    """Per token: seen, blind, hellinger, difference; with a second form also beside, signal, forms_apart."""
     tokens: tuple[int, ...]
     alternatives: tuple[tuple[Alternatives, Alternatives, Alternatives], ...]
     """Per token: top_seen, top_blind, top_contrast."""
 
 
 @torch.inference_mode()
-def _compare(tokens: torch.Tensor, seen: torch.Tensor, blind: torch.Tensor, top: int) -> _Piece:
+def _compare(
+    tokens: torch.Tensor,
+    seen: torch.Tensor,
+    blind: torch.Tensor,
+    other: torch.Tensor | None = None,
+    *,
+    top: int,
+) -> _Piece:
     with_image, without = seen.float().log_softmax(dim=-1), blind.float().log_softmax(dim=-1)
     hellinger, difference = distances(with_image, without)
     chosen = [one.gather(-1, tokens[:, None])[:, 0] for one in (with_image, without)]
-    numbers = torch.stack([*chosen, hellinger, difference], dim=1).tolist()
+    columns = [*chosen, hellinger, difference]
+    if other is not None:
+        second = other.float().log_softmax(dim=-1)
+        columns += [
+            distances(with_image, second)[0],
+            plausible_product(with_image, without, second),
+            distances(without, second)[0],
+        ]
+    numbers = torch.stack([column.double() for column in columns], dim=1).tolist()
     alternatives: list[Any] = []
     if top:
         contrast = contrast_scores(seen.float(), blind.float(), Contrastive(), 0)
-        columns = [
+        likely = [
             _alternatives(one.topk(min(top, one.shape[-1])).indices, log_probabilities)
             for one, log_probabilities in (
                 (with_image, with_image),
@@ -211,7 +262,7 @@ def _compare(tokens: torch.Tensor, seen: torch.Tensor, blind: torch.Tensor, top:
                 (contrast, with_image),
             )
         ]
-        alternatives = list(zip(*columns, strict=True))
+        alternatives = list(zip(*likely, strict=True))
     return _Piece(tuple(map(tuple, numbers)), tuple(tokens.tolist()), tuple(alternatives))
 
 
@@ -223,16 +274,13 @@ def _alternatives(indices: torch.Tensor, log_probabilities: torch.Tensor) -> Ite
 
 def _join(pieces: Sequence[_Piece]) -> PromptDependency:
     numbers = [row for piece in pieces for row in piece.numbers]
-    seen, blind, hellinger, difference = zip(*numbers, strict=True) if numbers else ((), (), (), ())
+    columns: list[tuple[float, ...]] = [*zip(*numbers, strict=True)] if numbers else [()] * 4
     tops = [found for piece in pieces for found in piece.alternatives]
     top_seen, top_blind, top_contrast = zip(*tops, strict=True) if tops else ((), (), ())
     return PromptDependency(
         tuple(token for piece in pieces for token in piece.tokens),
-        seen,
-        blind,
-        hellinger,
-        difference,
-        top_seen,
-        top_blind,
-        top_contrast,
+        *columns,
+        top_seen=top_seen,
+        top_blind=top_blind,
+        top_contrast=top_contrast,
     )

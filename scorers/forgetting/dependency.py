@@ -8,6 +8,7 @@ curves of a fixed set of responses. `fading.py` fits a rate. All intervals are c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from eidolon.scorers.core.metric import FloatArray, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.forgetting.fading import BoolArray, Fade, TokenSeries, fit_fade
+from eidolon.scorers.forgetting.fading_signal import fit_signal
 from eidolon.scorers.forgetting.token_kinds import KINDS, Kind
 from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap
 
@@ -31,6 +33,9 @@ SURVIVAL = 64
 """Tokens that a response must have to be in the fixed set."""
 PART = 16
 """Tokens at the start and before token `SURVIVAL` that are compared."""
+FIT = "two-forms-1"
+"""The version of the fit of fading."""
+WITH_FLOOR = "whole vocabulary, floor not removed"
 Label: TypeAlias = Literal[Kind, "all"]
 ALL: Literal["all"] = "all"
 
@@ -82,16 +87,21 @@ class PdmTable(Record):
     schema_: Literal["eidolon/pdm/1"] = Field(default=SCHEMA, alias="schema")
     without: str
     """How the image was removed for the second branch (`models.generation.image_ablation`)."""
+    beside: str | None = None
+    """How it was removed for the third branch; null without one."""
     settings: dict[str, str | int | float | None]
     responses: int
     tokens: int
     kinds: dict[Kind, int]
     means: tuple[PdmMean, ...]
+    means_beside: tuple[PdmMean, ...] = ()
+    """The means against the third branch."""
     curves: tuple[PdmCurve, ...]
     fixed_sets: tuple[EarlyAndLate, ...]
     fade: Fade
-    """The main fit: all tokens, a level for each response."""
+    """The main fit: all tokens, a level for each response, without the floor of the noise (`fading_signal.py`)."""
     sensitivity: tuple[Fade, ...]
+    """Other choices of tokens and levels; last, the line through all of the vocabulary with the floor in it."""
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -102,6 +112,7 @@ def pdm_table(
     series: Sequence[TokenSeries],
     *,
     without: str,
+    beside: str | None = None,
     settings: dict[str, str | int | float | None] | None = None,
     survival: int = SURVIVAL,
     seed: int = 0,
@@ -111,7 +122,7 @@ def pdm_table(
     series = [one for one in series if len(one.hellinger)]
     long = [one for one in series if len(one.hellinger) >= survival]
     labels: tuple[Label, ...] = (ALL, *KINDS)
-    fit = partial(fit_fade, seed=seed, resamples=resamples)
+    fit = partial(fit_signal, seed=seed, resamples=resamples)
     curve = partial(_curve, seed=seed, resamples=resamples)
     early = partial(_early, seed=seed, resamples=resamples)
     curves = [
@@ -121,11 +132,19 @@ def pdm_table(
     ]
     return PdmTable(
         without=without,
-        settings={"survival": survival, "resamples": resamples, "seed": seed, **(settings or {})},
+        beside=beside,
+        settings={
+            "survival": survival,
+            "resamples": resamples,
+            "seed": seed,
+            "fade": FIT,
+            **(settings or {}),
+        },
         responses=len(series),
         tokens=sum(len(one.hellinger) for one in series),
         kinds={kind: sum(one.kinds.count(kind) for one in series) for kind in KINDS},
         means=_means(series, seed=seed, resamples=resamples),
+        means_beside=_means(_against_beside(series), seed=seed, resamples=resamples),
         curves=tuple(found for found in curves if found is not None),
         fixed_sets=tuple(early(long, label, survival) for label in labels if long),
         fade=fit(series, "all tokens, a level for each response"),
@@ -133,8 +152,13 @@ def pdm_table(
             fit(long, f"responses of {survival} tokens or more"),
             fit(series, "a level for each kind in each response", by_kind=True),
             *(fit(series, kind, only=kind) for kind in KINDS),
+            fit_fade(series, WITH_FLOOR, seed=seed, resamples=resamples),
         ),
     )
+
+
+def _against_beside(series: Sequence[TokenSeries]) -> list[TokenSeries]:
+    return [replace(one, hellinger=one.beside) for one in series if one.beside is not None]
 
 
 def _means(series: Sequence[TokenSeries], *, seed: int, resamples: int) -> tuple[PdmMean, ...]:

@@ -4,6 +4,9 @@ With the model of fading of M3ID (Favero et al., CVPR 2024, arXiv 2403.14003), l
 f_t = e^{-λt}, the centred difference of log-probabilities l - l_u is exactly f_t·(l* - l_u). So its logarithm falls
 by λ with each token. The Hellinger distance does not have this property, and no rate is fitted to it.
 
+This holds where the branch without the image gives l_u itself. Its noise adds a floor to the difference, which does not
+fade and draws λ to 0, the more so with a large vocabulary. `fading_signal.py` fits λ without this floor.
+
 Late tokens belong to fewer and longer responses, and to other kinds of words. So each fit has a level for each
 response, or for each kind of token in each response. Intervals are cluster bootstraps over images.
 """
@@ -46,6 +49,12 @@ class TokenSeries:
     kinds: tuple[Kind, ...]
     verdicts: tuple[Verdict | None, ...]
     """For each token that begins a mention, its verdict, if the ground truth is known; else None."""
+    beside: FloatArray | None = None
+    """PDM-H against the second form without the image, if there is one."""
+    signal: FloatArray | None = None
+    """What the image changes, in nats²: the mean over plausible tokens of the product of the centred differences to
+    two forms without the image (`models.probing.dependency.plausible_product`). NaN where only one token is
+    plausible."""
 
 
 class Fade(Record):
@@ -74,6 +83,8 @@ class Fade(Record):
     tokens: int = 0
     rounding: int = 0
     """Tokens left out because the image changes only the rounding."""
+    certain: int = 0
+    """Tokens left out because only one token is plausible without the image."""
     reason: str | None = None
     """Why there is no rate."""
 
@@ -115,7 +126,7 @@ def fit_fade(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Fade:
-    """Fit log(difference) = level of the response - λt by least squares.
+    """Fit log(difference) = level of the response - λt by least squares, with the floor of the noise in it.
 
     `only` restricts the fit to one kind of token. With `by_kind`, each kind of token in a response has a level of its
     own. The residuals show how much the image matters for single words: they are neither independent nor normal, so
@@ -138,10 +149,21 @@ def fit_fade(
     if not len(rows) or not statistics[:, 1].sum() > 0:
         return known.model_copy(update={"reason": "no response has two such tokens"})
     found = bootstrap(statistics, clusters, fade_line, seed=seed, resamples=resamples)
-    rate, interval = float(found["rate"].value), found["rate"].estimate().ci
-    low, high = interval or (math.nan, math.nan)
     curvature = found["curvature"].estimate()
-    return known.model_copy(
+    fitted = with_rate(known, float(found["rate"].value), found["rate"].estimate().ci)
+    return fitted.model_copy(
+        update={
+            "r2": found["r2"].estimate().value,
+            "curvature": curvature.value,
+            "curvature_ci": curvature.ci,
+        }
+    )
+
+
+def with_rate(fade: Fade, rate: float, interval: tuple[float, float] | None) -> Fade:
+    """Return the fade with λ, its interval, and what follows from them."""
+    low, high = interval or (math.nan, math.nan)
+    return fade.model_copy(
         update={
             "rate": rate,
             "rate_ci": interval,
@@ -150,9 +172,6 @@ def fit_fade(
             "half_life": math.log(2) / rate if low > 0 else None,
             "half_life_ci": (math.log(2) / high, math.log(2) / low) if low > 0 else None,
             "finding": interval and ("decay" if low > 0 else "growth" if high < 0 else "no decay"),
-            "r2": found["r2"].estimate().value,
-            "curvature": curvature.value,
-            "curvature_ci": curvature.ci,
         }
     )
 

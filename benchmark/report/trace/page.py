@@ -9,7 +9,7 @@ from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.style import BLUE, HALLUCINATED, INK, SKY, Sheet, png, short
 from eidolon.benchmark.report.trace.records import Trace
 from eidolon.benchmark.report.trace.terminal import VERDICTS
-from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
+from eidolon.benchmark.report.trace.wording import form, moment, quoted, shown, wrong
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.scorers.core.errors import UserError
@@ -63,7 +63,7 @@ def render_page(trace: Trace, image: "Image.Image", plot: bytes) -> str:
         image=one_line(trace.image),
         prompt=one_line(trace.prompt),
         origin=f"generated, {trace.decoding}" if trace.generated else "given",
-        without=trace.without,
+        without=form(trace),
         judge=trace.judge,
         objects=None if trace.objects is None else ", ".join(map(one_line, trace.objects)) or "none",
         unjudged=None if trace.unjudged is None else one_line(trace.unjudged),
@@ -133,7 +133,7 @@ def trace_figure(trace: Trace) -> "Figure":
         TRACE,
         _finding(trace),
         notes=[
-            f"{short(trace.image)}; without the image: {trace.without}. PDM is the Hellinger distance between the two "
+            f"{short(trace.image)}; without the image: {form(trace)}. PDM is the Hellinger distance between the two "
             f"predictions of a token.{beyond}"
         ],
         handles=_legend(trace),

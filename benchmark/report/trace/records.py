@@ -78,6 +78,9 @@ class Trace(Record):
     """Whether the model generated the text; else it was given."""
     decoding: str | None
     without: Without
+    control: float | None = None
+    """Mean PDM between `without` and a grey image, neither of which shows the image: what the form alone changes. It
+    is not a dependence on the image. Null for `neutral`, with which it is 0."""
     objects: tuple[str, ...] | None
     """The objects in the image, if known."""
     judge: str

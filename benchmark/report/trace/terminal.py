@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.report.trace.records import Trace, TracedMention
-from eidolon.benchmark.report.trace.wording import moment, quoted, shown, wrong
+from eidolon.benchmark.report.trace.wording import form, moment, quoted, shown, wrong
 from eidolon.benchmark.terminal.safe_text import one_line, safe_text
 from eidolon.benchmark.terminal.tables import print_table
 
@@ -29,7 +29,7 @@ def show(trace: Trace, console: Console) -> None:
     heading = Text()
     heading.append(f"{one_line(trace.model)} · {one_line(trace.image)}\n", style="bold")
     heading.append(f"asked: {one_line(trace.prompt)}\n", style="dim")
-    heading.append(f"{origin}; without the image: {trace.without}", style="dim")
+    heading.append(f"{origin}; without the image: {form(trace)}", style="dim")
     if trace.objects is not None:
         heading.append(f"\nin the image: {', '.join(map(one_line, trace.objects)) or 'none'}", style="dim")
     console.print(heading)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.report.trace.records import TokenAlternative, Trace, TracedMention, TracedToken
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from eidolon.models.base.model import Model, WhiteBoxModel
     from eidolon.models.probing.dependency import Alternatives, PromptDependency
 
+CONTROL: Without = "neutral"
+"""The form with which a model that ignores its image has a PDM of 0. The others are compared with it."""
 TOP = 5
 """Number of alternatives at each token."""
 MOST_FINISHED = 12
@@ -39,7 +42,7 @@ def trace(
     *,
     text: str | None = None,
     objects: Collection[str] | None = None,
-    without: Without = "dropped",
+    without: Without = "neutral",
     image: str = "",
     seed: int | None = None,
 ) -> Trace:
@@ -73,7 +76,8 @@ def trace(
     )
     if not spelled.tokens:
         raise UserError(f"{'--text' if given else f'--model {name}'}: the text to trace is empty")
-    (reading,) = read_dependency(white_box, [request], [spelled.tokens], form=without, top=TOP)
+    beside = None if without == CONTROL else CONTROL
+    (reading,) = read_dependency(white_box, [request], [spelled.tokens], form=without, beside=beside, top=TOP)
     judgement = judge_text(judge, request, spelled, objects)
     return _assemble(
         white_box, spelled, reading, judgement, name=name, request=request, judge=judge, generated=not given,
@@ -142,6 +146,7 @@ def _assemble(
         generated=generated,
         decoding=decoding.signature() if generated else None,
         without=without,
+        control=fmean(reading.forms_apart) if reading.forms_apart else None,
         objects=objects,
         judge=judge.signature(),
         text=spelled.text,

@@ -113,7 +113,7 @@ def _check(settings: TraceSettings, out: Path | None) -> Without:
         raise UserError(f"--out {out}: is not a folder")
     if settings.without not in FORMS:
         if settings.without == "shuffled":
-            raise UserError("--without shuffled: needs other images; give dropped, zeroed or neutral")
+            raise UserError("--without shuffled: needs other images; give neutral, zeroed or dropped")
         raise UserError(f"--without {settings.without}: unknown form{did_you_mean(settings.without, FORMS)}")
     return next(form for form in FORMS if form == settings.without)
 

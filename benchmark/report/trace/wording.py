@@ -35,6 +35,17 @@ def moment(mention: TracedMention) -> str:
     return f"{sentence} {others[:1].upper()}{others[1:]}."
 
 
+def form(trace: Trace) -> str:
+    """Return how the image was taken away, with what that alone changes if it may be anything but 0."""
+    if trace.control is None:
+        return trace.without
+    mean = sum(token.pdm for token in trace.tokens) / max(len(trace.tokens), 1)
+    return (
+        f"{trace.without} (mean PDM {mean:.2f}; {trace.control:.2f} between it and a grey image, which is no "
+        "dependence on the image)"
+    )
+
+
 def wrong(trace: Trace) -> list[TracedMention]:
     """Return the hallucinated mentions."""
     return [mention for mention in trace.mentions if mention.verdict == "hallucinated"]

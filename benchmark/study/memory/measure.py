@@ -232,6 +232,7 @@ class _Bench:
                 self.model,
                 [self.request(index, self.settings.prompt) for index, _ in places],
                 [() if one is None else one.tokens for one in spelled],
+                form="dropped",
                 batch=BATCH,
             )
             lines = []

@@ -40,7 +40,7 @@ class Probes:
     """Contexts that are asked already."""
     readings: int = 0
     positions: int = 0
-    """Of both branches."""
+    """Of all three branches."""
     read: int = 0
     """Responses that are read already."""
     known: int = 0
@@ -67,8 +67,8 @@ class Probes:
             "interviews": f"at most {self.contexts}{asked}",
             "interview questions": f"at most {self.questions}, after at most {self.tokens} tokens of text in all; "
             "each is answered by one token",
-            "dependency readings": f"{self.readings}{read}; with the picture and without, at most {self.positions} "
-            "tokens",
+            "dependency readings": f"{self.readings}{read}; with the picture and in two forms without, at most "
+            f"{self.positions} tokens",
             "questions before the description": f"{self.known}",
             "names scored": f"at most {self.names}",
             "read with attention weights": f"at most {self.attended} tokens",
@@ -102,7 +102,7 @@ def remaining_probes(
         tokens=left.tokens,
         asked=len(done),
         readings=unread,
-        positions=2 * unread * max_new_tokens,
+        positions=3 * unread * max_new_tokens,
         read=read,
     )
 

@@ -128,6 +128,7 @@ def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
 def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, JsonValue]:
     """Return what decides the measurements beside the settings."""
     from eidolon.benchmark.tasks.forget.cloze.design import FRAME as CLOZE_FRAME
+    from eidolon.benchmark.tasks.forget.dependency.stage import BESIDE, WITHOUT
     from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED
     from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
     from eidolon.benchmark.tasks.forget.interventions.design import AT
@@ -140,6 +141,7 @@ def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, Jso
         "absent": ABSENT,
         "trained_words": _trained_words(settings, reference),
         "cloze": {"frame": CLOZE_FRAME},
+        "dependency": {"without": [WITHOUT, BESIDE]},
         "interventions": {"at": list(AT)},
         "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS)},
         "orders": {"frame": FRAME, "most_named": MOST_NAMED, "window": WINDOW, "tokens": TOKENS},

@@ -28,11 +28,13 @@ from eidolon.models.probing.dependency import (
     continue_greedily,
     distances,
     plan_batches,
+    plausible_product,
     read_dependency,
 )
 from eidolon.models.probing.teacher_forcing import Chunk
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.forgetting.fading import TokenSeries, fit_fade
+from eidolon.scorers.forgetting.fading_signal import fit_signal
 from tests.models.hybrid import HybridModel, picture
 
 PROMPTS = ("Describe this image in detail.", "Is there a cup in the image?", "What is in the image?")
@@ -192,6 +194,69 @@ def test_the_hellinger_distance_two_ways(vocabulary: int, sharpness: float, apar
     )
     same, none = distances(p, p)
     assert same.tolist() == none.tolist() == [0, 0, 0]
+
+
+def test_the_product_of_two_forms_against_loops() -> None:
+    """Over the tokens that the second form finds plausible; NaN where there is one such token."""
+    generator = torch.Generator().manual_seed(4)
+    seen, blind, other = (3 * torch.randn(20, 30, generator=generator) for _ in range(3))
+    other[0, 3] = 40.0
+    seen[1, 2] = -math.inf
+    branches = [one.log_softmax(-1) for one in (seen, blind, other)]
+    found = plausible_product(*branches).tolist()
+    assert math.isnan(found[0])
+    for row in range(1, 20):
+        c, u, v = (one[row].double().tolist() for one in branches)
+        kept = [k for k in range(30) if v[k] >= max(v) + math.log(0.1) and math.isfinite(c[k])]
+        if len(kept) < 2:
+            assert math.isnan(found[row])
+            continue
+        apart = [[c[k] - one[k] for k in kept] for one in (u, v)]
+        centred = [[x - sum(one) / len(one) for x in one] for one in apart]
+        expected_product = sum(a * b for a, b in zip(*centred, strict=True)) / len(kept)
+        assert found[row] == pytest.approx(expected_product, rel=1e-4, abs=1e-5)
+    same = plausible_product(branches[0], branches[1], branches[0])
+    assert [x for x in same.tolist() if not math.isnan(x)] == pytest.approx([0] * int((~same.isnan()).sum()))
+
+
+def test_a_second_form_is_read_beside_the_first(model: TransformersModel) -> None:
+    requests, written = scenes(4), texts(7, 0, 11, 10)
+    both = read_dependency(model, requests, written, form="shuffled", beside="neutral", seed=3)
+    for form, pick in (("shuffled", "hellinger"), ("neutral", "beside")):
+        alone = read_dependency(model, requests, written, form=form, seed=3)  # type: ignore[arg-type]
+        for one, other in zip(both, alone, strict=True):
+            assert getattr(one, pick) == pytest.approx(other.hellinger, abs=1e-5)
+    lent = [requests[row].image for row in shuffle_images([request.image_id for request in requests], 3)]
+    assert read_dependency(model, requests, written, form="shuffled", beside="neutral", others=lent) == both
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.0])
+def test_noise_without_the_image_does_not_hide_the_fading(rate: float) -> None:
+    """0.1 nats of noise in each form without the image. The line through the whole vocabulary is biased to 0."""
+    rows, length, vocabulary, noise = 20, 60, 2000, 0.1
+    generator = torch.Generator().manual_seed(7)
+    fade = torch.exp(-rate * torch.arange(length))[:, None]
+    made = []
+    for image in range(rows):
+        prior = 3 * torch.randn(length, vocabulary, generator=generator)
+        changed = 2 * torch.randn(length, vocabulary, generator=generator)
+        looking = prior + changed * (prior > prior.amax(1, keepdim=True) - 3)
+        seen = (fade * looking.log_softmax(-1) + (1 - fade) * prior.log_softmax(-1)).log_softmax(-1)
+        u, v = (
+            (prior + noise * torch.randn(length, vocabulary, generator=generator)).log_softmax(-1)
+            for _ in range(2)
+        )
+        hellinger, difference = (one.numpy() for one in distances(seen, u))
+        kinds, verdicts = ("content",) * length, (None,) * length
+        signal = plausible_product(seen, u, v).numpy()
+        made.append(TokenSeries(image, hellinger, difference, kinds, verdicts, hellinger, signal))  # type: ignore[arg-type]
+    found = fit_signal(made, "", resamples=200)
+    assert found.rate == pytest.approx(rate, abs=0.0015)
+    assert found.rate_ci is not None
+    assert found.rate_ci[0] <= rate <= found.rate_ci[1]
+    assert found.finding == ("decay" if rate else "no decay")
+    if rate:
+        assert (fit_fade(made, "", resamples=0).rate or 0) < 0.6 * rate
 
 
 def test_tokens_of_probability_zero() -> None:

@@ -37,7 +37,8 @@ def series(
             ("grounded", "hallucinated")[int(rng.random() < 0.3)] if kind == "object" else None
             for kind in kinds
         )
-        made.append(TokenSeries(index // per_image, np.tanh(size / 4), size, kinds, verdicts))
+        seen = np.tanh(size / 4)
+        made.append(TokenSeries(index // per_image, seen, size, kinds, verdicts, seen, size**2))
     return made
 
 

@@ -1,6 +1,7 @@
 """Lines of `pdm.jsonl`: measurements are read back, and inconsistent lines are refused."""
 
 import json
+import math
 from typing import get_args
 
 import numpy as np
@@ -20,15 +21,17 @@ tokens = st.tuples(
     st.floats(0, 50),
     st.sampled_from(KINDS),
     st.sampled_from([None, None, *get_args(Verdict)]),
+    st.floats(-1, 50) | st.just(math.nan),
 )
 
 
 @given(st.lists(tokens, max_size=30))
 def test_a_series_comes_back_from_its_line(
-    found: list[tuple[float, float, str, Verdict | None]],
+    found: list[tuple[float, float, str, Verdict | None, float]],
 ) -> None:
-    hellinger, difference, kinds, verdicts = zip(*found, strict=True) if found else ((), (), (), ())
-    series = TokenSeries("i", np.array(hellinger), np.array(difference), kinds, verdicts)  # type: ignore[arg-type]
+    hellinger, difference, kinds, verdicts, signal = zip(*found, strict=True) if found else ((),) * 5
+    second = (np.array(hellinger) / 2, np.array(signal)) if found else (None, None)
+    series = TokenSeries("i", np.array(hellinger), np.array(difference), kinds, verdicts, *second)  # type: ignore[arg-type]
     line = Dependence.of("s", 1, series)
     text = line.model_dump_json()
     validate(json.loads(text), schemas()["dependence"])
@@ -39,6 +42,9 @@ def test_a_series_comes_back_from_its_line(
     assert (again.image_id, again.kinds, again.verdicts) == (series.image_id, series.kinds, series.verdicts)
     assert again.hellinger == pytest.approx(series.hellinger, rel=1e-5)
     assert again.difference == pytest.approx(series.difference, rel=1e-5)
+    if found:
+        assert again.beside == pytest.approx(second[0], rel=1e-5)
+        assert again.signal == pytest.approx(signal, rel=1e-5, nan_ok=True)
     assert Dependence.of("s", 1, again) == line, "what was rounded once stays"
 
 
@@ -57,6 +63,7 @@ def test_the_schema_that_ships_is_that_of_the_record() -> None:
         ({"kinds": "off"}, "every number for each of 2 tokens"),
         ({"verdicts": {"2": "grounded"}}, "every number for each of 2 tokens"),
         ({"verdicts": {"-1": "grounded"}}, "every number for each of 2 tokens"),
+        ({"beside": [0.5, 0.1], "signal": [0.1]}, "every number for each of 2 tokens"),
         ({"kinds": "ox"}, "unknown kind of token 'x'"),
     ],
 )

@@ -87,7 +87,7 @@ def finding(table: PdmTable) -> str:
     """Return what the fit of all tokens says, in words."""
     fade = table.fade
     if fade.decay_per_100 is None:
-        return "how its dependence on the picture changes cannot be fitted"
+        return f"no change of its dependence on the picture can be fitted ({fade.reason})"
     if fade.finding == "decay":
         bounds = "" if fade.decay_per_100_ci is None else " (95 % interval {} to {})".format(
             *map(percent, fade.decay_per_100_ci)

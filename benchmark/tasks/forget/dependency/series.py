@@ -19,6 +19,8 @@ from eidolon.scorers.forgetting.token_kinds import Kind, token_kinds
 from eidolon.scorers.judges.judged_text import judge_texts
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from eidolon.models.generation.image_ablation import Form
     from eidolon.models.probing.dependency import PromptDependency
 
@@ -102,6 +104,8 @@ def series_of(
         difference=np.array(reading.difference, dtype=float),
         kinds=kinds_of(spelled, mentions),
         verdicts=tuple(verdicts),
+        beside=np.array(reading.beside, dtype=float) if reading.beside else None,
+        signal=np.array(reading.signal, dtype=float) if reading.signal else None,
     )
 
 
@@ -121,6 +125,8 @@ class TextToRead:
     """The generated tokens, if they are known: a text can be spelled in several ways."""
     objects: Collection[str] | None = None
     """The true objects of the picture, which decide the verdicts of mentions."""
+    other: "Image.Image | None" = None
+    """The picture for the form `shuffled`; None takes that of another text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +135,21 @@ class ReadingSettings:
 
     judge: Judge | None = None
     """Finds the mentions; None is the careful lexicon."""
-    form: "Form" = "dropped"
+    form: "Form" = "shuffled"
     """What the branch without the picture gets in its place."""
+    beside: "Form | None" = "neutral"
+    """What a third branch gets. λ is fitted to both; None leaves it and λ out. If it is `form`, the branch is fed the
+    other one of `shuffled` and `neutral`."""
     batch: int | None = None
     """Texts per forward pass."""
     seed: int = 0
     """Deals the pictures of the form `shuffled`, and draws the resamples of a table."""
+
+    def third(self) -> "Form | None":
+        """Return what the third branch gets."""
+        if self.beside == self.form:
+            return "neutral" if self.form == "shuffled" else "shuffled"
+        return self.beside
 
     def reader(self) -> Judge:
         """Return the judge, made here if none was given."""
@@ -166,6 +181,8 @@ def read_series(
             [texts[row].request for row in spelled],
             [one.tokens for one in spelled.values()],
             form=how.form,
+            beside=how.third(),
+            others=_others([texts[row] for row in spelled]),
             seed=how.seed,
             batch=how.batch or BATCH,
             failures=failures if recover else None,
@@ -182,6 +199,11 @@ def read_series(
             mentions = judge_text(judge, given.request, one, given.objects).mentions
             series[row] = series_of(given.request, one, reading, mentions)
     return [series[row] for row in range(len(texts))]
+
+
+def _others(texts: Sequence[TextToRead]) -> "list[Image.Image] | None":
+    others = [one.other for one in texts if one.other is not None]
+    return others if len(others) == len(texts) else None
 
 
 def _spell_all(
@@ -226,7 +248,7 @@ def measure_pdm(
     Args:
         model: a transformers model.
         texts: None, a text without tokens, and one that the tokenizer cannot write are left out and counted.
-        how: how they are read; by default without a picture, by the careful lexicon.
+        how: how they are read; by default with the picture of another text and with a grey one, by the careful lexicon.
         survival: the least length in tokens of the responses in the curves of survivors.
         resamples: of the bootstrap, by picture.
 
@@ -241,7 +263,13 @@ def measure_pdm(
         "left_out": len(found) - len(series),
     }
     return pdm_table(
-        series, without=how.form, settings=settings, survival=survival, seed=how.seed, resamples=resamples
+        series,
+        without=how.form,
+        beside=how.third(),
+        settings=settings,
+        survival=survival,
+        seed=how.seed,
+        resamples=resamples,
     )
 
 

@@ -17,7 +17,7 @@ from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete
 from eidolon.benchmark.store.files import PDM, PDM_LINES, SCORES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.forget.dependency.series import ReadingSettings, TextToRead, read_series
-from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, read_document
+from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
 from eidolon.models.base.model import Failure, Request
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 
 TOGETHER = 64
 """Responses per batch of the file. They are read in smaller batches, sorted by length."""
-WITHOUT: Literal["dropped"] = "dropped"
-"""How the picture is left out of the branch without it."""
+WITHOUT: Literal["shuffled"] = "shuffled"
+"""How the picture is left out of the branch without it. A model that ignores its picture has a dependency of 0."""
+BESIDE: Literal["neutral"] = "neutral"
+"""How it is left out of the third branch. In a run of one picture it is the only form."""
+
+MOST_DONORS = 8
+"""Samples that are tried for a picture that can be decoded."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +56,7 @@ def measure_dependency(
     folder, rows = measurement.folder, measurement.rows
     first = {response.sample_id: response for response in reversed(measurement.responses)}
     by_id = {row.sample_id: row for row in rows}
+    donors = choose_donors(rows, seed)
     keys = [(row.sample_id, first[row.sample_id].generation) for row in rows]
     file = BatchFile(folder.path / PDM_LINES, Dependence, keys, TOGETHER)
     if is_complete(file) and (finished := read_document(folder.path / PDM, PdmTable)) is not None:
@@ -59,7 +65,7 @@ def measure_dependency(
 
     def read(keys: Sequence[Key]) -> list[Dependence]:
         batch = [by_id[sample_id] for sample_id, _ in keys]
-        return _read(prompt, batch, first, judge, measurement.source)
+        return _read(prompt, batch, first, judge, measurement.source, donors)
 
     def after_batch(lines: Sequence[Dependence], done: int) -> None:
         measurement.count_usage()
@@ -78,6 +84,25 @@ def measure_dependency(
     return table
 
 
+def choose_donors(rows: Sequence[SampleRow], seed: int) -> dict[str, tuple[str, ...]]:
+    """Return for each sample the samples that may lend it their picture, the first choice first.
+
+    It depends on the samples of the run alone, so that a resumed run reads with the same pictures. A run of a single
+    picture has none.
+    """
+    from eidolon.models.generation.image_ablation import shuffle_images
+
+    images = [row.image_id for row in rows]
+    if len(set(images)) < 2:
+        return {}
+    found = {}
+    for at, donor in enumerate(shuffle_images(images, seed)):
+        circle = [*range(donor, len(rows)), *range(donor)]
+        fit = [k for k in circle if images[k] != images[at]][:MOST_DONORS]
+        found[rows[at].sample_id] = tuple(rows[k].sample_id for k in fit)
+    return found
+
+
 def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: int) -> PdmTable:
     """Return the content of `pdm.json`, computed from the lines of `pdm.jsonl`.
 
@@ -87,9 +112,11 @@ def table_of(lines: Sequence[Dependence], judge: str, *, seed: int, resamples: i
         ValueError: a line is not complete.
     """
     measured = [line.series() for line in lines if line.left_out is None]
+    two_forms = len({line.image_id for line in lines}) > 1
     table = pdm_table(
         measured,
-        without=WITHOUT,
+        without=WITHOUT if two_forms else BESIDE,
+        beside=BESIDE if two_forms else None,
         settings={"judge": judge, "left_out": len(lines) - len(measured)},
         seed=seed,
         resamples=resamples,
@@ -119,21 +146,24 @@ def _read(
     first: Mapping[str, Response],
     judge: Judge,
     source: ModelSource,
+    donors: Mapping[str, Sequence[str]],
 ) -> list[Dependence]:
     """Return the line of the first response to each sample."""
     model: Any = source.scoring_model()
     answered = [row for row in rows if first[row.sample_id].response is not None]
     found: Sequence[TokenSeries | Failure]
-    texts = [
-        TextToRead(
-            Request(row.sample_id, row.image_id, _picture(source, row), prompt),
-            first[row.sample_id].response,
-            objects=row.objects,
-        )
-        for row in answered
-    ]
+    how = ReadingSettings(judge, WITHOUT, BESIDE) if donors else ReadingSettings(judge, BESIDE, None)
     try:
-        found = read_series(model, texts, ReadingSettings(judge, WITHOUT), recover=True)
+        texts = [
+            TextToRead(
+                Request(row.sample_id, row.image_id, _picture(source, row), prompt),
+                first[row.sample_id].response,
+                objects=row.objects,
+                other=_lent(source, donors[row.sample_id]) if donors else None,
+            )
+            for row in answered
+        ]
+        found = read_series(model, texts, how, recover=True)
     except UserError as error:  # the other measurements of the run do not need it
         found = [Failure(str(error))] * len(answered)
     by_sample = {row.sample_id: one for row, one in zip(answered, found, strict=True)}
@@ -145,6 +175,20 @@ def _picture(source: ModelSource, row: SampleRow) -> "Image.Image":
     picture = source.picture(row.sample_id)
     assert picture is not None
     return picture
+
+
+def _lent(source: ModelSource, donors: Sequence[str]) -> "Image.Image":
+    """Return the picture of the first donor that has one.
+
+    Raises:
+        UserError: none can be decoded.
+    """
+    for sample_id in donors:
+        if is_readable(source, sample_id):
+            picture = source.picture(sample_id)
+            assert picture is not None
+            return picture
+    raise UserError("the pictures that were to replace this one cannot be read")
 
 
 def _line(response: Response, found: TokenSeries | Failure) -> Dependence:

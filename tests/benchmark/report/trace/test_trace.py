@@ -199,7 +199,10 @@ def test_the_shade_follows_pdm(tmp_path: Path) -> None:
             (*SMALL, "--scene", "0:1", "--prompt", "descibe"),
             "--prompt 'descibe': unknown prompt preset; did you mean 'describe'",
         ),
-        ((*SMALL, "--scene", "0:1", "--without", "shuffled"), "--without shuffled: needs other images"),
+        (
+            (*SMALL, "--scene", "0:1", "--without", "shuffled"),
+            "--without shuffled: needs other images; give neutral",
+        ),
         ((*SMALL, "--scene", "0:1", "--without", "zerod"), "--without zerod: unknown form"),
         ((*SMALL, "--scene", "0:1", "--max-new-tokens", "0"), "--max-new-tokens 0: must be at least 1"),
         ((*SMALL, "--scene", "0:1", "--temperature", "-1"), "--temperature -1: must be 0 or above"),

@@ -62,7 +62,7 @@ def measure(
     *,
     tokens: Sequence[Sequence[int] | None] = (),
     objects: Sequence[Collection[str] | None] = (),
-    form: Form = "dropped",
+    form: Form = "shuffled",
     **more: int,
 ) -> PdmTable:
     known = zip_longest(requests, texts, tokens, objects)
@@ -85,7 +85,7 @@ def test_the_table_is_computed_from_the_readings(
 ) -> None:
     texts, tokens = written
     table = measure(model, requests, texts, objects=OBJECTS, survival=20, resamples=20)
-    readings = read_dependency(model, requests, tokens)
+    readings = read_dependency(model, requests, tokens, form="shuffled", beside="neutral")
     everything = [h for reading in readings for h in reading.hellinger]
     means = {mean.label: mean for mean in table.means}
     assert means["all"].value == pytest.approx(sum(everything) / len(everything), abs=1e-6)
@@ -93,7 +93,9 @@ def test_the_table_is_computed_from_the_readings(
     # The lexicon reads object names where they begin, once each.
     named = means["object, grounded"].tokens + means["object, hallucinated"].tokens
     assert 0 < table.kinds["object"] == means["object"].tokens == named
-    assert table.without == "dropped"
+    assert (table.without, table.beside) == ("shuffled", "neutral")
+    beside = [h for reading in readings for h in reading.beside]
+    assert table.means_beside[0].value == pytest.approx(sum(beside) / len(beside), abs=1e-6)
     assert table.settings["judge"] == "lexicon(reading=careful-2,vocabulary=coco80)"
     assert table.fade.rate is not None
     again = measure(model, requests, texts, tokens=tokens, objects=OBJECTS, survival=20, resamples=20)
@@ -107,12 +109,13 @@ def test_every_form_is_recorded(model: TransformersModel, requests: Any, written
     table = measure(model, requests, written[0], form=form, resamples=0)
     assert table.without == form
     assert table.fade.rate is not None
+    assert table.settings["fade"] == "two-forms-1"
     assert 0.01 < (table.means[0].value or 0) < 0.9
 
 
 def test_responses_without_text_are_left_out(model: TransformersModel, requests: Any, written: Any) -> None:
     texts = [written[0][0], None, "  ", ""]
-    table = measure(model, requests, texts, resamples=0)
+    table = measure(model, requests, texts, form="zeroed", resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 3)
     assert table.tokens == len(written[1][0])
     nothing = measure(model, requests, [None] * 4)
@@ -123,7 +126,9 @@ def test_special_tokens_in_a_text_are_text(model: TransformersModel, requests: A
     spelled = spell(model, "a <image> and <end_of_utterance> here")
     assert spelled.text == "a <image> and <end_of_utterance> here"
     assert not {model.model.config.image_token_id, *model.end_ids} & {*spelled.tokens}
-    assert measure(model, requests[:1], [spelled.text], resamples=0).tokens == len(spelled.tokens)
+    assert measure(model, requests[:1], [spelled.text], form="zeroed", resamples=0).tokens == len(
+        spelled.tokens
+    )
 
 
 def test_a_model_without_probabilities_is_refused(requests: Any) -> None:
@@ -152,5 +157,5 @@ def test_a_text_that_the_tokenizer_cannot_write_does_not_affect_others(
     monkeypatch.setattr(model.tokenizer, "encode", lambda text, **kw: encode(text.replace("ß", ""), **kw))
     with pytest.raises(UserError, match="its probabilities are unknown"):
         spell(model, "a ß")
-    table = measure(model, requests[:2], ["a ß", written[0][1]], resamples=0)
+    table = measure(model, requests[:2], ["a ß", written[0][1]], form="zeroed", resamples=0)
     assert (table.responses, table.settings["left_out"]) == (1, 1)
