@@ -105,10 +105,15 @@ def fit_signal(
     if bracket is None:
         return known_fade.model_copy(update={"reason": "the rate is beyond 0.5 per token"})
 
-    def total(rate: float) -> float:
+    def at_rate(rate: float) -> float:
         return float(sum(float(group.equation(np.array([rate]))[0]) for group in groups))
 
-    rate = float(brentq(total, RATES[bracket], RATES[bracket + 1], xtol=1e-9))
+    low, high = float(RATES[bracket]), float(RATES[bracket + 1])
+    # Each group is rounded apart from the sum, so a root on the grid may lie just outside of its bracket.
+    if at_rate(low) < 0 < at_rate(high):
+        rate = float(brentq(at_rate, low, high, xtol=1e-9))
+    else:
+        rate = min(low, high, key=lambda end: abs(at_rate(end)))
     return with_rate(known_fade, rate, found["rate"].estimate().ci)
 
 

@@ -227,7 +227,8 @@ def test_a_second_form_is_read_beside_the_first(model: TransformersModel) -> Non
         for one, other in zip(both, alone, strict=True):
             assert getattr(one, pick) == pytest.approx(other.hellinger, abs=1e-5)
     lent = [requests[row].image for row in shuffle_images([request.image_id for request in requests], 3)]
-    assert read_dependency(model, requests, written, form="shuffled", beside="neutral", others=lent) == both
+    again = read_dependency(model, requests, written, form="shuffled", beside="neutral", others=lent)
+    assert [one.hellinger for one in again] == [one.hellinger for one in both]
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.0])
