@@ -35,7 +35,7 @@ PART = 16
 """Tokens at the start and before token `SURVIVAL` that are compared."""
 FIT = "two-forms-1"
 """The version of the fit of fading."""
-WITH_FLOOR = "whole vocabulary, floor not removed"
+NO_FLOOR = "plausible tokens, floor removed"
 Label: TypeAlias = Literal[Kind, "all"]
 ALL: Literal["all"] = "all"
 
@@ -99,9 +99,9 @@ class PdmTable(Record):
     curves: tuple[PdmCurve, ...]
     fixed_sets: tuple[EarlyAndLate, ...]
     fade: Fade
-    """The main fit: all tokens, a level for each response, without the floor of the noise (`fading_signal.py`)."""
+    """The main fit: all tokens, a level for each response, with the floor of the noise in it."""
     sensitivity: tuple[Fade, ...]
-    """Other choices of tokens and levels; last, the line through all of the vocabulary with the floor in it."""
+    """Other choices of tokens and levels; last, the fit without the floor (`fading_signal.py`)."""
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -122,7 +122,7 @@ def pdm_table(
     series = [one for one in series if len(one.hellinger)]
     long = [one for one in series if len(one.hellinger) >= survival]
     labels: tuple[Label, ...] = (ALL, *KINDS)
-    fit = partial(fit_signal, seed=seed, resamples=resamples)
+    fit = partial(fit_fade, seed=seed, resamples=resamples)
     curve = partial(_curve, seed=seed, resamples=resamples)
     early = partial(_early, seed=seed, resamples=resamples)
     curves = [
@@ -152,7 +152,7 @@ def pdm_table(
             fit(long, f"responses of {survival} tokens or more"),
             fit(series, "a level for each kind in each response", by_kind=True),
             *(fit(series, kind, only=kind) for kind in KINDS),
-            fit_fade(series, WITH_FLOOR, seed=seed, resamples=resamples),
+            fit_signal(series, NO_FLOOR, seed=seed, resamples=resamples),
         ),
     )
 

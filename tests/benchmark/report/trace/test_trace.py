@@ -171,7 +171,7 @@ def test_a_text_that_the_judge_cannot_read_has_a_reason(
 
 
 def test_the_shade_follows_pdm(tmp_path: Path) -> None:
-    found = traced(tmp_path, *SMALL, "--scene", "0:2", "--max-new-tokens", "12")
+    found = traced(tmp_path, *SMALL, "--scene", "0:2", "--max-new-tokens", "12", "--without", "dropped")
     stream = io.StringIO()
     show(
         Trace.model_validate(found),

@@ -432,7 +432,10 @@ def test_a_dry_run_counts_interviews_and_readings(
     assert new["interview questions"].startswith(
         f"at most {10 * (2 + 2 * (16 + 10))}, after at most {10 * 4 * 32} tokens"
     )
-    assert new["dependency readings"] == f"10; with the picture and without, at most {10 * 2 * 512} tokens"
+    assert (
+        new["dependency readings"]
+        == f"10; with the picture and in two forms without, at most {10 * 3 * 512} tokens"
+    )
     assert new["time"] == "about 10 s, at 1 responses/s (--rate, interviews and readings not counted)"
     shutil.copytree(forgotten, tmp_path / "runs/scenes-small")
     lines = read_lines(forgotten / H)
