@@ -40,7 +40,7 @@ class Probes:
     """Contexts that are asked already."""
     readings: int = 0
     positions: int = 0
-    """Of all three branches."""
+    """Tokens in all three branches."""
     read: int = 0
     """Responses that are read already."""
     known: int = 0
