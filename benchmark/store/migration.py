@@ -60,6 +60,10 @@ def in_recorded_order(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[st
     return {**new, "settings": {**settings[0], "judge_options": options}}
 
 
+_NEW_STAGES = ("knowledge", "cloze", "interventions", "attention")
+"""The stages of `forget` that version 1 did not have."""
+
+
 def _run(config: Mapping[str, Any]) -> dict[str, Any]:
     from eidolon.benchmark.settings.config import deciding
     from eidolon.benchmark.settings.run import RunSettings
@@ -90,7 +94,7 @@ def _run(config: Mapping[str, Any]) -> dict[str, Any]:
             else _present(config, "min_objects")
         ),
         **({"lengths": retention["lengths"]} if retention else {}),
-        **({"trained_length": retention["trained_tokens"]} if retention else {}),
+        **({"trained_length": retention["trained_tokens"], "skip": _NEW_STAGES} if retention else {}),
     }
     extra: dict[str, Any] = _present(config, "images", "left_out", "questions")
     if retention:

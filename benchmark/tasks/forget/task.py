@@ -137,13 +137,16 @@ def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, Jso
     from eidolon.benchmark.tasks.forget.retention.design import ABSENT
     from eidolon.scorers.forgetting.forced_orders import WINDOW
 
-    return {
-        "absent": ABSENT,
-        "trained_words": _trained_words(settings, reference),
+    optional: dict[str, JsonValue] = {
         "cloze": {"frame": CLOZE_FRAME},
         "dependency": {"without": [WITHOUT, BESIDE]},
         "interventions": {"at": list(AT)},
         "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS)},
+    }
+    return {
+        "absent": ABSENT,
+        "trained_words": _trained_words(settings, reference),
+        **{name: value for name, value in optional.items() if name not in settings.skip},
         "orders": {"frame": FRAME, "most_named": MOST_NAMED, "window": WINDOW, "tokens": TOKENS},
     }
 

@@ -46,10 +46,12 @@ def probe(folder: Path) -> list[str]:
     return model_run(folder, rows, "--task", "probe", "--policy", "all")
 
 
+# Version 1 measured retention, dependence and forced orders alone.
 def forget(folder: Path) -> list[str]:
     return [
         "run", "--task", "forget", "--model", "scenes-small", "--limit", "2", "--lengths", "16",
-        "--max-new-tokens", "40", "-J", "reading=original", "--resamples", "20", "--out", str(folder / "out"),
+        "--max-new-tokens", "40", "-J", "reading=original", "--resamples", "20",
+        "--skip", "knowledge,cloze,interventions,attention", "--out", str(folder / "out"),
     ]  # fmt: skip
 
 
