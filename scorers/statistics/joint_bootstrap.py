@@ -58,7 +58,8 @@ class DenseTable:
             return DenseTotals.of(numbered_totals(self.values, rows))
 
         def columns() -> Iterator[FloatArray]:
-            return (np.bincount(rows, weights=values, minlength=count) for values in self.values.T)
+            found = (np.bincount(rows, weights=values, minlength=count) for values in self.values.T)
+            return (column.astype(float, copy=False) for column in found)
 
         # Computed twice, so that each column is written in its type at once.
         narrow = [count * float(np.abs(column).max(initial=0)) < _EXACT for column in columns()]
@@ -95,7 +96,7 @@ class SparseTable:
         if count * self.width * 8 <= DENSE_BYTES:
             cells = rows[self.samples].astype(np.int64) * self.width + self.columns
             totals = np.bincount(cells, weights=self.values, minlength=count * self.width)
-            return DenseTotals.of(totals.reshape(count, self.width))
+            return DenseTotals.of(totals.reshape(count, self.width).astype(float, copy=False))
         return SparseTotals(self, rows, count)
 
 
