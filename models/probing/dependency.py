@@ -275,7 +275,8 @@ def _alternatives(indices: torch.Tensor, log_probabilities: torch.Tensor) -> Ite
 def _join(pieces: Sequence[_Piece]) -> PromptDependency:
     numbers = [row for piece in pieces for row in piece.numbers]
     columns: list[tuple[float, ...]] = [*zip(*numbers, strict=True)]
-    seen, blind, hellinger, difference, beside, signal, apart = [*columns, *[()] * (7 - len(columns))]
+    columns += [()] * (7 - len(columns))
+    seen, blind, hellinger, difference, beside, signal, apart = columns
     tops = [found for piece in pieces for found in piece.alternatives]
     top_seen, top_blind, top_contrast = zip(*tops, strict=True) if tops else ((), (), ())
     return PromptDependency(
