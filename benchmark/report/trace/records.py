@@ -79,7 +79,7 @@ class Trace(Record):
     decoding: str | None
     without: Without
     control: float | None = None
-    """Mean PDM between `without` and a grey image, neither of which shows the image: what the form alone changes. It
+    """Mean PDM between `without` and a grey image, and neither shows the image: what the form alone changes. It
     is not a dependence on the image. Null for `neutral`, with which it is 0."""
     objects: tuple[str, ...] | None
     """The objects in the image, if known."""

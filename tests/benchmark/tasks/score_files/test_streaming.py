@@ -295,7 +295,7 @@ def test_results_and_errors_come_in_order_and_items_are_made_when_needed(process
 def test_memory_does_not_grow_with_the_texts(
     tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten times as long texts, the same peak but for a few batches: no text is kept."""
+    """Ten times as long texts, the same peak within a few batches: no text is kept."""
     monkeypatch.setattr(streamed_work, "JUDGE_BATCH", 32)
     monkeypatch.setattr("eidolon.benchmark.tasks.score_files.responses_file.IMPORT_BATCH", 32)
     decide = batches.decide
