@@ -68,7 +68,7 @@ export function RateCurves({ position }: { position: Position }) {
   const main = rows.filter((row) => row.name === position.first && row.low != null);
   const prior = rows.filter((row) => row.name === position.first && row.p.prior != null);
   const right = axisEnd(position);
-  const top = Math.min(1, 1.15 * Math.max(0.02, ...rows.map((row) => row.y), ...main.map((row) => row.high ?? 0)));
+  const top = Math.min(1, 1.15 * Math.max(0.02, ...rows.map((row) => row.y), ...main.map((row) => row.high ?? 0), ...prior.map((row) => row.p.prior ?? 0)));
   return (
     <>
       <Legend names={names} extra={prior.length ? "guessing by how common objects are" : undefined} />
