@@ -45,7 +45,7 @@ class Device:
 
         def bounded(model: Any, requests: Sequence[Request], *given: Any, **settings: Any) -> Any:
             names = [request.sample_id for request in requests]
-            (self.trials if settings else self.batches).append(names)
+            (self.trials if "min_new_tokens" in settings else self.batches).append(names)
             if len(requests) > self.room:
                 raise FULL
             for name in names:
