@@ -18,7 +18,13 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 """
-NEED_TORCH = ("transformers_inputs", "transformers_loading")
+NEED_TORCH = (
+    "text_encoder",
+    "text_prefixes",
+    "transformers_inputs",
+    "transformers_loading",
+    "transformers_provenance",
+)
 """Modules that only a model in this process imports."""
 
 
