@@ -14,6 +14,7 @@ PAGES = sorted(
 )
 
 NEEDS = {
+    "checkout": "the files of a checkout in the working folder",
     "dataset": "data that is not in the repository",
     "gpu": "a GPU",
     "hub": "the Hugging Face Hub",
