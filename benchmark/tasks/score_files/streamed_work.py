@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from eidolon.benchmark.engine.mapping import BatchMapper
 from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.files import AFTER_RESPONSES, JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
@@ -118,7 +119,13 @@ class StreamedWork:
     judge_name: str
     judge_options: Mapping[str, str]
     processes: int
+    mapper: BatchMapper | None = None
+    """Where responses are judged, if not by processes of this machine."""
     _tally: Tally | None = None
+
+    def by(self, mapper: BatchMapper) -> "StreamedWork":
+        """Return the same work with the responses judged elsewhere."""
+        return replace(self, mapper=mapper)
 
     def rows(self) -> Mapping[str, Text]:
         """Return the text of `samples.jsonl`."""
@@ -141,6 +148,8 @@ class StreamedWork:
 
     def judge(self, folder: RunFolder, responses: Sequence[Response]) -> Sequence[Judgement]:
         """Judge what `judgements.jsonl` lacks, with the verdicts that the truth gives, and count all."""
+        if self.mapper is not None:
+            self._whole(responses).by(self.mapper).judge(folder, responses)
         slow = self.judged_by.batch if isinstance(self.judged_by, SlowJudge) else None
         keys, size = self.samples.keys, slow or JUDGE_BATCH
         stored = LineLog(folder.path / RESPONSES, Response, keys, folder.record.batches["size"])
