@@ -48,7 +48,7 @@ function Live({ view }: { view: View }) {
   }, [running]);
   useEffect(() => {
     if (!running || paused) return;
-    // Not while somebody marks a text, and not in a window that nobody sees.
+    // Not while a reader marks a text, and not in a hidden window.
     const again = setInterval(() => {
       if (!document.hidden && getSelection()?.isCollapsed !== false) location.reload();
     }, 1000 * view.every);

@@ -8,12 +8,13 @@ used is scored by its log-probability. No question makes the model read the pict
 so that the difficulty of what is left does not matter: the same objects are compared with themselves.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, ratio
@@ -54,15 +55,10 @@ class ClozeContext(Record):
     tokens: int
     """Its tokens: it ends with a sentence."""
     names: tuple[ScoredName, ...]
-    error: str | None = None
+    error: str | None = Field(None, exclude_if=operator.not_)
     """Why there are no scores. Absent from the file if there are."""
-    transient: bool = False
+    transient: bool = Field(False, exclude_if=operator.not_)
     """The error is temporary, so that a later session tries again. Absent from the file if false."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if name not in ("error", "transient") or value}
 
 
 class ClozeAtLength(Record):

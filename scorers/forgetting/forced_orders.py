@@ -13,15 +13,16 @@ share of the remaining objects that are named.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
-from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
+from eidolon.scorers.core.types import Mention, Record
+from eidolon.scorers.forgetting.continued_turn import ContinuedTurn
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
 WINDOW = 60
@@ -80,35 +81,13 @@ COLUMNS = (
 )
 
 
-class ForcedTurn(Record):
-    """A line of `orders.jsonl`: a turn with a given beginning, and how the model continued it."""
+class ForcedTurn(ContinuedTurn):
+    """A line of `orders.jsonl`. The given text is that of one of `ARMS`, with its number as `generation`."""
 
-    sample_id: str
-    generation: int
-    """Number of the given text in `ARMS`."""
-    image_id: ImageId
     order: Order
     late: bool
     named: tuple[str, ...]
     """The categories that the given text names, in its order."""
-    given: str
-    response: str | None
-    """The whole turn, with the given text."""
-    finish_reason: FinishReason
-    completion_tokens: int | None
-    """Tokens of the whole turn."""
-    mentions: tuple[Mention, ...] = ()
-    """Mentions in the whole turn."""
-    unscored: str | None = None
-    transient: bool = False
-    """The error is temporary, so that a later session tries again. Absent from the file if false."""
-
-    @model_serializer(mode="wrap")
-    def _without_transient(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if not self.transient:
-            fields.pop("transient", None)
-        return fields
 
 
 class OrderCell(Record):

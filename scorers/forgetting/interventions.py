@@ -20,16 +20,18 @@ second look at the picture changes nothing then. So the verdict is about the rem
 lowers the share of wrong mentions by more at the last t than at the first.
 """
 
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
-from eidolon.scorers.core.types import FinishReason, ImageId, Mention, Record
+from eidolon.scorers.core.types import Record
+from eidolon.scorers.forgetting.continued_turn import ContinuedTurn
 from eidolon.scorers.forgetting.forced_orders import COLUMNS, LEAST_IMAGES, ImageTruth, count
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
@@ -49,39 +51,18 @@ QUANTITIES = ("recall", "rate", "per_100")
 InterventionVerdict: TypeAlias = Literal["a second look helps more later", "no change shown", "not measured"]
 
 
-class InterventionTurn(Record):
+class InterventionTurn(ContinuedTurn):
     """A line of `interventions.jsonl`: a turn that was changed at token t, and how the model continued it."""
 
-    sample_id: str
-    generation: int
-    """Number of the turn of the sample, from 0."""
-    image_id: ImageId
     at: int
     """Least tokens before the change."""
     tokens: int
     """Tokens before the change: the text ends with a sentence."""
     arm: Arm
-    donor: str | None = None
+    donor: str | None = Field(None, exclude_if=operator.not_)
     """In the arm `swap`, the sample whose picture is shown."""
-    planted: str | None = None
+    planted: str | None = Field(None, exclude_if=operator.not_)
     """In the arm `planted`, the object that is not there."""
-    given: str
-    response: str | None
-    """The whole turn, with the given text."""
-    finish_reason: FinishReason
-    completion_tokens: int | None
-    """Tokens of the whole turn."""
-    mentions: tuple[Mention, ...] = ()
-    """Mentions in the whole turn."""
-    unscored: str | None = None
-    transient: bool = False
-    """The error is temporary, so that a later session tries again. Absent from the file if false."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        optional = ("transient", "donor", "planted")
-        return {name: value for name, value in fields.items() if name not in optional or value}
 
 
 class ArmAt(Record):

@@ -1,8 +1,8 @@
 """The lines of `knowledge.jsonl`: what a model answers about the objects of an image before it describes it."""
 
-from typing import Any
+import operator
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.types import ImageId, Record
 
@@ -28,12 +28,7 @@ class ProbedImage(Record):
     objects: tuple[ProbedObject, ...]
     unasked: int
     """Absent categories of the dataset that were not in the sample."""
-    error: str | None = None
+    error: str | None = Field(None, exclude_if=operator.not_)
     """Why there are no answers. Absent from the file if there are."""
-    transient: bool = False
+    transient: bool = Field(False, exclude_if=operator.not_)
     """The error is temporary, so that a later session asks again. Absent from the file if false."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if name not in ("error", "transient") or value}

@@ -1,8 +1,9 @@
 """The records of the retention probe: a context that a model was given, and its answers in that context."""
 
-from typing import Any, Literal, TypeAlias, get_args
+import operator
+from typing import Literal, TypeAlias, get_args
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.types import ImageId, Record
 
@@ -57,12 +58,7 @@ class AnsweredContext(Record):
     donor: str | None = None
     """In the condition `other`, the sample with the description."""
     answers: tuple[YesNoAnswer, ...]
-    error: str | None = None
+    error: str | None = Field(None, exclude_if=operator.not_)
     """Why there are no answers. Absent from the file if there are."""
-    transient: bool = False
+    transient: bool = Field(False, exclude_if=operator.not_)
     """The error is temporary, so that a resumed run asks again. Absent from the file if false."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if name not in ("error", "transient") or value}

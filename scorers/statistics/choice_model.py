@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.statistics.bootstrap import LEVEL
+from eidolon.scorers.statistics.coefficients import NamedCoefficients
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 IntArray = NDArray[np.intp]
@@ -49,35 +50,14 @@ class ChoiceSets:
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceFit:
-    """Coefficients by column, in log odds per unit of the column."""
+class ChoiceFit(NamedCoefficients):
+    """A fit of choices. A column that is constant within all sets is left out too."""
 
-    names: tuple[str, ...]
-    """The columns in the fit. Left out are those that are constant within all sets, or a linear combination of columns
-    before them."""
-    coefficients: FloatArray
-    """Shape (columns,)."""
-    covariance: FloatArray
-    """Robust (sandwich) covariance over clusters, shape (columns, columns)."""
-    model_covariance: FloatArray
-    """Inverse information, shape (columns, columns)."""
     log_likelihood: float
     choices: int
     """Sets with more than one alternative."""
     alternatives: int
     clusters: int
-
-    def __getitem__(self, name: str) -> tuple[float, float]:
-        """Return a coefficient and its standard error: the larger of the robust one and the model's.
-
-        Raises:
-            KeyError: the column was left out.
-        """
-        if name not in self.names:
-            raise KeyError(name)
-        at = self.names.index(name)
-        variance = max(self.covariance[at, at], self.model_covariance[at, at])
-        return float(self.coefficients[at]), float(variance**0.5)
 
     def interval(self, name: str, level: float = LEVEL) -> tuple[float, float]:
         """Return the interval of a coefficient by Student's t with clusters - 1 degrees of freedom.

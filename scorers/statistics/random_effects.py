@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.statistics.coefficients import NamedCoefficients
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 IntArray = NDArray[np.intp]
@@ -43,32 +44,12 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class RandomEffectsFit:
-    """Estimates in the units of the columns."""
+class RandomEffectsFit(NamedCoefficients):
+    """Estimates of the intercept, the columns and the loadings, in this order."""
 
-    names: tuple[str, ...]
-    """The columns in the fit, the intercept first, then the loadings. A column that is a linear combination of those
-    before it is left out."""
-    coefficients: FloatArray
-    covariance: FloatArray
-    """Robust (sandwich) covariance over the clusters of inference."""
-    model_covariance: FloatArray
-    """Inverse observed information."""
     log_likelihood: float
     observations: int
     clusters: int
-
-    def __getitem__(self, name: str) -> tuple[float, float]:
-        """Return a coefficient and its standard error: the larger of the robust one and the likelihood's.
-
-        Raises:
-            KeyError: the column was left out.
-        """
-        if name not in self.names:
-            raise KeyError(name)
-        at = self.names.index(name)
-        variance = max(self.covariance[at, at], self.model_covariance[at, at])
-        return float(self.coefficients[at]), float(variance**0.5)
 
 
 def fit_random_effects(

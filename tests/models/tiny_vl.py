@@ -1,5 +1,6 @@
 """Tiny vision-language models with random weights, of other architectures than the shipped ones."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def save_llava(folder: Any) -> None:
     ).save_pretrained(folder)
 
 
-class Handmade:
+class Handmade(ABC):
     """A loaded model whose processor needs missing packages: it makes inputs by itself.
 
     A prompt is its words' lengths as tokens, after the image tokens; an image is its pixels.
@@ -96,9 +97,9 @@ class Handmade:
             inputs |= self.picture_inputs([r.image for r in requests], ids)
         return inputs
 
+    @abstractmethod
     def picture_inputs(self, images: Sequence[Image.Image], ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the model's inputs beside the ids."""
-        raise NotImplementedError
 
 
 def pixels(image: Image.Image, side: int) -> torch.Tensor:

@@ -21,10 +21,11 @@ from eidolon.benchmark.tasks.checking.problems import DifferenceError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
 from eidolon.benchmark.tasks.describe.checks import JudgedChecks
 from eidolon.benchmark.tasks.describe.work import JudgedWork
+from eidolon.benchmark.tasks.forget.continued_turns import read_turn
 from eidolon.benchmark.tasks.forget.dependency.stage import table_of
 from eidolon.benchmark.tasks.forget.forced_orders.design import chosen, sentence
 from eidolon.benchmark.tasks.forget.forced_orders.detail import FAMILY, REPORTED, with_orders
-from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, read_turn, truths
+from eidolon.benchmark.tasks.forget.measurement import first_of_each, truths
 from eidolon.benchmark.tasks.forget.more_checks import (
     MORE_MEASURED,
     compare,

@@ -19,8 +19,8 @@ from eidolon.benchmark.store.files import (
     RETENTION_LINES,
 )
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.forget.continued_turns import TOKENS
 from eidolon.benchmark.tasks.forget.dependency.stage import TOGETHER
-from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
 from eidolon.benchmark.tasks.forget.interventions.design import AT
 from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS, make_candidates
 from eidolon.benchmark.tasks.forget.retention.design import Most, most_of

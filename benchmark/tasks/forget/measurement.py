@@ -13,6 +13,7 @@ from eidolon.models.base.model import ScoringModel
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Response
+from eidolon.scorers.forgetting.forced_orders import ImageTruth
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,6 +73,16 @@ def read_document(path: Path, form: type[DocumentT]) -> DocumentT | None:
         raise UserError(
             f"{path}: is not a file this run wrote ({error.errors()[0]['msg']}); delete it to measure again"
         ) from error
+
+
+def truths(rows: Sequence[SampleRow]) -> dict[str, ImageTruth]:
+    """Return the true objects of each sample, with the share of the picture that each covers."""
+    return {row.sample_id: ImageTruth(frozenset(row.objects), row.areas) for row in rows}
+
+
+def first_of_each(judged: Sequence[JudgedSample]) -> dict[str, JudgedSample]:
+    """Return the first judged response to each sample, by sample id."""
+    return {sample.response.sample_id: sample for sample in reversed(judged)}
 
 
 def is_readable(source: ModelSource, sample_id: str) -> bool:

@@ -28,14 +28,14 @@ from eidolon.benchmark.tasks.forget.attention.detail import quantities as attent
 from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.cloze.detail import quantities as cloze_quantities
 from eidolon.benchmark.tasks.forget.cloze.stage import measure_again
-from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each, truths
+from eidolon.benchmark.tasks.forget.continued_turns import read_turn
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.interventions.detail import quantities as intervention_quantities
-from eidolon.benchmark.tasks.forget.interventions.stage import read_changed
 from eidolon.benchmark.tasks.forget.knowledge.design import make_candidates
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import quantities as knowledge_quantities
 from eidolon.benchmark.tasks.forget.knowledge.stage import detail_of
+from eidolon.benchmark.tasks.forget.measurement import first_of_each, truths
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
@@ -139,7 +139,7 @@ def compare_changed(run: CheckedRun, judge: Judge) -> str:
     for number, line in enumerate(lines, 1):
         if line.planted is not None and line.planted in rows[line.sample_id].objects:
             raise DifferenceError(f"{INTERVENTIONS_LINES}:{number}: plants an object that is in the picture")
-        if read_changed(line, judge, rows[line.sample_id].objects) != line:
+        if read_turn(line, judge, rows[line.sample_id].objects) != line:
             raise DifferenceError(
                 f"{INTERVENTIONS_LINES}:{number}: other mentions, or another reason why there are none"
             )

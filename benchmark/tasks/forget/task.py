@@ -128,9 +128,9 @@ def find_namers(judge: Judge, name: str) -> tuple[Judge, ...]:
 def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, JsonValue]:
     """Return what decides the measurements beside the settings."""
     from eidolon.benchmark.tasks.forget.cloze.design import FRAME as CLOZE_FRAME
+    from eidolon.benchmark.tasks.forget.continued_turns import TOKENS
     from eidolon.benchmark.tasks.forget.dependency.stage import BESIDE, WITHOUT
     from eidolon.benchmark.tasks.forget.forced_orders.design import FRAME, MOST_NAMED
-    from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS
     from eidolon.benchmark.tasks.forget.interventions.design import AT
     from eidolon.benchmark.tasks.forget.knowledge.design import ABSENT as CANDIDATES
     from eidolon.benchmark.tasks.forget.knowledge.design import WORDINGS

@@ -11,8 +11,7 @@ from eidolon.benchmark.store.batch_file import BatchFile, Key
 from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete, is_complete
 from eidolon.benchmark.store.files import ATTENTION, ATTENTION_LINES, SCORES
 from eidolon.benchmark.tasks.forget.attention.detail import SCHEMA, AttentionDetail
-from eidolon.benchmark.tasks.forget.forced_orders.stage import first_of_each
-from eidolon.benchmark.tasks.forget.measurement import Measurement, is_readable, read_document
+from eidolon.benchmark.tasks.forget.measurement import Measurement, first_of_each, is_readable, read_document
 from eidolon.models.base.model import AttendingModel, Failure, PictureAttention, Request, ScoringModel
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.metric import JudgedSample

@@ -6,11 +6,15 @@ from typing import Any
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile, Key
-from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete
 from eidolon.benchmark.store.files import ORDERS, ORDERS_LINES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
-from eidolon.benchmark.store.json_lines import read_lines
-from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.forget.continued_turns import (
+    TOKENS,
+    complete_turns,
+    is_finished,
+    read_turn,
+    why_not_continued,
+)
 from eidolon.benchmark.tasks.forget.forced_orders.design import (
     FRAME,
     MOST_NAMED,
@@ -19,18 +23,19 @@ from eidolon.benchmark.tasks.forget.forced_orders.design import (
     make_design,
 )
 from eidolon.benchmark.tasks.forget.forced_orders.detail import SCHEMA, MissingTurns, OrdersDetail
-from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
+from eidolon.benchmark.tasks.forget.measurement import (
+    Measurement,
+    ModelSource,
+    first_of_each,
+    is_readable,
+    read_document,
+    truths,
+)
 from eidolon.benchmark.terminal.log import timed
-from eidolon.models.base.model import ContinuingModel, Decoding, Request, ScoringModel, request_seed
+from eidolon.models.base.model import ContinuingModel, Decoding, Request, request_seed
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.core.verdict import with_verdicts
-from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, ImageTruth, measure_orders, no_orders
-from eidolon.scorers.judges.judged_text import judge_texts
-
-TOKENS = 2 * WINDOW
-"""The most tokens that a model may add to a turn. Any tokenizer needs fewer for the `WINDOW` words that are read."""
+from eidolon.scorers.forgetting.forced_orders import WINDOW, ForcedTurn, measure_orders, no_orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def force_orders(settings: OrderSettings, measurement: Measurement) -> OrdersDet
     folder.forget(ORDERS, SCORES)
     model = measurement.source.scoring_model()
     missing: Mapping[str, int] = {}
-    if (reason := _why_not(model, settings.decoding)) is not None:
+    if (reason := why_not_continued(model, settings.decoding)) is not None:
         found = no_orders(reason)
     else:
         assert isinstance(model, ContinuingModel)
@@ -108,39 +113,7 @@ def continue_turns(
         return [_record(turns[key], found[key], settings.judge, objects[key[0]]) for key in keys]
 
     file = BatchFile(measurement.folder.path / ORDERS_LINES, ForcedTurn, [*turns], settings.batch_size)
-    stage: Stage[ForcedTurn] = Stage(
-        label=f"{measurement.name}, orders",
-        tokens=lambda turn: turn.completion_tokens or 0,
-        failed=lambda turn: turn.response is None,
-        after_batch=lambda *_: measurement.count_usage(),
-    )
-    return complete(file, batch_by_batch("orders continued", "turns", continue_batch), stage)
-
-
-def read_turn(turn: ForcedTurn, judge: Judge, objects: Sequence[str]) -> ForcedTurn:
-    """Return the turn with the mentions that the judge finds in all of its text, and their verdicts."""
-    if turn.response is not None and not turn.response.startswith(turn.given):
-        return turn.model_copy(update={"mentions": (), "unscored": "the turn does not begin as it was begun"})
-    whole = Response(
-        sample_id=turn.sample_id,
-        image_id=turn.image_id,
-        generation=turn.generation,
-        response=turn.response,
-        error=turn.unscored if turn.response is None else None,
-    )
-    (judgement,) = judge_texts(judge, [whole])
-    judgement = with_verdicts(judgement, objects)
-    return turn.model_copy(update={"mentions": judgement.mentions, "unscored": judgement.unscored})
-
-
-def truths(rows: Sequence[SampleRow]) -> dict[str, ImageTruth]:
-    """Return the true objects of each sample, with the share of the picture that each covers."""
-    return {row.sample_id: ImageTruth(frozenset(row.objects), row.areas) for row in rows}
-
-
-def first_of_each(judged: Sequence[JudgedSample]) -> dict[str, JudgedSample]:
-    """Return the first judged response to each sample, by sample id."""
-    return {sample.response.sample_id: sample for sample in reversed(judged)}
+    return complete_turns(measurement, "orders", file, continue_batch)
 
 
 def _request(turn: TurnPrefix, settings: OrderSettings, source: ModelSource) -> Request:
@@ -171,23 +144,10 @@ def _record(turn: TurnPrefix, response: Response, judge: Judge, objects: Sequenc
     return read_turn(record, judge, objects)
 
 
-def _why_not(model: ScoringModel, decoding: Decoding) -> str | None:
-    """Return why turns cannot be continued, None if they can."""
-    if decoding.contrast is not None:
-        return (
-            f"not with --decoding {decoding.contrast.name}: its weight counts the tokens that were generated"
-        )
-    if not isinstance(model, ContinuingModel):
-        return "the model cannot continue a given text"
-    return None
-
-
 def _read_finished(folder: RunFolder) -> OrdersDetail | None:
     """Return the document of an earlier session, None if there is still something to continue."""
-    finished, lines = read_document(folder.path / ORDERS, OrdersDetail), folder.path / ORDERS_LINES
+    finished = read_document(folder.path / ORDERS, OrdersDetail)
     if finished is None:
         return None
-    if not lines.exists():
-        # Right only if there was nothing to continue.
-        return None if finished.found.images + finished.found.incomplete else finished
-    return None if any(turn.transient for turn in read_lines(lines, ForcedTurn)) else finished
+    measured = finished.found.images + finished.found.incomplete
+    return finished if is_finished(folder.path / ORDERS_LINES, ForcedTurn, measured=measured) else None

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile, Key
-from eidolon.benchmark.store.batch_writer import Stage, batch_by_batch, complete
 from eidolon.benchmark.store.files import INTERVENTIONS, INTERVENTIONS_LINES, SCORES
 from eidolon.benchmark.store.folder import RunFolder
-from eidolon.benchmark.store.json_lines import read_lines
-from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, first_of_each, truths
+from eidolon.benchmark.tasks.forget.continued_turns import (
+    TOKENS,
+    complete_turns,
+    is_finished,
+    read_turn,
+    why_not_continued,
+)
 from eidolon.benchmark.tasks.forget.interventions.design import (
     AT,
     ChangedTurn,
@@ -19,23 +23,27 @@ from eidolon.benchmark.tasks.forget.interventions.design import (
     make_design,
 )
 from eidolon.benchmark.tasks.forget.interventions.detail import SCHEMA, InterventionsDetail, MissingChanges
-from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
+from eidolon.benchmark.tasks.forget.measurement import (
+    Measurement,
+    ModelSource,
+    first_of_each,
+    is_readable,
+    read_document,
+    truths,
+)
 from eidolon.benchmark.terminal.log import timed
 from eidolon.models.base.model import (
     ContinuingModel,
     Decoding,
     Request,
     ReshowingModel,
-    ScoringModel,
     request_seed,
 )
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.forced_orders import WINDOW
 from eidolon.scorers.forgetting.interventions import InterventionTurn, measure_interventions, no_interventions
-from eidolon.scorers.judges.judged_text import judge_texts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,7 +83,7 @@ def intervene(settings: InterventionSettings, measurement: Measurement) -> Inter
     folder.forget(INTERVENTIONS, SCORES)
     model = measurement.source.scoring_model()
     missing: tuple[MissingChanges, ...] = ()
-    if (reason := _why_not(model, settings.decoding)) is not None:
+    if (reason := why_not_continued(model, settings.decoding)) is not None:
         found = no_interventions(reason)
     else:
         assert isinstance(model, ContinuingModel)
@@ -96,22 +104,6 @@ def intervene(settings: InterventionSettings, measurement: Measurement) -> Inter
     )
     write_atomically(folder.path / INTERVENTIONS, detail.to_json())
     return detail
-
-
-def read_changed(turn: InterventionTurn, judge: Judge, objects: Sequence[str]) -> InterventionTurn:
-    """Return the turn with the mentions that the judge finds in all of its text, and their verdicts."""
-    if turn.response is not None and not turn.response.startswith(turn.given):
-        return turn.model_copy(update={"mentions": (), "unscored": "the turn does not begin as it was begun"})
-    whole = Response(
-        sample_id=turn.sample_id,
-        image_id=turn.image_id,
-        generation=turn.generation,
-        response=turn.response,
-        error=turn.unscored if turn.response is None else None,
-    )
-    (judgement,) = judge_texts(judge, [whole])
-    judgement = with_verdicts(judgement, objects)
-    return turn.model_copy(update={"mentions": judgement.mentions, "unscored": judgement.unscored})
 
 
 def _continue(
@@ -138,13 +130,7 @@ def _continue(
     file = BatchFile(
         measurement.folder.path / INTERVENTIONS_LINES, InterventionTurn, [*turns], settings.batch_size
     )
-    stage: Stage[InterventionTurn] = Stage(
-        label=f"{measurement.name}, interventions",
-        tokens=lambda turn: turn.completion_tokens or 0,
-        failed=lambda turn: turn.response is None,
-        after_batch=lambda *_: measurement.count_usage(),
-    )
-    return complete(file, batch_by_batch("interventions continued", "turns", continue_batch), stage)
+    return complete_turns(measurement, "interventions", file, continue_batch)
 
 
 def _responses(
@@ -220,26 +206,13 @@ def _record(turn: ChangedTurn, response: Response, judge: Judge, objects: Sequen
         unscored=response.error,
         transient=response.transient and response.error is not None,
     )
-    return read_changed(record, judge, objects)
-
-
-def _why_not(model: ScoringModel, decoding: Decoding) -> str | None:
-    """Return why turns cannot be continued, None if they can."""
-    if decoding.contrast is not None:
-        return (
-            f"not with --decoding {decoding.contrast.name}: its weight counts the tokens that were generated"
-        )
-    if not isinstance(model, ContinuingModel):
-        return "the model cannot continue a given text"
-    return None
+    return read_turn(record, judge, objects)
 
 
 def _read_finished(folder: RunFolder) -> InterventionsDetail | None:
     """Return the document of an earlier session, None if there is still something to continue."""
     finished = read_document(folder.path / INTERVENTIONS, InterventionsDetail)
-    lines = folder.path / INTERVENTIONS_LINES
     if finished is None:
         return None
-    if not lines.exists():
-        return None if finished.found.images else finished
-    return None if any(turn.transient for turn in read_lines(lines, InterventionTurn)) else finished
+    lines = folder.path / INTERVENTIONS_LINES
+    return finished if is_finished(lines, InterventionTurn, measured=finished.found.images) else None

@@ -14,9 +14,10 @@ from eidolon.benchmark.drawing.style import COLUMN, SCREEN, style
 from eidolon.benchmark.json_schemas import schemas as own_schemas
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.forget.continued_turns import TOKENS, read_turn
 from eidolon.benchmark.tasks.forget.forced_orders.detail import with_orders
 from eidolon.benchmark.tasks.forget.forced_orders.plot import draw_orders, orders_figure
-from eidolon.benchmark.tasks.forget.forced_orders.stage import TOKENS, OrderSettings, force_orders, read_turn
+from eidolon.benchmark.tasks.forget.forced_orders.stage import OrderSettings, force_orders
 from eidolon.benchmark.tasks.forget.measurement import Measurement
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding, Request
