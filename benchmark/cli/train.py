@@ -1,4 +1,4 @@
-"""`eidolon train`: make a shipped model or judge again, from nothing."""
+"""`eidolon train`: make a shipped model, judge or aligner again, from nothing."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="The name of a shipped model or judge, a recipe.json, or memory: a model of the memory family."
+            help="A shipped model or judge, aligner, a recipe.json, or memory: a model of the memory family."
         ),
     ],
     *,
@@ -40,7 +40,7 @@ def train(
     ] = None,
     **options: Any,
 ) -> None:
-    """Train a VL model, or a judge, from scratch on Scenes, evaluate it on held-out scenes and write its card.
+    """Train a VL model, a judge or an aligner from scratch on Scenes, evaluate it and write its card.
 
     The same command again resumes. Under `accelerate launch` it uses every process.
     """

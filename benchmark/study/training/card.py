@@ -5,9 +5,11 @@ from typing import Any
 
 import jinja2
 
+from eidolon.benchmark.scenes.aligner_training import AlignerRecipe
 from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe, Recipe
 from eidolon.benchmark.scenes.judge_training import JudgeRecipe
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.study.training.aligner_evaluation import AlignerEvaluation
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.benchmark.study.training.judge_evaluation import JudgeEvaluation
 from eidolon.models.memory.layout import layout_text
@@ -67,11 +69,22 @@ def write_judge_card(
     _write(folder, "judge_card.md.jinja", recipe, evaluation, report=report, device=device)
 
 
+def write_aligner_card(
+    folder: Path,
+    recipe: AlignerRecipe,
+    report: TrainingReport,
+    evaluation: AlignerEvaluation,
+    device: str = "",
+) -> None:
+    """Write `README.md`, `recipe.json` and `evaluation.json` into the folder of an aligner."""
+    _write(folder, "aligner_card.md.jinja", recipe, evaluation, report=report, device=device)
+
+
 def _write(
     folder: Path,
     template: str,
-    recipe: DialogueRecipe | JudgeRecipe,
-    evaluation: Evaluation | JudgeEvaluation | None,
+    recipe: DialogueRecipe | JudgeRecipe | AlignerRecipe,
+    evaluation: Evaluation | JudgeEvaluation | AlignerEvaluation | None,
     **values: Any,
 ) -> None:
     import torch

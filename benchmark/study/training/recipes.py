@@ -2,24 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
+from eidolon.benchmark.scenes.aligner_training import ALIGNER, AlignerRecipe
 from eidolon.benchmark.scenes.dialogue_training import RECIPES, Recipe
 from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, JudgeRecipe
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
+AnyRecipe: TypeAlias = Recipe | JudgeRecipe | MemoryRecipe | AlignerRecipe
 
-def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
-    """Return the shipped recipe of a model or judge with this name, or the recipe in a JSON file.
+
+def find_recipe(name: str) -> AnyRecipe:
+    """Return the shipped recipe of a model, judge or aligner with this name, or the recipe in a JSON file.
 
     A recipe of the memory family comes from a file only.
 
     Raises:
         UserError: no such name, or a file that cannot be read or is no valid recipe.
     """
-    shipped: dict[str, Recipe | JudgeRecipe] = {**RECIPES, **JUDGE_RECIPES}
+    shipped: dict[str, AnyRecipe] = {**RECIPES, **JUDGE_RECIPES, ALIGNER.name: ALIGNER}
     if name in shipped:
         return shipped[name]
     path = Path(name)
@@ -28,6 +32,8 @@ def find_recipe(name: str) -> Recipe | JudgeRecipe | MemoryRecipe:
     try:
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text)
+        if isinstance(fields, dict) and "aligner" in fields:
+            return AlignerRecipe.model_validate_json(text)
         architecture = fields.get("architecture") if isinstance(fields, dict) else None
         known = architecture if isinstance(architecture, dict) else {}
         kind = JudgeRecipe if "encoder_layers" in known else MemoryRecipe if "memory" in known else Recipe

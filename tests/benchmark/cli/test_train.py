@@ -11,10 +11,15 @@ import torch
 from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.scenes.aligner_training import AlignerRecipe
 from eidolon.benchmark.scenes.dialogue_training import Recipe
 from eidolon.benchmark.scenes.judge_training import JudgeRecipe, JudgeTraining
+from eidolon.benchmark.study.training.aligner_evaluation import AlignerEvaluation
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.benchmark.study.training.judge_evaluation import JudgeEvaluation
+from eidolon.models.aligner.aligner import load_aligner
+from eidolon.models.aligner.architecture import AlignerArchitecture
+from eidolon.models.aligner.training import AlignerTraining, LossWeights
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.training.idefics3 import Architecture
 from eidolon.models.training.t5 import T5Architecture
@@ -155,3 +160,26 @@ def test_an_unknown_recipe_is_reported_with_the_closest_name(
 ) -> None:
     assert invoke(["train", "scenes-bse", "--out", str(tmp_path / "out")]) == 2
     assert "did you mean 'scenes-base'" in capsys.readouterr().err
+
+
+def test_an_aligner_is_trained_in_parts_and_equals_one_without_a_break(tmp_path: Path) -> None:
+    """The running partition functions and the order of the batches continue where they were."""
+    losses = LossWeights(contrast="decomposable", presence=1.0)
+    recipe = AlignerRecipe(
+        name="tiny",
+        aligner=AlignerArchitecture(height=32, width=32, channels=(8, 8, 8), embedding=16, buckets=256),
+        training=AlignerTraining(batches=4, batch_size=4, pairs=8, losses=losses, warmup=1, save_every=2),
+    )
+    path = tmp_path / "tiny.json"
+    path.write_text(recipe.model_dump_json())
+    for out, steps in (("parts", ["--steps", "2"]), ("parts", []), ("whole", [])):
+        command = ["train", str(path), "--out", str(tmp_path / out), "--scenes", "3", *steps]
+        assert invoke(command) == 0
+    checkpoint = tmp_path / "parts" / "checkpoint"
+    assert AlignerRecipe.model_validate_json((checkpoint / "recipe.json").read_text()) == recipe
+    evaluation = AlignerEvaluation.model_validate_json((checkpoint / "evaluation.json").read_text())
+    assert evaluation.scenes == 3
+    assert "4 of 4 pairs, out of 8 scenes" in (checkpoint / "README.md").read_text()
+    assert load_aligner(checkpoint).embed_texts(["cup"]).shape == (1, 16)
+    weights = [load_file(tmp_path / out / "checkpoint" / "model.safetensors") for out in ("parts", "whole")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
