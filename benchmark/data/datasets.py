@@ -16,6 +16,7 @@ registry: Registry[DatasetLoader] = Registry(
     "eidolon.datasets",
     {
         "scenes": "eidolon.benchmark.scenes.dataset:load_scenes",
+        "signs": "eidolon.benchmark.scenes.sign_dataset:load_signs",
         "folder": "eidolon.benchmark.data.readers.folder:load_folder",
         "coco": "eidolon.benchmark.data.readers.coco:load_coco",
         "objects365": "eidolon.benchmark.data.readers.coco:load_objects365",

@@ -49,9 +49,9 @@ ALIGNER = AlignerRecipe(
     training=AlignerTraining(
         seed=21,
         learning_rate=2e-3,
-        batches=1000,
+        batches=850,
         horizon=2000,
-        restarts=(Restart(step=500, learning_rate=1.8e-3, horizon=500),),
+        restarts=(Restart(step=500, learning_rate=1.8e-3, horizon=350),),
         batch_size=64,
         pairs=6000,
         losses=LossWeights(presence=20.0),

@@ -61,12 +61,12 @@ class Aligner:
         return scores.astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` and `model.safetensors`."""
+        """Write `config.json` and `model.safetensors`, in half precision."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(self.encoder.architecture.model_dump_json(indent=2) + "\n")
-        tensors = {name: tensor.contiguous() for name, tensor in self.encoder.state_dict().items()}
+        tensors = {name: tensor.half().contiguous() for name, tensor in self.encoder.state_dict().items()}
         save_file(tensors, folder / WEIGHTS)
 
     @staticmethod

@@ -15,7 +15,7 @@ LEAST_SIMILARITY = 0.75
 
 
 def confused_classes(confusion: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which classes are hard negatives of which, bool (classes, classes), by the confusions of a first model.
+    """Return the hard negatives of each class, bool (classes, classes), by the confusions of a first model.
 
     `confusion` counts samples: row is the true class, column the predicted one. A class without samples has none.
     """
@@ -29,7 +29,7 @@ def confused_classes(confusion: NDArray[np.float64], names: Sequence[str]) -> ND
 
 
 def similar_names(names: Sequence[str], least: float = LEAST_SIMILARITY) -> NDArray[np.bool_]:
-    """Return which classes are hard negatives of which, bool (classes, classes), by the similarity of their names."""
+    """Return the hard negatives of each class, bool (classes, classes), by the similarity of their names."""
     hard = np.zeros((len(names), len(names)), dtype=np.bool_)
     for i, one in enumerate(names):
         for j in range(i):

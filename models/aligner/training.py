@@ -41,7 +41,7 @@ class LossWeights(BaseModel):
     bridge: float = Field(0.0, ge=0)
     consistency: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of the moving average of each anchor's partition function."""
+    """How much of the last value the moving average keeps of each anchor's partition function."""
 
     @property
     def needs_views(self) -> bool:

@@ -16,7 +16,7 @@ def train_aligner(recipe: AlignerRecipe, out: Path, scenes: int, stop_at: int | 
     from eidolon.benchmark.study.machine import describe_machine
     from eidolon.benchmark.study.training.aligner_evaluation import evaluate_aligner
     from eidolon.benchmark.study.training.card import write_aligner_card
-    from eidolon.models.aligner.aligner import Aligner
+    from eidolon.models.aligner.aligner import Aligner, load_aligner
     from eidolon.models.aligner.towers import make_encoder
     from eidolon.models.aligner.training import AlignerTrainee
     from eidolon.models.training.loop import train_loop
@@ -36,11 +36,10 @@ def train_aligner(recipe: AlignerRecipe, out: Path, scenes: int, stop_at: int | 
         )
     if not is_finished(report, recipe.training.steps, console):
         return
-    aligner = Aligner(encoder.cpu(), recipe.name)
     folder = out / CHECKPOINT
-    aligner.save(folder)
+    Aligner(encoder.cpu(), recipe.name).save(folder)
     console.print(f"evaluating on {scenes} scenes")
-    evaluation = evaluate_aligner(aligner, n=scenes)
+    evaluation = evaluate_aligner(load_aligner(folder), n=scenes)
     report = replace(report, parameters=sum(p.numel() for p in encoder.parameters()))
     write_aligner_card(folder, recipe, report, evaluation, describe_machine())
     console.print(f"{folder}: precision {evaluation.precision}, recall {evaluation.recall}")

@@ -29,7 +29,7 @@ class AlignerEvaluation(BaseModel):
     """Share of the pictures whose own caption is the nearest of all captions."""
     text_to_image: BoundedEstimate
     precision: BoundedEstimate
-    """Of the names with log odds above 0, over all scenes and categories."""
+    """Precision of the names with log odds above 0, over all scenes and categories."""
     recall: BoundedEstimate
     specificity: BoundedEstimate
     recall_by_size: dict[str, float | None]

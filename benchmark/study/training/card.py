@@ -9,9 +9,11 @@ from eidolon.benchmark.scenes.aligner_training import AlignerRecipe
 from eidolon.benchmark.scenes.dialogue_training import DialogueRecipe, Recipe
 from eidolon.benchmark.scenes.judge_training import JudgeRecipe
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.scenes.sign_training import SignRecipe
 from eidolon.benchmark.study.training.aligner_evaluation import AlignerEvaluation
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.benchmark.study.training.judge_evaluation import JudgeEvaluation
+from eidolon.benchmark.study.training.sign_evaluation import SignEvaluation
 from eidolon.models.memory.layout import layout_text
 from eidolon.models.training.loop import TrainingReport
 
@@ -80,11 +82,18 @@ def write_aligner_card(
     _write(folder, "aligner_card.md.jinja", recipe, evaluation, report=report, device=device)
 
 
+def write_signs_card(
+    folder: Path, recipe: SignRecipe, report: TrainingReport, evaluation: SignEvaluation, device: str = ""
+) -> None:
+    """Write the same files for a model of signs."""
+    _write(folder, "signs_card.md.jinja", recipe, evaluation, report=report, device=device)
+
+
 def _write(
     folder: Path,
     template: str,
-    recipe: DialogueRecipe | JudgeRecipe | AlignerRecipe,
-    evaluation: Evaluation | JudgeEvaluation | AlignerEvaluation | None,
+    recipe: DialogueRecipe | JudgeRecipe | AlignerRecipe | SignRecipe,
+    evaluation: Evaluation | JudgeEvaluation | AlignerEvaluation | SignEvaluation | None,
     **values: Any,
 ) -> None:
     import torch

@@ -10,9 +10,10 @@ from eidolon.benchmark.scenes.aligner_training import ALIGNER, AlignerRecipe
 from eidolon.benchmark.scenes.dialogue_training import RECIPES, Recipe
 from eidolon.benchmark.scenes.judge_training import JUDGE_RECIPES, JudgeRecipe
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.scenes.sign_training import SIGNS, SignRecipe
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
-AnyRecipe: TypeAlias = Recipe | JudgeRecipe | MemoryRecipe | AlignerRecipe
+AnyRecipe: TypeAlias = Recipe | JudgeRecipe | MemoryRecipe | AlignerRecipe | SignRecipe
 
 
 def find_recipe(name: str) -> AnyRecipe:
@@ -23,7 +24,7 @@ def find_recipe(name: str) -> AnyRecipe:
     Raises:
         UserError: no such name, or a file that cannot be read or is no valid recipe.
     """
-    shipped: dict[str, AnyRecipe] = {**RECIPES, **JUDGE_RECIPES, ALIGNER.name: ALIGNER}
+    shipped: dict[str, AnyRecipe] = {**RECIPES, **JUDGE_RECIPES, ALIGNER.name: ALIGNER, SIGNS.name: SIGNS}
     if name in shipped:
         return shipped[name]
     path = Path(name)
@@ -33,7 +34,7 @@ def find_recipe(name: str) -> AnyRecipe:
         text = path.read_text(encoding="utf-8")
         fields = json.loads(text)
         if isinstance(fields, dict) and "aligner" in fields:
-            return AlignerRecipe.model_validate_json(text)
+            return (SignRecipe if "signs" in fields else AlignerRecipe).model_validate_json(text)
         architecture = fields.get("architecture") if isinstance(fields, dict) else None
         known = architecture if isinstance(architecture, dict) else {}
         kind = JudgeRecipe if "encoder_layers" in known else MemoryRecipe if "memory" in known else Recipe

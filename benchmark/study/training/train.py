@@ -5,12 +5,14 @@ from pathlib import Path
 from eidolon.benchmark.scenes.aligner_training import AlignerRecipe
 from eidolon.benchmark.scenes.judge_training import JudgeRecipe
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.scenes.sign_training import SignRecipe
 from eidolon.benchmark.study.training.aligner import train_aligner
 from eidolon.benchmark.study.training.judge import train_judge
 from eidolon.benchmark.study.training.memory import train_memory_recipe
 from eidolon.benchmark.study.training.model import train_model
 from eidolon.benchmark.study.training.recipes import find_recipe
 from eidolon.benchmark.study.training.session import prepare
+from eidolon.benchmark.study.training.signs import train_signs
 
 
 def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = None) -> None:
@@ -31,6 +33,8 @@ def train_recipe(name: str, out: Path, *, scenes: int, stop_at: int | None = Non
         train_judge(recipe, out, scenes, stop_at)
     elif isinstance(recipe, AlignerRecipe):
         train_aligner(recipe, out, scenes, stop_at)
+    elif isinstance(recipe, SignRecipe):
+        train_signs(recipe, out, stop_at)
     elif isinstance(recipe, MemoryRecipe):
         train_memory_recipe(recipe, out, None, None, scenes=scenes, stop_at=stop_at)
     else:

@@ -1,1 +1,1 @@
-"""The losses of the aligner: functions of unit vectors, none of which knows a model. `models.aligner` imports them."""
+"""The losses of the aligner: functions of unit vectors that know no model. `models.aligner` imports them."""

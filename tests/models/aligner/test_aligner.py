@@ -53,9 +53,12 @@ def test_letters_in_another_order_are_another_text() -> None:
 
 
 def test_a_saved_aligner_is_the_same(aligner: Aligner, tmp_path: Path) -> None:
+    """The files hold half precision: the first loading rounds, and then nothing changes any more."""
     aligner.save(tmp_path)
     again = load_aligner(tmp_path)
-    np.testing.assert_array_equal(again.embed_texts(["cup"]), aligner.embed_texts(["cup"]))
+    np.testing.assert_allclose(again.embed_texts(["cup"]), aligner.embed_texts(["cup"]), atol=5e-3)
+    again.save(tmp_path)
+    np.testing.assert_array_equal(load_aligner(tmp_path).embed_texts(["cup"]), again.embed_texts(["cup"]))
 
 
 def test_broken_checkpoints_cost_one_line(aligner: Aligner, tmp_path: Path) -> None:

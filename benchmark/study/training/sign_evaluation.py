@@ -1,0 +1,95 @@
+"""Evaluates a model of signs on names that it was never trained on: recall@1 in a gallery, and false acceptance."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from eidolon.benchmark.scenes.sign_drawing import crop
+from eidolon.benchmark.scenes.sign_names import KINDS, Part, names_of
+from eidolon.benchmark.study.training.evaluation import BoundedEstimate
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
+from eidolon.scorers.statistics.bootstrap import bootstrap
+
+EXAMPLES = 4
+"""Crops of each name in the gallery, and as many questions."""
+ACCEPTED = 0.9
+"""Share of the known signs that the threshold accepts."""
+Embed = Callable[[Sequence[Image.Image]], NDArray[np.float32]]
+
+
+class SignEvaluation(BaseModel):
+    """Results on the names of the test part. The 95 % intervals are bootstraps over families."""
+
+    model_config = ConfigDict(frozen=True)
+
+    names: int
+    seed: int
+    recall: BoundedEstimate
+    """Share of the crops whose nearest prototype is that of their own name (recall@1)."""
+    by_kind: dict[str, BoundedEstimate]
+    """By how the names of the family look alike."""
+    confused_within: float | None
+    """Share of the errors that name a member of the same family."""
+    accepted: float
+    false_acceptance: BoundedEstimate
+    """Share of the crops with unknown names that the threshold accepts which accepts `accepted` of the known."""
+
+
+def prototypes(vectors: NDArray[np.float32], examples: int) -> NDArray[np.float32]:
+    """Return the normalised mean of every `examples` vectors that follow each other."""
+    means = vectors.reshape(-1, examples, vectors.shape[1]).mean(1)
+    found: NDArray[np.float32] = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return found
+
+
+@lru_cache(maxsize=8)
+def crops(part: Part, purpose: str, seed: int) -> tuple[Image.Image, ...]:
+    """Return EXAMPLES crops of every name of a part, name by name."""
+    found = []
+    for number, name in enumerate(names_of(part)):
+        rng = np.random.default_rng([seed, number, *f"{part} {purpose}".encode()])
+        found += [crop(name.name, rng) for _ in range(EXAMPLES)]
+    return tuple(found)
+
+
+def evaluate_signs(embed: Embed, *, seed: int = 0, resamples: int = 2000) -> SignEvaluation:
+    """Return the results of an embedding on the names of the test; those of validation are the unknown names."""
+    names = names_of("test")
+    gallery = prototypes(embed(crops("test", "gallery", seed)), EXAMPLES)
+    scores = embed(crops("test", "question", seed)) @ gallery.T
+    own = np.repeat(np.arange(len(names)), EXAMPLES)
+    nearest = scores.argmax(1)
+    right = nearest == own
+    families = np.array([name.family for name in names])
+    errors = np.flatnonzero(~right)
+    within = families[nearest[errors]] == families[own[errors]]
+    threshold = np.quantile(scores[np.arange(len(own)), own], 1 - ACCEPTED)
+    unknown = names_of("validation")
+    accepted = (embed(crops("validation", "question", seed)) @ gallery.T).max(1) >= threshold
+
+    def rate(values: NDArray[np.bool_], groups: Sequence[int]) -> BoundedEstimate:
+        statistics: FloatArray = np.stack([values, np.ones(len(values))], axis=-1).astype(float)
+        result = bootstrap(
+            statistics,
+            [int(group) for group in groups],
+            lambda totals: {"rate": ratio(totals[..., 0], totals[..., 1])},
+            shares=lambda totals: {"rate": Share(totals[..., 0], totals[..., 1])},
+            seed=seed,
+            resamples=resamples,
+        )
+        return result["rate"].estimate()
+
+    kinds = np.array([names[i].kind for i in own])
+    return SignEvaluation(
+        names=len(names),
+        seed=seed,
+        recall=rate(right, families[own].tolist()),
+        by_kind={kind: rate(right[kinds == kind], families[own][kinds == kind].tolist()) for kind in KINDS},
+        confused_within=float(within.mean()) if len(errors) else None,
+        accepted=ACCEPTED,
+        false_acceptance=rate(accepted, [name.family for name in unknown for _ in range(EXAMPLES)]),
+    )
