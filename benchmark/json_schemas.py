@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.data.annotation_file import AnnotatedImage, AnnotationHeader
 from eidolon.benchmark.report.board.records import BoardView
 from eidolon.benchmark.report.leaderboard import Leaderboard
 from eidolon.benchmark.report.trace.records import Trace
@@ -31,9 +32,11 @@ DIRECTORY = Path(__file__).parent / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `answers`, `free_form`, `questions`, `samples` and `words` describe
-    one line."""
+    """Return the schemas by name. Those of `annotated`, `answers`, `free_form`, `questions`, `samples` and `words`
+    describe one line."""
     return {
+        "annotated": schema_of(AnnotatedImage),
+        "annotation": schema_of(AnnotationHeader),
         "answers": schema_of(AnswerRow),
         "attention": schema_of(AttentionDetail),
         "check": schema_of(Report),

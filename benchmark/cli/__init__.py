@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 VERBS = {
     "run": "eidolon.benchmark.cli.run:run",
     "score": "eidolon.benchmark.cli.score:score",
+    "annotate": "eidolon.benchmark.cli.annotate:annotate",
     "merge": "eidolon.benchmark.cli.merge:merge",
     "export": "eidolon.benchmark.cli.export:export",
     "check": "eidolon.benchmark.cli.check:check",
@@ -46,6 +47,7 @@ SUMMARIES = {
     "export": "Write the samples, responses, mentions and scores of runs as tables.",
     "run": "Let models describe images, or answer what is in them, and measure what they hallucinate.",
     "score": "Score what exists already.",
+    "annotate": "Look for names in images, and write a file of objects for eidolon score and run.",
     "check": "Verify run folders before they enter a leaderboard: files, ids, totals, judgements, scores, "
     "signature, truth.",
     "compare": "Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect.",

@@ -3,12 +3,13 @@
 import ast
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from eidolon.benchmark.data.categories import CategoryMap
+from eidolon.benchmark.data.annotation_file import AnnotationHeader, is_header, read_header
 from eidolon.benchmark.data.coco_format import (
     Areas,
     Truth,
@@ -32,6 +33,35 @@ _SEPARATORS = re.compile(r"[;|,]")
 """What stands between the objects in a cell of a table."""
 
 
+class ReadCategories(Protocol):
+    """Reads the names of a file as categories; `categories.CategoryMap` is one."""
+
+    def judged(self, objects: Sequence[str], place: str) -> tuple[str, ...]:
+        """Return the categories that the judge reports, each once."""
+        ...
+
+    def check(self) -> None:
+        """Raise a UserError if `judged` did not know a name."""
+        ...
+
+    def notes(self, source: str) -> list[InputNote]:
+        """Return what was assumed about names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedTruth:
+    """What the file says where `eidolon annotate` wrote it."""
+
+    header: AnnotationHeader
+    names: frozenset[str]
+    """The categories that were looked for."""
+    unsure: dict[ImageId, frozenset[str]]
+    """Categories that are neither present nor absent."""
+    labelled: dict[ImageId, frozenset[str]]
+    """The true categories of the images of the labelled part."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileTruth:
     """The content of a file of objects."""
@@ -41,13 +71,15 @@ class FileTruth:
     files: dict[str, ImageId] = field(default_factory=dict)
     """The image of each file name, where the file has them."""
     notes: tuple[InputNote, ...] = ()
+    annotated: AnnotatedTruth | None = None
+    """None where people, or another program, wrote the file."""
 
     def ids(self, path: Path) -> ImageIds:
         """Return the images, to match ids of other files with; `path` is for messages."""
         return ImageIds(self.objects, path, self.files)
 
 
-def read_truth(path: Path, categories: CategoryMap, fields: Mapping[str, str] | None = None) -> FileTruth:
+def read_truth(path: Path, categories: ReadCategories, fields: Mapping[str, str] | None = None) -> FileTruth:
     """Return the objects that the judge reports, by image.
 
     The file is a COCO instances JSON, or has records of any format of `records`: with the list `objects` of an image,
@@ -93,7 +125,7 @@ def read_areas(value: object, objects: Sequence[str], where: str) -> dict[str, f
     return {name: float(share) for name, share in value.items()}
 
 
-def _read_coco(document: Mapping[str, Any], path: Path, categories: CategoryMap) -> FileTruth:
+def _read_coco(document: Mapping[str, Any], path: Path, categories: ReadCategories) -> FileTruth:
     for place, category in coco_records(document, "categories", path):
         if isinstance(name := category.get("name"), str):
             categories.judged([name], place)
@@ -107,7 +139,7 @@ def _read_coco(document: Mapping[str, Any], path: Path, categories: CategoryMap)
     return FileTruth(truth, areas, found.files, (*found.notes, *categories.notes(SOURCE)))
 
 
-def _mapped(shares: Mapping[str, float], categories: CategoryMap, place: str) -> dict[str, float]:
+def _mapped(shares: Mapping[str, float], categories: ReadCategories, place: str) -> dict[str, float]:
     """Return the shares by the judge's categories; the largest one where two names are the same category."""
     found: dict[str, float] = {}
     for name, share in shares.items():
@@ -117,11 +149,12 @@ def _mapped(shares: Mapping[str, float], categories: CategoryMap, place: str) ->
 
 
 def _read_records(
-    records: Records | StreamedRecords, path: Path, categories: CategoryMap, given: Mapping[str, str]
+    records: Records | StreamedRecords, path: Path, categories: ReadCategories, given: Mapping[str, str]
 ) -> FileTruth:
     # A name that --field gives may be that of the responses alone.
-    given = {ours: name for ours, name in given.items() if any(name in placed.row for placed in records.rows)}
-    finder = FieldFinder(records.rows, path, SOURCE, given)
+    header, rows = _without_header(records)
+    given = {ours: name for ours, name in given.items() if any(name in placed.row for placed in rows)}
+    finder = FieldFinder(rows, path, SOURCE, given)
     kinds = (str, list) if records.format in ("csv", "tsv") else list
     image, objects = finder.image(), finder.value("objects", OBJECTS, kinds)
     label = None if finder.has(objects) else finder.value("label", LABEL, str)
@@ -129,7 +162,9 @@ def _read_records(
     areas: Areas = {}
     files: dict[str, ImageId] = {}
     sets: dict[frozenset[str], frozenset[str]] = {}
-    for placed in records.rows:
+    unsure: dict[ImageId, frozenset[str]] = {}
+    labelled: dict[ImageId, frozenset[str]] = {}
+    for placed in rows:
         where, row = placed.place, placed.row
         listed = label is not None and label in row
         for name in (image, label if listed and label else objects):
@@ -146,26 +181,63 @@ def _read_records(
             truth[image_id] = mine if listed else sets.setdefault(mine, mine)  # images share equal sets
             if shares:
                 areas[image_id] = shares
+            if header is not None:
+                others = frozenset(_categories(row, "unsure", where, categories)) - mine
+                unsure[image_id] = sets.setdefault(others, others)
+                if row.get("labelled") is not None:
+                    labelled[image_id] = frozenset(_categories(row, "labelled", where, categories))
         elif listed:
             truth[image_id] |= mine
         elif truth[image_id] != mine:
-            before = _first_spot(records, image, image_id)
+            before = _first_spot(rows, image, image_id)
             raise UserError(f"{where}: image {excerpt(image_id)} has other objects on {before}")
         elif areas.get(image_id, {}) != shares:
-            before = _first_spot(records, image, image_id)
+            before = _first_spot(rows, image, image_id)
             raise UserError(f"{where}: image {excerpt(image_id)} has other areas on {before}")
     if not truth:
         raise UserError(f"{path}: holds no images")
     notes = (*format_note(records, SOURCE), *finder.notes, *categories.notes(SOURCE))
-    return FileTruth(truth, areas, files, notes)
+    annotated = None
+    if header is not None:
+        names = frozenset(categories.judged(header.names, f"{path}:1"))
+        annotated = AnnotatedTruth(header, names, unsure, labelled)
+    return FileTruth(truth, areas, files, notes, annotated)
 
 
-def _first_spot(records: Records | StreamedRecords, image: str, image_id: ImageId) -> str:
+def _without_header(
+    records: Records | StreamedRecords,
+) -> tuple[AnnotationHeader | None, Iterable[Placed]]:
+    """Return the header of an annotation file, None in any other, and the records without it."""
+    first = next(iter(records.rows), None)
+    if first is None or not is_header(first.row):
+        return None, records.rows
+    return read_header(first.row, first.place), _AfterFirst(records.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _AfterFirst:
+    """All records but the first; each iteration reads them again."""
+
+    rows: Iterable[Placed]
+
+    def __iter__(self) -> Iterator[Placed]:
+        return islice(iter(self.rows), 1, None)
+
+
+def _categories(
+    row: Mapping[str, Any], field: str, where: str, categories: ReadCategories
+) -> tuple[str, ...]:
+    """Return the categories of a field that may be missing."""
+    names = row.get(field, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{where}: field {field!r} must be a list of strings, found {excerpt(names)}")
+    return categories.judged(names, where)
+
+
+def _first_spot(rows: Iterable[Placed], image: str, image_id: ImageId) -> str:
     """Return where in the file an image stands first."""
     return next(
-        placed.spot
-        for placed in records.rows
-        if read_image_id(placed.row[image], placed.place, image) == image_id
+        placed.spot for placed in rows if read_image_id(placed.row[image], placed.place, image) == image_id
     )
 
 

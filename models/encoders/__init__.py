@@ -1,0 +1,1 @@
+"""Encoders of images and names, zero-shot detectors and regions; `benchmark.annotate` makes truth with them."""
