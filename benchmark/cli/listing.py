@@ -59,16 +59,20 @@ def _described(kind: str) -> dict[str, str]:
         return PRESETS | QUESTION_PRESETS
     if kind == "datasets":
         from eidolon.benchmark.data.datasets import registry
+        from eidolon.benchmark.tasks.score_files.published.layouts import LAYOUTS
 
-        return {name: registry.describe(name) for name in registry.names()}
-    from eidolon.scorers.core.registry import first_sentence, judges, metrics
+        return {name: registry.describe(name) for name in registry.names()} | {
+            name: f"Questions for score --metric {name}; data: {layout.data}; licence: {layout.licence}"
+            for name, layout in LAYOUTS.items()
+        }
+    from eidolon.scorers.core.registry import judges, metrics
 
     if kind == "judges":
         return {name: judges.describe(name) for name in judges.names()}
-    from eidolon.benchmark.tasks.plugins import ANSWER_METRICS
+    from eidolon.benchmark.tasks.registry import file_tasks, tasks
 
     found = {name: metrics.describe(name) for name in metrics.names()}
-    found |= {name: first_sentence(f"eidolon.benchmark.tasks.score_files.{name}") for name in ANSWER_METRICS}
+    found |= {name: tasks.describe(name) for name in file_tasks()}
     return dict(sorted(found.items()))
 
 

@@ -29,6 +29,10 @@ from eidolon.scorers.core.scores import Samples, Score
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.metrics.amber import AmberRates
+from eidolon.scorers.metrics.benchmarks.dash_b import DashB
+from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
+from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
+from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection
 from eidolon.scorers.metrics.pope import Pope
 
@@ -45,7 +49,9 @@ HEADLINES: dict[Task, str] = {
 """The quantity that sorts the table of each task."""
 FIRST_FAMILIES = ("objects", "throne", "chair")
 """The first families in the table of descriptions. Other families follow by name."""
-FILE_METRICS: dict[str, type] = {"amber": AmberRates, "detection": Detection, "pope": Pope}
+FILE_METRICS: dict[str, type] = {
+    kind.family: kind for kind in (AmberRates, Detection, Pope, DashB, HallusionBench, HumbleBench, RePope)
+}
 """Metrics that score files of their own. They are not in the registry."""
 NOT_EXAMINED: Literal["not run"] = "not run"
 """The verdict of the doctor on a model that it has not seen."""

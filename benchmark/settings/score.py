@@ -39,19 +39,19 @@ class ScoreSettings(JudgedSettings):
     limit: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Data", default="all")] = None
     """Largest number of responses, from the first."""
     answers: Annotated[tuple[Path, ...], Flag("Data", metavar="FILE [FILE]…", decides=False)] = ()
-    """pope, amber, throne: answers to score; for throne one file for each judge."""
+    """Answers to score, for metrics that read answers; for throne one file for each judge."""
     annotations: Annotated[Path | None, Flag("Data", decides=False)] = None
     """throne: COCO instances JSON. amber: annotations.json."""
     questions: Annotated[Path | None, Flag("Data", decides=False)] = None
-    """pope: the questions. amber: the queries, for the image of each."""
+    """pope and the published benchmarks: the questions. amber: the queries, for the image of each."""
     relations: Annotated[Path | None, Flag("Data", decides=False)] = None
     """amber: relation.json."""
     safe_words: Annotated[Path | None, Flag("Data", decides=False)] = None
     """amber: words that are never wrong, one a line."""
     metrics: MetricNames = ()
-    """Metrics, separated by commas; or one of throne, pope, amber, detection."""
+    """Metrics, separated by commas; or one that reads answers (see eidolon list metrics)."""
     mode: Annotated[str, Flag("Judge")] = "compat"
-    """throne, amber: compat (as published) or fixed."""
+    """throne, amber and the published benchmarks: compat (as published) or fixed."""
     matching: Annotated[str, Flag("Judge")] = "lexicon"
     """amber: lexicon or vectors."""
     policy: Annotated[str, Flag("Judge")] = MAIN_POLICY

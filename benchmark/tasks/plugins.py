@@ -28,7 +28,16 @@ from eidolon.scorers.core.types import ImageId
 
 METRICS = ("chair", "objects", "forgetting")
 """Metrics of free-form descriptions where neither the user nor the judge names any."""
-ANSWER_METRICS = ("amber", "detection", "pope", "throne")
+ANSWER_METRICS = (
+    "amber",
+    "dash_b",
+    "detection",
+    "hallusionbench",
+    "humblebench",
+    "pope",
+    "repope",
+    "throne",
+)
 """Metrics of `eidolon score` that read files of answers or of human flags. Each is used alone."""
 
 

@@ -20,7 +20,16 @@ from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.plugins import needs_judge
-from eidolon.benchmark.tasks.rows import ANSWERS, FREE_FORM, WORDS, AnswerRow, FreeFormRow, WordRow
+from eidolon.benchmark.tasks.rows import (
+    ANSWERS,
+    BENCHMARK_ANSWERS,
+    FREE_FORM,
+    WORDS,
+    AnswerRow,
+    BenchmarkRow,
+    FreeFormRow,
+    WordRow,
+)
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.errors import UserError
@@ -30,6 +39,11 @@ from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.metrics.amber import AmberRates
+from eidolon.scorers.metrics.benchmarks.dash_b import DashB
+from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
+from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
+from eidolon.scorers.metrics.benchmarks.question import QuestionBenchmark, ReadAnswer
+from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection, WordScores
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage
@@ -313,11 +327,29 @@ def _detection(run: LoadedRun) -> FamilyReading:
     return FamilyReading(scored, lambda samples: Detection(samples, limit), f"threshold={limit}")
 
 
+def _published(run: LoadedRun, benchmark: Callable[[str], QuestionBenchmark]) -> FamilyReading:
+    """Read what was read in the answers to a published benchmark."""
+    metric = benchmark(run.record.config.score_settings().mode)
+    scored = {
+        (row.sample_id, 0): ScoredSample(
+            row.image_id,
+            _text([row.truth, row.groups]),
+            ReadAnswer(row.sample_id, row.image_id, row.truth, row.read, row.groups, row.exact),
+        )
+        for row in run.lines(BENCHMARK_ANSWERS, BenchmarkRow)
+    }
+    return FamilyReading(scored, lambda _: metric, metric.mode)
+
+
 READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {
     "amber": _amber,
     "detection": _detection,
     "pope": _pope,
     "throne": _throne,
+    **{
+        kind.family: partial(_published, benchmark=kind)
+        for kind in (DashB, HallusionBench, HumbleBench, RePope)
+    },
 }
 """Families that do not come from judged descriptions."""
 

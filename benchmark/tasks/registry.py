@@ -22,6 +22,10 @@ tasks: "Registry[Callable[[], ModelTask | FileTask]]" = Registry(
         "detection": "eidolon.benchmark.tasks.score_files.detection:DetectionTask",
         "pope": "eidolon.benchmark.tasks.score_files.pope:PopeTask",
         "throne": "eidolon.benchmark.tasks.score_files.throne:ThroneTask",
+        "dash_b": "eidolon.benchmark.tasks.score_files.published.task:DashBTask",
+        "hallusionbench": "eidolon.benchmark.tasks.score_files.published.task:HallusionBenchTask",
+        "humblebench": "eidolon.benchmark.tasks.score_files.published.task:HumbleBenchTask",
+        "repope": "eidolon.benchmark.tasks.score_files.published.task:RePopeTask",
     },
 )
 

@@ -7,6 +7,7 @@ from eidolon.scorers.core.types import ImageId, Record
 ANSWERS = "answers.jsonl"
 FREE_FORM = "free_form.jsonl"
 WORDS = "words.jsonl"
+BENCHMARK_ANSWERS = "benchmark_answers.jsonl"
 
 YesNo = Literal["yes", "no"]
 Split = Literal["random", "popular", "adversarial"]
@@ -58,6 +59,21 @@ class WordRow(Record):
     words: tuple[str, ...]
     human: tuple[bool, ...]
     scores: tuple[float, ...]
+
+
+class BenchmarkRow(Record):
+    """A line of `benchmark_answers.jsonl`: a question of a published benchmark, and what was read in its answer."""
+
+    sample_id: str
+    image_id: ImageId
+    """What intervals resample: the image, or the set of images that are scored together."""
+    truth: str
+    read: str | None
+    """Null where nothing could be read."""
+    exact: bool
+    """Whether the answer is the true one to the letter."""
+    groups: dict[str, str]
+    """What the benchmark splits or groups the questions by."""
 
 
 def yes_no(value: bool) -> YesNo:

@@ -62,7 +62,7 @@ class Annotation:
 
 
 class AmberTask(AnswersTask):
-    """Score answers to AMBER's questions and its free-form responses."""
+    """AMBER from files: annotations, word relations, and answers to questions and prompts alike."""
 
     name: ClassVar[str] = "amber"
     verb: ClassVar[Literal["score"]] = "score"

@@ -91,7 +91,7 @@ class Judged:
 
 
 class DetectionTask(AnswersTask):
-    """Compare a judge, or plain word overlap, with people's flags on the words of responses."""
+    """Detection from files: responses whose words people have flagged, judged by one of our judges."""
 
     name: ClassVar[str] = "detection"
     verb: ClassVar[Literal["score"]] = "score"

@@ -29,7 +29,7 @@ from eidolon.scorers.text.yes_no import POLICIES, POLICY_NAMES, TOKEN_SETS, poli
 
 
 class PopeTask(AnswersTask):
-    """Score answers to POPE's yes/no questions under named parsing policies."""
+    """POPE from files: the questions with their labels, and one answer to each."""
 
     name: ClassVar[str] = "pope"
     verb: ClassVar[Literal["score"]] = "score"

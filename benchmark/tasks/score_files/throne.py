@@ -38,7 +38,7 @@ from eidolon.scorers.metrics.throne import Throne, VotedImage, cell_counts, chec
 
 
 class ThroneTask(AnswersTask):
-    """Score the answers of judges by THRONE's votes."""
+    """THRONE from files: one of answers for each judge, and the instances of the images."""
 
     name: ClassVar[str] = "throne"
     verb: ClassVar[Literal["score"]] = "score"

@@ -1,0 +1,1 @@
+"""Answers to published question benchmarks, scored from files. The task registry imports it."""
