@@ -63,6 +63,68 @@ def mqar(
 
 @memory.command()
 @with_examples(
+    "eidolon memory recall",
+    "eidolon memory recall --layout GDN-GDN --head-dim 16 --head-dim 32 --setting 64x4 --out results/runs/recall-gdn",
+    "eidolon memory recall --setting 256x16 --setting 512x64 --budget 6400000 --out results/runs/recall-large",
+)
+def recall(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the record of each training, and recall.json.")
+    ] = Path("results/memory/recall"),
+    work: Annotated[
+        Path, typer.Option(help="Folder for the states of trainings that are not finished.")
+    ] = Path("results/runs/recall"),
+    layout: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The memories of the layers, such as GDN-GDN. Repeatable; default: all, two layers each."
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LENGTHxPAIRS", help="Tokens and pairs of a sequence. Repeatable; default: 64x4, 128x8."
+        ),
+    ] = None,
+    head_dim: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2, help="Size of the head. A state has its square of numbers. Repeatable; default: 64."
+        ),
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Repeatable. Rates are swept on the first; default: 0, 1, 2."),
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=2, help="Width of the models; default: 64.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most training sequences of a model; default: 100,000.")
+    ] = None,
+) -> None:
+    """Associative recall at published sizes: each memory with the best of four learning rates, then with more seeds.
+
+    The same command again goes on where it was stopped; what is finished is not done again.
+    """
+    from eidolon.benchmark.study.recall.sweep import run_sweep
+    from eidolon.benchmark.study.recall.sweep_recipe import (
+        LAYOUTS,
+        SEEDS,
+        SETTINGS,
+        SweepRecipe,
+        parse_setting,
+    )
+
+    changed = {"width": width, "budget": budget}
+    recipe = SweepRecipe.model_validate({k: v for k, v in changed.items() if v is not None})
+    settings = [parse_setting(text) for text in setting] if setting else list(SETTINGS)
+    sweep = run_sweep(
+        out, work, layout or LAYOUTS, settings, seed or SEEDS, head_dims=head_dim or (64,), recipe=recipe
+    )
+    typer.echo(f"{out / 'recall.json'}: {len(sweep.missing)} trainings left")
+
+
+@memory.command()
+@with_examples(
     "eidolon memory bench",
     "eidolon memory bench gdn mine=trained/hybrid --limit 64 --out results/runs/mine",
 )

@@ -4,7 +4,7 @@ They learn from their own loss, whose gradient reaches nothing else, and the blo
 the selection.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,8 @@ class LastStatePredictor(nn.Module):
 
 
 Predictor = ConvolutionPredictor | LastStatePredictor
+LEAST_R_SQUARED = 0.2
+"""The lowest R² of a predictor with which the result of a store is reported."""
 
 
 def make_predictor(kind: Predicting, width: int) -> Predictor:
@@ -121,6 +123,21 @@ def predictors_r_squared(model: nn.Module, run: Callable[[], None]) -> tuple[flo
         for handle in handles:
             handle.remove()
     return tuple(one.value for one in found)
+
+
+def refusal(r_squared: Sequence[float] | None) -> str | None:
+    """Return why the results of a model with stores are not reported, from the R² of its predictors in layer order.
+
+    None if they are: every predictor reaches `LEAST_R_SQUARED`, or the model has none.
+    """
+    low = [index for index, value in enumerate(r_squared or ()) if not value >= LEAST_R_SQUARED]
+    if r_squared is None or not low:
+        return None
+    found = ", ".join(f"{value:.2f}" for value in r_squared)
+    return (
+        f"a predictor of the innovation has R² below {LEAST_R_SQUARED} (by layer with a store: {found}), so its store "
+        "does not keep the surprising tokens"
+    )
 
 
 class _RSquared:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.benchmark.study.recall.recipe import RecallRecipe, RecallTraining
-from eidolon.benchmark.study.recall.task import Filler, Sequences, Task, make_sequences
+from eidolon.benchmark.study.recall.task import Filler, Questions, Sequences, Task, make_sequences
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.layout import Memory
 from eidolon.models.memory.modeling import MemoryForCausalLM
@@ -56,10 +56,10 @@ class RecallModel(nn.Module):
         self.before = nn.Parameter(torch.linspace(0, 1, width))
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the losses by name, and their `total`, for `tokens` (batch, T) at `queries` (batch, pairs)."""
+        """Return the losses by name, and their `total`, for `tokens` (batch, T) at `queries` (batch, pairs), with the
+        right `answers` (batch, pairs)."""
         logits, prediction = self.answer(batch["tokens"], batch["queries"])
-        right = batch["tokens"].gather(1, batch["queries"] + 1)
-        language = functional.cross_entropy(logits.flatten(0, 1), right.flatten())
+        language = functional.cross_entropy(logits.flatten(0, 1), batch["answers"].flatten())
         if prediction is None:
             return {"language": language, "total": language}
         return {"language": language, "prediction": prediction, "total": language + prediction}
@@ -96,7 +96,13 @@ def make_batch(recipe: RecallRecipe, step: int) -> dict[str, Tensor]:
     kinds = [(filler, pairs) for filler in recipe.fillers for pairs in recipe.pairs_at(step)]
     filler, pairs = kinds[int(np.random.default_rng([TRAINING, step]).integers(len(kinds)))]
     drawn = make_sequences(recipe.task, pairs, filler, recipe.batch_size, [TRAINING, step])
-    return {"tokens": torch.from_numpy(drawn.tokens), "queries": torch.from_numpy(drawn.queries)}
+    return tensors(drawn)
+
+
+def tensors(drawn: Questions) -> dict[str, Tensor]:
+    """Return the batch of sequences that a model is trained on."""
+    parts = {"tokens": drawn.tokens, "queries": drawn.queries, "answers": drawn.answers}
+    return {name: torch.from_numpy(part) for name, part in parts.items()}
 
 
 def train_model(
@@ -121,7 +127,7 @@ def make_test(task: Task, pairs: int, filler: Filler, sequences: int) -> Sequenc
 
 
 @torch.no_grad()
-def find_right(model: RecallModel, test: Sequences, batch_size: int = 64) -> NDArray[np.bool_]:
+def find_right(model: RecallModel, test: Questions, batch_size: int = 64) -> NDArray[np.bool_]:
     """Return the queries whose likeliest next token is the right value, bool (sequences, pairs)."""
     model.eval()
     named = []

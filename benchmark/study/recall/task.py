@@ -11,7 +11,7 @@ can be predicted, or noise.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,25 @@ class Task(Record):
     def vocabulary(self) -> int:
         """Number of tokens."""
         return self.keys + self.values + self.filler_tokens
+
+
+class Questions(Protocol):
+    """Sequences with the places of their queries and the right answers."""
+
+    @property
+    def tokens(self) -> Ints:
+        """(sequences, length)."""
+        ...
+
+    @property
+    def queries(self) -> Ints:
+        """(sequences, pairs): positions of the queried keys, ascending."""
+        ...
+
+    @property
+    def answers(self) -> Ints:
+        """(sequences, pairs): the right values."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

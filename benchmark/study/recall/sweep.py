@@ -1,0 +1,196 @@
+"""`eidolon memory recall`: associative recall at published sizes, each memory with its best learning rate.
+
+`OUT/SLUG.json` is a finished training, `OUT/recall.json` is about all of them. `WORK/SLUG/` has the state of a training
+that is not finished. The same command again goes on; finished trainings are not repeated.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from logging import ERROR, getLogger
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.recall.published_task import make_published_sequences
+from eidolon.benchmark.study.recall.sweep_recipe import RATES, SweepCell, SweepRecipe
+from eidolon.benchmark.study.recall.sweep_records import (
+    SUMMARY,
+    RecallRecord,
+    RecallSweep,
+    Stop,
+    best_rate,
+    read_records,
+    summarise_sweep,
+)
+from eidolon.benchmark.study.recall.task import measure_recall
+from eidolon.models.memory.layout import parse_layout_option
+from eidolon.scorers.core.errors import UserError
+
+TRAINING, VALIDATION, TESTING = 11, 12, 13
+"""First numbers of the seeds of the sequences. They are the same for all models."""
+
+
+def run_sweep(
+    out: Path,
+    work: Path,
+    layouts: Sequence[str],
+    settings: Sequence[tuple[int, int]],
+    seeds: Sequence[int],
+    *,
+    head_dims: Sequence[int] = (64,),
+    rates: Sequence[float] = RATES,
+    recipe: SweepRecipe | None = None,
+) -> RecallSweep:
+    """Train what has no record yet, one training after the other, and write `recall.json`.
+
+    Each memory is swept over the rates on the first seed, then trained with the best rate on the others.
+
+    Raises:
+        UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
+    """
+    recipe = recipe or SweepRecipe()
+    parsed = [parse_layout_option("--layout", layout) for layout in layouts]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}") from error
+    # It logs at every save that tied weights are saved once.
+    getLogger("accelerate.utils.other").setLevel(ERROR)
+    records = read_records(out, recipe)
+    console = Console(stderr=True)
+    memories = [
+        SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rates[0])
+        for length, pairs in settings
+        for dim in head_dims
+        for layout in parsed
+    ]
+    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
+    for memory in memories:
+        for cell, limit in trainings(memory, records, rates, seeds):
+            console.print(cell.slug, highlight=False)
+            record = run_training(recipe, cell, work / cell.slug, limit)
+            records[cell] = record
+            write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
+            shutil.rmtree(work / cell.slug, ignore_errors=True)
+            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
+            write_atomically(out / SUMMARY, sweep.to_json())
+            console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
+    write_atomically(out / SUMMARY, sweep.to_json())
+    return sweep
+
+
+def trainings(
+    memory: SweepCell, records: dict[SweepCell, RecallRecord], rates: Sequence[float], seeds: Sequence[int]
+) -> Iterator[tuple[SweepCell, int | None]]:
+    """Yield the trainings of a memory that have no record, with a limit of sequences or None.
+
+    `records` must get each result before the next training is asked for.
+    """
+    swept = [memory.model_copy(update={"learning_rate": rate, "seed": seeds[0]}) for rate in rates]
+    for cell in swept:
+        if cell not in records:
+            done = [records[one] for one in swept if one in records]
+            yield cell, min((one.sequences for one in done if one.stopped == "saturated"), default=None)
+    best = best_rate([records[cell] for cell in swept]).cell
+    for seed in seeds[1:]:
+        cell = best.model_copy(update={"seed": seed})
+        if cell not in records:
+            yield cell, None
+
+
+def missing(
+    memories: Sequence[SweepCell],
+    records: dict[SweepCell, RecallRecord],
+    rates: Sequence[float],
+    seeds: Sequence[int],
+) -> list[str]:
+    """Return what has no record yet: rates by name, and further seeds of the best rate."""
+    absent = []
+    for memory in memories:
+        swept = [memory.model_copy(update={"learning_rate": rate, "seed": seeds[0]}) for rate in rates]
+        open_rates = [cell for cell in swept if cell not in records]
+        absent += [cell.slug for cell in open_rates]
+        if open_rates:
+            absent += [
+                f"{memory.length}x{memory.pairs} {memory.label} best rate, seed {n}" for n in seeds[1:]
+            ]
+            continue
+        best_cell = best_rate([records[cell] for cell in swept]).cell
+        for seed in seeds[1:]:
+            cell = best_cell.model_copy(update={"seed": seed})
+            absent += [cell.slug] if cell not in records else []
+    return absent
+
+
+def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int | None) -> RecallRecord:
+    """Train one model until it saturates or its sequences are used up, and return its record.
+
+    `limit`, in sequences, may be smaller than the budget of the recipe. A training that was stopped is resumed.
+    """
+    import torch
+
+    from eidolon.benchmark.study.recall.model import RecallModel, find_right, tensors
+    from eidolon.models.memory.innovation import predictors_r_squared
+    from eidolon.models.training.loop import train_loop
+
+    torch.manual_seed(cell.seed)
+    task = cell.task(recipe.vocabulary)
+    model = RecallModel(recipe.memory(cell), recipe.vocabulary, recipe.width, recipe.inner)
+    folder.mkdir(parents=True, exist_ok=True)
+    training = recipe.training(cell)
+
+    def batch(step: int, rank: int, world: int) -> dict[str, torch.Tensor]:
+        return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
+
+    held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
+    validation = _Progress(folder / "validation.txt")
+    most = recipe.steps if limit is None else min(recipe.steps, max(1, limit // recipe.batch_size))
+    stopped: Stop | None = None
+    while stopped is None:
+        step = min(most, validation.step + recipe.check_every)
+        report = train_loop(model, batch, training, folder, stop_at=step)
+        recall = float(find_right(model, held_out).mean())
+        validation.add(step, recall)
+        if recall >= recipe.saturated:
+            stopped = "saturated"
+        elif step == most:
+            stopped = "budget" if most == recipe.steps else "behind"
+    test = make_published_sequences(task, recipe.test_sequences, [TESTING])
+    right: list[np.ndarray] = []
+    r_squared = predictors_r_squared(model, lambda: right.append(find_right(model, test)))
+    measured = measure_recall(right[0])
+    assert measured is not None
+    return RecallRecord(
+        recipe=recipe,
+        cell=cell,
+        parameters=report.parameters,
+        state_bytes=model.state_bytes(cell.length),
+        sequences=step * recipe.batch_size,
+        stopped=stopped,
+        seconds=round(report.seconds, 1),
+        validation=tuple((n * recipe.batch_size, round(value, 4)) for n, value in validation.lines),
+        test=measured,
+        predictor_r_squared=tuple(round(value, 4) for value in r_squared) or None,
+    )
+
+
+class _Progress:
+    """The measurements of a training so far, in a file beside its state."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        text = path.read_text() if path.exists() else ""
+        parts = [line.split() for line in text.splitlines()]
+        self.lines = [(int(step), float(value)) for step, value in parts]
+
+    @property
+    def step(self) -> int:
+        """The step of the last measurement, 0 without one."""
+        return self.lines[-1][0] if self.lines else 0
+
+    def add(self, step: int, recall: float) -> None:
+        self.lines.append((step, recall))
+        write_atomically(self._path, "".join(f"{n} {value:.6f}\n" for n, value in self.lines))
