@@ -16,6 +16,7 @@ from eidolon.benchmark.store.diagnosis import Diagnosis
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.recall.detail import MqarDetail
+from eidolon.benchmark.study.recall.sweep_records import RecallSweep
 from eidolon.benchmark.tasks.forget.attention.detail import AttentionDetail
 from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
@@ -53,6 +54,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "orders": schema_of(OrdersDetail),
         "pdm": schema_of(PdmTable),
         "questions": schema_of(QuestionRow),
+        "recall": schema_of(RecallSweep),
         "retention": schema_of(RetentionDetail),
         "run": schema_of(RunRecord),
         "samples": schema_of(SampleRow),

@@ -100,6 +100,9 @@ def recall(
     budget: Annotated[
         int | None, typer.Option(min=1, help="Most training sequences of a model; default: 100,000.")
     ] = None,
+    train: Annotated[
+        bool, typer.Option(help="Train what is missing; otherwise only write recall.json from the records.")
+    ] = True,
 ) -> None:
     """Associative recall at published sizes: each memory with the best of four learning rates, then with more seeds.
 
@@ -118,7 +121,14 @@ def recall(
     recipe = SweepRecipe.model_validate({k: v for k, v in changed.items() if v is not None})
     settings = [parse_setting(text) for text in setting] if setting else list(SETTINGS)
     sweep = run_sweep(
-        out, work, layout or LAYOUTS, settings, seed or SEEDS, head_dims=head_dim or (64,), recipe=recipe
+        out,
+        work,
+        layout or LAYOUTS,
+        settings,
+        seed or SEEDS,
+        head_dims=head_dim or (64,),
+        recipe=recipe,
+        train=train,
     )
     typer.echo(f"{out / 'recall.json'}: {len(sweep.missing)} trainings left")
 

@@ -24,7 +24,13 @@ from eidolon.models.memory.innovation import make_predictor
 from eidolon.models.memory.kalman import GatedKalmaNet
 from eidolon.models.memory.layout import FADING, Fading, Memory, Selection, Symbol
 from eidolon.models.memory.mamba2 import Mamba2
-from eidolon.models.memory.parts import RMSNorm, at_least_float32, product_dtype, without_autocast
+from eidolon.models.memory.parts import (
+    RMSNorm,
+    at_least_float32,
+    product_dtype,
+    read_before,
+    without_autocast,
+)
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
 
@@ -136,15 +142,18 @@ class MemoryBlock(nn.Module):
         self.predictor = make_predictor(memory.predictor, width) if self.store else None
 
     @torch.no_grad()
-    def align_queries_and_keys(self) -> None:
+    def align_queries_and_keys(self, before: Tensor | None = None) -> None:
         """Copy the queries' projection to the keys' at the start of training.
 
-        A query then attends to similar tokens from the start; small models take long to learn it.
+        A query then attends to similar tokens from the start; small models take long to learn it. With `before`, an
+        orthogonal matrix (width, width), it attends to tokens whose inputs are a sum with `before` times a similar token.
         """
         if self.attends:
-            self.key_value.weight[: len(self.query.weight)].copy_(self.query.weight)
+            rows = len(self.query.weight)
+            self.key_value.weight[:rows].copy_(self.query.weight)
+            read_before(self.key_value.weight, 0, rows, before)
         if self.fading is not None:
-            self.fading.align_queries_and_keys()
+            self.fading.align_queries_and_keys(before)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, state: BlockState | None = None) -> BlockOutput:
         """Return the output for (batch, T, width), with the state after it. `state` is the one before.

@@ -26,6 +26,7 @@ from eidolon.models.memory.parts import (
     ShortConvolution,
     at_least_float32,
     copy_rows,
+    read_before,
     unit,
     without_autocast,
 )
@@ -72,10 +73,11 @@ class GatedKalmaNet(nn.Module):
         self.norm = RMSNorm(head_dim)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def align_queries_and_keys(self) -> None:
-        """Copy the projection and convolution of the queries to those of the keys."""
+    def align_queries_and_keys(self, before: Tensor | None = None) -> None:
+        """Copy the projection and convolution of the queries to those of the keys; see `MemoryBlock` for `before`."""
         inner = self.heads * self.head_dim
         copy_rows((self.in_proj.weight, self.convolution.weight), 0, inner, inner)
+        read_before(self.in_proj.weight, inner, inner, before)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: GatedKalmaNetState | None = None

@@ -19,6 +19,7 @@ from eidolon.models.memory.parts import (
     ShortConvolution,
     at_least_float32,
     copy_rows,
+    read_before,
     without_autocast,
 )
 
@@ -69,11 +70,12 @@ class Mamba2(nn.Module):
         self.norm = RMSNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def align_queries_and_keys(self) -> None:
-        """Copy the projection and convolution of B (keys) to those of C (queries)."""
+    def align_queries_and_keys(self, before: Tensor | None = None) -> None:
+        """Copy the projection and convolution of B (keys) to those of C (queries); see `MemoryBlock` for `before`."""
         inner = self.heads * self.head_dim
         weights = (self.in_proj.weight, self.convolution.weight)
         copy_rows(weights, inner, inner + self.state, self.state)
+        read_before(self.in_proj.weight, inner, self.state, before)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, state: Mamba2State | None = None

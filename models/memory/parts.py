@@ -63,6 +63,17 @@ def copy_rows(weights: Sequence[Tensor], source: int, target: int, rows: int) ->
         weight[target : target + rows].copy_(weight[source : source + rows])
 
 
+@torch.no_grad()
+def read_before(weight: Tensor, first: int, rows: int, before: Tensor | None) -> None:
+    """Multiply `rows` rows of a projection's weight by the transpose of `before`, (width, width); None changes nothing.
+
+    A projection W then gives to an input `before` x what it gave to x, if `before` is orthogonal.
+    """
+    if before is not None:
+        piece = weight[first : first + rows]
+        piece.copy_(piece @ before.T)
+
+
 def unit(x: Tensor) -> Tensor:
     """Return x divided by its Euclidean length along the last axis."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + EPSILON)

@@ -104,14 +104,16 @@ def train_loop(
     reported: str = "language",
     stop_at: int | None = None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    stop: Callable[[int], bool] = lambda step: False,
     identity: Mapping[str, Any] | None = None,
 ) -> TrainingReport:
     """Train `trainee` in place, from where an earlier session in `folder` stopped.
 
     `trainee(batch(step, rank, world), *arguments(step))` returns losses by name, including `total`. The report has the
     loss with the name `reported`. `folder/state` is the state at the last save, `folder/log.jsonl` has the losses.
-    With `stop_at` the training saves and stops after that number of steps, counted from the very first. `identity` is
-    JSON: everything beside `config` that determines the weights.
+    With `stop_at` the training saves and stops after that number of steps, counted from the very first, and with
+    `stop` after the step for which it returns true. `identity` is JSON:
+    everything beside `config` that determines the weights.
 
     Raises:
         UserError: the folder has a training with another configuration or identity.
@@ -153,6 +155,8 @@ def train_loop(
         if accelerator.is_main_process:
             _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **values})
             on_step(step, values)
+        if stop(step):
+            last = step
         if step % config.save_every == 0 or step == last:
             _save(accelerator, state, made_by, step, seconds + time.monotonic() - began)
     total = seconds + time.monotonic() - began

@@ -81,8 +81,32 @@ class RecallModel(nn.Module):
     def _read(self, tokens: Tensor, *, use_cache: bool) -> tuple[Tensor, Tensor | None, Any]:
         embedded = self.language.get_input_embeddings()(tokens)
         shifted = functional.pad(embedded[:, :-1], (0, 0, 1, 0))
-        outputs = self.language.model(inputs_embeds=embedded + self.before * shifted, use_cache=use_cache)
+        outputs = self.language.model(inputs_embeds=self._join(embedded, shifted), use_cache=use_cache)
         return outputs.last_hidden_state, outputs.prediction_loss, outputs.past_key_values
+
+    def _join(self, embedded: Tensor, shifted: Tensor) -> Tensor:
+        """Return the inputs of the first layer from the embeddings and those of the tokens before."""
+        return embedded + self.before * shifted
+
+
+class LinkedRecallModel(RecallModel):
+    """A recall model whose tokens get a linear map of the embedding of the token before, e_t + A e_{t-1}.
+
+    It is a short convolution over two tokens, as Zoology has one before each memory. A starts as a random orthogonal
+    matrix and the projection of keys as that of queries times its transpose. So the key of a value is that of the token
+    before it, from the start, and the key of that token itself is another. With the map of `RecallModel` a query finds
+    itself first, and among filler of one token it hardly finds its value.
+    """
+
+    def __init__(self, memory: Memory, vocabulary: int, width: int, inner: int) -> None:
+        super().__init__(memory, vocabulary, width, inner)
+        matrix = torch.nn.init.orthogonal_(torch.empty(width, width))
+        self.before = nn.Parameter(matrix)
+        for layer in self.language.model.layers:
+            layer.memory.align_queries_and_keys(matrix)
+
+    def _join(self, embedded: Tensor, shifted: Tensor) -> Tensor:
+        return embedded + shifted @ self.before.T
 
 
 def make_model(recipe: RecallRecipe, memory: Memory, seed: int) -> RecallModel:

@@ -1,8 +1,8 @@
 """MQAR in its published form: sequences of pairs, then the same keys among filler.
 
 The task of Zoology (Arora et al., ICLR 2024, arXiv 2312.04927, figure 2). The first 2·pairs tokens are keys, each
-followed by its value. The rest are slots of two tokens. The first token of a slot is a queried key or filler, the second
-is filler. Filler is token 0. Unlike in `task`, a value does not follow its queried key.
+followed by its value. The rest are slots of two tokens: a queried key or filler, then
+filler. Filler is token 0. Unlike in `task`, a value does not follow its queried key.
 
     k3 v7 k1 v2 | 0 0 k1 0 0 0 k3 0 0 0 …
 """

@@ -42,10 +42,12 @@ def run_sweep(
     head_dims: Sequence[int] = (64,),
     rates: Sequence[float] = RATES,
     recipe: SweepRecipe | None = None,
+    train: bool = True,
 ) -> RecallSweep:
     """Train what has no record yet, one training after the other, and write `recall.json`.
 
-    Each memory is swept over the rates on the first seed, then trained with the best rate on the others.
+    Each memory is swept over the rates on the first seed, then trained with the best rate on the others. Without
+    `train`, only `recall.json` is written.
 
     Raises:
         UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
@@ -68,7 +70,7 @@ def run_sweep(
         for layout in parsed
     ]
     sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
-    for memory in memories:
+    for memory in memories if train else ():
         for cell, limit in trainings(memory, records, rates, seeds):
             console.print(cell.slug, highlight=False)
             record = run_training(recipe, cell, work / cell.slug, limit)
@@ -132,13 +134,13 @@ def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int 
     """
     import torch
 
-    from eidolon.benchmark.study.recall.model import RecallModel, find_right, tensors
+    from eidolon.benchmark.study.recall.model import LinkedRecallModel, find_right, tensors
     from eidolon.models.memory.innovation import predictors_r_squared
     from eidolon.models.training.loop import train_loop
 
     torch.manual_seed(cell.seed)
     task = cell.task(recipe.vocabulary)
-    model = RecallModel(recipe.memory(cell), recipe.vocabulary, recipe.width, recipe.inner)
+    model = LinkedRecallModel(recipe.memory(cell), recipe.vocabulary, recipe.width, recipe.inner)
     folder.mkdir(parents=True, exist_ok=True)
     training = recipe.training(cell)
 
@@ -146,18 +148,23 @@ def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int 
         return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
 
     held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
-    validation = _Progress(folder / "validation.txt")
     most = recipe.steps if limit is None else min(recipe.steps, max(1, limit // recipe.batch_size))
-    stopped: Stop | None = None
-    while stopped is None:
-        step = min(most, validation.step + recipe.check_every)
-        report = train_loop(model, batch, training, folder, stop_at=step)
+    validation = _Progress(folder / "validation.txt")
+
+    def saturated(step: int) -> bool:
+        if step % recipe.check_every and step != most:
+            return False
         recall = float(find_right(model, held_out).mean())
+        model.train()
         validation.add(step, recall)
-        if recall >= recipe.saturated:
-            stopped = "saturated"
-        elif step == most:
-            stopped = "budget" if most == recipe.steps else "behind"
+        return recall >= recipe.saturated
+
+    # A session that was killed after saturation, before its record was written, trains no further.
+    done = next((step for step, recall in validation.lines if recall >= recipe.saturated), most)
+    report = train_loop(model, batch, training, folder, stop_at=done, stop=saturated)
+    stopped: Stop = "budget" if most == recipe.steps else "behind"
+    if validation.lines[-1][1] >= recipe.saturated:
+        stopped = "saturated"
     test = make_published_sequences(task, recipe.test_sequences, [TESTING])
     right: list[np.ndarray] = []
     r_squared = predictors_r_squared(model, lambda: right.append(find_right(model, test)))
@@ -168,7 +175,7 @@ def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int 
         cell=cell,
         parameters=report.parameters,
         state_bytes=model.state_bytes(cell.length),
-        sequences=step * recipe.batch_size,
+        sequences=report.steps * recipe.batch_size,
         stopped=stopped,
         seconds=round(report.seconds, 1),
         validation=tuple((n * recipe.batch_size, round(value, 4)) for n, value in validation.lines),
@@ -186,11 +193,7 @@ class _Progress:
         parts = [line.split() for line in text.splitlines()]
         self.lines = [(int(step), float(value)) for step, value in parts]
 
-    @property
-    def step(self) -> int:
-        """The step of the last measurement, 0 without one."""
-        return self.lines[-1][0] if self.lines else 0
-
     def add(self, step: int, recall: float) -> None:
-        self.lines.append((step, recall))
+        """Add a measurement. Later ones, of a session that was stopped before it saved its state, are replaced."""
+        self.lines = [*(line for line in self.lines if line[0] < step), (step, recall)]
         write_atomically(self._path, "".join(f"{n} {value:.6f}\n" for n, value in self.lines))

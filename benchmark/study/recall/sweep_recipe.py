@@ -33,6 +33,10 @@ def parse_setting(text: str) -> tuple[int, int]:
     return task.length, task.pairs
 
 
+SAVE_EVERY = 200
+"""Steps between two saves of a training's state."""
+
+
 class SweepRecipe(Record):
     """What all trainings of a sweep have in common."""
 
@@ -48,7 +52,7 @@ class SweepRecipe(Record):
     warmup: int = Field(50, ge=0)
     """Steps."""
     weight_decay: float = Field(0.1, ge=0)
-    check_every: int = Field(32, ge=1)
+    check_every: int = Field(40, ge=1)
     """Steps between two measurements of recall on validation sequences."""
     validation_sequences: int = Field(256, ge=1)
     saturated: float = Field(0.995, gt=0, le=1)
@@ -68,7 +72,7 @@ class SweepRecipe(Record):
             learning_rate=cell.learning_rate,
             warmup=min(self.warmup, self.steps),
             weight_decay=self.weight_decay,
-            save_every=self.check_every,
+            save_every=SAVE_EVERY,
         )
 
     def memory(self, cell: "SweepCell") -> Memory:

@@ -1,0 +1,169 @@
+"""`eidolon memory recall`: the published task against an independent reader, trainings in order, and records."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import validate
+
+from eidolon.benchmark import json_schemas
+from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.study.recall import sweep
+from eidolon.benchmark.study.recall.published_task import PublishedTask, make_published_sequences
+from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
+from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
+from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, summarise_sweep
+from eidolon.benchmark.study.recall.task import POWER, RecallEstimate
+from eidolon.scorers.core.errors import UserError
+
+TINY = SweepRecipe(
+    vocabulary=32, width=16, inner=8, window=4, store=2, budget=64, batch_size=8, warmup=2, check_every=3,
+    validation_sequences=8, saturated=1.0, test_sequences=12,
+)  # fmt: skip
+MEMORY = SweepCell.model_validate(
+    {"layout": "BM", "length": 12, "pairs": 2, "head_dim": 8, "learning_rate": 0.01}
+)
+
+
+def test_every_answer_is_the_value_of_the_key() -> None:
+    task = PublishedTask(length=24, pairs=5, vocabulary=32)
+    drawn = make_published_sequences(task, 40, [3])
+    for row, tokens in enumerate(drawn.tokens.tolist()):
+        told = dict(zip(tokens[0:10:2], tokens[1:10:2], strict=True))
+        assert len(told) == 5
+        assert all(1 <= key < 16 <= value < 32 for key, value in told.items())
+        assert len(set(told.values())) == 5
+        asked = [place for place in range(10, 24) if tokens[place]]
+        assert drawn.queries[row].tolist() == asked
+        assert all(place % 2 == 0 for place in asked)
+        assert sorted(tokens[place] for place in asked) == sorted(told)
+        assert drawn.answers[row].tolist() == [told[tokens[place]] for place in asked]
+
+
+def test_the_same_seed_gives_the_same_sequences() -> None:
+    task = PublishedTask(length=16, pairs=2, vocabulary=16)
+    first, again, other = (make_published_sequences(task, 5, [seed]).tokens for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_queries_come_early_by_the_power_law_of_the_paper() -> None:
+    drawn = make_published_sequences(PublishedTask(length=10, pairs=1, vocabulary=8), 6000, [0])
+    places = Counter(((drawn.queries[:, 0] - 2) // 2).tolist())
+    weights = np.arange(1, 5) ** (POWER - 1)
+    for place, weight in enumerate(weights / weights.sum()):
+        assert abs(places[place] / 6000 - weight) < 0.03
+
+
+@pytest.mark.parametrize(("text", "sizes"), [("64x4", (64, 4)), ("512x64", (512, 64))])
+def test_a_setting(text: str, sizes: tuple[int, int]) -> None:
+    assert parse_setting(text) == sizes
+
+
+@pytest.mark.parametrize("text", ["64", "64x", "64x17", "63x4", "ax4", "64x0"])
+def test_an_impossible_setting_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=rf"--setting '{text}': must be LENGTHxPAIRS"):
+        parse_setting(text)
+
+
+def record(cell: SweepCell, recall: float, sequences: int, stopped: Stop) -> RecallRecord:
+    return RecallRecord(
+        recipe=TINY, cell=cell, parameters=1, state_bytes=1, sequences=sequences, stopped=stopped, seconds=1.0,
+        validation=((sequences, recall),), test=RecallEstimate(value=recall, ci=None, queries=1),
+    )  # fmt: skip
+
+
+def test_rates_are_swept_on_the_first_seed_and_the_best_gets_the_others() -> None:
+    rates, seeds = (0.01, 0.001, 0.0001), (5, 6)
+    found = {0.01: (1.0, 40, "saturated"), 0.001: (1.0, 24, "saturated"), 0.0001: (0.2, 24, "behind")}
+    records: dict[SweepCell, RecallRecord] = {}
+    limits = []
+    assert len(missing([MEMORY], records, rates, seeds)) == 4
+    for cell, limit in trainings(MEMORY, records, rates, seeds):
+        recall, sequences, stopped = found[cell.learning_rate]
+        limits.append((cell.learning_rate, cell.seed, limit))
+        records[cell] = record(cell, recall, sequences, stopped)
+    # A rate is given up with as many sequences as the best one has needed so far.
+    assert limits == [(0.01, 5, None), (0.001, 5, 40), (0.0001, 5, 24), (0.001, 6, None)]
+    assert missing([MEMORY], records, rates, seeds) == []
+    assert list(trainings(MEMORY, records, rates, seeds)) == []
+    again = {cell: one for cell, one in records.items() if (cell.seed, cell.learning_rate) != (6, 0.001)}
+    assert missing([MEMORY], again, rates, seeds) == [f"12x2-BM-d8-lr{0.001:g}-seed6"]
+
+
+def summary_of(r_squared: tuple[float, ...] | None) -> tuple[tuple[float, ...] | None, str | None]:
+    one = record(MEMORY, 0.5, 64, "budget").model_copy(update={"predictor_r_squared": r_squared})
+    (row,) = summarise_sweep(TINY, {MEMORY: one}, []).memories
+    assert row.predictor_r_squared == (None if r_squared is None else (r_squared,))
+    return row.recall, row.not_reported
+
+
+def test_a_store_without_a_predictor_that_predicts_is_not_reported() -> None:
+    assert summary_of(None) == ((0.5,), None)
+    assert summary_of((0.2, 0.9)) == ((0.5,), None)
+    recall, reason = summary_of((0.9, 0.19))
+    assert recall is None
+    assert reason is not None
+    assert "R² below 0.2 (by layer with a store: 0.90, 0.19)" in reason
+    assert summary_of((0.9, float("nan")))[0] is None
+
+
+def test_a_killed_training_goes_on_to_the_same_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_training(TINY, MEMORY, tmp_path / "whole", None)
+    assert (whole.sequences, whole.stopped) == (64, "budget")
+    assert [n for n, _ in whole.validation] == [24, 48, 64]
+    progress = sweep._Progress.add
+
+    def kill(self: sweep._Progress, step: int, recall: float) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+        progress(self, step, recall)
+
+    monkeypatch.setattr(sweep._Progress, "add", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(TINY, MEMORY, tmp_path / "cut", None)
+    monkeypatch.undo()
+    resumed = run_training(TINY, MEMORY, tmp_path / "cut", None)
+    assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
+    behind = run_training(TINY, MEMORY, tmp_path / "behind", 24)
+    assert (behind.sequences, behind.stopped) == (24, "behind")
+
+
+def test_the_command_records_each_training_and_repeats_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def train(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int | None) -> RecallRecord:
+        calls.append(cell.slug)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        folder.mkdir(exist_ok=True)
+        return record(cell, cell.learning_rate, 64, "budget").model_copy(update={"recipe": recipe})
+
+    monkeypatch.setattr(sweep, "run_training", train)
+    out, work = tmp_path / "out", tmp_path / "work"
+    command = ["memory", "recall", "--layout", "GDN", "--setting", "12x2", "--seed", "0", "--seed", "1"]
+    command += ["--out", str(out), "--work", str(work)]
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(out, work, ["GDN"], [(12, 2)], [0, 1])
+    assert len(list(out.glob("*-seed0.json"))) == 3
+    told = json.loads((out / "recall.json").read_text())
+    validate(told, json_schemas.read("recall"))
+    assert told["missing"] == ["12x2-GDN-d64-lr0.0001-seed0", "12x2 GDN best rate, seed 1"]
+    assert invoke([*command, "--no-train"]) == 0
+    assert len(calls) == 4
+    assert invoke(command) == 0
+    assert calls[4:] == ["12x2-GDN-d64-lr0.0001-seed0", "12x2-GDN-d64-lr0.01-seed1"]
+    told = json.loads((out / "recall.json").read_text())
+    assert told["missing"] == []
+    (row,) = told["memories"]
+    assert (row["learning_rate"], row["seeds"], row["recall"]) == (0.01, [0, 1], [0.01, 0.01])
+    assert not any(work.iterdir())
+    assert invoke([*command, "--budget", "5"]) == 2, "another recipe"
+    (out / "12x2-GDN-d64-lr0.01-seed1.json").write_text("{}")
+    assert invoke(command) == 2
