@@ -146,7 +146,7 @@ class MemoryBlock(nn.Module):
         """Copy the queries' projection to the keys' at the start of training.
 
         A query then attends to similar tokens from the start; small models take long to learn it. With `before`, an
-        orthogonal matrix (width, width), it attends to tokens whose inputs are a sum with `before` times a similar token.
+        orthogonal matrix (width, width), it attends to inputs that are a sum with `before` times a similar token.
         """
         if self.attends:
             rows = len(self.query.weight)

@@ -71,9 +71,9 @@ def run_sweep(
     ]
     sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
     for memory in memories if train else ():
-        for cell, limit in trainings(memory, records, rates, seeds):
+        for cell, rival in trainings(memory, records, rates, seeds):
             console.print(cell.slug, highlight=False)
-            record = run_training(recipe, cell, work / cell.slug, limit)
+            record = run_training(recipe, cell, work / cell.slug, rival)
             records[cell] = record
             write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
             shutil.rmtree(work / cell.slug, ignore_errors=True)
@@ -86,16 +86,16 @@ def run_sweep(
 
 def trainings(
     memory: SweepCell, records: dict[SweepCell, RecallRecord], rates: Sequence[float], seeds: Sequence[int]
-) -> Iterator[tuple[SweepCell, int | None]]:
-    """Yield the trainings of a memory that have no record, with a limit of sequences or None.
+) -> Iterator[tuple[SweepCell, RecallRecord | None]]:
+    """Yield the trainings of a memory that have no record. With a further rate comes the best saturated one so far.
 
     `records` must get each result before the next training is asked for.
     """
     swept = [memory.model_copy(update={"learning_rate": rate, "seed": seeds[0]}) for rate in rates]
     for cell in swept:
         if cell not in records:
-            done = [records[one] for one in swept if one in records]
-            yield cell, min((one.sequences for one in done if one.stopped == "saturated"), default=None)
+            done = [records[one] for one in swept if one in records and records[one].stopped == "saturated"]
+            yield cell, best_rate(done) if done else None
     best = best_rate([records[cell] for cell in swept]).cell
     for seed in seeds[1:]:
         cell = best.model_copy(update={"seed": seed})
@@ -127,10 +127,13 @@ def missing(
     return absent
 
 
-def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int | None) -> RecallRecord:
-    """Train one model until it saturates or its sequences are used up, and return its record.
+def run_training(
+    recipe: SweepRecipe, cell: SweepCell, folder: Path, rival: RecallRecord | None = None
+) -> RecallRecord:
+    """Train one model and return its record. A training that was stopped is resumed.
 
-    `limit`, in sequences, may be smaller than the budget of the recipe. A training that was stopped is resumed.
+    It ends when the model saturates, when its sequences are used up, or when it is behind `rival`, a saturated training
+    with another rate.
     """
     import torch
 
@@ -148,21 +151,25 @@ def run_training(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int 
         return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
 
     held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
-    most = recipe.steps if limit is None else min(recipe.steps, max(1, limit // recipe.batch_size))
+    curve = dict(rival.validation) if rival else {}
+    most = rival.sequences // recipe.batch_size if rival else recipe.steps
     validation = _Progress(folder / "validation.txt")
 
-    def saturated(step: int) -> bool:
+    def ended(step: int, recall: float) -> bool:
+        return recall >= recipe.saturated or recall < curve.get(step * recipe.batch_size, 0) - recipe.behind
+
+    def stop(step: int) -> bool:
         if step % recipe.check_every and step != most:
             return False
         recall = float(find_right(model, held_out).mean())
         model.train()
         validation.add(step, recall)
-        return recall >= recipe.saturated
+        return ended(step, recall)
 
-    # A session that was killed after saturation, before its record was written, trains no further.
-    done = next((step for step, recall in validation.lines if recall >= recipe.saturated), most)
-    report = train_loop(model, batch, training, folder, stop_at=done, stop=saturated)
-    stopped: Stop = "budget" if most == recipe.steps else "behind"
+    # A session that was killed after the end, before its record was written, trains no further.
+    done = next((step for step, recall in validation.lines if ended(step, recall)), most)
+    report = train_loop(model, batch, training, folder, stop_at=done, stop=stop)
+    stopped: Stop = "behind" if rival else "budget"
     if validation.lines[-1][1] >= recipe.saturated:
         stopped = "saturated"
     test = make_published_sequences(task, recipe.test_sequences, [TESTING])

@@ -57,6 +57,9 @@ class SweepRecipe(Record):
     validation_sequences: int = Field(256, ge=1)
     saturated: float = Field(0.995, gt=0, le=1)
     """A training ends with this recall of the validation sequences."""
+    behind: float = Field(0.1, ge=0, le=1)
+    """The training of a further rate ends when its recall is this much below that of a saturated rate after as many
+    sequences."""
     test_sequences: int = Field(3000, ge=2)
 
     @property

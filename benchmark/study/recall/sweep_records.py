@@ -32,7 +32,8 @@ class RecallRecord(Record):
     """Training sequences until it stopped."""
     stopped: Stop
     """`saturated`: recall of the validation sequences reached the recipe's bound. `budget`: the sequences were used up.
-    `behind`: another learning rate had saturated with as many sequences, so that this one could not be the best."""
+    `behind`: another learning rate had saturated, and after as many sequences its recall was higher by the recipe's
+    bound, or this one had used as many sequences without saturating."""
     seconds: float
     """Time of the training. The machine may have had other work."""
     validation: tuple[tuple[int, float], ...]

@@ -81,11 +81,11 @@ def test_rates_are_swept_on_the_first_seed_and_the_best_gets_the_others() -> Non
     records: dict[SweepCell, RecallRecord] = {}
     limits = []
     assert len(missing([MEMORY], records, rates, seeds)) == 4
-    for cell, limit in trainings(MEMORY, records, rates, seeds):
+    for cell, rival in trainings(MEMORY, records, rates, seeds):
         recall, sequences, stopped = found[cell.learning_rate]
-        limits.append((cell.learning_rate, cell.seed, limit))
+        limits.append((cell.learning_rate, cell.seed, rival and rival.sequences))
         records[cell] = record(cell, recall, sequences, stopped)
-    # A rate is given up with as many sequences as the best one has needed so far.
+    # A further rate is compared with the best saturated one.
     assert limits == [(0.01, 5, None), (0.001, 5, 40), (0.0001, 5, 24), (0.001, 6, None)]
     assert missing([MEMORY], records, rates, seeds) == []
     assert list(trainings(MEMORY, records, rates, seeds)) == []
@@ -113,7 +113,7 @@ def test_a_store_without_a_predictor_that_predicts_is_not_reported() -> None:
 def test_a_killed_training_goes_on_to_the_same_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_training(TINY, MEMORY, tmp_path / "whole", None)
+    whole = run_training(TINY, MEMORY, tmp_path / "whole")
     assert (whole.sequences, whole.stopped) == (64, "budget")
     assert [n for n, _ in whole.validation] == [24, 48, 64]
     progress = sweep._Progress.add
@@ -125,12 +125,27 @@ def test_a_killed_training_goes_on_to_the_same_record(
 
     monkeypatch.setattr(sweep._Progress, "add", kill)
     with pytest.raises(KeyboardInterrupt):
-        run_training(TINY, MEMORY, tmp_path / "cut", None)
+        run_training(TINY, MEMORY, tmp_path / "cut")
     monkeypatch.undo()
-    resumed = run_training(TINY, MEMORY, tmp_path / "cut", None)
+    resumed = run_training(TINY, MEMORY, tmp_path / "cut")
     assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
-    behind = run_training(TINY, MEMORY, tmp_path / "behind", 24)
-    assert (behind.sequences, behind.stopped) == (24, "behind")
+
+
+def test_a_rate_that_is_behind_a_saturated_one_ends(tmp_path: Path) -> None:
+    rival = record(MEMORY, 1.0, 48, "saturated")
+    for name, curve, ends in (("slow", ((24, 0.0), (48, 1.0)), 48), ("behind", ((24, 0.9), (48, 1.0)), 24)):
+        rival = rival.model_copy(update={"validation": curve})
+        found = run_training(TINY, MEMORY, tmp_path / name, rival)
+        assert (found.sequences, found.stopped) == (ends, "behind")
+
+
+def test_a_saturated_training_ends(tmp_path: Path) -> None:
+    easy = TINY.model_copy(update={"saturated": 0.01, "budget": 800, "batch_size": 16})
+    cell = MEMORY.model_copy(update={"layout": ("*",), "learning_rate": 0.03})
+    found = run_training(easy, cell, tmp_path)
+    assert found.stopped == "saturated"
+    assert found.sequences < 800
+    assert [recall >= 0.01 for _, recall in found.validation[-2:]][-1]
 
 
 def test_the_command_records_each_training_and_repeats_none(
@@ -138,7 +153,7 @@ def test_the_command_records_each_training_and_repeats_none(
 ) -> None:
     calls: list[str] = []
 
-    def train(recipe: SweepRecipe, cell: SweepCell, folder: Path, limit: int | None) -> RecallRecord:
+    def train(recipe: SweepRecipe, cell: SweepCell, folder: Path, rival: RecallRecord | None) -> RecallRecord:
         calls.append(cell.slug)
         if len(calls) == 4:
             raise KeyboardInterrupt
