@@ -106,7 +106,7 @@ def recall(
 ) -> None:
     """Associative recall at published sizes: each memory with the best of four learning rates, then with more seeds.
 
-    The same command again goes on where it was stopped; what is finished is not done again.
+    The same command again continues; what is finished is not done again.
     """
     from eidolon.benchmark.study.recall.sweep import run_sweep
     from eidolon.benchmark.study.recall.sweep_recipe import (

@@ -1,7 +1,7 @@
 """`eidolon memory recall`: associative recall at published sizes, each memory with its best learning rate.
 
 `OUT/SLUG.json` is a finished training, `OUT/recall.json` is about all of them. `WORK/SLUG/` has the state of a training
-that is not finished. The same command again goes on; finished trainings are not repeated.
+that is not finished. The same command again continues; finished trainings are not repeated.
 """
 
 import shutil

@@ -110,7 +110,7 @@ def test_a_store_without_a_predictor_that_predicts_is_not_reported() -> None:
     assert summary_of((0.9, float("nan")))[0] is None
 
 
-def test_a_killed_training_goes_on_to_the_same_record(
+def test_a_killed_training_continues_to_the_same_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_training(TINY, MEMORY, tmp_path / "whole")
