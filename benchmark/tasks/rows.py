@@ -1,6 +1,6 @@
 """The files that tasks keep beside the responses, and the records on their lines."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from eidolon.scorers.core.types import ImageId, Record
 
@@ -10,8 +10,11 @@ WORDS = "words.jsonl"
 BENCHMARK_ANSWERS = "benchmark_answers.jsonl"
 
 YesNo = Literal["yes", "no"]
-Split = Literal["random", "popular", "adversarial"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+Split = Literal["random", "popular", "adversarial", "look-alike"]
+SPLITS: tuple[Split, ...] = ("random", "popular", "adversarial")
+"""The splits of POPE, which are asked together."""
+LOOK_ALIKE: Split = "look-alike"
+"""Asked on request: about what signs read."""
 
 
 class QuestionRow(Record):

@@ -8,7 +8,7 @@ from eidolon.benchmark.settings.fields import ALL
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.probe.questions import Built
-from eidolon.benchmark.tasks.rows import SPLITS, AnswerRow, Split, parsed
+from eidolon.benchmark.tasks.rows import LOOK_ALIKE, SPLITS, AnswerRow, Split, parsed
 from eidolon.benchmark.tasks.score_files.pope import family
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Family, Scores, Variant
@@ -22,10 +22,12 @@ from eidolon.scorers.text.yes_no import read_answer
 
 
 def find_splits(name: str) -> tuple[Split, ...]:
-    """Return the split of that name, or all; an unknown one is a UserError."""
-    found = tuple(split for split in SPLITS if name in (split, ALL))
+    """Return the split of that name, or all of POPE's; an unknown one is a UserError."""
+    if name == ALL:
+        return SPLITS
+    found = tuple(split for split in (*SPLITS, LOOK_ALIKE) if name == split)
     if not found:
-        raise UserError(f"--split {name}: unknown split{did_you_mean(name, [*SPLITS, ALL])}")
+        raise UserError(f"--split {name}: unknown split{did_you_mean(name, [*SPLITS, LOOK_ALIKE, ALL])}")
     return found
 
 

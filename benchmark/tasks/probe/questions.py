@@ -7,6 +7,7 @@ and the splits differ in the ranking alone:
     random       drawn
     popular      in most images first
     adversarial  in most images together with the object asked about just before
+    look-alike   the most similar name first; not of POPE, and on request only: it asks what signs read
 
 Draws are orders by hash: they depend on the seed, the sample and the category, not on the order of the samples.
 """
@@ -19,9 +20,10 @@ from functools import cache
 
 from eidolon.benchmark.data.samples import Sample
 from eidolon.benchmark.settings.fields import PAIRS
-from eidolon.benchmark.tasks.rows import SPLITS, QuestionRow, Split, YesNo
+from eidolon.benchmark.tasks.rows import LOOK_ALIKE, SPLITS, QuestionRow, Split, YesNo
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.text.name_similarity import most_similar
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ def wording(category: str) -> str:
     return f"Is there {article} {category} in the image?"
 
 
+def sign_wording(name: str) -> str:
+    """Return the question whether a sign bears a name."""
+    return f"Does the sign read {name}?"
+
+
 def build(
     samples: Sequence[Sample],
     *,
@@ -86,6 +93,7 @@ def build(
     least = pairs if min_objects is None else min_objects
     annotations = count(sample.objects for sample in images)
     beside_most = cache(annotations.beside_most)
+    look_alikes = cache(lambda name: most_similar(name, annotations.popular))
 
     def rankings(split: Split, sample: Sample, present: Sequence[str]) -> list[list[str]]:
         """Return from which ranking the absent object beside each present one is taken."""
@@ -93,6 +101,8 @@ def build(
             return [_drawn(annotations.popular, seed, "absent", sample.sample_id)] * len(present)
         if split == "popular":
             return [annotations.popular] * len(present)
+        if split == LOOK_ALIKE:
+            return [look_alikes(name) for name in present]
         return [beside_most(category) for category in present]
 
     rows: list[QuestionRow] = []
@@ -162,7 +172,7 @@ def _rows(
         yield QuestionRow(
             question_id=f"{sample.sample_id}:{split}:{number}",
             image=sample.image_id,
-            text=wording(category),
+            text=sign_wording(category) if split == LOOK_ALIKE else wording(category),
             label=label,
             category=category,
             split=split,

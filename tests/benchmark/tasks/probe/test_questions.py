@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.benchmark.data.samples import Sample
+from eidolon.benchmark.tasks.probe.answers import find_splits
 from eidolon.benchmark.tasks.probe.questions import Built, build, choose_absent, wording
 from eidolon.benchmark.tasks.rows import SPLITS, QuestionRow, Split
 from eidolon.scorers.core.errors import UserError
@@ -37,6 +38,21 @@ def try_build(samples: list[Sample], pairs: int, least: int, seed: int) -> Built
         return build(samples, pairs=pairs, min_objects=least, seed=seed)
     except UserError:
         return Built((), {}, 0, len(samples))
+
+
+def test_look_alikes_are_asked_on_request_and_about_signs() -> None:
+    truth = {"A": {"VELTRA", "QUIB"}, "B": {"VELTRINGEN"}, "C": {"BUQI"}, "D": {"STONE", "VELTRO", "VELTRA"}}
+    built = build(dataset(truth), splits=["look-alike"], pairs=2, min_objects=1)
+    asked = by_image(built, "look-alike")
+    found = {name: [(row.category, row.label) for row in rows] for name, rows in asked.items()}
+    assert sorted(found["A"][0::2]) == [("QUIB", "yes"), ("VELTRA", "yes")]
+    after = dict(zip(found["A"][0::2], found["A"][1::2], strict=True))
+    assert after == {("VELTRA", "yes"): ("VELTRO", "no"), ("QUIB", "yes"): ("BUQI", "no")}
+    assert found["B"] == [("VELTRINGEN", "yes"), ("VELTRA", "no")]
+    assert found["C"] == [("BUQI", "yes"), ("QUIB", "no")]
+    assert {row.text for row in built.rows} == {f"Does the sign read {row.category}?" for row in built.rows}
+    assert find_splits("look-alike") == ("look-alike",)
+    assert find_splits("all") == SPLITS == ("random", "popular", "adversarial")
 
 
 def by_image(built: Built, split: Split) -> dict[str, list[QuestionRow]]:
