@@ -18,7 +18,7 @@ from eidolon.models.aligner.text_features import hash_texts
 if TYPE_CHECKING:
     from torch import Tensor
 
-CROPS_EACH = 16
+CROPS_EACH = 8
 """Different crops of each training name."""
 
 
@@ -39,7 +39,7 @@ SIGNS = SignRecipe(
     name="aligner-signs",
     aligner=AlignerArchitecture(height=32, width=128, channels=(48, 64, 96), grid=(1, 16)),
     signs=ProxyTraining(
-        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=400, proxy_batches=400, save_every=100
+        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=350, proxy_batches=350, save_every=50
     ),
 )
 """The model of signs that comes with Eidolon."""

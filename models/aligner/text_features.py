@@ -29,6 +29,11 @@ def pieces(word: str, before: str = "") -> list[str]:
     return found[:MAX_PIECES]
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case: runs of letters, digits and underscores."""
+    return _WORD.findall(text.casefold())
+
+
 def hash_texts(texts: Sequence[str], buckets: int) -> Tensor:
     """Return the rows of the pieces, int64 (texts, words, pieces), padded with PAD.
 
@@ -36,7 +41,7 @@ def hash_texts(texts: Sequence[str], buckets: int) -> Tensor:
     """
     rows: list[list[list[int]]] = []
     for text in texts:
-        words = _WORD.findall(text.casefold())[:MAX_WORDS] or [""]
+        words = words_of(text)[:MAX_WORDS] or [""]
         rows.append(
             [
                 [1 + crc32(piece.encode()) % (buckets - 1) for piece in pieces(word, before)]

@@ -1,5 +1,7 @@
 """The two encoders: a convolutional network for pictures, and an attention-weighted bag of words for texts."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,7 +15,21 @@ FIRST_SCALE, FIRST_BIAS = 10.0, -5.0
 """Where scale and bias of the sigmoid logits start (as SigLIP, Zhai et al., ICCV 2023, with fewer negatives)."""
 
 
-class ImageTower(nn.Module):
+class Tower(nn.Module, ABC):
+    """One side: features (n, feature_size) of its inputs, and a head that makes them unit vectors (n, embedding)."""
+
+    feature_size: int
+    head: nn.Linear
+
+    @abstractmethod
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return the features before the head."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.normalize(self.head(self.features(inputs)), dim=-1)
+
+
+class ImageTower(Tower):
     """Pictures, uint8 (n, 3, height, width), to unit vectors (n, embedding)."""
 
     def __init__(self, architecture: AlignerArchitecture) -> None:
@@ -30,9 +46,9 @@ class ImageTower(nn.Module):
         self.head = nn.Linear(self.feature_size, architecture.embedding)
         self.to(memory_format=torch.channels_last)
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, inputs: Tensor) -> Tensor:
         """Return the pooled features before the last layer, (n, feature_size)."""
-        x = (pictures.float() / 255 - 0.5) / 0.25
+        x = (inputs.float() / 255 - 0.5) / 0.25
         x = x.contiguous(memory_format=torch.channels_last)
         x = functional.gelu(self.norms[0](self.stem(x)))
         x = functional.gelu(self.norms[1](self.second(x)))
@@ -41,11 +57,8 @@ class ImageTower(nn.Module):
         pooled = [functional.adaptive_max_pool2d(x, self.grid), functional.adaptive_avg_pool2d(x, self.grid)]
         return torch.cat([part.flatten(1) for part in pooled], dim=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return functional.normalize(self.head(self.features(pictures)), dim=-1)
 
-
-class TextTower(nn.Module):
+class TextTower(Tower):
     """Hashed texts, int64 (n, words, pieces), to unit vectors (n, embedding)."""
 
     def __init__(self, architecture: AlignerArchitecture) -> None:
@@ -57,32 +70,36 @@ class TextTower(nn.Module):
         self.feature_size = 2 * width
         self.head = nn.Linear(self.feature_size, architecture.embedding)
 
-    def features(self, hashed: Tensor) -> Tensor:
+    def features(self, inputs: Tensor) -> Tensor:
         """Return the pooled words before the last layer, (n, feature_size)."""
-        known = hashed != PAD
+        known = inputs != PAD
         counts = known.sum(-1, keepdim=True)
-        words = self.word(self.pieces(hashed).sum(-2) / counts.clamp(min=1) ** 0.5)
+        words = self.word(self.pieces(inputs).sum(-2) / counts.clamp(min=1) ** 0.5)
         scores = self.weight(words).squeeze(-1).masked_fill(counts.squeeze(-1) == 0, -torch.inf)
         return (scores.softmax(-1).unsqueeze(-1) * words).sum(-2)
 
-    def forward(self, hashed: Tensor) -> Tensor:
-        return functional.normalize(self.head(self.features(hashed)), dim=-1)
 
+class Encoders(nn.Module):
+    """Both sides, and the scale and bias that make a cosine the log odds of presence."""
 
-class DualEncoder(nn.Module):
-    """Both encoders, and the scale and bias that make a cosine the log odds of presence."""
-
-    def __init__(self, architecture: AlignerArchitecture) -> None:
+    def __init__(self, image: Tower, text: Tower) -> None:
         super().__init__()
-        self.architecture = architecture
-        self.image = ImageTower(architecture)
-        self.text = TextTower(architecture)
+        self.image = image
+        self.text = text
         self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
         self.bias = nn.Parameter(torch.tensor(FIRST_BIAS))
 
     def logits(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the log odds that each text is true of each picture, (images, texts)."""
         return self.log_scale.exp() * images @ texts.T + self.bias
+
+
+class DualEncoder(Encoders):
+    """The encoders of pictures and texts."""
+
+    def __init__(self, architecture: AlignerArchitecture) -> None:
+        super().__init__(ImageTower(architecture), TextTower(architecture))
+        self.architecture = architecture
 
 
 def make_encoder(architecture: AlignerArchitecture, seed: int) -> DualEncoder:

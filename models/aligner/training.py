@@ -18,7 +18,7 @@ from eidolon.models.aligner.losses.decomposable import (
     sample_log_auxiliary,
 )
 from eidolon.models.aligner.losses.latent import bridge, consistency, separation
-from eidolon.models.aligner.towers import DualEncoder
+from eidolon.models.aligner.towers import Encoders
 from eidolon.models.training.loop import Schedule
 
 FIRST_TEMPERATURE = 0.1
@@ -79,7 +79,7 @@ class AlignerTrainee(nn.Module):
     draws: Tensor
     """How often auxiliary variables were sampled. It seeds the next draw, so that a resumed training draws the same."""
 
-    def __init__(self, encoder: DualEncoder, config: AlignerTraining) -> None:
+    def __init__(self, encoder: Encoders, config: AlignerTraining) -> None:
         super().__init__()
         self.encoder = encoder
         self.losses = config.losses
@@ -96,7 +96,7 @@ class AlignerTrainee(nn.Module):
         if config.losses.separation:
             towers = (encoder.image, encoder.text)
             self.own_heads = nn.ModuleList(
-                nn.Linear(tower.feature_size, encoder.architecture.embedding) for tower in towers
+                nn.Linear(tower.feature_size, tower.head.out_features) for tower in towers
             )
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

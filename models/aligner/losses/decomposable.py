@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 
 def log_partition(scores: Tensor, candidates: int) -> Tensor:
-    """Return the logarithm of the estimate of Z_i = Σ_j exp(s_ij) over all candidates, (n).
+    """Return the logarithm of the estimate of Z_i = Σ_j exp(s_ij) over all candidates, (…, n).
 
-    `scores` are those of a batch divided by the temperature, (n, n), with the positives on the diagonal. An anchor's
-    own positive is in every batch with the anchor, so it has weight 1; each other candidate has weight
+    `scores` are those of a batch divided by the temperature, (…, n, n), with the positives on the diagonal. An
+    anchor's own positive is in every batch with the anchor, so it has weight 1; each other candidate has weight
     (candidates - 1)/(n - 1).
     """
     return (scores + _log_weights(scores, candidates)).logsumexp(-1)
@@ -25,9 +25,9 @@ def log_partition(scores: Tensor, candidates: int) -> Tensor:
 
 def _log_weights(scores: Tensor, candidates: int) -> Tensor:
     """Return the logarithms of the weights of the candidates in a batch, (n, n)."""
-    n = scores.shape[0]
-    weights = torch.full_like(scores, math.log((candidates - 1) / (n - 1)) if n > 1 else 0.0)
-    return weights.fill_diagonal_(0.0)
+    n = scores.shape[-1]
+    weight = math.log((candidates - 1) / (n - 1)) if n > 1 else 0.0
+    return torch.full((n, n), weight, dtype=scores.dtype, device=scores.device).fill_diagonal_(0.0)
 
 
 def sample_log_auxiliary(log_z: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -38,10 +38,12 @@ def sample_log_auxiliary(log_z: Tensor, generator: torch.Generator | None = None
 def decomposable(scores: Tensor, log_u: Tensor, candidates: int) -> Tensor:
     """Return the mean over anchors of -s_ii + u_i Ẑ_i, with Ẑ_i as `log_partition` estimates it.
 
-    Given u it is linear in the candidates. `log_u` (n) has no gradient. The value is not that of InfoNCE, the expected
-    gradient is.
+    Given u it is linear in the candidates. `log_u` (…, n) has no gradient. The value is not that of InfoNCE, the
+    expected gradient is.
     """
-    return ((log_partition(scores, candidates) + log_u.detach()).exp() - scores.diagonal()).mean()
+    return (
+        (log_partition(scores, candidates) + log_u.detach()).exp() - scores.diagonal(dim1=-2, dim2=-1)
+    ).mean()
 
 
 class RunningPartition(nn.Module):
@@ -56,9 +58,9 @@ class RunningPartition(nn.Module):
 
     @torch.no_grad()
     def update(self, ids: Tensor, log_estimates: Tensor) -> Tensor:
-        """Move the averages of the anchors `ids` (n) towards the batch's estimates (n), and return them.
+        """Move the averages of the anchors `ids` towards the batch's estimates, and return them.
 
-        The first estimate of an anchor is its first average.
+        Both have one shape. The first estimate of an anchor is its first average.
         """
         before = torch.where(self.log_z[ids].isnan(), log_estimates, self.log_z[ids])
         kept = before + math.log(self.momentum) if self.momentum > 0 else torch.full_like(before, -torch.inf)
