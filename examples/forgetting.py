@@ -14,7 +14,13 @@ import eidolon
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = eidolon.run(
-            "scenes-small", task="forget", limit=12, lengths=[16, 64], out=folder, resamples=200
+            "scenes-small",
+            task="forget",
+            limit=12,
+            lengths=[16, 64],
+            skip=["cloze", "interventions", "attention"],  # other measurements, which take most of the time
+            out=folder,
+            resamples=200,
         )
     for name, number in run["forgetting"].quantities().items():
         if number.value is not None:  # otherwise number.reason says why: so few images do not tell much

@@ -1,5 +1,6 @@
 """Fixtures that any test may use."""
 
+import compileall
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,6 +19,14 @@ settings.load_profile("eidolon")
 
 # Workers of pytest-xdist run with COLUMNS=80, at which tables fold; the tests read tables of the same width everywhere.
 os.environ.pop("COLUMNS", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package before workers start. Where the environment forbids Python to write bytecode, each process
+    that a test starts would compile it again."""
+    if getattr(config.option, "numprocesses", None):
+        for folder in ("api", "benchmark", "models", "scorers"):
+            compileall.compile_dir(Path(__file__).parent.parent / folder, quiet=1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

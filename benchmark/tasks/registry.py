@@ -1,7 +1,7 @@
 """Tasks by name: those of `eidolon run`, which ask a model, and those of `eidolon score`, which read files."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
@@ -10,13 +10,14 @@ from eidolon.benchmark.tasks.protocol import CheckedTask, FileTask, ModelTask
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.registry import Registry
 
-tasks: "Registry[Callable[[], ModelTask | FileTask]]" = Registry(
-    "task",
-    "eidolon.tasks",
-    {
+Verb = Literal["run", "score"]
+BUILTIN: Mapping[Verb, Mapping[str, str]] = {
+    "run": {
         "describe": "eidolon.benchmark.tasks.describe.task:Describe",
         "probe": "eidolon.benchmark.tasks.probe.task:ProbeTask",
         "forget": "eidolon.benchmark.tasks.forget.task:ForgetTask",
+    },
+    "score": {
         "responses": "eidolon.benchmark.tasks.score_files.responses_file:ResponsesTask",
         "amber": "eidolon.benchmark.tasks.score_files.amber:AmberTask",
         "detection": "eidolon.benchmark.tasks.score_files.detection:DetectionTask",
@@ -27,6 +28,11 @@ tasks: "Registry[Callable[[], ModelTask | FileTask]]" = Registry(
         "humblebench": "eidolon.benchmark.tasks.score_files.published.task:HumbleBenchTask",
         "repope": "eidolon.benchmark.tasks.score_files.published.task:RePopeTask",
     },
+}
+"""Our own tasks under their verbs, so that a command imports only those of its verb."""
+
+tasks: "Registry[Callable[[], ModelTask | FileTask]]" = Registry(
+    "task", "eidolon.tasks", {**BUILTIN["run"], **BUILTIN["score"]}
 )
 
 RESPONSES = "responses"
@@ -86,6 +92,8 @@ def check_fields(given: Given[RunSettings] | Given[ScoreSettings], task: ModelTa
             )
 
 
-def _by_verb(verb: str) -> dict[str, Any]:
-    found = {name: tasks.get(name)() for name in tasks.names()}
+def _by_verb(verb: Verb) -> dict[str, Any]:
+    """Return the tasks of a verb. A plug-in says its verb itself, so that all of them are loaded."""
+    others = {name for known, builtin in BUILTIN.items() if known != verb for name in builtin}
+    found = {name: tasks.get(name)() for name in tasks.names() if name not in others}
     return {name: task for name, task in found.items() if task.verb == verb}

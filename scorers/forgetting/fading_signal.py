@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.resampling import RESAMPLES
@@ -111,6 +110,9 @@ def fit_signal(
     low, high = float(RATES[bracket]), float(RATES[bracket + 1])
     # Each group is rounded apart from the sum, so a root on the grid may lie just outside of its bracket.
     if at_rate(low) < 0 < at_rate(high):
+        # scipy.optimize takes a quarter of a second to import, and most commands fit nothing.
+        from scipy.optimize import brentq
+
         rate = float(brentq(at_rate, low, high, xtol=1e-9))
     else:
         rate = min(low, high, key=lambda end: abs(at_rate(end)))

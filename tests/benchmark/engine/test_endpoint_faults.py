@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,12 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.01)
 
 
-def arguments(server: ChatServer, pictures: Path, out: Path, *, retries: int) -> list[object]:
+def arguments(
+    server: ChatServer, pictures: Path, out: Path, *, retries: int, timeout: int = 5
+) -> list[object]:
     return [
         "run", "--model", server.name, "--dataset", f"folder/{pictures}", "--out", out, "--batch-size", 4,
-        "--temperature", 0, "--resamples", 20, "-M", f"retries={retries}", "-M", "timeout=5",
+        "--temperature", 0, "--resamples", 20, "-M", f"retries={retries}", "-M", f"timeout={timeout}",
     ]  # fmt: skip
 
 
@@ -52,8 +55,11 @@ def arguments(server: ChatServer, pictures: Path, out: Path, *, retries: int) ->
 def run(cli: Cli, picture_folder: Path, tmp_path: Path) -> Run:
     """Run a server's model on the ten pictures, in batches of four."""
 
-    def call(server: ChatServer, *more: object, out: str = "out", retries: int = 1) -> Result:
-        return cli(*arguments(server, picture_folder, tmp_path / out, retries=retries), *more)
+    def call(
+        server: ChatServer, *more: object, out: str = "out", retries: int = 1, timeout: int = 5
+    ) -> Result:
+        given = arguments(server, picture_folder, tmp_path / out, retries=retries, timeout=timeout)
+        return cli(*given, *more)
 
     return call
 
@@ -96,7 +102,7 @@ def on_three(answer: Answer) -> Behaviour:
 FAULTS = {
     "500": (Answer(500, b"out of memory"), "answers 500: out of memory"),
     "429": (Answer(429, b"slow down", {"Retry-After": "0.2"}), "answers 429: slow down"),
-    "hang": (Answer(hang_s=8), "no answer within 5 s"),
+    "hang": (Answer(hang_s=4), "no answer within 2 s"),
     "cut": (Answer(body=b"{" * 1000, cut=True), "cannot be reached"),
     "garbage": (
         Answer(body=b"<html>\x1b[31mbad gateway</html>"),
@@ -122,6 +128,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_recorded_and_retried(run: Run, tmp_path: Path, fault: str, faults: FaultRecorder) -> None:
     answer, reason = FAULTS[fault]
+    run = partial(run, timeout=2)
     with chat_server() as server:
         assert run(server, out="calm").code == 0
         calm = contents(folder_of(tmp_path / "calm"))

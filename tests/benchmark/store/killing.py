@@ -2,41 +2,60 @@
 
 It reads one command per line of stdin, as JSON, and answers each with one line on stdout.
 `{"arguments": […], "after_s": 0.3}` kills after that time. `"at": 7` kills right before the seventh operation on a file
-below the folder `"below"`. `"slow": true` adds a pause after each operation. The output of the command goes to `log` in
-the working folder.
+below the folder `"below"`. `"slow": true` adds a pause after each operation. `"judged": 1` is the number of responses
+that are judged at once, by default 4. The output of the command goes to `log` in the working folder.
 """
 
 import json
 import os
 import signal
 import sys
+import tempfile
+import threading
 import time
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 STEP_S = 0.004
 """The pause after each operation with `"slow": true`."""
 LONGEST_S = 240.0
+BLANK = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c63f8ffff3f0300050201fe2c2a4c260000000049454e44ae426082"
+)
+"""A PNG of one pixel."""
 WATCHED = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 
 
 def warm() -> None:
-    """Import what a run imports, without starting threads."""
-    import datasets
-    import jinja2
-    import PIL.Image
+    """Run the commands once, so that the forks find everything imported and read. No thread is left."""
+    from PIL import Image
 
-    import eidolon.benchmark.cli.run
-    import eidolon.benchmark.report.leaderboard
-    import eidolon.benchmark.run.planning  # noqa: F401
-    from eidolon.scorers.core.types import Response
-    from eidolon.scorers.judges.lexicon import LexiconJudge
+    from eidolon.benchmark.cli import invoke
 
-    assert datasets
-    assert jinja2
-    PIL.Image.init()
-    list(LexiconJudge().judge([Response(sample_id="1", image_id=1, response="A dog and a cat.")]))
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        os.chdir(folder)
+        Image.new("RGB", (8, 8)).save("0.png")
+        Path("objects.jsonl").write_text('{"image_id": 0, "image": "0.png", "objects": ["dog"]}\n')
+        Path("answers.jsonl").write_text('{"image_id": 0, "response": "A dog and a cat."}\n')
+        again = ["--resamples", "20", "--out"]
+        files = ["--responses", "answers.jsonl", "--objects", "objects.jsonl"]
+        run = ["run", "--model", "replay/answers.jsonl", "--dataset", f"folder/{folder}", "--no-cache"]
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            assert invoke([*run, *again, "run"]) == 0
+            assert invoke(["score", *files, *again, "score"]) == 0
+        os.chdir(before)
+    assert threading.active_count() == 1
+
+
+def draw_nothing() -> None:
+    """Have plots made of no lines: to draw takes most of a short run, and the files are written all the same."""
+    from eidolon.benchmark.tasks.describe import forgetting_plot
+
+    forgetting_plot.png = lambda draw: BLANK
 
 
 def watch(command: dict[str, Any]) -> None:
@@ -78,8 +97,10 @@ def run(command: dict[str, Any]) -> None:
         os.dup2(log, 2)
         from eidolon.benchmark.cli import invoke
         from eidolon.benchmark.tasks.describe import work
+        from eidolon.benchmark.tasks.score_files import streamed_work
 
-        work.JUDGE_BATCH = 4
+        work.JUDGE_BATCH = streamed_work.JUDGE_BATCH = command.get("judged", 4)
+        draw_nothing()
         watch(command)
         code = invoke(command["arguments"])
     except BaseException:

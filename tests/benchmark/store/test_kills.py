@@ -128,9 +128,10 @@ def kill_at_random(
 ) -> tuple[Counter[str], Counter[str]]:
     """Kill runs until each stage was hit often enough. Return hits and recoveries by stage.
 
-    The commands draw no plots, which take most of a run's time: random kills would seldom hit anything else.
+    Judging is in batches of one and kills are most likely in the middle of a run: else most would hit its long end.
     """
-    code, seconds = killer.run(*command, "--out", "calm", slow=True)
+    how: dict[str, object] = {"slow": True, "judged": 1}
+    code, seconds = killer.run(*command, "--out", "calm", **how)
     assert code == 0, killer.log()
     calm = contents(run_folder(killer.folder / "calm"))
     hit: Counter[str] = Counter()
@@ -140,13 +141,13 @@ def kill_at_random(
         assert hit.total() < most, hit
         out = killer.folder / f"life-{life}"
         code, _ = killer.run(
-            *command, "--out", out.name, slow=True, after_s=dice.triangular(0.05, 1.1, 0.9) * seconds
+            *command, "--out", out.name, after_s=dice.triangular(0.05, 1.05, 0.5) * seconds, **how
         )
         assert code in (0, KILLED), killer.log()
         if code == KILLED:
             alive[stage_of(out, keys)] += 1
-        # A run is completed only now and then, so that one run is killed several times.
-        if code == 0 or alive.total() >= 6 or dice.random() < 0.25:
+        # A run is completed only half of the time, so that some runs are killed several times.
+        if code == 0 or alive.total() >= 6 or dice.random() < 0.5:
             if code != 0:
                 code, _ = killer.run(*command, "--out", out.name)
                 assert code == 0, killer.log()

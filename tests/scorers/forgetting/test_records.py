@@ -16,6 +16,8 @@ from eidolon.scorers.forgetting.records import LETTERS, Dependence
 from eidolon.scorers.forgetting.token_kinds import KINDS
 from eidolon.scorers.json_schemas import path, schemas
 
+DEPENDENCE = schemas()["dependence"]
+
 tokens = st.tuples(
     st.floats(0, 1),
     st.floats(0, 50),
@@ -34,7 +36,7 @@ def test_a_series_comes_back_from_its_line(
     series = TokenSeries("i", np.array(hellinger), np.array(difference), kinds, verdicts, *second)  # type: ignore[arg-type]
     line = Dependence.of("s", 1, series)
     text = line.model_dump_json()
-    validate(json.loads(text), schemas()["dependence"])
+    validate(json.loads(text), DEPENDENCE)
     back = Dependence.model_validate_json(text)
     assert back == line
     assert (back.sample_id, back.generation, back.image_id) == ("s", 1, "i")

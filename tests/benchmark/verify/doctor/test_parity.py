@@ -63,10 +63,10 @@ def requests(n: int, prompts: int = 1, **decoding: float) -> list[Request]:
 
 
 def test_alone_together_and_padded_are_the_same(model: TransformersModel) -> None:
-    """Tests 48 descriptions, and 48 answers to prompts of three lengths."""
+    """Tests 24 descriptions, and 24 answers to prompts of three lengths."""
     reference = as_reference(model)
     for prompts in (1, 3):
-        asked = requests(48, prompts)
+        asked = requests(24, prompts)
         alone = ask(model, asked, batch=1)
         for batch in (8, 5):
             parity = compare(alone, ask(model, asked, batch=batch), reference)

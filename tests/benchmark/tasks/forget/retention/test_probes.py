@@ -284,12 +284,20 @@ def _numbers(value: Any) -> Any:
         yield float(value)
 
 
+def described(forgotten: Path, out: Path) -> Path:
+    """Copy the run with its responses and judgements alone, as after a kill before the first probe."""
+    run = copy(forgotten, out / "scenes-small")
+    for name in (SC, P, PL, R, H, "pdm.png", "retention.png", "report.html"):
+        (run / name).unlink()
+    return run
+
+
 def test_a_small_memory_changes_no_result(
     cli: Cli, forgotten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = described(forgotten, tmp_path)
     tight(monkeypatch, interviews=lambda some: len(some) > 5, pictures=2)
     assert cli(*FORGET, "--out", tmp_path).code == 0
-    run = tmp_path / "scenes-small"
     assert_the_same(run, forgotten)
     assert json.loads((run / "run.json").read_text())["usage"]["oom_splits"] > 6
     assert json.loads((forgotten / "run.json").read_text())["usage"] in (None, {})
@@ -300,6 +308,7 @@ def test_a_small_memory_changes_no_result(
 def test_an_interview_that_never_fits_has_a_reason_and_is_asked_again(
     cli: Cli, forgotten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = described(forgotten, tmp_path)
     with monkeypatch.context() as patch:
         tight(
             patch,
@@ -307,7 +316,6 @@ def test_an_interview_that_never_fits_has_a_reason_and_is_asked_again(
             pictures=0,
         )
         assert cli(*FORGET, "--out", tmp_path).code == 0
-    run = tmp_path / "scenes-small"
     lost = [line for line in read_lines(run / H) if "error" in line]
     assert {(line["condition"], line["n"], line["transient"]) for line in lost} == {("before", 24, True)}
     assert [*lost[0]["answers"]] == []

@@ -1,12 +1,17 @@
 """`eidolon run --task forget`: scores, a plot and a table; resuming after a kill; mistakes."""
 
+import io
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import jsonschema
 import pytest
 from PIL import Image
 
+from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.json_schemas import schemas as own_schemas
 from eidolon.benchmark.tasks.forget.dependency import stage as pdm_stage
 from eidolon.scorers.json_schemas import schemas
@@ -19,11 +24,26 @@ FORGET = [
 ]  # fmt: skip
 
 
-def test_a_run_measures_and_reports(cli: Cli, tmp_path: Path) -> None:
-    result = cli(*FORGET, "--out", tmp_path)
-    assert result.code == 0
-    assert "Retention R(n)/R(0) of scenes-small" in result.out
-    run = tmp_path / "scenes-small"
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder of runs, and what the command printed. Tests must not write to it. Readings are in batches of five."""
+    out = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pdm_stage, "TOGETHER", 5)
+        with redirect_stdout(io.StringIO()) as printed:
+            assert invoke([*map(str, FORGET), "--out", str(out)]) == 0
+        yield out, printed.getvalue()
+
+
+def copied(measured: tuple[Path, str], to: Path) -> Path:
+    """Return a copy of the run folder, below a folder for runs."""
+    shutil.copytree(measured[0], to)
+    return to / "scenes-small"
+
+
+def test_a_run_measures_and_reports(cli: Cli, measured: tuple[Path, str]) -> None:
+    run, printed = measured[0] / "scenes-small", measured[1]
+    assert "Retention R(n)/R(0) of scenes-small" in printed
     held = read_lines(run / "retention.jsonl")
     for line in held:
         jsonschema.validate(line, schemas()["held"])
@@ -43,8 +63,8 @@ def test_a_run_measures_and_reports(cli: Cli, tmp_path: Path) -> None:
     table = json.loads((run / "pdm.json").read_text())
     assert (table["without"], table["beside"]) == ("shuffled", "neutral")
     assert (run / "pdm.png").stat().st_size > 10_000
-    assert "Leaderboard of forget" in result.out
-    assert "PDM decay" in result.out
+    assert "Leaderboard of forget" in printed
+    assert "PDM decay" in printed
     for line in read_lines(run / "pdm.jsonl"):
         jsonschema.validate(line, schemas()["dependence"])
     forgetting = json.loads((run / "scores.json").read_text())["metrics"]["forgetting"]
@@ -72,12 +92,9 @@ def test_a_run_measures_and_reports(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, measured: tuple[Path, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(pdm_stage, "TOGETHER", 5)
-    assert cli(*FORGET, "--out", tmp_path / "whole").code == 0
-    assert cli(*FORGET, "--out", tmp_path / "cut").code == 0
-    whole, cut = tmp_path / "whole/scenes-small", tmp_path / "cut/scenes-small"
+    whole, cut = measured[0] / "scenes-small", copied(measured, tmp_path / "cut")
     names = (
         "retention.jsonl",
         "retention.json",
@@ -106,24 +123,24 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     assert '"records": 2' in log or "records=2" in log
 
 
-def test_a_whole_run_asks_nothing_again(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cli(*FORGET, "--out", tmp_path).code == 0
-    before = (tmp_path / "scenes-small/scores.json").read_bytes()
+def test_a_whole_run_asks_nothing_again(
+    cli: Cli, measured: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (copied(measured, tmp_path / "out") / "scores.json").read_bytes()
     monkeypatch.setattr(
         "eidolon.models.backends.transformers.TransformersModel.__init__",
         lambda *_, **__: pytest.fail("the model was loaded"),
     )
-    assert cli(*FORGET, "--out", tmp_path).code == 0
-    assert (tmp_path / "scenes-small/scores.json").read_bytes() == before
+    assert cli(*FORGET, "--out", tmp_path / "out").code == 0
+    assert (tmp_path / "out/scenes-small/scores.json").read_bytes() == before
 
 
-def test_other_responses_are_asked_about_again(cli: Cli, tmp_path: Path) -> None:
-    assert cli(*FORGET, "--out", tmp_path).code == 0
-    run = tmp_path / "scenes-small"
+def test_other_responses_are_asked_about_again(cli: Cli, measured: tuple[Path, str], tmp_path: Path) -> None:
+    run = copied(measured, tmp_path / "out")
     wanted = (run / "retention.json").read_bytes()
     (run / "responses.jsonl").unlink()
     (run / "retention.jsonl").write_text("what was asked about the old ones\n")
-    assert cli(*FORGET, "--out", tmp_path).code == 0
+    assert cli(*FORGET, "--out", tmp_path / "out").code == 0
     assert (run / "retention.json").read_bytes() == wanted
 
 
