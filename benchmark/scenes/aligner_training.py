@@ -49,7 +49,7 @@ ALIGNER = AlignerRecipe(
     training=AlignerTraining(
         seed=21,
         learning_rate=2e-3,
-        batches=850,
+        batches=750,
         horizon=2000,
         restarts=(Restart(step=500, learning_rate=1.8e-3, horizon=350),),
         batch_size=64,
