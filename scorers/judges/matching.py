@@ -16,7 +16,7 @@ from eidolon.scorers.core.types import Judgement, Mention
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.judges.embeddings import Embedder
 from eidolon.scorers.text.lexicon import Lexicon, label
-from eidolon.scorers.text.tagged import singular
+from eidolon.scorers.text.singular_nouns import singular
 
 SIMILARITY = 0.7
 """Cosine from which two nouns count as one object, if the user gives no threshold. The value is our choice."""
@@ -58,7 +58,7 @@ class NameMatcher:
 
     def signature(self) -> str:
         """Return the lexicon of the synonyms, and the embeddings with their threshold."""
-        stages = f"names+{label(self._lexicon)}"
+        stages = f"names/2+{label(self._lexicon)}"
         if self.embedder is None:
             return stages
         return f"{stages}+{self.embedder.signature()}>={self._threshold:g}"

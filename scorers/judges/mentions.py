@@ -63,6 +63,13 @@ def judged(response: Response, mentions: Iterable[Mention] = (), *, unscored: st
     )
 
 
+def readable_text(response: Response) -> str | None:
+    """Return the text that rules of English can read, None where `judged_in_english` does not ask for one."""
+    if response.response is None or response.error is not None or classify(response.response) != "ok":
+        return None
+    return response.response
+
+
 def judged_in_english(response: Response, find: Callable[[str], Iterable[Mention]]) -> Judgement:
     """Return the judgement of a response by rules of English. `find` returns the mentions of its text.
 

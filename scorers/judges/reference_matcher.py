@@ -8,7 +8,8 @@ from eidolon.scorers.core.types import Judgement, Mention
 from eidolon.scorers.text.content_words import NUMBERS, PAIRS, alike
 from eidolon.scorers.text.english import FUNCTION_WORDS
 from eidolon.scorers.text.lexicon import Lexicon, label
-from eidolon.scorers.text.tagged import singular, stem, words_of
+from eidolon.scorers.text.singular_nouns import singular
+from eidolon.scorers.text.tagged import stem, words_of
 
 GROUNDED = 0.5
 """Support from which a word is grounded. For a number, half of the references that state a number must state it."""
@@ -35,7 +36,7 @@ class ReferenceMatcher:
 
     def signature(self) -> str:
         """Return the source of the support, with the lexicon of the synonyms."""
-        return f"references+{label(self._lexicon)}"
+        return f"references/2+{label(self._lexicon)}"
 
     def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
         """Return the judgements with verdicts. The support of each word is its similarity."""

@@ -9,20 +9,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from eidolon.scorers.text.english import words
-
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*|[^\w\s]")
 _PART = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _ENDS = frozenset(".!?")
 _CACHE = 100_000
-
-UNCHANGED = words(
-    """
-    bus cactus canvas christmas compass gas lens octopus pants scissors series shorts skis species tennis
-    walrus
-    """
-)
-"""Words that look like plurals and stay as they are: the singulariser would break them or change their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +53,6 @@ def words_of(text: str) -> list[str]:
 def spans_of_words(text: str) -> list[tuple[str, int, int]]:
     """Return the lower-cased words of a text with their characters [start, end). Hyphenated words are split."""
     return [(match[0].lower(), match.start(), match.end()) for match in _PART.finditer(text)]
-
-
-@lru_cache(_CACHE)
-def singular(noun: str) -> str:
-    """Return the singular of a noun, or the noun itself if it is singular: `dogs` → `dog`, `bus` → `bus`."""
-    from textblob.en.inflect import singularize
-
-    if noun in UNCHANGED or noun.endswith("ss"):
-        return noun
-    found: str = singularize(noun)
-    return found
 
 
 @lru_cache(_CACHE)

@@ -109,7 +109,10 @@ def test_free_nouns_and_captions(cli: Cli, tmp_path: Path) -> None:
     assert values(tmp_path, "chair") == {"chair_i": 1 / 4, "chair_s": 1.0, "recall": 2 / 4, "words": 11.0}
     assert values(tmp_path, "objects")["precision"] == pytest.approx(2 / 3)
     assert "per_category" not in scores(tmp_path)["metrics"]["objects"]
-    assert "judge=nouns(reader=textblob,match=names+coco80,concreteness=all)" in scores(tmp_path)["signature"]
+    assert (
+        "judge=nouns(reader=textblob/2,match=names/2+coco80,concreteness=all)"
+        in scores(tmp_path)["signature"]
+    )
     before = (tmp_path / "out" / "scores.json").read_bytes()
     assert cli(*inputs(tmp_path), "--judge", "nouns").code == 0
     assert (tmp_path / "out" / "scores.json").read_bytes() == before
@@ -288,7 +291,7 @@ def test_detection_by_words(cli: Cli, tmp_path: Path) -> None:
         ("bench", 0.25, 0.0, "hallucinated"),
     ]
     assert values(tmp_path, "detection")["word_precision"] == 1.0
-    assert "judge=words(tagger=textblob,match=references+coco80" in scores(tmp_path)["signature"]
+    assert "judge=words(tagger=textblob,match=references/2+coco80" in scores(tmp_path)["signature"]
 
 
 def test_detection_by_words_needs_references(cli: Cli, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_vectors_do_not_depend_on_their_batch(folder: Path) -> None:
 
 def test_a_judge_with_them(folder: Path) -> None:
     judge = NounsJudge(embeddings=str(folder), threshold="0")
-    assert f"match=names+coco80+embeddings=tiny#{SentenceEmbedder(str(folder)).signature()[-12:]}>=0," in (
+    assert f"match=names/2+coco80+embeddings=tiny#{SentenceEmbedder(str(folder)).signature()[-12:]}>=0," in (
         judge.signature()
     )
     judged = judge.judge([Response(sample_id="1", image_id=1, response="A dog and a lamp.")])

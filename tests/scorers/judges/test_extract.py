@@ -169,7 +169,8 @@ def test_who_reads_the_captions() -> None:
 
 def test_exactly_one_model_and_the_signature() -> None:
     assert (
-        ExtractJudge([Scripted()]).signature() == "extract(model=fake#1,match=names+coco80,concreteness=all)"
+        ExtractJudge([Scripted()]).signature()
+        == "extract(model=fake#1,match=names/2+coco80,concreteness=all)"
     )
     for models in ([], [Scripted(), Scripted()]):
         with pytest.raises(UserError, match=f"exactly one language model, found {len(models)}"):

@@ -161,7 +161,7 @@ def test_thresholds() -> None:
 
 
 def test_signatures() -> None:
-    assert NameMatcher(COCO).signature() == "names+coco80"
+    assert NameMatcher(COCO).signature() == "names/2+coco80"
     own = COCO.model_copy(update={"pairs": {}})
-    assert re.fullmatch("names[+]coco80#[0-9a-f]{12}", NameMatcher(own).signature())
-    assert NameMatcher(COCO, Letters(), 0.5).signature() == "names+coco80+embeddings=letters>=0.5"
+    assert re.fullmatch("names/2[+]coco80#[0-9a-f]{12}", NameMatcher(own).signature())
+    assert NameMatcher(COCO, Letters(), 0.5).signature() == "names/2+coco80+embeddings=letters>=0.5"

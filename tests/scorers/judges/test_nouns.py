@@ -1,7 +1,7 @@
 """Free nouns, found by the tagger and by a spaCy pipeline, and the options of open-vocabulary judges."""
 
-import sys
-import types
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,16 @@ from eidolon.scorers.core.language_model import LanguageModel
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.matcher_options import Concreteness
 from eidolon.scorers.judges.mentions import NO_RESPONSE, NOT_ENGLISH
-from eidolon.scorers.judges.nouns import NounsJudge, ParsedNouns, Phrases, TaggedNouns
+from eidolon.scorers.judges.noun_readers import ParsedNouns, Phrases, TaggedNouns
+from eidolon.scorers.judges.nouns import NounsJudge
 from eidolon.scorers.text.lexicon import load_lexicon
 
 COCO = load_lexicon("coco80")
+
+
+def same(nouns: str) -> dict[str, str]:
+    """Nouns that stand in the text in the singular."""
+    return {noun: noun for noun in nouns.split()}
 
 
 def response(text: str | None, **fields: object) -> Response:
@@ -36,6 +42,24 @@ def response(text: str | None, **fields: object) -> Response:
         ("A group of people on the left side of the image.", {"people": "person"}),
         ("The bus stands near women with glasses.", {"bus": "bus", "women": "woman", "glasses": "glass"}),
         ("It is empty.", {}),
+        # Singulars are words.
+        (
+            "The police cut a slice of pizza near pasta.",
+            {"police": "police", "slice": "slice"} | same("pizza pasta"),
+        ),
+        # Possessors are things too; "it's" is none.
+        ("A man's hat. It's the bus\u2019s door.", same("man hat bus door")),
+        # Terms of the lexicon that the tagger takes for verbs and adjectives.
+        ("There is a sink under the mirror.", same("sink mirror")),
+        ("A painted bear and a remote on the table.", same("bear remote table")),
+        ("The kitchen sink is white.", same("sink")),
+        ("An orange cat sits near the orange.", same("cat orange")),
+        ("A tub, sink, and mirror. They can bear the sun.", same("tub sink mirror sun")),
+        # A verb that looks like a plural.
+        ("The image features a dog.", same("dog")),
+        ("A plate sits on the counter.", same("plate counter")),
+        # What is no thing.
+        ("In addition, each other, a touch of happiness and the presence of a fox.", same("fox")),
     ],
 )
 def test_nouns_by_the_tagger(text: str, nouns: dict[str, str]) -> None:
@@ -99,6 +123,9 @@ class Parsed(Language):
     lang = "en"
     Defaults = spacy.blank("en").Defaults
 
+    def pipe(self, texts: Iterable[str], **_: object) -> Iterator[Doc]:  # type: ignore[override]
+        return map(self, texts)
+
     def __call__(self, text: str | Doc, **_: object) -> Doc:
         words, tags, heads, relations, lemmas = (list(column) for column in zip(*PARSE, strict=True))
         return Doc(
@@ -115,26 +142,39 @@ class Parsed(Language):
 def test_heads_of_noun_chunks() -> None:
     text = "Two fire hydrants face the left side of him and trees."
     reader = ParsedNouns(Parsed(meta={"lang": "en", "name": "hand", "version": "1.2"}), COCO)
-    assert [(text[n.start : n.end], n.lemma) for n in reader.read(text)] == [
+    assert [(text[n.start : n.end], n.lemma) for n in reader.read_all([text])[0]] == [
         ("fire hydrants", "fire hydrant"),
         ("trees", "tree"),
     ]
-    assert reader.signature() == "spacy:en_hand-1.2"
+    assert reader.signature() == "spacy:en_hand-1.2/2"
 
 
-@pytest.mark.parametrize("name", ["en_core_web_sm_of_nobody", "not/a name"])
-def test_a_pipeline_that_is_not_installed(name: str) -> None:
-    with pytest.raises(UserError, match=f"-J pipeline={name}: .*python -m spacy download {name}"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("en_core_web_sm_of_nobody", "no folder; python -m spacy download en_core_web_sm_of_nobody"),
+        ("not/a name", "no folder; python -m spacy download en_core_web_sm"),
+        ("numpy", "this package is no spaCy pipeline: it holds no meta.json"),
+        ("json", "this package is no spaCy pipeline"),
+        ("{folder}", "the folder is no spaCy pipeline: it holds no config.cfg"),
+    ],
+)
+def test_a_pipeline_that_is_none(tmp_path: Path, name: str, message: str) -> None:
+    name = name.format(folder=tmp_path)
+    with pytest.raises(UserError, match=re.escape(f"-J pipeline={name}: ") + f".*{message}"):
         NounsJudge(pipeline=name)
 
 
-def test_a_pipeline_without_a_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("bare_pipeline")
-    module.__spec__ = __import__("importlib.machinery").machinery.ModuleSpec("bare_pipeline", None)
-    monkeypatch.setitem(sys.modules, "bare_pipeline", module)
-    monkeypatch.setattr(spacy, "load", lambda name: spacy.blank("en"))
-    with pytest.raises(UserError, match="-J pipeline=bare_pipeline: has no tagger and parser"):
-        NounsJudge(pipeline="bare_pipeline")
+def test_a_folder_that_spacy_cannot_load(tmp_path: Path) -> None:
+    (tmp_path / "config.cfg").write_text("[nlp]\nlang = 'xx-none'\n")
+    with pytest.raises(UserError, match="cannot be loaded as a spaCy pipeline"):
+        NounsJudge(pipeline=str(tmp_path))
+
+
+def test_a_pipeline_without_a_parser(tmp_path: Path) -> None:
+    spacy.blank("en").to_disk(tmp_path)
+    with pytest.raises(UserError, match=r"has no tagger and parser to find nouns with \(it has nothing"):
+        NounsJudge(pipeline=str(tmp_path))
 
 
 def test_concrete_nouns_only(tmp_path: Path) -> None:
@@ -178,12 +218,12 @@ class Fake:
 
 def test_signatures_and_readers() -> None:
     judge = NounsJudge()
-    assert judge.signature() == "nouns(reader=textblob,match=names+coco80,concreteness=all)"
+    assert judge.signature() == "nouns(reader=textblob/2,match=names/2+coco80,concreteness=all)"
     assert isinstance(judge, OpenJudge)
     assert judge.reader is judge
     model: LanguageModel = Fake()  # type: ignore[assignment]
     asking = NounsJudge(match="lm", models=[model])
-    assert asking.signature() == "nouns(reader=textblob,match=lm:fake#1,concreteness=all)"
+    assert asking.signature() == "nouns(reader=textblob/2,match=lm:fake#1,concreteness=all)"
     assert asking.reader is None
 
 

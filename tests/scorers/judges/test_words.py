@@ -148,6 +148,6 @@ def test_what_cannot_be_judged_has_no_mentions(
 def test_signature() -> None:
     assert (
         WordsJudge().signature()
-        == "words(tagger=textblob,match=references+coco80,weights=0.75:0.25:0.125:0.0625:0.5)"
+        == "words(tagger=textblob,match=references/2+coco80,weights=0.75:0.25:0.125:0.0625:0.5)"
     )
     assert ReferenceMatcher(load_lexicon("coco80")).verdicts_from == "references"

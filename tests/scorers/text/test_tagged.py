@@ -1,10 +1,9 @@
-"""Tags, singulars and spans without a downloaded model."""
+"""Tags and spans without a downloaded model."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eidolon.scorers.text.tagged import singular, spans_of_words, stem, tag, words_of
+from eidolon.scorers.text.tagged import spans_of_words, stem, tag, words_of
 
 
 def test_tags_of_a_caption() -> None:
@@ -19,21 +18,6 @@ def test_tokens_stand_where_they_say(text: str) -> None:
     assert [text[t.start : t.end].lower() for t in tokens] == [t.text for t in tokens]
     assert "".join(text.split()) == "".join(text[t.start : t.end] for t in tokens)
     assert all(text[start:end].lower() == word for word, start, end in spans_of_words(text))
-
-
-@pytest.mark.parametrize(
-    ("plural", "one"),
-    [
-        ("dogs", "dog"),
-        ("bus", "bus"),
-        ("buses", "bus"),
-        ("women", "woman"),
-        ("glass", "glass"),
-        ("skis", "skis"),
-    ],
-)
-def test_singulars(plural: str, one: str) -> None:
-    assert singular(plural) == one
 
 
 def test_words_and_stems() -> None:
