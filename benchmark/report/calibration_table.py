@@ -26,6 +26,8 @@ def show(calibration: Calibration, title: str, console: Console) -> None:
         f"Votes of {one_line(title)}: {calibration.voters} on each of {calibration.cells} cells, present from "
         f"{calibration.threshold}"
     )
+    if calibration.unreadable is not None:
+        heading += f"; {calibration.unreadable:.1%} of the answers are neither yes nor no"
     console.print()
     console.print(Text(heading), soft_wrap=True)
     for rows in tables(calibration):

@@ -9,9 +9,11 @@ done again is the same batch. A response that failed for a reason that passes (`
 down) counts as missing: the next session asks for it again, with the seed it had, and puts the answer in its place.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from eidolon.benchmark.run.late_warnings import late_warnings
 from eidolon.benchmark.store.atomic import write_atomically, write_once
 from eidolon.benchmark.store.files import REPORT, SCORES
 from eidolon.benchmark.store.folder import check_folder, open_run
@@ -21,6 +23,8 @@ from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import busy
 from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.scores import Scores
+
+_log = logging.getLogger(__name__)
 
 Page = Callable[[str, Shown, Producer], str]
 """Renders the report page of a run from its name, what it shows, and the source of its images."""
@@ -52,7 +56,11 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
             scores = work.score(responses, judgements)
         with busy(f"{run.name}: writing the report"):
             shown = work.report(folder, Results(responses, judgements, scores), producer)
-        noted = replace(shown, notes=run.config.inputs.notes, warnings=run.warnings)
+        late = late_warnings(folder.record.judge_weaknesses, scores, responses)
+        for text in late:
+            _log.warning("%s: %s", run.name, text)
+        folder.record.warnings = (*run.warnings, *late)
+        noted = replace(shown, notes=run.config.inputs.notes, warnings=folder.record.warnings)
         write_atomically(folder.path / REPORT, page(run.name, noted, producer))
         write_atomically(folder.path / SCORES, shown.scores.to_json())
     return shown.scores

@@ -1,6 +1,7 @@
 """The record of a run (`run.json`), its samples, and its provenance."""
 
 import json
+import operator
 import os
 import platform
 import shlex
@@ -143,6 +144,8 @@ class RunRecord(BaseModel):
     """How the scores are computed, in parts. Null if an earlier version recorded none."""
     warnings: tuple[str, ...] = ()
     """Why the scores mean little, as when the judge knows other texts alone. Such a run has no headline."""
+    judge_weaknesses: tuple[str, ...] = Field((), exclude_if=operator.not_)
+    """Why the judge's verdicts say little, as its own test showed. They are among the warnings. Absent if none."""
     batches: dict[str, int]
     """`size` and `count` of the batches of requests. Batch k has the requests k·size up to (k+1)·size, in the order of
     `samples.jsonl`, with all generations of a sample together."""

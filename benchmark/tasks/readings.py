@@ -38,6 +38,7 @@ from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetri
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Judgement, Response
+from eidolon.scorers.judges.votes import undecided_votes
 from eidolon.scorers.metrics.amber import AmberRates
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
@@ -238,11 +239,16 @@ def _throne(run: LoadedRun) -> FamilyReading:
         row = rows[judgement.sample_id]
         votes, truth = np.zeros(len(categories), dtype=np.int64), np.zeros(len(categories), dtype=bool)
         cells = judgement.votes or {m.category: m.votes or {} for m in judgement.mentions}
+        undecided = np.zeros_like(votes)
         for category, cast in cells.items():
-            votes[position[category]] = sum(cast.values())
+            votes[position[category]] = sum(vote == 1 for vote in cast.values())
+            undecided[position[category]] = undecided_votes(cast)
         truth[[position[name] for name in row.objects]] = True
         scored[judgement.sample_id, judgement.generation] = ScoredSample(
-            row.image_id, _text(row.objects), VotedImage(row.image_id, votes, truth), _evidence(row)
+            row.image_id,
+            _text(row.objects),
+            VotedImage(row.image_id, votes, truth, undecided),
+            _evidence(row),
         )
     split = CategorySplit(categories, metric.by_category(), metric.category_statistics)
     return FamilyReading(scored, lambda _: metric, f"{mode},{threshold}of{voters}", split)

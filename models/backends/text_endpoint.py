@@ -8,7 +8,7 @@ from eidolon.models.backends.endpoint_address import parse_address
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.generation.generated_text import split_reasoning
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.language_model import Reply
+from eidolon.scorers.core.language_model import AnswerRule, Reply
 
 CONCURRENCY, TIMEOUT_S, RETRIES = 8, 60.0, 5
 
@@ -18,6 +18,9 @@ class EndpointText:
 
     `eidolon.models.backends.endpoint` documents retries and the key.
     """
+
+    answer_rule: AnswerRule = "words"
+    """Chat models answer in sentences, and few servers give log-probabilities."""
 
     def __init__(
         self,

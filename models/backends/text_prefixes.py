@@ -74,6 +74,27 @@ class PrefixReader:
         An answer also ends after a token at which `decided` is true of its tokens.
         """
         found: list[list[int]] = [[] for _ in rows]
+        for cache, batch, suffixes in self._leaves(rows):
+            new = self._continue(cache, suffixes, max_new_tokens, decided)
+            for i, tokens_of_one in zip(batch, new, strict=True):
+                found[i] = tokens_of_one
+        return found
+
+    @torch.inference_mode()
+    def next_token_scores(
+        self, rows: Sequence[Sequence[int]], score: Callable[[torch.Tensor], Sequence[float]]
+    ) -> list[float]:
+        """Return `score` of the logits (batch, vocabulary) after each prompt."""
+        found = [0.0 for _ in rows]
+        for cache, batch, suffixes in self._leaves(rows):
+            tokens = torch.tensor([*map(list, suffixes)], device=self._model.device)
+            scores = score(self._read(cache, tokens)[0])
+            for i, value in zip(batch, scores, strict=True):
+                found[i] = value
+        return found
+
+    def _leaves(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[Any, list[int], list[Sequence[int]]]]:
+        """Yield the cache of what some prompts share, which prompts these are, and their last tokens, equally many."""
         nodes = [_Node(None, 0, sorted(range(len(rows)), key=lambda i: tuple(rows[i])))]
         while nodes:
             node = nodes.pop()
@@ -92,11 +113,7 @@ class PrefixReader:
             for alike in leaves.values():
                 for start in range(0, len(alike), self._batch_size):
                     batch = alike[start : start + self._batch_size]
-                    suffixes = [rows[i][node.depth :] for i in batch]
-                    new = self._continue(_spread(node.cache, len(batch)), suffixes, max_new_tokens, decided)
-                    for i, tokens_of_one in zip(batch, new, strict=True):
-                        found[i] = tokens_of_one
-        return found
+                    yield _spread(node.cache, len(batch)), batch, [rows[i][node.depth :] for i in batch]
 
     def _continue(
         self,

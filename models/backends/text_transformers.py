@@ -1,47 +1,33 @@
-"""Encoder-decoder and causal language models of transformers: batches of prompts, greedy decoding.
-
-Every prompt is answered once. While a piece of the prompts is answered, the next one is tokenised.
-"""
+"""Language models of transformers by name: encoder-decoders and causal models, folders, hub names and GGUF files."""
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from eidolon.models.backends.registry import ModelReference
-from eidolon.models.backends.text_loading import check_folder, load_language_model
+from eidolon.models.backends.text_loading import (
+    check_folder,
+    is_encoder_decoder,
+    is_gguf,
+)
 from eidolon.models.base.checkpoint_files import hash_files, local_files, resolve_checkpoint
 from eidolon.models.base.shipped import RECIPE, TRAINED_ON, shipped_judges
-from eidolon.models.generation.generated_text import split_reasoning
-from eidolon.scorers.core.distribution import require_packages
+from eidolon.scorers.core.distribution import install, require_packages
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.language_model import Reply
+from eidolon.scorers.core.input_files import user_path
+from eidolon.scorers.core.language_model import AnswerRule, Reply, YesNoOdds
 from eidolon.scorers.core.signature import HASH_DIGITS
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import GenerationConfig
-
-    from eidolon.models.backends.text_prefixes import PrefixReader
+    from eidolon.models.backends.text_loaded import Decided, LoadedText
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BATCH_SIZE = 64
 PACKAGES = ("torch", "transformers")
 """Packages of the extra `models`, which a reply needs."""
-KEPT_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-"""The only fields that are taken from a model's own generation_config."""
-PIECE = 2048
-"""Prompts that are tokenised at a time."""
-CPU_TOKENS = 2048
-"""Tokens of a batch on a CPU. Larger batches leave its caches: T5 of the width 64 or 512 answered 15 % fewer prompts a
-second with 4,096 or more."""
-THINKING_MARKS = ("think", "reason", "channel")
-"""Words in the chat template of a model that may think first: then its text does not start with its answer."""
-
-Decided: TypeAlias = Callable[[str], bool]
+GGUF = ".gguf"
 
 
 class TransformersText:
@@ -52,11 +38,16 @@ class TransformersText:
 
     @classmethod
     def resolve(cls, target: str, given: str) -> str:
-        """Return the folder or hub id of a checkpoint.
+        """Return the folder or hub id of a checkpoint, or the path of a GGUF file.
 
         Raises:
             UserError: there is no such checkpoint.
         """
+        if target.lower().endswith(GGUF):
+            path = user_path(target)
+            if not path.is_file():
+                raise UserError(f"{given}: no such file: {path}")
+            return str(path)
         return resolve_checkpoint(given, target, shipped_judges())
 
     def __init__(
@@ -83,13 +74,20 @@ class TransformersText:
         self._dtype, self._device_name, self.batch_size = dtype, device, int(batch_size)
         check_folder(Path(reference.target), self._given)
         require_packages(self._given, *PACKAGES)
-        self._loaded: _Loaded | None = None
+        if is_gguf(reference.target) and find_spec("gguf") is None:
+            raise UserError(f"{self._given}: a GGUF file needs the package gguf; {install('gguf')}")
+        self._loaded: LoadedText | None = None
 
     def signature(self) -> str:
         """Return the name with a hash of the local files, or the full hub name, without a hash."""
         digest = hash_files(local_files(self._reference.target))
         found = self._reference.target if digest is None else f"{self.name}#{digest[:HASH_DIGITS]}"
         return found if self._dtype == "auto" else f"{found}:{self._dtype}"
+
+    @property
+    def answer_rule(self) -> AnswerRule:
+        """`exact` for encoder-decoders, which THRONE's rule is made for; `odds` for causal models."""
+        return "exact" if is_encoder_decoder(self._reference.target) else "odds"
 
     @property
     def trained_on(self) -> str | None:
@@ -108,7 +106,7 @@ class TransformersText:
         """
         return self._reply(prompts, None, max_new_tokens)
 
-    def reply_until(self, prompts: Sequence[str], decided: Decided, *, max_new_tokens: int) -> list[Reply]:
+    def reply_until(self, prompts: Sequence[str], decided: "Decided", *, max_new_tokens: int) -> list[Reply]:
         """Return replies as `reply` does, but a reply may end once `decided` is true of its text so far.
 
         Raises:
@@ -116,248 +114,25 @@ class TransformersText:
         """
         return self._reply(prompts, decided, max_new_tokens)
 
-    def _reply(self, prompts: Sequence[str], decided: Decided | None, max_new_tokens: int) -> list[Reply]:
-        if not prompts:
-            return []
+    def yes_no(self, prompts: Sequence[str]) -> list[YesNoOdds]:
+        """Return log P(yes) - log P(no) of the first token of each reply, in order.
+
+        Each word counts in all its spellings that are one token ("Yes", " yes"). The thinking of a reasoning model is
+        off, as for `reply`.
+
+        Raises:
+            UserError: as `reply`, or the tokenizer has no single token for yes or no.
+        """
+        return self._load().yes_no(prompts) if prompts else []
+
+    def _reply(self, prompts: Sequence[str], decided: "Decided | None", max_new_tokens: int) -> list[Reply]:
+        return self._load().reply(prompts, decided, max_new_tokens) if prompts else []
+
+    def _load(self) -> "LoadedText":
+        from eidolon.models.backends.text_loaded import LoadedText
+
         if self._loaded is None:
-            self._loaded = _Loaded(
+            self._loaded = LoadedText(
                 self._reference.target, self._given, self._dtype, self._device_name, self.batch_size
             )
-        return self._loaded.reply(prompts, decided, max_new_tokens)
-
-
-class _Loaded:
-    """The weights and the tokenizer, on their device."""
-
-    def __init__(self, target: str, given: str, dtype: str, device: str, batch_size: int) -> None:
-        from eidolon.models.backends.text_encoder import fuse, has_short_first_step
-        from eidolon.models.base.devices import choose_device, choose_dtype
-
-        self._given, self._batch_size = given, batch_size
-        self.device = choose_device(device, "-J")
-        self.tokenizer, self.model = load_language_model(target, given, choose_dtype(dtype, self.device))
-        self.model = self.model.to(self.device).eval()
-        self.encoder_decoder = bool(self.model.config.is_encoder_decoder)
-        own = self.model.generation_config
-        self._ids = {name: getattr(own, name, None) for name in KEPT_IDS}
-        for name, value in (
-            ("eos_token_id", self.tokenizer.eos_token_id),
-            ("pad_token_id", _first(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)),
-            ("decoder_start_token_id", getattr(self.model.config, "decoder_start_token_id", None)),
-        ):
-            if self._ids[name] is None:
-                self._ids[name] = value
-        # The other fields of the checkpoint's own generation_config must have no effect.
-        self.model.generation_config = self._generation_config(1)
-        self._template = self.tokenizer.chat_template
-        # Other templates would not accept the switch.
-        self._template_options = (
-            {"enable_thinking": False} if "enable_thinking" in str(self._template) else {}
-        )
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        self._limit: int | None = None if self.encoder_decoder else limit
-        fuse(self.model)
-        self._short_first_step = has_short_first_step(self.model)
-        self._thinks = any(mark in str(self._template or "") for mark in THINKING_MARKS)
-        self._prefixes: PrefixReader | None = None
-        self._shares: bool | None = None
-
-    def reply(self, prompts: Sequence[str], decided: Decided | None, max_new_tokens: int) -> list[Reply]:
-        distinct = [*dict.fromkeys(prompts)]
-        pieces = [distinct[start : start + PIECE] for start in range(0, len(distinct), PIECE)]
-        replies: list[Reply] = []
-        with ThreadPoolExecutor(1) as tokenising:
-            waiting = tokenising.submit(self._tokenise, pieces[0])
-            for number in range(len(pieces)):
-                rows = waiting.result()
-                if number + 1 < len(pieces):
-                    waiting = tokenising.submit(self._tokenise, pieces[number + 1])
-                replies += self._answer_rows(rows, None if self._thinks else decided, max_new_tokens)
-        by_prompt = dict(zip(distinct, replies, strict=True))
-        return [by_prompt[prompt] for prompt in prompts]
-
-    def _tokenise(self, prompts: Sequence[str]) -> list[list[int]]:
-        rows: list[list[int]] = self.tokenizer(
-            [self._text(prompt) for prompt in prompts],
-            add_special_tokens=not self._template,
-            verbose=False,
-        )["input_ids"]
-        return rows
-
-    def _answer_rows(
-        self, rows: Sequence[Sequence[int]], decided: Decided | None, max_new_tokens: int
-    ) -> list[Reply]:
-        """Return the replies to prompts as tokens, in order."""
-        replies = [self._too_long(row, max_new_tokens) for row in rows]
-        fitting = [i for i, reply in enumerate(replies) if reply is None]
-        if fitting and self._shares is None:
-            self._shares = self._find_prefixes(rows[fitting[0]])
-        if self._shares:
-            answers = self._generate_shared([rows[i] for i in fitting], decided, max_new_tokens)
-            texts = dict(zip(fitting, answers, strict=True))
-        else:
-            texts = {}
-            for batch in self._batches(rows, fitting):
-                answers = self._generate([rows[i] for i in batch], decided, max_new_tokens)
-                texts.update(zip(batch, answers, strict=True))
-        for i, text in texts.items():
-            replies[i] = Reply(split_reasoning(text).text if self._template else text)
-        return [reply for reply in replies if reply is not None]
-
-    def _batches(self, rows: Sequence[Sequence[int]], chosen: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the prompts of each batch. On a CPU they are equally long, so that there is no padding and no mask.
-
-        The longest come first, so that lack of memory shows at once.
-        """
-        if self.device.type != "cpu":
-            order = sorted(chosen, key=lambda i: -len(rows[i]))
-            yield from (order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size))
-            return
-        alike: dict[int, list[int]] = defaultdict(list)
-        for i in chosen:
-            alike[len(rows[i])].append(i)
-        for length, members in sorted(alike.items(), reverse=True):
-            size = max(1, min(self._batch_size, CPU_TOKENS // max(1, length)))
-            yield from (members[i : i + size] for i in range(0, len(members), size))
-
-    def _find_prefixes(self, row: Sequence[int]) -> bool:
-        from eidolon.models.backends.text_prefixes import PrefixReader, can_share
-
-        if self.encoder_decoder or not can_share(self.model, row):
-            return False
-        self._prefixes = PrefixReader(self.model, self._ends, self._batch_size)
-        return True
-
-    @property
-    def _ends(self) -> list[int]:
-        ends = self._ids["eos_token_id"]
-        return [] if ends is None else [*ends] if isinstance(ends, (list, tuple)) else [ends]
-
-    def _text(self, prompt: str) -> str:
-        if not self._template:
-            return prompt
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            add_generation_prompt=True,
-            tokenize=False,
-            **self._template_options,
-        )
-        return text
-
-    def _too_long(self, row: Sequence[int], max_new_tokens: int) -> Reply | None:
-        if self._limit is None or len(row) + max_new_tokens <= self._limit:
-            return None
-        return Reply(
-            None, f"a prompt of {len(row)} tokens is too long for the model, which reads {self._limit}"
-        )
-
-    def _generate_shared(
-        self, rows: Sequence[Sequence[int]], decided: Decided | None, max_new_tokens: int
-    ) -> list[str]:
-        import torch
-
-        assert self._prefixes is not None
-        try:
-            new = self._prefixes.answers(rows, max_new_tokens, self._of_tokens(decided))
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(len(rows), max(map(len, rows), default=0)) from error
-        texts: list[str] = self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return texts
-
-    def _generate(
-        self, rows: Sequence[Sequence[int]], decided: Decided | None, max_new_tokens: int
-    ) -> list[str]:
-        import torch
-
-        width = max(map(len, rows))
-        filler = self._ids["pad_token_id"] or 0
-        padded = [self._pad(row, [filler] * (width - len(row))) for row in rows]
-        ids = torch.tensor(padded, device=self.device)
-        mask = None
-        if any(len(row) < width for row in rows):
-            ones = [self._pad([1] * len(row), [0] * (width - len(row))) for row in rows]
-            mask = torch.tensor(ones, device=self.device)
-        try:
-            with torch.inference_mode():
-                if self._short_first_step:
-                    return self._generate_encoded(ids, mask, decided, max_new_tokens)
-                sequences: torch.Tensor = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids) if mask is None else mask,
-                    generation_config=self._generation_config(max_new_tokens),
-                )
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(len(rows), width) from error
-        skip = 1 if self.encoder_decoder else width
-        texts: list[str] = self.tokenizer.batch_decode(sequences[:, skip:], skip_special_tokens=True)
-        return texts
-
-    def _generate_encoded(
-        self,
-        ids: "torch.Tensor",
-        mask: "torch.Tensor | None",
-        decided: Decided | None,
-        max_new_tokens: int,
-    ) -> list[str]:
-        """Answer a batch of a T5: the encoder, then the first token alone, then the prompts that it leaves open."""
-        import torch
-        from transformers.modeling_outputs import BaseModelOutput
-
-        from eidolon.models.backends.text_encoder import first_tokens
-
-        encoded = self.model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        new: list[list[int]] = [[] for _ in ids]
-        going = [*range(len(ids))]
-        if decided is not None:
-            start = self._ids["decoder_start_token_id"] or 0
-            new = [[token] for token in first_tokens(self.model, encoded, mask, start).tolist()]
-            settled = self._of_tokens(decided)
-            going = [i for i, tokens in enumerate(new) if tokens[0] not in self._ends and not settled(tokens)]
-        if going:
-            index = torch.tensor(going, device=encoded.device)
-            sequences = self.model.generate(
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded[index]),
-                attention_mask=torch.ones_like(ids[index]) if mask is None else mask[index],
-                generation_config=self._generation_config(max_new_tokens),
-            )
-            for i, tokens in zip(going, sequences[:, 1:].tolist(), strict=True):
-                new[i] = tokens
-        texts: list[str] = self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return texts
-
-    def _of_tokens(self, decided: Decided | None) -> Callable[[Sequence[int]], bool]:
-        """Return the same condition on token ids."""
-        if decided is None:
-            return lambda _: False
-
-        @cache
-        def settled(tokens: tuple[int, ...]) -> bool:
-            return decided(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
-
-        return lambda tokens: settled(tuple(tokens))
-
-    def _too_large(self, prompts: int, width: int) -> UserError:
-        return UserError(
-            f"{self._given}: {prompts} prompts of {width} tokens do not fit into the memory of "
-            f"{self.device}; give a smaller -J batch_size="
-        )
-
-    def _pad(self, row: Sequence[int], fill: Sequence[int]) -> list[int]:
-        """Pad a causal model's prompt on the left, because its answer starts at the end of the prompt."""
-        return [*row, *fill] if self.encoder_decoder else [*fill, *row]
-
-    def _generation_config(self, max_new_tokens: int) -> "GenerationConfig":
-        from transformers import GenerationConfig
-
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
-            use_cache=True,
-            **{name: value for name, value in self._ids.items() if value is not None},
-        )
-
-
-def _first(value: int | None, other: int | list[int] | None) -> int | None:
-    return value if value is not None else other[0] if isinstance(other, list) else other
+        return self._loaded

@@ -74,6 +74,8 @@ class Calibration(Record):
     same."""
     formats: tuple[str, ...] | None = None
     """Names of the formats. Absent if they have none and are counted from 1."""
+    unreadable: float | None = None
+    """Share of the answers that were neither yes nor no. Absent if all were."""
     by_position: PositionVotes | None = None
     """Absent if no judge locates the categories."""
 
@@ -83,5 +85,5 @@ class Calibration(Record):
         return {
             name: value
             for name, value in fields.items()
-            if value is not None or name not in ("formats", "by_position")
+            if value is not None or name not in ("formats", "by_position", "unreadable")
         }

@@ -80,6 +80,15 @@ class NotedJudge(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfTestedJudge(Protocol):
+    """A judge that tests itself with questions whose answers are known."""
+
+    def weaknesses(self) -> tuple[str, ...]:
+        """Return why its verdicts say little, each in a line, as far as it was tested so far. Empty for a fit judge."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about one image."""

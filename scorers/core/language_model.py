@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,19 @@ class Reply:
 
     text: str | None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class YesNoOdds:
+    """How much likelier a reply begins with yes than with no: log P(yes) - log P(no), or the `error` instead."""
+
+    log_odds: float | None
+    error: str | None = None
+
+
+AnswerRule: TypeAlias = Literal["exact", "words", "odds"]
+"""How an answer to a yes/no question is read. `exact`: the whole reply is `yes`, as THRONE's models were trained to
+answer. `words`: its first word is yes or no. `odds`: the odds of the two words as its first token."""
 
 
 class LanguageModel(Protocol):
@@ -51,6 +64,25 @@ class StoppingLanguageModel(LanguageModel, Protocol):
         A reply may end after any token at which `decided` is true of the text so far. `decided` must then stay true
         for every longer text.
         """
+        ...
+
+
+@runtime_checkable
+class AnsweringLanguageModel(LanguageModel, Protocol):
+    """A language model that declares how its answers to yes/no questions are read. Without it they are read exactly."""
+
+    @property
+    def answer_rule(self) -> AnswerRule:
+        """The rule that fits the model. Loads no weights."""
+        ...
+
+
+@runtime_checkable
+class OddsLanguageModel(LanguageModel, Protocol):
+    """A language model that can tell how likely yes and no are, so that every question has an answer."""
+
+    def yes_no(self, prompts: Sequence[str]) -> list[YesNoOdds]:
+        """Return the log-odds of yes against no as the first token of the reply to each prompt, in order."""
         ...
 
 

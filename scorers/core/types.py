@@ -79,8 +79,9 @@ class Mention(Record):
     token: int | None = None
     """Index of the generated token that holds the first character, if the backend reports tokens."""
     verdict: Verdict | None = None
-    votes: dict[str, int] | None = None
-    """For an ensemble, 1 or 0 by `judge/format`. Formats without a name are counted from 1."""
+    votes: dict[str, int | None] | None = None
+    """For an ensemble, 1 or 0 by `judge/format`, null where the judge did not decide. Formats without a name are
+    counted from 1."""
     weight: float | None = Field(None, exclude_if=_is_none)
     """How likely the mention is wrong if nothing supports it, 0 to 1. Only some judges set it."""
     match: str | None = Field(None, exclude_if=_is_none)
@@ -114,8 +115,10 @@ class Judgement(Record):
     generation: int = 0
     mentions: tuple[Mention, ...] = ()
     unscored: str | None = None
-    votes: dict[str, dict[str, int]] | None = Field(None, exclude_if=_is_none)
-    """For an ensemble, 1 or 0 by `judge/format`, for every category with at least one yes, whatever the threshold.
-    Null, and absent from the file, for a judge with a single vote."""
+    votes: dict[str, dict[str, int | None]] | None = Field(None, exclude_if=_is_none)
+    """For an ensemble, 1, 0 or null (undecided) by `judge/format`, for every category with a vote that is not 0,
+    whatever the threshold. Null, and absent from the file, for a judge with a single vote."""
+    unreadable: int = Field(0, exclude_if=operator.not_)
+    """For an ensemble, how many of the answers were neither yes nor no. Absent from the file if none was."""
     edits: tuple[Edit, ...] = Field((), exclude_if=operator.not_)
     """How the text that was judged differs from the response, in order. Absent from the file if it does not."""

@@ -11,7 +11,7 @@ from eidolon.scorers.core.calibration import Calibration, JudgePair, JudgeVotes,
 from eidolon.scorers.core.judge import Judge, VotingJudge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Response
-from eidolon.scorers.judges.votes import ignored_cells, votes_of
+from eidolon.scorers.judges.votes import ignored_cells, undecided_of, votes_of
 
 FIFTHS = 5
 """Parts of a response, equally long in characters, for which agreement is reported separately."""
@@ -26,9 +26,18 @@ def calibrate_judge(judge: VotingJudge, samples: Sequence[JudgedSample]) -> Cali
     """
     votes = votes_of(judge, samples)
     voters = len(judge.judges) * len(judge.formats)
-    ignored = ignored_cells(votes.sum(axis=(0, 1)), voters=voters, threshold=judge.threshold)
+    ignored = ignored_cells(
+        votes.sum(axis=(0, 1)),
+        voters=voters,
+        threshold=judge.threshold,
+        undecided=undecided_of(judge, samples),
+    )
+    unreadable = sum(sample.judgement.unreadable for sample in samples)
     found = calibrate(votes, judge.judges, ignored, judge.threshold).model_copy(
-        update={"formats": judge.formats}
+        update={
+            "formats": judge.formats,
+            "unreadable": unreadable / votes.size if unreadable else None,
+        }
     )
     reader = judge.reader()
     if reader is None:

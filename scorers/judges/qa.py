@@ -10,12 +10,7 @@ from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.judge import describe_judge
-from eidolon.scorers.core.language_model import (
-    LanguageModel,
-    Reply,
-    StoppingLanguageModel,
-    narrow_models,
-)
+from eidolon.scorers.core.language_model import LanguageModel, narrow_models
 from eidolon.scorers.core.types import Judgement, Mention, Response, Verdict
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import why_missing
@@ -28,14 +23,14 @@ from eidolon.scorers.judges.saved_votes import (
     worth_asking,
 )
 from eidolon.scorers.judges.throne_questions import (
-    ANSWER_TOKENS,
     DEFAULT_FORMATS,
     RESPONSE_CHARACTERS,
     parse_formats,
     prompt,
     question,
 )
-from eidolon.scorers.judges.votes import cannot_become_yes, check_threshold, is_yes
+from eidolon.scorers.judges.vote_rules import RULES, Vote, Voter
+from eidolon.scorers.judges.votes import check_threshold, undecided_votes
 from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, label, load_lexicon
 from eidolon.scorers.text.windows import windows
 
@@ -54,6 +49,9 @@ class QuestionJudge:
     yes if it is a yes in any window.
 
     `votes` says which votes are asked: `all`, or with `windows` also `needed` or `screened` (`saved_votes`).
+
+    `answers` says how an answer becomes a vote (`vote_rules`): `exact`, `words`, `odds`, or by `auto` what fits the
+    model.
 
     Raises:
         UserError: there are no models, or a format, the threshold, reading, lexicon or a category is unknown.
@@ -76,6 +74,7 @@ class QuestionJudge:
         vocabulary: str = DEFAULT_LEXICON,
         categories: str | None = None,
         votes: str = VOTES[0],
+        answers: str = RULES[0],
     ) -> None:
         if not models:
             raise UserError("judge qa: there are no language models to ask; name some by -J models=…")
@@ -87,6 +86,13 @@ class QuestionJudge:
             raise UserError(f"-J votes={votes}: reading=compat asks all votes; add -J reading=windows")
         self.votes, self.audit = votes, Audit()
         self.models = tuple(models)
+        self._voters = tuple(Voter(model, answers) for model in models)
+        open_to_doubt = [voter for voter in self._voters if voter.rule != "exact"]
+        if votes != "all" and open_to_doubt:
+            raise UserError(
+                f"-J votes={votes}: model {open_to_doubt[0].name!r} may leave a vote undecided "
+                f"(-J answers={open_to_doubt[0].rule}); give -J votes=all"
+            )
         self.judges = tuple(model.name for model in models)
         if len(set(self.judges)) != len(self.judges):
             raise ValueError(f"models of an ensemble need different names, found {', '.join(self.judges)}")
@@ -124,8 +130,18 @@ class QuestionJudge:
             "threshold": f"{self.threshold}of{self.voters}",
             "reading": self.reading,
             "vocabulary": label(self.lexicon, self.vocabulary),
+            **self._answer_rules(),
             **({} if self.asks_all_votes else {"votes": f"{self.votes}/1"}),
         }
+
+    def _answer_rules(self) -> dict[str, str]:
+        """Return the rules if they are not all that of THRONE, with the version of the built-in questions."""
+        rules = [voter.rule for voter in self._voters]
+        return {} if set(rules) == {"exact"} else {"answers": "+".join(rules) + "/1"}
+
+    def weaknesses(self) -> tuple[str, ...]:
+        """Return which models failed the built-in questions, each in a line. Nothing before they were asked."""
+        return tuple(text for voter in self._voters if (text := voter.weakness()) is not None)
 
     def narrow(self) -> dict[str, list[str]]:
         """Return the models that know the texts of one dataset alone, by the dataset's name."""
@@ -151,18 +167,21 @@ class QuestionJudge:
 
     def _judge_chunk(self, responses: Sequence[Response]) -> Iterator[Judgement]:
         failed, texts = self._readable(responses)
-        yes: dict[int, dict[str, dict[str, int]]] = {i: {} for i in texts}
-        for model in self.models:
+        cast: dict[int, dict[str, dict[str, int | None]]] = {i: {} for i in texts}
+        unreadable = dict.fromkeys(texts, 0)
+        for voter in self._voters:
             asked = {i: found for i, found in texts.items() if i not in failed}
-            for i, answers in self._ask(model, asked, dict.fromkeys(asked, self._questions)).items():
+            for i, answers in self._ask(voter, asked, dict.fromkeys(asked, self._questions)).items():
                 if isinstance(answers, str):
                     failed[i] = answers
                     continue
                 for (f, category), vote in answers.items():
-                    if vote:
-                        yes[i].setdefault(category, self._no_votes())[f"{model.name}/{f}"] = 1
+                    unreadable[i] += not vote.readable
+                    if vote.yes is not False:
+                        votes = cast[i].setdefault(category, self._no_votes())
+                        votes[f"{voter.name}/{f}"] = None if vote.yes is None else 1
         for i, response in enumerate(responses):
-            yield self._judgement(response, yes.get(i, {}), failed.get(i))
+            yield self._judgement(response, cast.get(i, {}), failed.get(i), unreadable.get(i, 0))
 
     def _readable(self, responses: Sequence[Response]) -> tuple[dict[int, str], dict[int, list[str]]]:
         """Return by position why there is no text, and the windows of the others."""
@@ -188,10 +207,10 @@ class QuestionJudge:
             i: self.vocabulary if is_audited(responses[i]) else names
             for i, names in zip(texts, screened, strict=True)
         }
-        cells: dict[int, dict[str, dict[str, int]]] = {
+        cells: dict[int, dict[str, dict[str, int | None]]] = {
             i: {category: {} for category in names} for i, names in asked_about.items()
         }
-        for model in self.models:
+        for voter in self._voters:
             for form in self.formats:
                 questions = {
                     i: [
@@ -199,18 +218,18 @@ class QuestionJudge:
                         for asked in self._questions
                         if asked[0] == form
                         and asked[1] in of_one
-                        and not is_settled(of_one[asked[1]].values(), self.voters, self.threshold)
+                        and not is_settled(map(bool, of_one[asked[1]].values()), self.voters, self.threshold)
                     ]
                     for i, of_one in cells.items()
                     if i not in failed
                 }
                 wanted = {i: texts[i] for i, asked in questions.items() if asked}
-                for i, answers in self._ask(model, wanted, questions).items():
+                for i, answers in self._ask(voter, wanted, questions).items():
                     if isinstance(answers, str):
                         failed[i] = answers
                         continue
                     for (_, category), vote in answers.items():
-                        cells[i][category][f"{model.name}/{form}"] = int(vote)
+                        cells[i][category][f"{voter.name}/{form}"] = int(vote.yes is True)
         for i, names in zip(texts, screened, strict=True):
             if self.votes == "screened" and is_audited(responses[i]) and i not in failed:
                 self._count_differing(cells[i], frozenset(names))
@@ -223,51 +242,53 @@ class QuestionJudge:
             return worth_asking(self.reader(), responses, self.vocabulary)
         return [self.vocabulary for _ in responses]
 
-    def _count_differing(self, cells: Mapping[str, Mapping[str, int]], worth: frozenset[str]) -> None:
+    def _count_differing(self, cells: Mapping[str, Mapping[str, int | None]], worth: frozenset[str]) -> None:
         self.audit.responses += 1
         self.audit.cells += len(cells)
         self.audit.differing += sum(
-            verdict_of(sum(votes.values()), self.voters, self.threshold) != "absent"
+            verdict_of(sum(map(bool, votes.values())), self.voters, self.threshold) != "absent"
             for category, votes in cells.items()
             if category not in worth
         )
 
     def _ask(
         self,
-        model: LanguageModel,
+        voter: Voter,
         texts: Mapping[int, Sequence[str]],
         questions: Mapping[int, Sequence[tuple[str, str, str]]],
-    ) -> dict[int, dict[tuple[str, str], bool] | str]:
+    ) -> dict[int, dict[tuple[str, str], Vote] | str]:
         """Return, for each response, the votes of one model by (format, category), or why there are none.
 
         `questions` are (format, category, question) for each response.
         """
-        place: dict[str, int] = {}
+        forms: dict[str, str] = {}
         for i, windows_of_one in texts.items():
             for text in windows_of_one:
-                for _, _, asked in questions[i]:
-                    place.setdefault(prompt(text, asked), len(place))
-        replies = _replies(model, list(place)) if place else []
-        if len(replies) != len(place):
-            raise ValueError(f"model {model.name!r} gave {len(replies)} replies to {len(place)} prompts")
-        found: dict[int, dict[tuple[str, str], bool] | str] = {}
+                for f, _, asked in questions[i]:
+                    forms.setdefault(prompt(text, asked), f)
+        given = dict(zip(forms, voter.votes([*forms.values()], [*forms]), strict=True))
+        found: dict[int, dict[tuple[str, str], Vote] | str] = {}
         for i, windows_of_one in texts.items():
-            votes: dict[tuple[str, str], bool] = {}
+            votes: dict[tuple[str, str], Vote] = {}
             error = None
             for f, category, asked in questions[i]:
-                answers = [replies[place[prompt(text, asked)]] for text in windows_of_one]
-                error = error or next((a.error or "no answer" for a in answers if a.text is None), None)
-                votes[f, category] = any(is_yes(answer.text or "") for answer in answers)
-            found[i] = votes if error is None else f"judge {model.name}: {error}"
+                answers = [given[prompt(text, asked)] for text in windows_of_one]
+                error = error or next((a.error for a in answers if a.error is not None), None)
+                votes[f, category] = _of_windows(answers)
+            found[i] = votes if error is None else f"judge {voter.name}: {error}"
         return found
 
-    def _no_votes(self) -> dict[str, int]:
+    def _no_votes(self) -> dict[str, int | None]:
         return {f"{judge}/{f}": 0 for judge in self.judges for f in self.formats}
 
     def _judgement(
-        self, response: Response, yes: Mapping[str, dict[str, int]], unscored: str | None
+        self,
+        response: Response,
+        cast: Mapping[str, dict[str, int | None]],
+        unscored: str | None,
+        unreadable: int = 0,
     ) -> Judgement:
-        votes = {category: yes[category] for category in self.vocabulary if category in yes}
+        votes = {category: cast[category] for category in self.vocabulary if category in cast}
         return Judgement(
             sample_id=response.sample_id,
             image_id=response.image_id,
@@ -275,22 +296,24 @@ class QuestionJudge:
             mentions=() if unscored else tuple(self._mentions(votes)),
             unscored=unscored,
             votes=None if unscored else votes,
+            unreadable=0 if unscored else unreadable,
         )
 
-    def _mentions(self, votes: Mapping[str, dict[str, int]]) -> Iterator[Mention]:
+    def _mentions(self, votes: Mapping[str, dict[str, int | None]]) -> Iterator[Mention]:
         for category, of_one in votes.items():
-            count = sum(of_one.values())
-            if count <= self.voters - self.threshold and count < self.threshold:
+            count = sum(vote == 1 for vote in of_one.values())
+            if count + undecided_votes(of_one) <= self.voters - self.threshold and count < self.threshold:
                 continue
             verdict: Verdict | None = None if count >= self.threshold else "ignored"
             yield Mention(category=category, text="", start=0, end=0, word=0, verdict=verdict, votes=of_one)
 
 
-def _replies(model: LanguageModel, prompts: Sequence[str]) -> list[Reply]:
-    """Return the replies, which may end where they can no longer become a yes vote."""
-    if isinstance(model, StoppingLanguageModel):
-        return model.reply_until(prompts, cannot_become_yes, max_new_tokens=ANSWER_TOKENS)
-    return model.reply(prompts, max_new_tokens=ANSWER_TOKENS)
+def _of_windows(answers: Sequence[Vote]) -> Vote:
+    """Return the vote on a whole response: yes if it is yes in any window, else undecided if any window is."""
+    readable = all(answer.readable for answer in answers)
+    if any(answer.yes for answer in answers):
+        return Vote(True, readable)
+    return Vote(None if any(answer.yes is None for answer in answers) else False, readable)
 
 
 def _parse_threshold(threshold: str | int | None, voters: int) -> int:

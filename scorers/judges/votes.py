@@ -4,7 +4,7 @@ V votes decide on every (image, category) cell: present with at least k yes vote
 V - k and fewer than k, else absent. An ignored cell leaves the prediction and the truth of its image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,15 +34,28 @@ class VotedCells:
     truth: NDArray[np.bool_]
 
 
-def decide(yes: NDArray[np.int64], truth: NDArray[np.bool_], *, voters: int, threshold: int) -> VotedCells:
-    """Apply the voting rule to counts of yes votes and truth, both (images, categories)."""
-    ignored = ignored_cells(yes, voters=voters, threshold=threshold)
+def decide(
+    yes: NDArray[np.int64],
+    truth: NDArray[np.bool_],
+    *,
+    voters: int,
+    threshold: int,
+    undecided: NDArray[np.int64] | None = None,
+) -> VotedCells:
+    """Apply the voting rule to counts of yes votes and truth, both (images, categories).
+
+    `undecided` counts votes that are neither yes nor no, in the same shape. A cell on which they matter is ignored.
+    """
+    ignored = ignored_cells(yes, voters=voters, threshold=threshold, undecided=undecided)
     return VotedCells(predicted=yes >= threshold, ignored=ignored, truth=truth & ~ignored)
 
 
-def ignored_cells(yes: NDArray[np.int64], *, voters: int, threshold: int) -> NDArray[np.bool_]:
+def ignored_cells(
+    yes: NDArray[np.int64], *, voters: int, threshold: int, undecided: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
     """Return on which cells the votes do not decide, in the shape of `yes`, the counts of yes votes."""
-    return (yes > voters - threshold) & (yes < threshold)
+    most = yes if undecided is None else yes + undecided
+    return (most > voters - threshold) & (yes < threshold)
 
 
 def check_threshold(threshold: int, voters: int, flag: str = "--threshold ") -> int:
@@ -75,5 +88,20 @@ def votes_of(judge: VotingJudge, samples: Sequence[JudgedSample]) -> NDArray[np.
             raise ValueError(f"sample {sample.judgement.sample_id!r} has no votes")
         for name, votes in sample.judgement.votes.items():
             for key, vote in votes.items():
-                found[(*voter[key], i, category[name])] = vote
+                found[(*voter[key], i, category[name])] = vote == 1
     return found
+
+
+def undecided_of(judge: VotingJudge, samples: Sequence[JudgedSample]) -> NDArray[np.int64]:
+    """Return how many votes on each cell are undecided, shape (samples, categories)."""
+    category = {name: i for i, name in enumerate(judge.vocabulary)}
+    found = np.zeros((len(samples), len(category)), dtype=np.int64)
+    for i, sample in enumerate(samples):
+        for name, votes in (sample.judgement.votes or {}).items():
+            found[i, category[name]] = undecided_votes(votes)
+    return found
+
+
+def undecided_votes(votes: Mapping[str, int | None]) -> int:
+    """Return how many votes on one cell are undecided."""
+    return sum(vote is None for vote in votes.values())

@@ -29,6 +29,8 @@ class VotedImage:
     """Shape (categories,), 0 to V."""
     truth: NDArray[np.bool_]
     """Shape (categories,)."""
+    undecided: NDArray[np.int64] | None = None
+    """The number of votes that are neither yes nor no, shape (categories,). None where all votes are one of them."""
 
 
 def cell_counts(cells: VotedCells) -> dict[str, int | float]:
@@ -93,7 +95,11 @@ class Throne:
         shape = (len(samples), self.categories)
         yes = np.array([s.votes for s in samples], dtype=np.int64).reshape(shape)
         truth = np.array([s.truth for s in samples], dtype=bool).reshape(shape)
-        return decide(yes, truth, voters=self.voters, threshold=self.threshold)
+        undecided = np.zeros(shape, dtype=np.int64)
+        for row, sample in zip(undecided, samples, strict=True):
+            if sample.undecided is not None:
+                row[:] = sample.undecided
+        return decide(yes, truth, voters=self.voters, threshold=self.threshold, undecided=undecided)
 
     def category_statistics(self, samples: Sequence[VotedImage]) -> FloatArray:
         """Return predicted, correct and true of each category, shape (samples, categories · 3)."""

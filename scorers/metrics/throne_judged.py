@@ -7,7 +7,7 @@ import numpy as np
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge, VotingJudge, asks_all_votes
 from eidolon.scorers.core.metric import FloatArray, JudgedSample, LeaderboardColumn, MetricVariant, Quantity
-from eidolon.scorers.judges.votes import votes_of
+from eidolon.scorers.judges.votes import undecided_of, votes_of
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage, cell_counts
 
 
@@ -87,10 +87,14 @@ class JudgedThrone:
     def voted(self, samples: Sequence[JudgedSample]) -> list[VotedImage]:
         """Return the yes votes and the true categories of each sample, in the order of the judge's vocabulary."""
         votes = votes_of(self._judge, samples).sum(axis=(0, 1))
+        undecided = undecided_of(self._judge, samples)
         vocabulary = self._judge.vocabulary
         return [
             VotedImage(
-                sample.response.image_id, votes[i], np.array([c in sample.objects for c in vocabulary])
+                sample.response.image_id,
+                votes[i],
+                np.array([c in sample.objects for c in vocabulary]),
+                undecided[i],
             )
             for i, sample in enumerate(samples)
         ]

@@ -7,6 +7,7 @@ The programs' own ones, `original` and `evalscope`, read the rest as it is; the 
 import re
 from collections.abc import Callable, Mapping
 from math import exp, inf
+from typing import Literal
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.text.answer import RAW, TextRules, answer_text
@@ -96,6 +97,18 @@ def read_answer(policy: str, answer: str, logprobs: Mapping[str, float] | None =
         sum(exp((logprobs or {}).get(token, -inf)) for token in tokens) for tokens in TOKEN_SETS[policy]
     )
     return None if yes == no else yes > no
+
+
+def first_word_of_answer(answer: str) -> Literal["yes", "no"] | None:
+    """Return the answer of a sentence: its first word if that is yes or no, else the only one of the two that it has.
+
+    "No, there is no pizza here." is a no, and so is "There is no pizza." None where neither or both occur.
+    """
+    found = _WORD.findall(answer_text(answer).lower())
+    named = [word for word in found if word in ("yes", "no")]
+    if named and (found[0] == named[0] or len({*named}) == 1):
+        return "yes" if named[0] == "yes" else "no"
+    return None
 
 
 def policy_rules(name: str) -> TextRules:

@@ -20,7 +20,15 @@ from eidolon.benchmark.terminal.log import timed
 from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
-from eidolon.scorers.core.judge import Evidence, Judge, NotedJudge, SlowJudge, VotingJudge, asks_all_votes
+from eidolon.scorers.core.judge import (
+    Evidence,
+    Judge,
+    NotedJudge,
+    SelfTestedJudge,
+    SlowJudge,
+    VotingJudge,
+    asks_all_votes,
+)
 from eidolon.scorers.core.metric import FittedMetric, JudgedSample, Metric, Quantity
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -174,6 +182,13 @@ def judge_responses(
                 judgements.append(found)
                 counted["unscored"] = sum(judgement.unscored is not None for judgement in found)
             progress.advance(len(found), 0, sum(j.unscored is not None for j in found))
+    note_judge(judge, folder)
+    return judgements.records
+
+
+def note_judge(judge: Judge, folder: RunFolder) -> None:
+    """Log what a judge has to say after its work, and keep in the record what its own test showed."""
     if isinstance(judge, NotedJudge) and (note := judge.note()) is not None:
         _log.warning("judge %s: %s", judge.name, note)
-    return judgements.records
+    if isinstance(judge, SelfTestedJudge):
+        folder.record.judge_weaknesses = judge.weaknesses()

@@ -18,7 +18,7 @@ from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.line_log import LineLog
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.describe.work import JUDGE_BATCH, JudgedWork
+from eidolon.benchmark.tasks.describe.work import JUDGE_BATCH, JudgedWork, note_judge
 from eidolon.benchmark.tasks.protocol import SHOWN_SAMPLES, Producer, Results, Shown, Text
 from eidolon.benchmark.tasks.score_files.batches import (
     Counter,
@@ -179,6 +179,8 @@ class StreamedWork:
                     logged["unscored"] = found.unscored
                 tally.add(found.tally)
                 progress.advance(found.count, 0, found.unscored)
+        if missing:
+            note_judge(self.judged_by, folder)
         self._tally = tally
         return log.records()
 

@@ -143,7 +143,7 @@ def test_an_equal_prompt_is_read_once(tiny_judges: dict[str, Path]) -> None:
 def test_pieces_keep_the_order(tiny_judges: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = questions(2)
     whole = load(tiny_judges["tiny-one"]).reply(asked, max_new_tokens=15)
-    monkeypatch.setattr("eidolon.models.backends.text_transformers.PIECE", 7)
+    monkeypatch.setattr("eidolon.models.backends.text_loaded.PIECE", 7)
     assert load(tiny_judges["tiny-one"]).reply(asked, max_new_tokens=15) == whole
     assert len({reply.text for reply in whole}) > 1
 

@@ -11,7 +11,13 @@ from eidolon.scorers.judges.nouns import BATCH, NounsJudge
 from eidolon.scorers.text.lexicon import load_lexicon
 
 TEXTS = {
-    "The police officer cut a slice of pizza beside a man's hat.": ["officer", "slice", "pizza", "man", "hat"],
+    "The police officer cut a slice of pizza beside a man's hat.": [
+        "officer",
+        "slice",
+        "pizza",
+        "man",
+        "hat",
+    ],
     "There is a white sink under the mirror, and a remote on the bed.": ["sink", "mirror", "remote", "bed"],
     "A stuffed bear sits between two fire hydrants.": ["stuffed bear", "fire hydrant"],
     "In addition, the focus of the image is a plate of pasta.": ["plate", "pasta"],
