@@ -23,7 +23,7 @@ ASPECT = 3.0
 """Width of a sign over its height."""
 LEAST_CONTRAST = 90
 """Smallest difference of the brightness of the two colours, of 255."""
-SCALE = 3
+SCALE = 2
 """A sign is drawn at this multiple of its size and then reduced."""
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont

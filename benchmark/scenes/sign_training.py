@@ -37,9 +37,9 @@ class SignRecipe(BaseModel):
 
 SIGNS = SignRecipe(
     name="aligner-signs",
-    aligner=AlignerArchitecture(height=32, width=128, channels=(48, 64, 96), grid=(1, 16)),
+    aligner=AlignerArchitecture(height=32, width=128, channels=(32, 48, 64), grid=(1, 16)),
     signs=ProxyTraining(
-        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=350, proxy_batches=350, save_every=50
+        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=300, proxy_batches=300, save_every=50
     ),
 )
 """The model of signs that comes with Eidolon."""
@@ -62,13 +62,9 @@ def hard_negatives(recipe: SignRecipe) -> NDArray[np.bool_]:
 class SignBatches:
     """Batches by step. A crop is drawn when it is first needed and then kept."""
 
-    def __init__(
-        self, recipe: SignRecipe, hard: NDArray[np.bool_], drawn: "dict[int, Tensor] | None" = None
-    ) -> None:
-        """`drawn` are crops by number that several trainings with one data seed and size may share."""
+    def __init__(self, recipe: SignRecipe, hard: NDArray[np.bool_]) -> None:
         self.recipe = recipe
         self.rivals = [np.flatnonzero(row) for row in hard]
-        self._drawn: dict[int, Tensor] = {} if drawn is None else drawn
 
     def __call__(self, step: int, rank: int, world: int) -> "dict[str, Tensor]":
         """Return the batch of a step, which depends only on the step and the process."""
@@ -83,7 +79,9 @@ class SignBatches:
             labels = np.repeat(self._classes(rng), training.samples_each)
         chosen = [int(label) * CROPS_EACH + int(rng.integers(CROPS_EACH)) for label in labels]
         batch = {
-            "pictures": torch.stack([self._picture(number) for number in chosen]),
+            "pictures": torch.stack(
+                [_picture(self.recipe.data_seed, number, self.recipe.aligner) for number in chosen]
+            ),
             "labels": torch.from_numpy(labels),
         }
         if aligned:
@@ -104,9 +102,8 @@ class SignBatches:
                 break
         return np.array(chosen[: self.recipe.signs.classes])
 
-    def _picture(self, number: int) -> "Tensor":
-        if number not in self._drawn:
-            rng = np.random.default_rng([self.recipe.data_seed, number, *b"crop"])
-            name = training_names()[number // CROPS_EACH]
-            self._drawn[number] = to_tensor([crop(name, rng)], self.recipe.aligner)[0]
-        return self._drawn[number]
+
+@cache
+def _picture(seed: int, number: int, architecture: AlignerArchitecture) -> "Tensor":
+    rng = np.random.default_rng([seed, number, *b"crop"])
+    return to_tensor([crop(training_names()[number // CROPS_EACH], rng)], architecture)[0]
