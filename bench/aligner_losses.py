@@ -37,7 +37,7 @@ from eidolon.models.training.loop import train_loop
 
 PAIRS, HELD_OUT = 1024, 512
 TRAIN_SEED, TEST_SEED = 6001, 6002
-EPOCHS = 24
+EPOCHS = 16
 BATCHES = (16, 32, 64, 128, 256)
 SEEDS = (0, 1, 2)
 HIDDEN, EMBEDDING = 192, 64

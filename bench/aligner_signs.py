@@ -1,6 +1,6 @@
 """Trains models of signs with and without image-text pre-training and hard negatives, and compares them on new names.
 
-    OMP_NUM_THREADS=1 python bench/aligner_signs.py [--out FOLDER] [--seeds 1] [--tables-only]
+    OMP_NUM_THREADS=1 python bench/aligner_signs.py [--out FOLDER] [--seeds 1] [--only NAME]… [--tables-only]
 
 Each model is a training of `eidolon train` in a folder of its own, so the same command continues after a kill. The
 first one is the recipe of the shipped model. Without pre-training a model takes all its steps with proxies. With
@@ -35,6 +35,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("build") / "aligner-signs")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="train only the models with these names"
+    )
     parser.add_argument("--tables-only", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,7 +45,8 @@ def main() -> None:
     for name, recipe in planned(given.seeds):
         folder = given.out / name
         written = folder / CHECKPOINT / "evaluation.json"
-        if not written.exists() and not given.tables_only:
+        chosen = not given.tables_only and (given.only is None or name in given.only)
+        if not written.exists() and chosen:
             folder.mkdir(parents=True, exist_ok=True)
             hard = None
             if "confusion" in name:
