@@ -21,7 +21,7 @@ def confused_classes(confusion: NDArray[np.float64], names: Sequence[str]) -> ND
     """
     totals = confusion.sum(1, keepdims=True)
     shares = np.divide(confusion, totals, out=np.zeros_like(confusion, dtype=float), where=totals > 0)
-    hard = (shares >= LEAST_CONFUSED) & (shares <= MOST_CONFUSED)
+    hard: NDArray[np.bool_] = (shares >= LEAST_CONFUSED) & (shares <= MOST_CONFUSED)
     np.fill_diagonal(hard, False)
     for i, j in zip(*np.nonzero(hard), strict=True):
         hard[i, j] = name_distance(names[i], names[j]) >= LEAST_DISTANCE
