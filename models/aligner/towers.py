@@ -44,7 +44,6 @@ class ImageTower(Tower):
         rows, columns = architecture.grid
         self.feature_size = 2 * third * rows * columns
         self.head = nn.Linear(self.feature_size, architecture.embedding)
-        self.to(memory_format=torch.channels_last)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return the pooled features before the last layer, (n, feature_size)."""
@@ -76,7 +75,8 @@ class TextTower(Tower):
         counts = known.sum(-1, keepdim=True)
         words = self.word(self.pieces(inputs).sum(-2) / counts.clamp(min=1) ** 0.5)
         scores = self.weight(words).squeeze(-1).masked_fill(counts.squeeze(-1) == 0, -torch.inf)
-        return (scores.softmax(-1).unsqueeze(-1) * words).sum(-2)
+        pooled: Tensor = (scores.softmax(-1).unsqueeze(-1) * words).sum(-2)
+        return pooled
 
 
 class Encoders(nn.Module):

@@ -154,6 +154,7 @@ class AlignerTrainee(nn.Module):
         self.draws += 1
         parts = []
         for running, directed in zip(self.partitions, (scores, scores.T), strict=True):
+            assert isinstance(running, RunningPartition)
             log_z = running.update(ids, log_partition(directed.detach(), self.candidates))
             parts.append(decomposable(directed, sample_log_auxiliary(log_z, generator), self.candidates))
         return (parts[0] + parts[1]) / 2
