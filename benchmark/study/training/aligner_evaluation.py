@@ -41,7 +41,8 @@ class AlignerEvaluation(BaseModel):
 def nearest_is_own(scores: NDArray[np.float32]) -> FloatArray:
     """Return 1 for each row whose largest value is on the diagonal, else 0; a tie is wrong."""
     own = np.diagonal(scores)
-    return ((scores >= own[:, None]).sum(1) == 1).astype(float)
+    hits: FloatArray = ((scores >= own[:, None]).sum(1) == 1).astype(float)
+    return hits
 
 
 def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float | None:
