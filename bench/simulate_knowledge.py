@@ -1,78 +1,180 @@
 """Position given knowledge in simulated worlds: bias, coverage, and how often it says that hallucination rises.
 
-    python bench/simulate_knowledge.py [--seeds 40] [--images 300] [--world NAME]… [--out FILE]
+    python bench/simulate_knowledge.py [--seeds 40] [--world NAME]… [--out results/knowledge-worlds.json]
 
-Each world is a law of `scorers.forgetting.knowledge_simulation`. The result is a table in Markdown; with --out its rows
-are written as they are finished.
+Each world is a law of `scorers.forgetting.knowledge_simulation`. FILE has every estimate. It is written after each seed,
+and a later call computes only what it lacks. The tables are printed in Markdown.
 """
 
 import argparse
+import json
+from dataclasses import dataclass, field
 from math import exp, log
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.knowledge import measure_knowledge
 from eidolon.scorers.forgetting.knowledge_simulation import KnowledgeWorld, simulate_knowledge
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 
-WORLDS: dict[str, KnowledgeWorld] = {
-    "easy things first": KnowledgeWorld(),
-    "easy things first, noise 2": KnowledgeWorld(noise=2.0),
-    "snowballing": KnowledgeWorld(snowball=0.7),
-    "random slopes": KnowledgeWorld(slope_sd=2.0),
-    "stops after a wrong mention": KnowledgeWorld(stop=0.5),
-    "responses differ": KnowledgeWorld(intercept_sd=1.0),
-    "odds ratio 3": KnowledgeWorld(position=log(3)),
-    "2 logits": KnowledgeWorld(position=2.0),
-    "2 logits, noise 2": KnowledgeWorld(position=2.0, noise=2.0),
+Z = 1.959964
+SENTENCES, NAMED_IN_A_SENTENCE, MOVED = 400, 1.5, 60
+"""Sentences that the simulated test of the judge moves, the categories in each, and by how many words."""
+ESTIMATORS = {
+    "position_given_knowledge": "given knowledge",
+    "noise_ignored": "noise ignored",
+    "plain": "knowledge not held",
+    "judge_ignored": "given knowledge, judge ignored",
 }
-ESTIMATORS = ("position_given_knowledge", "noise_ignored", "plain")
-HEAD = (
-    "| world | true | estimator | odds ratio | sd of its log | intervals that hold the true one | says it rises |",
-    "|---|---|---|---|---|---|---|",
-)
+COLUMNS = {
+    "odds_ratio": ("Median odds ratio per 100 words", ".2g"),
+    "bias": ("Bias of the log odds ratio", "+.2f"),
+    "coverage": ("Share of seeds whose 95 % interval holds the true odds ratio", ".2f"),
+    "up": ('Share of seeds that say "up"', ".2f"),
+}
+JUDGE_IGNORED = "judge_ignored"
+Found: TypeAlias = list[float] | None
+"""Log odds ratio and its standard error, None where there is no estimate."""
 
 
-def rows(name: str, images: int, seeds: int) -> list[str]:
-    """Return the table rows of one world, one for each estimator."""
-    world = WORLDS[name]
-    found: dict[str, list[Estimate]] = {estimator: [] for estimator in ESTIMATORS}
-    for seed in range(seeds):
-        summary = measure_knowledge(*simulate_knowledge(world, images, seed=seed), seed=seed)
-        for estimator in ESTIMATORS:
-            found[estimator].append(getattr(summary, estimator))
-    lines = []
-    for estimator, estimates in found.items():
-        known = [(one.value, *one.ci) for one in estimates if one.value is not None and one.ci is not None]
-        values = np.log(np.array(known))
-        holds = (values[:, 1] <= world.position) & (world.position <= values[:, 2])
-        lines.append(
-            f"| {name} | {exp(world.position):.2f} | {estimator} | {exp(values[:, 0].mean()):.2f} | "
-            f"{values[:, 0].std():.2f} | {holds.mean():.2f} | {(values[:, 1] > 0).mean():.2f} |"
-        )
-    return lines
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A world, and how many images are described."""
+
+    world: KnowledgeWorld = field(default_factory=KnowledgeWorld)
+    images: int = 300
+
+
+WORLDS: dict[str, Trial] = {
+    "easy things first": Trial(KnowledgeWorld(sureness=9.0, spread=(4.0, 1.0)), 500),
+    "odds ratio 3": Trial(KnowledgeWorld(position=log(3)), 500),
+    "odds ratio 3, noise 2": Trial(KnowledgeWorld(position=log(3), noise=2.0), 500),
+    "snowballing": Trial(KnowledgeWorld(snowball=0.7)),
+    "random slopes": Trial(KnowledgeWorld(slope_sd=2.0)),
+    "easy things first, noise 2": Trial(KnowledgeWorld(sureness=9.0, spread=(4.0, 1.0), noise=2.0), 500),
+    "stops after a wrong mention": Trial(KnowledgeWorld(stop=0.5)),
+    "2 logits": Trial(KnowledgeWorld(position=2.0)),
+    "AR(1) course": Trial(KnowledgeWorld(drift=1.0)),
+    "clustered mentions": Trial(KnowledgeWorld(clustered=True)),
+    "responses differ": Trial(KnowledgeWorld(intercept_sd=1.0)),
+    "bad responses shorter": Trial(KnowledgeWorld(intercept_sd=1.0, longer=-0.3)),
+    "bad responses longer": Trial(KnowledgeWorld(intercept_sd=1.0, longer=0.4)),
+    "3 % wrong": Trial(KnowledgeWorld(sureness=10.0), 500),
+    "56 % wrong": Trial(KnowledgeWorld(sureness=4.2)),
+    "50 images": Trial(images=50),
+    "judge errs late": Trial(KnowledgeWorld(false_alarms=(0.01, 0.08))),
+    "judge errs late, beside what is named": Trial(
+        KnowledgeWorld(false_alarms=(0.01, 0.08), instead=False)
+    ),
+    "2 logits, noise 2": Trial(KnowledgeWorld(position=2.0, noise=2.0)),
+    "easy things first, odds ratio 3": Trial(
+        KnowledgeWorld(sureness=9.0, spread=(4.0, 1.0), position=log(3)), 500
+    ),
+}
+
+
+def run_seed(trial: Trial, seed: int) -> dict[str, Found]:
+    """Return the estimates of one seed, by estimator."""
+    probes, first = simulate_knowledge(trial.world, trial.images, seed=seed)
+    # A judge that does not err is taken as known.
+    alarms = _judge(trial.world, seed) if any(trial.world.false_alarms) else None
+    summary = measure_knowledge(probes, first, seed=seed, alarms=alarms)
+    found = {name: _log(getattr(summary, name)) for name in ESTIMATORS if name != JUDGE_IGNORED}
+    if any(trial.world.false_alarms):
+        ignored = measure_knowledge(probes, first, seed=seed)
+        found[JUDGE_IGNORED] = _log(ignored.position_given_knowledge)
+    return found
+
+
+def _judge(world: KnowledgeWorld, seed: int) -> FalseAlarms:
+    """Return what a test of the judge by position finds, with the error of a count; of none, that of one."""
+    read = int(SENTENCES * NAMED_IN_A_SENTENCE)
+    added = np.random.default_rng([seed, 1]).binomial(read, world.false_alarms[1] * MOVED / 100)
+    per_100 = 100 / MOVED / read
+    return FalseAlarms(per_100 * added, per_100 * max(added, 1) ** 0.5)
+
+
+def _log(estimate: Estimate) -> Found:
+    if estimate.value is None or estimate.ci is None:
+        return None
+    low, high = (log(bound) for bound in estimate.ci)
+    return [round(log(estimate.value), 4), round((high - low) / (2 * Z), 4)]
+
+
+def summarise(world: KnowledgeWorld, each: list[Found]) -> dict[str, float | None]:
+    """Return bias, coverage and the share of seeds that say "up". A seed without an estimate says nothing."""
+    known = np.array([one for one in each if one is not None]).reshape(-1, 2)
+    if not len(known):
+        return {"fitted": 0.0, **dict.fromkeys(("odds_ratio", "bias", "sd", "coverage", "up"))}
+    value, error = known.T
+    low, high = value - Z * error, value + Z * error
+    found = {
+        "fitted": len(known) / len(each),
+        "odds_ratio": exp(float(np.median(value))),
+        "bias": float(value.mean() - world.position),
+        "sd": float(value.std(ddof=1)) if len(value) > 1 else 0.0,
+        "coverage": float(((low <= world.position) & (world.position <= high)).mean()),
+        "up": float((low > 0).mean()),
+    }
+    return {name: float(f"{one:.4g}") for name, one in found.items()}
+
+
+def run_world(name: str, seeds: int, done: dict[str, Any], out: Path | None) -> None:
+    """Add the seeds that `done` lacks, and write the file after each."""
+    trial = WORLDS[name]
+    there = done.setdefault(name, {"true": exp(trial.world.position), "images": trial.images, "estimates": {}})
+    each: dict[str, list[Found]] = there["estimates"]
+    for seed in range(len(next(iter(each.values()), [])), seeds):
+        for estimator, one in run_seed(trial, seed).items():
+            each.setdefault(estimator, []).append(one)
+        there["found"] = {estimator: summarise(trial.world, values) for estimator, values in each.items()}
+        if out:
+            out.write_text(_text(done), encoding="utf-8")
+
+
+def _text(worlds: dict[str, Any]) -> str:
+    """Return the file: a line for the estimates of each estimator."""
+    parts = []
+    for name, world in worlds.items():
+        lines = [f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in world["estimates"].items()]
+        rest = {key: value for key, value in world.items() if key != "estimates"}
+        body = json.dumps(rest, indent=1)[1:-2].replace("\n", "\n  ")
+        parts.append(f"  {json.dumps(name)}: {{{body},\n   \"estimates\": {{\n" + ",\n".join(lines) + "\n   }}")
+    return '{\n "worlds": {\n' + ",\n".join(parts) + "\n }\n}\n"
+
+
+def table(worlds: dict[str, Any], column: str, form: str) -> str:
+    """Return one number of every world and estimator as a Markdown table."""
+    lines = [
+        f"| world | images | true | {' | '.join(ESTIMATORS.values())} |",
+        "|---|---:|---:" + "|---:" * len(ESTIMATORS) + "|",
+    ]
+    for name, world in worlds.items():
+        found = world["found"]
+        cells = ["" if (v := found.get(e, {}).get(column)) is None else format(v, form) for e in ESTIMATORS]
+        lines.append(f"| {name} | {world['images']} | {world['true']:.2g} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Simulate the worlds and print the table."""
+    """Simulate the worlds and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--world", action="append", choices=[*WORLDS])
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON; what it has is kept")
     given = parser.parse_args()
-    lines = [*HEAD]
-    for line in HEAD:
-        print(line)
+    out: Path | None = given.out
+    done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if out and out.exists() else {}
     for name in given.world or WORLDS:
-        for line in rows(name, given.images, given.seeds):
-            print(line, flush=True)
-            lines.append(line)
-        if given.out:
-            given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        run_world(name, given.seeds, done, out)
+        print(f"{name}: done", flush=True)
+    for column, (title, form) in COLUMNS.items():
+        print(f"\n{title}, {given.seeds} seeds:\n\n{table(done, column, form)}")
 
 
 if __name__ == "__main__":

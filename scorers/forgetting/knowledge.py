@@ -7,7 +7,8 @@ utilities of a choice model (`statistics.known_choice`): each mention is a choic
     log odds(wrong) = a + β·(words before)/100 + k·(earlier wrong mentions) + log Σ_absent e^{g·u} - log Σ_true e^{g·u}
 
 with a and β normal between responses. exp(β) is reported. The wordings of the questions measure the noise of u, which
-the fit integrates out.
+the fit integrates out. A judge that errs more often in late sentences would look like an effect of position. Its false
+alarms by position are measured (`judge_position`), and the fit holds them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,21 @@ from eidolon.scorers.forgetting.knowledge_choices import (
     EARLIER,
     POSITION,
     make_choices,
+    misread_by,
     noise_variance,
     spread,
 )
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage
 from eidolon.scorers.forgetting.late_early import LEAST_OUTCOMES, MAX_LOG_ODDS
-from eidolon.scorers.statistics.known_choice import ABSENT, UTILITY, KnownChoiceFit, KnownChoices, fit_choices
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
+from eidolon.scorers.statistics.known_choice import (
+    ABSENT,
+    NO_NOISE,
+    UTILITY,
+    KnownChoiceFit,
+    KnownChoices,
+    fit_choices,
+)
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
 Z = 1.959964
@@ -72,29 +82,35 @@ class KnowledgeSummary(Record):
     verdict: Verdict
     reason: str | None = None
     """Why there are no results."""
+    false_alarms_per_100_words: float | None = None
+    """Share of what is read that the judge adds per 100 words, which the fits hold. Null: not measured."""
+    false_alarms_standard_error: float | None = None
 
 
 def measure_knowledge(
-    probes: Sequence[ProbedImage], first: Mapping[str, JudgedSample], *, seed: int = 0
+    probes: Sequence[ProbedImage],
+    first: Mapping[str, JudgedSample],
+    *,
+    seed: int = 0,
+    alarms: FalseAlarms | None = None,
 ) -> KnowledgeSummary:
     """Return the results of the probes with the first judged response to each sample, by sample id.
 
-    Intervals are normal, from errors that are robust to dependence within a response.
+    Intervals are normal, from errors that are robust to dependence within a response. With `alarms` the judge's false
+    alarms are part of every fit, and their uncertainty is in every error.
     """
     asked = [probe for probe in probes if probe.error is None]
     choices = make_choices(list(first.values()), {probe.sample_id: probe for probe in asked})
+    if alarms is not None:
+        choices = misread_by(choices, alarms)
     noise = noise_variance(asked)
     sides = [spread(asked, truth) for truth in (True, False)]
     mentions = int(choices.there.sum())
     wrong = int((choices.wrong & choices.there).sum())
-    fits: dict[str, KnownChoiceFit | str] = {}
-    for name, data, variance in (
-        ("held", choices, noise),
-        ("exact", choices, 0.0),
-        ("plain", replace(choices, measured=np.zeros_like(choices.measured)), 0.0),
-    ):
-        fits[name] = _fit(data, variance, mentions, wrong, seed)
-    held = fits["held"]
+    held = _fit(choices, noise, mentions, wrong, seed)
+    exact = held if noise <= NO_NOISE else _fit(choices, 0.0, mentions, wrong, seed)
+    blind = replace(choices, measured=np.zeros_like(choices.measured))
+    plain = _fit(blind, 0.0, mentions, wrong, seed)
     knowledge = _coefficient(held, UTILITY, mentions, better=True)
     position = _odds_ratio(held, POSITION, mentions)
     return KnowledgeSummary(
@@ -106,14 +122,16 @@ def measure_knowledge(
         reliability_true=_reliability(noise, sides[0]),
         reliability_absent=_reliability(noise, sides[1]),
         position_given_knowledge=position,
-        noise_ignored=_odds_ratio(fits["exact"], POSITION, mentions),
-        plain=_odds_ratio(fits["plain"], POSITION, mentions),
+        noise_ignored=_odds_ratio(exact, POSITION, mentions),
+        plain=_odds_ratio(plain, POSITION, mentions),
         knowledge=knowledge,
         earlier_wrong=_odds_ratio(held, EARLIER, mentions),
         intercept_sd=None if isinstance(held, str) else _round(held.spreads[ABSENT]),
         slope_sd=None if isinstance(held, str) else _round(held.spreads[POSITION]),
         verdict=_verdict(position, knowledge),
         reason=held if isinstance(held, str) else None,
+        false_alarms_per_100_words=None if alarms is None else _round(alarms.per_100_words),
+        false_alarms_standard_error=None if alarms is None else _round(alarms.standard_error),
     )
 
 

@@ -1,6 +1,7 @@
 """First mentions as choices among the objects that are left, and the noise of what the model answered about them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.verdict import cells
 from eidolon.scorers.forgetting.events import in_order
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObject
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 from eidolon.scorers.statistics.known_choice import KnownChoices
 
 PER = 100
@@ -61,6 +63,14 @@ def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedIma
                 open_[k] = False
     columns = {POSITION: position, EARLIER: earlier}
     return KnownChoices(measured, is_true, is_absent, left, chosen, wrong, unmeasured, columns, there)
+
+
+def misread_by(choices: KnownChoices, alarms: FalseAlarms) -> KnownChoices:
+    """Return the choices as read by a judge whose false alarms grow with position."""
+    words = choices.columns[POSITION]
+    return replace(
+        choices, misread=max(alarms.per_100_words, 0.0) * words, misread_error=alarms.standard_error * words
+    )
 
 
 def noise_variance(probes: Sequence[ProbedImage]) -> float:

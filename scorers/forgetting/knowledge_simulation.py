@@ -23,6 +23,16 @@ class KnowledgeWorld:
     """Standard deviation between responses of the log odds of an absent object."""
     stop: float = 0.0
     """Chance that a response ends with a wrong mention."""
+    drift: float = 0.0
+    """Standard deviation of a latent course within the response: AR(1) over mentions with correlation 0.8."""
+    longer: float = 0.0
+    """Slope of the log length on the response's own log odds of an absent object. Below 0, bad responses are shorter."""
+    false_alarms: tuple[float, float] = (0.0, 0.0)
+    """How often the judge reads something absent at a true mention: at the first word, and added per 100 words."""
+    instead: bool = True
+    """The false alarm takes the place of the true mention. Without it, the judge reads both."""
+    clustered: bool = False
+    """Objects come in lists: most follow the last within three words, some only after 25 or more."""
     sureness: float = 6.0
     """Mean utility of a true object; that of an absent one is 0."""
     spread: tuple[float, float] = (2.0, 1.5)
@@ -80,33 +90,46 @@ def _describe(
 ) -> JudgedSample:
     slope = world.position + world.slope_sd * rng.standard_normal()
     own = world.intercept_sd * rng.standard_normal()
-    length = max(8, int(rng.gamma(8, world.words / 8)))
-    word, wrong = int(rng.geometric(1 / world.between)), 0
+    length = max(8, int(rng.gamma(8, world.words * np.exp(world.longer * own) / 8)))
+    word, wrong = _gap(world, rng), 0
+    course = world.drift * rng.standard_normal()
     left = np.ones(len(names), dtype=bool)
     mentions = []
     while word < length and (left & is_true).any():
-        absent = own + slope * word / 100 + world.snowball * wrong
+        absent = own + slope * word / 100 + world.snowball * wrong + course
         weights = np.exp(utility + np.where(is_true, 0, absent)) * left
         k = int(rng.choice(len(names), p=weights / weights.sum()))
         left[k] = False
-        mentions.append(
+        first, more = world.false_alarms
+        misread = bool(is_true[k]) and rng.random() < first + more * word / 100
+        read = int(rng.choice(np.flatnonzero(left & ~is_true))) if misread else k
+        mentions += [
             Mention(
-                category=names[k],
-                text=names[k],
+                category=names[one],
+                text=names[one],
                 start=word,
                 end=word + 1,
                 word=word,
-                verdict="grounded" if is_true[k] else "hallucinated",
+                verdict="grounded" if is_true[one] else "hallucinated",
             )
-        )
+            for one in ([k, read] if misread and not world.instead else [read])
+        ]
         if not is_true[k]:
             wrong += 1
             if rng.random() < world.stop:
                 break
-        word += int(rng.geometric(1 / world.between))
+        word += _gap(world, rng)
+        course = 0.8 * course + 0.6 * world.drift * rng.standard_normal()
     text = " ".join(["word"] * length)
     return JudgedSample(
         Response(sample_id=name, image_id=image, response=text),
         Judgement(sample_id=name, image_id=image, mentions=tuple(mentions)),
         frozenset(n for n, there in zip(names, is_true, strict=True) if there),
     )
+
+
+def _gap(world: KnowledgeWorld, rng: np.random.Generator) -> int:
+    """Return the words from one mention to the next, at least one."""
+    if not world.clustered:
+        return int(rng.geometric(1 / world.between))
+    return int(rng.integers(1, 4) if rng.random() < 0.7 else rng.integers(25, 40))

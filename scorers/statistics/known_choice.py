@@ -10,6 +10,11 @@ Train 2000). Only noisy measurements q = u + e are known. Within true and within
 u given q is normal too: mean m + r·(q - m), variance r·s², r = 1 - s²/Var(q), where m is the mean of q and s² the
 variance of e. All of it is integrated out by draws: simulated maximum likelihood with structural errors in variables
 (Carroll et al. 2006, chapter 8). Without the noise the fit is an ordinary mixed logit.
+
+A judge may read a right mention as a wrong one, with known probability ε. Which absent item it then reads has nothing to
+do with the utilities, so each one that is left is as likely. An absent item that is read is a mixture:
+
+    P(read) = P(item) + ε·P(right)/(number of absent items left)
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +36,9 @@ RIDGE = 1e-6
 START_UTILITY, START_SPREAD = 0.3, 0.4
 VANISHING = 1e-12
 TINY = 1e-300
+NO_NOISE = 1e-9
+"""A smaller variance of the noise is that of rounding."""
+MOST_MISREAD = 0.99
 LEAST_SPREAD = 0.05
 """A smaller standard deviation between images is taken as zero for the errors of the others."""
 
@@ -58,6 +66,10 @@ class KnownChoices:
     """What may change the utility of absent items, by name: (I, M) each."""
     there: NDArray[np.bool_]
     """Which steps exist, (I, M). One with no true or no absent item left tells nothing and must not be there."""
+    misread: FloatArray | None = None
+    """Probability that a right mention is read as a wrong one, (I, M). None: never."""
+    misread_error: FloatArray | None = None
+    """What one standard error of that probability changes, (I, M). All steps err alike. None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,10 @@ class KnownChoiceFit:
     spreads: Mapping[str, float]
     """Standard deviation between images of the coefficient of each random column."""
     log_likelihood: float
+    influence: FloatArray
+    """What each image adds to the estimates, to first order, (I, estimates). Its squares add up to the robust covariance."""
+    misread_shift: FloatArray
+    """What one standard error of `misread` changes, (estimates,). The covariance has its square."""
 
     def __getitem__(self, name: str) -> tuple[float, float]:
         """Return an estimate and its standard error."""
@@ -100,17 +116,32 @@ def fit_choices(
         raise NotEstimableError("the mentions do not determine the coefficients") from error
     if not np.isfinite(bread).all() or (np.diag(bread) <= 0).any():
         raise NotEstimableError("the mentions do not determine the coefficients")
-    robust = bread @ (scores[:, keep].T @ scores[:, keep]) @ bread
+    influence = scores[:, keep] @ bread
+    robust = influence.T @ influence
     # The robust errors are too small with few images.
     np.fill_diagonal(robust, np.maximum(np.diag(robust), np.diag(bread)))
+    shift = bread @ _score_shift(model, theta, scores)[keep]
     fixed = int(keep[: model.fixed].sum())
     return KnownChoiceFit(
         tuple(name for name, kept in zip(model.names, keep, strict=False) if kept),
         theta[: model.fixed][keep[: model.fixed]],
-        robust[:fixed, :fixed],
+        (robust + np.outer(shift, shift))[:fixed, :fixed],
         {name: abs(float(theta[model.fixed + i])) for i, name in enumerate(random)},
         value,
+        influence[:, :fixed],
+        shift[:fixed],
     )
+
+
+def _score_shift(model: "_Likelihood", theta: FloatArray, scores: FloatArray) -> FloatArray:
+    """Return what one standard error of the misreading adds to the gradient, (parameters,)."""
+    if model.choices.misread_error is None:
+        return np.zeros(len(theta))
+    there = model.misread
+    model.misread = np.minimum(there + model.choices.misread_error[..., None], MOST_MISREAD)
+    moved = model.scores(theta)[1]
+    model.misread = there
+    return np.asarray((moved - scores).sum(axis=0))
 
 
 class _Likelihood:
@@ -120,7 +151,7 @@ class _Likelihood:
         self.choices = choices
         images, items = choices.measured.shape
         rng = np.random.default_rng(seed)
-        half = rng.standard_normal((images, len(random) + (items if noise > 0 else 0), -(-draws // 2)))
+        half = rng.standard_normal((images, len(random) + (items if noise > NO_NOISE else 0), -(-draws // 2)))
         normal = np.concatenate([half, -half], axis=-1)
         one = np.ones_like(choices.unmeasured)
         columns = {ABSENT: one, **choices.columns}
@@ -137,6 +168,11 @@ class _Likelihood:
         self.known = choices.chosen >= 0
         self.true_left = (choices.left & choices.is_true[:, None]).astype(float)
         self.absent_left = (choices.left & choices.is_absent[:, None]).astype(float)
+        misread = np.zeros_like(choices.unmeasured) if choices.misread is None else choices.misread
+        self.misread = np.minimum(misread, MOST_MISREAD)[..., None]
+        many = self.absent_left.sum(axis=2) + choices.unmeasured
+        alike = np.where(self.known, 1.0, choices.unmeasured)  # those that were not measured count as one
+        self.log_share = np.log(np.maximum(alike, 1) / np.maximum(many, 1))[..., None]
 
     def scores(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood, and its gradient by image, (I, parameters)."""
@@ -161,19 +197,20 @@ class _Likelihood:
             + self.shaken @ theta[self.fixed :]
         )
         wrong, there = c.wrong[..., None], c.there[..., None]
-        log_p = -np.logaddexp(0, np.where(wrong, -eta, eta))
+        log_right = -np.logaddexp(0, eta)
         known = self.known[..., None]
         chosen = np.where(known, gamma * self.of_chosen, log_one)
         within = chosen - np.where(wrong, log_absent, log_true)
-        by_draw = np.where(there, log_p + within, 0).sum(axis=1)
+        log_p, meant = self._as_read(log_right + np.where(wrong, eta, 0) + within, log_right)
+        by_draw = np.where(there, log_p, 0).sum(axis=1)
         top = by_draw.max(axis=1, keepdims=True)
         likely = np.exp(by_draw - top)
         value = float((top[:, 0] + np.log(likely.mean(axis=1))).sum())
         posterior = (likely / likely.sum(axis=1, keepdims=True))[:, None]
-        miss = np.where(there, wrong - 1 / (1 + np.exp(-np.clip(eta, -500, 500))), 0)
+        miss = np.where(there, wrong * meant - 1 / (1 + np.exp(-np.clip(eta, -500, 500))), 0)
         value_of_chosen = np.where(known, self.of_chosen, one_weighted / np.maximum(one, TINY))
         of_utility = miss * (means[1] - means[0]) + np.where(
-            there, value_of_chosen - np.where(wrong, means[1], means[0]), 0
+            there, meant * (value_of_chosen - np.where(wrong, means[1], means[0])), 0
         )
         posterior_miss = miss * posterior
         gradient = np.concatenate(
@@ -185,6 +222,15 @@ class _Likelihood:
             axis=1,
         )
         return value, gradient
+
+    def _as_read(self, log_p: FloatArray, log_right: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the log-probability of what the judge reads, and the probability that the model wrote it."""
+        if not self.misread.any():
+            return log_p, np.ones_like(log_p)
+        wrong = self.choices.wrong[..., None]
+        log_misread = np.log(np.maximum(self.misread, TINY)) + log_right + self.log_share
+        read = np.where(wrong, np.logaddexp(log_p, log_misread), log_p + np.log1p(-self.misread))
+        return read, np.where(wrong, np.exp(log_p - read), 1.0)
 
     def _unmeasured(self, gamma: float, shift: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the mean of e^(gamma·u) over the measured absent items of all images, less the shift of each image,
@@ -210,7 +256,7 @@ class _Likelihood:
 
 def _utilities(choices: KnownChoices, noise: float, normal: FloatArray) -> FloatArray:
     """Return draws of the utilities given their measurements, (I, K, draws); (I, K, 1) without noise."""
-    if noise <= 0:
+    if noise <= NO_NOISE:
         return choices.measured[..., None]
     found = np.zeros(normal.shape)
     for side in (choices.is_true, choices.is_absent):

@@ -9,6 +9,7 @@ from eidolon.scorers.forgetting.knowledge import KnowledgeSummary, measure_knowl
 from eidolon.scorers.forgetting.knowledge_choices import make_choices, noise_variance
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObject
 from eidolon.scorers.forgetting.knowledge_simulation import KnowledgeWorld, simulate_knowledge
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 
 
 def found(world: KnowledgeWorld, images: int, seed: int) -> KnowledgeSummary:
@@ -41,7 +42,7 @@ def test_earlier_mistakes_are_not_position() -> None:
 
 
 def test_noisy_answers_are_corrected() -> None:
-    probes, samples = simulate_knowledge(KnowledgeWorld(noise=2), 150, seed=6)
+    probes, samples = simulate_knowledge(KnowledgeWorld(noise=2), 150, seed=7)
     assert noise_variance(probes) == pytest.approx(2**2 / 4, rel=0.1)
     summary = measure_knowledge(probes, samples)
     assert summary.noise_sd == pytest.approx(1, rel=0.05)
@@ -52,6 +53,23 @@ def test_noisy_answers_are_corrected() -> None:
     assert summary.verdict == "no change shown"
     assert summary.reliability_true is not None
     assert 0.5 < summary.reliability_true < 0.85
+
+
+def test_false_alarms_of_the_judge_are_not_position() -> None:
+    probes, samples = simulate_knowledge(KnowledgeWorld(false_alarms=(0.0, 0.5), instead=False), 120, seed=4)
+    ignored = measure_knowledge(probes, samples)
+    held = measure_knowledge(probes, samples, alarms=FalseAlarms(0.5, 0.0))
+    unsure = measure_knowledge(probes, samples, alarms=FalseAlarms(0.5, 0.2))
+    one, other, wide = (s.position_given_knowledge for s in (ignored, held, unsure))
+    assert one.value is not None
+    assert other.value is not None
+    assert other.ci is not None
+    assert wide.ci is not None
+    assert other.value < 0.8 * one.value
+    assert held.verdict == "no change shown"
+    assert wide.value == other.value
+    assert wide.ci[1] / wide.ci[0] > other.ci[1] / other.ci[0]
+    assert (held.false_alarms_per_100_words, unsure.false_alarms_standard_error) == (0.5, 0.2)
 
 
 def test_answers_that_predict_nothing_hold_nothing() -> None:

@@ -1,5 +1,6 @@
 """The choice model with known utilities: against a likelihood written out, and on data with a known law."""
 
+from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -60,19 +61,25 @@ def written_out(
                 hidden = choices.unmeasured[i, m] * one
                 k = choices.chosen[i, m]
                 picked = hidden if k < 0 else u[k]
-                value *= (
-                    picked
-                    * (exp(shift) if choices.wrong[i, m] else 1)
-                    / (true + (false + hidden) * exp(shift))
-                )
+                everything = true + (false + hidden) * exp(shift)
+                misread = 0.0 if choices.misread is None else choices.misread[i, m]
+                if choices.wrong[i, m]:
+                    absent_left = [n for n in u if choices.is_absent[i, n]]
+                    many = len(absent_left) + choices.unmeasured[i, m]
+                    alike = (choices.unmeasured[i, m] if k < 0 else 1) / many
+                    value *= (picked * exp(shift) + misread * alike * true) / everything
+                else:
+                    value *= (1 - misread) * picked / everything
             likelihoods.append(value)
         total += log(sum(likelihoods) / len(likelihoods))
     return total
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_the_likelihood_is_that_of_its_definition(noise: float) -> None:
+@pytest.mark.parametrize(("noise", "misread"), [(0.0, 0.0), (0.3, 0.0), (0.3, 0.4)])
+def test_the_likelihood_is_that_of_its_definition(noise: float, misread: float) -> None:
     choices = draw(6, 1, position=1.0, noise=noise**0.5, hidden=4)
+    if misread:
+        choices = replace(choices, misread=misread * choices.columns["position"])
     model = _Likelihood(choices, noise, (ABSENT, "position"), 3, 8)
     half = np.random.default_rng(3).standard_normal((6, 2 + (10 if noise else 0), 4))
     normal = np.concatenate([half, -half], axis=-1)
