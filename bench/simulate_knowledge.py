@@ -2,8 +2,8 @@
 
     python bench/simulate_knowledge.py [--seeds 40] [--world NAME]… [--out results/knowledge-worlds.json]
 
-Each world is a law of `scorers.forgetting.knowledge_simulation`. FILE has every estimate. It is written after each seed,
-and a later call computes only what it lacks. The tables are printed in Markdown.
+Each world is a law of `scorers.forgetting.knowledge_simulation`. FILE has every estimate. It is written after each
+seed, and a later call computes only what it lacks. The tables are printed in Markdown.
 """
 
 import argparse
@@ -66,9 +66,7 @@ WORLDS: dict[str, Trial] = {
     "56 % wrong": Trial(KnowledgeWorld(sureness=4.2)),
     "50 images": Trial(images=50),
     "judge errs late": Trial(KnowledgeWorld(false_alarms=(0.01, 0.08))),
-    "judge errs late, beside what is named": Trial(
-        KnowledgeWorld(false_alarms=(0.01, 0.08), instead=False)
-    ),
+    "judge errs late, beside what is named": Trial(KnowledgeWorld(false_alarms=(0.01, 0.08), instead=False)),
     "2 logits, noise 2": Trial(KnowledgeWorld(position=2.0, noise=2.0)),
     "easy things first, odds ratio 3": Trial(
         KnowledgeWorld(sureness=9.0, spread=(4.0, 1.0), position=log(3)), 500
@@ -125,7 +123,9 @@ def summarise(world: KnowledgeWorld, each: list[Found]) -> dict[str, float | Non
 def run_world(name: str, seeds: int, done: dict[str, Any], out: Path | None) -> None:
     """Add the seeds that `done` lacks, and write the file after each."""
     trial = WORLDS[name]
-    there = done.setdefault(name, {"true": exp(trial.world.position), "images": trial.images, "estimates": {}})
+    there = done.setdefault(
+        name, {"true": exp(trial.world.position), "images": trial.images, "estimates": {}}
+    )
     each: dict[str, list[Found]] = there["estimates"]
     for seed in range(len(next(iter(each.values()), [])), seeds):
         for estimator, one in run_seed(trial, seed).items():
@@ -142,7 +142,7 @@ def _text(worlds: dict[str, Any]) -> str:
         lines = [f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in world["estimates"].items()]
         rest = {key: value for key, value in world.items() if key != "estimates"}
         body = json.dumps(rest, indent=1)[1:-2].replace("\n", "\n  ")
-        parts.append(f"  {json.dumps(name)}: {{{body},\n   \"estimates\": {{\n" + ",\n".join(lines) + "\n   }}")
+        parts.append(f'  {json.dumps(name)}: {{{body},\n   "estimates": {{\n' + ",\n".join(lines) + "\n   }}")
     return '{\n "worlds": {\n' + ",\n".join(parts) + "\n }\n}\n"
 
 

@@ -29,7 +29,7 @@ def plot(
         typer.Option(
             metavar="NAME,...",
             help="Figures, separated by commas: numbers, position, categories, answers, retention, dependence, "
-            "orders; for several runs metrics, for two differences. Default: all that suit the runs.",
+            "orders; for several runs metrics, knowledge-held, for two differences. Default: all that suit the runs.",
         ),
     ] = None,
     form: Annotated[

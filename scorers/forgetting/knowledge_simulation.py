@@ -26,7 +26,7 @@ class KnowledgeWorld:
     drift: float = 0.0
     """Standard deviation of a latent course within the response: AR(1) over mentions with correlation 0.8."""
     longer: float = 0.0
-    """Slope of the log length on the response's own log odds of an absent object. Below 0, bad responses are shorter."""
+    """Slope of the log length on the response's own log odds of an absent object. Below 0, bad ones are shorter."""
     false_alarms: tuple[float, float] = (0.0, 0.0)
     """How often the judge reads something absent at a true mention: at the first word, and added per 100 words."""
     instead: bool = True

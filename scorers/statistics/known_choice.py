@@ -11,8 +11,8 @@ u given q is normal too: mean m + r·(q - m), variance r·s², r = 1 - s²/Var(q
 variance of e. All of it is integrated out by draws: simulated maximum likelihood with structural errors in variables
 (Carroll et al. 2006, chapter 8). Without the noise the fit is an ordinary mixed logit.
 
-A judge may read a right mention as a wrong one, with known probability ε. Which absent item it then reads has nothing to
-do with the utilities, so each one that is left is as likely. An absent item that is read is a mixture:
+A judge may read a right mention as a wrong one, with known probability ε. Which absent item it then reads does not
+depend on the utilities, so each one that is left is as likely. An absent item that is read is a mixture:
 
     P(read) = P(item) + ε·P(right)/(number of absent items left)
 """
@@ -83,7 +83,7 @@ class KnownChoiceFit:
     """Standard deviation between images of the coefficient of each random column."""
     log_likelihood: float
     influence: FloatArray
-    """What each image adds to the estimates, to first order, (I, estimates). Its squares add up to the robust covariance."""
+    """What each image adds to the estimates, to first order, (I, estimates). The squares add up to the covariance."""
     misread_shift: FloatArray
     """What one standard error of `misread` changes, (estimates,). The covariance has its square."""
 

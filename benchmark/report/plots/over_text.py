@@ -1,6 +1,6 @@
 """The figures over the length of a text: hallucination by position, rivals, and what the task `forget` measures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -19,7 +19,11 @@ from eidolon.benchmark.tasks.forget.forced_orders.plot import orders_figure, why
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.interventions.plot import interventions_figure, why_no_interventions
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
-from eidolon.benchmark.tasks.forget.knowledge.plot import knowledge_figure, why_no_knowledge
+from eidolon.benchmark.tasks.forget.knowledge.plot import (
+    knowledge_figure,
+    side_by_side,
+    why_no_knowledge,
+)
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
 from eidolon.benchmark.tasks.forget.retention.plot import retention_figure, why_no_retention
 from eidolon.scorers.forgetting.dependency import PdmTable
@@ -61,6 +65,16 @@ def orders(plotted: PlottedRun) -> Drawing:
     """Return the effects of forced orders. Raises UserError where they cannot be drawn."""
     detail = _read(plotted, ORDERS, OrdersDetail, MEASURES, why_no_orders)
     return lambda sheet: orders_figure(detail, plotted.name, sheet)
+
+
+def knowledge_held(plotted: Sequence[PlottedRun]) -> Drawing:
+    """Return position with knowledge held and not held, run by run. Raises UserError if no run has it."""
+    details = {
+        one.name: one.run.document(KNOWLEDGE, KnowledgeDetail) for one in plotted if one.run.has(KNOWLEDGE)
+    }
+    if all(why_no_knowledge(detail) is not None for detail in details.values()):
+        raise NotDrawnError(f"no run has {KNOWLEDGE} with an odds ratio; {MEASURES}")
+    return lambda sheet: side_by_side(details, sheet)
 
 
 def knowledge(plotted: PlottedRun) -> Drawing:

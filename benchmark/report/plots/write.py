@@ -42,6 +42,7 @@ SINGLE: dict[str, Callable[[PlottedRun], Drawing]] = {
 JOINT: dict[str, Callable[[Sequence[PlottedRun]], Drawing]] = {
     "metrics": forest.metrics,
     "differences": forest.differences,
+    "knowledge-held": over_text.knowledge_held,
 }
 """Figures of several runs by name."""
 NAMES = (*SINGLE, *JOINT)
@@ -87,7 +88,7 @@ def write(runs: Sequence[LoadedRun], out: Path, options: PlotOptions) -> Plotted
     plotted = named(runs)
     found = Plotted()
     if len(plotted) > 1:
-        for name in _wanted(JOINT, options, [*JOINT] if len(plotted) == 2 else ["metrics"]):
+        for name in _wanted(JOINT, options, _suited_jointly(plotted)):
             _one(name, lambda make=JOINT[name]: make(plotted), out / name, options, found)  # type: ignore[misc]
     for one in plotted:
         folder = out if len(plotted) == 1 else out / one.folder
@@ -106,6 +107,12 @@ def write(runs: Sequence[LoadedRun], out: Path, options: PlotOptions) -> Plotted
 
 def _wanted(known: Mapping[str, object], options: PlotOptions, suited: Sequence[str]) -> list[str]:
     return [name for name in known if name in (options.figures or suited)]
+
+
+def _suited_jointly(plotted: Sequence[PlottedRun]) -> list[str]:
+    """Return the figures of several runs that these are made for."""
+    names = ["metrics", "differences"] if len(plotted) == 2 else ["metrics"]
+    return [*names, "knowledge-held"] if any(one.run.has(KNOWLEDGE) for one in plotted) else names
 
 
 def _suited(plotted: PlottedRun) -> list[str]:

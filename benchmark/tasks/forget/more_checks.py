@@ -161,7 +161,10 @@ def _judged(run: CheckedRun, work: JudgedWork) -> Sequence[JudgedSample]:
 
 def _knowledge(run: CheckedRun, judged: Sequence[JudgedSample]) -> KnowledgeDetail:
     lines = run.lines(KNOWLEDGE_LINES, ProbedImage)
-    return detail_of(lines, first_of_each(judged), run.scores().signature, seed=run.settings.seed)
+    # How the judge reads a moved sentence takes the judge. It is as the document says.
+    place = run.document(KNOWLEDGE, KnowledgeDetail).judge_position
+    first, signature = first_of_each(judged), run.scores().signature
+    return detail_of(lines, first, signature, seed=run.settings.seed, place=place)
 
 
 def _cloze(run: CheckedRun) -> ClozeDetail:

@@ -173,7 +173,7 @@ def forget_work(described: Descriptions, namers: tuple[Judge, ...], run: ModelRu
     knowledge = (
         None
         if "knowledge" in settings.skip
-        else KnowledgeSettings(batch_size=retention.batch_size, seed=settings.seed)
+        else KnowledgeSettings(batch_size=retention.batch_size, seed=settings.seed, judge=described.judge)
     )
     cloze = (
         None

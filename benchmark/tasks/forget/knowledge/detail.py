@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
+from eidolon.scorers.forgetting.judge_position import JudgePosition
 from eidolon.scorers.forgetting.knowledge import KnowledgeSummary
 
 SCHEMA: Literal["eidolon/knowledge/1"] = "eidolon/knowledge/1"
@@ -23,6 +24,8 @@ class KnowledgeDetail(Record):
     wordings: tuple[str, ...]
     failed: int
     """Images without answers because of an error."""
+    judge_position: JudgePosition | None = None
+    """How the judge reads early and late sentences. Absent from files of earlier versions, which do not hold it."""
     found: KnowledgeSummary
 
     def to_json(self) -> str:

@@ -1,5 +1,6 @@
 """`knowledge.png`: the odds ratio of position, with knowledge held fixed and without."""
 
+from collections.abc import Mapping
 from math import log10
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ ROWS = {
     "noise_ignored": ("the same, noise of the answers ignored", BLUE),
     "plain": ("knowledge not held", GREY),
 }
+HELD_AND_NOT = (
+    ("position_given_knowledge", "knowledge held", INK),
+    ("plain", "not held", GREY),
+)
 
 
 def draw_knowledge(detail: KnowledgeDetail, name: str) -> bytes:
@@ -42,6 +47,27 @@ def knowledge_figure(detail: KnowledgeDetail, name: str, sheet: Sheet) -> "Figur
             f"n = {found.mentions} first mentions in {found.responses} responses, {found.hallucinated} of them wrong; "
             "95 % intervals. 0: position has no effect."
         ],
+    )
+
+
+def side_by_side(details: Mapping[str, KnowledgeDetail], sheet: Sheet) -> "Figure":
+    """Return the odds ratio of each run with what it knew held fixed, and below it without, on a logarithmic axis."""
+    inches = 0.42 * sheet.inches
+    rows = [
+        _row(f"{short(name)}, {label}", getattr(detail.found, field), colour)
+        for name, detail in details.items()
+        for field, label, colour in HELD_AND_NOT
+    ]
+    figure = new_figure(sheet, rows_height(rows, sheet, inches) + 0.6)
+    axes = figure.subplots()
+    dot_rows(axes, rows, sheet, label_inches=inches, reference=0)
+    axes.set_xlabel("log10 of the odds ratio per 100 words")
+    rising = [short(name) for name, detail in details.items() if detail.found.verdict == "rises"]
+    return finish(
+        figure,
+        sheet,
+        f"Rises with knowledge held: {', '.join(rising) or 'none'}",
+        notes=["Wrong first mentions, 95 % intervals. 0: position has no effect."],
     )
 
 

@@ -23,10 +23,15 @@ from eidolon.benchmark.tasks.forget.knowledge.detail import SCHEMA, KnowledgeDet
 from eidolon.benchmark.tasks.forget.measurement import Measurement, ModelSource, is_readable, read_document
 from eidolon.benchmark.terminal.log import timed
 from eidolon.models.base.model import Failure, Interview, Odds, Request
+from eidolon.scorers.core.judge import Judge, locates_mentions
 from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.forgetting.judge_position import JudgePosition, judge_position
 from eidolon.scorers.forgetting.knowledge import measure_knowledge
 from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObject
+from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 
+SENTENCES = 400
+"""Most sentences that are moved to test the judge."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +41,8 @@ class KnowledgeSettings:
 
     batch_size: int
     seed: int
+    judge: Judge | None = None
+    """The judge of the descriptions: how often it errs in late sentences is measured. None takes it as known."""
 
     def config(self) -> dict[str, Any]:
         """Return the settings that the run's config does not hold elsewhere."""
@@ -81,23 +88,45 @@ def probe_knowledge(settings: KnowledgeSettings, measurement: Measurement) -> Kn
     lines = complete(file, batch_by_batch("knowledge asked", "images", ask), stage)
     first = {sample.response.sample_id: sample for sample in reversed(measurement.judged)}
     with timed("knowledge measured", images=len(lines)):
-        detail = detail_of(lines, first, measurement.signature, seed=settings.seed)
+        place = _read_at_each_place(settings, first)
+        detail = detail_of(lines, first, measurement.signature, seed=settings.seed, place=place)
     write_atomically(folder.path / KNOWLEDGE, detail.to_json())
     return detail
 
 
 def detail_of(
-    lines: Sequence[ProbedImage], first: Mapping[str, JudgedSample], signature: str, *, seed: int
+    lines: Sequence[ProbedImage],
+    first: Mapping[str, JudgedSample],
+    signature: str,
+    *,
+    seed: int,
+    place: JudgePosition | None,
 ) -> KnowledgeDetail:
-    """Return the content of `knowledge.json`, from its lines and the first judged response to each sample."""
+    """Return the content of `knowledge.json`, from its lines and the first judged response to each sample.
+
+    `place` says how the judge reads early and late sentences. Without it the judge is taken not to err.
+    """
+    alarms = None
+    if place is not None and place.added_per_100_words is not None:
+        alarms = FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0)
     return KnowledgeDetail(
         schema=SCHEMA,
         signature=signature,
         absent=ABSENT,
         wordings=WORDINGS,
         failed=sum(line.error is not None for line in lines),
-        found=measure_knowledge(lines, first, seed=seed),
+        judge_position=place,
+        found=measure_knowledge(lines, first, seed=seed, alarms=alarms),
     )
+
+
+def _read_at_each_place(
+    settings: KnowledgeSettings, first: Mapping[str, JudgedSample]
+) -> JudgePosition | None:
+    """Return how the judge reads a sentence of each response, moved to the start and to the end."""
+    if settings.judge is None or not locates_mentions(settings.judge):
+        return None
+    return judge_position(settings.judge, [*first.values()], seed=settings.seed, sentences=SENTENCES)
 
 
 def _interview(asked: AskedObjects, source: ModelSource) -> Interview:
