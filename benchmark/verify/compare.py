@@ -13,6 +13,7 @@ from eidolon.benchmark.settings.fields import MIN_SHARED
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.loaded import find_run, load_run
+from eidolon.benchmark.tasks.forget.knowledge import compared
 from eidolon.benchmark.tasks.readings import FamiliesRead, FamilyReading, Key, read_families
 from eidolon.benchmark.verify.comparability import ALLOWED, SettingDifference, check_alike
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -155,6 +156,10 @@ def compare(path_a: Path, path_b: Path, wanted: CompareOptions) -> Comparison:
             seed=wanted.seed,
             resamples=wanted.resamples,
         ) | compare_fits(pair.metric, names, *pair.samples, seed=wanted.seed, resamples=wanted.resamples)
+        if family == compared.FORGETTING and compared.GIVEN_KNOWLEDGE in names:
+            values[family] |= compared.compare_known(
+                (a.path, b.path), pair.samples, wanted.seed, wanted.resamples
+            )
         if not wanted.metrics or family in wanted.metrics:
             categories[family] = pair.categories(images, unit, wanted)
         equal = equal and pair.equal()
@@ -268,6 +273,8 @@ def _choose(wanted: Sequence[str], shared: Sequence[str], run: FamiliesRead) -> 
             )
         reading = run.families[family]
         fits = compared_fits(reading.metric([])) if reading.others else ()
+        if family == compared.FORGETTING and compared.has_knowledge(run.path):
+            fits = (*fits, compared.GIVEN_KNOWLEDGE)
         if quantity and quantity not in (*names[family], *fits):
             raise UserError(
                 f"--metric {text}: {family} has no {quantity!r}{did_you_mean(quantity, [*names[family], *fits])}"

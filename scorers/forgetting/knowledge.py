@@ -21,7 +21,7 @@ from pydantic import ConfigDict
 
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import JudgedSample
-from eidolon.scorers.core.types import Record
+from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.forgetting.knowledge_choices import (
     EARLIER,
     POSITION,
@@ -133,6 +133,26 @@ def measure_knowledge(
         false_alarms_per_100_words=None if alarms is None else _round(alarms.per_100_words),
         false_alarms_standard_error=None if alarms is None else _round(alarms.standard_error),
     )
+
+
+def fit_held(
+    probes: Sequence[ProbedImage],
+    first: Mapping[str, JudgedSample],
+    *,
+    seed: int = 0,
+    alarms: FalseAlarms | None = None,
+) -> tuple[KnownChoiceFit | str, tuple[ImageId, ...]]:
+    """Return the fit behind the headline, or why there is none, and the image of each row of its influence."""
+    asked = {probe.sample_id: probe for probe in probes if probe.error is None and probe.objects}
+    samples = [sample for sample in first.values() if sample.response.sample_id in asked]
+    choices = make_choices(samples, asked)
+    if alarms is not None:
+        choices = misread_by(choices, alarms)
+    counts = int(choices.there.sum()), int((choices.wrong & choices.there).sum())
+    fit = _fit(choices, noise_variance([*asked.values()]), *counts, seed)
+    if not isinstance(fit, str) and POSITION not in fit.names:
+        fit = "position does not vary"
+    return fit, tuple(sample.response.image_id for sample in samples)
 
 
 def _fit(choices: KnownChoices, noise: float, mentions: int, wrong: int, seed: int) -> KnownChoiceFit | str:

@@ -7,8 +7,9 @@ robust error, over images, of the interaction of run and position in one fit of 
 also depends on the run. No model is fitted a third time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import erfc, exp, sqrt
+from typing import Protocol
 
 import numpy as np
 
@@ -59,9 +60,28 @@ def compare_odds_ratios(
     return compare_fits(first, second, quantity.higher_is_better, seed=seed, resamples=resamples)
 
 
+class RatioByImage(Protocol):
+    """An odds ratio with what each image, by number, adds to its logarithm."""
+
+    @property
+    def odds_ratio(self) -> float:
+        """Return the odds ratio."""
+        ...
+
+    @property
+    def log_odds_ratio(self) -> float:
+        """Return its logarithm."""
+        ...
+
+    @property
+    def influence(self) -> Mapping[int, float]:
+        """Return what each image adds to the logarithm, to first order."""
+        ...
+
+
 def compare_fits(
-    a: LateEarlyOddsRatio,
-    b: LateEarlyOddsRatio,
+    a: RatioByImage,
+    b: RatioByImage,
     higher_is_better: bool | None = False,
     *,
     seed: int = 0,
@@ -101,7 +121,7 @@ def compare_fits(
     )
 
 
-def joint_covariance(a: LateEarlyOddsRatio, b: LateEarlyOddsRatio) -> FloatArray:
+def joint_covariance(a: RatioByImage, b: RatioByImage) -> FloatArray:
     """Return the robust covariance over images of the two log odds ratios, shape (2, 2)."""
     images = sorted(a.influence.keys() | b.influence.keys())
     each = np.array([[fit.influence.get(image, 0.0) for fit in (a, b)] for image in images])

@@ -106,9 +106,6 @@ def detail_of(
 
     `place` says how the judge reads early and late sentences. Without it the judge is taken not to err.
     """
-    alarms = None
-    if place is not None and place.added_per_100_words is not None:
-        alarms = FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0)
     return KnowledgeDetail(
         schema=SCHEMA,
         signature=signature,
@@ -116,8 +113,15 @@ def detail_of(
         wordings=WORDINGS,
         failed=sum(line.error is not None for line in lines),
         judge_position=place,
-        found=measure_knowledge(lines, first, seed=seed, alarms=alarms),
+        found=measure_knowledge(lines, first, seed=seed, alarms=alarms_of(place)),
     )
+
+
+def alarms_of(place: JudgePosition | None) -> FalseAlarms | None:
+    """Return the judge's false alarms by position, None where they were not measured."""
+    if place is None or place.added_per_100_words is None:
+        return None
+    return FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0)
 
 
 def _read_at_each_place(
