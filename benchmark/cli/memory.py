@@ -135,6 +135,33 @@ def recall(
 
 @memory.command()
 @with_examples(
+    "eidolon memory study",
+    "eidolon memory study --variant attention --variant gdn",
+)
+def study(
+    out: Annotated[Path, typer.Option(help="Folder for the record of each trained model.")] = Path(
+        "results/memory/study"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder for the trainings and their checkpoints.")] = Path(
+        "results/runs/memory-study"
+    ),
+    variant: Annotated[
+        list[str] | None, typer.Option(help="A variant of the plan. Repeatable; default: all.")
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate each model on.")] = 300,
+) -> None:
+    """Train the models of the registered memory study: three learning rates on one seed, then the other seeds.
+
+    The same command again continues. Then `eidolon memory bench WORK` measures the trained models.
+    """
+    from eidolon.benchmark.study.memory.study_training import run_study
+
+    missing = run_study(out, work, variant or (), scenes=scenes)
+    typer.echo(f"{out}: {len(missing)} models left")
+
+
+@memory.command()
+@with_examples(
     "eidolon memory bench",
     "eidolon memory bench gdn mine=trained/hybrid --limit 64 --out results/runs/mine",
 )

@@ -1,5 +1,6 @@
 """Training dialogues between a user and a model about a scene."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -54,6 +55,8 @@ class Mixture(BaseModel):
 
     The list asks about a dozen objects in the words of two questions. It comes last, because its answer would also
     answer any later question."""
+    scrambled: float = Field(0.0, ge=0, le=1)
+    """Share of the filler whose words are in random order, in lower case and without punctuation."""
     min_words: int = Field(MIN_WORDS, ge=10)
     max_words: int = Field(MAX_WORDS, ge=20)
     """Bounds of the length of a long description."""
@@ -112,7 +115,10 @@ def make_dialogue(scene: Scene, rng: np.random.Generator, mixture: Mixture) -> l
         case "questions":
             turns, n = [], 2 * mixture.questions_each
         case "filler":
-            turns, prefix = [], prefix + _filler(rng, words) + " "
+            text = _filler(rng, words)
+            if mixture.scrambled and rng.random() < mixture.scrambled:
+                text = _scramble(text, rng)
+            turns, prefix = [], prefix + text + " "
         case "other":
             other = make_scene(scene.seed, scene.index + 1, scene.dials)
             turns, prefix = [], prefix + f"Another picture: {describe(other, rng, words)} Now this one. "
@@ -157,6 +163,11 @@ def _filler(rng: np.random.Generator, words: tuple[int, int]) -> str:
     while sum(len(sentence.split()) for sentence in sentences) < target:
         sentences.append(filler(rng))
     return " ".join(sentences)
+
+
+def _scramble(text: str, rng: np.random.Generator) -> str:
+    words = re.findall(r"[a-z']+", text.lower())
+    return " ".join(words[place] for place in rng.permutation(len(words)))
 
 
 def training_pair(seed: int, index: int, dials: Dials, mixture: Mixture) -> tuple[Scene, list[Turn]]:

@@ -7,11 +7,11 @@ from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.types import ImageId, Record
 
-Condition: TypeAlias = Literal["own", "filler", "other", "before"]
+Condition: TypeAlias = Literal["own", "filler", "other", "before", "words"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 """The kinds of text. `own` is the model's own description, `filler` neutral sentences, and `other` the description of
-another image: each stands between the image and the question. `before` is a control, with neutral sentences before
-the image."""
+another image: each is between the image and the question. `before` is a control, with neutral sentences before the
+image. `words` is `filler` with its words in random order; the memory study asks after it, and a run does not."""
 Kind: TypeAlias = Literal["object", "text"]
 """What a question is about: an object in the image, or a fact stated in the prompt."""
 

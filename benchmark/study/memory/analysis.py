@@ -17,7 +17,13 @@ from eidolon.benchmark.study.memory.records import (
     RetentionComparison,
     VariantSize,
 )
-from eidolon.benchmark.study.memory.retention import check_reach, own_retention, plain, retention_points
+from eidolon.benchmark.study.memory.retention import (
+    check_reach,
+    own_retention,
+    plain,
+    refuse,
+    retention_points,
+)
 from eidolon.benchmark.study.memory.seeing import judge_seeing, rates_at_start, rates_of_sums, sums_at_start
 from eidolon.benchmark.study.memory.texts import measure_text
 from eidolon.scorers.core.metric import JudgedSample
@@ -40,7 +46,7 @@ def analyse(
     )
     reference = None if attention is None else rates_at_start(analysis, attention)["accuracy"]
     variants = tuple(_variant(analysis, pool, sizes.get(pool.label), reference) for pool in pools)
-    return variants, compare(analysis, pools)
+    return variants, compare(analysis, pools, {one.variant: one.seeing for one in variants})
 
 
 def _variant(
@@ -60,13 +66,15 @@ def _variant(
         trained_tokens=first.about.trained_tokens,
         size=size,
         seeing=judge_seeing(seen["accuracy"], reference),
+        predictor_r_squared=pool.predictor_r_squared,
+        not_reported=pool.refused,
         yes_no_accuracy=seen["accuracy"].estimate(),
         yes_rate=seen["yes_rate"].estimate(),
         scores=description_scores(analysis, pool, samples),
         position_effect=effect_of_position(pool, events) if events else None,
         hallucination=hallucination_by_position(analysis, pool, events),
         texts=tuple(measure_text(analysis, pool, place) for place in range(len(TEXTS))) if samples else (),
-        retention=points,
+        retention=points if pool.refused is None else refuse(points, pool.refused),
         reach=check_reach(pool.memory, points),
     )
 

@@ -1,7 +1,7 @@
 """Comparisons of retention between variants, with Holm's correction over the registered ones."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -9,13 +9,15 @@ import numpy as np
 
 from eidolon.benchmark.study.memory.checkpoints import MAIN
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
-from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison
+from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison, Seeing
+from eidolon.benchmark.study.memory.retention import own_retention
 from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.retention.measure import AnswerPair, Cell, compute, unusable
 from eidolon.scorers.retention.records import Condition
 from eidolon.scorers.statistics.bootstrap import LEVEL
 from eidolon.scorers.statistics.paired import holm
+from eidolon.scorers.statistics.seeds import FEWEST_SEEDS, welch_difference
 
 PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
 PRIMARY_LENGTHS = (64, 256, 512)
@@ -24,19 +26,23 @@ PRIMARY_CONDITION: Condition = "filler"
 NOTHING = Estimate.undefined()
 
 
-def compare(analysis: Analysis, pools: Sequence[Pool]) -> tuple[RetentionComparison, ...]:
+def compare(
+    analysis: Analysis, pools: Sequence[Pool], seeing: Mapping[str, Seeing]
+) -> tuple[RetentionComparison, ...]:
     """Return the comparisons of the main variants in pairs, and of every store with the same one filled by innovation.
 
-    Holm's correction is over all registered comparisons. One that could not be made counts with p = 1.
+    `seeing` says by label which variants learned to see. A registered comparison has a p only if both did, both have
+    five seeds, and their stores are filled by surprise. Holm's correction is over all registered comparisons. One that
+    could not be made counts with p = 1.
     """
     by_label = {pool.label: pool for pool in pools}
     main = [by_label[name] for name in MAIN if name in by_label]
     couples = [(a, b) for a, b in combinations(_primary_order(main), 2)]
     couples += [(like, pool) for pool in pools if (like := _by_innovation(pool, pools)) is not None]
     found = [
-        _comparison(analysis, a, b, condition, n)
+        _judged(_comparison(analysis, a, b, condition, n), a, b, seeing)
         for a, b in couples
-        for condition in ("filler", "own", "other")
+        for condition in ("filler", "words", "own", "other")
         for n in analysis.settings.lengths
     ]
     known = [one for one in found if one.images]
@@ -108,6 +114,35 @@ def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: i
         p=None if np.isnan(p) else p,
         outcome=_outcome(difference.estimate(), None),
     )
+
+
+def _judged(
+    found: RetentionComparison, a: Pool, b: Pool, seeing: Mapping[str, Seeing]
+) -> RetentionComparison:
+    """Return a comparison with the reason why it decides nothing, if there is one, and the test of a registered one."""
+    if not found.images:
+        return found
+    no_p: dict[str, Any] = {"p": None}
+    if (reason := next((pool.refused for pool in (a, b) if pool.refused), None)) is not None:
+        nothing = {"difference": NOTHING, "by_margin": NOTHING, "of_both_right": NOTHING}
+        return found.model_copy(update={**no_p, **nothing, "outcome": "not reported", "reason": reason})
+    if not found.registered or found.outcome == "not measured":
+        return found
+    blind = [pool.label for pool in (a, b) if seeing[pool.label] != "trained"]
+    if blind:
+        reason = "; ".join(f"{name}: {seeing[name]}" for name in blind)
+        return found.model_copy(update={**no_p, "outcome": "not comparable", "reason": reason})
+    cell: Cell = (found.condition, "unnamed", found.n)
+    by_seed = [[own_retention(sums) for sums in pool.cell(cell)] for pool in (a, b)]
+    usable = [[value for value in values if value is not None] for values in by_seed]
+    tested = welch_difference(*usable)
+    if tested is None:
+        counts = " and ".join(str(len(values)) for values in usable)
+        reason = f"{counts} seeds, and {FEWEST_SEEDS} are needed"
+        return found.model_copy(update={**no_p, "outcome": "too few seeds", "reason": reason})
+    difference = Estimate(value=tested.value, ci=(tested.low, tested.high))
+    outcome = _outcome(difference, None)
+    return found.model_copy(update={"difference": difference, "p": tested.p, "outcome": outcome})
 
 
 def _outcome(difference: Estimate, p_holm: float | None) -> Outcome:

@@ -32,6 +32,7 @@ def finding(study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMea
     points = [
         (point.n, estimate.value, estimate, variant)
         for variant in shown
+        if variant.not_reported is None
         if variant.seeing != BLIND or all(one.seeing == BLIND for one in shown)
         for point in variant.retention
         if (point.condition, point.series) == ("filler", "unnamed") and point.images >= FEWEST
@@ -94,6 +95,9 @@ def _verdicts(a: str, b: str, rows: Sequence[RetentionComparison]) -> Iterator[s
         "b keeps more": f"{b} keeps more of the image than {a}",
         "not significant": f"no difference between {a} and {b} is shown",
         "not measured": f"{a} and {b} could not be compared",
+        "too few seeds": f"{a} and {b} have too few seeds for a test",
+        "not comparable": f"{a} and {b} are not comparable, because one did not learn to see",
+        "not reported": f"{a} and {b} are not compared, because a store is not filled by surprise",
     }
     parts = []
     for outcome, phrase in phrases.items():

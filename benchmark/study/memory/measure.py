@@ -33,7 +33,7 @@ from eidolon.benchmark.study.memory.measurements import (
     scenes_of,
 )
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
-from eidolon.benchmark.tasks.forget.retention.design import ProbeDesign, make_design
+from eidolon.benchmark.tasks.forget.retention.design import make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
 from eidolon.models.base.model import Decoding, Failure, Interview, Request, request_seed
 from eidolon.models.memory.layout import Selection
@@ -41,7 +41,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.forgetting.fading import ROUNDING, fade_moments
 from eidolon.scorers.judges.lexicon import NAMING_READINGS, LexiconJudge
-from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer
+from eidolon.scorers.retention.records import CONDITIONS, AnsweredContext, Condition, YesNoAnswer
 
 if TYPE_CHECKING:
     from eidolon.models.backends.transformers import TransformersModel
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Descriptions or interviews in a batch."""
+PREDICTED = 16
+"""Scenes over which R² of the predictors is measured."""
 
 
 def measure_checkpoint(
@@ -186,7 +188,7 @@ class _Bench:
         self,
         responses: Sequence[Response],
         *,
-        conditions: Collection[str] | None = None,
+        conditions: Sequence[Condition] | None = None,
         say: Callable[[str], None],
     ) -> None:
         """Run the retention probe: ask questions after texts of given lengths, in some or all conditions."""
@@ -202,12 +204,17 @@ class _Bench:
             batch_size=BATCH,
             seed=self.settings.seed,
         )
+        long = TEXTS.index("long")
         design = make_design(
-            self.rows, responses, self.model, name, lengths=settings.lengths, seed=settings.seed
+            self.rows,
+            responses,
+            self.model,
+            name,
+            lengths=settings.lengths,
+            seed=settings.seed,
+            conditions=conditions or CONDITIONS,
+            others={row.sample_id: self._text(i, long, ()) for i, row in enumerate(self.rows)},
         )
-        if conditions is not None:
-            kept = tuple(c for c in design.contexts if c.condition is None or c.condition in conditions)
-            design = ProbeDesign(kept, design.missing)
         images = {
             row.sample_id: lambda image=image: image
             for row, image in zip(self.rows, self.images, strict=True)
@@ -294,7 +301,22 @@ class _Bench:
             text_parameters=sum(
                 p.numel() for name, p in network.model.text_model.named_parameters() if is_matched(name)
             ),
+            predictor_r_squared=self._predictors() if "BM" in trained.memory.layout else None,
         )
+
+    def _predictors(self) -> tuple[float, ...]:
+        """Return the R² of each predictor over long references of some scenes, with their images."""
+        from eidolon.models.memory.innovation import predictors_r_squared
+        from eidolon.models.probing.dependency import read_dependency
+
+        chosen = range(min(PREDICTED, len(self.scenes)))
+        requests = [self.request(index, self.settings.prompt) for index in chosen]
+        texts = [self.model.encode_reply(self._text(index, TEXTS.index("long"), ())) for index in chosen]
+
+        def read() -> None:
+            read_dependency(self.model, requests, texts, form="dropped", batch=BATCH)
+
+        return tuple(round(value, 4) for value in predictors_r_squared(self.model.model, read))
 
 
 def _no_response(row: SampleRow) -> Response:

@@ -95,6 +95,9 @@ class CheckpointSummary(Record):
     parameters: int
     text_parameters: int
     """Parameters without the vision encoder, which all models share, and without predictors of the innovation."""
+    predictor_r_squared: tuple[float, ...] | None = None
+    """R² of the predictor of each layer with a store, over long references. Null without a store, or if it was not
+    measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,12 @@ CONDITIONS = (
         sentence=f"Text without content stands between the image and the question. {R}",
     ),
     PageCondition(
+        condition="words",
+        series="unnamed",
+        label="after the words of the filler in random order",
+        sentence=f"No word of the text can be predicted, so that it may take the place of the image in a store. {R}",
+    ),
+    PageCondition(
         condition="own",
         series="unnamed",
         label="after the model's own description",

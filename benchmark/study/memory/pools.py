@@ -13,6 +13,7 @@ from eidolon.benchmark.study.memory.measurements import (
     rows_of,
     scenes_of,
 )
+from eidolon.models.memory.innovation import refusal
 from eidolon.models.memory.layout import Memory, Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
@@ -39,6 +40,20 @@ class Pool:
     def memory(self) -> Memory:
         """Layout and sizes of the memories."""
         return self.measured[0].trained.memory
+
+    @property
+    def predictor_r_squared(self) -> tuple[tuple[float, ...] | None, ...]:
+        """R² of the predictors by model, then by layer with a store. Empty without a store that surprise fills."""
+        if "BM" not in self.memory.layout or (self.selection or self.memory.selection) != "innovation":
+            return ()
+        return tuple(one.about.predictor_r_squared for one in self.measured)
+
+    @property
+    def refused(self) -> str | None:
+        """The reason why results that depend on the store are not reported, None if they are."""
+        if None in self.predictor_r_squared:
+            return "R² of the predictors of the innovation was not measured"
+        return next((why for one in self.predictor_r_squared if (why := refusal(one)) is not None), None)
 
     @cached_property
     def pairs(self) -> list[dict[Cell, list[AnswerPair]]]:

@@ -15,7 +15,17 @@ SCHEMA: Literal["eidolon/memory/1"] = "eidolon/memory/1"
 
 Over = Literal["seeds and images", "images"]
 Seeing = Literal["trained", "did not learn to see", "not compared"]
-Outcome = Literal["a keeps more", "b keeps more", "not significant", "not measured"]
+Outcome = Literal[
+    "a keeps more",
+    "b keeps more",
+    "not significant",
+    "not measured",
+    "too few seeds",
+    "not comparable",
+    "not reported",
+]
+"""`not comparable`: one of the two did not learn to see. `not reported`: a store of one of them is not filled by
+surprise, because its predictor predicts too little. `too few seeds`: a registered comparison has fewer than five."""
 
 
 class CheckpointScores(Record):
@@ -154,6 +164,11 @@ class MemoryVariant(Record):
     size: VariantSize | None
     """Null if the models are those of another variant with another rule."""
     seeing: Seeing
+    predictor_r_squared: tuple[tuple[float, ...] | None, ...] = ()
+    """By seed, R² of the predictor of each layer with a store, over long references. Null where it was not measured.
+    Empty without a store that surprise fills."""
+    not_reported: str | None = None
+    """The reason why results that depend on the store are not reported."""
     yes_no_accuracy: Estimate
     """Accuracy directly after the image, n = 0."""
     yes_rate: Estimate
@@ -180,6 +195,7 @@ class RetentionComparison(Record):
     """Whether it was written down before training. Holm's correction is over these comparisons."""
     images: int
     difference: Estimate
+    """Of a registered comparison, with an interval over seeds by Welch's t, for these images."""
     by_margin: Estimate
     """The difference by log-probability margin."""
     of_both_right: Estimate
@@ -188,7 +204,7 @@ class RetentionComparison(Record):
     matched: bool | None
     """Whether the two accuracies are within 2 points. Otherwise the comparison of retention is not fair."""
     p: float | None
-    """Two-sided p of the bootstrap that makes the interval."""
+    """Two-sided p of the method that makes the interval."""
     p_holm: float | None = None
     outcome: Outcome
     reason: str | None = None

@@ -44,6 +44,12 @@ def _point(analysis: Analysis, pool: Pool, cell: Cell, trained_tokens: int | Non
     )
 
 
+def refuse(points: Sequence[RetentionPoint], reason: str) -> tuple[RetentionPoint, ...]:
+    """Return the points without their retention, which is not reported for this reason."""
+    nothing = {"retention": Estimate.undefined(), "retention_margin": Estimate.undefined(), "reason": reason}
+    return tuple(one.model_copy(update=nothing) for one in points)
+
+
 def reach_of(memory: Memory) -> int | None:
     """Return how many tokens back the input can affect the output; None without a bound."""
     return len(memory.layout) * (memory.window - 1) if set(memory.layout) == {"SWA"} else None

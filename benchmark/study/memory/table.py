@@ -37,6 +37,11 @@ def _notes(variant: MemoryVariant) -> list[str]:
     notes = []
     if variant.seeing == "did not learn to see":
         notes.append(f"{variant.variant}: did not learn to see, so its retention does not measure forgetting")
+    for checkpoint, found in zip(variant.checkpoints, variant.predictor_r_squared, strict=False):
+        shown = "not measured" if found is None else ", ".join(f"{value:.2f}" for value in found)
+        notes.append(f"{variant.variant}, seed {checkpoint.seed}: R² of the predictors by layer: {shown}")
+    if variant.not_reported is not None:
+        notes.append(f"{variant.variant}: not reported: {variant.not_reported}")
     if variant.reach is not None:
         checks = [
             f"{c.condition} {c.n} {'at chance' if c.at_chance else 'NOT at chance'}"
@@ -134,6 +139,7 @@ def _retention(study: MemoryStudy) -> Table:
         table.add_column(f"{n}*" if beyond else str(n), justify="right")
     rows: tuple[tuple[Condition, Series], ...] = (
         ("filler", "unnamed"),
+        ("words", "unnamed"),
         ("own", "unnamed"),
         ("other", "unnamed"),
         ("before", "unnamed"),
@@ -145,11 +151,10 @@ def _retention(study: MemoryStudy) -> Table:
             points = [found.get((condition, series, n)) for n in study.settings.lengths]
             if any(points):
                 label = "(stated fact, filler)" if series == "text" else condition
-                table.add_row(
-                    RichText(variant.variant),
-                    label,
-                    *(_cell(None if p is None else p.retention) for p in points),
-                )
+                cells = [_cell(None if p is None else p.retention) for p in points]
+                if variant.not_reported is not None:
+                    cells = ["not reported"] * len(points)
+                table.add_row(RichText(variant.variant), label, *cells)
         table.add_section()
     return table
 

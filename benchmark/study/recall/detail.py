@@ -1,7 +1,7 @@
 """`mqar.json`: the recall of each memory, and comparisons with published claims."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal
 
 import numpy as np
@@ -10,11 +10,13 @@ from pydantic import ConfigDict, Field
 
 from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, RecallCell, RecallRecipe
 from eidolon.benchmark.study.recall.task import Filler, RecallEstimate, Sequences, measure_recall
+from eidolon.models.memory.innovation import refusal
 from eidolon.models.memory.layout import Layout, Selection
 from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.statistics.bootstrap import bootstrap, method
+from eidolon.scorers.statistics.bootstrap import method
+from eidolon.scorers.statistics.seeds import FEWEST_SEEDS, paired_difference
 
 SCHEMA: Literal["eidolon/mqar/1"] = "eidolon/mqar/1"
 Right = Mapping[tuple[Filler, int], NDArray[np.bool_]]
@@ -61,6 +63,18 @@ class TrainedRecallModel(Record):
     def cell(self) -> RecallCell:
         return RecallCell(layout=self.layout, store=self.store, selection=self.selection, seed=self.seed)
 
+    @property
+    def refused(self) -> str | None:
+        """The reason why the model decides nothing about stores, None if there is none."""
+        if "BM" in self.layout and self.predictor_r_squared is None:
+            return "R² of the predictors of the innovation was not measured"
+        return refusal(self.predictor_r_squared)
+
+    def recall(self, filler: Filler, pairs: int) -> float:
+        """Return the recall of one kind of sequences."""
+        kind = next(one for one in self.kinds if (one.filler, one.pairs) == (filler, pairs))
+        return kind.recall.value
+
 
 class MemorySummary(Record):
     """The results of a memory over its seeds."""
@@ -85,10 +99,11 @@ class MemoryContrast(Record):
     """Recall of the first memory minus that of the second, by seed."""
     difference: float
     ci: tuple[float, float] | None
-    """95 % bootstrap interval over test sequences, for these trained models. `by_seed` shows the variance of
-    training."""
+    """95 % interval over seeds, by Student's t. Null with fewer than five."""
     said: ContrastOutcome
-    """`holds` or `reversed`: there are at least two seeds, and the interval and every seed are on that side of zero."""
+    """`holds` or `reversed`: the interval is on that side of zero. `undecided` with fewer than five seeds."""
+    reason: str | None = None
+    """Why nothing is decided, if that is not the interval."""
 
 
 class MqarDetail(Record):
@@ -125,9 +140,7 @@ def measure_kind(
     return KindRecall(filler=filler, pairs=pairs, recall=recall, by_distance=tuple(by_distance))
 
 
-def make_detail(
-    recipe: RecallRecipe, models: Sequence[TrainedRecallModel], right: Mapping[RecallCell, Right]
-) -> MqarDetail:
+def make_detail(recipe: RecallRecipe, models: Sequence[TrainedRecallModel]) -> MqarDetail:
     """Return the content of `mqar.json`."""
     return MqarDetail(
         schema=SCHEMA,
@@ -136,7 +149,7 @@ def make_detail(
         intervals=method(seed=0, resamples=RESAMPLES, over="sequences"),
         models=tuple(models),
         summary=tuple(summarise(models)),
-        contrasts=tuple(contrast(recipe, right)),
+        contrasts=tuple(contrast(recipe, models)),
     )
 
 
@@ -162,17 +175,17 @@ def summarise(models: Sequence[TrainedRecallModel]) -> Iterable[MemorySummary]:
             )
 
 
-def contrast(recipe: RecallRecipe, right: Mapping[RecallCell, Right]) -> Iterable[MemoryContrast]:
+def contrast(recipe: RecallRecipe, models: Sequence[TrainedRecallModel]) -> Iterable[MemoryContrast]:
     """Yield the comparisons at the largest number of pairs, for each filler.
 
     Published claims (Zancato et al., NeurIPS 2024): B'MOJO ≥ B'MOJO-F ≥ its state alone, and larger stores recall more.
     The other comparisons are controls: the most surprising tokens against the latest and random ones.
     """
-    by_label: dict[str, dict[int, Right]] = {}
-    for cell, found in right.items():
-        by_label.setdefault(cell.label, {})[cell.seed] = found
+    by_label: dict[str, dict[int, TrainedRecallModel]] = {}
+    for model in models:
+        by_label.setdefault(model.cell.label, {})[model.seed] = model
     stores = sorted(
-        {cell.store for cell in right if cell.label == f"BM {cell.store}" and cell.store is not None}
+        {one.store for one in models if one.cell.label == f"BM {one.store}" and one.store is not None}
     )
     sized = [f"BM {store}" for store in stores]
     claimed = [("BMF", "GDN")]
@@ -180,46 +193,36 @@ def contrast(recipe: RecallRecipe, right: Mapping[RecallCell, Right]) -> Iterabl
         claimed += [(sized[-1], "BMF"), (sized[-1], "GDN"), *zip(sized[1:], sized, strict=False)]
     kept = f"BM {COMPARED_STORE}"
     claimed += [(kept, f"{kept} {selection}") for selection in ("recent", "random")]
-    pairs = max(recipe.pairs)
     for better, worse in claimed:
         seeds = tuple(sorted(by_label.get(better, {}).keys() & by_label.get(worse, {}).keys()))
         for filler in recipe.fillers if seeds else ():
-            differences = np.stack(
-                [
-                    (
-                        by_label[better][seed][filler, pairs].astype(float)
-                        - by_label[worse][seed][filler, pairs]
-                    ).mean(1)
-                    for seed in seeds
-                ]
-            )
-            yield _compare(f"{better} over {worse}", filler, pairs, seeds, differences)
+            couples = [(by_label[better][seed], by_label[worse][seed]) for seed in seeds]
+            yield _compare(f"{better} over {worse}", filler, max(recipe.pairs), couples)
 
 
 def _compare(
-    claim: str, filler: Filler, pairs: int, seeds: tuple[int, ...], differences: NDArray[np.float64]
+    claim: str,
+    filler: Filler,
+    pairs: int,
+    couples: Sequence[tuple[TrainedRecallModel, TrainedRecallModel]],
 ) -> MemoryContrast:
-    """Return a comparison from differences of recall, (seeds, sequences)."""
-    statistics = np.stack([differences.mean(0), np.ones(differences.shape[1])], axis=1)
-    found = bootstrap(
-        statistics, range(len(statistics)), lambda sums: {"difference": sums[..., 0] / sums[..., 1]}
-    )["difference"]
-    by_seed = differences.mean(1)
-    ci = None if np.isnan(found.low) else (round(float(found.low), 4), round(float(found.high), 4))
+    """Return a comparison of two memories, given their models with the same seeds."""
+    by_seed = [first.recall(filler, pairs) - second.recall(filler, pairs) for first, second in couples]
+    found = paired_difference(by_seed)
+    reason = next((one.refused for one in chain(*couples) if one.refused is not None), None)
+    if reason is None and found is None:
+        reason = f"{len(by_seed)} seeds, and {FEWEST_SEEDS} are needed"
     outcome: ContrastOutcome = "undecided"
-    if len(seeds) < 2 or ci is None:
-        outcome = "undecided"
-    elif ci[0] > 0 and (by_seed > 0).all():
-        outcome = "holds"
-    elif ci[1] < 0 and (by_seed < 0).all():
-        outcome = "reversed"
+    if reason is None and found is not None:
+        outcome = "holds" if found.low > 0 else "reversed" if found.high < 0 else "undecided"
     return MemoryContrast(
         claim=claim,
         filler=filler,
         pairs=pairs,
-        seeds=seeds,
-        by_seed=tuple(round(float(value), 4) for value in by_seed),
-        difference=round(float(found.value), 4),
-        ci=ci,
+        seeds=tuple(first.seed for first, _ in couples),
+        by_seed=tuple(round(value, 4) for value in by_seed),
+        difference=round(float(np.mean(by_seed)), 4),
+        ci=None if found is None else (round(found.low, 4), round(found.high, 4)),
         said=outcome,
+        reason=reason,
     )

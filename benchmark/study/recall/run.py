@@ -83,7 +83,7 @@ def run_mqar(
             console.print(f"{number} of {len(cells)}: {cell.label}, seed {cell.seed}", highlight=False)
             run_cell(recipe, cell, runs / cell.slug)
     done = finished(runs, recipe)
-    detail = make_detail(recipe, [trained for trained, _ in done], {one.cell: right for one, right in done})
+    detail = make_detail(recipe, [trained for trained, _ in done])
     if not is_follower():
         write_atomically(out / "mqar.json", detail.to_json())
         write_atomically(out / "mqar.png", draw_mqar(detail))

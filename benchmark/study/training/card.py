@@ -41,9 +41,14 @@ def write_card(
 
 
 def write_memory_card(
-    folder: Path, recipe: MemoryRecipe, report: TrainingReport, evaluation: Evaluation, device: str = ""
+    folder: Path,
+    recipe: MemoryRecipe,
+    report: TrainingReport,
+    evaluation: Evaluation,
+    device: str = "",
+    r_squared: tuple[float, ...] | None = None,
 ) -> None:
-    """Write the same files for a model of the memory family."""
+    """Write the same files for a model of the memory family. `r_squared` is of its predictors, by layer."""
     from eidolon.benchmark.study.training.evaluation import MAX_NEW_TOKENS
 
     _write(
@@ -55,6 +60,7 @@ def write_memory_card(
         device=device,
         layout=layout_text(recipe.architecture.memory.layout),
         longest=max(mixture.max_words for mixture in recipe.mixtures.values()),
+        r_squared=r_squared,
         max_new_tokens=MAX_NEW_TOKENS,
     )
 

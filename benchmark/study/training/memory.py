@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -18,6 +19,20 @@ from eidolon.models.memory.layout import Memory
 from eidolon.models.training.loop import Precision
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.signature import HASH_DIGITS
+
+if TYPE_CHECKING:
+    from eidolon.benchmark.study.training.evaluation import Evaluation
+    from eidolon.models.training.loop import TrainingReport
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedMemory:
+    """A finished training and its results."""
+
+    report: "TrainingReport"
+    evaluation: "Evaluation"
+    predictor_r_squared: tuple[float, ...] | None
+    """R² of the predictor of each layer with a store, over the evaluation. None without a store."""
 
 
 def read_options(
@@ -81,8 +96,10 @@ def train_memory_recipe(
     *,
     scenes: int,
     stop_at: int | None = None,
-) -> None:
+) -> TrainedMemory | None:
     """Train, evaluate and write the checkpoint into `out/checkpoint`. A training that was stopped is resumed.
+
+    Returns the results; None if the training is not finished or another process writes them.
 
     Args:
         recipe: The recipe of the model.
@@ -99,8 +116,10 @@ def train_memory_recipe(
     from eidolon.benchmark.scenes.dialogue_training import training_samples
     from eidolon.benchmark.study.machine import describe_machine
     from eidolon.benchmark.study.training.card import write_memory_card
-    from eidolon.benchmark.study.training.evaluation import evaluate_checkpoint
+    from eidolon.benchmark.study.training.evaluation import evaluate
+    from eidolon.models.backends.transformers import TransformersModel
     from eidolon.models.memory.building import EyeError, make_memory_model
+    from eidolon.models.memory.innovation import predictors_r_squared
     from eidolon.models.training.memory_training import train_memory
 
     eye_folder = eye or MEMORY_CHECKPOINTS / EYE
@@ -130,12 +149,16 @@ def train_memory_recipe(
             identity=made_of,
         )
     if not is_finished(report, recipe.training.steps, console):
-        return
+        return None
     folder = out / CHECKPOINT
     # Half the size. The rounded weights are those that are evaluated and measured.
     model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     processor.save_pretrained(folder)
     console.print(f"evaluating on {scenes} scenes")
-    evaluation = evaluate_checkpoint(folder, n=scenes)
-    write_memory_card(folder, recipe, report, evaluation, describe_machine())
-    console.print(f"{folder}: recall {evaluation.recall}, CHAIR_i {evaluation.chair_i}")
+    trained = TransformersModel(str(folder))
+    evaluations: list[Evaluation] = []
+    r_squared = predictors_r_squared(trained.model, lambda: evaluations.append(evaluate(trained, n=scenes)))
+    found = TrainedMemory(report, evaluations[0], tuple(round(value, 4) for value in r_squared) or None)
+    write_memory_card(folder, recipe, report, found.evaluation, describe_machine(), found.predictor_r_squared)
+    console.print(f"{folder}: recall {found.evaluation.recall}, CHAIR_i {found.evaluation.chair_i}")
+    return found

@@ -1,6 +1,8 @@
 """The recipe of the memory study, and the command that trains a model by it."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,20 @@ def test_longest_text_of_a_training_is_known(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
     assert trained_words(tmp_path) == 100
     assert MemoryRecipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+def test_scrambled_filler_has_the_same_words_in_random_order() -> None:
+    scene = make_scene(3, 5, Dials())
+    only = Mixture(
+        description=0, caption=0, questions=0, filler=1, other=0, facts=0, min_words=60, max_words=90
+    )
+    plain, scrambled = (
+        make_dialogue(scene, scene.rng("test"), only.model_copy(update={"scrambled": share}))[0].ask
+        for share in (0.0, 1.0)
+    )
+    assert make_dialogue(scene, scene.rng("test"), only)[0].ask == plain
+    said, found = (re.findall(r"[a-z']+", text.lower()) for text in (plain, scrambled))
+    # The question follows the filler.
+    words = next(n for n in range(60, len(found) + 1) if Counter(found[:n]) == Counter(said[:n]))
+    assert " ".join(found[:words]) in scrambled, "in lower case and without punctuation"
+    assert found[:words] != said[:words]

@@ -4,6 +4,7 @@
     filler   n tokens that name nothing
     other    the first n tokens of its description of another image
     before   the same filler before the picture: equally long, but not between picture and question
+    words    the words of the filler in random order; only the memory study asks after them
 
 In every condition the questions are about one present and one absent object that the text does not name. After `other`,
 they are also about one present and one absent object that it does name. As a control there are two questions about a
@@ -18,12 +19,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.retention.filler import filler
+from eidolon.benchmark.tasks.forget.retention.filler import filler, random_words
 from eidolon.benchmark.tasks.forget.retention.lengths import LENGTHS
 from eidolon.benchmark.tasks.probe.questions import Annotations, choose_absent, count, wording
 from eidolon.models.base.model import ScoringModel
 from eidolon.scorers.core.types import ImageId, Response
-from eidolon.scorers.retention.records import CONDITIONS, Condition, Kind
+from eidolon.scorers.retention.records import Condition, Kind
 
 ABSENT = "adversarial"
 ROOM = 64
@@ -37,8 +38,11 @@ FACTS: dict[str, tuple[str, ...]] = {
 these."""
 
 FACT_QUESTIONS = 2
-QUESTIONS: Mapping[Condition, int] = {"own": 4, "filler": 4, "other": 6, "before": 2}
+QUESTIONS: Mapping[Condition, int] = {"own": 4, "filler": 4, "other": 6, "before": 2, "words": 4}
 """Number of questions after each kind of text, including those about the fact."""
+
+RUN_CONDITIONS: tuple[Condition, ...] = ("own", "filler", "other", "before")
+"""The kinds of text of a run."""
 
 Namer = Callable[[str], Collection[str]]
 """Returns the categories that a text names, including those that it denies."""
@@ -88,13 +92,17 @@ def make_design(
     *,
     lengths: Sequence[int] = LENGTHS,
     seed: int = 0,
+    conditions: Sequence[Condition] = RUN_CONDITIONS,
+    others: Mapping[str, str] | None = None,
 ) -> ProbeDesign:
     """Return the texts and questions for every image.
 
     Only the first response to an image is used. Choices are drawn by hash, so that the same seed gives the same design.
+    `others` are descriptions by sample id, which `other` takes instead of the model's own.
     """
     images = _first_of_each_image(rows, responses)
-    texts = _Texts(model, {row.sample_id: text for row, text, _ in images}, name)
+    own = {row.sample_id: text for row, text, _ in images}
+    texts = _Texts(model, own, own if others is None else others, name)
     annotations = count(row.objects for row, _, _ in images)
     missing: dict[tuple[Condition, int], Counter[str]] = defaultdict(Counter)
     contexts: list[Context] = []
@@ -103,7 +111,7 @@ def make_design(
         asked: dict[tuple[Kind, str], Query] = {(query.kind, query.about): query for query in facts}
         after: list[Context] = []
         for n in lengths:
-            for condition in CONDITIONS:
+            for condition in conditions:
                 if model.max_positions is not None and prompt_tokens + n + ROOM > model.max_positions:
                     missing[condition, n]["beyond the model's positions"] += 1
                     continue
@@ -135,15 +143,16 @@ class Most:
 
 def most_of(images: int, lengths: Sequence[int]) -> Most:
     """Return the upper bounds for a number of images, before their descriptions are known."""
-    after = sum(QUESTIONS[condition] for condition in CONDITIONS)
+    after = sum(QUESTIONS[condition] for condition in RUN_CONDITIONS)
     # At n = 0 each object and the fact are asked about once, however often they are later.
     first = sum(
-        QUESTIONS[condition] - (FACT_QUESTIONS if condition != "before" else 0) for condition in CONDITIONS
+        QUESTIONS[condition] - (FACT_QUESTIONS if condition != "before" else 0)
+        for condition in RUN_CONDITIONS
     )
     return Most(
-        contexts=images * (1 + len(lengths) * len(CONDITIONS)),
+        contexts=images * (1 + len(lengths) * len(RUN_CONDITIONS)),
         questions=images * (FACT_QUESTIONS + len(lengths) * (after + first)),
-        tokens=images * len(CONDITIONS) * sum(lengths),
+        tokens=images * len(RUN_CONDITIONS) * sum(lengths),
     )
 
 
@@ -156,22 +165,33 @@ class _Text:
 class _Texts:
     """The texts before the questions. Each is tokenised and read once."""
 
-    def __init__(self, model: ScoringModel, own: Mapping[str, str | None], name: Namer) -> None:
+    def __init__(
+        self,
+        model: ScoringModel,
+        own: Mapping[str, str | None],
+        others: Mapping[str, str | None],
+        name: Namer,
+    ) -> None:
         self._model, self._name = model, name
-        self._own = {
-            sample_id: _Text(model.encode_reply(text), {}) if text else None
-            for sample_id, text in own.items()
+        self._own = self._encoded(own)
+        self._others = self._own if others is own else self._encoded(others)
+        self._filler: dict[tuple[str, bool], _Text] = {}
+
+    def _encoded(self, texts: Mapping[str, str | None]) -> dict[str, _Text | None]:
+        return {
+            sample_id: _Text(self._model.encode_reply(text), {}) if text else None
+            for sample_id, text in texts.items()
         }
-        self._filler: dict[str, _Text] = {}
 
     def own(self, sample_id: str) -> _Text | None:
         return self._own[sample_id]
 
-    def filler(self, sample_id: str, n: int) -> _Text:
+    def filler(self, sample_id: str, n: int, *, in_order: bool) -> _Text:
         # n + 1 words give at least n tokens: no tokenizer has tokens of several words.
-        found = self._filler.get(sample_id)
+        found = self._filler.get((sample_id, in_order))
         if found is None or len(found.tokens) < n:
-            found = self._filler[sample_id] = _Text(self._model.encode_reply(filler(sample_id, n + 1)), {})
+            text = (filler if in_order else random_words)(sample_id, n + 1)
+            found = self._filler[sample_id, in_order] = _Text(self._model.encode_reply(text), {})
         return found
 
     def named(self, text: _Text, n: int) -> frozenset[str]:
@@ -180,9 +200,9 @@ class _Texts:
         return text.named[n]
 
     def donors(self, sample_id: str, n: int, seed: int) -> Iterator[tuple[str, _Text]]:
-        long = (name for name, text in self._own.items() if text is not None and len(text.tokens) >= n)
+        long = (name for name, text in self._others.items() if text is not None and len(text.tokens) >= n)
         for name in hash_order((name for name in long if name != sample_id), seed, "donor", sample_id):
-            text = self._own[name]
+            text = self._others[name]
             assert text is not None
             yield name, text
 
@@ -210,7 +230,7 @@ def _choose(
             return "the description is shorter"
         text = own
     else:
-        text = texts.filler(row.sample_id, n)
+        text = texts.filler(row.sample_id, n, in_order=condition != "words")
     pair = _pair(row, texts.named(text, n), annotations, seed, among_named=False)
     return (text.tokens[:n], pair, None) if pair else "every object is named"
 

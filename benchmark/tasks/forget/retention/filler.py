@@ -5,6 +5,7 @@ from its length and not from unusual words.
 """
 
 import hashlib
+import re
 
 LEADS = (
     "Overall,", "Altogether,", "In general,", "As a whole,", "To be fair,", "For some reason,", "Without a doubt,",
@@ -36,3 +37,16 @@ def filler(name: str, words: int) -> str:
         sentences.append(f"{lead} {subject} {predicate}{aside}.")
         count += len(sentences[-1].split())
     return " ".join(sentences)
+
+
+def random_words(name: str, words: int) -> str:
+    """Return the words of `filler` in random order, in lower case and without punctuation.
+
+    The same words as in sentences, but none of them can be predicted from those before it.
+    """
+    found = re.findall(r"[a-z']+", filler(name, words).lower())
+
+    def place(index: int) -> bytes:
+        return hashlib.sha256(f"{name}:order:{index}".encode()).digest()
+
+    return " ".join(found[index] for index in sorted(range(len(found)), key=place))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from eidolon.benchmark.study.memory.analysis import analyse
 from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
@@ -17,7 +18,7 @@ from eidolon.benchmark.study.memory.measurements import (
     TextReading,
 )
 from eidolon.benchmark.study.memory.pools import Analysis, Pool, make_pools
-from eidolon.benchmark.study.memory.records import RetentionComparison
+from eidolon.benchmark.study.memory.records import RetentionComparison, Seeing
 from eidolon.benchmark.study.memory.retention import reach_of
 from eidolon.benchmark.study.memory.seeing import judge_seeing
 from eidolon.models.memory.layout import Memory, Selection, Symbol
@@ -44,6 +45,7 @@ def synthetic(
     *,
     first: float = 1.0,
     symbol: Symbol | None = None,
+    r_squared: tuple[float, ...] | None = (0.5, 0.6),
     **sizes: object,
 ) -> CheckpointMeasurements:
     """A model with right answers for a share of images at n = 0, and for a share of these after n."""
@@ -73,6 +75,7 @@ def synthetic(
         trained_tokens=125,
         parameters=1,
         text_parameters=1,
+        predictor_r_squared=r_squared if "BM" in memory.layout else None,
     )
     responses = tuple(
         Response(sample_id=f"scenes-0-{i}", image_id=i, response="There is a cup.", finish_reason="stop")
@@ -195,14 +198,22 @@ def four(**kept: float) -> list[Pool]:
         *(
             synthetic(variant, seed, {64: 1.0, 256: share, 512: share / 2})
             for variant, share in kept.items()
-            for seed in (1, 2)
+            for seed in range(5)
         )
     )
 
 
+def compared(
+    pools: list[Pool], resamples: int, seeing: dict[str, Seeing] | None = None
+) -> tuple[RetentionComparison, ...]:
+    """The comparisons of variants that learned to see, except those with another verdict."""
+    seen: dict[str, Seeing] = {pool.label: "trained" for pool in pools}
+    return compare(Analysis(SETTINGS, resamples), pools, seen | (seeing or {}))
+
+
 def test_registered_comparisons_and_holm() -> None:
     pools = four(attention=1.0, bm=0.9, gdn=0.5, swa=0.0)
-    found = compare(Analysis(SETTINGS, 999), pools)
+    found = compared(pools, 999)
     registered = [one for one in found if one.registered]
     assert [(one.a, one.b, one.n) for one in registered] == [
         (a, b, n) for a, b in (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa")) for n in (64, 256, 512)
@@ -223,21 +234,74 @@ def test_registered_comparisons_and_holm() -> None:
     assert len(found) == 6 * 3
 
 
+def test_a_registered_comparison_is_tested_over_seeds() -> None:
+    kept = {"attention": (0.9, 0.8, 1.0, 0.7, 0.9), "bm": (0.5, 0.3, 0.9, 0.4, 0.6)}
+    pools = pools_of(
+        *(synthetic(v, seed, {256: share}) for v, shares in kept.items() for seed, share in enumerate(shares))
+    )
+    (found,) = compared(pools, 99)
+    expected = stats.ttest_ind(kept["attention"], kept["bm"], equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-3)
+    assert found.difference.ci == pytest.approx((interval.low, interval.high), abs=1e-3)
+    assert found.p_holm == pytest.approx(min(1.0, 9 * expected.pvalue), rel=1e-3)
+    fewer = [Pool(pool.variant, pool.measured[:4], pool.images) for pool in pools]
+    (found,) = compared(fewer, 99)
+    assert (found.p, found.p_holm, found.outcome) == (None, None, "too few seeds")
+    assert found.reason == "4 and 4 seeds, and 5 are needed"
+
+
+@pytest.mark.parametrize("verdict", ["did not learn to see", "not compared"])
+def test_a_variant_that_did_not_learn_to_see_is_not_comparable(verdict: Seeing) -> None:
+    found = compared(four(attention=1.0, gdn=0.5, swa=0.2), 99, {"swa": verdict})
+    (row,) = [one for one in found if one.registered and one.n == 256]
+    assert (row.a, row.b, row.p, row.p_holm, row.outcome) == ("gdn", "swa", None, None, "not comparable")
+    assert row.reason == f"swa: {verdict}"
+    assert row.difference.value == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("r_squared", "said"), [((0.9, 0.19), "R² below 0.2"), (None, "was not measured"), ((0.2, 0.2), None)]
+)
+def test_a_store_that_is_not_filled_by_surprise_is_not_reported(
+    r_squared: tuple[float, ...] | None, said: str | None
+) -> None:
+    kept = {256: 0.5}
+    pools = pools_of(
+        synthetic("attention", 1, kept),
+        synthetic("bm", 1, kept, r_squared=(0.9, 0.9)),
+        synthetic("bm", 2, kept, r_squared=r_squared),
+    )
+    rows, (comparison,) = analyse(pools, {}, SETTINGS, 50)
+    bm = rows[1]
+    assert bm.predictor_r_squared == ((0.9, 0.9), r_squared)
+    assert rows[0].predictor_r_squared == ()
+    assert rows[0].not_reported is None
+    if said is None:
+        assert bm.not_reported is None
+        assert bm.retention[0].retention.value == pytest.approx(0.5)
+        assert comparison.outcome == "too few seeds"
+        return
+    assert bm.not_reported is not None
+    assert said in bm.not_reported
+    assert [one.retention.value for one in bm.retention] == [None]
+    assert bm.retention[0].reason == comparison.reason == bm.not_reported
+    assert (comparison.outcome, comparison.p, comparison.difference.value) == ("not reported", None, None)
+
+
 def test_missing_comparisons_count_in_holms_correction() -> None:
-    found = [one for one in compare(Analysis(SETTINGS, 999), four(bm=0.9, gdn=0.5)) if one.registered]
+    found = [one for one in compared(four(bm=0.9, gdn=0.5), 999) if one.registered]
     ps = [one.p or 0 for one in found]
     assert len(ps) == 3
     assert [one.p_holm for one in found] == pytest.approx(naive_holm([*ps, *[1.0] * 6])[:3])
 
 
 def test_without_resamples_there_are_no_intervals() -> None:
-    for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5)):
+    for one in compared(four(attention=1.0, bm=0.5), 0):
         assert one.p is None
         assert one.difference.ci is None
         assert one.outcome == "not measured"
-    found = {
-        one.n: one.difference.value for one in compare(Analysis(SETTINGS, 0), four(attention=1.0, bm=0.5))
-    }
+    found = {one.n: one.difference.value for one in compared(four(attention=1.0, bm=0.5), 0)}
     assert found[256] == pytest.approx(0.5)
 
 
@@ -248,21 +312,21 @@ def test_the_retention_of_one_model_needs_a_large_r_0() -> None:
 
 
 def test_equal_answers_do_not_differ() -> None:
-    found = compare(Analysis(SETTINGS, 200), four(attention=0.5, bm=0.5))
+    found = compared(four(attention=0.5, bm=0.5), 200)
     assert all(one.difference.value == 0 for one in found)
     assert {one.outcome for one in found} == {"not significant"}
 
 
 def test_different_r_0_do_not_match() -> None:
     pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("bm", 1, {256: 1.0}, first=0.8))
-    (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
+    (found,) = (one for one in compared(pools, 100))
     assert found.accuracy_at_0 == (1, pytest.approx(0.9))
     assert found.matched is False
 
 
 def test_a_variant_with_a_small_r_0_is_not_compared() -> None:
     pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("bm", 1, {256: 1.0}, first=0.1))
-    (found,) = (one for one in compare(Analysis(SETTINGS, 100), pools))
+    (found,) = (one for one in compared(pools, 100))
     assert found.outcome == "not measured"
     assert found.p is None
     assert found.reason is not None
@@ -278,7 +342,7 @@ def test_other_stores_are_compared_with_those_by_innovation() -> None:
     assert [pool.label for pool in pools] == [
         "bm", "bm[random]", "bm(selection=recent)", "bm(window=9)", "bm(window=9)[random]"
     ]  # fmt: skip
-    found: tuple[RetentionComparison, ...] = compare(Analysis(SETTINGS, 200), pools)
+    found: tuple[RetentionComparison, ...] = compared(pools, 200)
     assert [(one.a, one.b, one.registered) for one in found] == [
         ("bm", "bm[random]", False),
         ("bm", "bm(selection=recent)", False),

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 from jsonschema import validate
+from scipy import stats
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.recall import model as recall_model
 from eidolon.benchmark.study.recall import run as mqar
-from eidolon.benchmark.study.recall.detail import Right, contrast
+from eidolon.benchmark.study.recall.detail import KindRecall, TrainedRecallModel, contrast
 from eidolon.benchmark.study.recall.model import find_right, make_batch, make_model, make_test, train_model
 from eidolon.benchmark.study.recall.recipe import RecallCell, RecallRecipe, RecallTraining, study_cells
 from eidolon.benchmark.study.recall.run import choose_cells, run_cell, run_mqar
-from eidolon.benchmark.study.recall.task import Task, measure_recall
+from eidolon.benchmark.study.recall.task import RecallEstimate, Task, measure_recall
 from eidolon.scorers.core.errors import UserError
 
 TINY = RecallRecipe(
@@ -256,42 +257,50 @@ def test_the_options_choose_the_cells() -> None:
     assert study_cells((0,))[0].slug == "attention-0"
 
 
-def _right(share: float, seed: int) -> Right:
-    random = np.random.default_rng(seed)
-    return {
-        (filler, pairs): random.random((50, pairs)) < share for filler in TINY.fillers for pairs in TINY.pairs
-    }
+def _trained(
+    layout: str, store: int | None, seed: int, recall: float, r_squared: float | None = 0.5
+) -> TrainedRecallModel:
+    value = RecallEstimate(value=recall + seed / 1000, ci=None, queries=1)
+    return TrainedRecallModel.model_validate(
+        {
+            "layout": layout, "store": store, "selection": "innovation" if store else None, "seed": seed,
+            "parameters": 1, "state_bytes": 1, "loss": 0.0,
+            "predictor_r_squared": (r_squared,) if store and r_squared is not None else None,
+            "kinds": [
+                KindRecall(filler=filler, pairs=pairs, recall=value, by_distance=())
+                for filler in TINY.fillers for pairs in TINY.pairs
+            ],
+        }
+    )  # fmt: skip
 
 
-def test_a_claim_holds_with_the_interval_and_every_seed() -> None:
-    def cell(layout: str, store: int | None, seed: int) -> RecallCell:
-        selection = "innovation" if store else None
-        return RecallCell.model_validate(
-            {"layout": layout, "store": store, "selection": selection, "seed": seed}
-        )
-
-    right = {
-        cell("GDN", None, 0): _right(0.5, 0),
-        cell("GDN", None, 1): _right(0.5, 1),
-        cell("BMF", None, 0): _right(0.1, 2),
-        cell("BMF", None, 1): _right(0.1, 3),
-        cell("BM", 4, 0): _right(0.5, 4),
-        cell("BM", 4, 1): _right(0.5, 0),
-        cell("BM", 4, 2): _right(1, 0),
-    }
-    found = {(row.claim, row.filler): row for row in contrast(TINY, right)}
+def test_a_claim_is_decided_by_t_over_at_least_five_seeds() -> None:
+    models = [
+        *(_trained("GDN", None, seed, 0.5) for seed in range(5)),
+        *(_trained("BMF", None, seed, 0.1 + seed**2 / 500) for seed in range(5)),
+        *(_trained("BM", 4, seed, 0.5 + (seed - 2) / 10) for seed in range(5)),
+    ]
+    found = {(row.claim, row.filler): row for row in contrast(TINY, models)}
     assert {claim for claim, _ in found} == {"BMF over GDN", "BM 4 over BMF", "BM 4 over GDN"}
     row = found["BM 4 over BMF", "none"]
-    assert (row.said, row.seeds, row.pairs) == ("holds", (0, 1), 2)
-    differences = [
-        (right[cell("BM", 4, seed)]["none", 2].mean() - right[cell("BMF", None, seed)]["none", 2].mean())
-        for seed in (0, 1)
-    ]
+    differences = [0.4 + (seed - 2) / 10 - seed**2 / 500 for seed in range(5)]
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert (row.said, row.seeds, row.pairs, row.reason) == ("holds", (0, 1, 2, 3, 4), 2, None)
     assert row.by_seed == pytest.approx(differences, abs=1e-4)
-    assert row.difference == pytest.approx(np.mean(differences), abs=1e-4)
-    assert row.ci is not None
-    assert row.ci[0] < row.difference < row.ci[1]
+    assert row.ci == pytest.approx((interval.low, interval.high), abs=1e-4)
     assert found["BMF over GDN", "none"].said == "reversed"
-    alone = {one: found_right for one, found_right in right.items() if one.seed == 0}
-    assert {row.said for row in contrast(TINY, alone)} == {"undecided"}, "one seed is not enough"
     assert found["BM 4 over GDN", "none"].said == "undecided"
+    three = [model for model in models if model.seed < 3]
+    for row in contrast(TINY, three):
+        assert (row.said, row.ci, row.reason) == ("undecided", None, "3 seeds, and 5 are needed")
+
+
+def test_a_claim_about_a_store_that_is_not_filled_by_surprise_is_undecided() -> None:
+    models = [
+        *(_trained("BMF", None, seed, 0.1) for seed in range(5)),
+        *(_trained("BM", 4, seed, 0.9, r_squared=0.1 if seed == 3 else 0.9) for seed in range(5)),
+    ]
+    for row in contrast(TINY, models):
+        assert row.said == "undecided"
+        assert row.reason is not None
+        assert "R² below 0.2" in row.reason

@@ -1,5 +1,6 @@
 """The questions after each text: balanced, about what is true, and not about what the text names."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.tasks.forget.retention.design import FACTS, Context, make_design, most_of
-from eidolon.benchmark.tasks.forget.retention.filler import filler
+from eidolon.benchmark.tasks.forget.retention.design import (
+    FACTS,
+    RUN_CONDITIONS,
+    Context,
+    make_design,
+    most_of,
+)
+from eidolon.benchmark.tasks.forget.retention.filler import filler, random_words
 from eidolon.models.base.model import Interview, Odds
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.lexicon import READINGS, LexiconJudge
@@ -59,7 +66,7 @@ def design_of(images: Sequence[tuple[list[str], str | None]], model: Words, seed
         Response(sample_id=f"s{i}", image_id=i, response=text, error=None if text is not None else "failed")
         for i, (_, text) in enumerate(images)
     ]
-    found = make_design(rows, responses, model, named, lengths=LENGTHS, seed=seed)
+    found = make_design(rows, responses, model, named, lengths=LENGTHS, seed=seed, conditions=CONDITIONS)
     missing = Counter({key: sum(reasons.values()) for key, reasons in found.missing.items()})
     for condition in CONDITIONS:
         for n in LENGTHS:
@@ -162,3 +169,32 @@ def test_filler_names_nothing_and_states_no_fact() -> None:
     assert not words & {value.lower() for values in FACTS.values() for value in values}
     assert filler("a", 50) == filler("a", 50) != filler("b", 50)
     assert filler("a", 50).startswith(filler("a", 20))
+
+
+def test_random_words_are_the_words_of_the_filler_in_another_order() -> None:
+    sentences, words = filler("s0", 200), random_words("s0", 200)
+    said = [word.strip(".,").lower() for word in sentences.split()]
+    assert Counter(words.split()) == Counter(said)
+    assert words == random_words("s0", 200) != random_words("s1", 200)
+    pairs = Counter(itertools.pairwise(said))
+    kept = sum(pair in pairs for pair in itertools.pairwise(words.split())) / len(said)
+    assert kept < 0.25
+
+
+def test_a_run_asks_after_no_random_words_and_may_be_given_other_descriptions() -> None:
+    objects = (("cup", "dog"), ("cat", "fork"))
+    rows = [SampleRow(sample_id=f"s{i}", image_id=i, objects=names) for i, names in enumerate(objects)]
+    responses = [Response(sample_id=f"s{i}", image_id=i, response="short") for i in range(2)]
+    plain = make_design(rows, responses, Words(), named, lengths=LENGTHS)
+    assert {context.condition for context in plain.contexts} <= {None, *RUN_CONDITIONS}
+    assert "words" not in RUN_CONDITIONS
+    assert all(context.condition != "other" for context in plain.contexts)
+    assert ("other", LENGTHS[0]) in plain.missing
+    told = {"s0": "cup cat " * 6, "s1": "cat cup " * 6}
+    model = Words()
+    found = make_design(rows, responses, model, named, lengths=LENGTHS, others=told)
+    other = {
+        (c.sample_id, c.n): model.decode_reply(c.given) for c in found.contexts if c.condition == "other"
+    }
+    assert other["s0", 12] == told["s1"].strip()
+    assert other["s1", 12] == told["s0"].strip()

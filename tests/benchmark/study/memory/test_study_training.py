@@ -1,0 +1,92 @@
+"""`eidolon memory study`: which models it trains, in which order, and how it continues."""
+
+from pathlib import Path
+
+import pytest
+
+from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.study.memory import study_training
+from eidolon.benchmark.study.memory.cost import bytes_per_sequence
+from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, study_variants
+from eidolon.benchmark.study.memory.study_training import OTHER_RATES, StudyRecord, run_study
+from eidolon.benchmark.study.training.evaluation import Evaluation
+from eidolon.models.memory.building import layers_size
+from eidolon.models.memory.configuration import MemoryTextConfig
+from eidolon.models.memory.modeling import MemoryTextModel
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.estimate import Estimate
+
+NOTHING = Estimate(value=0.5, ci=(0.4, 0.6))
+EVALUATION = Evaluation(
+    scenes=2, seed=0, recall=NOTHING, chair_i=NOTHING, chair_s=NOTHING, words=NOTHING, temperature=1.0, truncated=0,
+    yes_no_accuracy=NOTHING, yes_rate=0.5, chair_i_rise_shuffled=NOTHING, recall_drop_shuffled=NOTHING,
+)  # fmt: skip
+
+
+def record(model: StudyModel, loss: float) -> StudyRecord:
+    return StudyRecord(
+        variant=model.variant, seed=model.seed, learning_rate=model.learning_rate, recipe=model.recipe(),
+        parameters=1, loss=loss, seconds=1.0, evaluation=EVALUATION, predictor_r_squared=None, not_reported=None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the models that were trained. The rate 1e-3 has the lowest loss. The third training is killed."""
+    names: list[str] = []
+
+    def train(model: StudyModel, work: Path, scenes: int) -> StudyRecord:
+        names.append(model.name)
+        if len(names) == 3:
+            raise KeyboardInterrupt
+        (work / model.name / "checkpoint").mkdir(parents=True)
+        return record(model, abs(model.learning_rate - 1e-3))
+
+    monkeypatch.setattr(study_training, "_train", train)
+    return names
+
+
+def test_the_best_rate_gets_the_other_seeds(tmp_path: Path, trained: list[str]) -> None:
+    out, work = tmp_path / "out", tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        run_study(out, work, ["gdn"])
+    assert sorted(path.stem for path in out.glob("*.json")) == sorted(trained[:2])
+    command = ["memory", "study", "--variant", "gdn", "--out", str(out), "--work", str(work)]
+    assert invoke(command) == 0
+    assert trained[:4] == [*(f"gdn-lr{rate:g}-seed1" for rate in RATES), f"gdn-lr{RATES[2]:g}-seed1"]
+    assert trained[4:] == [f"gdn-lr0.001-seed{seed}" for seed in (2, 3, 4, 5)]
+    assert invoke(command) == 0
+    assert len(trained) == 8
+    kept = sorted(path.name for path in work.iterdir())
+    assert kept == sorted([OTHER_RATES, *(f"gdn-lr0.001-seed{seed}" for seed in (1, 2, 3, 4, 5))])
+    assert sorted(path.name for path in (work / OTHER_RATES).iterdir()) == [
+        "gdn-lr0.003-seed1",
+        "gdn-lr0.009-seed1",
+    ]
+    (out / "gdn-lr0.001-seed2.json").write_text("{}")
+    assert invoke(command) == 2
+
+
+def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--variant 'gnd': is none; did you mean 'gdn'"):
+        run_study(tmp_path / "out", tmp_path / "work", ["gnd"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_are_matched_by_parameters_or_by_bytes() -> None:
+    recipes = {variant.name: variant.swept()[0].recipe() for variant in study_variants()}
+    sizes, kept = {}, {}
+    for name, recipe in recipes.items():
+        one = recipe.architecture
+        sizes[name] = layers_size(one.memory.layout, one.width, one.memory, one.inner)
+        if name == "bm" or name.endswith("-bytes"):
+            config = MemoryTextConfig.of(
+                one.memory, vocab_size=64, hidden_size=one.width, intermediate_size=8
+            )
+            kept[name] = bytes_per_sequence(MemoryTextModel(config).eval(), 400)
+        assert max(mixture.max_words for mixture in recipe.mixtures.values()) == 300
+    for name, parameters in sizes.items():
+        reference = sizes["gdn-bytes"] if name.endswith("-bytes") else sizes["attention"]
+        assert parameters == pytest.approx(reference, rel=0.03)
+        if name.endswith("-bytes"):
+            assert kept[name] == pytest.approx(kept["bm"], rel=0.15)
