@@ -195,7 +195,7 @@ class RetentionComparison(Record):
     """Whether it was written down before training. Holm's correction is over these comparisons."""
     images: int
     difference: Estimate
-    """Of a registered comparison, with an interval over seeds by Welch's t, for these images."""
+    """A registered comparison has an interval over seeds by Welch's t, for these images."""
     by_margin: Estimate
     """The difference by log-probability margin."""
     of_both_right: Estimate

@@ -1,7 +1,7 @@
 """`eidolon memory recall`: associative recall at published sizes, each memory with its best learning rate.
 
-`OUT/SLUG.json` is a finished training, `OUT/recall.json` is about all of them. `WORK/SLUG/` has the state of a training
-that is not finished. The same command again continues; finished trainings are not repeated.
+`OUT/SLUG.json` is a finished training, `OUT/recall.json` and `OUT/recall.png` are about all of them. `WORK/SLUG/` has
+the state of a training that is not finished. The same command again continues; finished trainings are not repeated.
 """
 
 import shutil
@@ -14,8 +14,10 @@ from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.recall.published_task import make_published_sequences
+from eidolon.benchmark.study.recall.sweep_plot import draw_sweep
 from eidolon.benchmark.study.recall.sweep_recipe import RATES, SweepCell, SweepRecipe
 from eidolon.benchmark.study.recall.sweep_records import (
+    PLOT,
     SUMMARY,
     RecallRecord,
     RecallSweep,
@@ -81,6 +83,9 @@ def run_sweep(
             write_atomically(out / SUMMARY, sweep.to_json())
             console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
     write_atomically(out / SUMMARY, sweep.to_json())
+    drawn = draw_sweep(sweep)
+    if drawn is not None:
+        write_atomically(out / PLOT, drawn)
     return sweep
 
 

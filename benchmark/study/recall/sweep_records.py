@@ -14,7 +14,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
 
 SCHEMA: Literal["eidolon/recall/1"] = "eidolon/recall/1"
-SUMMARY = "recall.json"
+SUMMARY, PLOT = "recall.json", "recall.png"
 Stop = Literal["saturated", "budget", "behind"]
 
 

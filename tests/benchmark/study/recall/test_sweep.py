@@ -179,6 +179,7 @@ def test_the_command_records_each_training_and_repeats_none(
     (row,) = told["memories"]
     assert (row["learning_rate"], row["seeds"], row["recall"]) == (0.01, [0, 1], [0.01, 0.01])
     assert not any(work.iterdir())
+    assert (out / "recall.png").read_bytes().startswith(b"\x89PNG")
     assert invoke([*command, "--budget", "5"]) == 2, "another recipe"
     (out / "12x2-GDN-d64-lr0.01-seed1.json").write_text("{}")
     assert invoke(command) == 2
