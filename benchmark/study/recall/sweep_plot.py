@@ -1,5 +1,6 @@
 """Draws `recall.png`: recall by bytes of state, one panel for each setting."""
 
+from math import ceil, floor, log2
 from typing import TYPE_CHECKING
 
 from eidolon.benchmark.drawing.frame import finish, new_figure
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHEET = Sheet(9.5, 5.0, dpi=150)
+KIB = 1024
 
 
 def draw_sweep(sweep: RecallSweep) -> bytes | None:
@@ -51,11 +53,15 @@ def _panel(axes: "Axes", rows: list[SweptMemory]) -> None:
         reach = [[mean - min(one.recall)], [max(one.recall) - mean]]
         label = f"{one.label} ({len(one.recall)} seed{'s' if len(one.recall) > 1 else ''})"
         axes.errorbar(
-            [one.state_bytes], [mean], reach, fmt=marker, color=colour, ms=6, capsize=3, label=label
+            [one.state_bytes / KIB], [mean], reach, fmt=marker, color=colour, ms=6, capsize=3, label=label
         )
     axes.axhline(1, color=DIM, lw=0.8)
-    axes.set(ylim=(0, 1.05), xlabel="bytes of state")
-    axes.set_xscale("log")
+    axes.set(ylim=(0, 1.05), xlabel="KiB of state")
+    axes.set_xscale("log", base=2)
+    sizes = [one.state_bytes / KIB for one in rows]
+    ticks = [2**power for power in range(floor(log2(min(sizes))), ceil(log2(max(sizes))) + 1)]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.grid(axis="y")
 
 
@@ -65,4 +71,4 @@ def _finding(rows: list[SweptMemory]) -> str:
     if not full:
         return "Associative recall at published sizes"
     least = min(full, key=lambda one: one.state_bytes)
-    return f"{least.label} recalls {least.mean:.2f} of {least.pairs} pairs with {least.state_bytes / 1024:.0f} KiB"
+    return f"{least.label} recalls {least.mean:.2f} of {least.pairs} pairs with {least.state_bytes / KIB:.0f} KiB"
