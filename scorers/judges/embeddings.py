@@ -15,6 +15,8 @@ from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.signature import HASH_DIGITS
 
 PACKAGE = "sentence_transformers"
+BATCH = 64
+"""Texts in one forward pass."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
 """File name endings of pickles."""
 
@@ -63,12 +65,12 @@ class SentenceEmbedder:
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Return the vectors, shape (texts, dimensions). Each text is computed once."""
-        # One text at a time: a vector must not depend on the other texts of a batch.
-        for text in texts:
-            if text not in self._known:
-                self._known[text] = np.asarray(
-                    self._load().encode(text, show_progress_bar=False), dtype=float
-                )
+        missing = sorted({text for text in texts if text not in self._known})
+        # Texts of similar length share a batch. What is left of its influence is in the last bits, which similarities
+        # are rounded beyond.
+        if missing:
+            found = self._load().encode(missing, show_progress_bar=False, batch_size=BATCH)
+            self._known.update(zip(missing, np.asarray(found, dtype=float), strict=True))
         return np.stack([self._known[text] for text in texts])
 
     def _load(self) -> Any:

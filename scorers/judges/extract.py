@@ -13,10 +13,13 @@ from eidolon.scorers.judges.matcher_options import Concreteness, make_matcher
 from eidolon.scorers.judges.matching import singular_name
 from eidolon.scorers.judges.mentions import Places, judged, why_missing
 from eidolon.scorers.judges.nouns import NounsJudge
+from eidolon.scorers.text.english import words
 from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, load_lexicon
 from eidolon.scorers.text.singular_nouns import singular
 from eidolon.scorers.text.tagged import spans_of_words
 
+CHECKS = "1"
+"""Version of the rules by which a reply is no list, for signatures."""
 BATCH = 64
 """Responses in one call of the model."""
 MAX_NEW_TOKENS = 512
@@ -39,6 +42,16 @@ SCHEMA = {
 }
 """JSON Schema of the reply, for a backend that can constrain its output."""
 
+MAX_UNPLACED = 0.5
+"""Share of a list's objects without a place in the text above which the list is about something else."""
+PLACEHOLDERS = words(
+    """
+    a adjective animal b category description example first fourth image item name noun obj object objects people person
+    picture second string text thing third unknown none
+    """
+)
+"""Words of the prompt and of its example, which a model may repeat. One that the text has counts as its own."""
+
 _SHOWN = 60
 
 
@@ -46,8 +59,8 @@ class ExtractJudge:
     """Mentions the objects that a language model lists.
 
     Each object is one mention, at the first place where the text names it. An object that the text does not name is
-    the judge's invention: it is kept as `ignored`, without a place. A response is unscored if the model fails, or if
-    its reply is not JSON of the requested form.
+    the judge's invention: it is kept as `ignored`, without a place. A response is unscored if the model fails, if its
+    reply is not JSON of the requested form, or if the list is no list of what the text names (`why_no_list`).
 
     The judge `nouns` reads the captions, so that the ground truth does not depend on the model. The options are those
     of `nouns`.
@@ -96,6 +109,7 @@ class ExtractJudge:
             "model": self._model.signature(),
             "match": self.matcher.signature(),
             "concreteness": "all" if self._concreteness is None else self._concreteness.signature(),
+            "checks": CHECKS,
         }
 
     def judge(self, responses: Iterable[Response]) -> Iterator[Judgement]:
@@ -122,9 +136,12 @@ class ExtractJudge:
         if objects is None:
             shown = " ".join(reply.text.split())[:_SHOWN]
             return judged(response, unscored=f'{self._model.name}: not {{"objects": [strings]}}: {shown!r}')
-        if self._concreteness is not None:
-            objects = [name for name in objects if name in self._concreteness]
-        return judged(response, place(objects, response))
+        mentions = place(objects, response)
+        if (reason := why_no_list(mentions)) is not None:
+            return judged(response, unscored=f"{self._model.name}: {reason}")
+        return judged(
+            response, [m for m in mentions if self._concreteness is None or m.category in self._concreteness]
+        )
 
 
 def needs_asking(response: Response) -> bool:
@@ -155,6 +172,21 @@ def parse_objects(text: str) -> list[str] | None:
     return None
 
 
+def why_no_list(mentions: Sequence[Mention]) -> str | None:
+    """Return why the objects of a reply are no list of what the text names, None if they may be.
+
+    A weak model repeats the example of the prompt, or lists what fits any picture. Counted as inventions, such a list
+    would score like a response that names nothing: perfectly.
+    """
+    unplaced = [mention.category for mention in mentions if not mention.text]
+    copied = [name for name in unplaced if name in PLACEHOLDERS or name.rstrip("0123456789 ") in PLACEHOLDERS]
+    if copied:
+        return f"a placeholder in place of an object: {copied[0]!r}"
+    if len(unplaced) > MAX_UNPLACED * len(mentions):
+        return f"{len(unplaced)} of {len(mentions)} objects are not in the text, for example {unplaced[0]!r}"
+    return None
+
+
 def place(objects: Sequence[str], response: Response) -> list[Mention]:
     """Return a mention for each object, in the order of the text. Objects without a place come last.
 
@@ -162,27 +194,27 @@ def place(objects: Sequence[str], response: Response) -> list[Mention]:
     """
     places = Places(response)
     text = response.response or ""
-    words = spans_of_words(text)
+    spans = spans_of_words(text)
     taken: set[int] = set()
     mentions: list[Mention] = []
     unplaced: list[Mention] = []
     for name in sorted(objects, key=lambda name: -len(name.split())):
-        span = _find(name.split(), words, taken)
+        span = _find(name.split(), spans, taken)
         if span is None:
             unplaced.append(places.mention(0, 0, name).model_copy(update={"verdict": "ignored"}))
         else:
             taken.update(range(*span))
-            mentions.append(places.mention(words[span[0]][1], words[span[1] - 1][2], name))
+            mentions.append(places.mention(spans[span[0]][1], spans[span[1] - 1][2], name))
     return sorted(mentions, key=lambda mention: mention.start) + unplaced
 
 
 def _find(
-    name: Sequence[str], words: Sequence[tuple[str, int, int]], taken: set[int]
+    name: Sequence[str], spans: Sequence[tuple[str, int, int]], taken: set[int]
 ) -> tuple[int, int] | None:
     """Return the first run of words [first, end) that is this name, with its last word in the singular or plural."""
-    for first in range(len(words) - len(name) + 1):
+    for first in range(len(spans) - len(name) + 1):
         end = first + len(name)
-        *before, last = (word for word, _, _ in words[first:end])
+        *before, last = (word for word, _, _ in spans[first:end])
         if before == [*name[:-1]] and name[-1] in (last, singular(last)) and not taken & {*range(first, end)}:
             return first, end
     return None

@@ -22,6 +22,10 @@ SIMILARITY = 0.7
 """Cosine from which two nouns count as one object, if the user gives no threshold. The value is our choice."""
 
 
+DIGITS = 6
+"""Decimal places of a similarity."""
+
+
 def decide(judge: Judge, judgements: Iterable[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
     """Return the judgements with verdicts: from the judge's matcher, or for a closed vocabulary from the true
     objects."""
@@ -80,12 +84,29 @@ class NameMatcher:
         return frozenset(objects) | frozenset({self.canonical(name) for name in named} - there)
 
     def match(self, judgements: Sequence[Judgement], evidence: Sequence[Evidence]) -> list[Judgement]:
-        """Return the judgements with verdicts."""
+        """Return the judgements with verdicts. The names of all of them are embedded together."""
+        if self.embedder is not None:
+            rest: set[str] = set()
+            for judgement, known in zip(judgements, evidence, strict=True):
+                nouns = _nouns(judgement)
+                pairs = self._by_name(nouns, known.objects)
+                taken = {name for name, _ in pairs.values()}
+                if len(pairs) < len(nouns) and len(taken) < len(known.objects):
+                    rest |= (nouns - set(pairs)) | (known.objects - taken)
+            if rest:
+                self.embedder.embed(sorted(rest))
         return [self._match(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
 
     def pair(self, nouns: Collection[str], objects: Collection[str]) -> dict[str, tuple[str, float]]:
         """Return noun → (object, similarity) for the nouns that are paired. The order of the arguments does not
         matter."""
+        pairs = self._by_name(nouns, objects)
+        if self.embedder is not None:
+            taken = {name for name, _ in pairs.values()}
+            pairs |= most_alike(sorted(set(nouns) - set(pairs)), sorted(set(objects) - taken), self.embedder)
+        return pairs
+
+    def _by_name(self, nouns: Collection[str], objects: Collection[str]) -> dict[str, tuple[str, float]]:
         pairs: dict[str, tuple[str, float]] = {}
         for key in (plain, singular_name, self.canonical):
             # Of several objects with the same key, the first in alphabetical order is used.
@@ -93,14 +114,10 @@ class NameMatcher:
             pairs |= {
                 noun: (known[key(noun)], 1.0) for noun in nouns if noun not in pairs and key(noun) in known
             }
-        if self.embedder is not None:
-            taken = {name for name, _ in pairs.values()}
-            pairs |= most_alike(sorted(set(nouns) - set(pairs)), sorted(set(objects) - taken), self.embedder)
         return pairs
 
     def _match(self, judgement: Judgement, objects: frozenset[str]) -> Judgement:
-        nouns = {mention.category for mention in judgement.mentions if mention.verdict != "ignored"}
-        pairs = self.pair(nouns, objects)
+        pairs = self.pair(_nouns(judgement), objects)
         mentions = tuple(self._decide(mention, pairs) for mention in judgement.mentions)
         return judgement.model_copy(update={"mentions": mentions})
 
@@ -113,6 +130,10 @@ class NameMatcher:
         else:
             found = {"verdict": "grounded", "category": match}
         return mention.model_copy(update={**found, "match": match, "similarity": similarity})
+
+
+def _nouns(judgement: Judgement) -> set[str]:
+    return {mention.category for mention in judgement.mentions if mention.verdict != "ignored"}
 
 
 def most_alike(
@@ -137,8 +158,8 @@ def cosines(one: FloatArray, other: FloatArray) -> FloatArray:
     lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)[None, :]
     products = one @ other.T
     found = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    # Rounded, so that a word has similarity 1 with itself.
-    return np.asarray(np.clip(np.round(found, 6), 0, 1), dtype=float)
+    # Rounded, so that a word has similarity 1 with itself and the last bits depend little on the batch.
+    return np.asarray(np.clip(np.round(found, DIGITS), 0, 1), dtype=float)
 
 
 def plain(name: str) -> str:

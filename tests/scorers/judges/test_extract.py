@@ -139,6 +139,29 @@ def test_a_failed_reply_leaves_the_response_unscored(reply: str | None, reason: 
     assert judgement.unscored.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("objects", "reason"),
+    [
+        (["first", "second"], "a placeholder in place of an object: 'first'"),
+        (["dog", "object 1"], "a placeholder in place of an object: 'object 1'"),
+        (["person"], "a placeholder in place of an object: 'person'"),
+        (["tree", "dog", "sky", "grass"], "3 of 4 objects are not in the text, for example "),
+        (["zebra"], "1 of 1 objects are not in the text, for example 'zebra'"),
+    ],
+)
+def test_a_list_of_something_else_is_no_judgement(objects: list[str], reason: str) -> None:
+    """A model that copies the example of the prompt once scored as perfect, because no object had a place."""
+    judgement = extract("A dog beside the chair.", json.dumps({"objects": objects}))
+    assert judgement.mentions == ()
+    assert (judgement.unscored or "").startswith(f"fake: {reason}")
+
+
+def test_a_word_of_the_prompt_that_the_text_has_is_an_object() -> None:
+    judgement = extract("A person takes a picture of the dog.", '{"objects": ["person", "picture", "cat"]}')
+    assert judgement.unscored is None
+    assert [m.category for m in judgement.mentions if m.text] == ["person", "picture"]
+
+
 def test_each_reply_goes_to_its_response() -> None:
     texts = [None if i % 7 == 0 else "" if i % 5 == 0 else f"A thing{i}." for i in range(2 * BATCH + 3)]
     model = Scripted(*(json.dumps({"objects": [f"thing{i}"]}) for i, text in enumerate(texts) if text))
@@ -170,7 +193,7 @@ def test_who_reads_the_captions() -> None:
 def test_exactly_one_model_and_the_signature() -> None:
     assert (
         ExtractJudge([Scripted()]).signature()
-        == "extract(model=fake#1,match=names/2+coco80,concreteness=all)"
+        == "extract(model=fake#1,match=names/2+coco80,concreteness=all,checks=1)"
     )
     for models in ([], [Scripted(), Scripted()]):
         with pytest.raises(UserError, match=f"exactly one language model, found {len(models)}"):
