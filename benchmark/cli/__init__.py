@@ -29,6 +29,7 @@ VERBS = {
     "export": "eidolon.benchmark.cli.export:export",
     "check": "eidolon.benchmark.cli.check:check",
     "compare": "eidolon.benchmark.cli.compare:compare",
+    "reproduce": "eidolon.benchmark.cli.reproduce:reproduce",
     "leaderboard": "eidolon.benchmark.cli.leaderboard:leaderboard",
     "doctor": "eidolon.benchmark.cli.doctor:doctor",
     "view": "eidolon.benchmark.cli.view:view",
@@ -51,6 +52,7 @@ SUMMARIES = {
     "check": "Verify run folders before they enter a leaderboard: files, ids, totals, judgements, scores, "
     "signature, truth.",
     "compare": "Compare two runs sample by sample: paired intervals, tests, and the smallest detectable effect.",
+    "reproduce": "Score published result files again, and say which give their printed values.",
     "leaderboard": "Collect the scores of runs into a leaderboard, and say which of them may not be compared.",
     "doctor": "Examine a model: batches, padding, precision, caches, image order, determinism, limits, seeds, "
     "weights.",

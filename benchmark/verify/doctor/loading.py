@@ -18,11 +18,18 @@ the largest effect of rounding on the shipped models (0.015 and 0.1 in 500 token
 
 
 def weights(subject: Subject) -> Check:
-    """Check that the model uses every tensor of the checkpoint. A checkpoint with missing tensors cannot be loaded."""
+    """Check that the model uses every tensor of the checkpoint, and that its connector was trained.
+
+    A checkpoint with missing tensors cannot be loaded.
+    """
     unused = subject.described.get("unused_weights")
     if not isinstance(unused, int):
         return not_applicable("weights", "the backend does not report what it loaded")
     problems = [f"{unused} tensors of the checkpoint are not used by the model"] if unused else []
+    if subject.own:
+        from eidolon.benchmark.verify.doctor.connector import untrained_connector
+
+        problems += filter(None, [untrained_connector(subject.own.model.model)])
     return judge("weights", [], problems, {"unused": unused})
 
 

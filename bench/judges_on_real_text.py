@@ -1,0 +1,127 @@
+"""Every judge on the same real text: agreement with COCO truth, with the careful lexicon and with people, and cost.
+
+    python bench/judges_on_real_text.py DATA [--responses N] [--hat N] [--judge "NAME:key=value;…"]…
+
+DATA holds `responses/opera_llava-1.5_greedy.jsonl`, `coco_gt/objects.jsonl` and `hat/hat.jsonl`. Only COCO categories
+count: a noun counts as the category that the lexicon gives it. With people: the average precision of the share of a
+caption's mentions whose category, or noun, no reference names.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eidolon.benchmark.tasks.plugins import make_judge
+from eidolon.scorers.core.judge import Judge, SelfTestedJudge
+from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.judges.matching import NameMatcher
+from eidolon.scorers.text.lexicon import load_lexicon
+
+DEFAULT = ("lexicon", "lexicon:reading=original", "lexicon:reading=wordnet", "nouns")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a row for each judge."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--responses", type=int, default=100)
+    parser.add_argument("--hat", type=int, default=200)
+    parser.add_argument("--judge", action="append")
+    options = parser.parse_args(arguments)
+    lines = _lines(options.data / "responses" / "opera_llava-1.5_greedy.jsonl")[: options.responses]
+    truth = {
+        row["image_id"]: set(row["objects"]) for row in _lines(options.data / "coco_gt" / "objects.jsonl")
+    }
+    texts = [_response(i, row["image_id"], row["response"]) for i, row in enumerate(lines)]
+    careful = _sets(make_judge("lexicon", {}), texts)
+    hat = _lines(options.data / "hat" / "hat.jsonl")[: options.hat]
+    print(
+        "| judge | precision | recall | F1 with the lexicon | unscored | HAT average precision | CPU ms a response |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for text in options.judge or DEFAULT:
+        name, _, given = text.partition(":")
+        judge = make_judge(name, dict(one.split("=", 1) for one in given.split(";") if one))
+        list(judge.judge(texts[:1]))  # what is loaded at first use is not counted
+        start = time.process_time()
+        judgements = list(judge.judge(texts))
+        cost = 1000 * (time.process_time() - start) / len(texts)
+        found = [_categories(one) for one in judgements]
+        pairs = list(zip(found, [truth[r.image_id] for r in texts], strict=True))
+        right = sum(len(a & b) for a, b in pairs)
+        precision = right / max(1, sum(len(a) for a, _ in pairs))
+        recall = right / sum(len(b) for _, b in pairs)
+        unscored = sum(one.unscored is not None for one in judgements)
+        people = _with_people(judge, hat) if hat else float("nan")
+        print(
+            f"| `{text}` | {precision:.3f} | {recall:.3f} | {_f1(found, careful):.3f} | {unscored} | {people:.3f} | "
+            f"{cost:.2f} |",
+            flush=True,
+        )
+        if isinstance(judge, SelfTestedJudge):
+            print("\n".join(judge.weaknesses()), file=sys.stderr)
+    return 0
+
+
+def _lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _response(number: int, image_id: int, text: str) -> Response:
+    return Response(sample_id=str(number), image_id=image_id, response=text)
+
+
+_TERMS = NameMatcher(load_lexicon("coco80"))
+_VOCABULARY = frozenset(load_lexicon("coco80").vocabulary)
+
+
+def _categories(judgement: Judgement) -> set[str]:
+    named = {_TERMS.canonical(m.category) for m in judgement.mentions if m.verdict != "ignored"}
+    return named & _VOCABULARY
+
+
+def _sets(judge: Judge, texts: Sequence[Response]) -> list[set[str]]:
+    return [_categories(one) for one in judge.judge(texts)]
+
+
+def _f1(found: Sequence[set[str]], other: Sequence[set[str]]) -> float:
+    shared = sum(len(a & b) for a, b in zip(found, other, strict=True))
+    return 2 * shared / max(1, sum(map(len, found)) + sum(map(len, other)))
+
+
+def _with_people(judge: Judge, rows: Sequence[Any]) -> float:
+    """Return the average precision of the share of unsupported mentions against people's flags of captions."""
+    captions = list(
+        judge.judge([_response(i, row["image_id"], row["caption"]) for i, row in enumerate(rows)])
+    )
+    places = [(i, text) for i, row in enumerate(rows) for text in row["references"]]
+    read = judge.judge([_response(n, rows[i]["image_id"], text) for n, (i, text) in enumerate(places)])
+    known: list[set[str]] = [set() for _ in rows]
+    for (i, _), judgement in zip(places, read, strict=True):
+        known[i] |= {_TERMS.canonical(m.category) for m in judgement.mentions}
+    scores = []
+    for judgement, there in zip(captions, known, strict=True):
+        named = [_TERMS.canonical(m.category) for m in judgement.mentions if m.verdict != "ignored"]
+        scores.append(sum(name not in there for name in named) / len(named) if named else 0.0)
+    return _average_precision(scores, [bool(row["contains_hallucination"]) for row in rows])
+
+
+def _average_precision(scores: Sequence[float], truth: Sequence[bool]) -> float:
+    """Return Σ (R_k - R_(k-1)) P_k over the distinct thresholds, from the highest."""
+    total, found, seen, precision_sum = sum(truth), 0, 0, 0.0
+    for level in sorted({*scores}, reverse=True):
+        at = [flag for score, flag in zip(scores, truth, strict=True) if score == level]
+        seen, before = seen + len(at), found
+        found += sum(at)
+        precision_sum += (found - before) / total * found / seen
+    return precision_sum
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
