@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from eidolon.benchmark.cli.common import with_examples
+from eidolon.benchmark.cli.memory_search import search
 
 memory = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -216,3 +217,6 @@ def bench(
     study = run_bench(checkpoints or [], out, settings, resamples=resamples, other_stores=other_stores)
     show(study, make_console())
     typer.echo(str(out / "memory.json"))
+
+
+memory.command()(search)

@@ -78,7 +78,7 @@ class _Reader:
 
 
 def measure_cost(
-    models: Mapping[str, "MemoryTextModel"], lengths: Sequence[int] = LENGTHS
+    models: Mapping[str, "MemoryTextModel"], lengths: Sequence[int] = LENGTHS, rounds: int = ROUNDS
 ) -> dict[str, Cost]:
     """Return the cost of each variant. All models read the same tokens."""
     import torch
@@ -99,7 +99,7 @@ def measure_cost(
                     reader.read(piece)
             for name, reader in readers.items():
                 sizes[name][length] = reader.cache.bytes_per_sequence()
-            for name, taken in _time(readers, length).items():
+            for name, taken in _time(readers, length, rounds).items():
                 speeds[name][length] = 1000 * median(taken)
             read = length
     return {
@@ -143,7 +143,7 @@ def attention_length(size: int, memory: Memory, width: int, dtype: str) -> float
     return max(0.0, few + (size - at_few) / slope)
 
 
-def _time(readers: Mapping[str, _Reader], at: int) -> dict[str, list[float]]:
+def _time(readers: Mapping[str, _Reader], at: int, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each next step by variant. The caches of the readers stay unchanged."""
     import torch
 
@@ -154,7 +154,7 @@ def _time(readers: Mapping[str, _Reader], at: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in readers}
     readers = {name: replace(reader, cache=copy.deepcopy(reader.cache)) for name, reader in readers.items()}
     done = 0
-    for steps in (WARM_UP, *[STEPS] * ROUNDS):
+    for steps in (WARM_UP, *[STEPS] * rounds):
         for name, reader in readers.items():
             for step in range(steps):
                 token = _tokens(reader.model, at + done + step, at + done + step + 1)

@@ -1,0 +1,86 @@
+"""`eidolon memory search`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eidolon.benchmark.cli.common import with_examples
+
+
+@with_examples(
+    "eidolon memory search --out results/runs/search",
+    "eidolon memory search --width 32 --depth 2 --trainings 12 --out results/runs/quick-search",
+    "eidolon memory search --rules results/runs/quick-search/search.json --export found.pt2 --out results/runs/search",
+)
+def search(
+    out: Annotated[Path, typer.Option(help="Folder for search.json, search.png and the trainings.")],
+    width: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2,
+            help="A width of the space, a multiple of the vector width. Repeatable; default: 32 and 64.",
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="The largest number of layers; default: 3.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Training steps of a candidate; default: 300.")
+    ] = None,
+    trainings: Annotated[
+        int | None, typer.Option(min=1, help="Candidates that an evolution trains at most; default: 24.")
+    ] = None,
+    finalists: Annotated[
+        int | None, typer.Option(min=1, help="Candidates that each other method trains; default: 6.")
+    ] = None,
+    sampled: Annotated[
+        int | None,
+        typer.Option(min=2, help="Random candidates to correlate the scores over; default: 20."),
+    ] = None,
+    supernet_steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps of the supernet; default: 1,000.")
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens read before the step whose latency counts; default: 8,192."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, data and search.")] = 0,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="search.json of another search: start from its rules. Default: the own rules."),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the fastest found architecture here by torch.export, checked against the model."
+        ),
+    ] = None,
+) -> None:
+    """Search a layout of memories: recall against latency and bytes.
+
+    A regression over measured operators estimates the costs. An evolution trains its candidates; a supernet, a score
+    without training, and rules choose a few. The same command again continues.
+    """
+    from eidolon.benchmark.cli.common import make_console
+    from eidolon.benchmark.study.search.run import export_found, make_recipe, run_search
+    from eidolon.benchmark.study.search.table import show
+
+    recipe = make_recipe(
+        width,
+        {
+            "depth": depth,
+            "steps": steps,
+            "trainings": trainings,
+            "finalists": finalists,
+            "sampled": sampled,
+            "supernet_steps": supernet_steps,
+            "context": context,
+            "seed": seed,
+        },
+    )
+    detail = run_search(out, recipe, rules)
+    show(detail, make_console())
+    typer.echo(str(out / "search.json"))
+    if export is not None:
+        typer.echo(export_found(out, detail, export))

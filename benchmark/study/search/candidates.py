@@ -1,0 +1,186 @@
+"""Trains candidates. Every one is kept on disk, so that no method and no later search trains it again."""
+
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.recall.recipe import RecallTraining
+from eidolon.benchmark.study.search.recipe import SearchRecipe
+from eidolon.benchmark.study.search.space import Architecture
+from eidolon.models.memory.layout import Memory
+from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.types import Record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from eidolon.benchmark.study.recall.model import RecallModel
+
+RESULT = "result.json"
+
+
+class Training(Record):
+    """What a candidate's recall depends on."""
+
+    architecture: Architecture
+    memory: Memory
+    recall: dict[str, object]
+    """The recall recipe, as JSON."""
+    early: int
+    seed: int
+
+
+class TrainedCandidate(Record):
+    """The content of a candidate's `result.json`."""
+
+    training: Training
+    parameters: int
+    early: float
+    """Recall where a training may be stopped."""
+    recall: float | None = None
+    """Recall after the whole training; null while it has not ended."""
+    seconds: float
+    """Time of the training so far."""
+
+
+class Candidates:
+    """The candidates of a recipe, in a folder with one folder each."""
+
+    def __init__(self, recipe: SearchRecipe, folder: Path) -> None:
+        self._recipe, self._folder = recipe, folder
+
+    def early_recall(self, point: Architecture) -> float:
+        """Return the recall of a candidate where its training may be stopped."""
+        return self._result(point, whole=False).early
+
+    def recall(self, point: Architecture) -> float:
+        """Return the recall of a candidate after its whole training."""
+        found = self._result(point, whole=True).recall
+        assert found is not None
+        return found
+
+    def parameters(self, point: Architecture) -> int:
+        """Return the number of parameters of a candidate, training it in part if it has not been."""
+        return self._result(point, whole=False).parameters
+
+    def seconds(self, point: Architecture) -> float:
+        """Return the time of a candidate's training so far, 0 without one."""
+        found = self._read(point)
+        return found.seconds if found else 0.0
+
+    def new_model(self, point: Architecture) -> "RecallModel":
+        """Return a candidate before its training."""
+        return make_candidate(self._recipe, point)
+
+    def trained_model(self, point: Architecture) -> "RecallModel":
+        """Return a candidate after its training."""
+        from safetensors.torch import load_model
+
+        self.recall(point)
+        model = self.new_model(point)
+        load_model(model, self._path(point) / "state" / "model.safetensors")
+        return model.eval()
+
+    def _path(self, point: Architecture) -> Path:
+        return self._folder / f"{point.slug}-{self._recipe.seed}"
+
+    def _training(self, point: Architecture) -> Training:
+        recipe = self._recipe
+        return Training(
+            architecture=point,
+            memory=recipe.memory(point),
+            recall=recipe.recall.model_dump(mode="json"),
+            early=recipe.early,
+            seed=recipe.seed,
+        )
+
+    def _read(self, point: Architecture) -> TrainedCandidate | None:
+        path = self._path(point) / RESULT
+        if not path.exists():
+            return None
+        try:
+            found = TrainedCandidate.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UserError(f"{path}: cannot be read; remove its folder ({type(error).__name__})") from error
+        if found.training != self._training(point):
+            raise UserError(f"{path}: was made by another recipe; give the same options, or another --out")
+        return found
+
+    def _result(self, point: Architecture, *, whole: bool) -> TrainedCandidate:
+        found = self._read(point)
+        if found is None or (whole and found.recall is None):
+            found = self._train(point, found, whole=whole)
+            write_atomically(self._path(point) / RESULT, found.model_dump_json(indent=1) + "\n")
+        return found
+
+    def _train(
+        self, point: Architecture, earlier: TrainedCandidate | None, *, whole: bool
+    ) -> TrainedCandidate:
+        from eidolon.benchmark.study.recall.model import make_batch
+        from eidolon.models.training.loop import train_loop
+
+        # It logs at every save that tied weights are saved once.
+        getLogger("accelerate.utils.other").setLevel(ERROR)
+        recipe, folder = self._recipe, self._path(point)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.new_model(point)
+        schedule = training_schedule(recipe, recipe.recall.steps)
+        early = None if earlier is None else earlier.early
+        report = None
+        for stop in (recipe.early, None) if early is None else (None,):
+            if stop is None and not whole:
+                break
+            report = train_loop(
+                model,
+                lambda step, rank, world: make_batch(recipe.recall, step),
+                schedule,
+                folder,
+                stop_at=stop,
+            )
+            if stop is not None:
+                early = measure_model(model, recipe)
+        assert early is not None
+        assert report is not None
+        return TrainedCandidate(
+            training=self._training(point),
+            parameters=report.parameters,
+            early=early,
+            recall=measure_model(model, recipe) if whole else None,
+            seconds=round(report.seconds, 2),
+        )
+
+
+def make_candidate(recipe: SearchRecipe, point: Architecture) -> "RecallModel":
+    """Return a candidate with random weights of the recipe's seed."""
+    import torch
+
+    from eidolon.benchmark.study.recall.model import RecallModel
+
+    torch.manual_seed(recipe.seed)
+    return RecallModel(recipe.memory(point), recipe.recall.task.vocabulary, point.width, point.width)
+
+
+def training_schedule(recipe: SearchRecipe, steps: int) -> RecallTraining:
+    """Return the schedule of a training of this length, which saves at its end only."""
+    return RecallTraining(
+        seed=recipe.seed,
+        learning_rate=recipe.recall.learning_rate,
+        warmup=min(50, steps // 2),
+        length=steps,
+        save_every=steps,
+    )
+
+
+def measure_model(model: "nn.Module", recipe: SearchRecipe) -> float:
+    """Return the share of right answers to the test queries, all kinds of sequences alike. It sets `eval`."""
+    from eidolon.benchmark.study.recall.model import find_right, make_test
+
+    shares = [
+        find_right(model, make_test(recipe.recall.task, pairs, filler, recipe.recall.test_sequences)).mean()
+        for filler, pairs in recipe.recall.kinds
+    ]
+    return round(float(np.mean(shares)), 4)
