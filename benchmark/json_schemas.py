@@ -17,6 +17,7 @@ from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.recall.detail import MqarDetail
 from eidolon.benchmark.study.recall.sweep_records import RecallSweep
+from eidolon.benchmark.study.search.detail import SearchDetail
 from eidolon.benchmark.tasks.forget.attention.detail import AttentionDetail
 from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
@@ -58,6 +59,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "retention": schema_of(RetentionDetail),
         "run": schema_of(RunRecord),
         "samples": schema_of(SampleRow),
+        "search": schema_of(SearchDetail),
         "trace": schema_of(Trace),
         "view": schema_of(View),
         "view_leaderboard": schema_of(BoardView),

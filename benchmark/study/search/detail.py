@@ -140,8 +140,8 @@ def make_candidates(
             architecture=point,
             parameters=parameters[point],
             recall=recalls[point],
-            ms=round(costs[point].ms, 4),
-            bytes=round(costs[point].bytes, 1),
+            ms=costs[point].ms,
+            bytes=costs[point].bytes,
             scores=scores[point],
             on_front=not beaten,
         )

@@ -65,11 +65,14 @@ class CostEstimator(Record):
     checked: tuple[CheckedEstimate, ...] = ()
 
     def estimate(self, point: Architecture) -> Measured:
-        """Return the estimated cost of an architecture."""
+        """Return the estimated cost of an architecture.
+
+        It is rounded, so that costs that are equal do not differ by the last digit of the regression.
+        """
         operators: list[str] = [BESIDE, *point.layout]
         return Measured(
-            sum(self.ms[name].at(point.width) for name in operators),
-            sum(self.bytes[name].at(point.width) for name in operators),
+            round(sum(self.ms[name].at(point.width) for name in operators), 6),
+            round(sum(self.bytes[name].at(point.width) for name in operators), 2),
         )
 
     @property
