@@ -66,6 +66,20 @@ def names_of(part: Part) -> tuple[SignName, ...]:
     return tuple(name for name in sign_names() if name.part == part)
 
 
+def make_up(rng: np.random.Generator) -> str:
+    """Return a name for pre-training that is none of `sign_names`."""
+    known = _known()
+    while True:
+        name = _word(rng, 4, 9)
+        if name not in known:
+            return name
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(name.name for name in sign_names())
+
+
 def _syllable(rng: np.random.Generator) -> str:
     return "".join(str(rng.choice(letters)) for letters in (_ONSETS, _VOWELS, _ENDS))
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from eidolon.benchmark.scenes.sign_drawing import crop
-from eidolon.benchmark.scenes.sign_names import names_of
+from eidolon.benchmark.scenes.sign_names import make_up, names_of
 from eidolon.models.aligner.architecture import AlignerArchitecture
 from eidolon.models.aligner.hard_negatives import similar_names
 from eidolon.models.aligner.pictures import to_tensor
@@ -17,9 +17,6 @@ from eidolon.models.aligner.text_features import hash_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CROPS_EACH = 8
-"""Different crops of each training name."""
 
 
 class SignRecipe(BaseModel):
@@ -39,10 +36,10 @@ SIGNS = SignRecipe(
     name="aligner-signs",
     aligner=AlignerArchitecture(height=32, width=128, channels=(32, 48, 64), grid=(1, 16)),
     signs=ProxyTraining(
-        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=300, proxy_batches=300, save_every=50
+        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=300, proxy_batches=100, save_every=50
     ),
 )
-"""The model of signs that comes with Eidolon."""
+"""The recipe of `eidolon train aligner-signs`."""
 
 
 @cache
@@ -60,34 +57,28 @@ def hard_negatives(recipe: SignRecipe) -> NDArray[np.bool_]:
 
 
 class SignBatches:
-    """Batches by step. A crop is drawn when it is first needed and then kept."""
+    """Batches by step. Every crop is new: with a few fixed crops of each name a model learns the crops by heart."""
 
     def __init__(self, recipe: SignRecipe, hard: NDArray[np.bool_]) -> None:
         self.recipe = recipe
         self.rivals = [np.flatnonzero(row) for row in hard]
 
     def __call__(self, step: int, rank: int, world: int) -> "dict[str, Tensor]":
-        """Return the batch of a step, which depends only on the step and the process."""
+        """Return the batch of a step, which depends only on the step and the process.
+
+        The first phase has made-up names that are no classes, because reading needs many names.
+        """
         import torch
 
         training = self.recipe.signs
         rng = np.random.default_rng([self.recipe.data_seed, step, rank])
-        aligned = step < training.aligned_batches
-        if aligned:
-            labels = rng.choice(len(self.rivals), size=training.batch_size, replace=False)
-        else:
-            labels = np.repeat(self._classes(rng), training.samples_each)
-        chosen = [int(label) * CROPS_EACH + int(rng.integers(CROPS_EACH)) for label in labels]
-        batch = {
-            "pictures": torch.stack(
-                [_picture(self.recipe.data_seed, number, self.recipe.aligner) for number in chosen]
-            ),
-            "labels": torch.from_numpy(labels),
-        }
-        if aligned:
-            names = [training_names()[label] for label in labels]
-            batch["captions"] = hash_texts(names, self.recipe.aligner.buckets)
-        return batch
+        if step < training.aligned_batches:
+            names = [make_up(rng) for _ in range(training.batch_size)]
+            pictures = to_tensor([crop(name, rng) for name in names], self.recipe.aligner)
+            return {"pictures": pictures, "captions": hash_texts(names, self.recipe.aligner.buckets)}
+        labels = np.repeat(self._classes(rng), training.samples_each)
+        crops = [crop(training_names()[label], rng) for label in labels]
+        return {"pictures": to_tensor(crops, self.recipe.aligner), "labels": torch.from_numpy(labels)}
 
     def _classes(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return different classes: random ones, and after each a hard negative of it, if it has one."""
@@ -101,9 +92,3 @@ class SignBatches:
             if len(chosen) >= self.recipe.signs.classes:
                 break
         return np.array(chosen[: self.recipe.signs.classes])
-
-
-@cache
-def _picture(seed: int, number: int, architecture: AlignerArchitecture) -> "Tensor":
-    rng = np.random.default_rng([seed, number, *b"crop"])
-    return to_tensor([crop(training_names()[number // CROPS_EACH], rng)], architecture)[0]

@@ -58,7 +58,8 @@ class ProxyTrainee(nn.Module):
     def forward(self, batch: dict[str, Tensor], aligned: bool) -> dict[str, Tensor]:
         """Return the loss of one batch: `contrast` in the first phase, `proxies` in the second; each as `total` too.
 
-        `pictures` uint8 (n, 3, height, width), `labels` (n), and in the first phase `captions` (n, words, pieces).
+        `pictures` uint8 (n, 3, height, width) with `captions` (n, words, pieces) in the first phase and `labels` (n)
+        in the second.
         """
         images = self.encoder.image(batch["pictures"])
         if aligned:
