@@ -35,6 +35,7 @@ VERBS = {
     "view": "eidolon.benchmark.cli.view:view",
     "plot": "eidolon.benchmark.cli.plot:plot",
     "trace": "eidolon.benchmark.cli.trace:trace",
+    "risk": "eidolon.benchmark.cli.risk:risk",
     "list": "eidolon.benchmark.cli.listing:list_names",
     "train": "eidolon.benchmark.cli.train:train",
     "memory": "eidolon.benchmark.cli.memory:memory",
@@ -60,6 +61,7 @@ SUMMARIES = {
     "no network.",
     "plot": "Draw figures of runs as PDF, SVG and PNG. The same runs give the same bytes.",
     "trace": "Show where a text depends on the picture, and the moment it names what is not there.",
+    "risk": "Estimate for each mention the probability that it is not in the picture. No picture is read.",
     "list": "List the models, datasets, judges, metrics or prompts there are: the name, then what it is.",
     "train": "Train a VL model, or a judge, from scratch on Scenes, evaluate it on held-out scenes and write its "
     "card.",

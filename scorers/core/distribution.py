@@ -12,6 +12,7 @@ EXTRAS = {
     "ray": "ray",
     "safetensors": "models",
     "sentence_transformers": "embeddings",
+    "sklearn": "learned",
     "tokenizers": "models",
     "torch": "models",
     "torchvision": "vision",

@@ -176,6 +176,7 @@ metrics: "Registry[Callable[..., Metric]]" = Registry(
         "rivals": "eidolon.scorers.forgetting.rivals.metric:RivalExplanations",
         "objects": "eidolon.scorers.metrics.objects:Objects",
         "openchair": "eidolon.scorers.metrics.openchair:OpenChair",
+        "risk": "eidolon.scorers.risk.metric:Risk",
         "throne": "eidolon.scorers.metrics.throne_judged:JudgedThrone",
     },
 )
