@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eidolon.benchmark.annotate.annotator import Annotator, Looked
+from eidolon.benchmark.annotate.annotator import USUAL_CUTS, Annotator, Looked
 from eidolon.benchmark.annotate.decision import Facts, Rule, decide_all, scores_by_image
 from eidolon.benchmark.annotate.kinds import Chosen, choose
 from eidolon.benchmark.annotate.labelled import Labelled, read_labelled
@@ -88,10 +88,11 @@ def facts_of(pictures: Sequence[Picture], known: dict[str, Looked], labelled: La
     ]
 
 
-def rule_of(settings: AnnotateSettings, annotator: Annotator) -> Rule:
+def rule_of(settings: AnnotateSettings) -> Rule:
     """Return how probabilities become present and absent."""
     fixed = (settings.thresholds[0], settings.thresholds[1]) if settings.thresholds else None
-    return Rule(settings.sure, fixed, annotator.usual_cut, settings.seed)
+    kind = str(settings.annotator).partition("/")[0]
+    return Rule(settings.sure, fixed, USUAL_CUTS[kind], settings.seed)
 
 
 def _look(
@@ -129,7 +130,7 @@ def _write(
     decided = decide_all(
         facts_of(pictures, known, labelled),
         annotator.names,
-        rule_of(settings, annotator),
+        rule_of(settings),
         labelled.file if labelled else "",
         labelled.sha256 if labelled else "",
     )

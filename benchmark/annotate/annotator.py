@@ -13,6 +13,14 @@ DIGITS = 6
 """Decimals of scores, probabilities and boxes in the file."""
 LARGEST = 30.0
 """Largest size of a score: a probability of 1 - 1e-13."""
+USUAL_CUTS: dict[str, tuple[float, float]] = {
+    "clip": (0.3, 0.7),
+    "detector": (0.1, 0.3),
+    "gallery": (0.3, 0.7),
+    "aligner": (0.3, 0.7),
+}
+"""By kind, the probabilities of absent and of present names where there is no labelled part. Published thresholds of
+OWLv2 and Grounding DINO are between those of detectors."""
 CANDIDATES = 20
 """Most boxes of one name in one image."""
 
@@ -38,11 +46,6 @@ class Annotator(Protocol):
     @property
     def identity(self) -> Mapping[str, Any]:
         """What decides the scores beside the names, JSON-ready."""
-        ...
-
-    @property
-    def usual_cut(self) -> tuple[float, float]:
-        """The probabilities of absent and present names where there is no labelled part."""
         ...
 
     def look(self, images: "Sequence[Image.Image]") -> list[Looked]:

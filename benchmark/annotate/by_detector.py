@@ -13,8 +13,6 @@ from eidolon.scorers.core.metric import FloatArray
 if TYPE_CHECKING:
     from PIL import Image
 
-USUAL_CUT = (0.1, 0.3)
-"""Published thresholds of OWLv2 and Grounding DINO are between these."""
 FLOOR = 0.05
 """Smallest score of a box that is kept: boxes below are thousands."""
 
@@ -39,7 +37,6 @@ class DetectorAnnotator:
         """Take the detector and the names."""
         self.names = tuple(names)
         self.identity = detector.identity
-        self.usual_cut = USUAL_CUT
         self._detector = detector
 
     def look(self, images: "Sequence[Image.Image]") -> list[Looked]:

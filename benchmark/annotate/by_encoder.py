@@ -11,7 +11,6 @@ from eidolon.models.encoders.protocol import Embeddings, TwoTowers
 if TYPE_CHECKING:
     from PIL import Image
 
-USUAL_CUT = (0.3, 0.7)
 BLANK = "something"
 """What replaces a name in the sentence that a softmax encoder compares with."""
 
@@ -34,7 +33,6 @@ class EncoderAnnotator:
         """Embed the names. `identity` is that of the encoder."""
         self.names = tuple(names)
         self.identity = {**identity, "templates": [*templates]}
-        self.usual_cut = USUAL_CUT
         self._encoder = encoder
         self._texts = np.stack([_embed(encoder, name, templates) for name in self.names])
         self._blank = _embed(encoder, BLANK, templates) if encoder.logit_bias is None else None

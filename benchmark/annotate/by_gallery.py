@@ -27,7 +27,6 @@ from eidolon.scorers.core.input_files import user_path
 if TYPE_CHECKING:
     from PIL import Image
 
-USUAL_CUT = (0.3, 0.7)
 REJECT = 0.6
 """Cosine to the nearest prototype below which a region is none of the names."""
 SHARPNESS = 20.0
@@ -132,7 +131,6 @@ class GalleryAnnotator:
         """Take the encoder with its identity, and the gallery that it embedded."""
         self.names = gallery.names
         self.identity = {**identity, "gallery": gallery.digest, "regions": regions, "reject": reject}
-        self.usual_cut = USUAL_CUT
         self._encoder, self._gallery = encoder, gallery
         self._regions: RegionKind = regions
         self._reject = reject
@@ -145,12 +143,15 @@ class GalleryAnnotator:
         looked, start = [], 0
         for found in boxes:
             scores = self._scores(vectors[start : start + len(found)])
+            sizes = (found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1])
             start += len(found)
             best, where = {}, {}
             for name, column in zip(self.names, scores.T, strict=True):
                 best[name] = rounded(column.max())
                 there = np.flatnonzero(column > -self._reject)
-                kept = there[suppress(found[there], column[there], most=CANDIDATES, overlap=0.3)]
+                # The smaller of two nested regions with the same score is the sign itself.
+                ranks = (column - sizes)[there]
+                kept = there[suppress(found[there], ranks, most=CANDIDATES, nested=True)]
                 if len(kept):
                     where[name] = [placed(found[i], rounded(column[i])) for i in kept]
             looked.append(Looked(best, where))

@@ -20,6 +20,12 @@ KINDS = ("clip", "detector", "gallery", "aligner")
 OF_GALLERY = ("encoder", "regions", "reject")
 """Options of a gallery beside those of its encoder."""
 ALIGNER = "aligner"
+ALIGNERS = (ALIGNER, "aligner-signs")
+"""The shipped dual encoders: of Scenes, and of the signs in it."""
+TEMPLATES = ("a photo of a {}.", "a picture with a {}.", "there is a {} in the scene.")
+"""Sentences around a name; their embeddings are averaged (Radford et al. 2021, section 3.1.4)."""
+ALIGNER_TEMPLATES = ("{}", "a {}", "a picture of a {}")
+"""Those that the aligner was trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,18 @@ class Chosen:
         from eidolon.benchmark.annotate.by_encoder import EncoderAnnotator
 
         encoder, identity = dual_encoder(self.given, self.kind, self.name, options)
-        return EncoderAnnotator(encoder, identity, self.names, self.settings.templates)
+        usual = ALIGNER_TEMPLATES if self.kind == ALIGNER else TEMPLATES
+        return EncoderAnnotator(encoder, identity, self.names, self.settings.templates or usual)
 
     def _gallery(self) -> Annotator:
         from eidolon.benchmark.annotate.by_gallery import GalleryAnnotator, read_gallery
 
         options = dict(self.settings.annotator_options)
         regions, reject = _regions(options.pop("regions", "components")), _reject(options.pop("reject", None))
-        named = options.pop("encoder", ALIGNER)
+        named = options.pop("encoder", ALIGNERS[1])
         kind, _, name = named.partition("/")
         encoder: ImageEncoder
-        if kind in ("clip", ALIGNER):
+        if kind in ("clip", *ALIGNERS):
             encoder, identity = dual_encoder(f"-M encoder={named}", kind, name, options)
         else:
             from eidolon.models.encoders.dual_encoder import TransformersImageEncoder
@@ -112,12 +119,27 @@ def dual_encoder(
     given: str, kind: str, name: str, options: Mapping[str, str]
 ) -> tuple[TwoTowers, dict[str, Any]]:
     """Return a dual encoder and its identity: one of transformers, or the shipped aligner."""
-    if kind == ALIGNER:
-        raise UserError(f"{given}: this version ships no aligner; give clip/NAME or detector/NAME")
+    if kind in ALIGNERS:
+        return _shipped(given, kind, options)
     from eidolon.models.encoders.dual_encoder import TransformersDualEncoder
 
     encoder = TransformersDualEncoder(given, name, validate_options(EncoderOptions, options))
     return encoder, encoder.identity
+
+
+def _shipped(given: str, kind: str, options: Mapping[str, str]) -> tuple[TwoTowers, dict[str, Any]]:
+    """Return a shipped aligner, and the hashes of its files with the versions of the programs."""
+    from eidolon.models.aligner.aligner import load_aligner
+    from eidolon.models.base.checkpoint_files import checkpoint_files, file_sha256
+    from eidolon.models.base.identity import versions
+    from eidolon.models.base.shipped import CHECKPOINTS
+
+    if option := next(iter(options), None):
+        raise UserError(f"-M {option}={options[option]}: {given} takes no such option")
+    folder = CHECKPOINTS / kind
+    aligner = load_aligner(folder)
+    hashes = {name: file_sha256(file) for name, file in checkpoint_files(folder).items()}
+    return aligner, {"checkpoint": {"files": hashes}, "versions": versions()}
 
 
 def _regions(given: str) -> RegionKind:

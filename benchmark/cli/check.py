@@ -16,7 +16,10 @@ DIFFERS = 3
 )
 def check(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders with one run each.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Run folders, folders with one run each, or files of eidolon annotate."
+        ),
     ],
     dataset: Annotated[
         str | None,
@@ -33,7 +36,8 @@ def check(
     rejudge: Annotated[
         bool,
         typer.Option(
-            "--rejudge", help="Make judges that ask language models, and plug-ins, and let them judge."
+            "--rejudge",
+            help="Make judges that ask language models, plug-ins and annotators, and let them judge again.",
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import ImageId, Record
@@ -149,3 +149,15 @@ def read_annotations(content: str, path: Path) -> tuple[AnnotationHeader, list[A
             field = ".".join(map(str, problem["loc"]))
             raise UserError(f"{path}:{number}: is no annotated image: {field}: {problem['msg']}") from error
     return header, lines
+
+
+def read_boxes(value: object, where: str) -> dict[str, list[tuple[float, float, float, float]]]:
+    """Return the checked `boxes` of a line.
+
+    Raises:
+        UserError: they are not lists of four numbers by name; the message begins with `where`.
+    """
+    try:
+        return TypeAdapter(dict[str, list[tuple[float, float, float, float]]]).validate_python(value or {})
+    except ValidationError as error:
+        raise UserError(f"{where}: field 'boxes' must be {{name: [[x0, y0, x1, y1], …]}}") from error

@@ -18,8 +18,20 @@ class ImageRows:
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("sample_id", "image_id", "image", "objects", "references", "areas", "boxes")
+            name: []
+            for name in (
+                "sample_id",
+                "image_id",
+                "image",
+                "objects",
+                "references",
+                "areas",
+                "boxes",
+                "unsure",
+                "labelled",
+            )
         }
+        self._annotator: tuple[str, tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self._columns["image"])
@@ -35,6 +47,8 @@ class ImageRows:
         references: list[str] | tuple[str, ...] = (),
         areas: Mapping[str, float] | None = None,
         boxes: Mapping[str, list[Box]] | None = None,
+        unsure: list[str] | tuple[str, ...] = (),
+        labelled: list[str] | None = None,
     ) -> None:
         """Add a sample.
 
@@ -47,6 +61,8 @@ class ImageRows:
             references: Captions that people wrote for the image.
             areas: By category, the share of the image that its largest instance covers.
             boxes: By category, where its instances are.
+            unsure: Categories that the annotator left open; see `annotated_by`.
+            labelled: The true categories, where people labelled the image for the annotator.
 
         Raises:
             UserError: `image_id` does not fit into the column of the earlier ones.
@@ -61,13 +77,21 @@ class ImageRows:
             "references": list(references),
             "areas": [areas.get(name) for name in objects] if areas else [],
             "boxes": [boxes.get(name, []) for name in objects] if boxes else [],
+            "unsure": list(unsure),
+            "labelled": labelled,
         }
         for name, value in row.items():
             self._columns[name].append(value)
 
+    def annotated_by(self, truth: str, names: tuple[str, ...]) -> None:
+        """Say that an annotator made the truth, `clip/NAME (unverified)`, and which names it looked for."""
+        self._annotator = truth, names
+
     def dataset(self) -> "datasets.Dataset":
         """Return the samples as a dataset with the columns of `DatasetLoader`."""
         import datasets
+
+        columns = dict(self._columns)
 
         texts = datasets.List(datasets.Value("string"))
         features = datasets.Features(
@@ -81,7 +105,14 @@ class ImageRows:
                 "boxes": datasets.List(datasets.List(datasets.List(datasets.Value("float64")))),
             }
         )
-        return datasets.Dataset.from_dict(self._columns, features=features)
+        if self._annotator is None:
+            del columns["unsure"], columns["labelled"]
+        else:
+            truth, names = self._annotator
+            columns |= {"annotator": [truth] * len(self), "looked_for": [list(names)] * len(self)}
+            features |= {"unsure": texts, "labelled": texts, "looked_for": texts}
+            features["annotator"] = datasets.Value("string")
+        return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
 def check_image_id(image_id: ImageId, first: ImageId, place: str) -> None:

@@ -29,6 +29,13 @@ class DatasetLoader(Protocol):
     - `boxes`: a list with a list of boxes (x0, y0, x1, y1) for each of `objects`, as shares of the image's sides. The
       page of `eidolon view` draws them.
 
+    A dataset whose truth an annotator made has four more; `eidolon annotate` writes what they hold:
+
+    - `annotator`: a string, the same in all rows: who made the truth, and how far it was checked.
+    - `looked_for`: a list of strings, the names that it looked for.
+    - `unsure`: a list of strings, those that it left open.
+    - `labelled`: a list of strings, the true ones, or null outside of the part that people labelled.
+
     The order of the rows is the order of the samples. The same arguments must give the same rows.
     """
 

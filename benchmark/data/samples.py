@@ -42,6 +42,10 @@ class Sample:
     """By object, the share of the image that its largest instance covers, 0 to 1, if the dataset has it."""
     sources: Sources | None = None
     """Which objects are annotated and which the reference captions name; None without references."""
+    unsure: tuple[str, ...] = ()
+    """Names that the annotator of the truth left open."""
+    labelled: tuple[str, ...] | None = None
+    """The true names, where people labelled the image for the annotator."""
 
 
 class SampleSource:
@@ -84,6 +88,11 @@ class SampleSource:
                 f"--dataset {name}: none of its {len(self.samples)} images can be read; the first is "
                 f"{excerpt(_parts(first)[1]) if first else 'null'}; is it the right folder?"
             )
+        annotated = "annotator" in rows.column_names
+        self.annotator: str | None = self._rows[0]["annotator"] if annotated else None
+        """Who made the truth, `clip/NAME (unverified)`; None where people did, or a program that drew the images."""
+        self.looked_for: tuple[str, ...] = tuple(self._rows[0]["looked_for"]) if annotated else ()
+        """The names that it looked for."""
         self.sha256 = self._hash()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,6 +155,8 @@ class SampleSource:
             image_sha256=_image_hash(row["image"]),
             references=tuple(row.get("references") or ()),
             areas={name: area for name, area in zip(objects, areas, strict=False) if area is not None},
+            unsure=tuple(sorted({*(row.get("unsure") or ())} - {*objects})),
+            labelled=None if (labels := row.get("labelled")) is None else tuple(sorted({*labels})),
         )
 
     def _hash(self) -> str:
@@ -153,6 +164,7 @@ class SampleSource:
         for sample in self.samples:
             line = [sample.sample_id, sample.image_id, sample.objects, sample.image_sha256]
             line += [sample.references] if sample.references else []
+            line += [[sample.unsure, sample.labelled]] if sample.unsure or sample.labelled is not None else []
             digest.update(json.dumps(line).encode() + b"\n")
         return digest.hexdigest()
 

@@ -1,6 +1,7 @@
 """The leaderboard: the scores of several runs, best first, with marks where rows are not comparable."""
 
 import math
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,7 @@ from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection
 from eidolon.scorers.metrics.pope import Pope
+from eidolon.scorers.metrics.rectified import POWERED
 
 SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
 FILE = "leaderboard.json"
@@ -55,8 +57,10 @@ FILE_METRICS: dict[str, type] = {
 """Metrics that score files of their own. They are not in the registry."""
 NOT_EXAMINED: Literal["not run"] = "not run"
 """The verdict of the doctor on a model that it has not seen."""
-COMPARED = ("dataset", "prompt", "decoding", "judge", "policy", "n", "eidolon")
+COMPARED = ("dataset", "truth", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
+NO_ANNOTATOR = "not by an annotator"
+"""What is shown of the truth of a row that people annotated, or a program drew, beside rows with an annotator."""
 
 _LEADING_ZERO = re.compile(r"^(-?)0(?=\.)")
 
@@ -82,6 +86,8 @@ class Row(Record):
     """The verdict of `eidolon doctor` on the model."""
     doctor_failed: tuple[str, ...] = ()
     """The checks of `eidolon doctor` that failed."""
+    rectified: dict[str, dict[str, Score]] = Field(default_factory=dict, exclude_if=operator.not_)
+    """The metrics by prediction-powered inference, where an annotator made the truth; else absent."""
 
 
 class Leaderboard(Record):
@@ -158,7 +164,7 @@ def tables_of(rows: Iterable[Row]) -> list[list[Row]]:
     """
     alike: dict[tuple[int, str], list[list[Row]]] = {}
     for row in rows:
-        tables = alike.setdefault(([*HEADLINES].index(row.task), dataset_of(row)), [])
+        tables = alike.setdefault(([*HEADLINES].index(row.task), data_of(row)), [])
         sharing = [
             table for table in tables if any(row.metrics.keys() & other.metrics.keys() for other in table)
         ]
@@ -183,12 +189,10 @@ def write(leaderboard: Leaderboard, path: Path) -> None:
 def show(leaderboard: Leaderboard, console: Console) -> None:
     """Print a table for each dataset and kind of run, with 95 % intervals, and the signatures below."""
     tables = tables_of(leaderboard.rows)
-    kinds, datasets = (
-        {named(rows) for rows in tables} for named in (kind_of, lambda rows: dataset_of(rows[0]))
-    )
+    kinds, datasets = ({named(rows) for rows in tables} for named in (kind_of, lambda rows: data_of(rows[0])))
     for rows in tables:
         of = f" of {kind_of(rows)}" if len(kinds) > 1 or rows[0].task == "forget" else ""
-        on = f" on {one_line(dataset_of(rows[0]))}" if len(datasets) > 1 else ""
+        on = f" on {one_line(data_of(rows[0]))}" if len(datasets) > 1 else ""
         print_table(_table(rows, f"Leaderboard{of}{on}, 95 % intervals"), console)
     if leaderboard.rows and all(row.doctor == NOT_EXAMINED for row in leaderboard.rows):
         console.print(f"doctor: {NOT_EXAMINED}")
@@ -203,6 +207,9 @@ def show(leaderboard: Leaderboard, console: Console) -> None:
         for warning in row.warnings:
             note = f"! warning: {one_line(row.name)}: {one_line(warning)}"
             console.print(Text(note, style="yellow"), soft_wrap=True)
+    for row in leaderboard.rows:
+        if found := _rectified(row):
+            console.print(Text(one_line(f"{row.name}, {found}")), soft_wrap=True)
     for rows in tables:
         for line in _groups(rows):
             console.print(Text(one_line(line), style="yellow"), soft_wrap=True)
@@ -282,7 +289,26 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         warnings=record.warnings,
         doctor=NOT_EXAMINED if diagnosis is None else "failed" if diagnosis.failed else "passed",
         doctor_failed=() if diagnosis is None else diagnosis.failed,
+        rectified=next(
+            (
+                {family: found.quantities() for family, found in variant.metrics.items()}
+                for variant in scores.variants
+                if variant.label == POWERED
+            ),
+            {},
+        ),
     )
+
+
+def _rectified(row: Row) -> str:
+    """Return the row's columns by prediction-powered inference, beside the annotator's; empty without any."""
+    shown = []
+    for family, column in columns_of([row]):
+        one = row.rectified.get(family, {}).get(column.quantity)
+        naive = row.metrics.get(family, {}).get(column.quantity)
+        if one is not None and naive is not None and naive.value is not None:
+            shown.append(f"{family}.{column.quantity} {one} (by the annotator alone {naive.value:.3f})")
+    return f"{POWERED}: {'; '.join(shown)}" if shown else ""
 
 
 def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
@@ -293,13 +319,13 @@ def _task(record: RunRecord, metrics: Mapping[str, object]) -> Task:
 
 
 def _differing(row: Row, first: Row) -> tuple[str, ...]:
-    own, other = row.parts.parts(), first.parts.parts()
+    own, other = compared_parts(row), compared_parts(first)
     return tuple(part for part in COMPARED if own[part] != other[part])
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[str]:
     """Yield, for each part in which the rows of a table differ, the rows of each value."""
-    parts = [(row.name, row.parts.parts()) for row in rows]
+    parts = [(row.name, compared_parts(row)) for row in rows]
     for part in COMPARED:
         named: dict[str, list[str]] = {}
         for name, of_row in parts:
@@ -312,6 +338,21 @@ def _groups(rows: Sequence[Row]) -> Iterator[str]:
 def dataset_of(row: Row) -> str:
     """Return the name of a row's dataset, without its hash: parts of one dataset share a table, with a mark."""
     return (row.parts.dataset or UNKNOWN).partition("#")[0]
+
+
+def data_of(row: Row) -> str:
+    """Return the name of a row's dataset, and who made its truth where that was an annotator.
+
+    Scores by the word of an annotator have tables of their own.
+    """
+    truth = row.parts.truth
+    return dataset_of(row) if truth is None else f"{dataset_of(row)}, truth by {truth}"
+
+
+def compared_parts(row: Row) -> dict[str, str]:
+    """Return the parts of a row's signature that are compared, by name."""
+    parts = row.parts.parts()
+    return {part: parts.get(part, NO_ANNOTATOR) for part in COMPARED}
 
 
 def kind_of(rows: Sequence[Row]) -> str:

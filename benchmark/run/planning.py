@@ -163,6 +163,7 @@ def _plan_run(
     )
     signature = Signature(
         dataset=source.signature(),
+        truth=source.annotator,
         prompt=questions.prompt.signature(),
         decoding=decoding.signature(),
         judge=questions.judge.signature(),
@@ -227,6 +228,7 @@ def _config(
             prompt=PromptText(name=prompt.name, text=prompt.text, hash=prompt.signature().partition("#")[2]),
             text=questions.rules.version,
             judge=questions.judge.signature(),
+            annotator=source.annotator,
             contrast=contrast.settings() if contrast else {},
             shard=settings.shard,
             task={**questions.inputs, **questions.inputs_of_model(reference)},

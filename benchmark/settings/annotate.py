@@ -7,9 +7,6 @@ from pydantic import Field, field_validator
 
 from eidolon.benchmark.settings.fields import AS_LIST, MAX_COUNT, MAX_SEED, Flag, Options, Settings, Text
 
-TEMPLATES = ("a photo of a {}.", "a picture with a {}.", "there is a {} in the scene.")
-"""Sentences around a name; their embeddings are averaged (Radford et al. 2021, section 3.1.4)."""
-
 
 class AnnotateSettings(Settings):
     """What decides the objects that `eidolon annotate` finds, with the defaults."""
@@ -24,7 +21,7 @@ class AnnotateSettings(Settings):
     """True objects of some of the images, for thresholds and for prediction-powered rates."""
     templates: Annotated[
         tuple[Text, ...], AS_LIST, Flag("Model", "--template", metavar="TEXT", default="three sentences")
-    ] = TEMPLATES
+    ] = ()
     """Sentence with {} for the name; several are averaged. Repeatable."""
     sure: Annotated[float, Field(gt=0.5, lt=1), Flag("Judge")] = 0.8
     """Share of right answers on the labelled part that makes a name present or absent; the rest is unsure."""

@@ -43,9 +43,13 @@ class Inputs(Record):
     """SHA-256 of each input file by the setting that names it; of several answers, `answers.NAME`."""
     truth: str | None = None
     """`name#hash` of the ground truth of the images that were responded to."""
+    annotator: str | None = None
+    """The annotator of the truth, as in the signature; none where it is people's, or drawn."""
     areas: str | None = None
     sources: str | None = None
     """The same of areas, and of who says that an object is there."""
+    unknown: str | None = None
+    """The same of what the annotator leaves open, and of the labelled part."""
     task: dict[str, JsonValue] = Field(default_factory=dict)
     """What the task adds."""
     shard: str | None = None

@@ -32,6 +32,7 @@ from eidolon.benchmark.terminal.log import without_secrets
 from eidolon.scorers.core.distribution import DISTRIBUTION
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_regular
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Record
@@ -73,6 +74,12 @@ class SampleRow(Record):
     """The objects that the dataset annotates. Absent if no captions joined the truth."""
     captioned: tuple[str, ...] | None = None
     """The objects that reference captions name. Absent if no captions joined the truth."""
+    unsure: tuple[str, ...] = ()
+    """Categories that the annotator of the truth neither found nor excluded. Absent if there are none."""
+    unasked: tuple[str, ...] = ()
+    """Categories of the judge that it did not look for. Absent if there are none."""
+    labelled: tuple[str, ...] | None = None
+    """The true categories by people, where the image is in the annotator's labelled part; else absent."""
 
     @property
     def sources(self) -> Sources | None:
@@ -81,11 +88,16 @@ class SampleRow(Record):
             return None
         return Sources(frozenset(self.annotated), frozenset(self.captioned))
 
+    @property
+    def evidence(self) -> Evidence:
+        """What a judge's verdicts follow from."""
+        return Evidence(frozenset(self.objects), self.references, frozenset({*self.unsure, *self.unasked}))
+
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        empty = {name for name in ("references", "areas") if not fields[name]}
-        empty |= {name for name in ("annotated", "captioned") if fields[name] is None}
+        empty = {name for name in ("references", "areas", "unsure", "unasked") if not fields[name]}
+        empty |= {name for name in ("annotated", "captioned", "labelled") if fields[name] is None}
         return {name: value for name, value in fields.items() if name not in empty}
 
 

@@ -13,8 +13,10 @@ from eidolon.scorers.core.judge import (
     Judge,
     LanguageModelJudgeFactory,
     NarrowJudge,
+    OpenJudge,
     OpenJudgeFactory,
     RemakableJudgeFactory,
+    VotingJudge,
     verdicts_from,
 )
 from eidolon.scorers.core.metric import (
@@ -137,6 +139,19 @@ def check_fit(judge: Judge, metrics: Sequence[Metric]) -> None:
     for metric in metrics:
         if isinstance(metric, JudgeCheckingMetric) and (reason := metric.check_judge(judge)):
             raise UserError(f"--metric {metric.family}: {reason}")
+
+
+def check_annotated(judge: Judge, where: str) -> None:
+    """Check that a judge can be used with the truth of an annotator, which knows of its names alone.
+
+    Raises:
+        UserError: the judge has an open vocabulary, or several votes. `where` begins the message.
+    """
+    if isinstance(judge, OpenJudge | VotingJudge) or not judge.vocabulary:
+        raise UserError(
+            f"{where}: this truth was made by eidolon annotate and knows of its names alone, and judge {judge.name!r} "
+            "reports others or votes; give --judge lexicon, with -J lexicon=FILE for names of your own"
+        )
 
 
 def needs_references(judge: Judge, metrics: Sequence[Metric]) -> str | None:

@@ -131,27 +131,32 @@ class ZeroShotDetector:
         yield part
 
 
-def suppress(boxes: FloatArray, scores: FloatArray, *, most: int, overlap: float = 0.5) -> list[int]:
+def suppress(
+    boxes: FloatArray, scores: FloatArray, *, most: int, overlap: float = 0.5, nested: bool = False
+) -> list[int]:
     """Return the positions of boxes that no better box overlaps, best first, at most so many.
 
-    Non-maximum suppression: two boxes overlap where intersection / union is above `overlap`.
+    Non-maximum suppression: two boxes overlap where intersection / union is above `overlap`; with `nested` where
+    intersection / smaller box is.
     """
     left = list(np.argsort(-scores, kind="stable"))
     kept: list[int] = []
     while left and len(kept) < most:
         best = left.pop(0)
         kept.append(int(best))
-        left = [other for other in left if _union_share(boxes[best], boxes[other]) <= overlap]
+        left = [other for other in left if _shared(boxes[best], boxes[other], nested) <= overlap]
     return kept
 
 
-def _union_share(a: FloatArray, b: FloatArray) -> float:
+def _shared(a: FloatArray, b: FloatArray, nested: bool) -> float:
+    """Return intersection / union of two boxes, or with `nested` intersection / smaller box."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return float(width * height / (areas - width * height))
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
+    both = float(width * height)
+    return both / (min(areas) if nested else sum(areas) - both)
 
 
 def _caption(names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:

@@ -97,6 +97,8 @@ class Evidence:
     """Its true objects."""
     references: tuple[str, ...] = ()
     """Its reference captions."""
+    unknown: frozenset[str] = frozenset()
+    """Categories that may be in it or not: an annotator was unsure, or did not look for them."""
 
 
 class Matcher(Protocol):

@@ -24,6 +24,9 @@ class Signature(Record):
 
     dataset: str | None = None
     """Name and hash: `scenes#1f3a…`."""
+    truth: str | None = None
+    """The annotator whose word the truth is, and how many images people labelled: `clip/NAME (unverified)`. None where
+    people, or the program that drew the images, made it."""
     prompt: str | None = None
     """Name and hash."""
     decoding: str | None = None
@@ -47,12 +50,12 @@ class Signature(Record):
     def parts(self) -> dict[str, str]:
         """Return the text of each part by its name, in the order of the line; `unknown` if it is None.
 
-        Without rules for it, `text` is left out.
+        Without rules for it, `text` is left out, and without an annotator `truth`.
         """
         return {
             part: UNKNOWN if value is None else str(value)
             for part, value in self
-            if part != "judge_settings" and (part != "text" or value is not None)
+            if part != "judge_settings" and (part not in OPTIONAL or value is not None)
         }
 
     def line(self) -> str:
@@ -63,6 +66,8 @@ class Signature(Record):
         return "|".join(f"{part}={_escape(text)}" for part, text in self.parts().items())
 
 
+OPTIONAL = ("truth", "text")
+"""Parts that a line has only where they say something."""
 PARTS = tuple(name for name in Signature.model_fields if name != "judge_settings")
 """The names of the parts, in the order of the line."""
 
@@ -77,7 +82,7 @@ def parse(line: str) -> dict[str, str]:
     """
     fields = line.split("|")
     parts = {}
-    old = tuple(part for part in PARTS if part != "text")
+    old = tuple(part for part in PARTS if part not in OPTIONAL)
     for expected, field in zip(old, fields, strict=False):
         name, equals, value = field.partition("=")
         if name != expected or not equals:

@@ -7,10 +7,11 @@ from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.types import Judgement, Mention
 
 
-def with_verdicts(judgement: Judgement, objects: Collection[str]) -> Judgement:
+def with_verdicts(judgement: Judgement, objects: Collection[str], unknown: Collection[str] = ()) -> Judgement:
     """Return the judgement with each mention grounded or hallucinated, by the true categories `objects`.
 
-    A mention that the judge has already set to `ignored` stays so.
+    A mention of an `unknown` category that is not among the objects is ignored. A mention that the judge has already
+    set to `ignored` stays so.
     """
     truth = frozenset(objects)
 
@@ -18,6 +19,8 @@ def with_verdicts(judgement: Judgement, objects: Collection[str]) -> Judgement:
         if mention.verdict == "ignored":
             return mention
         verdict = "grounded" if mention.category in truth else "hallucinated"
+        if verdict == "hallucinated" and mention.category in unknown:
+            verdict = "ignored"
         return mention.model_copy(update={"verdict": verdict})
 
     return judgement.model_copy(update={"mentions": tuple(decided(m) for m in judgement.mentions)})

@@ -31,7 +31,9 @@ def decide(judge: Judge, judgements: Iterable[Judgement], evidence: Sequence[Evi
     objects."""
     if isinstance(judge, OpenJudge):
         return judge.matcher.match(list(judgements), evidence)
-    return [with_verdicts(j, known.objects) for j, known in zip(judgements, evidence, strict=True)]
+    return [
+        with_verdicts(j, known.objects, known.unknown) for j, known in zip(judgements, evidence, strict=True)
+    ]
 
 
 def join(judge: Judge, objects: Collection[str], named: Collection[str]) -> frozenset[str]:

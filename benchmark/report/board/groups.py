@@ -9,7 +9,8 @@ from eidolon.benchmark.report.leaderboard import (
     Leaderboard,
     Row,
     columns_of,
-    dataset_of,
+    compared_parts,
+    data_of,
     kind_of,
     tables_of,
 )
@@ -52,10 +53,10 @@ def groups_of(leaderboard: Leaderboard, by: Sequence[str] = STRICT) -> list[Grou
     for table in tables_of(leaderboard.rows):
         alike: dict[tuple[str, ...], list[Row]] = {}
         for row in table:
-            parts = row.parts.parts()
+            parts = compared_parts(row)
             alike.setdefault(tuple(parts[part] for part in by), []).append(row)
         found += [
-            Group(f"{kind_of(table)} on {dataset_of(table[0])}", tuple(rows), tuple(board_columns(rows)))
+            Group(f"{kind_of(table)} on {data_of(table[0])}", tuple(rows), tuple(board_columns(rows)))
             for rows in alike.values()
         ]
     return found

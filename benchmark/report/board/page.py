@@ -24,7 +24,16 @@ from eidolon.benchmark.report.board.records import (
     BoardView,
     Opens,
 )
-from eidolon.benchmark.report.leaderboard import HEADLINES, Leaderboard, Row, dataset_of, kind_of, tables_of
+from eidolon.benchmark.report.leaderboard import (
+    HEADLINES,
+    Leaderboard,
+    Row,
+    compared_parts,
+    data_of,
+    dataset_of,
+    kind_of,
+    tables_of,
+)
 from eidolon.benchmark.report.view.document import render
 from eidolon.benchmark.report.view.summary import is_share
 from eidolon.benchmark.store.files import REPORT
@@ -51,13 +60,17 @@ def board_view(leaderboard: Leaderboard, base: Path | None, folder: Path) -> Boa
     """Return the data of the page."""
     groups, wider = (_numbered(leaderboard, by) for by in (STRICT, WIDER))
     tables, rows = [], []
+    annotated = any(row.parts.truth is not None for row in leaderboard.rows)
+    strict, compared = (
+        tuple(part for part in parts if annotated or part != "truth") for parts in (STRICT, WIDER)
+    )
     for number, found in enumerate(tables_of(leaderboard.rows)):
         columns = board_columns(found)
         keys = [key_of(column) for column in columns]
         headline = HEADLINES[found[0].task]
         tables.append(
             BoardTable(
-                title=f"{kind_of(found)} on {dataset_of(found[0])}",
+                title=f"{kind_of(found)} on {data_of(found[0])}",
                 headline=headline if headline in keys or not keys else keys[0],
                 columns=tuple(_column(column, found) for column in columns),
             )
@@ -76,7 +89,7 @@ def board_view(leaderboard: Leaderboard, base: Path | None, folder: Path) -> Boa
                     group=groups[id(row)],
                     wider=wider[id(row)],
                     n=row.n,
-                    parts=row.parts.parts(),
+                    parts=row.parts.parts() | ({"truth": compared_parts(row)["truth"]} if annotated else {}),
                     signature=row.signature,
                     cells=_cells(row, columns),
                     warnings=row.warnings,
@@ -85,7 +98,7 @@ def board_view(leaderboard: Leaderboard, base: Path | None, folder: Path) -> Boa
                 )
             )
     return BoardView(
-        eidolon=package_version(), strict=STRICT, compared=WIDER, tables=tuple(tables), rows=tuple(rows)
+        eidolon=package_version(), strict=strict, compared=compared, tables=tuple(tables), rows=tuple(rows)
     )
 
 

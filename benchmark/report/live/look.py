@@ -18,7 +18,7 @@ from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.protocol import Producer, Questions
 from eidolon.scorers.core.foreign import foreign_code
-from eidolon.scorers.core.judge import Evidence, Judge, SlowJudge
+from eidolon.scorers.core.judge import Judge, SlowJudge
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.matching import decide
@@ -66,7 +66,7 @@ class Reading:
     def read(self, responses: Sequence[Response]) -> list[Judgement]:
         """Return the judgements of responses, with their verdicts."""
         rows = [self.samples[response.sample_id] for response in responses]
-        evidence = [Evidence(frozenset(row.objects), row.references) for row in rows]
+        evidence = [row.evidence for row in rows]
         with foreign_code():
             return decide(self.judge, judge_texts(self.judge, responses, self.rules), evidence)
 

@@ -36,7 +36,7 @@ from eidolon.benchmark.tasks.plugins import has_closed_vocabulary, make_metrics,
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.judge import Evidence, Judge
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature, hashed
@@ -120,7 +120,7 @@ class JudgedChecks(TaskChecks):
         rows = {row.sample_id: row for row in run.lines(SAMPLES, SampleRow)}
         if matches_references(judge) and not any(row.references for row in rows.values()):
             raise UncheckableError("verdicts stand on references, which the folder does not hold")
-        known = {key: Evidence(frozenset(row.objects), row.references) for key, row in rows.items()}
+        known = {key: row.evidence for key, row in rows.items()}
         here = decide(judge, judge_again(run, judge, responses), [known[r.sample_id] for r in responses])
         compare_judgements(here, there)
         return f"{judge.signature()} says the same of all {len(here)} responses"
@@ -169,6 +169,7 @@ class JudgedChecks(TaskChecks):
         origin = self.origin(run, run.lines(RESPONSES, Response))
         return Signature(
             dataset=origin.dataset,
+            truth=run.settings.inputs.annotator,
             prompt=origin.prompt,
             decoding=origin.decoding,
             judge=judge.signature(),

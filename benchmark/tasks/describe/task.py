@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from eidolon.benchmark.data.categories import judged_objects
 from eidolon.benchmark.data.ground_truth import join_references
 from eidolon.benchmark.data.prompts import Prompt, find_prompt
-from eidolon.benchmark.data.samples import SampleSource
+from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
@@ -17,6 +17,7 @@ from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.checks import DESCRIBED, JudgedChecks
 from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import (
+    check_annotated,
     check_fit,
     make_judge,
     make_metrics,
@@ -101,6 +102,10 @@ class Descriptions:
         """
         judge = self.judge
         where = f"--dataset {self.settings.dataset}: sample"
+        if source.annotator is not None:
+            check_annotated(judge, f"--dataset {self.settings.dataset}")
+        looked_for = {*judged_objects(source.looked_for, judge, f"--dataset {self.settings.dataset}")}
+        unasked = sorted({*judge.vocabulary} - looked_for) if source.annotator is not None else []
         needing = needs_references(judge, self.metrics)
         if needing and (lacking := next((s for s in source.samples if not s.references), None)):
             raise UserError(
@@ -108,8 +113,7 @@ class Descriptions:
                 "dataset that has them, or score the responses with eidolon score --captions"
             )
         samples = [
-            replace(s, objects=judged_objects(s.objects, judge, f"{where} {s.sample_id!r}"))
-            for s in join_references(source.samples, judge)
+            self._judged(s, f"{where} {s.sample_id!r}") for s in join_references(source.samples, judge)
         ]
         with_references = matches_references(judge)
         return Questions(
@@ -122,6 +126,9 @@ class Descriptions:
                     objects=sample.objects,
                     image_sha256=sample.image_sha256,
                     references=sample.references if with_references else (),
+                    unsure=tuple(name for name in sample.unsure if name not in sample.objects),
+                    unasked=tuple(unasked),
+                    labelled=sample.labelled,
                     **known_of(sample),
                 )
                 for sample in samples
@@ -133,6 +140,16 @@ class Descriptions:
             metrics=tuple(metric.family for metric in self.metrics),
             generations=self.settings.generations,
             summary={"judge": judge.signature(), "metrics": [metric.family for metric in self.metrics]},
+        )
+
+    def _judged(self, sample: Sample, where: str) -> Sample:
+        """Return a sample with what is known of it in the categories that the judge reports."""
+        labelled = sample.labelled
+        return replace(
+            sample,
+            objects=judged_objects(sample.objects, self.judge, where),
+            unsure=judged_objects(sample.unsure, self.judge, where),
+            labelled=None if labelled is None else judged_objects(labelled, self.judge, where),
         )
 
     def work(self, run: ModelRun) -> JudgedWork:

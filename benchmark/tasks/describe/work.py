@@ -21,7 +21,6 @@ from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
 from eidolon.scorers.core.judge import (
-    Evidence,
     Judge,
     NotedJudge,
     SelfTestedJudge,
@@ -36,6 +35,7 @@ from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.agreement import calibrate_judge
 from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.matching import decide
+from eidolon.scorers.metrics.rectified import SampleTruth, rectified
 from eidolon.scorers.metrics.scoring import score
 from eidolon.scorers.text.answer import RAW, TextRules
 
@@ -95,6 +95,7 @@ class JudgedWork:
     def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
         """Compute the metrics of all responses that could be judged."""
         judged = self.judged(responses, judgements)
+        rows = {row.sample_id: row for row in self.samples}
         return score(
             judged,
             self.metrics,
@@ -107,6 +108,13 @@ class JudgedWork:
             else None,
             responses=[as_judged(*pair)[0] for pair in zip(responses, judgements, strict=True)],
             edits=[judgement.edits for judgement in judgements],
+            variants=rectified(
+                judged,
+                [truth_of(rows[one.response.sample_id]) for one in judged],
+                self.metrics,
+                seed=self.seed,
+                resamples=self.resamples,
+            ),
             seed=self.seed,
             resamples=self.resamples,
         )
@@ -127,6 +135,11 @@ class JudgedWork:
                 text, found = as_judged(response, judgement)
                 judged.append(JudgedSample(text, found, objects, row.areas, row.sources))
         return judged
+
+
+def truth_of(row: SampleRow) -> SampleTruth:
+    """Return what an annotator and its labelled part say of a sample."""
+    return SampleTruth(frozenset(row.unsure), None if row.labelled is None else frozenset(row.labelled))
 
 
 def produce_responses(folder: RunFolder, keys: Sequence[Key], producer: Producer) -> Sequence[Response]:
@@ -151,7 +164,7 @@ def judge_responses(
     mapper: BatchMapper | None = None,
 ) -> Sequence[Judgement]:
     """Judge what `judgements.jsonl` lacks, and return all judgements, with their verdicts."""
-    known = {row.sample_id: Evidence(frozenset(row.objects), row.references) for row in samples}
+    known = {row.sample_id: row.evidence for row in samples}
     slow = judge.batch if isinstance(judge, SlowJudge) else None
     judgements = BatchFile(folder.path / JUDGEMENTS, Judgement, keys, slow or JUDGE_BATCH)
     if not judgements.batches:

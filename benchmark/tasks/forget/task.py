@@ -80,6 +80,11 @@ class ForgetTask:
         namers = find_namers(described.judge, given.settings.judge)
 
         def ask(source: SampleSource) -> Questions:
+            if source.annotator is not None:
+                raise UserError(
+                    f"--dataset {source.name}: was made by eidolon annotate, which leaves names open; --task forget "
+                    "needs all objects; use --task describe"
+                )
             return replace(
                 described.questions(source),
                 work=lambda run: forget_work(described, namers, run),

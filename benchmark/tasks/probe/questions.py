@@ -116,7 +116,10 @@ def build(
             row
             for split in splits
             for row in _rows(
-                sample, split, present, choose_absent(rankings(split, sample, present), sample.objects)
+                sample,
+                split,
+                present,
+                choose_absent(rankings(split, sample, present), {*sample.objects, *sample.unsure}),
             )
         ]
         rows += asked

@@ -10,7 +10,7 @@ from eidolon.benchmark.tasks.plugins import make_judge, make_metrics
 from eidolon.benchmark.tasks.score_files.response_table import ImageFacts
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.foreign import foreign_code
-from eidolon.scorers.core.judge import Evidence, Judge
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import JudgedSample, Metric
 from eidolon.scorers.core.records import Placed, flat, line_records
 from eidolon.scorers.core.response_lines import ResponseSource
@@ -96,7 +96,7 @@ class Counter:
         new = batch.judgements is None
         with foreign_code():
             if batch.judgements is None:
-                evidence = [Evidence(known.objects, known.references) for known in batch.truth]
+                evidence = [known.evidence for known in batch.truth]
                 judgements = decide(self.judge, judge_texts(self.judge, responses, self.rules), evidence)
             else:
                 judgements = [Judgement.model_validate_json(line) for line in batch.judgements]

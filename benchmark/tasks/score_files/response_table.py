@@ -11,11 +11,12 @@ import numpy as np
 
 from eidolon.benchmark.data.coco_format import Truth
 from eidolon.benchmark.data.ground_truth import find_image
-from eidolon.benchmark.data.truth_file import SOURCE, FileTruth
+from eidolon.benchmark.data.truth_file import SOURCE, AnnotatedTruth, FileTruth
 from eidolon.benchmark.store.batch_file import Key
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.judge import Evidence
 from eidolon.scorers.core.metric import Sources
 from eidolon.scorers.core.notes import InputNote, warning
 from eidolon.scorers.core.response_lines import ResponseSource
@@ -149,6 +150,17 @@ class ImageFacts:
     areas: Mapping[str, float]
     sources: Sources | None
     references: tuple[str, ...]
+    unsure: frozenset[str] = frozenset()
+    """Categories that the annotator of the truth left open."""
+    unasked: frozenset[str] = frozenset()
+    """Categories that it did not look for."""
+    labelled: frozenset[str] | None = None
+    """The true categories, where the image is in its labelled part."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What a judge's verdicts follow from."""
+        return Evidence(self.objects, self.references, self.unsure | self.unasked)
 
 
 @dataclass
@@ -164,6 +176,11 @@ class TruthTable:
     """By the position of the image, where anything is known."""
     sources: dict[int, Sources] = field(default_factory=dict)
     references: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    unsure: dict[int, frozenset[str]] = field(default_factory=dict)
+    labelled: dict[int, frozenset[str]] = field(default_factory=dict)
+    unasked: frozenset[str] = frozenset()
+    annotator: str | None = None
+    """Who made the truth, for the signature; None where it is people's."""
 
     def of(self, image: int) -> ImageFacts:
         """Return what is known of an image, by its position."""
@@ -172,6 +189,9 @@ class TruthTable:
             self.areas.get(image, {}),
             self.sources.get(image),
             self.references.get(image, ()),
+            self.unsure.get(image, frozenset()),
+            self.unasked,
+            self.labelled.get(image),
         )
 
     def truth(self) -> Iterator[tuple[ImageId, frozenset[str]]]:
@@ -225,6 +245,9 @@ class ScoredSamples:
             areas=dict(known.areas),
             annotated=source and tuple(sorted(source.annotated)),
             captioned=source and tuple(sorted(source.captioned)),
+            unsure=tuple(sorted(known.unsure)),
+            unasked=tuple(sorted(known.unasked)),
+            labelled=None if known.labelled is None else tuple(sorted(known.labelled)),
         )
 
     def check_images(self) -> None:
@@ -239,10 +262,13 @@ class ScoredSamples:
                 raise UserError(f"{place}: sample id {sample_id!r} named another image before")
 
 
-def join_truth(table: ResponseTable, known: FileTruth, objects: Path) -> tuple[TruthTable, list[InputNote]]:
+def join_truth(
+    table: ResponseTable, known: FileTruth, objects: Path, vocabulary: Sequence[str] = ()
+) -> tuple[TruthTable, list[InputNote]]:
     """Return the truth of the images that were responded to, and notes.
 
-    The image ids of the responses, and sample ids that were taken from them, become those of the truth.
+    The image ids of the responses, and sample ids that were taken from them, become those of the truth. `vocabulary`
+    is that of the judge: what an annotator did not look for is unknown.
 
     Raises:
         UserError: an image has no truth, or its id may mean several.
@@ -271,7 +297,20 @@ def join_truth(table: ResponseTable, known: FileTruth, objects: Path) -> tuple[T
         [truth[image_id] for image_id in image_ids],
         {i: known.areas[image_id] for i, image_id in enumerate(image_ids) if known.areas.get(image_id)},
     )
+    if known.annotated is not None:
+        _add_annotator(joined, known.annotated, vocabulary)
     notes = ids.notes("responses", len(image_ids))
     if not any(joined.objects):
         notes.append(warning(SOURCE, "no objects", images=len(image_ids)))
     return joined, notes
+
+
+def _add_annotator(joined: TruthTable, known: AnnotatedTruth, vocabulary: Sequence[str]) -> None:
+    """Add what the annotator of the truth left open, and its labelled part."""
+    joined.annotator = known.header.truth()
+    joined.unasked = frozenset(vocabulary) - known.names
+    for i, image_id in enumerate(joined.image_ids):
+        if unsure := known.unsure.get(image_id):
+            joined.unsure[i] = unsure
+        if (labelled := known.labelled.get(image_id)) is not None:
+            joined.labelled[i] = labelled

@@ -14,6 +14,7 @@ from eidolon.benchmark.tasks.describe.checks import DESCRIBED
 from eidolon.benchmark.tasks.describe.work import POLICY
 from eidolon.benchmark.tasks.plugins import (
     affordable,
+    check_annotated,
     check_fit,
     make_judge,
     make_metrics,
@@ -37,7 +38,13 @@ from eidolon.benchmark.tasks.score_files.response_table import (
     join_truth,
     read_table,
 )
-from eidolon.benchmark.tasks.score_files.source_texts import IMPORT_BATCH, looks, prompt_part, truth_hash
+from eidolon.benchmark.tasks.score_files.source_texts import (
+    IMPORT_BATCH,
+    looks,
+    prompt_part,
+    truth_hash,
+    unknown_of,
+)
 from eidolon.benchmark.tasks.score_files.streamed_work import StreamedWork, StreamingProducer
 from eidolon.benchmark.tasks.score_files.workers import cores
 from eidolon.scorers.core.input_files import excerpt
@@ -99,6 +106,7 @@ class ResponsesTask:
         rules = text_rules(judge, settings.last_sentence)
         signature = Signature(
             dataset=dataset,
+            truth=truth.annotator,
             prompt=prompt_part(table.prompt),
             judge=judge.signature(),
             judge_settings=judge_settings(judge),
@@ -125,7 +133,9 @@ class ResponsesTask:
                     **looks(
                         {truth.image_ids[i]: found for i, found in truth.areas.items()},
                         {truth.image_ids[i]: found for i, found in truth.sources.items()},
+                        _unknown(truth),
                     ),
+                    annotator=truth.annotator,
                     text=rules.version,
                     judge=judge.signature(),
                 ),
@@ -220,6 +230,16 @@ def _read_truth(
     references, for the message."""
     objects_file = one_path(settings.objects)
     known = read_objects(settings, objects_file, judge)
-    truth, notes = join_truth(table, known, objects_file)
+    if known.annotated is not None:
+        check_annotated(judge, f"--objects {objects_file}")
+    truth, notes = join_truth(table, known, objects_file, judge.vocabulary)
     more = join_captions(table, truth, settings.captions, known.ids(objects_file), judge, needing)
     return truth, [*known.notes, *notes, *more]
+
+
+def _unknown(truth: TruthTable) -> dict[ImageId, Sequence[object]]:
+    """Return what the annotator of the truth leaves open, and its labels, by image; nothing without an annotator."""
+    if truth.annotator is None:
+        return {}
+    facts = ((image_id, truth.of(i)) for i, image_id in enumerate(truth.image_ids))
+    return {image_id: unknown_of(one.unsure, one.unasked, one.labelled) for image_id, one in facts}

@@ -30,9 +30,11 @@ def truth_text(truth: Truth) -> str:
     return "\n".join(sorted(json.dumps([image_id, sorted(objects)]) for image_id, objects in truth.items()))
 
 
-def looks(areas: Areas, sources: Mapping[ImageId, Sources | None]) -> dict[str, str]:
+def looks(
+    areas: Areas, sources: Mapping[ImageId, Sources | None], unknown: Mapping[ImageId, Sequence[object]]
+) -> dict[str, str]:
     """Return the part of the configuration that says what is known of the objects beyond their being there, hashed;
-    nothing where nothing is."""
+    nothing where nothing is. `unknown` is what `unknown_of` returns, by image."""
     parts = {
         "areas": [json.dumps([i, sorted(found.items())]) for i, found in areas.items() if found],
         "sources": [
@@ -40,8 +42,18 @@ def looks(areas: Areas, sources: Mapping[ImageId, Sources | None]) -> dict[str, 
             for i, told in sources.items()
             if told is not None
         ],
+        "unknown": [
+            json.dumps([i, *found]) for i, found in unknown.items() if any(found[:2]) or found[2] is not None
+        ],
     }
     return {name: hashed(name, "\n".join(sorted(lines))) for name, lines in parts.items() if lines}
+
+
+def unknown_of(
+    unsure: Iterable[str], unasked: Iterable[str], labelled: Iterable[str] | None
+) -> tuple[list[str], list[str], list[str] | None]:
+    """Return what an annotator leaves open about an image, and its labels, for `looks`."""
+    return sorted(unsure), sorted(unasked), None if labelled is None else sorted(labelled)
 
 
 def truth_hash(

@@ -219,8 +219,12 @@ class StreamedWork:
         )
 
     def _needs_all(self) -> bool:
-        """Tell whether a metric, or the agreement of votes, needs all samples at once."""
-        return isinstance(self.judged_by, VotingJudge) or not all(map(can_tally, self.metrics))
+        """Tell whether a metric, the agreement of votes, or a labelled part needs all samples at once."""
+        return (
+            isinstance(self.judged_by, VotingJudge)
+            or bool(self.samples.truth.labelled)
+            or not all(map(can_tally, self.metrics))
+        )
 
     def _whole(self, responses: Sequence[Response]) -> JudgedWork:
         """Return the same work in memory."""

@@ -10,6 +10,7 @@ from eidolon.benchmark.store.record import provenance
 from eidolon.benchmark.tasks.checking.checks import PARTS_OF_SCORES, NamedDataset, Options, Recomputed
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun, is_hash
+from eidolon.benchmark.verify.check.annotations import check_annotations
 from eidolon.benchmark.verify.check.consistency import check_judgements, check_responses, check_samples
 from eidolon.benchmark.verify.check.findings import SCHEMA, Finding, Report, RunFindings
 from eidolon.benchmark.verify.check.folder import CheckedFolder
@@ -43,9 +44,17 @@ class CheckOptions:
 
 
 def check_runs(paths: Sequence[Path], how: CheckOptions) -> Report:
-    """Check all folders; one that is no run folder at all is a UserError, before anything is looked at."""
-    folders = [CheckedFolder(find_run(path)) for path in paths]
-    return Report(schema=SCHEMA, runs=tuple(_check(folder, how) for folder in folders))
+    """Check all folders, and files of `eidolon annotate`; anything else is a UserError, before the first is checked."""
+    found = [path if path.is_file() else CheckedFolder(find_run(path)) for path in paths]
+    return Report(
+        schema=SCHEMA,
+        runs=tuple(
+            check_annotations(one, look_again=how.judge_options is not None)
+            if isinstance(one, Path)
+            else _check(one, how)
+            for one in found
+        ),
+    )
 
 
 def _check(folder: CheckedFolder, how: CheckOptions) -> RunFindings:

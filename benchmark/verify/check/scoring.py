@@ -48,11 +48,16 @@ def check_signature(here: Recomputed, run: CheckedRun) -> str:
             )
     parts = signature.parts()
     for part in PARTS:
-        if part in here.rebuilt and parts[part] != here.rebuilt[part]:
+        if part in here.rebuilt and parts.get(part) != here.rebuilt[part]:
             raise DifferenceError(
-                f"{part} is {excerpt(parts[part], 120)} there and {excerpt(here.rebuilt[part], 120)} here"
+                f"{part} is {excerpt(parts.get(part), 120)} there and {excerpt(here.rebuilt[part], 120)} here"
             )
-    left = [part for part in PARTS if part not in here.rebuilt]
+    if "truth" in parts and signature.truth != run.settings.inputs.annotator:
+        raise DifferenceError(
+            f"truth is {excerpt(signature.truth, 120)} there and {excerpt(run.settings.inputs.annotator, 120)} in its "
+            "configuration"
+        )
+    left = [part for part in PARTS if part not in here.rebuilt and part != "truth"]
     return f"rebuilt{', except ' + ', '.join(left) + ', which take the input files' if left else ''}"
 
 

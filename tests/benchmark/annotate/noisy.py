@@ -14,8 +14,6 @@ from eidolon.benchmark.engine.cache_keys import picture_hash
 class NoisyAnnotator:
     """Knows the truth of each image by its pixels, and errs."""
 
-    usual_cut = (0.3, 0.7)
-
     def __init__(
         self, names: Sequence[str], truth: Mapping[str, Sequence[str]], noise: float = 1.0, shift: float = 2.0
     ) -> None:

@@ -128,6 +128,9 @@ def test_a_better_box_suppresses_those_that_overlap() -> None:
     boxes = np.array([[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.45], [0.5, 0.5, 1, 1]])
     assert suppress(boxes, np.array([0.2, 0.9, 0.5]), most=5) == [1, 2]
     assert suppress(boxes, np.array([0.2, 0.9, 0.5]), most=1) == [1]
+    inside = np.array([[0, 0, 1, 1], [0.4, 0.4, 0.5, 0.5]])
+    assert suppress(inside, np.array([0.1, 0.2]), most=5) == [1, 0]
+    assert suppress(inside, np.array([0.1, 0.2]), most=5, nested=True) == [1]
 
 
 def test_components_find_what_stands_out() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eidolon.scorers.core.distribution import package_version
-from eidolon.scorers.core.signature import PARTS, Signature, hashed, parse
+from eidolon.scorers.core.signature import OPTIONAL, PARTS, Signature, hashed, parse
 
 
 def test_has_every_part_in_order():
@@ -45,7 +45,7 @@ def test_what_is_not_given_is_unknown():
 def test_any_value_stays_on_one_line_and_comes_back(dataset, prompt):
     given = Signature(dataset=dataset, prompt=prompt, n=3)
     assert len(given.line().splitlines()) == 1
-    assert tuple(parse(given.line())) == tuple(part for part in PARTS if part != "text")
+    assert tuple(parse(given.line())) == tuple(part for part in PARTS if part not in OPTIONAL)
     assert parse(given.line()) == given.parts()
 
 

@@ -15,6 +15,7 @@ from eidolon.benchmark.tasks.score_files.source_texts import (
     looks,
     references_text,
     truth_text,
+    unknown_of,
 )
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.signature import hashed
@@ -48,8 +49,12 @@ class ResponsesChecks(JudgedChecks):
             raise DifferenceError(
                 f"{SAMPLES} has the hash {found}, run.json: config.inputs.truth is {excerpt(recorded)}"
             )
-        told = {"areas": inputs.areas, "sources": inputs.sources}
-        here = looks({row.image_id: row.areas for row in rows}, {row.image_id: row.sources for row in rows})
+        told = {"areas": inputs.areas, "sources": inputs.sources, "unknown": inputs.unknown}
+        here = looks(
+            {row.image_id: row.areas for row in rows},
+            {row.image_id: row.sources for row in rows},
+            {row.image_id: unknown_of(row.unsure, row.unasked, row.labelled) for row in rows},
+        )
         for part, value in told.items():
             if here.get(part) != value:
                 raise DifferenceError(
