@@ -54,7 +54,9 @@ def describe(scene: Scene, number: int) -> Response:
     return Response(sample_id=str(number), image_id=str(number), response=text)
 
 
-def quality(scenes: Sequence[Scene], rows: Sequence[AnnotatedImage]) -> dict[str, dict[str, float | int | None]]:
+def quality(
+    scenes: Sequence[Scene], rows: Sequence[AnnotatedImage]
+) -> dict[str, dict[str, float | int | None]]:
     """Return precision and recall of present cells by category and by size, unsure ones left out."""
     sizes = [{name: area_of(scene, name) for name in scene.objects} for scene in scenes]
     found: dict[str, dict[str, float | int | None]] = {}
@@ -88,10 +90,7 @@ def rates(
 
 def area_of(scene: Scene, name: str) -> float:
     """Return the share of the image that the largest box of an object covers."""
-    from eidolon.benchmark.scenes.dataset import row
-
-    found = row(scene)
-    return float(dict(zip(found["objects"], found["areas"], strict=True))[name])
+    return next(thing.area for thing in scene.things if thing.category == name)
 
 
 def main() -> None:
@@ -116,9 +115,7 @@ def main() -> None:
     rule = Rule(AnnotateSettings().sure, None, (0.3, 0.7), 0)
     metric = Chair()
     value = true_value(images, metric, QUANTITY)
-    drawn = draw_again(
-        images, VOCABULARY, metric, QUANTITY, rule, labelled=given.labelled, times=given.times
-    )
+    drawn = draw_again(images, VOCABULARY, metric, QUANTITY, rule, labelled=given.labelled, times=given.times)
     by = {name: [getattr(one, name) for one in drawn] for name in ("powered", "alone", "naive")}
     facts = [
         Facts(str(k), "", "", one.looked, one.truth if k < given.labelled else None)
@@ -134,9 +131,7 @@ def main() -> None:
         "true": round(value, 4),
         "coverage": {name: covered(of, value) for name, of in by.items()},
         "mean_width": {name: round(mean_width(of), 4) for name, of in by.items()},
-        "mean": {
-            name: round(sum(one.value or 0.0 for one in of) / len(of), 4) for name, of in by.items()
-        },
+        "mean": {name: round(sum(one.value or 0.0 for one in of) / len(of), 4) for name, of in by.items()},
         "narrower": sum(
             p.ci is not None and a.ci is not None and p.ci[1] - p.ci[0] < a.ci[1] - a.ci[0]
             for p, a in zip(by["powered"], by["alone"], strict=True)

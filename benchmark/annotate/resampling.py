@@ -96,7 +96,9 @@ def mean_width(estimates: Sequence[Estimate]) -> float:
     return sum(widths) / len(widths) if widths else float("nan")
 
 
-def _judged(one: DescribedImage, image_id: str, objects: Sequence[str], unsure: Sequence[str]) -> JudgedSample:
+def _judged(
+    one: DescribedImage, image_id: str, objects: Sequence[str], unsure: Sequence[str]
+) -> JudgedSample:
     update = {"sample_id": image_id, "image_id": image_id}
     judgement = with_verdicts(one.judgement.model_copy(update=update), objects, unsure)
     return JudgedSample(one.response.model_copy(update=update), judgement, frozenset(objects))

@@ -1,4 +1,4 @@
-"""Prediction-powered intervals of CHAIR_i with an annotator that errs cover the true rate, and are the narrower ones."""
+"""Prediction-powered intervals of CHAIR_i cover the true rate where the annotator errs, and are the narrower ones."""
 
 import random
 
@@ -18,9 +18,7 @@ def images(count: int) -> list[DescribedImage]:
         truth = tuple(name for name in NAMES if draw.random() < 0.4)
         scores = {name: rounded(draw.gauss(1.2 if name in truth else -1.2, 1.0)) for name in NAMES}
         named = [name for name in NAMES if draw.random() < (0.8 if name in truth else 0.15)]
-        mentions = tuple(
-            Mention(category=name, text=name, start=0, end=1, word=0) for name in named
-        )
+        mentions = tuple(Mention(category=name, text=name, start=0, end=1, word=0) for name in named)
         response = Response(sample_id=str(k), image_id=str(k), response=" ".join(named))
         judgement = Judgement(sample_id=str(k), image_id=str(k), mentions=mentions)
         found.append(DescribedImage(Looked(scores), truth, response, judgement))
