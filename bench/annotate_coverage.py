@@ -1,6 +1,7 @@
 """Annotating Scenes: precision and recall against the truth by construction, and coverage of corrected rates.
 
-    python bench/annotate_coverage.py [--with aligner|noisy] [--scenes 300] [--labelled 50] [--times 200] [--out FILE]
+    python bench/annotate_coverage.py [--with aligner|noisy] [--scenes 300] [--labelled 50] [--times 200] \\
+        [--sure 0.95] [--out FILE]
 
 `noisy` is an artificial annotator: the truth, plus or minus 1.5, with normal noise. The descriptions are drawn: each
 names every object of its scene with probability 0.8, and of the other categories one in two images names one more.
@@ -12,7 +13,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from eidolon.benchmark.annotate.annotator import Looked, rounded
+from eidolon.benchmark.annotate.annotator import USUAL_CUTS, Looked, rounded
 from eidolon.benchmark.annotate.decision import Facts, Rule, decide_all
 from eidolon.benchmark.annotate.kinds import choose
 from eidolon.benchmark.annotate.resampling import DescribedImage, covered, draw_again, mean_width, true_value
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--labelled", type=int, default=50)
     parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--sure", type=float, default=AnnotateSettings().sure)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     scenes = [make_scene(SEED, k, Dials()) for k in range(given.scenes)]
@@ -112,7 +114,7 @@ def main() -> None:
             looked, scenes, responses, judge.judge(responses), strict=True
         )
     ]
-    rule = Rule(AnnotateSettings().sure, None, (0.3, 0.7), 0)
+    rule = Rule(given.sure, None, USUAL_CUTS["aligner"], 0)
     metric = Chair()
     value = true_value(images, metric, QUANTITY)
     drawn = draw_again(images, VOCABULARY, metric, QUANTITY, rule, labelled=given.labelled, times=given.times)
@@ -127,6 +129,7 @@ def main() -> None:
         "annotator": given.annotator,
         "scenes": given.scenes,
         "labelled": given.labelled,
+        "sure": given.sure,
         "times": given.times,
         "true": round(value, 4),
         "coverage": {name: covered(of, value) for name, of in by.items()},

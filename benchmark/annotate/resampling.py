@@ -23,7 +23,7 @@ class DescribedImage:
     truth: tuple[str, ...]
     response: Response
     judgement: Judgement
-    """Of the response, without verdicts."""
+    """What the judge found in the response, without verdicts."""
 
 
 @dataclass(frozen=True, slots=True)

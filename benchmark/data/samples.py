@@ -162,7 +162,7 @@ class SampleSource:
     def _hash(self) -> str:
         digest = hashlib.sha256()
         for sample in self.samples:
-            line = [sample.sample_id, sample.image_id, sample.objects, sample.image_sha256]
+            line: list[Any] = [sample.sample_id, sample.image_id, sample.objects, sample.image_sha256]
             line += [sample.references] if sample.references else []
             line += [[sample.unsure, sample.labelled]] if sample.unsure or sample.labelled is not None else []
             digest.update(json.dumps(line).encode() + b"\n")

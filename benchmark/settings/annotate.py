@@ -23,7 +23,7 @@ class AnnotateSettings(Settings):
         tuple[Text, ...], AS_LIST, Flag("Model", "--template", metavar="TEXT", default="three sentences")
     ] = ()
     """Sentence with {} for the name; several are averaged. Repeatable."""
-    sure: Annotated[float, Field(gt=0.5, lt=1), Flag("Judge")] = 0.8
+    sure: Annotated[float, Field(gt=0.5, lt=1), Flag("Judge")] = 0.95
     """Share of right answers on the labelled part that makes a name present or absent; the rest is unsure."""
     thresholds: Annotated[
         tuple[float, ...], AS_LIST, Flag("Judge", metavar="LOW,HIGH", default="by the labelled part")

@@ -102,7 +102,7 @@ def test_the_labelled_part_corrects_the_rates(tmp_path: Path) -> None:
     assert powered.settings == {"labelled_images": 12, "other_images": 48}
     naive = found.metrics["chair"]["chair_i"].value
     corrected = powered.metrics["chair"]["chair_i"]
-    # 120 mentions: 40 dogs, 60 cups of which half are there, 20 chairs. So 1/4 are right if no dog is.
+    # 120 mentions: 40 dogs, 60 cups, half of them there, 20 chairs. So 1/4 are right if no dog is.
     assert naive == pytest.approx(1 - (40 + 30) / 120)
     assert corrected.value == pytest.approx(0.75, abs=0.06)
     assert corrected.ci is not None
