@@ -25,8 +25,9 @@ from eidolon.benchmark.terminal.tables import print_table
 from eidolon.scorers.core import registry
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
-from eidolon.scorers.core.scores import Samples, Score
+from eidolon.scorers.core.scores import Family, Samples, Score
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.metrics.amber import AmberRates
@@ -60,7 +61,7 @@ NOT_EXAMINED: Literal["not run"] = "not run"
 COMPARED = ("dataset", "truth", "prompt", "decoding", "judge", "policy", "n", "eidolon")
 """The parts of the signature that must agree for two rows to be comparable."""
 NO_ANNOTATOR = "not by an annotator"
-"""What is shown of the truth of a row that people annotated, or a program drew, beside rows with an annotator."""
+"""What is shown as the truth of other rows beside rows with an annotator."""
 
 _LEADING_ZERO = re.compile(r"^(-?)0(?=\.)")
 
@@ -87,7 +88,7 @@ class Row(Record):
     doctor_failed: tuple[str, ...] = ()
     """The checks of `eidolon doctor` that failed."""
     rectified: dict[str, dict[str, Score]] = Field(default_factory=dict, exclude_if=operator.not_)
-    """The metrics by prediction-powered inference, where an annotator made the truth; else absent."""
+    """The metrics by prediction-powered inference, where an annotator made the truth."""
 
 
 class Leaderboard(Record):
@@ -274,7 +275,7 @@ def _declared(family: str, rows: Sequence[Row]) -> tuple[LeaderboardColumn, ...]
 def _read_row(run: Path, relative_to: Path) -> Row:
     loaded = load_run(run)
     record, scores = loaded.record, loaded.scores()
-    metrics = {family: found.quantities() for family, found in scores.metrics.items()}
+    metrics = _quantities(scores.metrics)
     diagnosis = record.provenance.doctor
     inside = run.resolve().is_relative_to(relative_to.resolve())
     place = run.resolve().relative_to(relative_to.resolve()) if inside else run
@@ -289,24 +290,20 @@ def _read_row(run: Path, relative_to: Path) -> Row:
         warnings=record.warnings,
         doctor=NOT_EXAMINED if diagnosis is None else "failed" if diagnosis.failed else "passed",
         doctor_failed=() if diagnosis is None else diagnosis.failed,
-        rectified=next(
-            (
-                {family: found.quantities() for family, found in variant.metrics.items()}
-                for variant in scores.variants
-                if variant.label == POWERED
-            ),
-            {},
-        ),
+        rectified=next((_quantities(v.metrics) for v in scores.variants if v.label == POWERED), {}),
     )
+
+
+def _quantities(metrics: Mapping[str, Family]) -> dict[str, dict[str, Estimate]]:
+    return {family: found.quantities() for family, found in metrics.items()}
 
 
 def _rectified(row: Row) -> str:
     """Return the row's columns by prediction-powered inference, beside the annotator's; empty without any."""
     shown = []
     for family, column in columns_of([row]):
-        one = row.rectified.get(family, {}).get(column.quantity)
-        naive = row.metrics.get(family, {}).get(column.quantity)
-        if one is not None and naive is not None and naive.value is not None:
+        one, naive = (of.get(family, {}).get(column.quantity) for of in (row.rectified, row.metrics))
+        if one and naive and naive.value is not None:
             shown.append(f"{family}.{column.quantity} {one} (by the annotator alone {naive.value:.3f})")
     return f"{POWERED}: {'; '.join(shown)}" if shown else ""
 
@@ -341,10 +338,7 @@ def dataset_of(row: Row) -> str:
 
 
 def data_of(row: Row) -> str:
-    """Return the name of a row's dataset, and who made its truth where that was an annotator.
-
-    Scores by the word of an annotator have tables of their own.
-    """
+    """Return the name of a row's dataset, and the annotator that made its truth: such scores have their own tables."""
     truth = row.parts.truth
     return dataset_of(row) if truth is None else f"{dataset_of(row)}, truth by {truth}"
 
