@@ -17,6 +17,8 @@ from eidolon.benchmark.study.search.run import export_found, run_search
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.study.search.tiny import RECIPE, point
 
+ROOT = Path(__file__).parents[4]
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SearchDetail]:
@@ -114,3 +116,12 @@ def test_the_trained_model_is_read_from_the_folder(searched: tuple[Path, SearchD
 def test_the_command_refuses_half_filled_vectors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert invoke(["memory", "search", "--width", "33", "--out", str(tmp_path / "out")]) == 2
     assert "--width 33: must be a multiple of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["search", "search-rules"])
+def test_the_committed_search_reads(name: str) -> None:
+    stored = json.loads((ROOT / f"results/memory/{name}.json").read_text())
+    validate(stored, json_schemas.read("search"))
+    detail = SearchDetail.model_validate(stored)
+    assert detail.estimator.error is not None
+    assert detail.estimator.error <= 0.1
