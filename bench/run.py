@@ -20,6 +20,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "saved_votes": (),
     "run_overhead": (),
     "contrast_speed": (),
+    "growth": (),
 }
 """The scripts in the order in which they run, with their arguments."""
 

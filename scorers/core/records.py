@@ -190,6 +190,10 @@ def line_records(line: str, number: int, path: Path) -> list[Placed]:
     """
     line = line.strip()
     try:
+        if line.startswith("{"):
+            value, end = decode_json(line, 0)
+            if end == len(line):  # nearly every line: one object
+                return [Placed(f"{path}:{number}", f"line {number}", value)]
         values = [value for _, value in _values(line)]
     except ValueError as error:
         raise _invalid(path, number, error, excerpt(line)) from None

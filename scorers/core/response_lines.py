@@ -15,6 +15,7 @@ from eidolon.scorers.core.record_stream import StreamedRecords
 from eidolon.scorers.core.records import Placed, Records, read_records
 from eidolon.scorers.core.types import FinishReason, ImageId, Response
 
+FINISH_REASONS = get_args(FinishReason)
 FIELDS = ("response", "image_id", "sample_id", "references")
 """The fields of a record that are read; other fields are ignored."""
 WANTED = frozenset((*FIELDS, *RESPONSE, *IMAGE, "question_id", "id", "error"))
@@ -217,7 +218,7 @@ def _read_measures(row: Mapping[str, Any], failed: bool) -> dict[str, Any]:
     Another program's file may use these names for other things, so a value of another type is ignored.
     """
     found: dict[str, Any] = {"finish_reason": "error" if failed else "unknown"}
-    if row.get("finish_reason") in get_args(FinishReason):
+    if row.get("finish_reason") in FINISH_REASONS:
         found["finish_reason"] = row["finish_reason"]
     found |= {name: clean(row[name]) for name in ("prompt", "reasoning") if isinstance(row.get(name), str)}
     found |= {name: row[name] for name in ("prompt_tokens", "completion_tokens") if _is_count(row.get(name))}

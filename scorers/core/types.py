@@ -1,7 +1,7 @@
 """The records that pass between the stages of a run. Each is one line of a file in the run folder."""
 
 import operator
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,20 @@ class Record(BaseModel):
     """Base of everything that is written to a file. Unknown fields are errors, and values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __copy__(self) -> Self:
+        """Return a shallow copy, which `model_copy` changes.
+
+        Scoring makes one of each mention. That of pydantic takes twice as long, for private fields and the general
+        `copy`; records have no private fields.
+        """
+        extra = self.__pydantic_extra__
+        twin = self.__class__.__new__(self.__class__)
+        object.__setattr__(twin, "__dict__", self.__dict__.copy())
+        object.__setattr__(twin, "__pydantic_fields_set__", self.__pydantic_fields_set__.copy())
+        object.__setattr__(twin, "__pydantic_extra__", None if extra is None else extra.copy())
+        object.__setattr__(twin, "__pydantic_private__", None)
+        return twin
 
 
 class Response(Record):
