@@ -133,7 +133,7 @@ def put(index: int, **fields: Any) -> Callable[[list[Any]], Any]:
 POPE_CASES: list[tuple[str, Break, tuple[str, ...], tuple[str, ...]]] = [
     ("unknown policy", nothing, ("--policy", "stric"), ("--policy stric", "did you mean 'strict'")),
     ("unknown field", nothing, ("--field", "anwser=x"), ("did you mean 'answer'",)),
-    ("mode is for others", nothing, ("--mode", "fixed"), ("--mode", "amber, throne")),
+    ("mode is for others", nothing, ("--mode", "fixed"), ("--mode", "amber", "throne")),
     ("two answer files", nothing, ("questions.json",), ("--answers", "one file")),
     ("missing answers", edit_lines("answers.jsonl", lambda r: r.pop()), (), ("answers.jsonl", "5", "6", "order")),
     ("other question", edit_lines("answers.jsonl", put(1, question="Why?")), (), ("answers.jsonl:2", "Why?")),
