@@ -117,6 +117,15 @@ class SampleSource:
             if found
         }
 
+    def colours(self, sample: Sample) -> dict[str, str]:
+        """Return the colours of a sample's objects; nothing if the dataset has no column `colours`."""
+        row = self._rows[sample.index]
+        return {
+            name: colour
+            for name, colour in zip(row["objects"], row.get("colours") or (), strict=False)
+            if colour is not None
+        }
+
     def pixels(self, sample: Sample) -> int:
         """Return the number of pixels of a sample's image from its header; 0 if it cannot be read."""
         from PIL import Image

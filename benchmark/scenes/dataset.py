@@ -52,6 +52,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
     - `objects`: sorted category names.
     - `areas`: of each of `objects`, the share of the image that its largest box covers.
     - `boxes`: of each of `objects`, the boxes (x0, y0, x1, y1) of its instances, as shares of the image side.
+    - `colours`: of each of `objects`; null where it is drawn in its own colours.
     - `theme`: the kind of place.
     - `things`: for each category its `colour`, `count`, `boxes` ((x0, y0, x1, y1) as shares of the image side) and
       `area` (of its largest box, as a share of the image).
@@ -72,6 +73,7 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
             "objects": datasets.List(datasets.Value("string")),
             "areas": datasets.List(datasets.Value("float64")),
             "boxes": datasets.List(datasets.List(datasets.List(datasets.Value("float64")))),
+            "colours": datasets.List(datasets.Value("string")),
             "theme": datasets.Value("string"),
             "things": datasets.List(
                 {
@@ -119,6 +121,7 @@ def row(scene: Scene) -> dict[str, Any]:
         "objects": list(scene.objects),
         "areas": [things[name].area for name in scene.objects],
         "boxes": [[list(box) for box in things[name].boxes] for name in scene.objects],
+        "colours": [things[name].colour for name in scene.objects],
         "theme": scene.theme,
         "things": [
             {

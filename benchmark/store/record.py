@@ -33,7 +33,7 @@ from eidolon.scorers.core.distribution import DISTRIBUTION
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_regular
 from eidolon.scorers.core.judge import Evidence
-from eidolon.scorers.core.metric import Sources
+from eidolon.scorers.core.metric import Depiction, Sources
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Record
 
@@ -70,6 +70,10 @@ class SampleRow(Record):
     """Reference captions of the image, if the judge needs them; else absent."""
     areas: dict[str, float] = Field(default_factory=dict)
     """The share of the image that the largest instance of each object covers; absent if it is unknown."""
+    boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = Field(default_factory=dict)
+    """By object, (x0, y0, x1, y1) of every instance as shares of the image's sides. Absent if no metric needs them."""
+    colours: dict[str, str] = Field(default_factory=dict)
+    """By object, its colour. Absent if no metric needs them."""
     annotated: tuple[str, ...] | None = None
     """The objects that the dataset annotates. Absent if no captions joined the truth."""
     captioned: tuple[str, ...] | None = None
@@ -93,10 +97,20 @@ class SampleRow(Record):
         """What a judge's verdicts follow from."""
         return Evidence(frozenset(self.objects), self.references, frozenset({*self.unsure, *self.unasked}))
 
+    @property
+    def depicted(self) -> dict[str, Depiction]:
+        """How the objects are shown."""
+        names = [name for name in self.objects if name in self.boxes or name in self.colours]
+        return {name: Depiction(self.boxes.get(name, ()), self.colours.get(name)) for name in names}
+
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        empty = {name for name in ("references", "areas", "unsure", "unasked") if not fields[name]}
+        empty = {
+            name
+            for name in ("references", "areas", "boxes", "colours", "unsure", "unasked")
+            if not fields[name]
+        }
         empty |= {name for name in ("annotated", "captioned", "labelled") if fields[name] is None}
         return {name: value for name, value in fields.items() if name not in empty}
 

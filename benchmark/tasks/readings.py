@@ -204,7 +204,9 @@ def _judged(run: LoadedRun, family: str) -> FamilyReading:
             scored[response.sample_id, response.generation] = ScoredSample(
                 row.image_id,
                 _text(row.objects),
-                JudgedSample(*as_judged(response, judgement), frozenset(row.objects), row.areas),
+                JudgedSample(
+                    *as_judged(response, judgement), frozenset(row.objects), row.areas, depicted=row.depicted
+                ),
                 _evidence(row),
             )
     metric = registry.metrics.get(family)()

@@ -45,6 +45,23 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class Depiction:
+    """How a true object is shown: what attribute and relation claims are compared with."""
+
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    """(x0, y0, x1, y1) of every instance, as shares of the image's sides; empty if they are unknown."""
+    colour: str | None = None
+    """None if it is unknown."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The mean centre of the instances."""
+        xs = [(x0 + x1) / 2 for x0, _, x1, _ in self.boxes]
+        ys = [(y0 + y1) / 2 for _, y0, _, y1 in self.boxes]
+        return sum(xs) / len(xs), sum(ys) / len(ys)
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedSample:
     """A scored response with its ground truth. Unscored responses never reach a metric."""
 
@@ -56,6 +73,8 @@ class JudgedSample:
     """For some or all true objects, the share of the image that the largest instance covers."""
     sources: "Sources | None" = None
     """The true objects by source. None if reference captions added nothing to the ground truth."""
+    depicted: Mapping[str, Depiction] = field(default_factory=dict)
+    """How true objects are shown, if a metric needs it and the dataset has it."""
 
 
 class Computation(Protocol):
@@ -145,6 +164,13 @@ class ReferenceMetric(Protocol):
     """A metric that declares whether every sample needs reference captions. By default none does."""
 
     needs_references: bool
+
+
+@runtime_checkable
+class DepictionMetric(Protocol):
+    """A metric that declares whether it needs to know how objects are shown. By default none does."""
+
+    needs_depictions: bool
 
 
 @runtime_checkable

@@ -175,6 +175,7 @@ metrics: "Registry[Callable[..., Metric]]" = Registry(
         "forgetting": "eidolon.scorers.forgetting.metric:Forgetting",
         "rivals": "eidolon.scorers.forgetting.rivals.metric:RivalExplanations",
         "objects": "eidolon.scorers.metrics.objects:Objects",
+        "attributes": "eidolon.scorers.metrics.attributes:Attributes",
         "openchair": "eidolon.scorers.metrics.openchair:OpenChair",
         "risk": "eidolon.scorers.risk.metric:Risk",
         "throne": "eidolon.scorers.metrics.throne_judged:JudgedThrone",

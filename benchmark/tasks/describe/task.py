@@ -27,7 +27,7 @@ from eidolon.benchmark.tasks.plugins import (
 from eidolon.benchmark.tasks.protocol import JoinedShards, ModelRun, Questions, known_of
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.metric import Metric
+from eidolon.scorers.core.metric import DepictionMetric, Metric
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.judges.judged_text import text_rules
 from eidolon.scorers.text.answer import TextRules
@@ -116,6 +116,7 @@ class Descriptions:
             self._judged(s, f"{where} {s.sample_id!r}") for s in join_references(source.samples, judge)
         ]
         with_references = matches_references(judge)
+        with_depictions = any(isinstance(m, DepictionMetric) and m.needs_depictions for m in self.metrics)
         return Questions(
             prompt=self.prompt,
             asked={sample.sample_id: PromptedSample(sample, self.prompt.text) for sample in samples},
@@ -130,6 +131,7 @@ class Descriptions:
                     unasked=tuple(unasked),
                     labelled=sample.labelled,
                     **known_of(sample),
+                    **(_depicted(source, sample) if with_depictions else {}),
                 )
                 for sample in samples
             ),
@@ -171,3 +173,12 @@ class Descriptions:
             seed=self.settings.seed,
             resamples=self.settings.resamples,
         )
+
+
+def _depicted(source: SampleSource, sample: Sample) -> dict[str, Any]:
+    """Return boxes and colours of the objects that the judge reports."""
+    boxes, colours = source.boxes(sample), source.colours(sample)
+    return {
+        "boxes": {name: found for name, found in boxes.items() if name in sample.objects},
+        "colours": {name: found for name, found in colours.items() if name in sample.objects},
+    }

@@ -133,7 +133,7 @@ class JudgedWork:
             if judgement.unscored is None:
                 row, objects = rows[response.sample_id]
                 text, found = as_judged(response, judgement)
-                judged.append(JudgedSample(text, found, objects, row.areas, row.sources))
+                judged.append(JudgedSample(text, found, objects, row.areas, row.sources, row.depicted))
         return judged
 
 
