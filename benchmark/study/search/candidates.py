@@ -16,8 +16,6 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from eidolon.benchmark.study.recall.model import RecallModel
 
 RESULT = "result.json"
@@ -175,7 +173,7 @@ def training_schedule(recipe: SearchRecipe, steps: int) -> RecallTraining:
     )
 
 
-def measure_model(model: "nn.Module", recipe: SearchRecipe) -> float:
+def measure_model(model: "RecallModel", recipe: SearchRecipe) -> float:
     """Return the share of right answers to the test queries, all kinds of sequences alike. It sets `eval`."""
     from eidolon.benchmark.study.recall.model import find_right, make_test
 

@@ -9,7 +9,7 @@ Latency is the time of a decoding step after `context` tokens; bytes are those o
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def measure(
     from eidolon.models.memory.configuration import MemoryTextConfig
     from eidolon.models.memory.modeling import MemoryTextModel
 
-    models = {}
+    models: dict[str, Any] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for point in points:
@@ -126,7 +126,8 @@ def measure(
                 hidden_size=point.width,
                 intermediate_size=point.width,
             )
-            models[point.label] = MemoryTextModel(config).eval()
+            model: Any = MemoryTextModel(config)
+            models[point.label] = model.eval()
     costs = measure_cost(models, (context,), ROUNDS)
     return {
         point: Measured(costs[point.label].ms_per_token[context], costs[point.label].bytes_at[context])
@@ -156,7 +157,7 @@ def fit(
 
 def _row(point: Architecture, names: Sequence[str]) -> list[float]:
     """Return the coefficients of each operator's constant and slope in the cost of an architecture."""
-    counts = [1 if name == BESIDE else point.layout.count(name) for name in names]  # type: ignore[arg-type]
+    counts = [1 if name == BESIDE else point.layout.count(name) for name in names]
     return [float(value) for count in counts for value in (count, count * point.width)]
 
 

@@ -14,8 +14,7 @@ def is_dominated(costs: ArrayLike) -> NDArray[np.bool_]:
     rows = np.asarray(costs, float)
     nowhere_larger = (rows[:, None] <= rows[None]).all(-1)
     once_smaller = (rows[:, None] < rows[None]).any(-1)
-    dominated: NDArray[np.bool_] = (nowhere_larger & once_smaller).any(0)
-    return dominated
+    return np.asarray((nowhere_larger & once_smaller).any(0), np.bool_)
 
 
 def front_ranks(costs: ArrayLike) -> NDArray[np.int64]:

@@ -119,7 +119,7 @@ def _regress(
 ) -> tuple[NDArray[np.float64], float]:
     """Return constant and effects of a linear regression, and the squared error that is left."""
     rows = np.column_stack([np.ones(len(values)), *columns])
-    solution = np.linalg.lstsq(rows, values, rcond=None)[0]
+    solution = np.asarray(np.linalg.lstsq(rows, values, rcond=None)[0], np.float64)
     return solution, float(((values - rows @ solution) ** 2).sum())
 
 

@@ -5,7 +5,7 @@ The folder has `search.json` and `search.png`. `candidates/` has every trained c
 trained twice, also with other budgets.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -203,11 +203,11 @@ def sample(recipe: SearchRecipe) -> tuple[Architecture, ...]:
 
 
 def trained_points(
-    trials: Sequence[Sequence[Trial]] | object, others: Sequence[Architecture]
+    trials: Iterable[Sequence[Trial]], others: Sequence[Architecture]
 ) -> tuple[Architecture, ...]:
     """Return all architectures that were trained to the end, each once."""
     found = dict.fromkeys(others)
-    for own in trials:  # type: ignore[attr-defined]
+    for own in trials:
         found |= dict.fromkeys(trial.architecture for trial in own if trial.recall is not None)
     return tuple(found)
 
