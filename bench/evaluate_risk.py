@@ -21,7 +21,7 @@ from eidolon.models.risk.trees import train_trees
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.risk.described import Described, describe, places
 from eidolon.scorers.risk.network import RiskNetwork
-from eidolon.scorers.risk.quality import Platt, auroc, brier, fit_platt, log_loss, reliability
+from eidolon.scorers.risk.quality import PlattScaling, auroc, brier, fit_platt, log_loss, reliability
 
 HISTORIES = (0, 50, 200)
 HELD = max(HISTORIES)
@@ -119,7 +119,7 @@ def net_logits(network: RiskNetwork, run: Sequence[Described], history: int) -> 
     return np.concatenate([network.logits(state, one) for one in run[HELD:]])
 
 
-def calibrate(runs: Sequence[Run], vocabulary: int, recipe: RiskRecipe) -> tuple[Platt, Platt]:
+def calibrate(runs: Sequence[Run], vocabulary: int, recipe: RiskRecipe) -> tuple[PlattScaling, PlattScaling]:
     """Return the calibrations without and with history, from a network that did not see one of the models."""
     model = sorted({run.model for run in runs})[recipe.seed % len({run.model for run in runs})]
     network = train([run for run in runs if run.model != model], vocabulary, recipe)

@@ -20,7 +20,7 @@ from eidolon.models.risk.trees import train_trees
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.risk.described import PLACE_FEATURES, TOTALS, Described, judged_row
 from eidolon.scorers.risk.network import BATCH, RiskNetwork, mention_row
-from eidolon.scorers.risk.quality import Platt, fit_platt
+from eidolon.scorers.risk.quality import PlattScaling, fit_platt
 from eidolon.scorers.risk.trees import Trees
 
 HISTORIES = (1, 2, 4, 8)
@@ -98,7 +98,7 @@ def train_risk(runs: Sequence[JudgedRun], vocabulary: int, recipe: RiskRecipe = 
 
 def calibrate_risk(
     runs: Sequence[JudgedRun], vocabulary: int, recipe: RiskRecipe = RiskRecipe()
-) -> tuple[Platt, Platt]:
+) -> tuple[PlattScaling, PlattScaling]:
     """Return the calibrations without and with history, from a network that did not see one of the models.
 
     The model is chosen by the seed. Its first `CALIBRATION_HISTORY` judged responses are the history.

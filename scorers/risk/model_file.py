@@ -17,7 +17,7 @@ from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Judgement, Record, Response
 from eidolon.scorers.risk.described import Described, describe
 from eidolon.scorers.risk.network import TENSORS, RiskNetwork
-from eidolon.scorers.risk.quality import Platt
+from eidolon.scorers.risk.quality import PlattScaling
 from eidolon.scorers.risk.trees import Trees
 
 SCHEMA: Final = "eidolon/risk-model/1"
@@ -51,9 +51,9 @@ class RiskFile(Record):
 
     schema_: Literal["eidolon/risk-model/1"] = Field(alias="schema")
     vocabulary: tuple[str, ...]
-    calibration: Platt
+    calibration: PlattScaling
     """Without history, from runs of a model that the training left out."""
-    calibration_with_history: Platt
+    calibration_with_history: PlattScaling
     depth: int = Field(ge=0, le=64)
     start: float
     trees: dict[str, Tensor]
@@ -68,8 +68,8 @@ class RiskModel:
     """Its name in signatures: `shipped`, or the file's name with a hash."""
     vocabulary: tuple[str, ...]
     network: RiskNetwork
-    calibration: Platt
-    calibration_with_history: Platt
+    calibration: PlattScaling
+    calibration_with_history: PlattScaling
 
     def unknown(self, categories: Sequence[str]) -> tuple[str, ...]:
         """Return the categories that the model does not know, sorted."""
@@ -90,7 +90,10 @@ class RiskModel:
 
 
 def write_risk_file(
-    vocabulary: Sequence[str], network: RiskNetwork, calibration: Platt, calibration_with_history: Platt
+    vocabulary: Sequence[str],
+    network: RiskNetwork,
+    calibration: PlattScaling,
+    calibration_with_history: PlattScaling,
 ) -> str:
     """Return the text of a risk model's file."""
     trees = network.trees

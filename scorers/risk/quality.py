@@ -14,7 +14,7 @@ FLOOR: Final = 1e-6
 STEPS: Final = 50
 
 
-class Platt(Record):
+class PlattScaling(Record):
     """A calibration of log-odds (Platt 1999): slope · logit + intercept."""
 
     slope: float = 1.0
@@ -36,7 +36,7 @@ class ReliabilityBin(Record):
     """Share that is not in the picture."""
 
 
-def fit_platt(logits: FloatArray, wrong: FloatArray) -> Platt:
+def fit_platt(logits: FloatArray, wrong: FloatArray) -> PlattScaling:
     """Return the slope and intercept of largest likelihood, by Newton's method with Platt's smoothed targets.
 
     With outcomes of one kind only, the calibration changes nothing.
@@ -44,7 +44,7 @@ def fit_platt(logits: FloatArray, wrong: FloatArray) -> Platt:
     positive = wrong.sum()
     negative = len(wrong) - positive
     if not positive or not negative:
-        return Platt()
+        return PlattScaling()
     target = np.where(wrong > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))
     design = np.stack([logits, np.ones_like(logits)], axis=1)
     coefficients = np.array([1.0, 0.0])
@@ -56,7 +56,7 @@ def fit_platt(logits: FloatArray, wrong: FloatArray) -> Platt:
         coefficients = coefficients + step
         if np.abs(step).max() < 1e-9:
             break
-    return Platt(slope=float(coefficients[0]), intercept=float(coefficients[1]))
+    return PlattScaling(slope=float(coefficients[0]), intercept=float(coefficients[1]))
 
 
 def auroc(risk: FloatArray, wrong: FloatArray) -> float:

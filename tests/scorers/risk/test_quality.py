@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from eidolon.scorers.risk.quality import Platt, auroc, brier, fit_platt, log_loss, reliability
+from eidolon.scorers.risk.quality import PlattScaling, auroc, brier, fit_platt, log_loss, reliability
 
 RISK = np.array([0.1, 0.4, 0.4, 0.8])
 WRONG = np.array([0.0, 1.0, 0.0, 1.0])
@@ -18,7 +18,7 @@ def test_by_hand() -> None:
 
 def test_one_kind_of_outcome() -> None:
     assert np.isnan(auroc(RISK, np.zeros(4)))
-    assert fit_platt(RISK, np.ones(4)) == Platt()
+    assert fit_platt(RISK, np.ones(4)) == PlattScaling()
 
 
 def test_auroc_counts_pairs() -> None:
