@@ -32,7 +32,7 @@ from eidolon.scorers.text.lexicon import Lexicon, LexiconCategory, load_lexicon
 GOAL = 1.1
 Measured = tuple[int, float]
 """A size and its CPU seconds."""
-FRAMES = ("There is {} near {}.", "In the background, {} stands behind {}.", "I see no {}, but {} is here.")
+FRAMES = ("There is {} near {}.", "In the background, {} is behind {}.", "I see no {}, but {} is here.")
 
 
 def text(words: int, names: Sequence[str], rng: random.Random) -> str:
