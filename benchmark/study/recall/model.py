@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eidolon.benchmark.study.recall.recipe import RecallRecipe, RecallTraining
-from eidolon.benchmark.study.recall.task import Filler, Questions, Sequences, Task, make_sequences
+from eidolon.benchmark.study.recall.task import AskedSequences, Filler, Sequences, Task, make_sequences
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.layout import Memory
 from eidolon.models.memory.modeling import MemoryForCausalLM
@@ -123,7 +123,7 @@ def make_batch(recipe: RecallRecipe, step: int) -> dict[str, Tensor]:
     return tensors(drawn)
 
 
-def tensors(drawn: Questions) -> dict[str, Tensor]:
+def tensors(drawn: AskedSequences) -> dict[str, Tensor]:
     """Return the batch of sequences that a model is trained on."""
     parts = {"tokens": drawn.tokens, "queries": drawn.queries, "answers": drawn.answers}
     return {name: torch.from_numpy(part) for name, part in parts.items()}
@@ -151,7 +151,7 @@ def make_test(task: Task, pairs: int, filler: Filler, sequences: int) -> Sequenc
 
 
 @torch.no_grad()
-def find_right(model: RecallModel, test: Questions, batch_size: int = 64) -> NDArray[np.bool_]:
+def find_right(model: RecallModel, test: AskedSequences, batch_size: int = 64) -> NDArray[np.bool_]:
     """Return the queries whose likeliest next token is the right value, bool (sequences, pairs)."""
     model.eval()
     named = []

@@ -19,7 +19,7 @@ from eidolon.scorers.core.types import Record
 FILLER = 0
 
 
-class PublishedTask(Record):
+class MqarTask(Record):
     """Sizes of the task. Tokens of the lower half of the vocabulary are keys, those of the upper half values."""
 
     length: int = Field(64, ge=4, multiple_of=2)
@@ -28,7 +28,7 @@ class PublishedTask(Record):
     vocabulary: int = Field(8192, ge=4, multiple_of=2)
 
     @model_validator(mode="after")
-    def _fits(self) -> "PublishedTask":
+    def _fits(self) -> "MqarTask":
         if 4 * self.pairs > self.length:
             raise ValueError(f"{self.pairs} pairs need a length of {4 * self.pairs}, and it is {self.length}")
         if self.pairs >= self.vocabulary // 2:
@@ -48,7 +48,7 @@ class PublishedSequences:
     """(sequences, pairs): the values of these keys."""
 
 
-def make_published_sequences(task: PublishedTask, sequences: int, seed: Sequence[int]) -> PublishedSequences:
+def make_published_sequences(task: MqarTask, sequences: int, seed: Sequence[int]) -> PublishedSequences:
     """Return random sequences. The same arguments give the same ones.
 
     A slot s ≥ 1 is chosen for a query with a probability proportional to s^(POWER - 1), without replacement.

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from eidolon.benchmark.study.recall.published_task import PublishedTask
+from eidolon.benchmark.study.recall.published_task import MqarTask
 from eidolon.benchmark.study.recall.recipe import RecallTraining
 from eidolon.models.memory.layout import Layout, Memory, layout_text
 from eidolon.scorers.core.errors import UserError
@@ -25,7 +25,7 @@ def parse_setting(text: str) -> tuple[int, int]:
     """
     length, _, pairs = text.partition("x")
     try:
-        task = PublishedTask(length=int(length), pairs=int(pairs))
+        task = MqarTask(length=int(length), pairs=int(pairs))
     except ValueError as error:  # a ValidationError is one too
         raise UserError(
             f"--setting {text!r}: must be LENGTHxPAIRS with an even length of at least 4 tokens a pair, such as 64x4"
@@ -115,6 +115,6 @@ class SweepCell(Record):
         size = f"{self.length}x{self.pairs}-{text}-d{self.head_dim}"
         return f"{size}-lr{self.learning_rate:g}-seed{self.seed}"
 
-    def task(self, vocabulary: int) -> PublishedTask:
+    def task(self, vocabulary: int) -> MqarTask:
         """Return the task of the training."""
-        return PublishedTask(length=self.length, pairs=self.pairs, vocabulary=vocabulary)
+        return MqarTask(length=self.length, pairs=self.pairs, vocabulary=vocabulary)

@@ -44,7 +44,7 @@ class Task(Record):
         return self.keys + self.values + self.filler_tokens
 
 
-class Questions(Protocol):
+class AskedSequences(Protocol):
     """Sequences with the places of their queries and the right answers."""
 
     @property

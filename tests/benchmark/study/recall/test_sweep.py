@@ -11,7 +11,7 @@ from jsonschema import validate
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.recall import sweep
-from eidolon.benchmark.study.recall.published_task import PublishedTask, make_published_sequences
+from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
 from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
 from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, summarise_sweep
@@ -28,7 +28,7 @@ MEMORY = SweepCell.model_validate(
 
 
 def test_every_answer_is_the_value_of_the_key() -> None:
-    task = PublishedTask(length=24, pairs=5, vocabulary=32)
+    task = MqarTask(length=24, pairs=5, vocabulary=32)
     drawn = make_published_sequences(task, 40, [3])
     for row, tokens in enumerate(drawn.tokens.tolist()):
         told = dict(zip(tokens[0:10:2], tokens[1:10:2], strict=True))
@@ -43,14 +43,14 @@ def test_every_answer_is_the_value_of_the_key() -> None:
 
 
 def test_the_same_seed_gives_the_same_sequences() -> None:
-    task = PublishedTask(length=16, pairs=2, vocabulary=16)
+    task = MqarTask(length=16, pairs=2, vocabulary=16)
     first, again, other = (make_published_sequences(task, 5, [seed]).tokens for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
 
 def test_queries_come_early_by_the_power_law_of_the_paper() -> None:
-    drawn = make_published_sequences(PublishedTask(length=10, pairs=1, vocabulary=8), 6000, [0])
+    drawn = make_published_sequences(MqarTask(length=10, pairs=1, vocabulary=8), 6000, [0])
     places = Counter(((drawn.queries[:, 0] - 2) // 2).tolist())
     weights = np.arange(1, 5) ** (POWER - 1)
     for place, weight in enumerate(weights / weights.sum()):
