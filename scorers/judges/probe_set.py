@@ -7,7 +7,7 @@ The texts are our own and are about no dataset.
 from typing import NamedTuple
 
 
-class Probe(NamedTuple):
+class ProbeQuestion(NamedTuple):
     """A text, a category, and whether the text claims it."""
 
     text: str
@@ -37,6 +37,6 @@ _TEXTS = (
 PROBES = tuple(
     probe
     for text, claimed, absent in _TEXTS
-    for probe in (Probe(text, claimed, True), Probe(text, absent, False))
+    for probe in (ProbeQuestion(text, claimed, True), ProbeQuestion(text, absent, False))
 )
 """Pairs of neighbours have the same text."""

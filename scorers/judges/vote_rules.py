@@ -99,7 +99,7 @@ class Voter:
     """One language model with its rule. It is calibrated and tested at the first question of each format."""
 
     def __init__(self, model: LanguageModel, rule: str) -> None:
-        """Take the model and the rule that the user wants.
+        """Take the model and the rule that the user chose.
 
         Raises:
             UserError: the rule is unknown, or needs odds that the model does not give.

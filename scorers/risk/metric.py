@@ -16,7 +16,7 @@ from eidolon.scorers.statistics.bootstrap import MAX_UNDEFINED_SHARE, cluster_id
 NO_MENTION = "no response names an object of the vocabulary"
 ONE_KIND = "the mentions are all right, or all wrong: there is nothing to rank"
 RESAMPLES = 500
-"""Of the area under the curve, which is no function of sums."""
+"""Resamples for the interval of the area under the curve, which is no function of sums."""
 SEED = 0
 
 

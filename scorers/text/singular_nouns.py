@@ -30,7 +30,7 @@ _CACHE = 100_000
 def singular(noun: str) -> str:
     """Return the singular of a lower-cased noun, or the noun itself if it is singular: `dogs` → `dog`, `bus` → `bus`.
 
-    Of the forms that the rules of English allow, the first that WordNet has as a noun counts. A noun that WordNet does
+    The first form that the rules of English allow and WordNet has as a noun counts. A noun that WordNet does
     not have loses a regular ending.
     """
     if noun in UNCHANGED:

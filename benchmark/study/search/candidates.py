@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.recall.recipe import RecallTraining
 from eidolon.benchmark.study.search.recipe import SearchRecipe
-from eidolon.benchmark.study.search.space import Architecture
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.models.memory.layout import Memory
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
@@ -24,7 +24,7 @@ RESULT = "result.json"
 class Training(Record):
     """What a candidate's recall depends on."""
 
-    architecture: Architecture
+    architecture: SearchedLayout
     memory: Memory
     recall: dict[str, object]
     """The recall recipe, as JSON."""
@@ -45,36 +45,36 @@ class TrainedCandidate(Record):
     """Time of the training so far."""
 
 
-class Candidates:
+class CandidatePool:
     """The candidates of a recipe, in a folder with one folder each."""
 
     def __init__(self, recipe: SearchRecipe, folder: Path) -> None:
         self._recipe, self._folder = recipe, folder
 
-    def early_recall(self, point: Architecture) -> float:
+    def early_recall(self, point: SearchedLayout) -> float:
         """Return the recall of a candidate where its training may be stopped."""
         return self._result(point, whole=False).early
 
-    def recall(self, point: Architecture) -> float:
+    def recall(self, point: SearchedLayout) -> float:
         """Return the recall of a candidate after its whole training."""
         found = self._result(point, whole=True).recall
         assert found is not None
         return found
 
-    def parameters(self, point: Architecture) -> int:
+    def parameters(self, point: SearchedLayout) -> int:
         """Return the number of parameters of a candidate, training it in part if it has not been."""
         return self._result(point, whole=False).parameters
 
-    def seconds(self, point: Architecture) -> float:
+    def seconds(self, point: SearchedLayout) -> float:
         """Return the time of a candidate's training so far, 0 without one."""
         found = self._read(point)
         return found.seconds if found else 0.0
 
-    def new_model(self, point: Architecture) -> "RecallModel":
+    def new_model(self, point: SearchedLayout) -> "RecallModel":
         """Return a candidate before its training."""
         return make_candidate(self._recipe, point)
 
-    def trained_model(self, point: Architecture) -> "RecallModel":
+    def trained_model(self, point: SearchedLayout) -> "RecallModel":
         """Return a candidate after its training."""
         from safetensors.torch import load_model
 
@@ -83,10 +83,10 @@ class Candidates:
         load_model(model, self._path(point) / "state" / "model.safetensors")
         return model.eval()
 
-    def _path(self, point: Architecture) -> Path:
+    def _path(self, point: SearchedLayout) -> Path:
         return self._folder / f"{point.slug}-{self._recipe.seed}"
 
-    def _training(self, point: Architecture) -> Training:
+    def _training(self, point: SearchedLayout) -> Training:
         recipe = self._recipe
         return Training(
             architecture=point,
@@ -96,7 +96,7 @@ class Candidates:
             seed=recipe.seed,
         )
 
-    def _read(self, point: Architecture) -> TrainedCandidate | None:
+    def _read(self, point: SearchedLayout) -> TrainedCandidate | None:
         path = self._path(point) / RESULT
         if not path.exists():
             return None
@@ -108,7 +108,7 @@ class Candidates:
             raise UserError(f"{path}: was made by another recipe; give the same options, or another --out")
         return found
 
-    def _result(self, point: Architecture, *, whole: bool) -> TrainedCandidate:
+    def _result(self, point: SearchedLayout, *, whole: bool) -> TrainedCandidate:
         found = self._read(point)
         if found is None or (whole and found.recall is None):
             found = self._train(point, found, whole=whole)
@@ -116,7 +116,7 @@ class Candidates:
         return found
 
     def _train(
-        self, point: Architecture, earlier: TrainedCandidate | None, *, whole: bool
+        self, point: SearchedLayout, earlier: TrainedCandidate | None, *, whole: bool
     ) -> TrainedCandidate:
         from eidolon.benchmark.study.recall.model import make_batch
         from eidolon.models.training.loop import train_loop
@@ -152,7 +152,7 @@ class Candidates:
         )
 
 
-def make_candidate(recipe: SearchRecipe, point: Architecture) -> "RecallModel":
+def make_candidate(recipe: SearchRecipe, point: SearchedLayout) -> "RecallModel":
     """Return a candidate with random weights of the recipe's seed."""
     import torch
 

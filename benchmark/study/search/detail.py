@@ -13,7 +13,7 @@ from eidolon.benchmark.study.search.methods import Trial
 from eidolon.benchmark.study.search.pareto import is_dominated
 from eidolon.benchmark.study.search.recipe import Method, SearchRecipe
 from eidolon.benchmark.study.search.rules import Rules
-from eidolon.benchmark.study.search.space import Architecture
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
@@ -22,7 +22,7 @@ SCHEMA: Literal["eidolon/search/1"] = "eidolon/search/1"
 Score = Literal["trainability", "gradient", "supernet", "rules"]
 
 
-class Scores(Record):
+class CandidateScores(Record):
     """The scores of an architecture that need no training of its own."""
 
     trainability: float
@@ -36,14 +36,14 @@ class Scores(Record):
 class Candidate(Record):
     """A trained architecture."""
 
-    architecture: Architecture
+    architecture: SearchedLayout
     parameters: int
     recall: float
     ms: float
     """Estimated latency of a decoding step, in milliseconds."""
     bytes: float
     """Estimated bytes of the memory of one sequence."""
-    scores: Scores
+    scores: CandidateScores
     on_front: bool
     """No other one recalls as much, is as fast and as small, and better in one of the three."""
 
@@ -55,7 +55,7 @@ class MethodResult(Record):
     trials: tuple[Trial, ...]
     trainings: float
     """Training steps that the method needs alone, in trainings of a candidate. The supernet's steps count."""
-    found: Architecture | None
+    found: SearchedLayout | None
     """Null if it found none."""
     recall: float | None
     ms: float | None
@@ -126,9 +126,9 @@ def read_rules(path: Path) -> Rules:
 
 
 def make_candidates(
-    recalls: Mapping[Architecture, float],
-    parameters: Mapping[Architecture, int],
-    scores: Mapping[Architecture, Scores],
+    recalls: Mapping[SearchedLayout, float],
+    parameters: Mapping[SearchedLayout, int],
+    scores: Mapping[SearchedLayout, CandidateScores],
     estimator: CostEstimator,
 ) -> tuple[Candidate, ...]:
     """Return the trained architectures, the fastest first, with the front marked."""
@@ -151,7 +151,7 @@ def make_candidates(
 
 def fastest_equal(
     trials: Sequence[Trial], least: float, estimator: CostEstimator
-) -> tuple[Architecture, float] | None:
+) -> tuple[SearchedLayout, float] | None:
     """Return the fastest tried architecture with a recall of at least `least`, and its recall; None without any."""
     good = [
         (trial.architecture, trial.recall)
@@ -185,7 +185,7 @@ def make_detail(
     methods: Sequence[MethodResult],
     reference_measured_ms: float,
     rules: tuple[Rules, Rules, str | None],
-    sampled: Sequence[Architecture],
+    sampled: Sequence[SearchedLayout],
 ) -> SearchDetail:
     """Return the content of `search.json`. `rules` are those found, those used, and where the latter are from."""
     by_point = {candidate.architecture: candidate for candidate in candidates}

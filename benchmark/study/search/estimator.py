@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from eidolon.benchmark.study.memory.cost import measure_cost
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 from eidolon.models.memory.layout import Memory, Symbol
 from eidolon.scorers.core.types import Record
 
@@ -26,7 +26,7 @@ ROUNDS = 12
 """Rounds of timing. The median over them holds on a machine with other load."""
 
 
-class Line(Record):
+class CostLine(Record):
     """An operator's cost by the width."""
 
     constant: float
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 class CheckedEstimate(Record):
     """Estimate and measurement of an architecture that the regression has not seen."""
 
-    architecture: Architecture
+    architecture: SearchedLayout
     ms: float
     measured_ms: float
     bytes: float
@@ -60,11 +60,11 @@ class CostEstimator(Record):
     context: int = Field(ge=1)
     """Tokens read before the measured step."""
     machine: str
-    ms: dict[str, Line]
-    bytes: dict[str, Line]
+    ms: dict[str, CostLine]
+    bytes: dict[str, CostLine]
     checked: tuple[CheckedEstimate, ...] = ()
 
-    def estimate(self, point: Architecture) -> Measured:
+    def estimate(self, point: SearchedLayout) -> Measured:
         """Return the estimated cost of an architecture.
 
         It is rounded, so that costs that are equal do not differ by the last digit of the regression.
@@ -90,13 +90,13 @@ class CostEstimator(Record):
 
 def points_to_measure(
     space: SearchSpace, mixed: int, unseen: int, seed: int
-) -> tuple[tuple[Architecture, ...], tuple[Architecture, ...]]:
+) -> tuple[tuple[SearchedLayout, ...], tuple[SearchedLayout, ...]]:
     """Return the architectures of the regression, and others to check it with.
 
     The regression has one and two equal layers of every symbol at every width, and `mixed` random layouts.
     """
     uniform = tuple(
-        Architecture(layout=(symbol,) * layers, width=width)
+        SearchedLayout(layout=(symbol,) * layers, width=width)
         for symbol in space.symbols
         for layers in (1, 2)
         for width in space.widths
@@ -108,8 +108,8 @@ def points_to_measure(
 
 
 def measure(
-    points: Sequence[Architecture], memory: Memory, vocabulary: int, context: int
-) -> dict[Architecture, Measured]:
+    points: Sequence[SearchedLayout], memory: Memory, vocabulary: int, context: int
+) -> dict[SearchedLayout, Measured]:
     """Return the measured costs of random models. They are timed in turn, so that other load affects all alike."""
     import torch
 
@@ -136,7 +136,7 @@ def measure(
 
 
 def fit(
-    measured: Mapping[Architecture, Measured], symbols: Sequence[Symbol], context: int, machine: str
+    measured: Mapping[SearchedLayout, Measured], symbols: Sequence[Symbol], context: int, machine: str
 ) -> CostEstimator:
     """Return the regression over measured architectures. Relative errors are minimised, so fast ones count as much.
 
@@ -155,21 +155,23 @@ def fit(
     return CostEstimator(context=context, machine=machine, ms=lines[0], bytes=lines[1])
 
 
-def _row(point: Architecture, names: Sequence[str]) -> list[float]:
+def _row(point: SearchedLayout, names: Sequence[str]) -> list[float]:
     """Return the coefficients of each operator's constant and slope in the cost of an architecture."""
     counts = [1 if name == BESIDE else point.layout.count(name) for name in names]
     return [float(value) for count in counts for value in (count, count * point.width)]
 
 
-def _solve(rows: NDArray[np.float64], costs: NDArray[np.float64], names: Sequence[str]) -> dict[str, Line]:
+def _solve(
+    rows: NDArray[np.float64], costs: NDArray[np.float64], names: Sequence[str]
+) -> dict[str, CostLine]:
     solved = np.linalg.lstsq(rows / costs[:, None], np.ones(len(costs)), rcond=None)[0].reshape(-1, 2)
     return {
-        name: Line(constant=float(constant), per_width=float(slope))
+        name: CostLine(constant=float(constant), per_width=float(slope))
         for name, (constant, slope) in zip(names, solved, strict=True)
     }
 
 
-def check(estimator: CostEstimator, measured: Mapping[Architecture, Measured]) -> CostEstimator:
+def check(estimator: CostEstimator, measured: Mapping[SearchedLayout, Measured]) -> CostEstimator:
     """Return the estimator with the measured costs of unseen architectures beside its estimates."""
     checked = []
     for point, cost in measured.items():

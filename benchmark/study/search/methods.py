@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from eidolon.benchmark.study.search.estimator import CostEstimator
 from eidolon.benchmark.study.search.pareto import front_ranks, is_dominated, spread
 from eidolon.benchmark.study.search.recipe import SearchRecipe
-from eidolon.benchmark.study.search.space import Architecture
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.scorers.core.types import Record
 
 
 class Trial(Record):
     """An architecture that a method tried."""
 
-    architecture: Architecture
+    architecture: SearchedLayout
     generation: int
     """0 for the start of an evolution, and for finalists."""
     early: float
@@ -31,13 +31,13 @@ class Trial(Record):
 
 
 class Trainer(Protocol):
-    """Trains candidates; see `candidates.Candidates`."""
+    """Trains candidates; see `candidates.CandidatePool`."""
 
-    def early_recall(self, point: Architecture) -> float:
+    def early_recall(self, point: SearchedLayout) -> float:
         """Return the recall of a candidate where its training may be stopped."""
         ...
 
-    def recall(self, point: Architecture) -> float:
+    def recall(self, point: SearchedLayout) -> float:
         """Return the recall of a candidate after its whole training."""
         ...
 
@@ -87,7 +87,7 @@ class Evolution:
             idle = 0 if self._front(trials) - before else idle + 1
         return tuple(trials)
 
-    def _try(self, point: Architecture, generation: int, earlier: list[Trial], trainer: Trainer) -> Trial:
+    def _try(self, point: SearchedLayout, generation: int, earlier: list[Trial], trainer: Trainer) -> Trial:
         """Train a candidate, or stop it early if one that costs no more was better by then."""
         early = trainer.early_recall(point)
         own = self._estimator.estimate(point)
@@ -102,7 +102,7 @@ class Evolution:
         recall = None if stopped else trainer.recall(point)
         return Trial(architecture=point, generation=generation, early=early, recall=recall)
 
-    def _child(self, trials: list[Trial]) -> Architecture | None:
+    def _child(self, trials: list[Trial]) -> SearchedLayout | None:
         """Return a new neighbour of a good candidate; a random new point if there is none, None if all are tried."""
         tried = {trial.architecture for trial in trials}
         finished = [trial for trial in trials if trial.recall is not None]
@@ -116,7 +116,7 @@ class Evolution:
         chances = np.array([self._weights[point] for point in options])
         return options[int(self._random.choice(len(options), p=chances / chances.sum()))]
 
-    def _front(self, trials: list[Trial]) -> set[Architecture]:
+    def _front(self, trials: list[Trial]) -> set[SearchedLayout]:
         finished = [trial for trial in trials if trial.recall is not None]
         dominated = is_dominated(self._costs(finished))
         return {trial.architecture for trial, beaten in zip(finished, dominated, strict=True) if not beaten}
@@ -134,7 +134,7 @@ class ScoreSearch:
     """
 
     def __init__(
-        self, recipe: SearchRecipe, estimator: CostEstimator, score: Callable[[Architecture], float]
+        self, recipe: SearchRecipe, estimator: CostEstimator, score: Callable[[SearchedLayout], float]
     ) -> None:
         """Take the recipe, the costs, and the score of a point, larger for a better one."""
         self._recipe, self._estimator, self._score = recipe, estimator, score
@@ -153,8 +153,8 @@ class ScoreSearch:
 
 
 def finalists(
-    scores: Mapping[Architecture, float], estimator: CostEstimator, count: int
-) -> tuple[Architecture, ...]:
+    scores: Mapping[SearchedLayout, float], estimator: CostEstimator, count: int
+) -> tuple[SearchedLayout, ...]:
     """Return at most `count` points from the front of score and estimated latency, the fastest first."""
     points = list(scores)
     latencies = [estimator.estimate(point).ms for point in points]

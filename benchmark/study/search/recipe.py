@@ -6,7 +6,7 @@ from pydantic import Field
 
 from eidolon.benchmark.study.recall.recipe import RecallRecipe
 from eidolon.benchmark.study.recall.task import Task
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 from eidolon.models.memory.layout import Memory
 from eidolon.scorers.core.types import Record
 
@@ -62,7 +62,7 @@ class SearchRecipe(Record):
     """Recall below that of the reference that still counts as equal."""
     seed: int = Field(0, ge=0)
 
-    def memory(self, point: Architecture) -> Memory:
+    def memory(self, point: SearchedLayout) -> Memory:
         """Return layout and sizes of the memories of a candidate."""
         recall = self.recall
         return Memory(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 from eidolon.scorers.core.types import Record
 
 MOST = 4
@@ -23,7 +23,7 @@ SHARPNESS = 4.0
 """Preference of the prior: an architecture is e^SHARPNESS times as likely as one whose rules promise 1.0 less."""
 
 
-class Rule(Record):
+class LayoutRule(Record):
     """A feature and its effect."""
 
     feature: str
@@ -35,7 +35,7 @@ class Rule(Record):
     support: int
     """Architectures with the feature, of those that the rules were found from."""
 
-    def holds(self, point: Architecture) -> bool:
+    def holds(self, point: SearchedLayout) -> bool:
         """Return whether an architecture has the feature."""
         return self.feature in features_of(point)
 
@@ -47,14 +47,14 @@ class Rules(Record):
     """Trained architectures."""
     base: float
     """Recall without any of the features."""
-    rules: tuple[Rule, ...]
+    rules: tuple[LayoutRule, ...]
 
-    def promise(self, point: Architecture) -> float:
+    def promise(self, point: SearchedLayout) -> float:
         """Return the recall that the rules promise; it may be outside [0, 1]."""
         return self.base + sum(rule.effect for rule in self.rules if rule.holds(point))
 
 
-def features_of(point: Architecture) -> frozenset[str]:
+def features_of(point: SearchedLayout) -> frozenset[str]:
     """Return the features of an architecture."""
     layout = point.layout
     return frozenset(
@@ -63,7 +63,7 @@ def features_of(point: Architecture) -> frozenset[str]:
     )
 
 
-def find_rules(recalls: Mapping[Architecture, float]) -> Rules:
+def find_rules(recalls: Mapping[SearchedLayout, float]) -> Rules:
     """Return the rules of trained architectures and their recalls.
 
     Raises:
@@ -103,7 +103,7 @@ def find_rules(recalls: Mapping[Architecture, float]) -> Rules:
         found_from=len(points),
         base=round(float(solution[0]), 4),
         rules=tuple(
-            Rule(
+            LayoutRule(
                 feature=name,
                 effect=round(float(effect), 4),
                 explained=round(explained, 4),

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.machine import describe_machine
-from eidolon.benchmark.study.search.candidates import Candidates, measure_model
+from eidolon.benchmark.study.search.candidates import CandidatePool, measure_model
 from eidolon.benchmark.study.search.detail import (
+    CandidateScores,
     MethodResult,
-    Scores,
     SearchDetail,
     fastest_equal,
     make_candidates,
@@ -31,7 +31,7 @@ from eidolon.benchmark.study.search.methods import Evolution, ScoreSearch, Searc
 from eidolon.benchmark.study.search.plot import draw_search
 from eidolon.benchmark.study.search.recipe import METHODS, Method, SearchRecipe
 from eidolon.benchmark.study.search.rules import Rules, find_rules, prior
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace, vector_width
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace, vector_width
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
 
@@ -68,7 +68,7 @@ def run_search(
         raise UserError(f"--out {out}: {error.strerror}") from error
     console.print("costs: operators and unseen layouts", highlight=False)
     estimator = measured_estimator(out, recipe)
-    candidates = Candidates(recipe, out / "candidates")
+    candidates = CandidatePool(recipe, out / "candidates")
     trainer = _Reporting(candidates, console)
     reference = recipe.space.reference
     least = trainer.recall(reference) - recipe.tolerance
@@ -91,7 +91,10 @@ def run_search(
     everything = make_candidates(
         recalls,
         {point: candidates.parameters(point) for point in recalls},
-        {point: Scores(**untrained[point].model_dump(), rules=used.promise(point)) for point in recalls},
+        {
+            point: CandidateScores(**untrained[point].model_dump(), rules=used.promise(point))
+            for point in recalls
+        },
         estimator,
     )
     fastest = {method: fastest_equal(trials, least, estimator) for method, trials in tried.items()}
@@ -152,7 +155,7 @@ def export_found(out: Path, detail: SearchDetail, file: Path) -> str:
         )
     _, point = min(found, key=lambda one: one[0])
     exported = export_model(
-        Candidates(detail.recipe, out / "candidates").trained_model(point), detail.recipe, file
+        CandidatePool(detail.recipe, out / "candidates").trained_model(point), detail.recipe, file
     )
     return (
         f"{file}: {point.label}, {exported.operations} operations; its answers differ from the model's by at most "
@@ -163,14 +166,14 @@ def export_found(out: Path, detail: SearchDetail, file: Path) -> str:
 class _Reporting:
     """A trainer that prints each candidate once."""
 
-    def __init__(self, candidates: Candidates, console: Console) -> None:
+    def __init__(self, candidates: CandidatePool, console: Console) -> None:
         self._candidates, self._console = candidates, console
-        self._shown: set[Architecture] = set()
+        self._shown: set[SearchedLayout] = set()
 
-    def early_recall(self, point: Architecture) -> float:
+    def early_recall(self, point: SearchedLayout) -> float:
         return self._candidates.early_recall(point)
 
-    def recall(self, point: Architecture) -> float:
+    def recall(self, point: SearchedLayout) -> float:
         recall = self._candidates.recall(point)
         if point not in self._shown:
             self._shown.add(point)
@@ -184,7 +187,7 @@ def later_methods(
     recipe: SearchRecipe,
     estimator: CostEstimator,
     rules: Rules,
-    untrained: Mapping[Architecture, Untrained],
+    untrained: Mapping[SearchedLayout, Untrained],
 ) -> dict[Method, SearchMethod]:
     """Return the methods that need rules or scores."""
     return {
@@ -195,7 +198,7 @@ def later_methods(
     }
 
 
-def sample(recipe: SearchRecipe) -> tuple[Architecture, ...]:
+def sample(recipe: SearchRecipe) -> tuple[SearchedLayout, ...]:
     """Return the random architectures that scores are correlated over."""
     points = recipe.space.points
     order = np.random.default_rng([recipe.seed, 4]).permutation(len(points))
@@ -203,8 +206,8 @@ def sample(recipe: SearchRecipe) -> tuple[Architecture, ...]:
 
 
 def trained_points(
-    trials: Iterable[Sequence[Trial]], others: Sequence[Architecture]
-) -> tuple[Architecture, ...]:
+    trials: Iterable[Sequence[Trial]], others: Sequence[SearchedLayout]
+) -> tuple[SearchedLayout, ...]:
     """Return all architectures that were trained to the end, each once."""
     found = dict.fromkeys(others)
     for own in trials:
@@ -216,9 +219,9 @@ def summarise(
     recipe: SearchRecipe,
     method: Method,
     trials: Sequence[Trial],
-    fastest: tuple[Architecture, float] | None,
+    fastest: tuple[SearchedLayout, float] | None,
     estimator: CostEstimator,
-    measured: Mapping[Architecture, float],
+    measured: Mapping[SearchedLayout, float],
 ) -> MethodResult:
     """Return a method's row of the table."""
     steps = sum(recipe.recall.steps if trial.recall is not None else recipe.early for trial in trials)
@@ -288,7 +291,7 @@ def _fit_and_check(recipe: SearchRecipe, machine: str) -> CostEstimator:
     return check(estimator, {point: costs[point] for point in unseen})
 
 
-def score_space(out: Path, recipe: SearchRecipe) -> dict[Architecture, Untrained]:
+def score_space(out: Path, recipe: SearchRecipe) -> dict[SearchedLayout, Untrained]:
     """Return supernet and zero-shot scores of every point. They are computed once for a folder."""
     kept = _Kept(
         out / "scores.json",
@@ -318,8 +321,8 @@ def _score_all(out: Path, recipe: SearchRecipe) -> list[Untrained]:
 
 
 def measure_found(
-    out: Path, recipe: SearchRecipe, points: Sequence[Architecture]
-) -> dict[Architecture, float]:
+    out: Path, recipe: SearchRecipe, points: Sequence[SearchedLayout]
+) -> dict[SearchedLayout, float]:
     """Return the measured milliseconds of the reference and the found architectures, timed in turn."""
     chosen = tuple(dict.fromkeys([recipe.space.reference, *points]))
     kept = _Kept(

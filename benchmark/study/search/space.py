@@ -26,7 +26,7 @@ def vector_width() -> int:
     return FLOATS.get(torch.backends.cpu.get_cpu_capability(), 4)
 
 
-class Architecture(Record):
+class SearchedLayout(Record):
     """A point of the space."""
 
     layout: Layout
@@ -75,18 +75,18 @@ class SearchSpace(Record):
         return tuple(sorted(found, key=lambda layout: (len(layout), [*map(self.symbols.index, layout)])))
 
     @cached_property
-    def points(self) -> tuple[Architecture, ...]:
+    def points(self) -> tuple[SearchedLayout, ...]:
         """All points, in a fixed order."""
         return tuple(
-            Architecture(layout=layout, width=width) for layout in self.layouts for width in self.widths
+            SearchedLayout(layout=layout, width=width) for layout in self.layouts for width in self.widths
         )
 
     @cached_property
-    def reference(self) -> Architecture:
+    def reference(self) -> SearchedLayout:
         """The point that others are compared with: attention in all layers, at the largest depth and width."""
-        return Architecture(layout=("*",) * self.depth, width=max(self.widths))
+        return SearchedLayout(layout=("*",) * self.depth, width=max(self.widths))
 
-    def neighbours(self, point: Architecture) -> tuple[Architecture, ...]:
+    def neighbours(self, point: SearchedLayout) -> tuple[SearchedLayout, ...]:
         """Return the points that differ in the width only, or in one layer, or by one layer more or less."""
         return tuple(
             other

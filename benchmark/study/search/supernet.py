@@ -17,7 +17,7 @@ from torch.func import functional_call
 from eidolon.benchmark.study.recall.model import RecallModel, make_batch
 from eidolon.benchmark.study.search.candidates import make_candidate, training_schedule
 from eidolon.benchmark.study.search.recipe import SearchRecipe
-from eidolon.benchmark.study.search.space import Architecture
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.models.training.loop import train_loop
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ class Supernet(nn.Module):
         self._recipe = recipe
         space = recipe.space
         self._points = space.points
-        self._bare: dict[Architecture, RecallModel] = {}
+        self._bare: dict[SearchedLayout, RecallModel] = {}
         weights: dict[str, Parameter] = {}
         for symbol in space.symbols:
             whole = make_candidate(
-                recipe, Architecture(layout=(symbol,) * space.depth, width=max(space.widths))
+                recipe, SearchedLayout(layout=(symbol,) * space.depth, width=max(space.widths))
             )
             for name, weight in whole.named_parameters():
                 weights.setdefault(_shared_name(name, (symbol,) * space.depth), weight)
@@ -55,13 +55,13 @@ class Supernet(nn.Module):
         losses: dict[str, Tensor] = functional_call(self._empty(chosen), dict(self.slices(chosen)), (batch,))
         return losses
 
-    def slices(self, point: Architecture) -> Iterator[tuple[str, Tensor]]:
+    def slices(self, point: SearchedLayout) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the weight of every parameter of a point, as views of the supernet's."""
         for name, empty in self._empty(point).named_parameters():
             weight = self.get_parameter(self._keys[_shared_name(name, point.layout)])
             yield name, _first(weight, empty.shape, halves=name.endswith(HALVES))
 
-    def extract(self, point: Architecture) -> RecallModel:
+    def extract(self, point: SearchedLayout) -> RecallModel:
         """Return a point as a model of its own, with copies of its weights."""
         model = make_candidate(self._recipe, point)
         with torch.no_grad():
@@ -70,7 +70,7 @@ class Supernet(nn.Module):
                 own[name].copy_(weight)
         return model
 
-    def _empty(self, point: Architecture) -> RecallModel:
+    def _empty(self, point: SearchedLayout) -> RecallModel:
         """Return a point without weights."""
         if point not in self._bare:
             with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Published result files with printed values, by where they can be had. Nothing of theirs ships with Eidolon."""
+"""Published result files with printed values, by where they are. Nothing of theirs ships with Eidolon."""
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatch

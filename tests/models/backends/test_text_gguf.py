@@ -1,4 +1,4 @@
-"""A real chat model from a GGUF file as the judge `qa`: odds, their calibration, and what is said of a weak model."""
+"""A real chat model from a GGUF file as the judge `qa`: odds, their calibration, and the warning about a weak model."""
 
 from pathlib import Path
 

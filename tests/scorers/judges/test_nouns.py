@@ -23,7 +23,7 @@ COCO = load_lexicon("coco80")
 
 
 def same(nouns: str) -> dict[str, str]:
-    """Nouns that stand in the text in the singular."""
+    """Nouns whose singular occurs in the text."""
     return {noun: noun for noun in nouns.split()}
 
 

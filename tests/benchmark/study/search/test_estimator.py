@@ -6,7 +6,7 @@ import torch
 from eidolon.benchmark.study.memory.cost import bytes_per_sequence
 from eidolon.benchmark.study.search.estimator import BESIDE, Measured, check, fit, points_to_measure
 from eidolon.benchmark.study.search.recipe import SearchRecipe
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.modeling import MemoryTextModel
 
@@ -14,7 +14,7 @@ SPACE = SearchSpace(widths=(16, 32), depth=3, lanes=16)
 RECIPE = SearchRecipe(space=SPACE, context=40)
 
 
-def planted(point: Architecture) -> Measured:
+def planted(point: SearchedLayout) -> Measured:
     """Costs that are sums: each symbol's constant and slope are its place in the list."""
     places = [SPACE.symbols.index(symbol) for symbol in point.layout]
     return Measured(
@@ -54,7 +54,7 @@ def test_the_error_is_that_of_unseen_layouts() -> None:
 def test_bytes_of_real_models_are_sums() -> None:
     """Bytes need no timing: the regression over real models gives those of other real models."""
 
-    def cost(point: Architecture) -> Measured:
+    def cost(point: SearchedLayout) -> Measured:
         config = MemoryTextConfig.of(
             RECIPE.memory(point), vocab_size=8, hidden_size=point.width, intermediate_size=4
         )

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eidolon.benchmark.study.search.candidates import Candidates
+from eidolon.benchmark.study.search.candidates import CandidatePool
 from eidolon.benchmark.study.search.detail import fastest_equal, rank_correlation
 from eidolon.benchmark.study.search.methods import Evolution, ScoreSearch, Trial, finalists
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 from eidolon.benchmark.study.search.rules import prior
-from eidolon.benchmark.study.search.space import Architecture
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.study.search.tiny import ESTIMATOR, RECIPE, point
 
@@ -24,17 +24,17 @@ class Planted:
     """
 
     def __init__(self) -> None:
-        self.trained: list[Architecture] = []
+        self.trained: list[SearchedLayout] = []
 
-    def early_recall(self, candidate: Architecture) -> float:
+    def early_recall(self, candidate: SearchedLayout) -> float:
         return self.of(candidate) / 2
 
-    def recall(self, candidate: Architecture) -> float:
+    def recall(self, candidate: SearchedLayout) -> float:
         self.trained.append(candidate)
         return self.of(candidate)
 
     @staticmethod
-    def of(candidate: Architecture) -> float:
+    def of(candidate: SearchedLayout) -> float:
         layout = candidate.layout
         alone = 0.2 * (layout.count("GDN") == 1)
         return 0.4 * ("*" in layout) + 0.1 * layout.count("BM") + alone + 0.05 * (candidate.width == 32)
@@ -123,18 +123,18 @@ def test_rank_correlation() -> None:
 
 def test_a_candidate_is_trained_once(tmp_path: Path) -> None:
     chosen = point("GDN-*")
-    candidates = Candidates(RECIPE, tmp_path)
+    candidates = CandidatePool(RECIPE, tmp_path)
     early = candidates.early_recall(chosen)
     log = tmp_path / "GDN-attention-16-0" / "log.jsonl"
     assert len(log.read_text().splitlines()) == RECIPE.early == 1
     recall = candidates.recall(chosen)
     lines = log.read_text()
     assert len(lines.splitlines()) == 4
-    again = Candidates(RECIPE, tmp_path)
+    again = CandidatePool(RECIPE, tmp_path)
     assert (again.early_recall(chosen), again.recall(chosen)) == (early, recall)
     assert log.read_text() == lines
-    whole = Candidates(RECIPE, tmp_path / "whole")
+    whole = CandidatePool(RECIPE, tmp_path / "whole")
     assert (whole.recall(chosen), whole.early_recall(chosen)) == (recall, early), "a stop changes nothing"
     other = RECIPE.model_copy(update={"store": 4})
     with pytest.raises(UserError, match=r"result\.json: was made by another recipe"):
-        Candidates(other, tmp_path).recall(chosen)
+        CandidatePool(other, tmp_path).recall(chosen)

@@ -10,7 +10,7 @@ from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.study.search.candidates import Candidates, make_candidate
+from eidolon.benchmark.study.search.candidates import CandidatePool, make_candidate
 from eidolon.benchmark.study.search.detail import SearchDetail, read_rules
 from eidolon.benchmark.study.search.exporting import Answering, compare, export_model
 from eidolon.benchmark.study.search.run import export_found, run_search
@@ -52,7 +52,7 @@ def test_the_file_says_what_was_found(searched: tuple[Path, SearchDetail]) -> No
 
 
 def test_a_search_that_was_stopped_ends_alike(searched: tuple[Path, SearchDetail], tmp_path: Path) -> None:
-    """Of the first search, the measured times, some candidates and no supernet are left."""
+    """The measured times and some candidates of the first search are left, and no supernet."""
     out, detail = searched
     again = tmp_path / "again"
     shutil.copytree(out, again)
@@ -108,7 +108,7 @@ def test_the_trained_model_is_read_from_the_folder(searched: tuple[Path, SearchD
     from eidolon.benchmark.study.search.candidates import measure_model
 
     out, detail = searched
-    candidates = Candidates(RECIPE, out / "candidates")
+    candidates = CandidatePool(RECIPE, out / "candidates")
     one = detail.candidates[0]
     assert measure_model(candidates.trained_model(one.architecture), RECIPE) == one.recall
 

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from eidolon.benchmark.study.search.pareto import front_ranks, is_dominated, spread
 from eidolon.benchmark.study.search.rules import find_rules, prior
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 from eidolon.models.memory.layout import layout_text
 
 
-def point(layout: str, width: int = 32) -> Architecture:
-    return Architecture.model_validate({"layout": layout, "width": width})
+def point(layout: str, width: int = 32) -> SearchedLayout:
+    return SearchedLayout.model_validate({"layout": layout, "width": width})
 
 
 def test_the_grammar_gives_repeated_blocks() -> None:

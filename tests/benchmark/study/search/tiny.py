@@ -1,9 +1,9 @@
 """A search that takes seconds."""
 
 from eidolon.benchmark.study.recall.task import Task
-from eidolon.benchmark.study.search.estimator import BESIDE, CostEstimator, Line
+from eidolon.benchmark.study.search.estimator import BESIDE, CostEstimator, CostLine
 from eidolon.benchmark.study.search.recipe import SearchRecipe
-from eidolon.benchmark.study.search.space import Architecture, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
 
 RECIPE = SearchRecipe(
     space=SearchSpace(symbols=("*", "GDN", "BM"), widths=(16, 32), depth=2, lanes=16),
@@ -37,20 +37,20 @@ ESTIMATOR = CostEstimator(
     context=12,
     machine="a machine",
     ms={
-        BESIDE: Line(constant=0.1, per_width=0.0),
-        "*": Line(constant=1.0, per_width=0.01),
-        "GDN": Line(constant=0.5, per_width=0.01),
-        "BM": Line(constant=2.0, per_width=0.01),
+        BESIDE: CostLine(constant=0.1, per_width=0.0),
+        "*": CostLine(constant=1.0, per_width=0.01),
+        "GDN": CostLine(constant=0.5, per_width=0.01),
+        "BM": CostLine(constant=2.0, per_width=0.01),
     },
     bytes={
-        BESIDE: Line(constant=0.0, per_width=0.0),
-        "*": Line(constant=1000.0, per_width=0.0),
-        "GDN": Line(constant=100.0, per_width=0.0),
-        "BM": Line(constant=300.0, per_width=0.0),
+        BESIDE: CostLine(constant=0.0, per_width=0.0),
+        "*": CostLine(constant=1000.0, per_width=0.0),
+        "GDN": CostLine(constant=100.0, per_width=0.0),
+        "BM": CostLine(constant=300.0, per_width=0.0),
     },
 )
 
 
-def point(layout: str, width: int = 16) -> Architecture:
+def point(layout: str, width: int = 16) -> SearchedLayout:
     """Return an architecture of a layout such as `GDN-*`."""
-    return Architecture.model_validate({"layout": layout, "width": width})
+    return SearchedLayout.model_validate({"layout": layout, "width": width})

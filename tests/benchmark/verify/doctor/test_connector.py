@@ -9,7 +9,7 @@ from eidolon.models.base.shipped import shipped_models
 
 
 class Eye(nn.Module):
-    """A model with nothing but a connector."""
+    """A model that is a connector alone."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
