@@ -58,7 +58,7 @@ def annotate(images: Path, settings: AnnotateSettings, out: Path) -> AnnotationR
         with PartFile(out, key) as part:
             known = part.known
             if earlier is not None and earlier[0].key == key:
-                known = scores_by_image(earlier[1]) | known
+                known = {**scores_by_image(earlier[1]), **known}
             looked = _look(annotator, pictures, known, part, settings.batch_size)
             done = _write(chosen, annotator, folder, pictures, known, labelled, key, out)
             part.remove()

@@ -57,8 +57,8 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
         with busy(f"{run.name}: writing the report"):
             shown = work.report(folder, Results(responses, judgements, scores), producer)
         late = late_warnings(folder.record.judge_weaknesses, scores, responses)
-        for text in late:
-            _log.warning("%s: %s", run.name, text)
+        for weakness in late:
+            _log.warning("%s: %s", run.name, weakness)
         folder.record.warnings = (*run.warnings, *late)
         noted = replace(shown, notes=run.config.inputs.notes, warnings=folder.record.warnings)
         write_atomically(folder.path / REPORT, page(run.name, noted, producer))

@@ -62,7 +62,7 @@ def _components(image: "Image.Image") -> FloatArray:
     edges = np.zeros(levels.shape[:2], dtype=bool)
     edges[:, 1:] |= np.abs(np.diff(levels, axis=1)).max(axis=2) > STRONG
     edges[1:] |= np.abs(np.diff(levels, axis=0)).max(axis=2) > STRONG
-    height, width = edges.shape
+    height, width = levels.shape[:2]
     boxes = []
     for reach in REACHES:
         grown = ndimage.binary_dilation(edges, np.ones((2 * reach + 1, 2 * reach + 1)))

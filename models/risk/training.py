@@ -89,7 +89,7 @@ def train_risk(runs: Sequence[JudgedRun], vocabulary: int, recipe: RiskRecipe = 
         for _ in range(recipe.steps):
             loss = _loss(module, prepared, recipe, rng)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             schedule.step()

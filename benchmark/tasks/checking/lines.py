@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from eidolon.benchmark.tasks.checking.problems import DifferenceError
-from eidolon.benchmark.tasks.rows import AnswerRow, WordRow
+from eidolon.benchmark.tasks.rows import AnswerRow, BenchmarkRow, WordRow
 from eidolon.scorers.core.input_files import excerpt
 
-RowT = TypeVar("RowT", AnswerRow, WordRow)
+RowT = TypeVar("RowT", AnswerRow, BenchmarkRow, WordRow)
 
 
 def check_order(found: Sequence[object], wanted: Sequence[object], name: str) -> None:

@@ -26,7 +26,7 @@ def has_recorded_hash(run: CheckedRun, rows: Iterable[SampleRow]) -> bool:
     """
     digest = hashlib.sha256()
     for row in rows:
-        line = [row.sample_id, row.image_id, row.objects, row.image_sha256]
+        line: list[object] = [row.sample_id, row.image_id, row.objects, row.image_sha256]
         if row.unsure or row.labelled is not None:
             line.append([row.unsure, row.labelled])
         digest.update(json.dumps(line).encode() + b"\n")
