@@ -64,8 +64,7 @@ SUMMARIES = {
     "trace": "Show where a text depends on the picture, and the moment it names what is not there.",
     "risk": "Estimate for each mention the probability that it is not in the picture. No picture is read.",
     "list": "List the models, datasets, judges, metrics or prompts there are: the name, then what it is.",
-    "train": "Train a VL model, or a judge, from scratch on Scenes, evaluate it on held-out scenes and write its "
-    "card.",
+    "train": "Train a VL model, a judge or an aligner from scratch on Scenes, evaluate it and write its card.",
     "memory": "Study the memory family: what each memory keeps, and for how long.",
     "vocabulary": "Make a vocabulary file of a dataset's categories, for -J lexicon=FILE (judge qa: -J "
     "vocabulary=FILE).",

@@ -192,9 +192,14 @@ class Voter:
 
 
 def _exact(answer: str) -> Vote:
-    """Read an answer as the released program of THRONE does: anything but `yes` is no vote."""
+    """Read an answer as the released program of THRONE does: anything but `yes` is no vote.
+
+    An answer may have ended where it could no longer become `yes`, so the beginning of `no` is read as one.
+    """
     yes = is_yes(answer)
-    return Vote(yes, readable=yes or first_word_of_answer(answer) == "no")
+    start = answer.lower().strip()
+    begins_no = bool(start) and "no".startswith(start)
+    return Vote(yes, readable=yes or begins_no or first_word_of_answer(answer) == "no")
 
 
 def _first_word(answer: str) -> Vote:

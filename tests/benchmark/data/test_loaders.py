@@ -73,4 +73,4 @@ def test_builtin_loaders_keep_the_contract(name: str) -> None:
 
 
 def test_scenes_are_generated_and_the_others_are_read() -> None:
-    assert [name for name in registry.names() if is_generated(name)] == ["scenes"]
+    assert [name for name in registry.names() if is_generated(name)] == ["scenes", "signs"]

@@ -89,6 +89,11 @@ def test_the_published_rule_keeps_its_verdicts_and_counts_what_it_misreads() -> 
     assert (found.votes, found.unreadable) == ({"dog": {"chat/1b": 1}}, 0)
 
 
+def test_a_no_that_ended_early_is_an_answer() -> None:
+    _, found = judged(Chat(lambda p: "yes" if claims(p) else "n"), answers="exact")
+    assert (found.votes, found.unreadable) == ({"dog": {"chat/1b": 1}}, 0)
+
+
 @pytest.mark.parametrize("lean", [0.0, -6.0, 5.0])
 def test_odds_are_calibrated_whatever_the_model_leans_to(lean: float) -> None:
     judge, found = judged(Leaning(2.0, lean))
