@@ -58,8 +58,10 @@ def _finding(detail: SearchDetail) -> str:
     reference = detail.reference.architecture.label
     if not found:
         return f"No method found an architecture that recalls as much as {reference}"
-    saved, method = max(found)
-    return f"At the recall of {reference}, {method} saves {saved:.0%} of its latency"
+    most = max(saved for saved, _ in found)
+    best = [method for saved, method in found if saved == most]
+    who = f"{best[0]} saves" if len(best) == 1 else f"{len(best)} of {len(detail.methods)} methods save"
+    return f"At the recall of {reference}, {who} {most:.0%} of its latency"
 
 
 def _front(axes: "Axes", detail: SearchDetail) -> None:

@@ -12,6 +12,7 @@ from eidolon.benchmark.tasks.forget.knowledge.table import FINDINGS, cell
 from eidolon.scorers.core.estimate import Estimate
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROWS = {
@@ -19,6 +20,7 @@ ROWS = {
     "noise_ignored": ("the same, noise of the answers ignored", BLUE),
     "plain": ("knowledge not held", GREY),
 }
+ODDS_TICKS = tuple(digit * 10.0**power for power in range(-4, 6) for digit in (1, 3))
 HELD_AND_NOT = (
     ("position_given_knowledge", "knowledge held", INK),
     ("plain", "not held", GREY),
@@ -38,14 +40,14 @@ def knowledge_figure(detail: KnowledgeDetail, name: str, sheet: Sheet) -> "Figur
     figure = new_figure(sheet, rows_height(rows, sheet, inches) + 0.6)
     axes = figure.subplots()
     dot_rows(axes, rows, sheet, label_inches=inches, reference=0)
-    axes.set_xlabel("log10 of the odds ratio per 100 words")
+    _label_odds(axes)
     return finish(
         figure,
         sheet,
         f"{short(name)}: {FINDINGS[found.verdict]}",
         notes=[
             f"n = {found.mentions} first mentions in {found.responses} responses, {found.hallucinated} of them wrong; "
-            "95 % intervals. 0: position has no effect."
+            "95 % intervals. 1: position has no effect."
         ],
     )
 
@@ -61,14 +63,23 @@ def side_by_side(details: Mapping[str, KnowledgeDetail], sheet: Sheet) -> "Figur
     figure = new_figure(sheet, rows_height(rows, sheet, inches) + 0.6)
     axes = figure.subplots()
     dot_rows(axes, rows, sheet, label_inches=inches, reference=0)
-    axes.set_xlabel("log10 of the odds ratio per 100 words")
+    _label_odds(axes)
     rising = [short(name) for name, detail in details.items() if detail.found.verdict == "rises"]
     return finish(
         figure,
         sheet,
         f"Rises with knowledge held: {', '.join(rising) or 'none'}",
-        notes=["Wrong first mentions, 95 % intervals. 0: position has no effect."],
+        notes=["Wrong first mentions, 95 % intervals. 1: position has no effect."],
     )
+
+
+def _label_odds(axes: "Axes") -> None:
+    """Write odds ratios at an axis of their logarithms to base 10."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter
+
+    axes.xaxis.set_major_locator(FixedLocator([log10(value) for value in ODDS_TICKS]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda exponent, _: f"{10**exponent:g}"))
+    axes.set_xlabel("odds ratio per 100 words, logarithmic")
 
 
 def why_no_knowledge(detail: KnowledgeDetail) -> str | None:
