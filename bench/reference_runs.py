@@ -52,3 +52,12 @@ def load_runs() -> list[ReferenceRun]:
         ]
         found.append(ReferenceRun(path.stem, rows[0]["model"], responses, judged, objects))
     return found
+
+
+def load_texts() -> list[str]:
+    """Return the texts of all responses."""
+    return [
+        row["response"]
+        for path in sorted((reference_folder() / "responses").glob("*.jsonl"))
+        for row in _lines(path)
+    ]

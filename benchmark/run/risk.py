@@ -16,6 +16,7 @@ from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import ImageId, Judgement, Record, Response
 from eidolon.scorers.judges.judged_text import judge_texts
 from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.judges.mentions import readable_text
 from eidolon.scorers.risk.described import Described
 from eidolon.scorers.risk.model_file import RiskModel
 
@@ -54,6 +55,21 @@ class HistoryFile(Record):
     risk_model: str
     vocabulary: tuple[str, ...]
     vector: tuple[float, ...]
+
+
+def read_texts(path: Path) -> list[str]:
+    """Return the texts of a run folder's responses, or those of a file.
+
+    Responses that failed, refusals and texts in another language than English are left out.
+
+    Raises:
+        UserError: nothing can be read there.
+    """
+    if path.is_dir():
+        found = load_run(path).responses()
+    else:
+        found = [line.response for line in open_responses(ScoreSettings(responses=path))]
+    return [text for one in found if (text := readable_text(one)) is not None]
 
 
 def read_described(path: Path, model: RiskModel) -> list[tuple[Response, Judgement]]:
