@@ -20,6 +20,7 @@ sys.meta_path.insert(0, Blocker())
 """
 NEED_TORCH = (
     "text_encoder",
+    "text_odds",
     "text_prefixes",
     "transformers_inputs",
     "transformers_loading",
