@@ -4,16 +4,20 @@
 
 examines architectures with processors that need torchvision. torchvision's CUDA builds do not load with a CPU build of
 PyTorch, because of their compiled operators. These are declared here and never called. That is for tests only.
+librosa and soxr, which Nemotron-H Omni's processor needs for sound, are replaced by empty modules.
 """
 
 import json
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from tests.models.tiny_checkpoints import BY_NAME, Architecture
+from tests.models.tiny_checkpoints import Architecture
+from tests.models.tiny_hybrids import BY_NAME
 
 NEW_TOKENS = 12
 PROMPTS = (
@@ -25,6 +29,28 @@ SIZES = ((64, 48), (40, 90), (200, 150))
 """Width and height of the images."""
 OPERATORS = ("nms(Tensor dets, Tensor scores, float threshold) -> Tensor",)
 OPERATORS += ("q" + OPERATORS[0],)
+
+
+def pretend_libraries() -> Any:
+    """Let the processors load. Call it before transformers is imported.
+
+    Returns the library of torchvision's operators, which must be kept until the process ends.
+    """
+    import numpy as np
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in OPERATORS:
+        library.define(operator)
+    for name in ("librosa", "soxr"):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        sys.modules[name] = module
+    filters = SimpleNamespace(
+        mel=lambda *, n_mels, n_fft, **_: np.zeros((n_mels, 1 + n_fft // 2), np.float32)
+    )
+    vars(sys.modules["librosa"])["filters"] = filters
+    return library
 
 
 def requests() -> list[Any]:
@@ -82,11 +108,7 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
 
 def main(out: Path, names: list[str]) -> None:
     """Examine architectures that need torchvision, and write the findings, or the error, by name."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in OPERATORS:
-        library.define(operator)
+    library = pretend_libraries()
     found: dict[str, Any] = {}
     for name in names:
         with TemporaryDirectory() as folder:
@@ -96,6 +118,7 @@ def main(out: Path, names: list[str]) -> None:
                 found[name] = {"failed": f"{type(error).__name__}: {error}"}
     out.write_text(json.dumps(found))
     sys.stdout.flush()
+    del library
     os._exit(0)  # the declared operators may break the normal shutdown
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.models.architecture_checks import OPERATORS
+from tests.models.architecture_checks import pretend_libraries
 from tests.models.tiny_checkpoints import Architecture
 from tests.models.tiny_hybrids import HYBRIDS
 
@@ -24,6 +24,8 @@ FORGET = (
     "--task", "forget", "--limit", "2", "--lengths", "8", "--max-new-tokens", "8", "--batch-size", "2",
     "--skip", "knowledge,cloze,interventions,attention", "--resamples", "40", "--no-cache", "--max-unscored", "1",
 )  # fmt: skip
+STAGES = ("responses", "retention", "pdm", "orders")
+"""The files of the stages that run: descriptions, retention, dependence on the picture, forced orders."""
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -48,18 +50,17 @@ def examine(architecture: Architecture, folder: Path) -> dict[str, Any]:
     found |= {"forget_code": code, "forget_error": err[-2000:]}
     records = list(runs.glob("*/run.json"))
     found["run"] = json.loads(records[0].read_text()) if records else None
-    scores = list(runs.glob("*/scores.json"))
-    found["scores"] = json.loads(scores[0].read_text()) if scores else None
+    found["retention"] = [json.loads(path.read_text()) for path in runs.glob("*/retention.json")]
+    lines = [path for path in runs.glob("*/*.jsonl") if path.stem in STAGES]
+    found["stages"] = {
+        path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in lines
+    }
     return found
 
 
 def main(out: Path, names: list[str]) -> None:
     """Examine hybrids, and write the findings, or the error, by name."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in OPERATORS:
-        library.define(operator)
+    library = pretend_libraries()
     found: dict[str, Any] = {}
     for architecture in HYBRIDS:
         if architecture.name not in names:
@@ -71,6 +72,7 @@ def main(out: Path, names: list[str]) -> None:
                 found[architecture.name] = {"failed": traceback.format_exc()[-1500:]}
     out.write_text(json.dumps(found))
     sys.stdout.flush()
+    del library
     os._exit(0)  # the declared operators may break the normal shutdown
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.models.tiny_checkpoints import (
-    BY_NAME,
+    ARCHITECTURES,
     HEADS,
     QWEN_IMAGE,
     QWEN_TOKENS,
@@ -209,13 +209,45 @@ def make_nemotron_h_omni(folder: Path) -> None:
     save(folder, "NemotronH_Omni_Reasoning_V3", config, processor)
 
 
-HYBRIDS = (
-    BY_NAME["qwen3_5"],
-    BY_NAME["lfm2_vl"],
+INKLING_IMAGE = "<|content_image|><|unused_200054|>"
+
+
+def make_inkling(folder: Path) -> None:
+    """Short convolutions in every layer, among layers of full and of sliding attention."""
+    from transformers import InklingConfig, InklingFeatureExtractor, InklingImageProcessor, InklingProcessor
+
+    names = ("<|unused_200054|>", "<|unused_200053|>", "<|content_image|>", "<|content_audio_input|>")
+    tokenizer = make_tokenizer(*names)
+    processor = InklingProcessor(
+        InklingFeatureExtractor(),
+        InklingImageProcessor(size={"height": 16, "width": 16}),
+        tokenizer,
+        chat_template=template(INKLING_IMAGE),
+    )
+    fields = ("image_token_id", "audio_token_id", "image_bos_token_id", "audio_bos_token_id")
+    config = InklingConfig(
+        vision_config={"patch_size": 16, "num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4},
+        audio_config={"n_mel_bins": 80, "mel_vocab_size": 16},
+        text_config={
+            "hidden_size": 32, "intermediate_size": 64, "moe_intermediate_size": 32, "num_hidden_layers": 3,
+            **HEADS, "head_dim": 8, "swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8,
+            "sliding_window_size": 64, "d_rel": 4, "rel_extent": 64, "local_layer_ids": [0, 1], "dense_mlp_idx": 1,
+            "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1,
+            "logits_mup_width_multiplier": 1.0, "max_position_embeddings": 4096, **ids(tokenizer),
+        },
+        **{field: tokenizer.convert_tokens_to_ids(token) for field, token in zip(fields, names, strict=True)},
+    )  # fmt: skip
+    save(folder, "InklingForConditionalGeneration", config, processor)
+
+
+MORE_HYBRIDS = (
     Architecture("qwen4_exp", make_qwen4_exp, "Qwen4ExpForConditionalGeneration", torchvision=True),
     Architecture("glm5_next", make_glm5_next, "Glm5NextForConditionalGeneration", torchvision=True),
     Architecture("minicpmv4_6", make_minicpmv4_6, "MiniCPMV4_6ForConditionalGeneration", torchvision=True),
     Architecture("minicpmv4_7", make_minicpmv4_7, "MiniCPMV4_7ForConditionalGeneration", torchvision=True),
+    Architecture("inkling", make_inkling, "InklingForConditionalGeneration", torchvision=True),
     Architecture("nemotron_h_omni", make_nemotron_h_omni, "NemotronH_Omni_Reasoning_V3", torchvision=True),
 )
-"""All hybrids. Their order is that of the tests."""
+HYBRIDS = (*(one for one in ARCHITECTURES if one.name in ("qwen3_5", "lfm2_vl")), *MORE_HYBRIDS)
+ALL_ARCHITECTURES = (*ARCHITECTURES, *MORE_HYBRIDS)
+BY_NAME = {architecture.name: architecture for architecture in ALL_ARCHITECTURES}

@@ -1,22 +1,15 @@
 """The transformers backend with tiny random checkpoints of every supported architecture."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from tests.models.architecture_checks import NEW_TOKENS, examine
-from tests.models.tiny_checkpoints import ARCHITECTURES, BY_NAME
+from tests.models.beside_torchvision import beside_torchvision
+from tests.models.tiny_hybrids import ALL_ARCHITECTURES, BY_NAME
 
-ROOT = Path(__file__).parents[3]
-NAMES = [architecture.name for architecture in ARCHITECTURES]
-VISION = Path(os.environ.get("EIDOLON_TEST_TORCHVISION", Path(sys.prefix) / "vision-only"))
-"""torchvision without its dependencies; `make test` installs it there."""
+NAMES = [architecture.name for architecture in ALL_ARCHITECTURES]
 
 
 @pytest.fixture(scope="session")
@@ -29,36 +22,13 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def found(name: str, examined: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if name not in examined:
         if BY_NAME[name].torchvision:
-            examined |= beside_torchvision(tmp_path_factory)
+            names = [architecture.name for architecture in ALL_ARCHITECTURES if architecture.torchvision]
+            examined |= beside_torchvision("tests.models.architecture_checks", names, tmp_path_factory)
         else:
             # Through JSON, as the findings from the other process.
             examined[name] = json.loads(json.dumps(examine(BY_NAME[name], tmp_path_factory.mktemp(name))))
     assert "failed" not in examined[name], examined[name]["failed"]
     return examined[name]
-
-
-def beside_torchvision(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Examine once, in a session of any number of processes, the architectures that need torchvision."""
-    assert (VISION / "torchvision").is_dir(), (
-        f"{VISION} holds no torchvision; run `make {VISION}`, or make test"
-    )
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    out = shared / "beside-torchvision.json"
-    with FileLock(f"{out}.lock"):
-        if not out.exists():
-            names = [architecture.name for architecture in ARCHITECTURES if architecture.torchvision]
-            done = subprocess.run(
-                [sys.executable, "-m", "tests.models.architecture_checks", str(out), *names],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(VISION), "OMP_NUM_THREADS": "1"},
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +78,7 @@ def test_the_image_matters(name: str, found: dict[str, Any]) -> None:
     assert abs(seen - blank) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["qwen3_5"])
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen4_exp"])
 def test_thinking_is_off(name: str, found: dict[str, Any]) -> None:
     assert all(prompt.endswith("<think>\n</think>\n") for prompt in found["prompts"])
     assert all(answer["reasoning"] is None for answer in found["alone"])
