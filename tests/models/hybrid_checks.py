@@ -22,10 +22,10 @@ from tests.models.tiny_hybrids import HYBRIDS
 DOCTOR = ("--samples", "2", "--max-new-tokens", "8", "--json")
 FORGET = (
     "--task", "forget", "--limit", "2", "--lengths", "8", "--max-new-tokens", "8", "--batch-size", "2",
-    "--skip", "knowledge,cloze,interventions,attention", "--resamples", "40", "--no-cache", "--max-unscored", "1",
+    "--skip", "knowledge,cloze,interventions", "--resamples", "40", "--no-cache", "--max-unscored", "1",
 )  # fmt: skip
-STAGES = ("responses", "retention", "pdm", "orders")
-"""The files of the stages that run: descriptions, retention, dependence on the picture, forced orders."""
+STAGES = ("responses", "retention", "pdm", "orders", "attention")
+"""The files of the stages that run: descriptions, retention, dependence on the picture, forced orders, attention."""
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

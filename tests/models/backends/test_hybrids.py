@@ -63,7 +63,7 @@ def test_forget_measures_all_that_it_asks(name: str, found: dict[str, Any]) -> N
     assert found["run"]["status"] == "success"
     assert not found["run"]["usage"], "no batch had to be taken apart"
     stages = found["stages"]
-    assert set(stages) == {"responses", "retention", "pdm", "orders"}
+    assert set(stages) == {"responses", "retention", "pdm", "orders", "attention"}
     assert [row["error"] for row in stages["responses"]] == [None] * SCENES
     [retention] = found["retention"]
     # Noise names no object, and may be shorter than 8 tokens when it is read again.
@@ -78,3 +78,14 @@ def test_forget_measures_all_that_it_asks(name: str, found: dict[str, Any]) -> N
     assert len(stages["pdm"]) == SCENES
     assert all(0 < value <= 1 for row in stages["pdm"] for value in row["hellinger"])
     assert all(row["response"].startswith(row["given"]) for row in stages["orders"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attention_on_the_picture_is_read_or_left_out_with_a_reason(name: str, found: dict[str, Any]) -> None:
+    rows = found["stages"]["attention"]
+    assert len(rows) == SCENES
+    if name == "inkling":
+        assert all("its attention does not reach over the whole text" in row["left_out"] for row in rows)
+    else:
+        assert all(row["mass"] and row["picture_tokens"] > 0 for row in rows)
+        assert all(0 < mass < 1 for row in rows for mass in row["mass"])
