@@ -13,7 +13,7 @@ from PIL import Image
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.drawing.style import COLUMN, PAGE, SCREEN, SHEETS, style
 from eidolon.benchmark.report.plots.records import PlottedRun, named
-from eidolon.benchmark.report.plots.write import JOINT, SINGLE, _suited
+from eidolon.benchmark.report.plots.write import JOINT, SINGLE, _suited, _suited_jointly
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.tasks.describe.forgetting_plot import forgetting_figure
 from eidolon.scorers.core.errors import UserError
@@ -101,7 +101,7 @@ def check(runs: Sequence[Path], width: str) -> None:
     plotted = named([load_run(run) for run in runs])
     drawings = {(one.name, name): SINGLE[name](one) for one in plotted for name in _suited(one)}
     if len(plotted) > 1:
-        drawings |= {("joint", name): JOINT[name](plotted) for name in JOINT}
+        drawings |= {("joint", name): JOINT[name](plotted) for name in _suited_jointly(plotted)}
     for of, draw in drawings.items():
         with style(sheet):
             assert faults(draw(sheet)) == [], of
