@@ -1,22 +1,15 @@
 """Scenes as a `datasets.Dataset`: images drawn on demand, with complete ground truth."""
 
 import io
-import tempfile
-import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from eidolon.benchmark.data.loaders import GeneratedLoader
+from eidolon.benchmark.scenes.drawn_dataset import DEFAULT_SAMPLES, draw_rows, read_dials
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
-from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import datasets
-
-DEFAULT_SAMPLES = 64
-"""How many scenes are drawn without `--limit`."""
 
 
 @GeneratedLoader
@@ -25,20 +18,7 @@ def load_scenes(where: str, limit: int | None, seed: int, options: Mapping[str, 
 
     It has the parameters of `DatasetLoader`. There are `limit` samples, or `DEFAULT_SAMPLES`.
     """
-    if where:
-        raise UserError(f"--dataset scenes/{where}: Scenes is drawn, not read; write --dataset scenes")
-    for key, value in options.items():
-        if key not in Dials.model_fields:
-            fix = did_you_mean(key, [*Dials.model_fields])
-            raise UserError(f"-D {key}={value}: Scenes has no dial {key!r}{fix}")
-    try:
-        dials = Dials.model_validate(dict(options))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        given = {field: options[field]} if field in options else options
-        flags = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise UserError(f"-D {flags}: {problem['msg']}") from error
+    dials = read_dials(Dials, "Scenes", where, options)
     return load(DEFAULT_SAMPLES if limit is None else limit, seed, **dials.model_dump())
 
 
@@ -56,9 +36,6 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
     - `theme`: the kind of place.
     - `things`: for each category its `colour`, `count`, `boxes` ((x0, y0, x1, y1) as shares of the image side) and
       `area` (of its largest box, as a share of the image).
-
-    The rows are written to a temporary Arrow file while they are drawn, so that memory use stays constant. The file is
-    deleted with the dataset.
 
     Raises:
         pydantic.ValidationError: an unknown dial, or a value out of its range.
@@ -86,21 +63,9 @@ def load(n: int, seed: int = 0, **dials: Any) -> "datasets.Dataset":
             ),
         }
     )
-    folder = tempfile.TemporaryDirectory(prefix="eidolon-scenes-")
-    was_quiet = not datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        dataset = datasets.Dataset.from_generator(
-            _rows,
-            features=features,
-            cache_dir=folder.name,
-            gen_kwargs={"n": n, "seed": seed, "dials": Dials(**dials)},
-        )
-    finally:
-        if not was_quiet:
-            datasets.enable_progress_bars()
-    weakref.finalize(dataset, folder.cleanup)
-    return dataset
+    return draw_rows(
+        _rows, features, name="scenes", arguments={"n": n, "seed": seed, "dials": Dials(**dials)}
+    )
 
 
 def _rows(n: int, seed: int, dials: Dials) -> Iterator[dict[str, Any]]:

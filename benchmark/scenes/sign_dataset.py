@@ -1,26 +1,23 @@
 """`--dataset signs`: scenes with signs, whose truth is the names that the signs bear."""
 
 import io
-import tempfile
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from eidolon.benchmark.data.loaders import GeneratedLoader
+from eidolon.benchmark.scenes.drawn_dataset import DEFAULT_SAMPLES, draw_rows, read_dials
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.sign_drawing import ASPECT, draw_sign
 from eidolon.benchmark.scenes.sign_names import Part, SignName, names_of
-from eidolon.scorers.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import datasets
 
-DEFAULT_SAMPLES = 64
 Box = tuple[float, float, float, float]
 
 
@@ -101,20 +98,7 @@ def load_signs(where: str, limit: int | None, seed: int, options: Mapping[str, s
 
     It has the parameters of `DatasetLoader`. There are `limit` samples, or `DEFAULT_SAMPLES`.
     """
-    if where:
-        raise UserError(f"--dataset signs/{where}: signs are drawn, not read; write --dataset signs")
-    for key, value in options.items():
-        if key not in SignDials.model_fields:
-            fix = did_you_mean(key, [*SignDials.model_fields])
-            raise UserError(f"-D {key}={value}: signs have no dial {key!r}{fix}")
-    try:
-        dials = SignDials.model_validate(dict(options))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        given = {field: options[field]} if field in options else options
-        flags = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise UserError(f"-D {flags}: {problem['msg']}") from error
+    dials = read_dials(SignDials, "Signs", where, options)
     return load_sign_scenes(DEFAULT_SAMPLES if limit is None else limit, seed, dials)
 
 
@@ -138,21 +122,9 @@ def load_sign_scenes(n: int, seed: int = 0, dials: SignDials | None = None) -> "
             "kinds": datasets.List(text),
         }
     )
-    folder = tempfile.TemporaryDirectory(prefix="eidolon-signs-")
-    was_quiet = not datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        dataset = datasets.Dataset.from_generator(
-            _rows,
-            features=features,
-            cache_dir=folder.name,
-            gen_kwargs={"n": n, "seed": seed, "dials": dials or SignDials()},
-        )
-    finally:
-        if not was_quiet:
-            datasets.enable_progress_bars()
-    weakref.finalize(dataset, folder.cleanup)
-    return dataset
+    return draw_rows(
+        _rows, features, name="signs", arguments={"n": n, "seed": seed, "dials": dials or SignDials()}
+    )
 
 
 def _rows(n: int, seed: int, dials: SignDials) -> Iterator[dict[str, Any]]:

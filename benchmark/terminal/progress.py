@@ -199,11 +199,13 @@ def meter(label: str, total: int, done: int, patience: float = 0.0) -> Iterator[
 
 
 @contextmanager
-def busy(label: str, patience: float = PATIENCE_S) -> Iterator[None]:
-    """Say what is being done if the block takes longer than `patience` seconds."""
+def busy(label: str, patience: float | None = None) -> Iterator[None]:
+    """Say what is being done if the block takes longer than `patience` seconds, by default `PATIENCE_S`."""
     if _observer is not None:
         _observer.occupied(label)
-    timer = threading.Timer(patience, print_line, [f"{one_line(label)} …"])
+    timer = threading.Timer(
+        PATIENCE_S if patience is None else patience, print_line, [f"{one_line(label)} …"]
+    )
     timer.daemon = True
     timer.start()
     try:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.terminal import progress
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,12 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the program in this process; a bug's exception passes through."""
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run the program in this process; a bug's exception passes through.
+
+    Stages never say that they are slow, so that what a command prints does not depend on how busy the machine is.
+    """
+    monkeypatch.setattr(progress, "PATIENCE_S", 3600.0)
 
     def call(*arguments: object) -> Result:
         code = invoke([str(argument) for argument in arguments])

@@ -275,9 +275,15 @@ def make_qwen3_vl(folder: Path) -> None:
     save(folder, "Qwen3VLForConditionalGeneration", config, processor)
 
 
-def make_qwen3_5(folder: Path) -> None:
-    """Hybrid: three of four layers hold a recurrent state; its template has a thinking mode, on by default."""
-    from transformers import Qwen3_5Config, Qwen3VLProcessor, Qwen3VLVideoProcessor
+QWEN_VISION = {
+    "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "patch_size": 8,
+    "out_hidden_size": 32, "num_position_embeddings": 64,
+}  # fmt: skip
+
+
+def qwen_thinking_processor() -> tuple[Any, Any]:
+    """Return tokenizer and processor of Qwen's hybrids, whose template has a thinking mode."""
+    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     tokenizer = make_tokenizer("<think>", "</think>", **QWEN_TOKENS)
     processor = Qwen3VLProcessor(
@@ -286,11 +292,16 @@ def make_qwen3_5(folder: Path) -> None:
         Qwen3VLVideoProcessor(patch_size=8),
         chat_template=template(QWEN_IMAGE, thinks=True),
     )
+    return tokenizer, processor
+
+
+def make_qwen3_5(folder: Path) -> None:
+    """Hybrid: three of four layers hold a recurrent state; its template has a thinking mode, on by default."""
+    from transformers import Qwen3_5Config
+
+    tokenizer, processor = qwen_thinking_processor()
     config = Qwen3_5Config(
-        vision_config={
-            "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "patch_size": 8,
-            "out_hidden_size": 32, "num_position_embeddings": 64,
-        },
+        vision_config=QWEN_VISION,
         text_config={
             **TEXT, **HEADS, **ids(tokenizer), "head_dim": 8, "num_hidden_layers": 4,
             "linear_key_head_dim": 8, "linear_value_head_dim": 8,

@@ -10,8 +10,7 @@ from typing import Any
 from tests.models.tiny_checkpoints import (
     ARCHITECTURES,
     HEADS,
-    QWEN_IMAGE,
-    QWEN_TOKENS,
+    QWEN_VISION,
     SIDE,
     TEXT,
     Architecture,
@@ -19,7 +18,7 @@ from tests.models.tiny_checkpoints import (
     image_processor,
     make_tokenizer,
     qwen_ids,
-    qwen_images,
+    qwen_thinking_processor,
     save,
     template,
 )
@@ -44,20 +43,11 @@ ROPE = {
 
 def make_qwen4_exp(folder: Path) -> None:
     """Gated delta rule, experts, and several residual streams."""
-    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor, Qwen4ExpConfig
+    from transformers import Qwen4ExpConfig
 
-    tokenizer = make_tokenizer("<think>", "</think>", **QWEN_TOKENS)
-    processor = Qwen3VLProcessor(
-        qwen_images(8),
-        tokenizer,
-        Qwen3VLVideoProcessor(patch_size=8),
-        chat_template=template(QWEN_IMAGE, thinks=True),
-    )
+    tokenizer, processor = qwen_thinking_processor()
     config = Qwen4ExpConfig(
-        vision_config={
-            "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "patch_size": 8,
-            "out_hidden_size": 32, "num_position_embeddings": 64,
-        },
+        vision_config=QWEN_VISION,
         text_config={
             "hidden_size": 32, "max_position_embeddings": 4096, **HEADS, **ids(tokenizer), **DELTA,
             "rope_parameters": ROPE, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32,

@@ -74,7 +74,7 @@ def test_signs_are_where_the_truth_says() -> None:
 
 
 def test_mistakes_cost_one_line() -> None:
-    with pytest.raises(UserError, match="-D sign=2: signs have no dial 'sign'"):
+    with pytest.raises(UserError, match="-D sign=2: Signs has no dial 'sign'"):
         load_dataset("signs", limit=1, seed=0, options={"sign": "2"})
     with pytest.raises(UserError, match=r"-D min_signs=4, max_signs=2.*min_signs=4 is more than max_signs=2"):
         load_dataset("signs", limit=1, seed=0, options={"min_signs": "4", "max_signs": "2"})
