@@ -19,6 +19,8 @@ LINE = 1.25
 GAP = 2.0
 """Least distance between two tick labels, in pixels."""
 TRIES = 8
+DECIMALS = 6
+"""Of the positions of axes, as shares of the figure: a thousandth of a pixel."""
 
 
 def new_figure(sheet: Sheet, body: float) -> "Figure":
@@ -79,7 +81,18 @@ def finish(
         thinned = [_thin(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
         if not any(thinned):
             break
+    _pin(figure)
     return figure
+
+
+def _pin(figure: "Figure") -> None:
+    """Keep the axes where they are, to the decimals that the same figure has in every process.
+
+    The last bits of the layout depend on how memory is aligned, and the names in an SVG are hashes of all bits.
+    """
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(value, DECIMALS) for value in axes.get_position().bounds])
 
 
 def _plain_numbers(axis: "Axis") -> None:
