@@ -52,5 +52,5 @@ class EncoderAnnotator:
 
 def _embed(encoder: TwoTowers, name: str, templates: Sequence[str]) -> Embeddings:
     """Return the mean of the embeddings of a name in the templates, shape (width,), of length 1."""
-    mean = encoder.embed_texts([template.format(name) for template in templates]).mean(axis=0)
+    mean = encoder.embed_texts([template.replace("{}", name) for template in templates]).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)

@@ -20,8 +20,6 @@ KINDS = ("clip", "detector", "gallery", "aligner")
 OF_GALLERY = ("encoder", "regions", "reject")
 """Options of a gallery beside those of its encoder."""
 ALIGNER = "aligner"
-ALIGNERS = (ALIGNER, "aligner-signs")
-"""The shipped dual encoders: of Scenes, and of the signs in it."""
 TEMPLATES = ("a photo of a {}.", "a picture with a {}.", "there is a {} in the scene.")
 """Sentences around a name; their embeddings are averaged (Radford et al. 2021, section 3.1.4)."""
 ALIGNER_TEMPLATES = ("{}", "a {}", "a picture of a {}")
@@ -69,10 +67,15 @@ class Chosen:
 
         options = dict(self.settings.annotator_options)
         regions, reject = _regions(options.pop("regions", "components")), _reject(options.pop("reject", None))
-        named = options.pop("encoder", ALIGNERS[1])
+        named = options.pop("encoder", None)
+        if named is None:
+            raise UserError(
+                f"{self.given}: name what embeds the crops: -M encoder=clip/NAME, -M encoder=aligner, "
+                "or -M encoder=NAME for an encoder of images of transformers"
+            )
         kind, _, name = named.partition("/")
         encoder: ImageEncoder
-        if kind in ("clip", *ALIGNERS):
+        if kind in ("clip", ALIGNER):
             encoder, identity = dual_encoder(f"-M encoder={named}", kind, name, options)
         else:
             from eidolon.models.encoders.dual_encoder import TransformersImageEncoder
@@ -108,6 +111,8 @@ def choose(settings: AnnotateSettings) -> Chosen:
         names = gallery_names(Path(name), wanted)
         gallery_files(Path(name), names)
         return Chosen(kind, name, names, settings)
+    if kind == "detector" and settings.templates:
+        raise UserError(f"--template {settings.templates[0]}: is for clip/NAME and {ALIGNER}; leave it out")
     if option := next((key for key in settings.annotator_options if key in OF_GALLERY), None):
         raise UserError(f"-M {option}={settings.annotator_options[option]}: is an option of gallery/FOLDER")
     if wanted is None:
@@ -119,7 +124,7 @@ def dual_encoder(
     given: str, kind: str, name: str, options: Mapping[str, str]
 ) -> tuple[TwoTowers, dict[str, Any]]:
     """Return a dual encoder and its identity: one of transformers, or the shipped aligner."""
-    if kind in ALIGNERS:
+    if kind == ALIGNER:
         return _shipped(given, kind, options)
     from eidolon.models.encoders.dual_encoder import TransformersDualEncoder
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from eidolon.benchmark.annotate.annotator import Looked
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import read_regular
 
 SUFFIX = ".part"
@@ -16,20 +17,24 @@ class PartFile:
     """Scores by the hash of an image's file. A line is a whole batch; a torn last line is written again."""
 
     def __init__(self, out: Path, key: str) -> None:
-        """Read what an earlier command left for `out`, if it has the same key."""
+        """Read what an earlier command left for `out`.
+
+        Raises:
+            UserError: that command looked for other names, or with another annotator.
+        """
         self.path = out.with_name(out.name + SUFFIX)
         self._key = key
         self.known: dict[str, Looked] = {}
-        whole = b""
+        whole = 0
         if self.path.exists():
             for line in read_regular(self.path).splitlines(keepends=True):
-                batch = _batch(line, key)
+                batch = self._batch(line)
                 if batch is None:
                     break
                 self.known |= batch
-                whole += line
-        self._stream = self.path.open("wb")
-        self._stream.write(whole)
+                whole += len(line)
+        self._stream = self.path.open("ab")
+        self._stream.truncate(whole)
 
     def __enter__(self) -> "PartFile":
         return self
@@ -46,26 +51,27 @@ class PartFile:
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
+    def _batch(self, line: bytes) -> dict[str, Looked] | None:
+        """Return the scores on a line, None for a torn one."""
+        if not line.endswith(b"\n"):
+            return None
+        try:
+            found = json.loads(line)
+        except ValueError:
+            return None
+        if found.get("key") != self._key:
+            raise UserError(
+                f"{self.path}: holds scores of another command; give its options, name another --out, or remove it"
+            )
+        return {
+            sha256: Looked(scores, {name: [_box(box) for box in boxes] for name, boxes in of_names.items()})
+            for sha256, (scores, of_names) in found["images"].items()
+        }
+
     def remove(self) -> None:
         """Delete the file: its scores are in the one it was for."""
         self._stream.close()
         self.path.unlink(missing_ok=True)
-
-
-def _batch(line: bytes, key: str) -> dict[str, Looked] | None:
-    """Return the scores on a line; None for a torn one, and for one of another key."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    if found.get("key") != key:
-        return None
-    return {
-        sha256: Looked(scores, {name: [_box(box) for box in boxes] for name, boxes in of_names.items()})
-        for sha256, (scores, of_names) in found["images"].items()
-    }
 
 
 def _box(values: Sequence[float]) -> tuple[float, float, float, float, float]:

@@ -46,5 +46,8 @@ def reproduce(
         )
     typer.echo(f"{sum(one.equal for one in found)} of {len(found)} files equal")
     if out is not None:
-        write_atomically(out, to_markdown(found))
+        try:
+            write_atomically(out, to_markdown(found))
+        except OSError as error:
+            raise UserError(f"--out {out}: cannot be written ({error.strerror})") from error
         print_written(make_console(), out)

@@ -1,5 +1,6 @@
 """`eidolon risk`: how likely each mention is not in the picture, for pictures without annotations."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def risk(
     from eidolon.scorers.core.errors import UserError
     from eidolon.scorers.risk.model_file import load_risk_model
 
+    _check_places(responses, history or [], out, save_history)
     loaded = load_risk_model(model)
     with busy("reading the responses"):
         vector = read_history(history or [], loaded)
@@ -59,3 +61,25 @@ def risk(
     )
     typer.echo(f"{len(lines)} responses, {count} mentions; {expected}")
     print_written(make_console(), out, *([save_history] if save_history is not None else []))
+
+
+def _check_places(responses: Path, history: Sequence[Path], out: Path, save_history: Path | None) -> None:
+    """Refuse a file that would replace an input, a file of a run folder, or the other output.
+
+    A history may be kept in the file that it was read from.
+
+    Raises:
+        UserError: one of them would.
+    """
+    from eidolon.benchmark.store.files import RUN
+    from eidolon.scorers.core.errors import UserError
+
+    read = {responses.resolve()}
+    for flag, path, others in (
+        ("--save-history", save_history, read | {out.resolve()}),
+        ("--out", out, read | {one.resolve() for one in history}),
+    ):
+        if path is not None and (path.resolve() in others or (path.parent / RUN).is_file()):
+            raise UserError(
+                f"{flag} {path}: would replace an input, the other output or a file of a run; give another place"
+            )

@@ -132,7 +132,7 @@ def read_annotations(content: str, path: Path) -> tuple[AnnotationHeader, list[A
     Raises:
         UserError: it is no such file.
     """
-    first, *rest = content.splitlines() or [""]
+    first, *rest = content.removesuffix("\n").split("\n")
     try:
         row = json.loads(first)
     except ValueError:

@@ -92,7 +92,8 @@ def _pin(figure: "Figure") -> None:
     """
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(value, DECIMALS) for value in axes.get_position().bounds])
+        left, foot, width, height = (round(value, DECIMALS) for value in axes.get_position().bounds)
+        axes.set_position((left, foot, width, height))
 
 
 def _plain_numbers(axis: "Axis") -> None:

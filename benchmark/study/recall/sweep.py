@@ -55,6 +55,8 @@ def run_sweep(
         UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
     """
     recipe = recipe or SweepRecipe()
+    if odd := next((dim for dim in head_dims if dim % 2), None):
+        raise UserError(f"--head-dim {odd}: must be even")
     parsed = [parse_layout_option("--layout", layout) for layout in layouts]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def run_sweep(
         for dim in head_dims
         for layout in parsed
     ]
-    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
+    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
     for memory in memories if train else ():
         for cell, rival in trainings(memory, records, rates, seeds):
             console.print(cell.slug, highlight=False)
@@ -79,7 +81,7 @@ def run_sweep(
             records[cell] = record
             write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
             shutil.rmtree(work / cell.slug, ignore_errors=True)
-            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
+            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
             write_atomically(out / SUMMARY, sweep.to_json())
             console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
     write_atomically(out / SUMMARY, sweep.to_json())

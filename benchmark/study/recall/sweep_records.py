@@ -122,14 +122,17 @@ def best_rate(records: Sequence[RecallRecord]) -> RecallRecord:
 
 
 def summarise_sweep(
-    recipe: SweepRecipe, records: dict[SweepCell, RecallRecord], missing: Sequence[str]
+    recipe: SweepRecipe,
+    records: dict[SweepCell, RecallRecord],
+    missing: Sequence[str],
+    swept_seed: int = SEEDS[0],
 ) -> RecallSweep:
-    """Return the content of `recall.json`."""
+    """Return the content of `recall.json`. The rates were tried with one seed."""
     groups: dict[tuple[int, int, str], list[RecallRecord]] = {}
     for record in records.values():
         cell = record.cell
         groups.setdefault((cell.length, cell.pairs, cell.label), []).append(record)
-    memories = [_swept(*key, own) for key, own in sorted(groups.items())]
+    memories = [_swept(*key, own, swept_seed) for key, own in sorted(groups.items())]
     return RecallSweep(
         schema=SCHEMA,
         recipe=recipe,
@@ -138,8 +141,10 @@ def summarise_sweep(
     )
 
 
-def _swept(length: int, pairs: int, label: str, records: Sequence[RecallRecord]) -> SweptMemory | None:
-    swept = [one for one in records if one.cell.seed == SEEDS[0]]
+def _swept(
+    length: int, pairs: int, label: str, records: Sequence[RecallRecord], seed: int
+) -> SweptMemory | None:
+    swept = [one for one in records if one.cell.seed == seed]
     if not swept:
         return None
     best = best_rate(swept)

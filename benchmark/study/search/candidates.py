@@ -17,6 +17,7 @@ from eidolon.scorers.core.types import Record
 
 if TYPE_CHECKING:
     from eidolon.benchmark.study.recall.model import RecallModel
+    from eidolon.models.training.loop import TrainingReport
 
 RESULT = "result.json"
 
@@ -112,7 +113,7 @@ class CandidatePool:
         found = self._read(point)
         if found is None or (whole and found.recall is None):
             found = self._train(point, found, whole=whole)
-            write_atomically(self._path(point) / RESULT, found.model_dump_json(indent=1) + "\n")
+            self._keep(point, found)
         return found
 
     def _train(
@@ -141,15 +142,25 @@ class CandidatePool:
             )
             if stop is not None:
                 early = measure_model(model, recipe)
+                # Kept at once: a training that was killed after its end cannot measure it again.
+                self._keep(point, self._made(point, report, early))
         assert early is not None
         assert report is not None
+        return self._made(point, report, early, measure_model(model, recipe) if whole else None)
+
+    def _made(
+        self, point: SearchedLayout, report: "TrainingReport", early: float, recall: float | None = None
+    ) -> TrainedCandidate:
         return TrainedCandidate(
             training=self._training(point),
             parameters=report.parameters,
             early=early,
-            recall=measure_model(model, recipe) if whole else None,
+            recall=recall,
             seconds=round(report.seconds, 2),
         )
+
+    def _keep(self, point: SearchedLayout, found: TrainedCandidate) -> None:
+        write_atomically(self._path(point) / RESULT, found.model_dump_json(indent=1) + "\n")
 
 
 def make_candidate(recipe: SearchRecipe, point: SearchedLayout) -> "RecallModel":

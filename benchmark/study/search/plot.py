@@ -116,7 +116,7 @@ def _scores(axes: "Axes", detail: SearchDetail) -> None:
 def _costs(axes: "Axes", detail: SearchDetail) -> None:
     checked = detail.estimator.checked
     axes.scatter([one.measured_ms for one in checked], [one.ms for one in checked], s=9, color=BLUE)
-    longest = max(max(one.ms, one.measured_ms) for one in checked)
+    longest = max((max(one.ms, one.measured_ms) for one in checked), default=1.0)
     axes.plot([0, longest], [0, longest], color=DIM, lw=0.8)
     axes.set(xlabel="measured ms", ylabel="estimated ms")
     error = "" if detail.estimator_error is None else f": error {detail.estimator_error:.1%}"

@@ -328,7 +328,12 @@ def measure_found(
     kept = _Kept(
         out / "found.json",
         TypeAdapter(list[float]),
-        {"points": [point.label for point in chosen], "context": recipe.context},
+        {
+            "points": [point.label for point in chosen],
+            "context": recipe.context,
+            "store": recipe.recall.model_dump(mode="json"),
+            "machine": describe_machine(),
+        },
     )
 
     def compute() -> list[float]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from eidolon.benchmark.annotate.annotation import key_of, rule_of
 from eidolon.benchmark.annotate.annotator import DIGITS
 from eidolon.benchmark.annotate.decision import Facts, decide_all, looked_of
-from eidolon.benchmark.annotate.kinds import choose
+from eidolon.benchmark.annotate.kinds import KINDS, choose
 from eidolon.benchmark.annotate.pictures import read_picture
 from eidolon.benchmark.data.annotation_file import AnnotatedImage, AnnotationHeader, read_annotations
 from eidolon.benchmark.settings.annotate import AnnotateSettings
@@ -68,9 +70,35 @@ def _check_images(path: Path, header: AnnotationHeader, rows: Sequence[Annotated
     return f"{len(rows)} images have the recorded hashes"
 
 
+def _settings(header: AnnotationHeader) -> AnnotateSettings:
+    """Return the settings that the header holds."""
+    try:
+        return AnnotateSettings.model_validate(header.settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise UncheckableError(
+            f"its settings are not those of this version: {field}: {problem['msg']}"
+        ) from error
+
+
+def _check_lines(header: AnnotationHeader, rows: Sequence[AnnotatedImage]) -> None:
+    """Check that every line has what the header says."""
+    kind = header.annotator.partition("/")[0]
+    if kind not in KINDS:
+        raise UncheckableError(f"the annotator {excerpt(kind)} is not known here")
+    for number, row in enumerate(rows, 2):
+        for field, found in (("scores", row.scores), ("probabilities", row.probabilities)):
+            if found.keys() != set(header.names):
+                raise DifferenceError(f"line {number}: {field} are not those of the names in the header")
+    if sum(row.labelled is not None for row in rows) == 1:
+        raise DifferenceError("one image is labelled, and a labelled part has two or more")
+
+
 def _check_decisions(header: AnnotationHeader, rows: Sequence[AnnotatedImage]) -> str:
     """Make cut, calibration and lines from the scores and labels again."""
-    settings = AnnotateSettings.model_validate(header.settings)
+    settings = _settings(header)
+    _check_lines(header, rows)
     facts = [
         Facts(str(row.image_id), row.image, row.image_sha256, looked_of(row), row.labelled) for row in rows
     ]
@@ -99,8 +127,11 @@ def _check_scores(
     """Let the annotator look at the images again."""
     if not look_again:
         raise UncheckableError("the annotator looks at the images again with --rejudge")
-    settings = AnnotateSettings.model_validate(header.settings)
+    settings = _settings(header)
+    _check_lines(header, rows)
     chosen = choose(settings)
+    if set(chosen.names) != set(header.names):
+        raise UncheckableError("the names are other ones today than in the header")
     annotator = chosen.make()
     other = "" if key_of(chosen, annotator) == header.key else "; made with other files, versions or device"
     size = settings.batch_size

@@ -16,7 +16,8 @@ CONNECTORS = re.compile(
     r"(?:^|[._])(?:connector|multi_modal_projector|mm_projector|projector|merger|aligner)(?:[._]|$)"
 )
 MARGIN = 1.1
-"""Factor above the bound up to which a singular value may be chance. Random matrices of 32 by 32 reach 1.05."""
+"""Factor above the bound up to which a singular value may be chance. 400 random matrices
+of 32 by 32 reach 1.07."""
 SMALLEST = 16
 """Rows or columns below which chance decides."""
 
@@ -26,7 +27,9 @@ def untrained_connector(model: "torch.nn.Module") -> str | None:
     import torch
 
     matrices = [(name, weight.detach().float()) for name, weight in _parameters(model) if weight.dim() == 2]
-    if not matrices:
+    if not matrices or any(
+        weight.is_meta for _, weight in matrices
+    ):  # offloaded: there is nothing to look at
         return None
     if not any(bool(weight.any()) for _, weight in matrices):
         return f"the connector ({matrices[0][0]}) is all zeros: no picture reaches the language model"

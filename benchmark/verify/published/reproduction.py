@@ -86,11 +86,11 @@ def reproduce(folder: Path) -> list[Reproduced]:
 
 def _result_file(path: Path) -> dict[str, Any] | None:
     """Return the content of a result file, None for any other JSON."""
-    text = decode_text(read_bytes(path), path)
-    if "overall_metrics" not in text:
+    content_bytes = read_bytes(path)
+    if b"overall_metrics" not in content_bytes:
         return None
     try:
-        content = json.loads(text)
+        content = json.loads(decode_text(content_bytes, path))
     except ValueError as error:
         raise UserError(f"{path}: is no JSON ({error}); copy the file again") from error
     if not isinstance(content, dict) or "sentences" not in content:
@@ -109,7 +109,7 @@ def _score(
             here = sum(category not in sentence["mscoco_gt_words"] for category in named)
             differing += named != sentence["mscoco_generated_words"]
             wrong, words, wrong_captions = wrong + here, words + len(named), wrong_captions + (here > 0)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{file}: is no whole file of a CHAIR program: {type(error).__name__}: {error}"
         ) from error

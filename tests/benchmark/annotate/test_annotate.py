@@ -132,6 +132,9 @@ def test_a_killed_command_goes_on_after_its_last_batch(place: Place, monkeypatch
     assert place.run() == 130
     part = place.out.with_name(place.out.name + part_file.SUFFIX)
     part.write_bytes(part.read_bytes()[:-20])  # the second batch is torn
+    kept = part.read_bytes()
+    assert place.run("--batch-size", "7") == 2  # another command
+    assert part.read_bytes() == kept
     monkeypatch.setattr(NoisyAnnotator, "look", look)
     place.annotator.looked_at.clear()
     assert place.run() == 0

@@ -51,6 +51,23 @@ def test_a_changed_file_is_found_out(file: Path, field: str, capsys) -> None:
     assert "differs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (lambda top, row: row["scores"].pop("cup"), 3, "scores are not those of the names"),
+        (lambda top, row: top["settings"].update(sure=7), 0, "its settings are not those of this version"),
+        (lambda top, row: top.update(annotator="foo/x"), 0, "is not known here"),
+    ],
+)
+def test_an_altered_file_has_a_verdict(file: Path, change, code: int, said: str, capsys) -> None:
+    header, first, *rest = file.read_text().splitlines()
+    row, top = json.loads(first), json.loads(header)
+    change(top, row)
+    file.write_text("\n".join([json.dumps(top), json.dumps(row), *rest]) + "\n")
+    assert invoke(["check", str(file), "--rejudge"]) == code
+    assert said in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_what_is_no_such_file_takes_one_line(tmp_path: Path, capsys) -> None:
     other = tmp_path / "objects.jsonl"
     other.write_text('{"image_id": 1, "objects": []}\n')

@@ -60,7 +60,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(place: Path, *more: str) -> int:
     given = ["annotate", str(place / "images"), "--with", f"gallery/{place / 'gallery'}"]
-    return invoke([*given, "--out", str(place / "objects.jsonl"), *more])
+    return invoke([*given, "-M", "encoder=aligner", "--out", str(place / "objects.jsonl"), *more])
+
+
+def test_the_encoder_must_be_named(place: Path, capsys) -> None:
+    given = ["annotate", str(place / "images"), "--with", f"gallery/{place / 'gallery'}"]
+    assert invoke([*given, "--out", str(place / "objects.jsonl")]) == 2
+    assert "-M encoder=clip/NAME" in capsys.readouterr().err
 
 
 def found(place: Path):

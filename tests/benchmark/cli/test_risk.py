@@ -122,3 +122,14 @@ def test_another_vocabulary(cli: Cli, tmp_path: Path, responses: Path) -> None:
     assert cli(*scored, "--metric", "chair", "--out", tmp_path / "b").code == 0
     refused(cli("risk", tmp_path / "b", "--out", tmp_path / "c.jsonl"), "'sky'")
     refused(cli("risk", responses, "--history", tmp_path / "b", "--out", tmp_path / "c.jsonl"), "'sky'")
+
+
+def test_no_input_is_replaced(cli: Cli, tmp_path: Path, responses: Path, judged: Path) -> None:
+    before = responses.read_bytes()
+    refused(cli("risk", responses, "--out", responses), "would replace an input")
+    refused(cli("risk", judged, "--out", judged / "risk.jsonl"), "a file of a run")
+    out = tmp_path / "risk.jsonl"
+    refused(
+        cli("risk", responses, "--history", judged, "--out", out, "--save-history", out), "--save-history"
+    )
+    assert responses.read_bytes() == before

@@ -183,3 +183,11 @@ def test_the_command_records_each_training_and_repeats_none(
     assert invoke([*command, "--budget", "5"]) == 2, "another recipe"
     (out / "12x2-GDN-d64-lr0.01-seed1.json").write_text("{}")
     assert invoke(command) == 2
+
+
+def test_the_rates_are_those_of_the_first_seed() -> None:
+    cell = MEMORY.model_copy(update={"seed": 3})
+    one = record(cell, 0.5, 64, "budget")
+    assert summarise_sweep(TINY, {cell: one}, []).memories == ()
+    (row,) = summarise_sweep(TINY, {cell: one}, [], 3).memories
+    assert row.seeds == (3,)
