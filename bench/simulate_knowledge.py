@@ -60,6 +60,7 @@ WORLDS: dict[str, Trial] = {
     "AR(1) course": Trial(KnowledgeWorld(drift=1.0)),
     "clustered mentions": Trial(KnowledgeWorld(clustered=True)),
     "responses differ": Trial(KnowledgeWorld(intercept_sd=1.0)),
+    "responses differ, sd 2": Trial(KnowledgeWorld(intercept_sd=2.0, slope_sd=2.0)),
     "bad responses shorter": Trial(KnowledgeWorld(intercept_sd=1.0, longer=-0.3)),
     "bad responses longer": Trial(KnowledgeWorld(intercept_sd=1.0, longer=0.4)),
     "3 % wrong": Trial(KnowledgeWorld(sureness=10.0), 500),

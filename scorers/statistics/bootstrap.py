@@ -21,7 +21,7 @@ from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray, Share
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId
-from eidolon.scorers.statistics.small_samples import METHOD, few_events
+from eidolon.scorers.statistics.small_samples import METHOD, FewEvents, few_events
 
 LEVEL = 0.95
 MAX_UNDEFINED_SHARE = 0.05
@@ -207,21 +207,25 @@ def estimates(
     shares: Mapping[str, Share] | None,
     *,
     clusters: int,
+    units: int | None = None,
     level: float = LEVEL,
 ) -> dict[str, BootstrapResult]:
-    """Return values with their intervals from the resamples of so many clusters. `drawn` is empty without any."""
+    """Return values with their intervals from the resamples of so many clusters. `drawn` is empty without any.
+
+    `units` is the number of units of another resampled level, if it has fewer than there are clusters.
+    """
     found = {name: estimate(value, drawn.get(name), level) for name, value in values.items()}
     if drawn:
         for name, share in (shares or {}).items():
-            found[name] = _with_few_events(found[name], share, drawn[name], clusters, level)
+            few = few_events(
+                share.events, share.trials, drawn[name], clusters=clusters, units=units, level=level
+            )
+            found[name] = _with_few_events(found[name], few)
     return found
 
 
-def _with_few_events(
-    result: BootstrapResult, share: Share, drawn: FloatArray, clusters: int, level: float
-) -> BootstrapResult:
+def _with_few_events(result: BootstrapResult, few: FewEvents) -> BootstrapResult:
     """Return the result with the interval of `small_samples` where there is an interval and events are few."""
-    few = few_events(share.events, share.trials, drawn, clusters=clusters, level=level)
     exact = few.rows & ~np.isnan(result.low)
     # A value that a program rounds may lie just outside of the interval of the exact share.
     low, high = np.minimum(few.low, result.value), np.maximum(few.high, result.value)

@@ -6,6 +6,10 @@ difference between groups. Each group has its own draw of seeds, unless two grou
 treatment. With one seed, only images are drawn.
 
 With as few as three seeds, the spread between seeds is underestimated, by (S-1)/S in variance.
+
+A share with few events has the exact interval of `small_samples`: cluster-adjusted Clopper-Pearson (Korn & Graubard
+1998). The clusters are the images. The design effect is from the variance over these resamples, which contains that
+between seeds, corrected by S/(S-1).
 """
 
 import zlib
@@ -19,9 +23,11 @@ from eidolon.scorers.statistics.bootstrap import (
     MAX_UNDEFINED_SHARE,
     BootstrapResult,
     Compute,
+    Shares,
     column_sums,
     draws,
     estimate,
+    estimates,
 )
 
 
@@ -47,11 +53,22 @@ class Crossed:
         weights = self._seed_weights(group, seeds)
         return np.asarray(sum(weights[:, i, None] * (self._counts @ one) for i, one in enumerate(statistics)))
 
-    def estimate(self, statistics: FloatArray, group: str, compute: Compute) -> dict[str, BootstrapResult]:
-        """Return each quantity of the pooled statistics with its interval."""
-        values = compute(pooled(statistics))
+    def estimate(
+        self, statistics: FloatArray, group: str, compute: Compute, *, shares: Shares | None = None
+    ) -> dict[str, BootstrapResult]:
+        """Return each quantity of the pooled statistics with its interval. `shares` maps the pooled statistics to
+        those quantities that are shares."""
+        sums = pooled(statistics)
         drawn = compute(self.totals(statistics, group)) if self._images > 1 and self._resamples else {}
-        return {name: estimate(value, drawn.get(name)) for name, value in values.items()}
+        images = max(2, np.count_nonzero((statistics != 0).any(axis=(0, 2))))
+        seeds = len(statistics)
+        return estimates(
+            compute(sums),
+            drawn,
+            shares and shares(sums),
+            clusters=images,
+            units=images if seeds == 1 else min(seeds, images),
+        )
 
     def difference(
         self, a: tuple[str, FloatArray], b: tuple[str, FloatArray], compute: Compute

@@ -9,6 +9,10 @@ therefore that of Clopper & Pearson (1934), with an effective number of trials f
 The design effect is the variance of the share over the resamples, divided by that of independent trials. Few events
 hardly determine it. So it is at least that of an intraclass correlation of `LEAST_CORRELATION`, 1 + (n / clusters -
 1) · `LEAST_CORRELATION` (Kish 1965).
+
+Where another level is resampled too, as the seeds of trained models, and has fewer units than there are clusters, the
+variance over the resamples is corrected by the number of those units. The degrees of freedom stay those of the
+clusters: those of three seeds would give 0 to 20 % for no event in 240 trials, where coverage is already complete.
 """
 
 from dataclasses import dataclass
@@ -36,11 +40,18 @@ class FewEvents:
 
 
 def few_events(
-    events: FloatArray, trials: FloatArray, drawn: FloatArray, *, clusters: int, level: float
+    events: FloatArray,
+    trials: FloatArray,
+    drawn: FloatArray,
+    *,
+    clusters: int,
+    units: int | None = None,
+    level: float,
 ) -> FewEvents:
     """Return where a share has few events, and its exact interval there.
 
-    `drawn` is the share in each resample of the clusters, shape (resamples, …). NaN means no trial.
+    `drawn` is the share in each resample of the clusters, shape (resamples, …). NaN means no trial. `units` counts
+    those of the resampled level with the fewest, at least 2. None: the clusters.
     """
     from scipy.special import betaincinv, stdtrit
 
@@ -50,7 +61,8 @@ def few_events(
     share = np.where(rows, events, 0.0) / n
     tail = (1 - level) / 2
     reach = float(stdtrit(np.inf, 1 - tail)) / float(stdtrit(clusters - 1, 1 - tail))
-    effective = n / design_effect(share, n, drawn, clusters=clusters) * reach**2
+    effect = design_effect(share, n, drawn, clusters=clusters, units=units)
+    effective = n / effect * reach**2
     hits = share * effective
     misses = effective - hits
     # A beta distribution without successes is all at 0, and one without failures at 1.
@@ -59,17 +71,20 @@ def few_events(
     return FewEvents(rows, np.asarray(low), np.asarray(high))
 
 
-def design_effect(share: FloatArray, trials: FloatArray, drawn: FloatArray, *, clusters: int) -> FloatArray:
+def design_effect(
+    share: FloatArray, trials: FloatArray, drawn: FloatArray, *, clusters: int, units: int | None = None
+) -> FloatArray:
     """Return the factor by which clusters increase the variance of a share of so many trials.
 
-    `clusters` is at least 2. The variance over resamples is that of a mean of `clusters` draws from the clusters
-    themselves, and so too small by the factor (clusters - 1) / clusters.
+    `clusters` and `units` are at least 2. The variance over resamples is that of a mean of `units` draws from the units
+    themselves, and so too small by the factor (units - 1) / units. None: the units are the clusters.
     """
+    units = units or clusters
     least = 1 + LEAST_CORRELATION * np.maximum(trials / clusters - 1, 0)
     known = ~np.isnan(drawn)
     number = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, drawn, 0).sum(axis=0) / number
-    variance = (np.where(known, drawn - mean, 0) ** 2).sum(axis=0) / number * clusters / (clusters - 1)
+    variance = (np.where(known, drawn - mean, 0) ** 2).sum(axis=0) / number * units / (units - 1)
     independent = share * (1 - share) / trials
     observed = np.divide(variance, independent, out=np.zeros(np.shape(least)), where=independent > 0)
     return np.asarray(np.minimum(np.maximum(observed, least), np.maximum(trials, 1)))

@@ -9,7 +9,7 @@ from eidolon.benchmark.study.memory.measurements import CheckpointMeasurements
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
 from eidolon.benchmark.study.memory.records import PositionBin, PositionEffect
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import JudgedSample, ratio
+from eidolon.scorers.core.metric import JudgedSample, Share, ratio
 from eidolon.scorers.core.verdict import with_verdicts
 from eidolon.scorers.forgetting.events import Events
 from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
@@ -50,10 +50,15 @@ def description_scores(
         (Chair(), ("chair_i", "chair_s", "words")),
     ):
         sums = np.stack([metric.statistics(one) for one in samples])
-        numbers = analysis.numbers(pool, sums, metric.compute)
+        numbers = analysis.numbers(pool, sums, metric.compute, metric.shares)
         found |= {name: numbers[name] for name in names}
     cut = np.array([[[1.0, s.response.finish_reason == "length"] for s in one] for one in samples])
-    found |= analysis.numbers(pool, cut, lambda t: {"truncated": ratio(t[..., 1], t[..., 0])})
+    found |= analysis.numbers(
+        pool,
+        cut,
+        lambda t: {"truncated": ratio(t[..., 1], t[..., 0])},
+        lambda t: {"truncated": Share(t[..., 1], t[..., 0])},
+    )
     return found
 
 
@@ -100,7 +105,12 @@ def hallucination_by_position(
     rows = []
     for place, start in enumerate(WORDS):
         part = sums[:, :, place]
-        rate = analysis.numbers(pool, part, lambda t: {"rate": ratio(t[..., 1], t[..., 0])})["rate"]
+        rate = analysis.numbers(
+            pool,
+            part,
+            lambda t: {"rate": ratio(t[..., 1], t[..., 0])},
+            lambda t: {"rate": Share(t[..., 1], t[..., 0])},
+        )["rate"]
         end = WORDS[place + 1] if place + 1 < len(WORDS) else None
         rows.append(PositionBin(start=start, end=end, mentions=int(part[..., 0].sum()), hallucinated=rate))
     return tuple(rows)

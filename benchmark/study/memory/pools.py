@@ -18,7 +18,7 @@ from eidolon.models.memory.layout import Memory, Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.retention.measure import COLUMNS, AnswerPair, Cell, pair, statistics
-from eidolon.scorers.statistics.bootstrap import BootstrapResult
+from eidolon.scorers.statistics.bootstrap import BootstrapResult, Compute, Shares
 from eidolon.scorers.statistics.crossed_bootstrap import Crossed
 
 
@@ -92,17 +92,21 @@ class Analysis:
         self.objects = [frozenset(row.objects) for row in rows_of(scenes_of(self.settings, described))]
 
     def estimate(
-        self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
+        self, pool: Pool, sums: FloatArray, function: Compute, shares: Shares | None = None
     ) -> dict[str, BootstrapResult]:
-        """Return the results of `function` on sums (seeds, images, k), with their resamples."""
+        """Return the results of `function` on sums (seeds, images, k), with their resamples.
+
+        `shares` declares which results are shares. One with few events has a cluster-adjusted Clopper-Pearson interval
+        with the degrees of freedom of the seeds (`statistics.crossed_bootstrap`).
+        """
         draws = self.described if sums.shape[1] == self.settings.descriptions else self.draws
-        return draws.estimate(sums, pool.variant, function)
+        return draws.estimate(sums, pool.variant, function, shares=shares)
 
     def numbers(
-        self, pool: Pool, sums: FloatArray, function: Callable[[FloatArray], dict[str, FloatArray]]
+        self, pool: Pool, sums: FloatArray, function: Compute, shares: Shares | None = None
     ) -> dict[str, Estimate]:
         """Return the results of `function` on sums (seeds, images, k), as numbers with intervals."""
-        return {name: found.estimate() for name, found in self.estimate(pool, sums, function).items()}
+        return {name: found.estimate() for name, found in self.estimate(pool, sums, function, shares).items()}
 
 
 def make_pools(

@@ -9,7 +9,7 @@ from eidolon.benchmark.study.memory.records import Reach, ReachCheck, RetentionP
 from eidolon.models.memory.layout import Memory
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
-from eidolon.scorers.retention.measure import SERIES, USABLE, Cell, compute, unusable
+from eidolon.scorers.retention.measure import SERIES, USABLE, Cell, compute, shares, unusable
 from eidolon.scorers.retention.records import CONDITIONS
 from eidolon.scorers.statistics.crossed_bootstrap import pooled
 
@@ -27,7 +27,7 @@ def _point(analysis: Analysis, pool: Pool, cell: Cell, trained_tokens: int | Non
     condition, series, n = cell
     sums = pool.cell(cell)
     images = int((sums[..., 0].sum(axis=0) > 0).sum())
-    found = analysis.estimate(pool, sums, compute)
+    found = analysis.estimate(pool, sums, compute, shares)
     reason = unusable(found["above_at_0"], images)
     names = ("accuracy", "accuracy_at_0", "margin", "margin_at_0", "yes_rate")
     return RetentionPoint(

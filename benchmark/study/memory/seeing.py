@@ -4,7 +4,7 @@ import numpy as np
 
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
 from eidolon.benchmark.study.memory.records import Seeing
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.statistics.bootstrap import BootstrapResult
 
 SEEN_WITHIN = 0.02
@@ -26,7 +26,7 @@ def judge_seeing(accuracy: BootstrapResult, reference: BootstrapResult | None) -
 
 def rates_at_start(analysis: Analysis, pool: Pool) -> dict[str, BootstrapResult]:
     """Return the accuracy and the share of yes directly after the image."""
-    return analysis.estimate(pool, sums_at_start(pool), rates_of_sums)
+    return analysis.estimate(pool, sums_at_start(pool), rates_of_sums, shares_of_sums)
 
 
 def sums_at_start(pool: Pool) -> FloatArray:
@@ -43,3 +43,9 @@ def rates_of_sums(totals: FloatArray) -> dict[str, FloatArray]:
     """Return accuracy and share of yes from sums (..., 3)."""
     asked, right, yes = (totals[..., i] for i in range(3))
     return {"accuracy": ratio(right, asked), "yes_rate": ratio(yes, asked)}
+
+
+def shares_of_sums(totals: FloatArray) -> dict[str, Share]:
+    """Return the events and trials of accuracy and share of yes from sums (..., 3)."""
+    asked, right, yes = (totals[..., i] for i in range(3))
+    return {"accuracy": Share(right, asked), "yes_rate": Share(yes, asked)}

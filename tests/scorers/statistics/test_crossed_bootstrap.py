@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta, t
+from scipy.stats import norm as normal
 
-from eidolon.scorers.core.metric import FloatArray, ratio
+from eidolon.scorers.core.metric import FloatArray, Share, ratio
 from eidolon.scorers.statistics.bootstrap import bootstrap, draws
 from eidolon.scorers.statistics.crossed_bootstrap import Crossed, combine_fits, pooled, two_sided
+from eidolon.scorers.statistics.small_samples import LEAST_CORRELATION, METHOD
 
 
 def share(totals: FloatArray) -> dict[str, FloatArray]:
     return {"share": ratio(totals[..., 1], totals[..., 0])}
+
+
+def shares(totals: FloatArray) -> dict[str, Share]:
+    return {"share": Share(totals[..., 1], totals[..., 0])}
 
 
 def counts(seeds: int, images: int, seed: int) -> FloatArray:
@@ -107,3 +114,80 @@ def test_combined_fits(fits: list[tuple[float, float]]) -> None:
     assert error == pytest.approx((within + between) ** 0.5)
     # The combined error is never smaller than that of the least precise fit.
     assert error >= min(fit[1] for fit in fits) - 1e-12
+
+
+def few(events: FloatArray, trials: FloatArray, resamples: int = 300) -> tuple[float, float, str | None]:
+    """The interval of events and trials, (seeds, images)."""
+    crossed = Crossed(events.shape[1], resamples=resamples)
+    found = crossed.estimate(np.stack([trials, events], axis=-1), "a", share, shares=shares)["share"]
+    return float(found.low), float(found.high), found.estimate().method
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_without_an_event_the_interval_is_exact(seeds: int) -> None:
+    """The formulas of `small_samples` in plain numbers. Images are the clusters."""
+    trials = np.full((seeds, 40), 2.0)
+    low, high, method = few(np.zeros((seeds, 40)), trials)
+    n = trials.sum()
+    effect = 1 + LEAST_CORRELATION * (n / 40 - 1)
+    effective = n / effect * (normal.ppf(0.975) / t.ppf(0.975, 39)) ** 2
+    assert low == 0
+    assert high == pytest.approx(beta.ppf(0.975, 1, effective))
+    assert method == METHOD
+    low, high, method = few(trials, trials)
+    assert low == pytest.approx(beta.ppf(0.025, effective, 1))
+    assert high == 1
+
+
+def test_images_without_a_row_are_no_clusters() -> None:
+    events, trials = np.zeros((2, 30)), np.full((2, 30), 3.0)
+    padded = np.concatenate([trials, np.zeros((2, 60))], axis=1)
+    assert few(np.zeros((2, 90)), padded)[1] == pytest.approx(few(events, trials)[1])
+    nowhere = np.zeros((2, 30))
+    nowhere[:, 0] = 3
+    assert isnan(few(events, nowhere)[1])  # one image: no interval
+
+
+def test_from_five_events_on_it_is_the_crossed_bootstrap() -> None:
+    statistics = counts(3, 20, 9)
+    crossed = Crossed(20, resamples=300)
+    one, other = (crossed.estimate(statistics, "a", share, shares=s)["share"] for s in (None, shares))
+    assert (one.low, one.high) == (other.low, other.high)
+    assert other.estimate().method is None
+
+
+def test_events_of_one_model_tell_less_than_those_of_three() -> None:
+    """The variance between seeds is in the design effect, with S/(S-1) for the few seeds."""
+    trials = np.full((3, 40), 2.0)
+    together, apart = np.zeros((2, 3, 40))
+    together[0, :3] = 1
+    apart[[0, 1, 2], [0, 1, 2]] = 1
+    one, other = few(together, trials), few(apart, trials)
+    assert one[0] < other[0]
+    assert one[1] > other[1]
+    crossed = Crossed(40, resamples=300)
+    drawn = share(crossed.totals(np.stack([trials, together], axis=-1), "a"))["share"]
+    effect = float(drawn.var()) * 3 / 2 / (3 / 240 * (1 - 3 / 240) / 240)
+    effective = 240 / effect * (normal.ppf(0.975) / t.ppf(0.975, 39)) ** 2
+    hits = 3 / 240 * effective
+    assert one[:2] == pytest.approx(
+        (beta.ppf(0.025, hits, effective - hits + 1), beta.ppf(0.975, hits + 1, effective - hits))
+    )
+
+
+def test_coverage_of_rare_events_in_a_few_models() -> None:
+    """Models whose true rates differ much (sd 1 of the logarithm) around 1 %, on images that differ too."""
+    generator = np.random.default_rng(3)
+    seeds, images, rate, runs = 3, 40, 0.01, 150
+    held = by_percentiles = 0
+    for _ in range(runs):
+        skill = np.exp(generator.standard_normal((seeds, 1)) - 0.5)
+        hard = generator.gamma(2, 0.5, (1, images))
+        events = generator.binomial(2, np.minimum(rate * skill * hard, 1)).astype(float)
+        trials = np.full((seeds, images), 2.0)
+        low, high, _ = few(events, trials, 200)
+        held += low <= rate <= high
+        plain = Crossed(images, resamples=200).estimate(np.stack([trials, events], -1), "a", share)["share"]
+        by_percentiles += bool(plain.low <= rate <= plain.high)
+    assert held / runs >= 0.95
+    assert by_percentiles / runs < 0.9

@@ -25,6 +25,7 @@ from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer
 from eidolon.scorers.statistics.bootstrap import BootstrapResult
+from eidolon.scorers.statistics.small_samples import METHOD
 
 IMAGES = 40
 SETTINGS = BenchSettings(limit=IMAGES, descriptions=IMAGES, lengths=(64, 256, 512))
@@ -130,6 +131,16 @@ def test_the_row_of_a_variant() -> None:
     assert text.blocks[1].nats.value is None
     assert row.scores["words"].value == 4
     assert row.scores["truncated"].value == 0
+    # Nothing was cut off and every answer is right: the intervals still have a width.
+    for one, bound in (
+        (row.scores["truncated"], 0.0),
+        (row.yes_no_accuracy, 1.0),
+        (points[64].accuracy, 1.0),
+    ):
+        assert one.ci is not None
+        assert one.ci[0] < one.ci[1]
+        assert bound in one.ci
+        assert one.method == METHOD
     assert row.position_effect is not None
     assert row.position_effect.odds_ratio.value is None
     assert row.position_effect.reason is not None
