@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, JudgedSample, Metric, RowMetric
+from eidolon.scorers.core.metric import Computation, FloatArray, JudgedSample, Metric, RowMetric
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.scores import Family, Variant
 from eidolon.scorers.core.types import ImageId, Mention
@@ -101,21 +101,45 @@ def _powered(
     """Return the prediction-powered estimate of each quantity."""
     inside = [s for s in samples if s.response.image_id in here]
     outside = [s for s in samples if s.response.image_id not in here]
-    if len(here) < LEAST or len({s.response.image_id for s in outside}) < 2:
+    by_image = ByImage(
+        *(_by_image(metric, part) for part in (true, inside, outside, [_without_truth(s) for s in true]))
+    )
+    return powered_estimates(metric, by_image, alone, len(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class ByImage:
+    """Summed statistics of each image, (images, k)."""
+
+    labelled: FloatArray
+    """Those of the labelled part by its labels."""
+    predicted: FloatArray
+    """Those of the labelled part by the annotator."""
+    elsewhere: FloatArray
+    """Those of the other images, by the annotator."""
+    nothing: FloatArray
+    """Those of the labelled part as if every truth were negative: what stays the same does not depend on the truth."""
+
+
+def powered_estimates(
+    metric: Computation, by_image: ByImage, alone: Mapping[str, Estimate], n: int
+) -> dict[str, Estimate]:
+    """Return the prediction-powered estimate of each quantity of a metric over `n` samples.
+
+    `alone` are the estimates by the labelled part alone; they are returned where too little is labelled.
+    """
+    here = len(by_image.labelled)
+    if here < LEAST or len(by_image.elsewhere) < 2:
         reason = (
             f"no interval: it takes {LEAST} labelled images that were responded to, and two others; here are "
-            f"{len(here)} labelled"
+            f"{here} labelled"
         )
         return {name: one.model_copy(update={"ci": None, "reason": reason}) for name, one in alone.items()}
-    labelled, predicted, elsewhere, nothing = (
-        _by_image(metric, part) for part in (true, inside, outside, [_without_truth(s) for s in true])
-    )
-    found = prediction_powered(labelled, predicted, elsewhere, metric.compute)
-    turned = prediction_powered(labelled, nothing, elsewhere, metric.compute, weight=0.0)
+    labelled, elsewhere = by_image.labelled, by_image.elsewhere
+    found = prediction_powered(labelled, by_image.predicted, elsewhere, metric.compute)
+    turned = prediction_powered(labelled, by_image.nothing, elsewhere, metric.compute, weight=0.0)
     return {
-        q.name: _estimate(
-            found[q.name], q.bounds, alone[q.name], len(samples), depends=turned[q.name].differing > 0
-        )
+        q.name: _estimate(found[q.name], q.bounds, alone[q.name], n, depends=turned[q.name].differing > 0)
         for q in metric.quantities
     }
 

@@ -92,7 +92,7 @@ def _one(
         spread = float(np.var(np.concatenate([b, c]), ddof=1))
         best = float(np.cov(a, b)[0, 1]) / ((1 + n / others) * spread) if spread > 0 else 0.0
         best = min(1.0, max(0.0, best)) if np.isfinite(best) else 0.0
-        if np.array_equal(a, b):
+        if not _differing(a, b):
             best = others / (n + others)  # the mean over all clusters
         at = true.mean(axis=0) + best * shift
         slope = gradient(compute, name, at)
@@ -105,9 +105,13 @@ def _one(
         reach = float(stdtrit(freedom, (1 + level) / 2)) * variance**0.5
     else:
         reach = 0.0 if variance == 0 else float("nan")
+    return Powered(value, value - reach, value + reach, best, _differing(a, b))
+
+
+def _differing(a: FloatArray, b: FloatArray) -> int:
+    """Return how many values differ by more than the rounding of a numerical gradient."""
     scale = float(np.abs(a).max(initial=0.0)) or 1.0
-    differing = int((np.abs(a - b) > 1e-9 * scale).sum())
-    return Powered(value, value - reach, value + reach, best, differing)
+    return int((np.abs(a - b) > 1e-9 * scale).sum())
 
 
 def gradient(compute: Compute, name: str, at: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.yes_no import YesNoJudge
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
+from eidolon.scorers.metrics.rectified_answers import rectified_answers
 from eidolon.scorers.metrics.scoring import assemble, named_counts
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.yes_no import read_answer
@@ -75,12 +76,27 @@ class Probe:
             if response.response is not None
         )
 
-    def score(self, responses: Sequence[Response], *, signature: str, seed: int, resamples: int) -> Scores:
+    def score(
+        self,
+        responses: Sequence[Response],
+        labelled: Sequence[Sequence[str] | None],
+        *,
+        signature: str,
+        seed: int,
+        resamples: int,
+    ) -> Scores:
         """Score the answers to all questions together, then each split, and each policy on both.
+
+        `labelled` has the true objects of each question's image by people, None outside of the labelled part. Where
+        an annotator made the truth, the rates are corrected by them.
 
         All splits have the same images and the same number of questions, so that the accuracy of all together
         is the mean of the splits'.
         """
+        labels = {
+            row.question_id: None if names is None else row.category in names
+            for row, names in zip(self.built.rows, labelled, strict=True)
+        }
         answered = [
             (
                 row,
@@ -102,6 +118,19 @@ class Probe:
             chosen = [sample for row, sample in answered if split in (None, row.split)]
             return {"pope": family(chosen, policy, seed=seed, resamples=resamples)}
 
+        def corrected(split: Split | None, policy: str, settings: dict[str, Any]) -> list[Variant]:
+            chosen = [sample for row, sample in answered if split in (None, row.split)]
+            known = [labels[sample.question_id] for sample in chosen]
+            found = rectified_answers(chosen, known, Pope(policy), seed=seed, resamples=resamples)
+            return [
+                Variant(
+                    label=",".join([one.label, *_told(settings)]),
+                    settings=settings | one.settings,
+                    metrics=one.metrics,
+                )
+                for one in found
+            ]
+
         return assemble(
             scored(None, main.policy),
             [sample.image_id for sample in samples],
@@ -110,12 +139,12 @@ class Probe:
             unscored=len(responses) - len(answered),
             requested=len(self.built.rows),
             variants=[
-                Variant(
-                    label=",".join(f"{name}={value}" for name, value in settings.items()),
-                    settings=settings,
-                    metrics=scored(split, policy),
-                )
-                for split, policy, settings in self._variants()
+                *corrected(None, main.policy, {}),
+                *(
+                    Variant(label=",".join(_told(settings)), settings=settings, metrics=scored(split, policy))
+                    for split, policy, settings in self._variants()
+                ),
+                *(one for variant in self._variants() for one in corrected(*variant)),
             ],
             seed=seed,
             resamples=resamples,
@@ -131,3 +160,7 @@ class Probe:
                     told["policy"] = policy
                 if told:
                     yield split, policy, told
+
+
+def _told(settings: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in settings.items()]

@@ -83,6 +83,7 @@ class ProbeChecks(JudgedChecks):
         signature = self.signature(run, probe.judge(), probe.policy())
         scores = probe.score(
             run.lines(RESPONSES, Response),
+            [row.labelled for row in run.lines(SAMPLES, SampleRow)],
             signature=signature.line(),
             seed=settings.seed,
             resamples=settings.resamples,

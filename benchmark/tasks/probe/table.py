@@ -24,7 +24,7 @@ COLUMNS = {
 
 def show(runs: Sequence[tuple[str, Probe, Scores]], console: Console) -> None:
     """Print the splits and policies of runs, where there are several, and how many images were asked about."""
-    if any(scores.variants for _, _, scores in runs):
+    if any(len([*_rows(probe, scores)]) > 1 for _, probe, scores in runs):
         print_table(_table(runs), console)
     for images, left_out in dict.fromkeys((probe.built.images, probe.built.left_out) for _, probe, _ in runs):
         console.print(
@@ -60,7 +60,7 @@ def _rows(probe: Probe, scores: Scores) -> Iterator[tuple[str, str, Family]]:
     yield main["split"], main["policy"], scores.metrics["pope"]
     for variant in scores.variants:
         found = main | variant.settings
-        if found != main:
+        if found != main and found.keys() == main.keys():
             yield found["split"], found["policy"], variant.metrics["pope"]
 
 

@@ -94,6 +94,7 @@ class ProbeTask:
                         image_id=samples[row.question_id].image_id,
                         objects=samples[row.question_id].objects,
                         image_sha256=samples[row.question_id].image_sha256,
+                        labelled=samples[row.question_id].labelled,
                     )
                     for row in built.rows
                 ),
@@ -196,7 +197,11 @@ class ProbeWork:
     def score(self, responses: Sequence[Response], judgements: Sequence[Judgement]) -> Scores:
         """Score the answers by split and policy."""
         return self.probe.score(
-            responses, signature=self.signature.line(), seed=self.seed, resamples=self.resamples
+            responses,
+            [row.labelled for row in self.samples],
+            signature=self.signature.line(),
+            seed=self.seed,
+            resamples=self.resamples,
         )
 
     def report(self, folder: RunFolder, results: Results, producer: Producer) -> Shown:

@@ -194,3 +194,53 @@ def test_the_leaderboard_groups_by_the_truth(tmp_path: Path, capsys) -> None:
     assert "on objects, truth by clip/tiny (unverified)" in printed
     assert "not comparable" not in printed
     assert "truth by clip/tiny (unverified)" in page.read_text()
+
+
+CUPS = """
+class Cups:
+    def generate(self, requests):
+        for request in requests:
+            yield "Yes" if "cup" in request.prompt else "No"
+"""
+
+
+def test_the_labelled_part_corrects_the_rates_of_a_probe(tmp_path: Path, monkeypatch, capsys) -> None:
+    """The model says yes to cups and no to the rest. Labels and answers are compared one by one."""
+    images = tmp_path / "images"
+    truth = make_images(images, 60)
+    monkeypatch.setattr(Chosen, "make", lambda chosen: NoisyAnnotator(NAMES, truth, noise=2.0))
+    people = {f"{k:03}": there for k, there in enumerate(truth.values())}
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text(
+        "".join(json.dumps({"image_id": i, "objects": people[i]}) + "\n" for i in [*people][:30])
+    )
+    given = ["annotate", str(images), "--with", "clip/tiny", "--names", ",".join(NAMES), "--sure", "0.6"]
+    assert invoke([*given, "--out", str(images / "objects.jsonl"), "--labelled", str(labelled)]) == 0
+    model = tmp_path / "model.py"
+    model.write_text(CUPS)
+    run = ["run", "--model", f"python/{model}:Cups", "--dataset", f"folder/{images}"]
+    out = tmp_path / "runs"
+    more = ["--task", "probe", "--pairs", "1", "--split", "random", "--resamples", "50"]
+    assert invoke([*run, *more, "--out", str(out)]) == 0
+    (path,) = (p.parent for p in out.glob("*/scores.json"))
+    found = scores_of(path)
+    powered, alone = found.variants
+    assert (powered.label, alone.label) == ("prediction-powered", "labelled part alone")
+    questions = [json.loads(line) for line in (path / "questions.jsonl").read_text().splitlines()]
+    yes = [q["category"] == "cup" for q in questions]
+    by_people = [
+        said == (q["category"] in people[q["image"]])
+        for q, said in zip(questions, yes, strict=True)
+        if int(q["image"]) < 30
+    ]
+    by_annotator = [said == (q["label"] == "yes") for q, said in zip(questions, yes, strict=True)]
+    naive = sum(by_annotator) / len(questions)
+    assert found.metrics["pope"]["accuracy"].value == pytest.approx(naive)
+    assert alone.metrics["pope"]["accuracy"].value == pytest.approx(sum(by_people) / len(by_people))
+    assert powered.metrics["pope"]["accuracy"].value != pytest.approx(naive)
+    assert powered.metrics["pope"]["accuracy"].method is not None
+    assert powered.metrics["pope"]["yes_rate"].value == pytest.approx(sum(yes) / len(yes))
+    assert invoke(["check", str(path)]) == 0
+    capsys.readouterr()
+    assert invoke(["leaderboard", str(path), "--out", str(tmp_path / "l.json")]) == 0
+    assert "prediction-powered: pope.accuracy" in capsys.readouterr().out
