@@ -13,10 +13,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from annotate_resampling import DescribedImage, covered, draw_again, mean_width, true_value
+
 from eidolon.benchmark.annotate.annotator import USUAL_CUTS, Looked, rounded
 from eidolon.benchmark.annotate.decision import Facts, Rule, decide_all
 from eidolon.benchmark.annotate.kinds import choose
-from eidolon.benchmark.annotate.resampling import DescribedImage, covered, draw_again, mean_width, true_value
 from eidolon.benchmark.data.annotation_file import AnnotatedImage
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene, render
 from eidolon.benchmark.scenes.world import VOCABULARY

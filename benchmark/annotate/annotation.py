@@ -25,7 +25,16 @@ from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.terminal.progress import PATIENCE_S, meter
 from eidolon.scorers.core.distribution import package_version
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import decode_text, read_bytes
+from eidolon.scorers.core.input_files import decode_text, excerpt, read_bytes
+
+SCORING = {
+    "annotator": "--with",
+    "annotator_options": "-M",
+    "names": "--names",
+    "templates": "--template",
+    "batch_size": "--batch-size",
+}
+"""The settings that decide the scores, with their flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ def annotate(images: Path, settings: AnnotateSettings, out: Path) -> AnnotationR
     """Look for names in images and write the file of objects.
 
     The same command again does nothing new. With more images or another labelled part, only new images are looked at.
+    A file of another command is kept.
 
     Raises:
         UserError: a setting, an image, the labelled part, or what is at `out` is wrong.
@@ -54,6 +64,8 @@ def annotate(images: Path, settings: AnnotateSettings, out: Path) -> AnnotationR
     labelled = None if settings.labelled is None else read_labelled(settings.labelled, pictures, chosen.names)
     annotator = chosen.make()
     key = key_of(chosen, annotator)
+    if earlier is not None:
+        check_same_command(out, *earlier, chosen, annotator.names, key, pictures)
     try:
         with PartFile(out, key) as part:
             known = part.known
@@ -159,6 +171,38 @@ def text_of(header: AnnotationHeader, rows: Sequence[AnnotatedImage]) -> Iterato
     yield header.model_dump_json() + "\n"
     for row in rows:
         yield row.model_dump_json() + "\n"
+
+
+def check_same_command(
+    out: Path,
+    header: AnnotationHeader,
+    rows: Sequence[AnnotatedImage],
+    chosen: Chosen,
+    names: Sequence[str],
+    key: str,
+    pictures: Sequence[Picture],
+) -> None:
+    """Check that what is at `out` was written by this command, or by one with the same scores of the same images.
+
+    A gallery may have grown since, and there may be another version of a program: then all is looked at again.
+
+    Raises:
+        UserError: another command wrote it; the message names the first difference.
+    """
+    wanted = deciding(chosen.settings)
+    before, now = ({name: settings.get(name) for name in SCORING} for settings in (header.settings, wanted))
+    if chosen.settings.names is not None:
+        before["names"], now["names"] = [*header.names], [*names]
+    name = next((name for name in before if before[name] != now[name]), None)
+    if header.key != key and name is not None:
+        told = f"{SCORING[name]} {excerpt(before[name])}, and not {excerpt(now[name])}"
+    elif rows and not {row.image for row in rows} & {picture.name for picture in pictures}:
+        told = f"other images, as {excerpt(rows[0].image)}"
+    else:
+        return
+    raise UserError(
+        f"--out {out}: holds the annotations of another command: {told}; name another --out, or remove the file"
+    )
 
 
 def _read_earlier(out: Path) -> tuple[AnnotationHeader, list[AnnotatedImage]] | None:

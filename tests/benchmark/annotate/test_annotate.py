@@ -116,6 +116,44 @@ def test_the_same_command_again_looks_at_nothing(place: Place, capsys) -> None:
     assert place.annotator.looked_at == []
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--names", "cup,dog"), '--names ["cup", "dog", "chair"], and not ["cup", "dog"]'),
+        (("--with", "detector/other"), '--with "clip/none", and not "detector/other"'),
+        (("--batch-size", "7"), "--batch-size 16, and not 7"),
+    ],
+)
+def test_a_file_of_another_command_is_kept(place: Place, capsys, options, told: str) -> None:
+    assert place.run() == 0
+    before = place.out.read_bytes()
+    capsys.readouterr()
+    names = options[1].split(",") if options[0] == "--names" else NAMES
+    place.annotator = NoisyAnnotator(names, place.truth)
+    assert place.run(*options) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"--out {place.out}: holds the annotations of another command: " in said
+    assert "name another --out, or remove the file" in said
+    assert told in said, said
+    assert place.out.read_bytes() == before
+    assert not place.out.with_name(place.out.name + part_file.SUFFIX).exists()
+
+
+def test_a_file_of_other_images_is_kept(place: Place, capsys) -> None:
+    assert place.run() == 0
+    before = place.out.read_bytes()
+    place.truth.update(make_images(place.images.parent / "others", 2, seed=9))
+    for k in range(2):
+        (place.images.parent / "others" / f"{k:03}.png").rename(
+            place.images.parent / "others" / f"other{k}.png"
+        )
+    place.images = place.images.parent / "others"
+    assert place.run() == 2
+    assert "holds the annotations of another command: other images" in capsys.readouterr().err
+    assert place.out.read_bytes() == before
+
+
 def test_a_killed_command_goes_on_after_its_last_batch(place: Place, monkeypatch) -> None:
     assert place.run() == 0
     whole = place.out.read_bytes()
