@@ -17,6 +17,8 @@ FAMILIES: dict[Part, int] = {"train": 96, "validation": 16, "test": 32}
 MEMBERS = 4
 SHARED_BEGINNING = 4
 NAMES_SEED = 5001
+LONGEST = 10
+"""Letters of the longest name."""
 
 _ONSETS = ("B", "BR", "D", "DR", "F", "FL", "G", "GR", "H", "J", "K", "KL", "L", "M", "N", "P", "PL", "QU", "R", "S",
            "SK", "ST", "T", "TR", "V", "W", "Z")  # fmt: skip
@@ -66,11 +68,17 @@ def names_of(part: Part) -> tuple[SignName, ...]:
     return tuple(name for name in sign_names() if name.part == part)
 
 
-def make_up(rng: np.random.Generator) -> str:
-    """Return a name for pre-training that is none of `sign_names`."""
+def make_up(rng: np.random.Generator, most: int = LONGEST) -> str:
+    """Return a name for pre-training with at most that many letters, which is none of `sign_names`.
+
+    Half of them can be pronounced; the others are random letters, so that a reader cannot guess letters from others.
+    """
     known = _known()
     while True:
-        name = _word(rng, 4, 9)
+        if rng.random() < 0.5:
+            name = _word(rng, min(3, most), most)
+        else:
+            name = "".join(rng.choice(list(_LETTERS), rng.integers(min(3, most), most + 1)))
         if name not in known:
             return name
 

@@ -1,22 +1,33 @@
 """The recipe of the model of signs, and its training batches."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 
+from eidolon.benchmark.scenes.pen import COLOURS
 from eidolon.benchmark.scenes.sign_drawing import crop
-from eidolon.benchmark.scenes.sign_names import make_up, names_of
-from eidolon.models.aligner.architecture import AlignerArchitecture
+from eidolon.benchmark.scenes.sign_names import LONGEST, make_up, names_of
 from eidolon.models.aligner.hard_negatives import similar_names
 from eidolon.models.aligner.pictures import to_tensor
 from eidolon.models.aligner.proxy_training import ProxyTraining
-from eidolon.models.aligner.text_features import hash_texts
+from eidolon.models.aligner.sign_architecture import SignArchitecture
+from eidolon.models.aligner.spelling import padded_symbols, spell
+from eidolon.models.training.loop import Restart
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SHORT = 3
+"""Letters of the names in the first step."""
+HEIGHTS = (24, 57)
+"""Range of the heights of the signs in training, in pixels."""
+MARGINS = (-0.03, 0.1)
+"""Range of what a crop shows beyond each edge of the sign, as a share of its side."""
 
 
 class SignRecipe(BaseModel):
@@ -25,19 +36,30 @@ class SignRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    aligner: AlignerArchitecture
+    aligner: SignArchitecture
     signs: ProxyTraining
     hard: Literal["none", "similarity"] = "similarity"
     """Hard negative classes: none (ProxyNCA++), or those with similar names (ProxyNCAHN++)."""
+    growth: int = Field(0, ge=0)
+    """Steps over which the made-up names grow to their full length. Short names are easier to learn to read."""
     data_seed: int = 4001
 
 
+_ALIGNED, _PROXIES = 1000, 150
 SIGNS = SignRecipe(
     name="aligner-signs",
-    aligner=AlignerArchitecture(height=32, width=128, channels=(32, 48, 64), grid=(1, 16)),
+    aligner=SignArchitecture(),
     signs=ProxyTraining(
-        seed=31, learning_rate=2e-3, warmup=50, aligned_batches=300, proxy_batches=100, save_every=50
+        seed=31,
+        learning_rate=3e-3,
+        warmup=50,
+        horizon=_ALIGNED,
+        restarts=(Restart(step=_ALIGNED, learning_rate=3e-4, horizon=_PROXIES),),
+        aligned_batches=_ALIGNED,
+        proxy_batches=_PROXIES,
+        save_every=50,
     ),
+    growth=300,
 )
 """The recipe of `eidolon train aligner-signs`."""
 
@@ -56,8 +78,19 @@ def hard_negatives(recipe: SignRecipe) -> NDArray[np.bool_]:
     return np.zeros((len(names), len(names)), dtype=np.bool_)
 
 
+def training_crop(name: str, rng: np.random.Generator) -> Image.Image:
+    """Return a crop of a sign of any size and with any margins, as the regions of a picture have."""
+    drawn = crop(name, rng, int(rng.integers(*HEIGHTS)))
+    left, upper, right, lower = rng.uniform(*MARGINS, 4)
+    box = (-left * drawn.width, -upper * drawn.height, (1 + right) * drawn.width, (1 + lower) * drawn.height)
+    around = COLOURS[str(rng.choice(list(COLOURS)))]
+    return drawn.transform(
+        drawn.size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR, fillcolor=around
+    )
+
+
 class SignBatches:
-    """Batches by step. Every crop is new: with a few fixed crops of each name a model learns the crops by heart."""
+    """Batches by step. Every crop is new: with a few fixed crops of each name a model memorises the crops."""
 
     def __init__(self, recipe: SignRecipe, hard: NDArray[np.bool_]) -> None:
         self.recipe = recipe
@@ -73,12 +106,18 @@ class SignBatches:
         training = self.recipe.signs
         rng = np.random.default_rng([self.recipe.data_seed, step, rank])
         if step < training.aligned_batches:
-            names = [make_up(rng) for _ in range(training.batch_size)]
-            pictures = to_tensor([crop(name, rng) for name in names], self.recipe.aligner)
-            return {"pictures": pictures, "captions": hash_texts(names, self.recipe.aligner.buckets)}
+            grown = min(1.0, step / max(1, self.recipe.growth))
+            most = SHORT + round((LONGEST - SHORT) * grown)
+            names = [make_up(rng, most) for _ in range(training.batch_size)]
+            return {**self._drawn(names, rng), "spellings": spell(names)}
         labels = np.repeat(self._classes(rng), training.samples_each)
-        crops = [crop(training_names()[label], rng) for label in labels]
-        return {"pictures": to_tensor(crops, self.recipe.aligner), "labels": torch.from_numpy(labels)}
+        names = [training_names()[label] for label in labels]
+        return {**self._drawn(names, rng), "labels": torch.from_numpy(labels)}
+
+    def _drawn(self, names: Sequence[str], rng: np.random.Generator) -> "dict[str, Tensor]":
+        pictures = to_tensor([training_crop(name, rng) for name in names], self.recipe.aligner)
+        read, lengths = padded_symbols(names)
+        return {"pictures": pictures, "symbols": read, "lengths": lengths}
 
     def _classes(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return different classes: random ones, and after each a hard negative of it, if it has one."""

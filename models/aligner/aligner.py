@@ -7,18 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
 from eidolon.models.aligner.architecture import AlignerArchitecture
+from eidolon.models.aligner.checkpoint import load_encoder, save_encoder
 from eidolon.models.aligner.pictures import to_tensor
 from eidolon.models.aligner.text_features import hash_texts
 from eidolon.models.aligner.towers import DualEncoder
-from eidolon.models.base.shipped import CHECKPOINTS, NOT_INSTALLED
-from eidolon.scorers.core.errors import UserError
+from eidolon.models.base.shipped import CHECKPOINTS
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = CHECKPOINTS / "aligner"
-SHIPPED_SIGNS = CHECKPOINTS / "aligner-signs"
 BATCH = 64
 
 
@@ -62,12 +59,7 @@ class Aligner:
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`, in half precision."""
-        from safetensors.torch import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(self.encoder.architecture.model_dump_json(indent=2) + "\n")
-        tensors = {name: tensor.half().contiguous() for name, tensor in self.encoder.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS)
+        save_encoder(folder, self.encoder.architecture, self.encoder)
 
     @staticmethod
     def _starts(n: int) -> range:
@@ -85,25 +77,4 @@ def load_aligner(folder: Path = SHIPPED) -> Aligner:
     Raises:
         UserError: the folder does not exist, is of another kind of model, or its files do not fit each other.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if folder in (SHIPPED, SHIPPED_SIGNS) and not CHECKPOINTS.is_dir():
-        raise UserError(f"aligner: {NOT_INSTALLED}")
-    try:
-        architecture = AlignerArchitecture.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
-        encoder = DualEncoder(architecture)
-        encoder.load_state_dict(load_file(folder / WEIGHTS))
-    except OSError as error:
-        raise UserError(
-            f"aligner {folder}: {error.strerror or error}; give the folder of an aligner"
-        ) from error
-    except ValidationError as error:
-        problem = error.errors()[0]["msg"]
-        raise UserError(
-            f"aligner {folder / CONFIG}: is not an aligner's configuration ({problem})"
-        ) from error
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"aligner {folder / WEIGHTS}: does not fit {CONFIG} ({reason})") from error
-    return Aligner(encoder, folder.name)
+    return Aligner(load_encoder(folder, AlignerArchitecture, DualEncoder, "aligner"), folder.name)

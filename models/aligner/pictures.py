@@ -1,18 +1,31 @@
 """Pictures as the image encoder reads them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from eidolon.models.aligner.architecture import AlignerArchitecture
+
+class PictureSize(Protocol):
+    """The size that an encoder reads, in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        ...
 
 
-def to_tensor(images: Sequence[Image.Image], architecture: AlignerArchitecture) -> Tensor:
+def to_tensor(images: Sequence[Image.Image], wanted: PictureSize) -> Tensor:
     """Return pictures of any size as uint8 (n, 3, height, width). The ratio of the sides is not kept."""
-    size = (architecture.width, architecture.height)
+    size = (wanted.width, wanted.height)
     # BOX averages the pixels of a larger picture exactly; a smaller one needs interpolation.
     arrays = [
         np.asarray(

@@ -1,7 +1,8 @@
 """Evaluates a model of signs on names that it was never trained on: recall@1 in a gallery, and false acceptance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,22 @@ EXAMPLES = 4
 """Crops of each name in the gallery, and as many questions."""
 ACCEPTED = 0.9
 """Share of the known signs that the threshold accepts."""
-Embed = Callable[[Sequence[Image.Image]], NDArray[np.float32]]
+
+
+class Reader(Protocol):
+    """What is evaluated."""
+
+    def embed_images(self, images: Sequence[Image.Image], /) -> NDArray[np.float32]:
+        """Return vectors of crops, (images, dimensions)."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Return vectors of names, (texts, dimensions)."""
+        ...
+
+    def read(self, images: Sequence[Image.Image], /) -> Sequence[str]:
+        """Return the word on each crop."""
+        ...
 
 
 class SignEvaluation(BaseModel):
@@ -32,6 +48,12 @@ class SignEvaluation(BaseModel):
     """Share of the crops whose nearest prototype is that of their own name (recall@1)."""
     by_kind: dict[str, BoundedEstimate]
     """By how the names of the family look alike."""
+    one_example: BoundedEstimate
+    """recall@1 with one crop of each name in the gallery."""
+    by_name: BoundedEstimate
+    """recall@1 with the names in place of the gallery: no crop of any of them was seen."""
+    spelled: BoundedEstimate
+    """Share of the crops whose every letter is read."""
     confused_within: float | None
     """Share of the errors that name a member of the same family."""
     accepted: float
@@ -56,11 +78,14 @@ def crops(part: Part, purpose: str, seed: int) -> tuple[Image.Image, ...]:
     return tuple(found)
 
 
-def evaluate_signs(embed: Embed, *, seed: int = 0, resamples: int = 2000) -> SignEvaluation:
-    """Return the results of an embedding on the names of the test; those of validation are the unknown names."""
+def evaluate_signs(reader: Reader, *, seed: int = 0, resamples: int = 2000) -> SignEvaluation:
+    """Return the results of a reader on the names of the test; those of validation are the unknown names."""
     names = names_of("test")
-    gallery = prototypes(embed(crops("test", "gallery", seed)), EXAMPLES)
-    scores = embed(crops("test", "question", seed)) @ gallery.T
+    texts = [name.name for name in names]
+    examples = reader.embed_images(crops("test", "gallery", seed))
+    questions = reader.embed_images(crops("test", "question", seed))
+    gallery = prototypes(examples, EXAMPLES)
+    scores = questions @ gallery.T
     own = np.repeat(np.arange(len(names)), EXAMPLES)
     nearest = scores.argmax(1)
     right = nearest == own
@@ -69,7 +94,12 @@ def evaluate_signs(embed: Embed, *, seed: int = 0, resamples: int = 2000) -> Sig
     within = families[nearest[errors]] == families[own[errors]]
     threshold = np.quantile(scores[np.arange(len(own)), own], 1 - ACCEPTED)
     unknown = names_of("validation")
-    accepted = (embed(crops("validation", "question", seed)) @ gallery.T).max(1) >= threshold
+    strangers = reader.embed_images(crops("validation", "question", seed))
+    accepted = (strangers @ gallery.T).max(1) >= threshold
+    one = (questions @ examples[::EXAMPLES].T).argmax(1) == own
+    by_name = (questions @ reader.embed_texts(texts).T).argmax(1) == own
+    words = zip(reader.read(crops("test", "question", seed)), own, strict=True)
+    spelled = np.array([word == texts[i] for word, i in words])
 
     def rate(values: NDArray[np.bool_], groups: Sequence[int]) -> BoundedEstimate:
         statistics: FloatArray = np.stack([values, np.ones(len(values))], axis=-1).astype(float)
@@ -89,6 +119,9 @@ def evaluate_signs(embed: Embed, *, seed: int = 0, resamples: int = 2000) -> Sig
         seed=seed,
         recall=rate(right, families[own].tolist()),
         by_kind={kind: rate(right[kinds == kind], families[own][kinds == kind].tolist()) for kind in KINDS},
+        one_example=rate(one, families[own].tolist()),
+        by_name=rate(by_name, families[own].tolist()),
+        spelled=rate(spelled, families[own].tolist()),
         confused_within=float(within.mean()) if len(errors) else None,
         accepted=ACCEPTED,
         false_acceptance=rate(accepted, [name.family for name in unknown for _ in range(EXAMPLES)]),

@@ -19,14 +19,12 @@ from eidolon.benchmark.scenes.sign_training import (
     training_names,
 )
 from eidolon.benchmark.study.training.sign_evaluation import EXAMPLES, SignEvaluation, crops, prototypes
-from eidolon.models.aligner.architecture import AlignerArchitecture
 from eidolon.models.aligner.proxy_training import ProxyTraining
+from eidolon.models.aligner.sign_architecture import SignArchitecture
 
 TINY = SignRecipe(
     name="tiny",
-    aligner=AlignerArchitecture(
-        height=16, width=32, channels=(8, 8, 8), grid=(1, 4), embedding=16, buckets=256
-    ),
+    aligner=SignArchitecture(height=16, width=64, channels=(4, 4, 8, 8), frame=16, letter=4),
     signs=ProxyTraining(
         aligned_batches=2, proxy_batches=2, classes=6, samples_each=2, warmup=1, save_every=1
     ),
@@ -48,7 +46,7 @@ def test_a_batch_brings_hard_negatives_and_the_first_phase_one_crop_of_each_name
 ) -> None:
     batches = SignBatches(TINY, hard)
     first, second = batches(0, 0, 1), batches(2, 0, 1)
-    assert len(first["captions"]) == 12
+    assert len(first["spellings"]) == len(first["symbols"]) == 12
     labels = second["labels"].tolist()
     assert labels[0::2] == labels[1::2]
     classes = labels[0::2]

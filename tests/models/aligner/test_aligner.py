@@ -62,14 +62,14 @@ def test_a_saved_aligner_is_the_same(aligner: Aligner, tmp_path: Path) -> None:
 
 
 def test_broken_checkpoints_cost_one_line(aligner: Aligner, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give the folder of an aligner"):
+    with pytest.raises(UserError, match="give the folder of one"):
         load_aligner(tmp_path / "none")
     aligner.save(tmp_path)
     (tmp_path / "config.json").write_text(TINY.model_copy(update={"embedding": 8}).model_dump_json())
     with pytest.raises(UserError, match=r"does not fit config\.json"):
         load_aligner(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
-    with pytest.raises(UserError, match="is not an aligner's configuration"):
+    with pytest.raises(UserError, match="is not the configuration of one"):
         load_aligner(tmp_path)
 
 

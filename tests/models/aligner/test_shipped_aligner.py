@@ -7,7 +7,8 @@ import pytest
 
 from eidolon.benchmark.scenes.aligner_training import ALIGNER, AlignerRecipe
 from eidolon.benchmark.study.training.aligner_evaluation import AlignerEvaluation, evaluate_aligner
-from eidolon.models.aligner.aligner import SHIPPED, SHIPPED_SIGNS, load_aligner
+from eidolon.models.aligner.aligner import SHIPPED, load_aligner
+from eidolon.models.aligner.sign_reader import SHIPPED_SIGNS
 
 
 def test_they_are_small_together() -> None:
