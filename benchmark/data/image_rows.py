@@ -29,6 +29,7 @@ class ImageRows:
                 "boxes",
                 "unsure",
                 "labelled",
+                "attribution",
             )
         }
         self._annotator: tuple[str, tuple[str, ...]] | None = None
@@ -49,6 +50,7 @@ class ImageRows:
         boxes: Mapping[str, list[Box]] | None = None,
         unsure: list[str] | tuple[str, ...] = (),
         labelled: list[str] | None = None,
+        attribution: Mapping[str, str] | None = None,
     ) -> None:
         """Add a sample.
 
@@ -63,6 +65,7 @@ class ImageRows:
             boxes: By category, where its instances are.
             unsure: Categories that the annotator left open; see `annotated_by`.
             labelled: The true categories, where people labelled the image for the annotator.
+            attribution: Source and licence of the image, where readers must be told; for all images or none.
 
         Raises:
             UserError: `image_id` does not fit into the column of the earlier ones.
@@ -79,6 +82,7 @@ class ImageRows:
             "boxes": [boxes.get(name, []) for name in objects] if boxes else [],
             "unsure": list(unsure),
             "labelled": labelled,
+            "attribution": None if attribution is None else dict(attribution),
         }
         for name, value in row.items():
             self._columns[name].append(value)
@@ -105,6 +109,11 @@ class ImageRows:
                 "boxes": datasets.List(datasets.List(datasets.List(datasets.Value("float64")))),
             }
         )
+        if not any(columns["attribution"]):
+            del columns["attribution"]
+        else:
+            names_of = columns["attribution"][0]
+            features["attribution"] = {name: datasets.Value("string") for name in names_of}
         if self._annotator is None:
             del columns["unsure"], columns["labelled"]
         else:

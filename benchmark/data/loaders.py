@@ -29,6 +29,7 @@ class DatasetLoader(Protocol):
     - `boxes`: a list with a list of boxes (x0, y0, x1, y1) for each of `objects`, as shares of the image's sides. The
       page of `eidolon view` draws them.
     - `colours`: a list of strings or nulls, one for each of `objects`. The metric `attributes` compares with both.
+    - `attribution`: a struct of strings, source and licence of the image. A run writes them to `attribution.csv`.
 
     A dataset whose truth an annotator made has four more; `eidolon annotate` writes what they hold:
 

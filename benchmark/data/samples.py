@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data import images
+from eidolon.benchmark.data.coco_licences import Attribution
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, open_regular, read_image_id
 from eidolon.scorers.core.metric import Sources
@@ -106,6 +107,11 @@ class SampleSource:
         """
         content, path = _parts(self._rows[sample.index]["image"])
         return images.read(path) if content is None else images.decode(content)
+
+    def attribution(self, sample: Sample) -> Attribution | None:
+        """Return source and licence of a sample's image; None if the dataset has no column `attribution`."""
+        row = self._rows[sample.index].get("attribution")
+        return Attribution(**row) if row else None
 
     def boxes(self, sample: Sample) -> dict[str, tuple[Box, ...]]:
         """Return the boxes of a sample's objects by category; nothing if the dataset has no column `boxes`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eidolon.benchmark.data.coco_licences import CSV, read_csv
 from eidolon.benchmark.engine.coordinator import add_usages
 from eidolon.benchmark.run.shards import Shard, parse_shard
 from eidolon.benchmark.settings.config import ConfigRecord
@@ -105,6 +106,7 @@ def merge(name: str, shards: Sequence[ShardRun], out: Path, *, partial: bool = F
         batch_size=first.run.record.batches["size"],
         work=_MergedWork(task.joined(joined), tuple(shards), samples, questions),
         warnings=tuple(warnings),
+        attribution=tuple(dict.fromkeys(row for one in shards for row in read_csv(one.path / CSV))),
     )
     return run, _ShardProducer(responses, shards=tuple(shards))
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from eidolon.benchmark.data.coco_licences import CSV, MARKDOWN, to_csv, to_markdown
 from eidolon.benchmark.run.late_warnings import late_warnings
 from eidolon.benchmark.store.atomic import write_atomically, write_once
 from eidolon.benchmark.store.files import REPORT, SCORES
@@ -46,6 +47,9 @@ def execute(run: Run, producer: Producer, page: Page) -> Scores:
     with open_run(run.path, _record(run)) as folder:
         for name, text in work.rows().items():
             write_once(folder.path / name, text)
+        if run.attribution:
+            write_once(folder.path / CSV, lambda: to_csv(run.attribution))
+            write_once(folder.path / MARKDOWN, lambda: to_markdown(run.attribution))
         responses = work.produce(folder, producer)
         judgements = work.judge(folder, responses)
         with (

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eidolon.benchmark.data.coco_licences import Attribution
 from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.cache import ResponseCache, open_cache
@@ -194,6 +195,7 @@ def _plan_run(
             *((warning(settings.shard),) if settings.shard else ()),
         ),
         sized_by=all_keys,
+        attribution=_attribution(source, questions),
     )
     if (record := check_folder(run.path, run.config)) is not None:
         run = replace(run, batch_size=record.batches["size"], finds_batch_size=False)
@@ -234,6 +236,14 @@ def _config(
             task={**questions.inputs, **questions.inputs_of_model(reference)},
         ),
     )
+
+
+def _attribution(source: SampleSource, questions: Questions) -> tuple[Attribution, ...]:
+    """Return sources and licences of the images that are asked about, each once, where the dataset has them."""
+    samples = {sample.image_id: sample for sample in source.samples}
+    wanted = dict.fromkeys(row.image_id for row in questions.samples)
+    found = (source.attribution(samples[image_id]) for image_id in wanted if image_id in samples)
+    return tuple(one for one in found if one is not None)
 
 
 def default_out(settings: RunSettings) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 from pydantic import JsonValue
 
+from eidolon.benchmark.data.coco_licences import Attribution
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
@@ -150,6 +151,8 @@ class Run:
     """What was found of the model before the run, where that was asked for."""
     sized_by: tuple[Key, ...] = ()
     """The responses that a batch size must fit, where they are more than this run's: those of all shards."""
+    attribution: tuple[Attribution, ...] = ()
+    """Sources and licences of the images, where readers of the run must be told."""
 
 
 @dataclass(frozen=True, slots=True)

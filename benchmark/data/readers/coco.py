@@ -2,10 +2,11 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.coco_boxes import Boxes, read_boxes
 from eidolon.benchmark.data.coco_format import (
@@ -13,6 +14,12 @@ from eidolon.benchmark.data.coco_format import (
     read_captions,
     read_coco,
     read_instances,
+)
+from eidolon.benchmark.data.coco_licences import (
+    attribution_of,
+    choose_licences,
+    licensed,
+    read_licences,
 )
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
 from eidolon.benchmark.data.readers.options import CategoryNames, check_options, image_folder, refuse_place
@@ -34,7 +41,8 @@ def load_coco(where: str, limit: int | None, seed: int, options: Mapping[str, st
     An object counts if it has any annotation, crowds included, as in THRONE (Kaul et al. 2024). The samples are in the
     order of the JSON.
 
-    It has the parameters of `DatasetLoader`, with the options `annotations`, `images`, `captions` and `names`.
+    It has the parameters of `DatasetLoader`, with the options `annotations`, `images`, `captions`, `names` and
+    `licenses`.
     """
     return _load("coco", where, limit, options)
 
@@ -52,7 +60,7 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
         dataset,
         options,
         required={"annotations": "instances.json", "images": "FOLDER"},
-        optional=("captions", "names"),
+        optional=("captions", "names", "licenses"),
     )
     annotations, folder = user_path(options["annotations"]), image_folder(options["images"])
     names = CategoryNames(options.get("names"))
@@ -67,7 +75,11 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
     if "captions" in options and not captions:
         raise UserError(f"-D captions={options['captions']}: has no caption of any image in {annotations}")
     rows = ImageRows()
-    kept = list(islice(coco_records(document, "images", annotations), limit))
+    images: Iterable[tuple[str, dict[str, Any]]] = coco_records(document, "images", annotations)
+    licences = read_licences(document, annotations) if "licenses" in options else {}
+    if licences:
+        images = licensed(images, choose_licences(options["licenses"], licences), licences)
+    kept = list(islice(images, limit))
     boxes = read_boxes(document, (image for _, image in kept))
     for place, image in kept:
         image_id = read_image_id(image.get("id"), place, "id")
@@ -80,6 +92,7 @@ def _load(dataset: str, where: str, limit: int | None, options: Mapping[str, str
             references=captions.get(image_id, ()),
             areas=_areas(found.areas.get(image_id, {}), names),
             boxes=_boxes(boxes.get(image_id, {}), names),
+            attribution=asdict(attribution_of(image, licences)) if licences else None,
         )
     return rows.dataset()
 
