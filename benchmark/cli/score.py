@@ -53,7 +53,8 @@ def score(
     if more_answers:
         if "answers" not in flags:
             raise UserError(
-                f"unexpected argument {str(more_answers[0])!r}; only --answers takes several files"
+                f"unexpected argument {str(more_answers[0])!r}: give responses by --responses FILE, and answers by "
+                "--answers FILE (it takes several)"
             )
         flags["answers"] = [*flags["answers"], *more_answers]
     given = with_processes(load_score_settings(config, flags))
