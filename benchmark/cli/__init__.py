@@ -75,8 +75,11 @@ SUMMARIES = {
 
 NAMES_MODELS = ("run", "doctor", "trace")
 """Verbs without arguments, whose model is often given as one."""
-GARBAGE = 10_000
-"""New objects after which Python looks for cycles. With its own 700, that is a twentieth of the time of a command."""
+GARBAGE, GARBAGE_WITHOUT_MODELS = 10_000, 200_000
+"""New objects after which Python looks for cycles. With its own 700, that is a twentieth of the time of a command. The
+imports of a verb make 150,000 objects, which all stay. Cycles with a model's tensors may hold much memory."""
+WITHOUT_MODELS = ("score", "check", "compare", "leaderboard", "view", "list", "merge", "export")
+"""Verbs that seldom or never load a model."""
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 """Exit codes. The last two are those of a shell for SIGINT and SIGPIPE."""
 
@@ -220,7 +223,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     quiet_libraries()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GARBAGE_WITHOUT_MODELS if sys.argv[1:2] and sys.argv[1] in WITHOUT_MODELS else GARBAGE)
     sys.exit(invoke(sys.argv[1:]))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_orig
 import typer
 from pydantic.fields import FieldInfo
 
-from eidolon.benchmark.settings.fields import Flag, Panel, Settings, flag_name, flag_of
+from eidolon.benchmark.settings.fields import Flag, Panel, Settings, docstrings, flag_name, flag_of
 from eidolon.models.base.options import parse_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -87,7 +87,7 @@ def _parameter(kind: type[Settings], name: str) -> inspect.Parameter:
     switch = _is_switch(field)
     option = typer.Option(
         flag_name(kind, name),
-        help=_help(field),
+        help=" ".join(docstrings(kind).get(name, "").split()),
         metavar=flag.metavar,
         rich_help_panel=flag.panel,
         show_default=_shown(field, flag),
@@ -96,10 +96,6 @@ def _parameter(kind: type[Settings], name: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=False if switch else None, annotation=annotation
     )
-
-
-def _help(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
 
 
 def _shown(field: FieldInfo, flag: Flag) -> str | bool:

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from eidolon.models.base.model import Request
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def canonical(value: object) -> str:
@@ -48,7 +49,7 @@ def request_key(model: str, request: Request) -> bytes:
     return hashlib.sha256(canonical(material).encode()).digest()
 
 
-def picture_hash(image: Image.Image) -> str:
+def picture_hash(image: "Image.Image") -> str:
     """Return a hash of mode, size, pixels, and the palette if there is one, in hexadecimal."""
     palette = image.getpalette("RGBA") if image.mode in ("P", "PA") else None
     shape = canonical([image.mode, image.size, palette, repr(image.info.get("transparency"))])

@@ -1,6 +1,11 @@
 """The parts that settings are made of: option values, choices of the command line, the base model."""
 
+import ast
+import inspect
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -43,9 +48,32 @@ class Flag:
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown fields are errors, values do not change, docstrings describe the fields."""
+    """Base of all settings: unknown fields are errors, values do not change, the fields' docstrings are their help."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@cache
+def docstrings(kind: type[Settings]) -> dict[str, str]:
+    """Return the docstrings of the fields of a settings model and its bases, from its source.
+
+    They are those of pydantic's `use_attribute_docstrings`, which reads them when a class is made: there this takes a
+    tenth of the start of a command.
+    """
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if one is Settings or not issubclass(one, Settings):
+            continue
+        (body,) = (
+            node.body
+            for node in ast.parse(Path(inspect.getfile(one)).read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ClassDef) and node.name == one.__name__
+        )
+        for field, text in pairwise(body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                    found[name] = inspect.cleandoc(said)
+    return found
 
 
 def _as_text(value: object) -> object:

@@ -1,22 +1,19 @@
 """Settings from a YAML file and from flags; a wrong field is a one-line UserError that names its place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eidolon.benchmark.settings.fields import Settings, flag_name
 from eidolon.scorers.core.errors import UserError, did_you_mean
-from eidolon.scorers.core.input_files import MAX_SMALL_BYTES, decode_text, excerpt, read_bytes
+from eidolon.scorers.core.input_files import excerpt
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
-MAX_YAML_NODES = 100_000
-"""The most values of a settings file. Real ones have some tens."""
 FRESH_OPTIONS = {"judge": "judge_options", "decoding": "decoding_options", "task": "task_options"}
 """Fields that another choice of a flag empties: another judge than the file's starts from no options."""
 
@@ -53,7 +50,7 @@ def load_settings(
     Raises:
         UserError: the file cannot be read, or a field is unknown or has a wrong value.
     """
-    content = {} if file is None else _read_yaml(file)
+    content = {} if file is None else _read_file(file)
     base = dict(defaults or {})
     settings = _validate(kind, base | content, file)
     given = {name: value for name, value in flags.items() if value is not None}
@@ -68,61 +65,10 @@ def load_settings(
     return Given(settings, content, given, file)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = _load_yaml(decode_text(read_bytes(path, MAX_SMALL_BYTES), path))
-    except RecursionError as error:
-        raise UserError(f"{path}: is not valid YAML (nested too deeply)") from error
-    except ValueError as error:  # an integer of thousands of digits, the 31st of February
-        raise UserError(f"{path}: is not valid YAML ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or error
-        raise UserError(f"{path}{line}: is not valid YAML ({problem})") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected fields like 'dataset: scenes', found {excerpt(content)}")
-    return {str(key): value for key, value in content.items()}
+def _read_file(path: Path) -> dict[str, Any]:
+    from eidolon.benchmark.settings.yaml_file import read_yaml  # most commands have no such file
 
-
-def _load_yaml(text: str) -> Any:
-    """Return the content of a YAML document.
-
-    An alias repeats a part of the document, so that a few lines of aliases to aliases are gigabytes when written out.
-    The size is counted before anything is written out.
-
-    Raises:
-        yaml.YAMLError: it is not YAML.
-        ValueError: it has a value that is none, or more than `MAX_YAML_NODES` values.
-    """
-    loader = yaml.SafeLoader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        _count_nodes(root, {})
-        return loader.construct_document(root)
-    finally:
-        loader.dispose()
-
-
-def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of values below a node, with every alias written out. A node inside itself counts as one."""
-    if id(node) in known:
-        return known[id(node)]
-    known[id(node)] = 1
-    inner: Iterable[yaml.Node] = ()
-    if isinstance(node, yaml.MappingNode):
-        inner = (part for pair in node.value for part in pair)
-    elif isinstance(node, yaml.SequenceNode):
-        inner = node.value
-    count = 1 + sum(_count_nodes(part, known) for part in inner)
-    if count > MAX_YAML_NODES:
-        raise ValueError(f"more than {MAX_YAML_NODES:,} values, with every alias written out")
-    known[id(node)] = count
-    return count
+    return read_yaml(path)
 
 
 def _validate(kind: type[SettingsT], fields: Mapping[str, Any], file: Path | None) -> SettingsT:

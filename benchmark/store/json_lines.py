@@ -1,12 +1,10 @@
 """Records as JSON lines: text to write, and files to read."""
 
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jsonlines
 from pydantic import BaseModel, ValidationError
 
 from eidolon.scorers.core.errors import UserError
@@ -16,10 +14,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def to_lines(records: Iterable[object]) -> str:
     """Return records as JSON lines. A pydantic model is serialised by itself, anything else by `json`."""
-    stream = io.StringIO()
-    with jsonlines.Writer(stream, dumps=_dump) as writer:
-        writer.write_all(records)
-    return stream.getvalue()
+    return "".join([f"{_dump(record)}\n" for record in records])
 
 
 def read_lines(path: Path, record: type[ModelT]) -> list[ModelT]:
@@ -28,6 +23,8 @@ def read_lines(path: Path, record: type[ModelT]) -> list[ModelT]:
     Raises:
         UserError: a line is not such a record.
     """
+    import jsonlines
+
     with path.open("rb") as stream, jsonlines.Reader(stream, loads=record.model_validate_json) as reader:
         try:
             found: list[Any] = list(reader)

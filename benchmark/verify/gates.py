@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eidolon.benchmark.settings.conditions import Condition, parse_condition
 from eidolon.benchmark.tasks.protocol import DeclaringWork, Work
-from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Scores
-from eidolon.scorers.statistics.comparison import Compared
+
+if TYPE_CHECKING:
+    from eidolon.benchmark.verify.compare import Comparison
+    from eidolon.scorers.statistics.comparison import Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def judge_conditions(conditions: Sequence[str], scores: Scores) -> list[Verdict]
     return [_judge(parse_condition(text), scores) for text in conditions]
 
 
-def judge_worse(wanted: Sequence[str], comparison: Comparison) -> list[Verdict]:
+def judge_worse(wanted: Sequence[str], comparison: "Comparison") -> list[Verdict]:
     """Return whether B is worse than A, for each wanted quantity; `NAME` or `NAME:MARGIN`.
 
     B is worse if the comparison finds A better: the p-value, adjusted for all quantities of the comparison, is below
@@ -125,7 +128,7 @@ def _margin(text: str, margin: str) -> float:
     return value
 
 
-def _not_worse(value: Compared, margin: float | None) -> tuple[bool, str]:
+def _not_worse(value: "Compared", margin: float | None) -> tuple[bool, str]:
     if value.difference is None:
         return False, f"it cannot be compared ({value.reason or 'it is undefined'})"
     shown = f"B - A is {value.difference:+.4f}"

@@ -75,7 +75,7 @@ def _examples(text: str) -> list[str]:
 
 def config_page() -> str:
     """Return the page of `--config` files: every field of the settings, with its flag and default."""
-    from eidolon.benchmark.settings.fields import flag_name
+    from eidolon.benchmark.settings.fields import docstrings, flag_name
     from eidolon.benchmark.settings.run import ModelSpec, RunSettings
 
     schema = RunSettings.model_json_schema()
@@ -84,11 +84,10 @@ def config_page() -> str:
             code(field),
             code(flag_name(RunSettings, field)),
             code(_default(about)),
-            escape(about["description"]),
+            escape(docstrings(RunSettings)[field]),
         ]
         for field, about in schema["properties"].items()
     ]
-    model = ModelSpec.model_json_schema()["properties"]
     return "\n".join(
         [
             "# Configuration files",
@@ -104,7 +103,7 @@ def config_page() -> str:
             "",
             *table(
                 ["field", "what it is"],
-                ([code(name), escape(about["description"])] for name, about in model.items()),
+                ([code(name), escape(about)] for name, about in docstrings(ModelSpec).items()),
             ),
         ]
     )

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from eidolon.scorers.core.errors import UserError
 
@@ -101,6 +100,8 @@ def check_proxies(given: str) -> None:
     Raises:
         UserError: one is not the URL of a proxy. The message does not repeat it, because it may hold a password.
     """
+    from urllib.request import getproxies  # it imports what sends requests, which few commands do
+
     for scheme, proxy in getproxies().items():
         if scheme not in ("http", "https", "all"):
             continue

@@ -4,12 +4,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from eidolon.models.base.contrast import ContrastDecoding
 from eidolon.scorers.core.types import ImageId, Response
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Request:
 
     sample_id: str
     image_id: ImageId
-    image: Image.Image
+    image: "Image.Image"
     prompt: str
     generation: int = 0
     decoding: Decoding = field(default_factory=Decoding)

@@ -1,7 +1,8 @@
 """The records that pass between the stages of a run. Each is one line of a file in the run folder."""
 
 import operator
-from typing import Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +11,9 @@ from eidolon.scorers.core.bounds import TokenCount, why_too_long
 ImageId: TypeAlias = int | str
 FinishReason: TypeAlias = Literal["stop", "length", "error", "unknown"]
 Verdict: TypeAlias = Literal["grounded", "hallucinated", "ignored"]
+
+
+_assign = object.__setattr__
 
 
 def _is_none(value: object) -> bool:
@@ -21,18 +25,19 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def __copy__(self) -> Self:
-        """Return a shallow copy, which `model_copy` changes.
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values, which are not checked: that of pydantic, in a third of its time.
 
-        Scoring makes one of each mention. That of pydantic takes twice as long, for private fields and the general
-        `copy`; records have no private fields.
+        Scoring makes two of each mention. Few records have extra fields, and none has private ones.
         """
-        extra = self.__pydantic_extra__
+        if deep or not update or self.__pydantic_extra__ is not None:
+            return super().model_copy(update=update, deep=deep)
+        given = self.__pydantic_fields_set__
         twin = self.__class__.__new__(self.__class__)
-        object.__setattr__(twin, "__dict__", self.__dict__.copy())
-        object.__setattr__(twin, "__pydantic_fields_set__", self.__pydantic_fields_set__.copy())
-        object.__setattr__(twin, "__pydantic_extra__", None if extra is None else extra.copy())
-        object.__setattr__(twin, "__pydantic_private__", None)
+        _assign(twin, "__dict__", {**self.__dict__, **update})
+        _assign(twin, "__pydantic_fields_set__", given if given >= update.keys() else given | update.keys())
+        _assign(twin, "__pydantic_extra__", None)
+        _assign(twin, "__pydantic_private__", None)
         return twin
 
 

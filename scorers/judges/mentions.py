@@ -8,6 +8,10 @@ from eidolon.scorers.text.judgeability import classify
 
 NO_RESPONSE = "no response"
 NOT_ENGLISH = "not English: the rules cannot read it"
+_MENTION = Mention(
+    category="", text="", start=0, end=0, word=0, token=None, verdict=None, votes=None, weight=None
+)
+"""What every mention is a copy of: a copy is made faster than a record is checked."""
 
 
 class Places:
@@ -21,8 +25,8 @@ class Places:
 
     def mention(self, start: int, end: int, category: str, *, weight: float | None = None) -> Mention:
         """Return the mention of a category by the characters [start, end)."""
-        return Mention.model_validate(
-            {
+        return _MENTION.model_copy(
+            update={
                 "category": category,
                 "text": self._text[start:end],
                 "start": start,

@@ -12,21 +12,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from eidolon.benchmark.store.batch_file import Key
-from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
-from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.problems import UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedConfig, CheckedRun
-from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.scorers.core.scores import Scores
-from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.forgetting.detail import ForgettingDetail
-from eidolon.scorers.forgetting.rivals.table import Rivals
 
 TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS = "totals", "scores", "intervals", "counts", "variants"
 PARTS_OF_SCORES = (TOTALS, VALUES, INTERVALS, COUNTS, VARIANTS)
 """The checks into which a difference between two scores files falls."""
-FORGETTING = "forgetting.json"
-RIVALS = "rivals.json"
 
 Options = Mapping[str, str]
 """Options of the run's judge that the user gave."""
@@ -42,17 +34,6 @@ class TaskFile:
     """The form of a line, or of the document."""
     required: bool = True
     """Whether every finished run has it."""
-
-
-STANDARD: tuple[TaskFile, ...] = (
-    TaskFile(SAMPLES, SampleRow, required=False),
-    TaskFile(QUESTIONS, QuestionRow, required=False),
-    TaskFile(RESPONSES, Response, required=False),
-    TaskFile(JUDGEMENTS, Judgement, required=False),
-    TaskFile(FORGETTING, ForgettingDetail, required=False),
-    TaskFile(RIVALS, Rivals, required=False),
-)
-"""Files with the same form in the runs of all tasks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ settings.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isclose
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from eidolon.benchmark.data.prompts import Prompt
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
@@ -19,7 +18,6 @@ from eidolon.benchmark.tasks.checking.checks import (
     TaskChecks,
     TaskFile,
 )
-from eidolon.benchmark.tasks.checking.json_diff import walk
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun, is_hash
 from eidolon.benchmark.tasks.describe.dataset_again import compare_with, draw_again, has_recorded_hash
@@ -37,14 +35,10 @@ from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.metric import JudgedSample, Metric
+from eidolon.scorers.core.metric import Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.forgetting.detail import ForgettingDetail
-from eidolon.scorers.forgetting.metric import Forgetting
-from eidolon.scorers.forgetting.rivals.metric import RivalExplanations
-from eidolon.scorers.forgetting.rivals.table import Rivals
 from eidolon.scorers.judges.matching import decide
 from eidolon.scorers.text.answer import describe_rules
 
@@ -54,15 +48,8 @@ DESCRIBED = (
     TaskFile(JUDGEMENTS, Judgement),
 )
 """The files of a run of `JudgedWork`."""
-DETAILS: dict[str, tuple[type[ForgettingDetail | Rivals], type[Forgetting | RivalExplanations]]] = {
-    Forgetting.family: (ForgettingDetail, Forgetting),
-    RivalExplanations.family: (Rivals, RivalExplanations),
-}
-"""Metrics with a file of their own, by family."""
-ADDED = ("added_per_100_words", "added_standard_error")
-"""Fields that files of earlier versions lack."""
-AGREEMENT = 1e-6
-"""Relative: an odds ratio that little constrains, or its interval, may be in the thousands."""
+DETAILED = ("forgetting", "rivals")
+"""Families of metrics with a file of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +172,18 @@ class JudgedChecks(TaskChecks):
 
         What the judge makes of a sentence moved about is computed again where the judge can be made here.
         """
-        wanted = [family for family in DETAILS if family in run.settings.metrics]
+        wanted = [family for family in DETAILED if family in run.settings.metrics]
         if not wanted:
             return super().curves(run, options)
+        from eidolon.benchmark.tasks.describe.details_again import compare_details
+
         work = self.work(run, options)
         samples = work.judged(run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement))
         if not samples:
             return "no response was scored"
         known = not isinstance(work.judged_by, RecordedJudge)
         for family in wanted:
-            _compare_details(run, family, samples, work.judged_by if known else None)
+            compare_details(run, family, samples, work.judged_by if known else None)
         files = " and ".join(f"{family}.json" for family in wanted)
         return f"{files} computed again{'' if known else ', except the judge by position'}"
 
@@ -219,43 +208,3 @@ class JudgedChecks(TaskChecks):
             return self.make_judge(run, None)
         except UncheckableError:
             return None
-
-
-def _close(new: Any, old: Any) -> bool:
-    return isinstance(new, float) and isinstance(old, float) and isclose(new, old, rel_tol=AGREEMENT)
-
-
-def _compare_details(
-    run: CheckedRun, family: str, samples: Sequence[JudgedSample], judge: Judge | None
-) -> None:
-    """Compute the file of a metric again. Without the judge, what depends on its test is left out.
-
-    Raises:
-        DifferenceError: the file is missing, or differs.
-    """
-    record, metric = DETAILS[family]
-    file, settings = f"{family}.json", run.settings
-    if not run.has(file):
-        raise DifferenceError(f"{file} is missing, or is no file")
-    there = run.document(file, record)
-    here = metric(judge).detail(
-        samples, signature=there.signature, seed=settings.seed, resamples=settings.resamples
-    )
-    left = {"judge_position"} if judge is None else set()
-    if judge is None and isinstance(here, Rivals):
-        left |= {"rivals", "sentence"}  # one of the rivals is the judge; `scores.json` has the others
-    mine, theirs = (detail.model_dump(mode="json", by_alias=True, exclude=left) for detail in (here, there))
-    if there.signature != run.scores().signature:
-        raise DifferenceError(f"{file}: its signature is not that of the scores")
-    found = [
-        f"{'.'.join(place)} is {excerpt(old)} there and {excerpt(new)} from the files"
-        for place, new, old in walk(mine, theirs)
-        if not _close(new, old) and not _of_an_earlier_version(place[-1], old)
-    ]
-    if found:
-        raise DifferenceError(found[0] + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""))
-
-
-def _of_an_earlier_version(field: str, old: Any) -> bool:
-    """Return whether a difference is one between versions: the fit has another label, or the file lacks a field."""
-    return (field == "label" and old == "adjusted") or (field in ADDED and old is None)

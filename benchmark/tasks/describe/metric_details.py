@@ -6,7 +6,6 @@ from pathlib import Path
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.scorers.core.metric import DetailedMetric, JudgedSample, Metric
 from eidolon.scorers.core.scores import Scores
-from eidolon.scorers.forgetting.detail import ForgettingDetail
 
 
 def write_details(
@@ -26,6 +25,9 @@ def write_details(
             resamples=scores.intervals.resamples,
         )
         write_atomically(path / f"{metric.family}.json", detail.to_json())
+        # What fits forgetting takes long to import, and most runs of `score` have none of it.
+        from eidolon.scorers.forgetting.detail import ForgettingDetail
+
         if isinstance(detail, ForgettingDetail) and detail.curves:
             from eidolon.benchmark.tasks.describe.forgetting_plot import draw_forgetting
 

@@ -5,16 +5,39 @@ from pathlib import Path
 
 from eidolon.benchmark.store.atomic import file_hashes, hashed_names
 from eidolon.benchmark.store.batch_file import Key
-from eidolon.benchmark.store.files import HASHED, REPORT, RUN, SCORES
+from eidolon.benchmark.store.files import (
+    HASHED,
+    JUDGEMENTS,
+    QUESTIONS,
+    REPORT,
+    RESPONSES,
+    RUN,
+    SAMPLES,
+    SCORES,
+)
 from eidolon.benchmark.store.loaded import RunFileError
-from eidolon.benchmark.tasks.checking.checks import STANDARD, TaskChecks, TaskFile
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
 from eidolon.benchmark.tasks.registry import checked_task
+from eidolon.benchmark.tasks.rows import QuestionRow
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.forgetting.detail import ForgettingDetail
+from eidolon.scorers.forgetting.rivals.table import Rivals
 
 LINES = ".jsonl"
+STANDARD: tuple[TaskFile, ...] = (
+    TaskFile(SAMPLES, SampleRow, required=False),
+    TaskFile(QUESTIONS, QuestionRow, required=False),
+    TaskFile(RESPONSES, Response, required=False),
+    TaskFile(JUDGEMENTS, Judgement, required=False),
+    TaskFile("forgetting.json", ForgettingDetail, required=False),
+    TaskFile("rivals.json", Rivals, required=False),
+)
+"""Files with the same form in the runs of all tasks."""
 
 
 class CheckedFolder:

@@ -409,6 +409,19 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_score_of_chair_imports_only_what_it_needs(inputs: list[str], tmp_path: Path) -> None:
+    arguments = ["score", *inputs, "--out", str(tmp_path / "lean"), "--metric", "chair"]
+    code = (
+        "import sys; from eidolon.benchmark.cli import invoke; "
+        f"assert invoke({arguments}) == 0; "
+        "heavy = {'yaml', 'jsonlines', 'PIL', 'urllib.request', 'spacy', 'torch', "
+        "'eidolon.scorers.forgetting.metric', 'eidolon.benchmark.verify.compare'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_interrupt_is_recorded(
     cli: Cli, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

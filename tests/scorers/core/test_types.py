@@ -14,10 +14,22 @@ MENTION = Mention(category="dog", text="puppy", start=2, end=7, word=1, votes={"
 FAMILY = Family.model_validate({"recall": Score(value=0.5, ci=(0.4, 0.6), n=9, higher_is_better=True)})
 
 
-@pytest.mark.parametrize("record", [MENTION, FAMILY])
-def test_a_copy_is_that_of_pydantic(record: Record) -> None:
-    ours, theirs = record.__copy__(), BaseModel.__copy__(record)
-    assert ours == theirs == record
+@pytest.mark.parametrize(
+    ("record", "update"),
+    [
+        (MENTION, {}),
+        (MENTION, {"verdict": "grounded"}),
+        (MENTION, {"category": "cat", "end": 8}),
+        (MENTION, {"votes": {"a/b": 0}, "match": "dog"}),
+        (FAMILY, {}),
+        (FAMILY, {"recall": Score(value=0.7, ci=None, n=9, higher_is_better=True)}),
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_is_that_of_pydantic(record: Record, update: dict[str, object], deep: bool) -> None:
+    ours = record.model_copy(update=update, deep=deep)
+    theirs = BaseModel.model_copy(record, update=update, deep=deep)
+    assert ours == theirs
     assert ours.model_fields_set == theirs.model_fields_set
     assert ours.model_extra == theirs.model_extra
     assert ours.model_dump_json() == theirs.model_dump_json()

@@ -1,6 +1,7 @@
 """Intervals of shares with few events: against the closed form, at the edges, and in simulated worlds."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +75,17 @@ def test_an_interval_never_has_no_width() -> None:
     assert everything.high == 1
     assert 0.8 < everything.low < 0.95
     assert float(everything.low) == pytest.approx(1 - float(nothing.high))
+
+
+def test_many_events_keep_the_bootstrap_and_import_no_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    events, trials = [2, 3, 1, 2, 4, 0], [5, 3, 8, 4, 6, 7]
+    before = interval(events, trials)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)  # an import of it fails
+    after = interval(events, trials)
+    assert (after.low, after.high) == (before.low, before.high)
+    assert after.estimate().method is None
+    with pytest.raises(ImportError):
+        interval([1, 0, 0, 0, 0, 0], trials)
 
 
 def test_one_image_has_no_interval() -> None:
