@@ -61,13 +61,17 @@ class Fader(Words):
         super().__init__()
         self.keeps = keeps
 
+    def see(self, image: Image.Image) -> np.ndarray:
+        """Return how strongly it sees each thing in a picture, (things,)."""
+        return strengths(image)
+
     def encode_within(self, text: str) -> tuple[int, ...]:
         return self.encode_reply(text)
 
     def interview(self, interviews: Sequence[Interview]) -> list[list[Odds]]:
         found = []
         for one in interviews:
-            seen, rng = strengths(one.request.image), np.random.default_rng(int(one.request.sample_id[1:]))
+            seen, rng = self.see(one.request.image), np.random.default_rng(int(one.request.sample_id[1:]))
             margins = [seen[ABOUT[question]] + 0.3 * rng.standard_normal() for question in one.questions]
             found.append([Odds(m - np.logaddexp(0, m), -np.logaddexp(0, m)) for m in margins])
         return found
@@ -75,7 +79,7 @@ class Fader(Words):
     def score_completions(self, asked: Sequence[ScoredRequest]) -> list[list[float]]:
         found = []
         for one in asked:
-            held = strengths(one.request.image) * self.keeps ** len(one.given)
+            held = self.see(one.request.image) * self.keeps ** len(one.given)
             log_z = np.log(np.exp(held).sum())
             names = [self.decode_reply(text).split()[-1] for text in one.texts]
             found.append([float(held[THINGS.index(name)] - log_z) for name in names])
@@ -109,7 +113,7 @@ class Fader(Words):
 
     def _go_on(self, request: Request, text: str, seen_at: int, more: int) -> str:
         """Return the text with more sentences. The picture was last seen before word `seen_at`."""
-        seen = strengths(request.image)
+        seen = self.see(request.image)
         dice: Any = np.random.default_rng(request.decoding.seed)
         for _ in range(more):
             words = text.split()
