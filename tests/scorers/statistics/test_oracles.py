@@ -1,4 +1,4 @@
-"""Independent programs give the same numbers: statsmodels for the tests, mixedlm for the mixed logistic model."""
+"""Independent programs give the same numbers: statsmodels for tests and choices, mixedlm for the mixed models."""
 
 from collections.abc import Mapping
 from math import log
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.late_early import covariates, late_early_odds_ratio
 from eidolon.scorers.forgetting.simulation import Hazard, simulate
+from eidolon.scorers.statistics.known_choice import ABSENT, KnownChoices, fit_choices
 from eidolon.scorers.statistics.mixed_logistic import fit_mixed_logistic
 from eidolon.scorers.statistics.paired import holm, mcnemar
 
@@ -83,3 +84,67 @@ def test_the_late_minus_early_odds_ratio_is_that_of_mixedlm() -> None:
     assert found.log_odds_ratio == pytest.approx(oracle.fixef()["x0"] / position.std(), abs=2e-3)
     assert found.intercept_sd == pytest.approx(float(oracle.theta[0]), abs=2e-3)
     assert found.standard_error * position.std() > np.sqrt(np.diag(oracle.vcov()))[1]
+
+
+def known_choices(images: int, seed: int, position: float) -> KnownChoices:
+    """Return choices of 5 steps among 4 true items and 10 absent ones, with a law that differs between images."""
+    rng = np.random.default_rng(seed)
+    is_true = np.tile(np.arange(14) < 4, (images, 1))
+    utility = np.where(is_true, 1.5, 0.0) + rng.standard_normal((images, 14))
+    left = np.ones((images, 5, 14), dtype=bool)
+    chosen, at = np.zeros((images, 5), dtype=int), (np.arange(5) + rng.random((images, 5))) / 5
+    own = 0.8 * rng.standard_normal(images)
+    for i, m in np.ndindex(images, 5):
+        weights = np.exp(utility[i] + ~is_true[i] * (own[i] + position * at[i, m])) * left[i, m]
+        chosen[i, m] = k = rng.choice(14, p=weights / weights.sum())
+        left[i, m + 1 :, k] = False
+    wrong = np.take_along_axis(~is_true, chosen, axis=1)
+    there = (left & is_true[:, None]).any(axis=2)
+    none = np.zeros((images, 5))
+    return KnownChoices(utility, is_true, ~is_true, left, chosen, wrong, none, {"position": at}, there)
+
+
+def test_position_given_knowledge_is_that_of_mixedlm() -> None:
+    """Given the coefficient of what was known, the choice between true and absent is mixed logistic with an offset."""
+    import mixedlm
+    import pandas as pd
+
+    choices = known_choices(150, 3, position=1.0)
+    fit = fit_choices(choices, 0.0, random=(ABSENT,), draws=1000)
+    weights = np.exp(fit["utility"][0] * choices.measured)[:, None] * choices.left
+    of_absent, of_true = (
+        (weights * side[:, None]).sum(axis=2) for side in (choices.is_absent, choices.is_true)
+    )
+    there = choices.there
+    images = np.broadcast_to(np.arange(150)[:, None], there.shape)
+    frame = pd.DataFrame(
+        {
+            "y": choices.wrong[there].astype(int),
+            "x": choices.columns["position"][there],
+            "image": images[there],
+        }
+    )
+    offset = np.log(of_absent[there] / of_true[there])
+    oracle = mixedlm.glmer(
+        "y ~ x + (1 | image)", frame, family=mixedlm.families.Binomial(), nAGQ=NODES, offset=offset
+    )
+    assert fit["position"][0] == pytest.approx(oracle.fixef()["x"], abs=0.01)
+    assert fit[ABSENT][0] == pytest.approx(oracle.fixef()["(Intercept)"], abs=0.01)
+    assert fit.spreads[ABSENT] == pytest.approx(float(oracle.theta[0]), abs=0.02)
+
+
+def test_position_given_knowledge_without_a_spread_is_that_of_statsmodels() -> None:
+    from statsmodels.discrete.conditional_models import ConditionalLogit
+
+    choices = known_choices(200, 4, position=1.0)
+    image, step, item = np.argwhere(choices.left & choices.there[..., None]).T
+    absent = choices.is_absent[image, item].astype(float)
+    position = absent * choices.columns["position"][image, step]
+    columns = np.stack([choices.measured[image, item], absent, position], axis=1)
+    oracle = ConditionalLogit(choices.chosen[image, step] == item, columns, groups=image * 5 + step).fit(
+        disp=0
+    )
+    fit = fit_choices(choices, 0.0)
+    for name, one in zip(("utility", ABSENT, "position"), oracle.params, strict=True):
+        # The search of the fit ends at a small slope, and not at none.
+        assert fit[name][0] == pytest.approx(float(one), abs=0.02 * fit[name][1])
