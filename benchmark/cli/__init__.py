@@ -41,6 +41,7 @@ VERBS = {
     "train": "eidolon.benchmark.cli.train:train",
     "memory": "eidolon.benchmark.cli.memory:memory",
     "vocabulary": "eidolon.benchmark.cli.vocabulary:vocabulary",
+    "probes": "eidolon.benchmark.cli.probes:probes",
     "discover": "eidolon.benchmark.cli.discover:discover",
 }
 """Each verb's function, or the typer application of its sub-verbs. The modules import nothing heavy before it is
@@ -67,6 +68,8 @@ SUMMARIES = {
     "list": "List the models, datasets, judges, metrics or prompts there are: the name, then what it is.",
     "train": "Train a VL model, a judge or an aligner from scratch on Scenes, evaluate it and write its card.",
     "memory": "Study the memory family: what each memory keeps, and for how long.",
+    "probes": "Learn from judged runs which absent objects models invent, as a file for eidolon run --split "
+    "learned=FILE.",
     "discover": "Propose categories for what responses name and no category covers, as a file for -J lexicon=FILE.",
     "vocabulary": "Make a vocabulary file of a dataset's categories, for -J lexicon=FILE (judge qa: -J "
     "vocabulary=FILE).",

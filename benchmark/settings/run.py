@@ -74,7 +74,7 @@ class RunSettings(JudgedSettings):
     prompt: Annotated[str, Flag("Task", default="describe; probe: question")] = "describe"
     """Prompt preset or a text of your own; for probe with {question} in it."""
     split: Annotated[str, Flag("Task")] = ALL
-    """probe: how absent objects are chosen: random, popular, adversarial, all, or look-alike for signs."""
+    """probe: how absent objects are chosen: random, popular, adversarial, all, look-alike (signs), or learned=FILE."""
     policy: Annotated[str, Flag("Task")] = MAIN_POLICY
     """probe: how answers are read: original, exact, lenient, strict, evalscope, or all side by side."""
     pairs: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Task")] = PAIRS

@@ -10,11 +10,13 @@ WORDS = "words.jsonl"
 BENCHMARK_ANSWERS = "benchmark_answers.jsonl"
 
 YesNo = Literal["yes", "no"]
-Split = Literal["random", "popular", "adversarial", "look-alike"]
+Split = Literal["random", "popular", "adversarial", "look-alike", "learned"]
 SPLITS: tuple[Split, ...] = ("random", "popular", "adversarial")
 """The splits of POPE, which are asked together."""
 LOOK_ALIKE: Split = "look-alike"
 """Asked on request: about what signs read."""
+LEARNED: Split = "learned"
+"""Asked on request, as `learned=FILE`: about what models invent, by a file of `eidolon probes`."""
 
 
 class QuestionRow(Record):

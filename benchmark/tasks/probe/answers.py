@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.settings.fields import ALL
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.probe.questions import Built
-from eidolon.benchmark.tasks.rows import LOOK_ALIKE, SPLITS, AnswerRow, Split, parsed
+from eidolon.benchmark.tasks.rows import LEARNED, LOOK_ALIKE, SPLITS, AnswerRow, Split, parsed
 from eidolon.benchmark.tasks.score_files.pope import family
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Family, Scores, Variant
@@ -23,13 +24,25 @@ from eidolon.scorers.text.yes_no import read_answer
 
 
 def find_splits(name: str) -> tuple[Split, ...]:
-    """Return the split of that name, or all of POPE's; an unknown one is a UserError."""
+    """Return the split of that name, or all of POPE's; an unknown one is a UserError. No file is read."""
     if name == ALL:
         return SPLITS
+    kind, _, path = name.partition("=")
+    if kind == LEARNED:
+        if not path:
+            raise UserError(f"--split {name}: name a file that eidolon probes wrote: --split {LEARNED}=FILE")
+        return (LEARNED,)
     found = tuple(split for split in (*SPLITS, LOOK_ALIKE) if name == split)
     if not found:
-        raise UserError(f"--split {name}: unknown split{did_you_mean(name, [*SPLITS, LOOK_ALIKE, ALL])}")
+        known = [*SPLITS, LOOK_ALIKE, f"{LEARNED}=FILE", ALL]
+        raise UserError(f"--split {name}: unknown split{did_you_mean(name, known)}")
     return found
+
+
+def probes_path(name: str) -> Path | None:
+    """Return the file that a split names, if it is `learned=FILE`."""
+    kind, _, path = name.partition("=")
+    return Path(path) if kind == LEARNED and path else None
 
 
 @dataclass(frozen=True, slots=True)

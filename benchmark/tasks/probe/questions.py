@@ -8,6 +8,7 @@ and the splits differ in the ranking alone:
     popular      in most images first
     adversarial  in most images together with the object asked about just before
     look-alike   the most similar name first; not of POPE, and on request only: it asks what signs read
+    learned      the likeliest to be invented first, by a file of `eidolon probes`; not of POPE, on request only
 
 Draws are orders by hash: they depend on the seed, the sample and the category, not on the order of the samples.
 """
@@ -20,9 +21,11 @@ from functools import cache
 
 from eidolon.benchmark.data.samples import Sample
 from eidolon.benchmark.settings.fields import PAIRS
-from eidolon.benchmark.tasks.rows import LOOK_ALIKE, SPLITS, QuestionRow, Split, YesNo
+from eidolon.benchmark.tasks.rows import LEARNED, LOOK_ALIKE, SPLITS, QuestionRow, Split, YesNo
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId
+from eidolon.scorers.probes.model_file import ProbeModel
 from eidolon.scorers.text.name_similarity import most_similar
 
 
@@ -83,16 +86,20 @@ def build(
     min_objects: int | None = None,
     seed: int = 0,
     name: str = "",
+    probes: ProbeModel | None = None,
 ) -> Built:
     """Build the questions about every image with `min_objects` objects or more, by default with `pairs`.
 
     An image has fewer than `pairs` pairs where it holds fewer objects, or where fewer of the dataset's
-    categories are absent. Raises UserError, naming the dataset `name`, where no question can be asked.
+    categories are absent. `probes` rank for the split learned. Raises UserError, naming the dataset `name`, where no
+    question can be asked, or where the probes do not know a category of the dataset.
     """
     images = _images(samples, name)
     least = pairs if min_objects is None else min_objects
     annotations = count(sample.objects for sample in images)
     beside_most = cache(annotations.beside_most)
+    if probes is not None:
+        _check_probes(probes, annotations, name)
     look_alikes = cache(lambda name: most_similar(name, annotations.popular))
 
     def rankings(split: Split, sample: Sample, present: Sequence[str]) -> list[list[str]]:
@@ -101,6 +108,9 @@ def build(
             return [_drawn(annotations.popular, seed, "absent", sample.sample_id)] * len(present)
         if split == "popular":
             return [annotations.popular] * len(present)
+        if split == LEARNED and probes is not None:
+            learned = [name for name in probes.ranking(sample.objects) if name in annotations.images]
+            return [learned] * len(present)
         if split == LOOK_ALIKE:
             return [look_alikes(name) for name in present]
         return [beside_most(category) for category in present]
@@ -179,6 +189,14 @@ def _rows(
             label=label,
             category=category,
             split=split,
+        )
+
+
+def _check_probes(probes: ProbeModel, annotations: Annotations, name: str) -> None:
+    if unknown := probes.unknown(annotations.images):
+        raise UserError(
+            f"--split learned: {excerpt(unknown[0])}, a category of --dataset {name}, is not one of the "
+            f"{len(probes.vocabulary)} of {probes.label}; learn the probes from runs on this dataset"
         )
 
 

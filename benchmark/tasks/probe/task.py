@@ -18,7 +18,7 @@ from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.describe.work import judge_responses, produce_responses
-from eidolon.benchmark.tasks.probe.answers import Probe, find_splits
+from eidolon.benchmark.tasks.probe.answers import Probe, find_splits, probes_path
 from eidolon.benchmark.tasks.probe.checks import ProbeChecks
 from eidolon.benchmark.tasks.probe.questions import Built, build
 from eidolon.benchmark.tasks.protocol import (
@@ -36,6 +36,7 @@ from eidolon.benchmark.tasks.score_files.pope import find_policies
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.probes.model_file import load_probe_model
 from eidolon.scorers.text.answer import RAW
 from eidolon.scorers.text.yes_no import policy_rules
 
@@ -68,6 +69,8 @@ class ProbeTask:
         settings = given.settings
         prompt = find_question_prompt(settings.prompt)
         splits, policies = find_splits(settings.split), find_policies(settings.policy)
+        path = probes_path(settings.split)
+        probes = None if path is None else load_probe_model(path)
 
         def ask(source: SampleSource) -> Questions:
             built = build(
@@ -77,6 +80,7 @@ class ProbeTask:
                 min_objects=settings.min_objects,
                 seed=settings.seed,
                 name=settings.dataset,
+                probes=probes,
             )
             probe = Probe(built, splits, policies)
             samples = built.samples

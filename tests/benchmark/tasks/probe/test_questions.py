@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from eidolon.benchmark.tasks.probe.answers import find_splits
 from eidolon.benchmark.tasks.probe.questions import Built, build, choose_absent, wording
 from eidolon.benchmark.tasks.rows import SPLITS, QuestionRow, Split
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.probes.model_file import ProbeModel
+from eidolon.scorers.probes.network import ProbeNetwork
 
 NAMES = ("apple", "bus", "cat", "dog", "egg", "fork", "gnu", "hat")
 truths = st.lists(st.sets(st.sampled_from(NAMES)), min_size=1, max_size=12)
@@ -325,3 +328,35 @@ def test_published_adversarial_is_a_ranking_for_each_present_object(
         order(ranking)
     with pytest.raises(CycleError):
         order(anywhere)
+
+
+def test_learned_probes_rank_the_absent_objects_of_an_image() -> None:
+    zeros = np.zeros
+    # Without layers the score is e_0 · o_0 + bias; objects that share an axis are invented beside each other.
+    axes = {"apple": (1, 0), "bus": (0, 1), "cat": (0, 2), "dog": (3, 0), "egg": (2, 0), "fork": (0, 3)}
+    network = ProbeNetwork(
+        objects=np.array([list(axes.values())], float),
+        themes=zeros((1, 1, 2)),
+        theme_centres=zeros((1, 6)),
+        image=zeros(2),
+        relation_maps=zeros((2, 2, 2)),
+        relations=zeros((2, 2)),
+        sum_weight=zeros((0, 2, 2)),
+        sum_bias=zeros((0, 2)),
+        product_weight=zeros((0, 2, 2)),
+        product_bias=zeros((0, 2)),
+        bias=zeros(6),
+    )
+    probes = ProbeModel("mine#1", tuple(axes), network)
+    # Nothing holds a fork: categories that the dataset lacks are not asked about.
+    samples = numbered([{"apple", "bus"}, {"apple", "dog"}, {"cat", "bus"}, {"egg"}])
+    built = build(samples, splits=["learned"], pairs=2, min_objects=1, probes=probes)
+    asked = {
+        key: [row.category for row in rows if row.label == "no"]
+        for key, rows in by_image(built, "learned").items()
+    }
+    assert asked == {"0": ["dog", "cat"], "1": ["egg", "bus"], "2": ["apple", "dog"], "3": ["dog"]}
+    assert built.rows[0].text.startswith("Is there a")
+    assert find_splits("learned=probes.json") == ("learned",)
+    with pytest.raises(UserError, match=r"gnu.*mine#1"):
+        build(numbered([{"gnu"}, {"bus"}]), splits=["learned"], pairs=1, probes=probes)

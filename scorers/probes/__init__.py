@@ -1,0 +1,1 @@
+"""Learned probes: which absent objects a model is likeliest to invent. `models` and `benchmark` import it."""
