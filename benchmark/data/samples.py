@@ -110,7 +110,9 @@ class SampleSource:
 
     def attribution(self, sample: Sample) -> Attribution | None:
         """Return source and licence of a sample's image; None if the dataset has no column `attribution`."""
-        row = self._rows[sample.index].get("attribution")
+        if "attribution" not in self._rows.column_names:
+            return None
+        row = self._rows[sample.index]["attribution"]
         return Attribution(**row) if row else None
 
     def boxes(self, sample: Sample) -> dict[str, tuple[Box, ...]]:
