@@ -1,6 +1,10 @@
 """Every judge on the same real text: agreement with COCO truth, with the careful lexicon and with people, and cost.
 
-    python bench/judges_on_real_text.py DATA [--responses N] [--hat N] [--judge "NAME:key=value;…"]…
+    python bench/judges_on_real_text.py DATA [--responses N] [--hat N] [--keep DIR] [--judge "NAME:key=value;…"]…
+
+With --keep, each judgement goes to a file of DIR as soon as it is there, and a stopped run goes on from it. Undecided
+is the share of (response, category) that the votes leave open, unreadable that of the answers that are neither yes nor
+no. Unscored responses count in neither, nor in precision and recall.
 
 DATA holds `responses/opera_llava-1.5_greedy.jsonl`, `coco_gt/objects.jsonl` and `hat/hat.jsonl`. Only COCO categories
 count: a noun counts as the category that the lexicon gives it. With people: the average precision of the share of a
@@ -9,6 +13,7 @@ caption's mentions whose category, or noun, no reference names.
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +24,7 @@ from eidolon.benchmark.tasks.plugins import make_judge
 from eidolon.scorers.core.judge import Judge, SelfTestedJudge
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.matching import NameMatcher
+from eidolon.scorers.judges.qa import QuestionJudge
 from eidolon.scorers.text.lexicon import load_lexicon
 
 DEFAULT = ("lexicon", "lexicon:reading=original", "lexicon:reading=wordnet", "nouns")
@@ -32,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--responses", type=int, default=100)
     parser.add_argument("--hat", type=int, default=200)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--judge", action="append")
     options = parser.parse_args(arguments)
     lines = _lines(options.data / "responses" / "opera_llava-1.5_greedy.jsonl")[: options.responses]
@@ -42,31 +49,65 @@ def main(arguments: Sequence[str]) -> int:
     careful = _sets(make_judge("lexicon", {}), texts)
     hat = _lines(options.data / "hat" / "hat.jsonl")[: options.hat]
     print(
-        "| judge | precision | recall | F1 with the lexicon | unscored | HAT average precision | CPU ms a response |"
+        "| judge | responses | precision | recall | F1 with the lexicon | unscored | undecided | unreadable | "
+        "HAT average precision | CPU ms a response |"
     )
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("|---|" + "---:|" * 9)
     for text in options.judge or DEFAULT:
         name, _, given = text.partition(":")
         judge = make_judge(name, dict(one.split("=", 1) for one in given.split(";") if one))
-        list(judge.judge(texts[:1]))  # what is loaded at first use is not counted
-        start = time.process_time()
-        judgements = list(judge.judge(texts))
-        cost = 1000 * (time.process_time() - start) / len(texts)
-        found = [_categories(one) for one in judgements]
-        pairs = list(zip(found, [truth[r.image_id] for r in texts], strict=True))
+        judgements, cost = _judge(judge, texts, options.keep and options.keep / f"{_file_name(text)}.jsonl")
+        scored = [i for i, one in enumerate(judgements) if one.unscored is None]
+        found = [_categories(judgements[i]) for i in scored]
+        pairs = list(zip(found, [truth[texts[i].image_id] for i in scored], strict=True))
         right = sum(len(a & b) for a, b in pairs)
         precision = right / max(1, sum(len(a) for a, _ in pairs))
-        recall = right / sum(len(b) for _, b in pairs)
-        unscored = sum(one.unscored is not None for one in judgements)
+        recall = right / max(1, sum(len(b) for _, b in pairs))
         people = _with_people(judge, hat) if hat else float("nan")
         print(
-            f"| `{text}` | {precision:.3f} | {recall:.3f} | {_f1(found, careful):.3f} | {unscored} | {people:.3f} | "
-            f"{cost:.2f} |",
+            f"| `{text}` | {len(texts)} | {precision:.3f} | {recall:.3f} | "
+            f"{_f1(found, [careful[i] for i in scored]):.3f} | {len(texts) - len(scored)} | "
+            f"{_open_shares(judge, [judgements[i] for i in scored])} | {people:.3f} | {1000 * cost:.2f} |",
             flush=True,
         )
         if isinstance(judge, SelfTestedJudge):
             print("\n".join(judge.weaknesses()), file=sys.stderr)
     return 0
+
+
+def _judge(judge: Judge, texts: Sequence[Response], keep: Path | None) -> tuple[list[Judgement], float]:
+    """Return the judgements and the CPU seconds a response. With `keep`, only what the file lacks is judged."""
+    done = _lines(keep) if keep is not None and keep.exists() else []
+    done = done[: len(texts)]
+    if len(done) < len(texts):
+        list(judge.judge(texts[:1]))  # what is loaded at first use is not counted
+    judgements = [Judgement.model_validate(row["judgement"]) for row in done]
+    seconds = sum(row["seconds"] for row in done)
+    rest = texts[len(done) :]
+    for piece in [[one] for one in rest] if keep is not None else [rest]:
+        start = time.process_time()
+        new = list(judge.judge(piece))
+        taken = time.process_time() - start
+        judgements, seconds = judgements + new, seconds + taken
+        if keep is not None:
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            with keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"judgement": new[0].model_dump(mode="json"), "seconds": taken}) + "\n")
+    return judgements, seconds / max(1, len(texts))
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.=-]+", "_", text)[-100:]
+
+
+def _open_shares(judge: Judge, judgements: Sequence[Judgement]) -> str:
+    """Return two cells: the share of undecided categories, and that of unreadable answers. Blank without questions."""
+    if not isinstance(judge, QuestionJudge):
+        return "- | -"
+    asked = max(1, len(judge.vocabulary) * len(judgements))
+    undecided = sum(m.verdict == "ignored" for one in judgements for m in one.mentions)
+    unreadable = sum(one.unreadable for one in judgements)
+    return f"{undecided / asked:.3f} | {unreadable / asked / judge.voters:.3f}"
 
 
 def _lines(path: Path) -> list[Any]:

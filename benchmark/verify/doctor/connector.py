@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CONNECTORS = re.compile(
     r"(?:^|[._])(?:connector|multi_modal_projector|mm_projector|projector|merger|aligner)(?:[._]|$)"
 )
+LAST_OF_TOWER = re.compile(r"(?:^|[.])vision_tower[.]encoder_layers[.](\d+)[.]projection[.]weight$")
+"""Inkling's vision tower ends in the projection to the language model, which has no name of its own."""
 MARGIN = 1.1
 """Factor above the bound up to which a singular value may be chance. 400 random matrices
 of 32 by 32 reach 1.07."""
@@ -50,6 +52,16 @@ def untrained_connector(model: "torch.nn.Module") -> str | None:
 
 
 def _parameters(model: "torch.nn.Module") -> Iterator[tuple[str, "torch.nn.Parameter"]]:
-    for name, parameter in model.named_parameters():
-        if CONNECTORS.search(name):
-            yield name, parameter
+    """Yield the parameters of the connector; without one by name, the last projection of an Inkling's vision tower."""
+    named = [(name, one) for name, one in model.named_parameters() if CONNECTORS.search(name)]
+    if named:
+        yield from named
+        return
+    layers = [
+        (int(found[1]), name, one)
+        for name, one in model.named_parameters()
+        if (found := LAST_OF_TOWER.search(name))
+    ]
+    if layers:
+        _, name, one = max(layers, key=lambda layer: layer[0])
+        yield name, one

@@ -50,11 +50,8 @@ def test_doctor_finds_what_the_page_says(name: str, found: dict[str, Any]) -> No
 def test_doctor_sees_that_the_connector_is_random(name: str, found: dict[str, Any]) -> None:
     weights = next(check for check in found["doctor"]["checks"] if check["name"] == "weights")
     assert weights["figures"] == {"unused": 0}
-    if name == "inkling":  # its last layer of vision is the connector, under no name of its own
-        assert (weights["verdict"], found["doctor_code"]) == ("ok", 0)
-    else:
-        assert (weights["verdict"], found["doctor_code"]) == ("differs", 3)
-        assert "looks untrained" in weights["detail"]
+    assert (weights["verdict"], found["doctor_code"]) == ("differs", 3)
+    assert "looks untrained" in weights["detail"]
 
 
 @pytest.mark.parametrize("name", NAMES)

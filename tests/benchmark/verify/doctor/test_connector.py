@@ -61,3 +61,32 @@ def test_the_shipped_models_are_trained() -> None:
         (weight,) = (t for n, t in load_file(folder / "model.safetensors").items() if "connector" in n)
         layer.weight = nn.Parameter(weight)
         assert untrained_connector(Eye(layer)) is None
+
+
+class Tower(nn.Module):
+    """A vision tower whose last layer projects to the language model, as Inkling's."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.vision_tower = nn.Module()
+        self.vision_tower.encoder_layers = nn.ModuleList(nn.Module() for _ in range(layers))
+        for layer in self.vision_tower.encoder_layers:
+            layer.projection = nn.Linear(48, 48, bias=False)
+
+
+def test_the_last_projection_of_a_vision_tower_is_its_connector() -> None:
+    model = Tower(12)  # 11 is the last, and comes before 9 in the order of the names
+    for layer in model.vision_tower.encoder_layers[:-1]:
+        nn.init.ones_(layer.projection.weight)
+    assert "(vision_tower.encoder_layers.11.projection.weight) looks untrained" in str(
+        untrained_connector(model)
+    )
+    nn.init.ones_(model.vision_tower.encoder_layers[-1].projection.weight)
+    assert untrained_connector(model) is None
+
+
+def test_a_connector_with_a_name_comes_before_the_tower() -> None:
+    model = Tower(2)
+    model.add_module("connector", nn.Linear(48, 48, bias=False))
+    nn.init.ones_(model.get_submodule("connector").weight)
+    assert untrained_connector(model) is None
