@@ -59,10 +59,11 @@ def _described(kind: str) -> dict[str, str]:
         return PRESETS | QUESTION_PRESETS
     if kind == "datasets":
         from eidolon.benchmark.data.datasets import registry
-        from eidolon.benchmark.tasks.score_files.published.layouts import LAYOUTS
+        from eidolon.benchmark.data.question_layouts import LAYOUTS
 
         return {name: registry.describe(name) for name in registry.names()} | {
-            name: f"Questions for score --metric {name}; data: {layout.data}; licence: {layout.licence}"
+            name: f"Questions for run --dataset {name}/PATH and score --metric {name}; data: {layout.data}; "
+            f"licence: {layout.licence}"
             for name, layout in LAYOUTS.items()
         }
     from eidolon.scorers.core.registry import judges, metrics

@@ -1,4 +1,4 @@
-"""Licences of the images in a COCO file, a choice among them, and what a reader must be told of each image."""
+"""Licences of the images in a COCO file, a choice among them, and the source of each image."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What a reader must be told of an image. A field that the file does not say is empty."""
+    """Source and licence of an image. A field that the file does not have is empty."""
 
     image_id: str
     file: str
@@ -104,7 +104,7 @@ def licensed(
 
 
 def attribution_of(image: Mapping[str, Any], licences: Mapping[int, Licence]) -> Attribution:
-    """Return what a reader must be told of an image of a COCO file.
+    """Return source and licence of an image of a COCO file.
 
     COCO does not name authors. The page of a photo on Flickr does, and its number is in the address of the image.
     """

@@ -22,6 +22,10 @@ registry: Registry[DatasetLoader] = Registry(
         "objects365": "eidolon.benchmark.data.readers.coco:load_objects365",
         "amber": "eidolon.benchmark.data.readers.amber:load_amber",
         "hf": "eidolon.benchmark.data.readers.hub:load_hub",
+        "repope": "eidolon.benchmark.data.readers.published:load_repope",
+        "dash_b": "eidolon.benchmark.data.readers.published:load_dash_b",
+        "hallusionbench": "eidolon.benchmark.data.readers.published:load_hallusionbench",
+        "humblebench": "eidolon.benchmark.data.readers.published:load_humblebench",
     },
 )
 

@@ -37,6 +37,10 @@ class ImageRows:
     def __len__(self) -> int:
         return len(self._columns["image"])
 
+    def files(self) -> list[str]:
+        """Return the paths of the images."""
+        return self._columns["image"]
+
     def add(
         self,
         place: str,
@@ -65,7 +69,7 @@ class ImageRows:
             boxes: By category, where its instances are.
             unsure: Categories that the annotator left open; see `annotated_by`.
             labelled: The true categories, where people labelled the image for the annotator.
-            attribution: Source and licence of the image, where readers must be told; for all images or none.
+            attribution: Source and licence of the image; for all images or none.
 
         Raises:
             UserError: `image_id` does not fit into the column of the earlier ones.

@@ -32,6 +32,7 @@ QUESTION = "{question}"
 QUESTION_PRESETS = {
     "question": QUESTION,
     "one-word": QUESTION + " Please answer this question with one word.",
+    "letter": QUESTION + "\nAnswer with the letter of the right choice alone.",
     "single-word": QUESTION + "\nAnswer the question using a single word or phrase.",
 }
 """Sources: `question` is POPE's prompt (Li et al. 2023), `one-word` that of VCD (Leng et al. 2024), and `single-word`

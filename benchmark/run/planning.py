@@ -12,6 +12,7 @@ from typing import Any
 
 from eidolon.benchmark.data.coco_licences import Attribution
 from eidolon.benchmark.data.datasets import load_dataset
+from eidolon.benchmark.data.question_layouts import LAYOUTS
 from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.cache import ResponseCache, open_cache
 from eidolon.benchmark.engine.cache_file import ModelName
@@ -75,6 +76,15 @@ def load_run_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[RunS
         UserError: a field is unknown, has a wrong value, or is for another task.
     """
     given = load_settings(RunSettings, file, flags)
+    published = given.settings.dataset.partition("/")[0] in LAYOUTS
+    if published and not given.says("task"):
+        flags = {**flags, "task": "answer"}
+        given = load_settings(RunSettings, file, flags)
+    if published and given.settings.task != "answer":
+        raise UserError(
+            f"{given.place('task')} {given.settings.task}: --dataset {given.settings.dataset} has questions of its "
+            "own; leave the task out"
+        )
     task = model_task(given.settings.task)
     if task.defaults:
         given = load_settings(RunSettings, file, flags, task.defaults)

@@ -54,7 +54,7 @@ class RunSettings(JudgedSettings):
     model_options: Annotated[Options, Flag("Model", "-M", metavar="KEY=VALUE", decides=False)] = Field({})
     """Option for every model of the command. Repeatable."""
     dataset: Annotated[str, Flag("Data")] = "scenes"
-    """Dataset: scenes, coco, objects365, amber, folder/PATH, hf/NAME or a plug-in's."""
+    """Dataset: scenes, coco, objects365, amber, folder/PATH, hf/NAME, a published benchmark/PATH or a plug-in's."""
     dataset_options: Annotated[Options, Flag("Data", "-D", metavar="KEY=VALUE")] = Field({})
     """Option of the dataset. Repeatable."""
     limit: Annotated[int | None, Field(ge=1, le=MAX_COUNT), Flag("Data", default="all; scenes: 64")] = None
@@ -68,10 +68,10 @@ class RunSettings(JudgedSettings):
     shard: Annotated[str | None, Flag("Data", metavar="K/N", decides=False)] = None
     """Shard K of N, in a folder of its own; eidolon merge joins them."""
     task: Annotated[str, Flag("Task")] = "describe"
-    """Task: describe, probe, forget or a plug-in's."""
+    """Task: describe, probe, forget, answer for a published benchmark, or a plug-in's."""
     task_options: Annotated[Options, Flag("Task", "-T", metavar="KEY=VALUE")] = Field({})
-    """Option of a plug-in task. Repeatable."""
-    prompt: Annotated[str, Flag("Task", default="describe; probe: question")] = "describe"
+    """Option of answer (mode=compat|fixed) or of a plug-in task. Repeatable."""
+    prompt: Annotated[str, Flag("Task", default="describe; probe, answer: question")] = "describe"
     """Prompt preset or a text of your own; for probe with {question} in it."""
     split: Annotated[str, Flag("Task")] = ALL
     """probe: how absent objects are chosen: random, popular, adversarial, all, look-alike (signs), or learned=FILE."""
@@ -91,12 +91,12 @@ class RunSettings(JudgedSettings):
     """forget: tokens of the longest training text; longer texts are marked."""
     skip: Annotated[tuple[Measurements, ...], AS_LIST, Flag("Task", metavar="NAME,…", default="nothing")] = ()
     """forget: measurements to leave out: knowledge, cloze, interventions, attention."""
-    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT), Flag("Decoding", default="512; probe: 32")] = (
-        512
-    )
+    max_new_tokens: Annotated[
+        int, Field(ge=1, le=MAX_COUNT), Flag("Decoding", default="512; probe: 32; answer: 128")
+    ] = 512
     """Longest response in tokens."""
     temperature: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), Flag("Decoding", default="0.6; probe: 0")
+        float, Field(ge=0, allow_inf_nan=False), Flag("Decoding", default="0.6; probe, answer: 0")
     ] = DEFAULT_TEMPERATURE
     """Sampling temperature; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1), Flag("Decoding")] = 1.0

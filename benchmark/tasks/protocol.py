@@ -152,7 +152,7 @@ class Run:
     sized_by: tuple[Key, ...] = ()
     """The responses that a batch size must fit, where they are more than this run's: those of all shards."""
     attribution: tuple[Attribution, ...] = ()
-    """Sources and licences of the images, where readers of the run must be told."""
+    """Sources and licences of the images, for `attribution.csv`."""
 
 
 @dataclass(frozen=True, slots=True)

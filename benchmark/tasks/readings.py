@@ -15,6 +15,8 @@ import numpy as np
 
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
+from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.settings.thresholds import share_threshold
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
@@ -43,7 +45,7 @@ from eidolon.scorers.metrics.amber import AmberRates
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
-from eidolon.scorers.metrics.benchmarks.question import QuestionBenchmark, ReadAnswer
+from eidolon.scorers.metrics.benchmarks.question import COMPAT, QuestionBenchmark, ReadAnswer
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection, WordScores
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
@@ -337,7 +339,7 @@ def _detection(run: LoadedRun) -> FamilyReading:
 
 def _published(run: LoadedRun, benchmark: Callable[[str], QuestionBenchmark]) -> FamilyReading:
     """Read what was read in the answers to a published benchmark."""
-    metric = benchmark(run.record.config.score_settings().mode)
+    metric = benchmark(published_mode(settings_of(run.record.config)))
     scored = {
         (row.sample_id, 0): ScoredSample(
             row.image_id,
@@ -347,6 +349,11 @@ def _published(run: LoadedRun, benchmark: Callable[[str], QuestionBenchmark]) ->
         for row in run.lines(BENCHMARK_ANSWERS, BenchmarkRow)
     }
     return FamilyReading(scored, lambda _: metric, metric.mode)
+
+
+def published_mode(settings: RunSettings | ScoreSettings) -> str:
+    """Return how the answers to a published benchmark were read."""
+    return settings.mode if isinstance(settings, ScoreSettings) else settings.task_options.get("mode", COMPAT)
 
 
 READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {

@@ -16,6 +16,7 @@ BUILTIN: Mapping[Verb, Mapping[str, str]] = {
         "describe": "eidolon.benchmark.tasks.describe.task:Describe",
         "probe": "eidolon.benchmark.tasks.probe.task:ProbeTask",
         "forget": "eidolon.benchmark.tasks.forget.task:ForgetTask",
+        "answer": "eidolon.benchmark.tasks.answer.task:AnswerTask",
     },
     "score": {
         "responses": "eidolon.benchmark.tasks.score_files.responses_file:ResponsesTask",

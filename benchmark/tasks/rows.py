@@ -8,6 +8,7 @@ ANSWERS = "answers.jsonl"
 FREE_FORM = "free_form.jsonl"
 WORDS = "words.jsonl"
 BENCHMARK_ANSWERS = "benchmark_answers.jsonl"
+BENCHMARK_QUESTIONS = "benchmark_questions.jsonl"
 
 YesNo = Literal["yes", "no"]
 Split = Literal["random", "popular", "adversarial", "look-alike", "learned"]
@@ -64,6 +65,13 @@ class WordRow(Record):
     words: tuple[str, ...]
     human: tuple[bool, ...]
     scores: tuple[float, ...]
+
+
+class AskedRow(Record):
+    """A line of `benchmark_questions.jsonl`: a question of a published benchmark, as a model is asked it."""
+
+    question_id: str
+    text: str
 
 
 class BenchmarkRow(Record):

@@ -9,7 +9,7 @@ from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.lines import check_order
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
-from eidolon.benchmark.tasks.rows import QuestionRow
+from eidolon.benchmark.tasks.rows import BENCHMARK_QUESTIONS, AskedRow, QuestionRow
 from eidolon.benchmark.verify.check.folder import CheckedFolder
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.types import ImageId, Judgement, Response
@@ -149,6 +149,9 @@ def _prompts(folder: CheckedFolder) -> Iterator[tuple[str, str]]:
     if folder.expects(QUESTIONS):
         for row in run.lines(QUESTIONS, QuestionRow):
             yield row.question_id, prompt.text.replace(QUESTION, row.text)
+    elif folder.expects(BENCHMARK_QUESTIONS):
+        for asked in run.lines(BENCHMARK_QUESTIONS, AskedRow):
+            yield asked.question_id, prompt.text.replace(QUESTION, asked.text)
     else:
         for sample_id in run.record.sample_ids:
             yield sample_id, prompt.text

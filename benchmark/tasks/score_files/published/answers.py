@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eidolon.benchmark.data.json_rows import id_field, text_field
-from eidolon.benchmark.tasks.score_files.published.layouts import Layout, Questions
+from eidolon.benchmark.data.question_layouts import Layout, Questions
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.field_names import JSON, RESPONSE, FieldFinder, format_note, one_text
 from eidolon.scorers.core.input_files import clean, excerpt

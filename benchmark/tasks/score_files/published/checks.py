@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from eidolon.benchmark.data.question_layouts import LAYOUTS
 from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.tasks.checking.checks import TaskFile
 from eidolon.benchmark.tasks.checking.lines import check_order, check_row
 from eidolon.benchmark.tasks.checking.run import CheckedRun
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.checks.answers import AnswersChecks, Counted, dataset_part
-from eidolon.benchmark.tasks.score_files.published.layouts import LAYOUTS
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.metrics.benchmarks.question import BenchmarkQuestion
 

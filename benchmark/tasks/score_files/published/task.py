@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from eidolon.benchmark.data.question_layouts import LAYOUTS, Layout, Questions
 from eidolon.benchmark.settings.config import Inputs
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
@@ -15,7 +16,6 @@ from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file, one_path
 from eidolon.benchmark.tasks.score_files.published.answers import FIELDS, GivenAnswers, read_answers
 from eidolon.benchmark.tasks.score_files.published.checks import FILES, PublishedChecks
-from eidolon.benchmark.tasks.score_files.published.layouts import LAYOUTS, Layout, Questions
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.scores import Family, Scores
@@ -73,7 +73,13 @@ class PublishedTask(AnswersTask):
                     RESPONSES: lambda: to_lines(_responses(questions, answers)),
                     BENCHMARK_ANSWERS: lambda: to_lines(map(row_of, read)),
                 },
-                compute=lambda: score_answers(read, benchmark, settings, signature),
+                compute=lambda: score_answers(
+                    read,
+                    benchmark,
+                    signature=signature.line(),
+                    seed=settings.seed,
+                    resamples=settings.resamples,
+                ),
                 main=benchmark.mode,
             ),
         )
@@ -129,21 +135,27 @@ def read_all(benchmark: QuestionBenchmark, questions: Questions, answers: GivenA
 
 
 def score_answers(
-    read: Sequence[ReadAnswer], benchmark: QuestionBenchmark, settings: ScoreSettings, signature: Signature
+    read: Sequence[ReadAnswer],
+    benchmark: QuestionBenchmark,
+    *,
+    signature: str,
+    seed: int,
+    resamples: int,
+    requested: int | None = None,
 ) -> Scores:
-    """Return the scores, with intervals over clusters."""
+    """Return the scores, with intervals over clusters; `requested` counts the questions, answered or not."""
     clusters = [answer.cluster for answer in read]
     statistics = benchmark.statistics(read)
-    values: Mapping[str, Any] = values_of(
-        benchmark, statistics, clusters, seed=settings.seed, resamples=settings.resamples
-    )
+    values: Mapping[str, Any] = values_of(benchmark, statistics, clusters, seed=seed, resamples=resamples)
     return assemble(
         {benchmark.family: Family(**values)},
         clusters,
-        signature=signature.line(),
+        signature=signature,
         counts={benchmark.family: named_counts(benchmark.columns, column_sums(statistics))},
-        seed=settings.seed,
-        resamples=settings.resamples,
+        unscored=0 if requested is None else requested - len(read),
+        requested=requested,
+        seed=seed,
+        resamples=resamples,
     )
 
 

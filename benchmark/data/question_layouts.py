@@ -1,4 +1,4 @@
-"""The files of each benchmark: where its questions stand, and which fields of an answer name its question."""
+"""The files of each published benchmark: where its questions stand, and what names the question of an answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Layout:
     data: str
     """Where the questions and images are."""
     licence: str
+    file: str | None = None
+    """The file of the questions in the benchmark's folder; None where there are several or the folder is read."""
     verdict: str | None = None
     """The field with the verdict of the released program's judge, …"""
     verdicts: Mapping[str, str] = field(default_factory=lambda: VERDICTS)
@@ -169,8 +171,9 @@ LAYOUTS: Mapping[str, Layout] = {
         HallusionBench,
         _hallusionbench,
         _HALLUSION_KEY,
-        "github.com/tianyi-lab/HallusionBench: HallusionBench.json and hallusion_bench.zip",
+        "github.com/tianyi-lab/HallusionBench, HallusionBench.json and hallusion_bench.zip",
         "BSD 3-Clause",
+        file="HallusionBench.json",
         verdict="gpt4v_output_gpt_check",
     ),
     "humblebench": Layout(
@@ -179,6 +182,7 @@ LAYOUTS: Mapping[str, Layout] = {
         ("question_id",),
         "Hugging Face maifoundations/HumbleBench",
         "MIT; images of PSG (COCO and Visual Genome): their own",
+        file="metadata.jsonl",
     ),
 }
 """By the name of `--metric`."""

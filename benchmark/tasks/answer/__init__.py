@@ -1,0 +1,1 @@
+"""The task `answer`: models answer the questions of a published benchmark. The task registry imports it."""
