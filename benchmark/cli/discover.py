@@ -21,6 +21,12 @@ def discover(
         str, typer.Option(help="Vocabulary of what is known: a shipped one, or the path of a file.")
     ] = "coco80",
     least: Annotated[int, typer.Option(min=1, help="Leave out nouns with fewer mentions.")] = 5,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A sentence-transformers model, by Hub name or folder; else vectors of context words."
+        ),
+    ] = None,
 ) -> None:
     """Propose categories for what responses name and no category covers, as a file for -J lexicon=FILE.
 
@@ -47,8 +53,13 @@ def discover(
                 f"--out {out}: {path} exists already, and may have been edited; give another name"
             )
     known = load_lexicon(lexicon)
+    embedder = None
+    if encoder is not None:
+        from eidolon.scorers.judges.embeddings import SentenceEmbedder
+
+        embedder = SentenceEmbedder(encoder, "--encoder ")
     with busy("reading the responses"):
-        found = read_nouns(read_texts(responses), TaggedNouns(known), least=least)
+        found = read_nouns(read_texts(responses), TaggedNouns(known), least=least, embedder=embedder)
         proposal = propose(found, known)
     if not proposal.categories:
         raise UserError(

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.judges.embeddings import Embedder
 from eidolon.scorers.judges.noun_readers import NounReader
 from eidolon.scorers.text.english import FUNCTION_WORDS
 from eidolon.scorers.text.singular_nouns import singular
@@ -36,13 +37,15 @@ class NounVectors:
     words: tuple[int, ...]
     """Occurrences of each noun as a word: as a noun, a verb, or before another noun."""
     vectors: FloatArray
-    """Shape (nouns, SIZE), rows of length 1."""
+    """Shape (nouns, SIZE or the width of the embedder), rows of length 1."""
     examples: tuple[str, ...]
     """Where the noun occurs first, with what is around it."""
 
 
-def read_nouns(texts: Iterable[str], reader: NounReader, *, least: int = 5) -> NounVectors:
-    """Return the nouns with at least `least` mentions, and their vectors."""
+def read_nouns(
+    texts: Iterable[str], reader: NounReader, *, least: int = 5, embedder: Embedder | None = None
+) -> NounVectors:
+    """Return the nouns with at least `least` mentions, and their vectors: of context words, or the embedder's."""
     counts: Counter[str] = Counter()
     around: dict[str, Counter[str]] = {}
     examples: dict[str, str] = {}
@@ -65,9 +68,17 @@ def read_nouns(texts: Iterable[str], reader: NounReader, *, least: int = 5) -> N
         tuple(nouns),
         tuple(counts[noun] for noun in nouns),
         tuple(occurrences[noun] for noun in nouns),
-        reduce(ppmi(nouns, around)),
+        reduce(ppmi(nouns, around)) if embedder is None or not nouns else embed(nouns, embedder),
         tuple(examples[noun] for noun in nouns),
     )
+
+
+def embed(nouns: Sequence[str], embedder: Embedder) -> FloatArray:
+    """Return the embeddings of the nouns alone, without a context, each of length 1."""
+    vectors = embedder.embed(nouns)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: FloatArray = vectors / np.where(length > 0, length, 1.0)
+    return found
 
 
 def ppmi(nouns: Sequence[str], around: dict[str, Counter[str]]) -> FloatArray:

@@ -1,12 +1,14 @@
 """A proposed vocabulary: what responses name and no category covers, in three steps.
 
-1. known or unknown   a noun that no category covers is unknown; one near a known category is marked with it.
+1. known or unknown   a noun that no category covers is unknown; one near a known category is marked with it, and each
+                      with how likely it names a known one.
                       Words that are seldom nouns ("can", "feature") are left out
 2. cluster            unknown nouns, at the distance that separates the known categories best
 3. link               each cluster to the nearest supercategory, if one is near enough
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -17,7 +19,9 @@ from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.discovery.clusters import ROUNDING, IntArray, learn_grouping
 from eidolon.scorers.discovery.contexts import NounVectors
+from eidolon.scorers.discovery.open_set import known_probabilities
 from eidolon.scorers.discovery.supercategories import SUPERCATEGORY
+from eidolon.scorers.text.english_data import load_lemmas
 from eidolon.scorers.text.lexicon import Lexicon, LexiconCategory
 
 LEAST_CATEGORIES: Final = 3
@@ -36,6 +40,9 @@ class FoundName(Record):
     example: str
     near: str | None
     """The known category within the threshold. The noun may be a further name of it, or only be named with it."""
+    known: float | None
+    """How likely it names a known category, 0 to 1, by the open-set classifier. Null if WordNet does not have the noun,
+    or if there are too few nouns to learn from."""
 
 
 class FoundCategory(Record):
@@ -113,6 +120,8 @@ def propose(found: NounVectors, lexicon: Lexicon) -> Proposal:
         for i, at, distance in zip(unknown, *_nearest(points[unknown], points, of_known), strict=True)
         if distance <= grouping.threshold + ROUNDING
     }
+    proxies = [i for i in unknown if in_wordnet(found.nouns[i])]
+    chances = dict(zip(proxies, known_probabilities(found.vectors, known, proxies), strict=True))
     separations = _separations(points, [*clusters, *of_known], len(clusters), grouping.threshold)
     centres = np.array([points[members].mean(axis=0) for members in clusters]).reshape(-1, points.shape[1])
     above = _supercategories(centres, points, dict(zip(categories, of_known, strict=True)))
@@ -120,7 +129,11 @@ def propose(found: NounVectors, lexicon: Lexicon) -> Proposal:
     for members, kind, separation in zip(clusters, above, separations, strict=True):
         found_names = tuple(
             FoundName(
-                name=found.nouns[i], mentions=found.counts[i], example=found.examples[i], near=near.get(i)
+                name=found.nouns[i],
+                mentions=found.counts[i],
+                example=found.examples[i],
+                near=near.get(i),
+                known=chances.get(i),
             )
             for i in members
         )
@@ -131,6 +144,16 @@ def propose(found: NounVectors, lexicon: Lexicon) -> Proposal:
         )
     made.sort(key=lambda one: (-sum(n.mentions for n in one.names), one.name))
     return Proposal(categories=tuple(made), threshold=grouping.threshold, known_f1=grouping.f1)
+
+
+def in_wordnet(noun: str) -> bool:
+    """Tell whether WordNet has the word as a noun."""
+    return noun in _wordnet_nouns()
+
+
+@cache
+def _wordnet_nouns() -> frozenset[str]:
+    return load_lemmas().lemmas["n"]
 
 
 def _separations(

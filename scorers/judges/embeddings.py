@@ -43,10 +43,12 @@ class SentenceEmbedder:
         UserError: the package is not installed, or the model cannot be loaded.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, flag: str = "-J embeddings=") -> None:
+        """Keep the name; messages begin with what the user gave, `flag` and the name."""
+        self._given = f"{flag}{name}"
         if importlib.util.find_spec(PACKAGE) is None:
             raise UserError(
-                f"-J embeddings={name}: needs the package sentence-transformers; {install('embeddings')}"
+                f"{self._given}: needs the package sentence-transformers; {install('embeddings')}"
             )
         self._name = name
         self._model: Any = None
@@ -77,7 +79,7 @@ class SentenceEmbedder:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
-            _check_folder(Path(self._name), self._name)
+            _check_folder(Path(self._name), self._given)
             try:
                 self._model = SentenceTransformer(
                     self._name,
@@ -87,11 +89,11 @@ class SentenceEmbedder:
                 )
             except (OSError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
-                raise UserError(f"-J embeddings={self._name}: cannot be loaded ({reason})") from error
+                raise UserError(f"{self._given}: cannot be loaded ({reason})") from error
         return self._model
 
 
-def _check_folder(folder: Path, name: str) -> None:
+def _check_folder(folder: Path, given: str) -> None:
     """Refuse a folder whose model runs its own code or is a pickle. Not every version of the package does so itself."""
     if not folder.is_dir():
         return
@@ -101,17 +103,16 @@ def _check_folder(folder: Path, name: str) -> None:
     except FileNotFoundError:
         kinds = []  # a plain checkpoint of transformers
     except (OSError, ValueError, TypeError, LookupError):
-        raise UserError(f"-J embeddings={name}: its modules.json cannot be read") from None
+        raise UserError(f"{given}: its modules.json cannot be read") from None
     for kind in kinds:
         if not kind.startswith(PACKAGE + "."):
             raise UserError(
-                f"-J embeddings={name}: its module {kind!r} runs its own code, which is not allowed; "
-                "choose another model"
+                f"{given}: its module {kind!r} runs its own code, which is not allowed; choose another model"
             )
     pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
     for path in pickles:
         if not any(path.parent.glob("*.safetensors")):
             raise UserError(
-                f"-J embeddings={name}: its weights are a pickle ({path.relative_to(folder)}), which can run any "
+                f"{given}: its weights are a pickle ({path.relative_to(folder)}), which can run any "
                 "code; convert them to safetensors"
             )

@@ -79,3 +79,16 @@ def test_nothing_outside_the_vocabulary(cli: Cli, tmp_path: Path) -> None:
     covered = write_lines(tmp_path / "covered.jsonl", rows)
     refused(cli("discover", covered, "--out", tmp_path / "found.json"), "coco80 covers every noun")
     assert not (tmp_path / "found.json").exists()
+
+
+def test_an_encoder_groups_nouns_by_meaning(cli: Cli, tmp_path: Path, responses: Path, minilm: Path) -> None:
+    out = tmp_path / "found.json"
+    result = cli("discover", responses, "--encoder", minilm, "--out", out)
+    assert result.code == 0, result.err
+    evidence = json.loads((tmp_path / "found.evidence.json").read_text())
+    names = {name["name"]: name for one in evidence["categories"] for name in one["names"]}
+    assert {"chandelier", "lantern", "railing", "banister"} <= names.keys()
+    known = [name["known"] for name in names.values()]
+    assert all(one is None or 0 <= one <= 1 for one in known)
+    missing = cli("discover", responses, "--encoder", tmp_path / "none", "--out", tmp_path / "other.json")
+    refused(missing, "--encoder", "cannot be loaded")
