@@ -60,12 +60,17 @@ def _described(kind: str) -> dict[str, str]:
     if kind == "datasets":
         from eidolon.benchmark.data.datasets import registry
         from eidolon.benchmark.data.question_layouts import LAYOUTS
+        from eidolon.benchmark.tasks.score_files.tagged_words import DATA
 
-        return {name: registry.describe(name) for name in registry.names()} | {
-            name: f"Questions for run --dataset {name}/PATH and score --metric {name}; data: {layout.data}; "
-            f"licence: {layout.licence}"
-            for name, layout in LAYOUTS.items()
-        }
+        return (
+            {name: registry.describe(name) for name in registry.names()}
+            | {
+                name: f"Questions for run --dataset {name}/PATH and score --metric {name}; data: {layout.data}; "
+                f"licence: {layout.licence}"
+                for name, layout in LAYOUTS.items()
+            }
+            | {"detailverifybench": DATA}
+        )
     from eidolon.scorers.core.registry import judges, metrics
 
     if kind == "judges":

@@ -30,6 +30,7 @@ from eidolon.benchmark.tasks.score_files.inputs import (
 )
 from eidolon.benchmark.tasks.score_files.matched_lines import distinct, gather_captions, join_lines
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
+from eidolon.benchmark.tasks.score_files.tagged_words import TAGGED, untagged
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.image_ids import ImageIds
@@ -253,7 +254,8 @@ def _read_flagged(
     content: bytes, path: Path, fields: Mapping[str, str]
 ) -> tuple[list[Flagged], tuple[InputNote, ...]]:
     words_field, flags_field = (fields.get(name, name) for name in FLAGS)
-    records = read_records(content, path, {*WANTED, *FLAGS, *fields.values()})
+    records = read_records(content, path, {*WANTED, *FLAGS, TAGGED, *fields.values()})
+    records = replace(records, rows=[untagged(one, words_field, flags_field) for one in records.rows])
     for placed in records.rows:
         _check_flags(placed.row, placed.place, words_field, flags_field)
     mine = response_fields(fields)
