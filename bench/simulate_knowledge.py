@@ -25,6 +25,7 @@ SENTENCES, NAMED_IN_A_SENTENCE, MOVED = 400, 1.5, 60
 """Sentences that the simulated test of the judge moves, the categories in each, and by how many words."""
 ESTIMATORS = {
     "position_given_knowledge": "given knowledge",
+    "length_held": "and length",
     "noise_ignored": "noise ignored",
     "plain": "knowledge not held",
     "judge_ignored": "given knowledge, judge ignored",
@@ -96,8 +97,8 @@ def _judge(world: KnowledgeWorld, seed: int) -> FalseAlarms:
     return FalseAlarms(per_100 * added, per_100 * max(added, 1) ** 0.5)
 
 
-def _log(estimate: Estimate) -> Found:
-    if estimate.value is None or estimate.ci is None:
+def _log(estimate: Estimate | None) -> Found:
+    if estimate is None or estimate.value is None or estimate.ci is None:
         return None
     low, high = (log(bound) for bound in estimate.ci)
     return [round(log(estimate.value), 4), round((high - low) / (2 * Z), 4)]

@@ -25,6 +25,7 @@ from eidolon.scorers.core.types import ImageId, Record
 from eidolon.scorers.forgetting.knowledge_choices import (
     EARLIER,
     POSITION,
+    hold_length,
     make_choices,
     misread_by,
     noise_variance,
@@ -85,6 +86,9 @@ class KnowledgeSummary(Record):
     false_alarms_per_100_words: float | None = None
     """Share of what is read that the judge adds per 100 words, which the fits hold. Null: not measured."""
     false_alarms_standard_error: float | None = None
+    length_held: Estimate | None = None
+    """The headline with the length of the response held too. Where worse responses are longer the headline is too
+    high, where they are shorter too low, and this is not. Absent from files of earlier versions."""
 
 
 def measure_knowledge(
@@ -100,7 +104,8 @@ def measure_knowledge(
     alarms are part of every fit, and their uncertainty is in every error.
     """
     asked = [probe for probe in probes if probe.error is None]
-    choices = make_choices(list(first.values()), {probe.sample_id: probe for probe in asked})
+    samples, by_sample = list(first.values()), {probe.sample_id: probe for probe in asked}
+    choices = make_choices(samples, by_sample)
     if alarms is not None:
         choices = misread_by(choices, alarms)
     noise = noise_variance(asked)
@@ -111,6 +116,7 @@ def measure_knowledge(
     exact = held if noise <= NO_NOISE else _fit(choices, 0.0, mentions, wrong, seed)
     blind = replace(choices, measured=np.zeros_like(choices.measured))
     plain = _fit(blind, 0.0, mentions, wrong, seed)
+    long = _fit(hold_length(choices, samples, by_sample), noise, mentions, wrong, seed)
     knowledge = _coefficient(held, UTILITY, mentions, better=True)
     position = _odds_ratio(held, POSITION, mentions)
     return KnowledgeSummary(
@@ -132,6 +138,7 @@ def measure_knowledge(
         reason=held if isinstance(held, str) else None,
         false_alarms_per_100_words=None if alarms is None else _round(alarms.per_100_words),
         false_alarms_standard_error=None if alarms is None else _round(alarms.standard_error),
+        length_held=_odds_ratio(long, POSITION, mentions),
     )
 
 

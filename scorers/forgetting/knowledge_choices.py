@@ -14,7 +14,7 @@ from eidolon.scorers.statistics.known_choice import KnownChoices
 
 PER = 100
 """Words of one unit of position."""
-POSITION, EARLIER = "position", "earlier wrong"
+POSITION, EARLIER, LENGTH = "position", "earlier wrong", "log words of the response"
 
 
 def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedImage]) -> KnownChoices:
@@ -23,11 +23,7 @@ def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedIma
     A mention with no true object left cannot be right. It is left out, and so is one of an object that is no candidate,
     but both count among the earlier ones.
     """
-    pairs = [
-        (sample, probe)
-        for sample in samples
-        if (probe := probes.get(sample.response.sample_id)) is not None and probe.objects
-    ]
+    pairs = _probed(samples, probes)
     items = max((len(probe.objects) for _, probe in pairs), default=1)
     steps = max((len({m.category for m in sample.judgement.mentions}) for sample, _ in pairs), default=1) or 1
     shape = len(pairs), steps
@@ -63,6 +59,32 @@ def make_choices(samples: Sequence[JudgedSample], probes: Mapping[str, ProbedIma
                 open_[k] = False
     columns = {POSITION: position, EARLIER: earlier}
     return KnownChoices(measured, is_true, is_absent, left, chosen, wrong, unmeasured, columns, there)
+
+
+def hold_length(
+    choices: KnownChoices, samples: Sequence[JudgedSample], probes: Mapping[str, ProbedImage]
+) -> KnownChoices:
+    """Return the choices of `make_choices` with the length of each response as a column.
+
+    It is the logarithm of the words, less its mean. So the mean of the random intercept may depend on the length
+    (Mundlak 1978): late words belong to long responses, which may be worse or better ones.
+    """
+    words = [len((sample.response.response or "").split()) for sample, _ in _probed(samples, probes)]
+    length = np.log(np.maximum(np.array(words, dtype=float), 1))
+    length -= length.mean() if len(length) else 0.0
+    column = np.broadcast_to(length[:, None], choices.there.shape).copy()
+    return replace(choices, columns={**choices.columns, LENGTH: column})
+
+
+def _probed(
+    samples: Sequence[JudgedSample], probes: Mapping[str, ProbedImage]
+) -> list[tuple[JudgedSample, ProbedImage]]:
+    """Return the samples that have a probe, with it."""
+    return [
+        (sample, probe)
+        for sample in samples
+        if (probe := probes.get(sample.response.sample_id)) is not None and probe.objects
+    ]
 
 
 def misread_by(choices: KnownChoices, alarms: FalseAlarms) -> KnownChoices:

@@ -41,6 +41,17 @@ def test_earlier_mistakes_are_not_position() -> None:
     assert summary.earlier_wrong.ci[0] > 1
 
 
+def test_worse_responses_that_are_longer_are_not_position() -> None:
+    summary = found(KnowledgeWorld(intercept_sd=1.5, longer=0.5), 200, 5)
+    held, longer = summary.length_held, summary.position_given_knowledge
+    assert held is not None
+    assert held.value is not None
+    assert held.ci is not None
+    assert longer.value is not None
+    assert longer.value > 1.5 * held.value
+    assert held.ci[0] < 1 < held.ci[1]
+
+
 def test_noisy_answers_are_corrected() -> None:
     probes, samples = simulate_knowledge(KnowledgeWorld(noise=2), 150, seed=7)
     assert noise_variance(probes) == pytest.approx(2**2 / 4, rel=0.1)

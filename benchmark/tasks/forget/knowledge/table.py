@@ -30,12 +30,12 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
         return
     title = "Odds ratio of a wrong first mention per 100 words, 95 % intervals"
     table = Table(title=title, title_justify="left")
-    for column in ("model", "given knowledge", "noise ignored", "knowledge not held"):
+    for column in ("model", "given knowledge", "and length", "noise ignored", "knowledge not held"):
         table.add_column(column, overflow="fold", justify="left" if column == "model" else "right")
     notes = []
     for run in there:
         found = run.document(KNOWLEDGE, KnowledgeDetail).found
-        cells = (found.position_given_knowledge, found.noise_ignored, found.plain)
+        cells = (found.position_given_knowledge, found.length_held, found.noise_ignored, found.plain)
         table.add_row(one_line(run.name), *map(cell, cells))
         reason = f" ({found.reason})" if found.reason else ""
         notes.append(f"{one_line(run.name)}: {FINDINGS[found.verdict]}{reason}")
@@ -44,9 +44,9 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
         console.print(note, markup=False, highlight=False)
 
 
-def cell(number: Estimate) -> str:
+def cell(number: Estimate | None) -> str:
     """Return an odds ratio with its interval; a dash where there is none."""
-    if number.value is None:
+    if number is None or number.value is None:
         return "-"
     bounds = "" if number.ci is None else " [{:.2g}, {:.2g}]".format(*number.ci)
     return f"{number.value:.3g}{bounds}"
