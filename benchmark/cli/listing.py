@@ -6,7 +6,7 @@ import typer
 
 from eidolon.benchmark.cli.common import with_examples
 
-KINDS = ("models", "datasets", "judges", "metrics", "prompts", "cache")
+KINDS = ("models", "datasets", "judges", "metrics", "prompts", "splits", "cache")
 
 
 @with_examples(
@@ -57,6 +57,10 @@ def _described(kind: str) -> dict[str, str]:
         from eidolon.benchmark.data.prompts import PRESETS, QUESTION_PRESETS
 
         return PRESETS | QUESTION_PRESETS
+    if kind == "splits":
+        from eidolon.benchmark.tasks.rows import DESCRIPTIONS
+
+        return DESCRIPTIONS
     if kind == "datasets":
         from eidolon.benchmark.data.datasets import registry
         from eidolon.benchmark.data.question_layouts import LAYOUTS

@@ -19,6 +19,16 @@ LOOK_ALIKE: Split = "look-alike"
 LEARNED: Split = "learned"
 """Asked on request, as `learned=FILE`: about what models invent, by a file of `eidolon probes`."""
 
+DESCRIPTIONS = {
+    "random": "Absent objects of run --task probe, drawn for each image",
+    "popular": "… that are in most images",
+    "adversarial": "… that are in most images together with the object asked about just before",
+    "all": "The three above, those of POPE",
+    "look-alike": "Names most similar to the one asked about just before, on signs",
+    "learned=FILE": "Absent objects that models are likeliest to invent, by a file of eidolon probes",
+}
+"""What `--split` takes."""
+
 
 class QuestionRow(Record):
     """A line of `questions.jsonl`; the first four fields are those of POPE's own files."""

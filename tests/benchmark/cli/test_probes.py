@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from eidolon.benchmark.tasks.probe.answers import find_splits
+from eidolon.benchmark.tasks.rows import Split
 from eidolon.scorers.probes.model_file import load_probe_model
 from tests.benchmark.conftest import Cli, Result, write_lines
 
@@ -81,3 +84,10 @@ def test_file_that_is_no_probes(cli: Cli, tmp_path: Path, content: str | None, e
     result = cli("run", "--task", "probe", "--split", f"learned={path}", "--out", tmp_path / "out")
     refused(result, str(path), expected)
     refused(cli("run", "--task", "probe", "--split", "learned", "--out", tmp_path / "out"), "learned=FILE")
+
+
+def test_list_names_all_splits(cli: Cli) -> None:
+    result = cli("list", "splits", "--json")
+    assert result.code == 0, result.err
+    splits = {split for name in json.loads(result.out) for split in find_splits(name)}
+    assert splits == set(get_args(Split))
