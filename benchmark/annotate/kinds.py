@@ -20,6 +20,8 @@ KINDS = ("clip", "detector", "gallery", "aligner")
 OF_GALLERY = ("encoder", "regions", "reject")
 """Options of a gallery beside those of its encoder."""
 ALIGNER = "aligner"
+SIGNS = "signs"
+"""The encoder of a gallery that reads the signs of Scenes."""
 TEMPLATES = ("a photo of a {}.", "a picture with a {}.", "there is a {} in the scene.")
 """Sentences around a name; their embeddings are averaged (Radford et al. 2021, section 3.1.4)."""
 ALIGNER_TEMPLATES = ("{}", "a {}", "a picture of a {}")
@@ -70,12 +72,14 @@ class Chosen:
         named = options.pop("encoder", None)
         if named is None:
             raise UserError(
-                f"{self.given}: name what embeds the crops: -M encoder=clip/NAME, -M encoder=aligner, "
-                "or -M encoder=NAME for an encoder of images of transformers"
+                f"{self.given}: name what embeds the crops: -M encoder=clip/NAME, -M encoder=NAME for an encoder of "
+                f"images of transformers, or -M encoder={SIGNS} for the signs of Scenes"
             )
         kind, _, name = named.partition("/")
         encoder: ImageEncoder
-        if kind in ("clip", ALIGNER):
+        if named == SIGNS:
+            encoder, identity = _shipped_reader(f"-M encoder={named}", options)
+        elif kind in ("clip", ALIGNER):
             encoder, identity = dual_encoder(f"-M encoder={named}", kind, name, options)
         else:
             from eidolon.models.encoders.dual_encoder import TransformersImageEncoder
@@ -135,16 +139,33 @@ def dual_encoder(
 def _shipped(given: str, kind: str, options: Mapping[str, str]) -> tuple[TwoTowers, dict[str, Any]]:
     """Return a shipped aligner, and the hashes of its files with the versions of the programs."""
     from eidolon.models.aligner.aligner import load_aligner
-    from eidolon.models.base.checkpoint_files import checkpoint_files, file_sha256
-    from eidolon.models.base.identity import versions
     from eidolon.models.base.shipped import CHECKPOINTS
 
+    _refuse(given, options)
+    folder = CHECKPOINTS / kind
+    return load_aligner(folder), _identity_of(folder)
+
+
+def _shipped_reader(given: str, options: Mapping[str, str]) -> tuple[ImageEncoder, dict[str, Any]]:
+    """Return the shipped reader of signs and its identity."""
+    from eidolon.models.aligner.sign_reader import SHIPPED_SIGNS, load_sign_reader
+
+    _refuse(given, options)
+    return load_sign_reader(), _identity_of(SHIPPED_SIGNS)
+
+
+def _refuse(given: str, options: Mapping[str, str]) -> None:
+    """Raise UserError for options: a shipped model takes none."""
     if option := next(iter(options), None):
         raise UserError(f"-M {option}={options[option]}: {given} takes no such option")
-    folder = CHECKPOINTS / kind
-    aligner = load_aligner(folder)
+
+
+def _identity_of(folder: Path) -> dict[str, Any]:
+    from eidolon.models.base.checkpoint_files import checkpoint_files, file_sha256
+    from eidolon.models.base.identity import versions
+
     hashes = {name: file_sha256(file) for name, file in checkpoint_files(folder).items()}
-    return aligner, {"checkpoint": {"files": hashes}, "versions": versions()}
+    return {"checkpoint": {"files": hashes}, "versions": versions()}
 
 
 def _regions(given: str) -> RegionKind:

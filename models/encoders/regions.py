@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eidolon.models.encoders.detector import suppress
 from eidolon.scorers.core.metric import FloatArray
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 RegionKind = Literal["components", "windows", "whole"]
-"""`components`: what differs from its surroundings; `windows`: overlapping windows of three sizes; `whole`: all."""
+"""`components`: what differs from its surroundings, and areas of one colour with what is inside them; `windows`:
+overlapping windows of three sizes; `whole`: all."""
 SIDE = 160
 """Longest side, in pixels, at which components are looked for."""
 REACHES = (1, 3, 6)
@@ -20,6 +22,12 @@ LEAST_SHARE = 0.002
 """Smallest share of the image that a component covers with its box."""
 STRONG = 24.0
 """Difference of neighbouring grey or colour levels, of 255, that is an edge."""
+AREA_SIDE = 256
+"""Longest side, in pixels, at which areas between edges are looked for."""
+AREA_EDGES = ((24.0, 0), (32.0, 1))
+"""What is an edge around an area, and by how many pixels it grows to close gaps."""
+LEAST_AREA = 0.005
+"""Smallest share of the image that such an area covers with its box."""
 
 
 def find_regions(image: "Image.Image", kind: RegionKind, most: int = 32) -> FloatArray:
@@ -27,7 +35,7 @@ def find_regions(image: "Image.Image", kind: RegionKind, most: int = 32) -> Floa
     whole = np.array([[0.0, 0.0, 1.0, 1.0]])
     if kind == "whole":
         return whole
-    boxes = _components(image) if kind == "components" else _windows()
+    boxes = np.concatenate([_components(image), _areas(image)]) if kind == "components" else _windows()
     sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept = suppress(boxes, sizes, most=most - 1, overlap=0.8)
     return np.concatenate([boxes[kept].reshape(-1, 4), whole])
@@ -56,12 +64,8 @@ def _components(image: "Image.Image") -> FloatArray:
     """Return the boxes of connected edges, grown by several reaches."""
     from scipy import ndimage
 
-    small = image.convert("RGB")
-    small.thumbnail((SIDE, SIDE))
-    levels = np.asarray(small, dtype=float)
-    edges = np.zeros(levels.shape[:2], dtype=bool)
-    edges[:, 1:] |= np.abs(np.diff(levels, axis=1)).max(axis=2) > STRONG
-    edges[1:] |= np.abs(np.diff(levels, axis=0)).max(axis=2) > STRONG
+    levels = _levels(image, SIDE)
+    edges = _edges(levels, STRONG)
     height, width = levels.shape[:2]
     boxes = []
     for reach in REACHES:
@@ -73,6 +77,45 @@ def _components(image: "Image.Image") -> FloatArray:
             if (box[2] - box[0]) * (box[3] - box[1]) >= LEAST_SHARE:
                 boxes.append(box)
     return np.array(boxes, dtype=float).reshape(-1, 4)
+
+
+def _areas(image: "Image.Image") -> FloatArray:
+    """Return the boxes of areas between edges: a sign or a label has one colour around its letters."""
+    from scipy import ndimage
+
+    levels = _levels(image, AREA_SIDE)
+    height, width = levels.shape[:2]
+    boxes = []
+    for strong, reach in AREA_EDGES:
+        edges = _edges(levels, strong)
+        if reach:
+            edges = ndimage.binary_dilation(edges, np.ones((reach + 1, reach + 1)))
+        labels, _ = ndimage.label(~edges)
+        for rows, columns in ndimage.find_objects(labels):
+            box = (
+                max(0, columns.start - 1 - reach) / width,
+                max(0, rows.start - 1 - reach) / height,
+                min(width, columns.stop + reach) / width,
+                min(height, rows.stop + reach) / height,
+            )
+            if (box[2] - box[0]) * (box[3] - box[1]) >= LEAST_AREA:
+                boxes.append(box)
+    return np.array(boxes, dtype=float).reshape(-1, 4)
+
+
+def _levels(image: "Image.Image", side: int) -> FloatArray:
+    """Return the pixels (height, width, 3) of an image that is at most `side` pixels long."""
+    small = image.convert("RGB")
+    small.thumbnail((side, side))
+    return np.asarray(small, dtype=float)
+
+
+def _edges(levels: FloatArray, strong: float) -> NDArray[np.bool_]:
+    """Return where a pixel differs from its left or upper neighbour, (height, width)."""
+    edges = np.zeros(levels.shape[:2], dtype=bool)
+    edges[:, 1:] |= np.abs(np.diff(levels, axis=1)).max(axis=2) > strong
+    edges[1:] |= np.abs(np.diff(levels, axis=0)).max(axis=2) > strong
+    return edges
 
 
 def _shrunk(span: slice, reach: int, size: int) -> tuple[int, int]:

@@ -144,3 +144,15 @@ def test_components_find_what_stands_out() -> None:
     assert cut_out(image, np.array([0.1, 0.25, 0.4, 0.5]), margin=0).size == (60, 30)
     assert len(find_regions(image, "whole")) == 1
     assert len(find_regions(image, "windows")) > 10
+
+
+def test_a_label_that_touches_other_things_is_a_region() -> None:
+    """Its edges and theirs are one component; its colour is an area of its own, with the letters inside."""
+    image = Image.new("RGB", (200, 120), (200, 210, 220))
+    draw = ImageDraw.Draw(image)
+    for x in range(0, 200, 20):
+        draw.rectangle((x, 0, x + 9, 119), fill=(40, 90, 160))
+    draw.rectangle((50, 30, 149, 69), fill=(190, 20, 30))
+    draw.text((70, 42), "LABEL", fill=(255, 255, 255))
+    boxes = find_regions(image, "components")
+    assert np.abs(boxes - np.array([0.25, 0.25, 0.75, 70 / 120])).max(axis=1).min() < 0.02
