@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python bench/gallery_signs.py [--scenes 200] [--checkpoint FOLDER] [--json FILE]
 
-The gallery has three crops of each name of the test part, none of which was in training. The scenes have one to three
+The gallery has three crops of each name of the test part. No such name was in training. The scenes have one to three
 signs of these names, and as many other scenes have signs of the names of validation, which are not in the gallery.
 """
 
@@ -22,7 +22,8 @@ from eidolon.benchmark.scenes.sign_names import KINDS, names_of
 from eidolon.models.aligner.sign_reader import SHIPPED_SIGNS, SignReader, load_sign_reader
 from eidolon.scorers.core.metric import FloatArray
 
-SEED = 5
+SEED = 6
+"""The regions were chosen on scenes of another seed."""
 CROPS = 3
 
 

@@ -54,7 +54,8 @@ class SignNetwork(nn.Module):
         x = x + self.residual(x)
         frames = self.frames(x.flatten(1, 2))
         frames = frames + self.neighbours(frames)
-        return self.symbols(frames).transpose(1, 2).log_softmax(-1)
+        read: Tensor = self.symbols(frames).transpose(1, 2).log_softmax(-1)
+        return read
 
     def embed(self, spellings: Tensor) -> Tensor:
         """Return unit vectors (n, 2 · PLACES · letter) of letters by place, (n, 2, PLACES, letters).

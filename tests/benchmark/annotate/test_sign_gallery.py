@@ -14,7 +14,7 @@ from eidolon.benchmark.scenes.sign_names import KINDS, Kind, SignName, names_of
 
 WIDTH = 0.42
 KNOWN, NEW = 3, 3
-"""Of each family, the first three names have folders at first, and the fourth has none."""
+"""The first three names of each family have folders at first, and the fourth has none."""
 
 
 def family(kind: Kind) -> tuple[SignName, ...]:
