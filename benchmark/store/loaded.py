@@ -5,7 +5,7 @@ Nothing is opened that could be endless: every file is a regular one of limited 
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, RUN, SAMPLES, SCORES
 from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
+from eidolon.benchmark.store.stored_lines import StoredLines
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.scores import Scores
@@ -25,6 +26,9 @@ MAX_FILE, MAX_LINE = 1 << 30, 1 << 24
 """Bytes. 5,000 long descriptions with the position of every token take some tens of megabytes, a line a few
 kilobytes."""
 
+IN_MEMORY = 1 << 25
+"""Bytes of the largest file of lines that is kept as records. Those of a larger one are parsed each time: as records
+they take several times the memory."""
 LISTED = 8
 """Runs of a folder that a message names."""
 
@@ -97,15 +101,15 @@ class LoadedRun:
             return f"is larger than {largest >> 20} MiB"
         return None if os.access(path, os.R_OK) else "cannot be read"
 
-    def lines(self, name: str, record: type[LineT]) -> list[LineT]:
-        """Return the records of a JSONL file.
+    def lines(self, name: str, record: type[LineT]) -> Sequence[LineT]:
+        """Return the records of a JSONL file. Those of a large file stay on the disk.
 
         Raises:
             RunFileError: it does not exist, or a line is not such a record.
         """
         if name not in self._contents:
             self._contents[name] = _attempt(lambda: self._read_lines(name, record))
-        found: list[LineT] = _unwrap(self._contents[name])
+        found: Sequence[LineT] = _unwrap(self._contents[name])
         return found
 
     def stream(self, name: str, record: type[LineT]) -> Iterator[LineT]:
@@ -143,15 +147,15 @@ class LoadedRun:
             )
         return self.document(SCORES, Scores)
 
-    def samples(self) -> list[SampleRow]:
+    def samples(self) -> Sequence[SampleRow]:
         """Return the samples with their true objects; none where the run keeps no such file."""
         return self.lines(SAMPLES, SampleRow) if self.has(SAMPLES) else []
 
-    def responses(self) -> list[Response]:
+    def responses(self) -> Sequence[Response]:
         """Return the responses; none where the run keeps no such file."""
         return self.lines(RESPONSES, Response) if self.has(RESPONSES) else []
 
-    def judgements(self) -> list[Judgement]:
+    def judgements(self) -> Sequence[Judgement]:
         """Return the judgements; none where the run keeps no such file."""
         return self.lines(JUDGEMENTS, Judgement) if self.has(JUDGEMENTS) else []
 
@@ -177,8 +181,11 @@ class LoadedRun:
             raise RunFileError(path, reason)
         return path
 
-    def _read_lines(self, name: str, record: type[LineT]) -> list[LineT]:
-        return [*_records(self._readable(name), record)]
+    def _read_lines(self, name: str, record: type[LineT]) -> Sequence[LineT]:
+        path = self._readable(name)
+        if path.stat().st_size <= IN_MEMORY:
+            return [*_records(path, record)]
+        return StoredLines(path, lambda number, line: _parsed(path, record, number, line), MAX_LINE)
 
     def _read_document(self, name: str, record: type[BaseModel]) -> BaseModel:
         path = self._readable(name)
@@ -192,20 +199,25 @@ class LoadedRun:
 
 def _records(path: Path, record: type[LineT]) -> Iterator[LineT]:
     """Yield the records of a JSONL file that may be read."""
-    fix = "score the responses again"
     with path.open("rb") as stream:
         for number in count(1):
             if not (line := stream.readline(MAX_LINE + 1)):
                 return
-            if len(line) > MAX_LINE:
-                raise RunFileError(path, f"is longer than {MAX_LINE >> 20} MiB", line=number, fix=fix)
-            if not line.endswith(b"\n"):
-                raise RunFileError(path, "is cut off: it has no line end", line=number, fix=fix)
-            try:
-                yield record.model_validate_json(line)
-            except ValidationError as error:
-                reason = f"is not a line of this version ({first_problem(error)})"
-                raise RunFileError(path, reason, line=number, fix=fix) from error
+            yield _parsed(path, record, number, line)
+
+
+def _parsed(path: Path, record: type[LineT], number: int, line: bytes) -> LineT:
+    """Return the record on a line, of which at most one byte more than `MAX_LINE` was read."""
+    fix = "score the responses again"
+    if len(line) > MAX_LINE:
+        raise RunFileError(path, f"is longer than {MAX_LINE >> 20} MiB", line=number, fix=fix)
+    if not line.endswith(b"\n"):
+        raise RunFileError(path, "is cut off: it has no line end", line=number, fix=fix)
+    try:
+        return record.model_validate_json(line)
+    except ValidationError as error:
+        reason = f"is not a line of this version ({first_problem(error)})"
+        raise RunFileError(path, reason, line=number, fix=fix) from error
 
 
 def find_run(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """A run folder under check. It may come from a stranger, so links are not followed and sizes are limited."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -151,7 +151,7 @@ class CheckedRun:
         """Tell whether a file exists and may be read."""
         return self.loaded.has(name)
 
-    def lines(self, name: str, record: type[LineT]) -> list[LineT]:
+    def lines(self, name: str, record: type[LineT]) -> Sequence[LineT]:
         """Return the lines of a file.
 
         Raises:

@@ -29,12 +29,13 @@ from eidolon.benchmark.tasks.describe.rejudging import (
     recorded_judge,
     rules_of,
 )
-from eidolon.benchmark.tasks.describe.work import POLICY, JudgedWork
+from eidolon.benchmark.tasks.describe.tallied import score_in_batches
+from eidolon.benchmark.tasks.describe.work import JUDGE_BATCH, POLICY, JudgedWork
 from eidolon.benchmark.tasks.plugins import has_closed_vocabulary, make_metrics, matches_references
 from eidolon.models.base.contrast import make_contrast
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.judge import Judge
+from eidolon.scorers.core.judge import Judge, SlowJudge
 from eidolon.scorers.core.metric import Metric
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature, hashed
@@ -104,13 +105,18 @@ class JudgedChecks(TaskChecks):
         judge = self.make_judge(run, options)
         responses = run.lines(RESPONSES, Response)
         there = run.lines(JUDGEMENTS, Judgement)
-        rows = {row.sample_id: row for row in run.lines(SAMPLES, SampleRow)}
-        if matches_references(judge) and not any(row.references for row in rows.values()):
+        rows = run.lines(SAMPLES, SampleRow)
+        if matches_references(judge) and not any(row.references for row in rows):
             raise UncheckableError("verdicts stand on references, which the folder does not hold")
-        known = {key: row.evidence for key, row in rows.items()}
-        here = decide(judge, judge_again(run, judge, responses), [known[r.sample_id] for r in responses])
-        compare_judgements(here, there)
-        return f"{judge.signature()} says the same of all {len(here)} responses"
+        if len(there) != len(responses):
+            raise DifferenceError(f"{JUDGEMENTS}: holds {len(there)} lines for {len(responses)} responses")
+        known = {row.sample_id: row.evidence for row in rows}
+        size = (judge.batch if isinstance(judge, SlowJudge) else None) or JUDGE_BATCH  # as in the run
+        for start in range(0, len(responses), size):
+            part = responses[start : start + size]
+            here = decide(judge, judge_again(run, judge, part), [known[r.sample_id] for r in part])
+            compare_judgements(here, there[start : start + size], start)
+        return f"{judge.signature()} says the same of all {len(responses)} responses"
 
     def rescore(self, run: CheckedRun, options: Options | None) -> Recomputed:
         """Compute the scores from responses and judgements again."""
@@ -119,7 +125,7 @@ class JudgedChecks(TaskChecks):
 
     def scores(self, run: CheckedRun, work: JudgedWork) -> Scores:
         """Return the scores of the work."""
-        return work.score(run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement))
+        return score_in_batches(work, run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement))
 
     def work(self, run: CheckedRun, options: Options | None) -> JudgedWork:
         """Return the work of the folder, from its files, as far as scoring takes it.

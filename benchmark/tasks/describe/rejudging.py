@@ -114,13 +114,13 @@ def judge_again(run: CheckedRun, judge: Judge, responses: Sequence[Response]) ->
     return judge_texts(judge, responses, rules_of(run))
 
 
-def compare_judgements(here: Sequence[Judgement], there: Sequence[Judgement]) -> None:
-    """Compare judgements made here with those of a folder.
+def compare_judgements(here: Sequence[Judgement], there: Sequence[Judgement], before: int = 0) -> None:
+    """Compare judgements made here with those of a folder, which follow on `before` others.
 
     Raises:
         DifferenceError: two of them differ; the message names the line and the mention.
     """
-    for number, (new, old) in enumerate(zip(here, there, strict=True), 1):
+    for number, (new, old) in enumerate(zip(here, there, strict=True), before + 1):
         if new != old:
             raise DifferenceError(f"{JUDGEMENTS}:{number}: {_difference(new, old)}")
 

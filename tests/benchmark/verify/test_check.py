@@ -16,6 +16,8 @@ from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.store import loaded
 from eidolon.benchmark.store.atomic import file_hashes
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
+from eidolon.benchmark.tasks.describe import checks as describe_checks
+from eidolon.benchmark.tasks.describe import tallied
 from eidolon.benchmark.verify.check import folder as folders
 from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.check.run import FOREIGN, CheckOptions, check_runs
@@ -408,6 +410,36 @@ def test_scored_responses(cli: Cli, inputs: list[str], tmp_path: Path) -> None:
     edit_line(out / S, 0, set_("objects", ["dog", "cat"]))
     hide(out)
     assert {"judgements", "scores", "truth"} <= found(out).keys()
+
+
+def test_files_on_the_disk_have_the_findings_of_those_in_memory(
+    cli: Cli, inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = tmp_path / "scored"
+    options = ["--metric", "chair,objects", "--resamples", 50]
+    assert cli("score", *inputs, "--out", scored, *options).code == 0
+    changes = {
+        "nothing": lambda run: None,
+        "a score": in_json(SC, "metrics.chair.chair_i.value", 0.99),
+        "a response": drop_line(R),
+        "a judgement more": double_line(J),
+        "an order": swap_lines(R),
+        "a field": in_line(J, 1, "note", "x"),
+        "an image": in_line(J, 1, "image_id", "elsewhere"),
+    }
+    for what, change in changes.items():
+        run = copy(scored, tmp_path / what)
+        change(run)
+        hide(run)
+        with monkeypatch.context() as patch:
+            patch.setattr(tallied, "can_tally", lambda _: False)
+            kept = check_runs([run], CheckOptions()).to_json()
+        with monkeypatch.context() as patch:
+            patch.setattr(loaded, "IN_MEMORY", -1)
+            patch.setattr(tallied, "JUDGE_BATCH", 2)
+            patch.setattr(describe_checks, "JUDGE_BATCH", 2)
+            assert check_runs([run], CheckOptions()).to_json() == kept, what
+        assert ("differs" in kept) == (what != "nothing")
 
 
 @pytest.mark.parametrize("options", [["reading=original"], ["categories=dog,cat", "reading=careful"]])
