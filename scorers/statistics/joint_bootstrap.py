@@ -190,7 +190,7 @@ def number_clusters(images: IntArray, ids: Sequence[ImageId]) -> tuple[IntArray,
 
     `images` holds the position of each sample's image in `ids`; images without samples are no clusters.
     """
-    present = np.flatnonzero(np.bincount(images))
+    present: NDArray[Any] = np.flatnonzero(np.bincount(images))
     named = np.fromiter((isinstance(ids[i], str) for i in present), bool, len(present))
     numbered, names = present[~named], present[named].tolist()
     numbers = np.fromiter((ids[i] for i in numbered), np.int64, len(numbered))
