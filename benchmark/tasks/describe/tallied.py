@@ -30,8 +30,9 @@ def score_in_batches(
     position: dict[ImageId, int] = {}
     images = np.zeros(len(responses), dtype=np.int32)
     for start in range(0, len(responses), JUDGE_BATCH):
-        part, found = (file[start : start + JUDGE_BATCH] for file in (responses, judgements))
-        seen = [as_judged(*pair) for pair in zip(part, found, strict=True)]
+        found = judgements[start : start + JUDGE_BATCH]
+        part = zip(responses[start : start + JUDGE_BATCH], found, strict=True)
+        seen = [as_judged(response, judgement) for response, judgement in part]
         samples = []
         for index, (response, judgement) in enumerate(seen, start):
             images[index] = position.setdefault(response.image_id, len(position))

@@ -86,7 +86,7 @@ def check_judgements(folder: CheckedFolder) -> str:
         raise UncheckableError("runs of this kind hold no judgements")
     judgements = run.lines(JUDGEMENTS, Judgement)
     keys = [(j.sample_id, j.generation) for j in judgements]
-    responses: list[Response] = []
+    responses: Sequence[Response] = []
     if folder.keeps(RESPONSES):
         responses = run.lines(RESPONSES, Response)
         check_order(keys, [(r.sample_id, r.generation) for r in responses], JUDGEMENTS)
