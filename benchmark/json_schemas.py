@@ -24,7 +24,7 @@ from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
-from eidolon.benchmark.tasks.rows import AnswerRow, BenchmarkRow, FreeFormRow, QuestionRow, WordRow
+from eidolon.benchmark.tasks.rows import AnswerRow, AskedRow, BenchmarkRow, FreeFormRow, QuestionRow, WordRow
 from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.forgetting.dependency import PdmTable
@@ -34,13 +34,14 @@ DIRECTORY = Path(__file__).parent / "schemas"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the schemas by name. Those of `annotated`, `answers`, `benchmark_answers`, `free_form`, `questions`,
-    `samples` and `words` describe one line."""
+    """Return the schemas by name. Those of `annotated`, `answers`, `benchmark_answers`, `benchmark_questions`,
+    `free_form`, `questions`, `samples` and `words` describe one line."""
     return {
         "annotated": schema_of(AnnotatedImage),
         "annotation": schema_of(AnnotationHeader),
         "answers": schema_of(AnswerRow),
         "benchmark_answers": schema_of(BenchmarkRow),
+        "benchmark_questions": schema_of(AskedRow),
         "attention": schema_of(AttentionDetail),
         "check": schema_of(Report),
         "cloze": schema_of(ClozeDetail),
