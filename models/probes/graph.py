@@ -24,7 +24,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class GraphImage:
-    """What is known of an image: its objects, and what responses said of it."""
+    """What is known of an image: its objects, and what responses name."""
 
     objects: frozenset[str]
     mentioned: frozenset[str]
