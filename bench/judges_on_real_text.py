@@ -2,7 +2,7 @@
 
     python bench/judges_on_real_text.py DATA [--responses N] [--hat N] [--keep DIR] [--judge "NAME:key=value;…"]…
 
-With --keep, each judgement goes to a file of DIR as soon as it is there, and a stopped run goes on from it. Undecided
+With --keep, each judgement goes to a file of DIR as soon as it is there, and a stopped run resumes from it. Undecided
 is the share of (response, category) that the votes leave open, unreadable that of the answers that are neither yes nor
 no. Unscored responses count in neither, nor in precision and recall.
 

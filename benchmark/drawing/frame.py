@@ -20,7 +20,7 @@ GAP = 2.0
 """Least distance between two tick labels, in pixels."""
 TRIES = 8
 DECIMALS = 6
-"""Of the positions of axes, as shares of the figure: a thousandth of a pixel."""
+"""Decimals of the positions of axes, which are shares of the figure: a thousandth of a pixel."""
 
 
 def new_figure(sheet: Sheet, body: float) -> "Figure":

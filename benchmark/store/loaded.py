@@ -207,7 +207,7 @@ def _records(path: Path, record: type[LineT]) -> Iterator[LineT]:
 
 
 def _parsed(path: Path, record: type[LineT], number: int, line: bytes) -> LineT:
-    """Return the record on a line, of which at most one byte more than `MAX_LINE` was read."""
+    """Return the record on a line. At most one byte more than `MAX_LINE` of it was read."""
     fix = "score the responses again"
     if len(line) > MAX_LINE:
         raise RunFileError(path, f"is longer than {MAX_LINE >> 20} MiB", line=number, fix=fix)

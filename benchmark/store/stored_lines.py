@@ -22,7 +22,7 @@ class StoredLines(Sequence[LineT]):
     def __init__(self, path: Path, parse: Callable[[int, bytes], LineT], longest: int) -> None:
         """Parse all lines once, so that a wrong one is found here; what `parse` raises passes through.
 
-        Of a line with more than `longest` bytes it sees the first `longest` + 1.
+        It sees the first `longest` + 1 bytes of a line that has more than `longest`.
         """
         self._path, self._parse, self._most = path, parse, longest + 1
         self._starts = array("Q")

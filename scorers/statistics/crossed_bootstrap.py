@@ -60,7 +60,7 @@ class Crossed:
         those quantities that are shares."""
         sums = pooled(statistics)
         drawn = compute(self.totals(statistics, group)) if self._images > 1 and self._resamples else {}
-        images = max(2, np.count_nonzero((statistics != 0).any(axis=(0, 2))))
+        images = max(2, int(np.count_nonzero((statistics != 0).any(axis=(0, 2)))))
         seeds = len(statistics)
         return estimates(
             compute(sums),
