@@ -28,8 +28,9 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="NAME,...",
-            help="Figures, separated by commas: numbers, position, categories, answers, retention, dependence, "
-            "orders; for several runs metrics, knowledge-held, for two differences. Default: all that suit the runs.",
+            help="Figures, separated by commas: numbers, position, categories, answers, risk, retention, "
+            "dependence, orders; for several runs metrics, knowledge-held, for two differences. "
+            "Default: all that suit the runs.",
         ),
     ] = None,
     form: Annotated[

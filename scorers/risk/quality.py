@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Record
@@ -34,6 +34,12 @@ class ReliabilityBin(Record):
     """Mean risk."""
     wrong: float
     """Share that is not in the picture."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact 95 % interval of the share (Clopper and Pearson 1934). It takes the mentions as independent."""
+        found = binomtest(round(self.wrong * self.mentions), self.mentions).proportion_ci(0.95, "exact")
+        return float(found.low), float(found.high)
 
 
 def fit_platt(logits: FloatArray, wrong: FloatArray) -> PlattScaling:

@@ -10,6 +10,8 @@ from eidolon.benchmark.report.plots.answers import FAMILY, answers
 from eidolon.benchmark.report.plots.categories import categories
 from eidolon.benchmark.report.plots.numbers import numbers
 from eidolon.benchmark.report.plots.records import Drawing, PlottedRun, named
+from eidolon.benchmark.report.plots.risk import FAMILY as RISK
+from eidolon.benchmark.report.plots.risk import risk
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import (
     ATTENTION,
@@ -30,6 +32,7 @@ SINGLE: dict[str, Callable[[PlottedRun], Drawing]] = {
     "rivals": over_text.rivals,
     "categories": categories,
     "answers": answers,
+    "risk": risk,
     "retention": over_text.retention,
     "dependence": over_text.dependence,
     "orders": over_text.orders,
@@ -124,6 +127,8 @@ def _suited(plotted: PlottedRun) -> list[str]:
         names += ["position", "categories"]
     if FAMILY in families:
         names.append("answers")
+    if RISK in families:
+        names.append("risk")
     if run.has(RIVALS):
         names.append("rivals")
     for name, file in (("retention", RETENTION), ("dependence", PDM), ("orders", ORDERS)):
