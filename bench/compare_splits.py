@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import bootstrap
 
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow
@@ -36,9 +37,8 @@ def main() -> None:
         one, other = (by_image(path, label) for path in given.runs)
         images = sorted(one.keys() & other.keys())
         a, b = (np.array([side[image] for image in images]) for side in (one, other))
-        rng = np.random.default_rng(0)
-        rows = rng.integers(len(images), size=(given.resamples, len(images)))
-        low, high = np.percentile((b - a)[rows].mean(axis=1), [2.5, 97.5])
+        drawn = bootstrap((b - a,), np.mean, n_resamples=given.resamples, method="percentile", rng=0)
+        low, high = drawn.confidence_interval
         print(
             f"{'all questions' if label is None else 'absent objects'}: {a.mean():.3f}, {b.mean():.3f}, difference "
             f"{(b - a).mean():+.3f} [{low:+.3f}, {high:+.3f}], {len(images)} images"

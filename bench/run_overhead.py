@@ -20,6 +20,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import quantile_test
+
 MODEL, BATCH, TOKENS, GOAL = "scenes-small", 16, 512, 1.03
 
 
@@ -84,16 +86,6 @@ def eidolon_run(scenes: int) -> tuple[float, float, float, list[str]]:
     return started - begun, looped - started, time.process_time() - looped, texts
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Return the interval of the median at 95 % or the next lower level that ranks offer (at least six pairs)."""
-    from scipy.stats import binom
-
-    n = len(ratios)
-    rank = max(int(binom.ppf(0.025, n, 0.5)), 1)
-    ordered = sorted(ratios)
-    return ordered[rank - 1], ordered[n - rank]
-
-
 def main() -> None:
     """Print the medians and the ratio."""
     parser = argparse.ArgumentParser(
@@ -118,7 +110,7 @@ def main() -> None:
         rows.append({"loop": plain, "run": ours, "ratio": ours / plain})
         print({name: round(value, 3) for name, value in rows[-1].items()}, flush=True)
     middle = {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
-    low, high = interval([row["ratio"] for row in rows])
+    low, high = quantile_test([row["ratio"] for row in rows]).confidence_interval(0.95)
     found: list[dict[str, Any]] = [
         {
             "name": "loop of eidolon run / bare loop",

@@ -1,42 +1,20 @@
 """The file of learned probes: vocabulary and tensors. JSON, so that reading it runs no code."""
 
-import base64
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_bytes
-from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.input_files import read_bytes
+from eidolon.scorers.core.model_files import StoredTensor, parse_model_file, read_tensors
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.probes.network import TENSORS, ProbeNetwork
+from eidolon.scorers.probes.network import ProbeNetwork
 
 SCHEMA: Final = "eidolon/probes/1"
-
-
-class StoredTensor(Record):
-    """Numbers as little-endian 32-bit floats in base64."""
-
-    shape: tuple[int, ...]
-    data: str
-
-    @classmethod
-    def of(cls, values: FloatArray) -> "StoredTensor":
-        """Return the record of an array."""
-        content = np.ascontiguousarray(values, dtype="<f4").tobytes()
-        return cls(shape=values.shape, data=base64.b64encode(content).decode())
-
-    def array(self) -> FloatArray:
-        """Return the array. Raises a ValueError if data and shape do not fit, or a number is not finite."""
-        found = np.frombuffer(base64.b64decode(self.data, validate=True), "<f4").astype(float)
-        if not np.isfinite(found).all():
-            raise ValueError("a number is not finite")
-        return found.reshape(self.shape)
 
 
 class ProbeFile(Record):
@@ -95,19 +73,7 @@ def write_probe_file(
         inventions=inventions,
         contrast=contrast,
         seed=seed,
-        tensors={
-            "objects": StoredTensor.of(network.objects),
-            "themes": StoredTensor.of(network.themes),
-            "theme_centres": StoredTensor.of(network.theme_centres),
-            "image": StoredTensor.of(network.image),
-            "relation_maps": StoredTensor.of(network.relation_maps),
-            "relations": StoredTensor.of(network.relations),
-            "sum_weight": StoredTensor.of(network.sum_weight),
-            "sum_bias": StoredTensor.of(network.sum_bias),
-            "product_weight": StoredTensor.of(network.product_weight),
-            "product_bias": StoredTensor.of(network.product_bias),
-            "bias": StoredTensor.of(network.bias),
-        },
+        tensors={name: StoredTensor.of(values) for name, values in asdict(network).items()},
     )
     return content.model_dump_json(by_alias=True, indent=1) + "\n"
 
@@ -118,21 +84,11 @@ def load_probe_model(path: Path) -> ProbeModel:
     Raises:
         UserError: the file cannot be read, or holds no learned probes.
     """
-    content = read_bytes(path)
-    try:
-        found = ProbeFile.model_validate_json(content)
-        tensors = {key: tensor.array() for key, tensor in found.tensors.items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: not a file of eidolon probes: {excerpt(where)}: {first['msg']}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not a file of eidolon probes: a tensor does not have its shape") from error
-    if missing := [name for name in TENSORS if name not in tensors]:
-        raise UserError(f"{path}: not a file of eidolon probes: lacks the tensor {missing[0]}")
-    network = ProbeNetwork(**{name: tensors[name] for name in TENSORS})
+    content, refusal = read_bytes(path), f"{path}: not a file of eidolon probes"
+    found = parse_model_file(content, ProbeFile, refusal)
+    network = ProbeNetwork(**read_tensors(found.tensors, [one.name for one in fields(ProbeNetwork)], refusal))
     if not _fits(network, len(found.vocabulary)):
-        raise UserError(f"{path}: not a file of eidolon probes: vocabulary and tensors differ in size")
+        raise UserError(f"{refusal}: vocabulary and tensors differ in size")
     return ProbeModel(hashed(path.stem, content), found.vocabulary, network)
 
 

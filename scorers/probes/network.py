@@ -20,20 +20,6 @@ from eidolon.scorers.core.metric import FloatArray
 
 SLOPE: Final = 0.2
 """Slope of LeakyReLU below zero."""
-TENSORS: Final = (
-    "objects",
-    "themes",
-    "theme_centres",
-    "image",
-    "relation_maps",
-    "relations",
-    "sum_weight",
-    "sum_bias",
-    "product_weight",
-    "product_bias",
-    "bias",
-)
-"""The tensors of the network, as `ProbeNetwork` names them."""
 
 
 @dataclass(frozen=True, slots=True)

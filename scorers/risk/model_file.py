@@ -1,6 +1,5 @@
 """The file of a risk model: vocabulary, trees, weights, calibration. JSON, so that reading it runs no code."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,11 +7,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt, read_bytes
+from eidolon.scorers.core.input_files import read_bytes
 from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.model_files import StoredTensor, parse_model_file, read_tensors
 from eidolon.scorers.core.signature import hashed
 from eidolon.scorers.core.types import Judgement, Record, Response
 from eidolon.scorers.risk.described import Described, describe
@@ -23,25 +23,6 @@ from eidolon.scorers.risk.trees import Trees
 SCHEMA: Final = "eidolon/risk-model/1"
 SHIPPED: Final = "shipped"
 TREE_TABLES: Final = ("feature", "threshold", "left", "right", "value", "roots", "prior")
-
-
-class Tensor(Record):
-    """Numbers as little-endian 32-bit floats, or 64-bit ones where these decide a comparison, in base64."""
-
-    shape: tuple[int, ...]
-    kind: Literal["<f4", "<f8"] = "<f4"
-    data: str
-
-    @classmethod
-    def of(cls, values: np.ndarray, kind: Literal["<f4", "<f8"] = "<f4") -> "Tensor":
-        """Return the record of an array."""
-        content = np.ascontiguousarray(values, dtype=kind).tobytes()
-        return cls(shape=values.shape, kind=kind, data=base64.b64encode(content).decode())
-
-    def array(self) -> FloatArray:
-        """Return the array. Raises a ValueError if data and shape do not fit."""
-        content = base64.b64decode(self.data, validate=True)
-        return np.frombuffer(content, self.kind).astype(float).reshape(self.shape)
 
 
 class RiskFile(Record):
@@ -56,8 +37,8 @@ class RiskFile(Record):
     calibration_with_history: PlattScaling
     depth: int = Field(ge=0, le=64)
     start: float
-    trees: dict[str, Tensor]
-    tensors: dict[str, Tensor]
+    trees: dict[str, StoredTensor]
+    tensors: dict[str, StoredTensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +86,15 @@ def write_risk_file(
         depth=trees.depth,
         start=trees.start,
         trees={
-            "feature": Tensor.of(trees.feature),
-            "threshold": Tensor.of(trees.threshold, "<f8"),
-            "left": Tensor.of(trees.left),
-            "right": Tensor.of(trees.right),
-            "value": Tensor.of(trees.value),
-            "roots": Tensor.of(trees.roots),
-            "prior": Tensor.of(trees.prior, "<f8"),
+            "feature": StoredTensor.of(trees.feature),
+            "threshold": StoredTensor.of(trees.threshold, "<f8"),
+            "left": StoredTensor.of(trees.left),
+            "right": StoredTensor.of(trees.right),
+            "value": StoredTensor.of(trees.value),
+            "roots": StoredTensor.of(trees.roots),
+            "prior": StoredTensor.of(trees.prior, "<f8"),
         },
-        tensors={name: Tensor.of(network.weights[name]) for name in TENSORS},
+        tensors={name: StoredTensor.of(network.weights[name]) for name in TENSORS},
     )
     return content.model_dump_json(by_alias=True, indent=1) + "\n"
 
@@ -133,23 +114,13 @@ def load_risk_model(name: str = SHIPPED) -> RiskModel:
 
 
 def _read(content: bytes, label: str, place: str) -> RiskModel:
-    try:
-        found = RiskFile.model_validate_json(content)
-        weights = {key: tensor.array() for key, tensor in found.tensors.items()}
-        tables = {key: tensor.array() for key, tensor in found.trees.items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{place}: not a risk model: {excerpt(where)}: {first['msg']}") from error
-    except ValueError as error:
-        raise UserError(f"{place}: not a risk model: a tensor does not have its shape") from error
-    missing = [key for key in TENSORS if key not in weights]
-    missing += [f"trees.{key}" for key in TREE_TABLES if key not in tables]
-    if missing:
-        raise UserError(f"{place}: not a risk model: lacks the tensor {missing[0]}")
+    refusal = f"{place}: not a risk model"
+    found = parse_model_file(content, RiskFile, refusal)
+    weights = read_tensors(found.tensors, TENSORS, refusal)
+    tables = read_tensors(found.trees, TREE_TABLES, refusal)
     size = len(found.vocabulary)
     if len(weights["category"]) != size or len(tables["prior"]) != size:
-        raise UserError(f"{place}: not a risk model: vocabulary and tensors differ in size")
+        raise UserError(f"{refusal}: vocabulary and tensors differ in size")
     whole = {key: tables[key].astype(np.int64) for key in ("feature", "left", "right", "roots")}
     trees = Trees(
         **whole,
