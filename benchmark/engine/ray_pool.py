@@ -10,10 +10,12 @@ places for.
 
 import logging
 import os
+import threading
+import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +38,11 @@ MOST_BLOCKS = 20_000
 """Blocks of one pipeline: Ray keeps a record of each. Of more batches, several share a block."""
 MOST_LOSSES = 5
 """Actors that may be lost one after the other before any batch comes back."""
+
+THREADS = ("StreamingExecutor", "iter_threaded", "ray-data-metadata-prefetch")
+"""How the names of the threads begin that Ray Data uses for a pipeline (Ray 2.60)."""
+THREADS_END_S = 60
+"""Seconds to wait for them. On a crowded machine they take several; Ray itself waits 2."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -264,9 +271,9 @@ class RayPool:
             yield from table.to_pylist()
 
     def close(self) -> None:
-        """End the pipeline that runs, if any. Ray ends the whole process if it is shut down before."""
+        """End the pipeline that runs, if any."""
         if self._open is not None:
-            self._open.close()
+            end_pipeline(self._open)
 
     def _most(self, gpus: float) -> int:
         return self.options.most or max(1, self.places(gpus))
@@ -329,6 +336,18 @@ def ship(function: object) -> list[Any]:
             f"{type(error).__name__}: {error}"
         ) from error
     return [ray.put(_Shipment(package_version(), str(Path.cwd()), content))]
+
+
+def end_pipeline(opened: Generator[Any, None, None]) -> None:
+    """Close a pipeline, and wait for its threads.
+
+    Ray ends the whole process, without a message, if one of them uses it after it is shut down.
+    """
+    opened.close()
+    deadline = time.monotonic() + THREADS_END_S
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREADS):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def is_loss(error: BaseException) -> bool:

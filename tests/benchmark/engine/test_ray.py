@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +123,7 @@ def test_actors_write_what_one_process_writes_and_resume_it(here: Path, cli: Cli
 
 def test_a_mistake_in_an_actor_is_one_line(here: Path) -> None:
     wrong = done(*asked("out", "-M", "fail=generate", *ON_RAY))
-    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert (wrong.returncode, wrong.stdout) == (2, ""), wrong.stderr
     assert [line for line in wrong.stderr.splitlines() if "error:" in line] == wrong.stderr.splitlines()[-1:]
     assert "cannot be done" in wrong.stderr
 
@@ -162,6 +164,46 @@ def test_a_bug_in_an_actor_keeps_its_traceback() -> None:
     with pytest.raises(ProcessError, match=r"in an actor on .*of the actor") as found:
         ray_pool.ActorFailure.model_validate_json(text).reraise()
     assert "in wrong" in str(found.value.__cause__)
+
+
+def test_a_pipeline_is_closed_together_with_its_threads() -> None:
+    ended = []
+
+    def busy() -> None:
+        time.sleep(0.5)
+        ended.append(threading.current_thread().name)
+
+    names = [f"{name}-of-a-crowded-machine" for name in ray_pool.THREADS]
+    for name in names:
+        threading.Thread(target=busy, name=name, daemon=True).start()
+    opened = (number for number in range(3))
+    ray_pool.end_pipeline(opened)
+    assert sorted(ended) == sorted(names)
+    assert next(opened, None) is None
+
+
+THREADS_OF_A_PIPELINE = """
+import threading
+from eidolon.benchmark.engine.ray_cluster import ray_pool
+from eidolon.benchmark.engine.ray_pool import ActorOptions
+with ray_pool(ActorOptions()) as pool:
+    before = {thread.name for thread in threading.enumerate()}
+    results = pool.map(lambda batch: b"", 20)
+    next(results)
+    print("\\n".join({thread.name for thread in threading.enumerate()} - before))
+"""
+
+
+def test_the_threads_of_ray_data_are_known(here: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", THREADS_OF_A_PIPELINE], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert found.returncode == 0, found.stderr
+    # The last waits for blocks that nothing sends any more, and does not use Ray.
+    assert {name for name in found.stdout.splitlines() if not name.startswith(ray_pool.THREADS)} == {
+        "Prefetcher"
+    }
+    assert all(name in found.stdout for name in ray_pool.THREADS)
 
 
 @pytest.mark.parametrize(
