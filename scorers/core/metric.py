@@ -122,6 +122,11 @@ class Share:
     trials: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """A quantity between 0 and 1 that is no share of counted events, such as a mean of similarities or an F score."""
+
+
 @runtime_checkable
 class ShareMetric(Protocol):
     """A metric that declares which of its quantities are shares of counted events.

@@ -6,6 +6,7 @@ from typing import Any
 from eidolon.scorers.core.calibration import Calibration
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import (
+    Bounded,
     CategoryMetric,
     Computation,
     CountingMetric,
@@ -14,6 +15,7 @@ from eidolon.scorers.core.metric import (
     JudgedSample,
     Metric,
     Quantity,
+    Share,
     ShareMetric,
     VariantsMetric,
 )
@@ -246,8 +248,19 @@ def estimates(
 
 
 def shares_of(metric: Computation) -> Shares | None:
-    """Return the function that counts the events of a metric's shares, None if the metric declares none."""
-    return metric.shares if isinstance(metric, ShareMetric) else None
+    """Return the function that counts the events of a metric's shares, and names its other quantities between 0 and 1.
+
+    None if it has neither.
+    """
+    counted = metric.shares if isinstance(metric, ShareMetric) else None
+    bounded = {q.name: Bounded() for q in metric.quantities if q.bounds == (0, 1)}
+    if not bounded:
+        return counted
+
+    def shares(totals: FloatArray) -> dict[str, Share | Bounded]:
+        return {**bounded, **(counted(totals) if counted else {})}
+
+    return shares
 
 
 def category_values(

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.core.metric import FloatArray, Share
+from eidolon.scorers.core.metric import Bounded, FloatArray, Share
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import ImageId
-from eidolon.scorers.statistics.small_samples import METHOD, FewEvents, few_events
+from eidolon.scorers.statistics.small_samples import METHOD, FewEvents, few_clusters, few_events
 
 LEVEL = 0.95
 MAX_UNDEFINED_SHARE = 0.05
@@ -31,8 +31,8 @@ BLOCK_BYTES = 8 * 2**20
 """Memory of one block of draw counts: large enough for the matrix product, small beside everything else."""
 
 Compute = Callable[[FloatArray], dict[str, FloatArray]]
-Shares = Callable[[FloatArray], Mapping[str, Share]]
-"""Maps summed statistics to the events and trials of those quantities that are shares."""
+Shares = Callable[[FloatArray], Mapping[str, Share | Bounded]]
+"""Maps summed statistics to the events and trials of those quantities that are shares. Others may be bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def bootstrap(
 
     `statistics` has shape (samples, k), and `clusters` names the image of each sample. The bounds are the (1 ±
     level)/2 quantiles, linearly interpolated, of the resamples in which the quantity is defined. They equal the value
-    if the samples show no variation at all, unless the quantity is one of `shares`: with few events these have the
-    interval of `small_samples`.
+    if the samples show no variation at all, unless `shares` names the quantity: with few events, or few clusters that
+    differ from a bound, it has the interval of `small_samples`.
     """
     sums = column_sums(statistics)
     values = compute(sums)
@@ -204,7 +204,7 @@ def estimate(value: FloatArray, drawn: FloatArray | None, level: float = LEVEL) 
 def estimates(
     values: Mapping[str, FloatArray],
     drawn: Mapping[str, FloatArray],
-    shares: Mapping[str, Share] | None,
+    shares: Mapping[str, Share | Bounded] | None,
     *,
     clusters: int,
     units: int | None = None,
@@ -217,9 +217,14 @@ def estimates(
     found = {name: estimate(value, drawn.get(name), level) for name, value in values.items()}
     if drawn:
         for name, share in (shares or {}).items():
-            few = few_events(
-                share.events, share.trials, drawn[name], clusters=clusters, units=units, level=level
-            )
+            if isinstance(share, Bounded):
+                if name not in values:
+                    continue  # fitted, not computed from sums
+                few = few_clusters(values[name], drawn[name], clusters=clusters, units=units, level=level)
+            else:
+                few = few_events(
+                    share.events, share.trials, drawn[name], clusters=clusters, units=units, level=level
+                )
             found[name] = _with_few_events(found[name], few)
     return found
 

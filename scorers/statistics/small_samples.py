@@ -13,8 +13,14 @@ hardly determine it. So it is at least that of an intraclass correlation of `LEA
 Where another level is resampled too, as the seeds of trained models, and has fewer units than there are clusters, the
 variance over the resamples is corrected by the number of those units. The degrees of freedom stay those of the
 clusters: those of three seeds would give 0 to 20 % for no event in 240 trials, where coverage is already complete.
+
+A mean of similarities or an F score is no share of something counted, but it lies between 0 and 1 too. There a cluster
+is one trial, and the value times the number of clusters stands in for the events: of all variables between 0 and 1 with
+one mean, the variance is largest where each is 0 or 1. The resamples show how many clusters differ from a bound: with
+k of them, about e^-k of the resamples equal it. With fewer than `FEW` such clusters the interval is the exact one.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,23 +61,52 @@ def few_events(
     """
     events, trials = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
     rows = np.asarray((trials > 0) & (np.minimum(events, trials - events) < FEW))
+    n = np.where(rows, trials, 1.0)
+    share = np.where(rows, events, 0.0) / n
+    return exact_interval(rows, share, n, drawn, clusters=clusters, units=units, level=level)
+
+
+def exact_interval(
+    rows: NDArray[np.bool_],
+    share: FloatArray,
+    trials: FloatArray,
+    drawn: FloatArray,
+    *,
+    clusters: int,
+    units: int | None,
+    level: float,
+) -> FewEvents:
+    """Return the exact interval of shares of so many trials, which are at least 1."""
     if not rows.any():
         return FewEvents(rows, np.zeros(rows.shape), np.ones(rows.shape))
     # The import is a sixth of the start of `eidolon score`.
     from scipy.special import betaincinv, stdtrit
 
-    n = np.where(rows, trials, 1.0)
-    share = np.where(rows, events, 0.0) / n
     tail = (1 - level) / 2
     reach = float(stdtrit(np.inf, 1 - tail)) / float(stdtrit(clusters - 1, 1 - tail))
-    effect = design_effect(share, n, drawn, clusters=clusters, units=units)
-    effective = n / effect * reach**2
+    effect = design_effect(share, trials, drawn, clusters=clusters, units=units)
+    effective = trials / effect * reach**2
     hits = share * effective
     misses = effective - hits
     # A beta distribution without successes is all at 0, and one without failures at 1.
     low = np.where(hits > 0, betaincinv(np.where(hits > 0, hits, 1.0), misses + 1, tail), 0.0)
     high = np.where(misses > 0, betaincinv(hits + 1, np.where(misses > 0, misses, 1.0), 1 - tail), 1.0)
     return FewEvents(rows, np.asarray(low), np.asarray(high))
+
+
+def few_clusters(
+    value: FloatArray, drawn: FloatArray, *, clusters: int, units: int | None = None, level: float
+) -> FewEvents:
+    """Return where a quantity between 0 and 1 has few clusters that differ from a bound, and its exact interval there.
+
+    `drawn` is the quantity in each resample of the clusters, shape (resamples, …). NaN means undefined.
+    """
+    value = np.asarray(value, dtype=float)
+    at_bound = np.maximum((drawn <= 0).mean(axis=0), (drawn >= 1).mean(axis=0))
+    rows = np.asarray(~np.isnan(value) & ((at_bound > math.exp(-FEW)) | (clusters < FEW)))
+    share = np.where(rows, np.clip(value, 0, 1), 0.5)
+    trials = np.full(value.shape, float(clusters))
+    return exact_interval(rows, share, trials, drawn, clusters=clusters, units=units, level=level)
 
 
 def design_effect(

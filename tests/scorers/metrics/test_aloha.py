@@ -15,6 +15,8 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.judges.matching import NameMatcher
 from eidolon.scorers.metrics.aloha import Aloha
+from eidolon.scorers.metrics.scoring import values_of
+from eidolon.scorers.statistics.small_samples import METHOD
 from eidolon.scorers.text.lexicon import Lexicon
 
 NO_SYNONYMS = Lexicon(name="none", categories=())
@@ -144,3 +146,15 @@ def test_ignored_is_left_out_and_unmatched_is_a_bug() -> None:
     assert Aloha().statistics([judged(mention)])[0, 1] == 0
     with pytest.raises(ValueError, match="'dog' has no similarity"):
         Aloha().statistics([judged(mention.model_copy(update={"verdict": "grounded"}))])
+
+
+def test_two_images_without_any_similarity_still_leave_room() -> None:
+    samples = [sample(0, ["car"], ["dog"]), sample(1, ["car"], ["dog"])]
+    metric = Aloha()
+    found = values_of(metric, metric.statistics(samples), [0, 1], resamples=200)
+    for name in ("score", "mean"):
+        assert found[name].value == 0
+        low, high = found[name].ci or (0.0, 0.0)
+        assert low == 0
+        assert high > 0.9
+        assert found[name].method == METHOD

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import beta, t
 from scipy.stats import norm as normal
 
-from eidolon.scorers.core.metric import FloatArray, Share, ratio
+from eidolon.scorers.core.metric import Bounded, FloatArray, Share, ratio
 from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap, draws, percentiles
 from eidolon.scorers.statistics.joint_bootstrap import joint_bootstrap, number_clusters, pack, unpack
 from eidolon.scorers.statistics.small_samples import FEW, LEAST_CORRELATION, METHOD, design_effect
@@ -75,6 +75,63 @@ def test_an_interval_never_has_no_width() -> None:
     assert everything.high == 1
     assert 0.8 < everything.low < 0.95
     assert float(everything.low) == pytest.approx(1 - float(nothing.high))
+
+
+def mean_interval(values: list[float], resamples: int = 400) -> BootstrapResult:
+    table = np.array([values, [1.0] * len(values)]).T
+    bounded = {"rate": Bounded()}
+    return bootstrap(table, range(len(values)), compute, shares=lambda _: bounded, resamples=resamples)[
+        "rate"
+    ]
+
+
+def naive_mean(values: list[float], resamples: int = 400) -> tuple[float, float]:
+    """The interval of a mean whose clusters are the trials, in plain loops."""
+    c, mean = len(values), sum(values) / len(values)
+    drawn = [
+        sum(values[i] for i in row) / c
+        for row in (row.tolist() for row in draws(c, seed=0, resamples=resamples))
+    ]
+    centre = sum(drawn) / resamples
+    variance = sum((one - centre) ** 2 for one in drawn) / resamples * c / (c - 1)
+    effect = max(1.0, variance / (mean * (1 - mean) / c)) if 0 < mean < 1 else 1.0
+    effective = c / min(effect, c) * (normal.ppf(0.975) / t.ppf(0.975, c - 1)) ** 2
+    hits, misses = mean * effective, (1 - mean) * effective
+    low = beta.ppf(0.025, hits, misses + 1) if mean > 0 else 0.0
+    high = beta.ppf(0.975, hits + 1, misses) if mean < 1 else 1.0
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0, 0.0], [0.0] * 12, [1.0] * 12, [0.4, 0.6, 0.5], [0.0] * 9 + [0.7], [1.0] * 9 + [0.2]]
+)
+def test_a_mean_with_few_clusters_off_its_bound_equals_the_closed_form(values: list[float]) -> None:
+    found = mean_interval(values)
+    low, high = naive_mean(values)
+    assert float(found.low) == pytest.approx(low, abs=1e-9)
+    assert float(found.high) == pytest.approx(high, abs=1e-9)
+    assert high - low > 0.2
+    assert found.estimate().method == METHOD
+
+
+def test_a_mean_off_its_bounds_keeps_the_bootstrap() -> None:
+    found = mean_interval([0.2, 0.4, 0.9, 0.5, 0.3, 0.6, 0.8])
+    assert found.estimate().method is None
+
+
+@pytest.mark.parametrize("images", [5, 20])
+def test_a_mean_that_is_rarely_above_0_is_held(images: int) -> None:
+    rng = np.random.default_rng(images)
+    truth, held, held_by_percentiles = 0.05, 0, 0
+    for _ in range(150):
+        values = (0.5 * (rng.random(images) < 2 * truth)).tolist()
+        found = mean_interval(values, 200)
+        held += float(found.low) <= truth <= float(found.high)
+        drawn = np.array([np.mean([values[i] for i in row]) for row in draws(images, seed=0, resamples=200)])
+        low, high = percentiles(drawn)
+        held_by_percentiles += float(low) <= truth <= float(high)
+    assert held / 150 > 0.93
+    assert held_by_percentiles / 150 < 0.9
 
 
 def test_many_events_keep_the_bootstrap_and_import_no_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
