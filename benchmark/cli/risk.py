@@ -12,6 +12,7 @@ from eidolon.benchmark.cli.common import make_console, print_written, with_examp
 @with_examples(
     "eidolon risk results/runs/demo --out risk.jsonl",
     "eidolon risk responses.jsonl --history judged-run --save-history history.json --out risk.jsonl",
+    "eidolon risk responses.jsonl --out risk.jsonl --page risk.html",
 )
 def risk(
     responses: Annotated[
@@ -28,6 +29,12 @@ def risk(
     save_history: Annotated[
         Path | None, typer.Option(help="Keep the history vector in this JSON file.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="A page to write, HTML, with each mention shaded by its risk. Look at it in a browser."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="Risk model: shipped, or the path of its file.")] = "shipped",
 ) -> None:
     """Estimate for each mention the probability that it is not in the picture. No picture is read.
@@ -41,11 +48,12 @@ def risk(
     from eidolon.scorers.core.errors import UserError
     from eidolon.scorers.risk.model_file import load_risk_model
 
-    _check_places(responses, history or [], out, save_history)
+    _check_places(responses, history or [], out, save_history, page)
     loaded = load_risk_model(model)
     with busy("reading the responses"):
         vector = read_history(history or [], loaded)
-        lines = risk_lines(loaded, read_described(responses, loaded), vector)
+        judged = read_described(responses, loaded)
+        lines = risk_lines(loaded, judged, vector)
     if save_history is not None and vector is None:
         raise UserError(f"--save-history {save_history}: there is no history; name judged runs by --history")
     try:
@@ -59,12 +67,22 @@ def risk(
     expected = (
         "none names an object" if mean is None else f"{mean:.1%} of the mentions are expected to be wrong"
     )
-    typer.echo(f"{len(lines)} responses, {count} mentions; {expected}")
-    print_written(make_console(), out, *([save_history] if save_history is not None else []))
+    sentence = f"{len(lines)} responses, {count} mentions; {expected}"
+    typer.echo(sentence)
+    written = [out, *([save_history] if save_history is not None else [])]
+    if page is not None:
+        from eidolon.benchmark.report.view.page import write
+        from eidolon.benchmark.report.view.risk import page_of_risks
+
+        found = write([page_of_risks(responses, judged, lines, f"{sentence}. No truth is used.")], page)
+        written += [path for path in (found.page, found.data) if path is not None]
+    print_written(make_console(), *written)
 
 
-def _check_places(responses: Path, history: Sequence[Path], out: Path, save_history: Path | None) -> None:
-    """Refuse a file that would replace an input, a file of a run folder, or the other output.
+def _check_places(
+    responses: Path, history: Sequence[Path], out: Path, save_history: Path | None, page: Path | None
+) -> None:
+    """Refuse a file that would replace an input, a file of a run folder, or another output.
 
     A history may be kept in the file that it was read from.
 
@@ -78,8 +96,9 @@ def _check_places(responses: Path, history: Sequence[Path], out: Path, save_hist
     for flag, path, others in (
         ("--save-history", save_history, read | {out.resolve()}),
         ("--out", out, read | {one.resolve() for one in history}),
+        ("--page", page, read | {one.resolve() for one in (*history, out, save_history) if one is not None}),
     ):
         if path is not None and (path.resolve() in others or (path.parent / RUN).is_file()):
             raise UserError(
-                f"{flag} {path}: would replace an input, the other output or a file of a run; give another place"
+                f"{flag} {path}: would replace an input, another output or a file of a run; give another place"
             )

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +29,13 @@ THUMBNAIL = 320
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a response; the verdict is set where it is a mention."""
+    """A stretch of a response; the category is set where it is a mention."""
 
     text: str
     verdict: str | None = None
     category: str | None = None
+    risk: float | None = None
+    """The probability that it is wrong, from text alone, where no truth decides."""
 
 
 def render_report(name: str, shown: Shown, producer: Producer) -> str:
@@ -55,6 +57,7 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
         return int(bool(judgement.mentions) != (question.label == "yes"))
 
     order = sorted(range(len(responses)), key=lambda i: -badness(judgements[i]))[:SHOWN_SAMPLES]
+    risks = _risks(shown, order)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=one_line(name),
         scores=scores,
@@ -70,11 +73,12 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
         calibration=[] if scores.calibration is None else calibration_table.tables(scores.calibration),
         total=len(responses) if shown.total is None else shown.total,
         first="that are wrong" if shown.questions else "that hallucinate most",
+        shaded=bool(risks),
         samples=[
             {
                 "id": one_line(responses[i].sample_id),
                 "question": _question(asked.get(responses[i].sample_id)),
-                "pieces": list(split(responses[i], judgements[i])),
+                "pieces": list(split(responses[i], judgements[i], risks.get(i))),
                 "unscored": one_line(judgements[i].unscored or ""),
                 "unplaced": [
                     Piece(one_line(m.category), m.verdict)
@@ -92,20 +96,38 @@ def render_report(name: str, shown: Shown, producer: Producer) -> str:
     )
 
 
-def split(response: Response, judgement: Judgement) -> Iterator[Piece]:
-    """Yield the response in pieces, each a mention or the text between two; of a very long one the beginning."""
+def split(
+    response: Response, judgement: Judgement, risks: Sequence[float | None] | None = None
+) -> Iterator[Piece]:
+    """Yield the response in pieces, each a mention or the text between two; of a very long one the beginning.
+
+    `risks` has one for each mention that no truth decides.
+    """
     whole = response.response or ""
     source, position = whole[:LENGTH], 0
-    for mention in sorted(judgement.mentions, key=lambda mention: mention.start):
+    known = risks or [None] * len(judgement.mentions)
+    for mention, risk in sorted(zip(judgement.mentions, known, strict=True), key=lambda pair: pair[0].start):
         # Of two mentions in one span the first shows; one without a span stands below the text.
         if mention.start < position or mention.start == mention.end or mention.end > len(source):
             continue
         yield Piece(safe_text(source[position : mention.start]))
-        yield Piece(safe_text(source[mention.start : mention.end]), mention.verdict, mention.category)
+        yield Piece(safe_text(source[mention.start : mention.end]), mention.verdict, mention.category, risk)
         position = mention.end
     yield Piece(safe_text(source[position:]))
     if len(whole) > LENGTH:
         yield Piece(f" … ({len(whole) - LENGTH:,} more characters)")
+
+
+def _risks(shown: Shown, places: Sequence[int]) -> dict[int, tuple[float | None, ...]]:
+    """Return the risks of the mentions that no truth decides, by place; none if the run has no metric `risk`."""
+    if "risk" not in shown.scores.metrics:
+        return {}
+    from eidolon.scorers.risk.model_file import load_risk_model
+    from eidolon.scorers.risk.shading import open_risks
+
+    model = load_risk_model()
+    found = {i: open_risks(model, shown.responses[i], shown.judgements[i]) for i in places}
+    return {i: risks for i, risks in found.items() if risks is not None}
 
 
 def _question(row: "QuestionRow | None") -> str:

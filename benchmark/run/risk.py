@@ -19,6 +19,7 @@ from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.judges.mentions import readable_text
 from eidolon.scorers.risk.described import Described
 from eidolon.scorers.risk.model_file import RiskModel
+from eidolon.scorers.risk.shading import mention_risks
 
 
 class RiskyMention(Record):
@@ -110,17 +111,16 @@ def risk_lines(
 def _mentions(
     model: RiskModel, response: Response, judgement: Judgement, history: FloatArray | None
 ) -> Iterator[RiskyMention]:
-    one = model.describe(response, judgement)
-    risks = dict(zip(one.categories.tolist(), model.risk(one, history).tolist(), strict=True))
-    number = {name: i for i, name in enumerate(model.vocabulary)}
-    for mention in judgement.mentions:
+    for mention, risk in zip(
+        judgement.mentions, mention_risks(model, response, judgement, history), strict=True
+    ):
         yield RiskyMention(
             category=mention.category,
             text=mention.text,
             start=mention.start,
             end=mention.end,
             word=mention.word,
-            risk=round(risks[number[mention.category]], 6),
+            risk=risk,
         )
 
 

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Details, View } from "./data";
+import { hasTruth, type Details, type View } from "./data";
 import { CategoryTable } from "./categories";
 import { Compare } from "./compare";
 import { Explore } from "./explore";
@@ -32,7 +32,7 @@ export function App({ view, details }: { view: View; details: Details }) {
     { name: "", label: "Samples" },
     ...(run.probe ? [{ name: "answers", label: "Answers" }] : []),
     ...(run.by_category.length && !run.probe ? [{ name: "categories", label: "By category" }] : []),
-    ...(run.probe ? [] : [{ name: "text", label: "Over the response" }]),
+    ...(run.probe || !hasTruth(run) ? [] : [{ name: "text", label: "Over the response" }]),
     ...(view.pairs.length ? [{ name: "compare", label: "Compare" }] : []),
     ...(run.calibration ? [{ name: "judges", label: "Judges" }] : []),
   ];

@@ -79,6 +79,8 @@ export interface Detail {
   answer: { truth: string; parsed: Record<string, string | null> } | null;
   boxes: Record<string, Box[]>;
   picture: string | null;
+  /** For each mention that no truth decides, how likely it is wrong, from text alone. */
+  risks?: (number | null)[];
 }
 export interface Run {
   name: string; task: string; status: string; sentence: string; numbers: Numbered[]; more_numbers: Numbered[];
@@ -86,6 +88,10 @@ export interface Run {
   by_category: CategoryRow[]; no_categories: string | null; position: Position; charts: Chart[];
   effects: Effect[]; probe: Probe | null; calibration: Calibration | null; index: Index;
   no_samples: string | null; pages: string[]; details: Detail[];
+}
+/** Whether a truth says what is in the pictures: the page of `eidolon risk` has none, and so no counts of what is right. */
+export function hasTruth(run: Run): boolean {
+  return run.task !== "risk";
 }
 export interface Difference {
   key: string; share: boolean; a: number | null; b: number | null; estimate: Estimate; p: number | null;

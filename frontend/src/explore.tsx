@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { RefObject } from "preact";
-import type { Detail, Details, Run, View } from "./data";
+import { hasTruth, type Detail, type Details, type Run, type View } from "./data";
 import { Sample, copySample } from "./sample";
-import { NONE, SORTS, select, terms, type Filters } from "./filter";
+import { BY_TRUTH, NONE, SORTS, select, terms, type Filters } from "./filter";
 import { List } from "./list";
 import type { Route } from "./route";
 import { many, visible } from "./text";
@@ -162,14 +162,14 @@ function FilterBar({ run, view, filters, change, search }: BarProps) {
       <label class="wide">Search
         <input ref={search} type="search" value={filters.query} placeholder={'words or "a phrase"'} onInput={(e) => change({ query: e.currentTarget.value })} />
       </label>
-      <Choice label="Verdict" value={filters.verdict} options={verdicts} choose={(verdict) => change({ verdict })} />
-      <Choice label="Object" value={filters.category} options={[["", "any object"], ...run.categories.map((name) => [name, visible(name)])]}
-        choose={(category) => change({ category })} />
+      {hasTruth(run) && <Choice label="Verdict" value={filters.verdict} options={verdicts} choose={(verdict) => change({ verdict })} />}
+      {hasTruth(run) && <Choice label="Object" value={filters.category} options={[["", "any object"], ...run.categories.map((name) => [name, visible(name)])]}
+        choose={(category) => change({ category })} />}
       {splits.length > 1 && <Choice label="Split" value={filters.split} options={[["", "all splits"], ...splits.map((name) => [name, visible(name)])]}
         choose={(split) => change({ split })} />}
       {!run.probe && states.has("1") || states.has("2") || states.has("3")
         ? <Choice label="Position" value={filters.position} options={[["", "any position"], ...places]} choose={(position) => change({ position })} /> : null}
-      <Choice label="Order" value={filters.sort} options={SORTS} choose={(sort) => change({ sort })} />
+      <Choice label="Order" value={filters.sort} options={SORTS.filter(([name]) => hasTruth(run) || !BY_TRUTH.includes(name!))} choose={(sort) => change({ sort })} />
       {!run.probe && (
         <fieldset class="length-filter"><legend>Words</legend>
           <input type="number" min="0" aria-label="At least this many words" placeholder="from" value={filters.least} onInput={(e) => change({ least: e.currentTarget.value })} />

@@ -22,6 +22,9 @@ export const SORTS: [string, string][] = [
   ["id", "sample id"],
 ];
 
+/** The orders that need a truth. */
+export const BY_TRUTH = ["hallucinated", "share", "missed"];
+
 /** The samples that pass, in order. `matches` holds those that the search has found, null without a search. */
 export function select(run: Run, filters: Filters, matches: Set<number> | null): number[] {
   const { index } = run;

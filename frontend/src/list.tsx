@@ -1,7 +1,7 @@
 // The list of samples. Only the rows in sight are in the page, so that its length costs nothing.
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Details, Run } from "./data";
+import { hasTruth, type Details, type Run } from "./data";
 import { visible } from "./text";
 
 const ROW = 68;
@@ -69,9 +69,11 @@ function Row({ run, i, place, count, chosen, picture, choose }: RowProps) {
         <span class="row-counts">
           {state.includes("u") ? <b class="state">unscored</b> : run.probe ? <Answer absent={absent[i]!.length} missed={missed[i]!.length} unparsed={state.includes("p")} /> : (
             <>
-              <span class={absent[i]!.length ? "count hallucinated" : "count"}>{absent[i]!.length} not there</span>
-              <span class="count">{there[i]!.length} there</span>
-              <span class="count">{missed[i]!.length} missed</span>
+              {hasTruth(run) && <>
+                <span class={absent[i]!.length ? "count hallucinated" : "count"}>{absent[i]!.length} not there</span>
+                <span class="count">{there[i]!.length} there</span>
+                <span class="count">{missed[i]!.length} missed</span>
+              </>}
               <span class="count">{words[i]} words</span>
             </>
           )}

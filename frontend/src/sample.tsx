@@ -72,6 +72,7 @@ function Marked({ text, mentions, spot, setSpot, detail }: {
 }) {
   const edits = detail.judgement?.edits ?? [];
   const rest = unplaced(text, mentions, edits);
+  const shaded = mentions.some((mention) => riskOf(detail, mention) !== null);
   return (
     <>
       {text.trim() ? <p class="response pre" dir="auto">{pieces(text, mentions, edits).map((piece, i) => piece.mention
@@ -81,8 +82,24 @@ function Marked({ text, mentions, spot, setSpot, detail }: {
         : detail.response.response !== null && <p class="reason">The response is empty.</p>}
       {rest.length > 0 && <p class="rest">Judged to be named, without a place: {rest.map((mention, i) =>
         <Mark key={i} mention={mention} text={mention.category} spot={spot} setSpot={setSpot} detail={detail} />)}</p>}
+      {shaded && <p class="dim risk-legend">No truth, shaded by risk: {[0.1, 0.5, 0.9].map((risk) =>
+        <span key={risk} class="risk" style={strength(risk)}>{risk}</span>)} is the probability, from text alone, that the object is not in the picture.</p>}
     </>
   );
+}
+
+/** The risk of a mention, null where the truth decides or the run has no risks. */
+function riskOf(detail: Detail, mention: Mention): number | null {
+  return detail.risks?.[detail.judgement?.mentions.indexOf(mention) ?? -1] ?? null;
+}
+
+function strength(risk: number) {
+  return { "--risk": `${Math.round(100 * risk)}%` };
+}
+
+function state(mention: Mention, risk: number | null): string {
+  if (risk === null) return VERDICTS[mention.verdict ?? "ignored"];
+  return `${mention.verdict ? VERDICTS[mention.verdict] : "truth not known"}, risk ${risk.toFixed(2)}`;
 }
 
 interface MarkProps { mention: Mention; text: string; spot: Spot | null; setSpot: (spot: Spot | null) => void; detail: Detail }
@@ -91,9 +108,11 @@ function Mark({ mention, text, spot, setSpot, detail }: MarkProps) {
   const on = (event: { currentTarget: HTMLElement }) => setSpot({ category: mention.category, mention, at: event.currentTarget });
   const off = () => setSpot(null);
   const verdict = mention.verdict ?? "ignored";
+  const risk = riskOf(detail, mention);
   const same = spot && spot.category === mention.category ? " same" : "";
   return (
-    <mark class={`${verdict}${same}`} tabIndex={0} role="button" aria-label={`${text}: ${VERDICTS[verdict]}`}
+    <mark class={`${verdict}${risk === null ? "" : " risk"}${same}`} tabIndex={0} role="button" aria-label={`${text}: ${state(mention, risk)}`}
+      {...(risk !== null && { style: strength(risk), title: `risk ${risk.toFixed(2)}` })}
       aria-describedby={spot?.mention === mention ? "card" : undefined}
       onMouseEnter={on} onMouseLeave={off} onFocus={on} onBlur={off} onClick={on} data-boxes={own(detail.boxes, mention.category) ? "" : undefined}>
       {visible(text)}
@@ -168,7 +187,7 @@ function Card({ spot, detail, run }: { spot: Spot; detail: Detail; run: Run }) {
   const words = (detail.response.response ?? "").split(/\s+/).filter(Boolean).length;
   return (
     <div class="card" id="card" role="tooltip" ref={card}>
-      <p><b>{visible(category)}</b>{mention && <> · {VERDICTS[mention.verdict ?? "ignored"]}</>}</p>
+      <p><b>{visible(category)}</b>{mention && <> · {state(mention, riskOf(detail, mention))}</>}</p>
       {mention && mention.end > mention.start && <p class="dim">word {mention.word + 1} of {words}{mention.token != null && `, token ${mention.token + 1}`}</p>}
       <p>{truth(detail, category)}</p>
       {mention?.match && <p>Paired with {visible(mention.match)}{mention.similarity != null && `, similarity ${mention.similarity.toFixed(2)}`}.</p>}

@@ -77,6 +77,29 @@ def test_a_mention_shows_what_is_known_of_it(page_file: Path, open_page: Open, b
     assert card.count() == 0
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_mentions_without_truth_are_shaded_by_risk(tmp_path: Path, open_page: Open, theme: str) -> None:
+    text = "A dog sleeps on a couch. There is a cup on the table and a cat at the window."
+    file = tmp_path / "texts.jsonl"
+    file.write_text(json.dumps({"image_id": 1, "response": text}) + "\n", encoding="utf-8")
+    page_file, out = tmp_path / "risk.html", tmp_path / "risk.jsonl"
+    assert invoke(["risk", str(file), "--out", str(out), "--page", str(page_file)]) == 0
+    risks = [one["risk"] for one in json.loads(out.read_text())["mentions"]]
+    page = open_page(page_file, theme=theme).page
+    marks = page.locator("mark.risk")
+    assert [one.get_attribute("title") for one in marks.all()] == [f"risk {risk:.2f}" for risk in risks]
+    colours = marks.evaluate_all("marks => marks.map(mark => getComputedStyle(mark).backgroundColor)")
+    assert len(set(colours)) == len({round(100 * risk) for risk in risks})
+    assert "shaded by risk" in page.locator(".risk-legend").inner_text()
+    marks.last.hover()
+    assert f"truth not known, risk {risks[-1]:.2f}" in page.locator(".card").inner_text()
+    page.mouse.move(5, 5)
+    # What is right is not known, so the page counts nothing that is.
+    assert page.locator("[role=option]").inner_text().endswith("19 words")
+    assert "missed" not in page.locator("body").inner_text()
+    assert page.locator(".filters").get_by_label("Verdict").count() == 0
+
+
 def test_boxes_lie_where_the_scene_has_them(page_file: Path, open_page: Open, run: Path) -> None:
     from eidolon.benchmark.scenes.scene import Dials, make_scene
 

@@ -10,12 +10,20 @@ from eidolon.benchmark.report.view.categories import by_category
 from eidolon.benchmark.report.view.pictures import NoPictures, PictureSource, encode, find_pictures
 from eidolon.benchmark.report.view.probe import probe_view
 from eidolon.benchmark.report.view.records import RunView, SampleDetail
-from eidolon.benchmark.report.view.samples import ViewedSample, category_names, make_index, shown_samples
+from eidolon.benchmark.report.view.samples import (
+    ViewedSample,
+    category_names,
+    make_index,
+    shown_samples,
+    with_risks,
+)
 from eidolon.benchmark.store.files import SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.readings import main_policy
 from eidolon.scorers.core.scores import Scores
 
+RISK = "risk"
+"""The family of the metric whose runs have risks."""
 Place = Callable[[bytes], str]
 """Stores a picture and returns what the page loads it by."""
 
@@ -53,6 +61,8 @@ def collect(run: LoadedRun, *, images: Path | None, pictures: bool) -> Collected
     """
     scores: Scores | None = run.scores() if run.has(SCORES) else None
     shown = shown_samples(run)
+    if scores is not None and RISK in scores.metrics:
+        shown = with_risks(shown)
     source, reason = find_pictures(run, images) if pictures and shown else (NoPictures(), None)
     categories = category_names(shown)
     main, more = summary.numbers(scores)

@@ -19,6 +19,10 @@ from eidolon.scorers.forgetting.fits import Fit
 SCHEMA: Literal["eidolon/view/1"] = "eidolon/view/1"
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Number(Record):
     """A number with its interval, and how to write it."""
 
@@ -164,6 +168,9 @@ class SampleDetail(Record):
     """By category, where it is in the picture, if the dataset says so."""
     picture: str | None = None
     """The picture as a data URI, or its path from the page."""
+    risks: tuple[float | None, ...] | None = Field(None, exclude_if=_is_none)
+    """For each mention of the judgement that no truth decides, the probability that its object is not in the picture,
+    from text alone; null for the others. Absent if there is none."""
 
 
 class RunView(Record):

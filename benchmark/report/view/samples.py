@@ -1,7 +1,7 @@
 """The samples of a run for the page: the index of the list, and the details of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eidolon.benchmark.report.view.records import Index, SampleDetail
 from eidolon.benchmark.store.files import QUESTIONS
@@ -28,6 +28,8 @@ class ViewedSample:
     answer: AnswerRow | None
     read: YesNo | None = None
     """What the main policy reads in an answer."""
+    risks: tuple[float | None, ...] | None = None
+    """The risk of each mention that no truth decides."""
 
     @property
     def asked(self) -> str | None:
@@ -79,6 +81,7 @@ class ViewedSample:
             answer=self.answer,
             boxes={name: tuple(found) for name, found in boxes.items()},
             picture=picture,
+            risks=self.risks,
         )
 
 
@@ -110,6 +113,18 @@ def shown_samples(run: LoadedRun) -> list[ViewedSample]:
             read=read(response.sample_id),
         )
         for response in run.responses()
+    ]
+
+
+def with_risks(shown: Sequence[ViewedSample]) -> list[ViewedSample]:
+    """Return the samples with the risk, without a history, of each mention that no truth decides."""
+    from eidolon.scorers.risk.model_file import load_risk_model
+    from eidolon.scorers.risk.shading import open_risks
+
+    model = load_risk_model()
+    return [
+        one if one.judgement is None else replace(one, risks=open_risks(model, one.response, one.judgement))
+        for one in shown
     ]
 
 

@@ -3,7 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from eidolon.benchmark.report.page import render_report
+from eidolon.benchmark.store.record import SampleRow
+from eidolon.benchmark.tasks.protocol import Shown
+from eidolon.benchmark.tasks.score_files.work import FileProducer
+from eidolon.scorers.core.metric import JudgedSample
+from eidolon.scorers.core.types import Response
+from eidolon.scorers.core.verdict import with_verdicts
+from eidolon.scorers.judges.judged_text import judge_texts
+from eidolon.scorers.judges.lexicon import LexiconJudge
+from eidolon.scorers.metrics.chair import Chair
+from eidolon.scorers.metrics.scoring import score
+from eidolon.scorers.risk.metric import Risk
 from eidolon.scorers.risk.model_file import load_risk_model
+from eidolon.scorers.risk.shading import mention_risks
 from tests.benchmark.conftest import Cli, Result, read_lines, write_lines
 
 TEXTS = (
@@ -122,6 +135,77 @@ def test_another_vocabulary(cli: Cli, tmp_path: Path, responses: Path) -> None:
     assert cli(*scored, "--metric", "chair", "--out", tmp_path / "b").code == 0
     refused(cli("risk", tmp_path / "b", "--out", tmp_path / "c.jsonl"), "'sky'")
     refused(cli("risk", responses, "--history", tmp_path / "b", "--out", tmp_path / "c.jsonl"), "'sky'")
+
+
+def test_page_of_responses_without_truth(cli: Cli, tmp_path: Path, responses: Path, judged: Path) -> None:
+    out, page = tmp_path / "risk.jsonl", tmp_path / "risk.html"
+    assert cli("risk", responses, "--out", out, "--page", page).code == 0
+    risks = [[one["risk"] for one in line["mentions"]] for line in read_lines(out)]
+    (run,) = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["runs"]
+    assert [one["risks"] for one in run["details"]] == risks
+    assert {m["verdict"] for one in run["details"] for m in one["judgement"]["mentions"]} == {None}
+    # Truth in a run is not used: its page is the same but for the name.
+    again = tmp_path / "again.html"
+    assert cli("risk", judged, "--out", out, "--page", again).code == 0
+    (other,) = json.loads(again.read_text().split('id="data">')[1].split("</script>")[0])["runs"]
+    assert [one["judgement"] for one in other["details"]] == [one["judgement"] for one in run["details"]]
+    refused(cli("risk", responses, "--out", out, "--page", out), "--page", "another output")
+
+
+def unsure_about_the_cat(run: Path) -> None:
+    rows = read_lines(run / "judgements.jsonl")
+    for row in rows:
+        for mention in row["mentions"]:
+            mention["verdict"] = "ignored" if mention["category"] == "cat" else mention["verdict"]
+    write_lines(run / "judgements.jsonl", rows)
+
+
+def details(cli: Cli, run: Path) -> list[dict[str, object]]:
+    assert cli("view", run, "--no-open").code == 0
+    text = (run / "view" / "index.html").read_text()
+    (found,) = json.loads(text.split('id="data">')[1].split("</script>")[0])["runs"]
+    return list(found["details"])
+
+
+def test_a_page_shades_what_no_truth_decides(cli: Cli, tmp_path: Path, responses: Path, judged: Path) -> None:
+    assert all("risks" not in one for one in details(cli, judged))
+    unsure_about_the_cat(judged)
+    first, *others = details(cli, judged)
+    assert cli("risk", responses, "--out", tmp_path / "risk.jsonl").code == 0
+    risks = {one["category"]: one["risk"] for one in read_lines(tmp_path / "risk.jsonl")[0]["mentions"]}
+    assert first["risks"] == [None, None, None, None, risks["cat"]]
+    assert all("risks" not in one for one in others)
+
+
+def test_a_run_without_the_metric_shades_nothing(cli: Cli, tmp_path: Path, responses: Path) -> None:
+    objects = write_lines(
+        tmp_path / "o.jsonl", [{"image_id": i, "objects": names} for i, names in enumerate(TRUTH)]
+    )
+    out = tmp_path / "plain"
+    scored = ["score", "--responses", responses, "--objects", objects, "--metric", "chair", "--out", out]
+    assert cli(*scored).code == 0
+    unsure_about_the_cat(out)
+    assert all("risks" not in one for one in details(cli, out))
+
+
+@pytest.mark.parametrize("metric", ["risk", "chair"])
+def test_the_report_shades_what_no_truth_decides(metric: str) -> None:
+    metrics = {"risk": Risk, "chair": Chair}
+    response = Response(sample_id="a", image_id="a", response=TEXTS[0])
+    (judgement,) = judge_texts(LexiconJudge(), [response])
+    judgement = with_verdicts(judgement, TRUTH[0], unknown=["cat"])
+    model = load_risk_model()
+    scores = score(
+        [JudgedSample(response, judgement, frozenset(TRUTH[0]))],
+        [metrics[metric]()],
+        signature="dataset=x|judge=y",
+    )
+    rows = [SampleRow(sample_id="a", image_id="a", objects=tuple(TRUTH[0]))]
+    html = render_report("mine", Shown(scores, rows, [response], [judgement]), FileProducer())
+    risk = mention_risks(model, response, judgement)[-1]
+    shaded = f'style="--risk: {round(100 * risk)}%" title="cat: risk {risk:.2f}">cat</mark>'
+    assert (shaded in html) == ("shaded by risk" in html) == (metric == "risk")
+    assert '<mark class="hallucinated" title="cup">cup</mark>' in html
 
 
 def test_no_input_is_replaced(cli: Cli, tmp_path: Path, responses: Path, judged: Path) -> None:
