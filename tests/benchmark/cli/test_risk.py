@@ -144,7 +144,7 @@ def test_page_of_responses_without_truth(cli: Cli, tmp_path: Path, responses: Pa
     (run,) = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["runs"]
     assert [one["risks"] for one in run["details"]] == risks
     assert {m["verdict"] for one in run["details"] for m in one["judgement"]["mentions"]} == {None}
-    # Truth in a run is not used: its page is the same but for the name.
+    # Truth in a run is not used: its page has the same mentions.
     again = tmp_path / "again.html"
     assert cli("risk", judged, "--out", out, "--page", again).code == 0
     (other,) = json.loads(again.read_text().split('id="data">')[1].split("</script>")[0])["runs"]
