@@ -17,6 +17,8 @@ from eidolon.scorers.statistics.bootstrap import bootstrap
 
 EXAMPLES = 4
 """Crops of each name in the gallery, and as many questions."""
+HEIGHT = 40
+"""Pixels of the height of the crops."""
 ACCEPTED = 0.9
 """Share of the known signs that the threshold accepts."""
 
@@ -69,13 +71,26 @@ def prototypes(vectors: NDArray[np.float32], examples: int) -> NDArray[np.float3
 
 
 @lru_cache(maxsize=8)
-def crops(part: Part, purpose: str, seed: int) -> tuple[Image.Image, ...]:
-    """Return EXAMPLES crops of every name of a part, name by name."""
+def crops(part: Part, purpose: str, seed: int, height: int = HEIGHT) -> tuple[Image.Image, ...]:
+    """Return EXAMPLES crops of every name of a part, name by name. Those of another height show the same signs."""
     found = []
     for number, name in enumerate(names_of(part)):
         rng = np.random.default_rng([seed, number, *f"{part} {purpose}".encode()])
-        found += [crop(name.name, rng) for _ in range(EXAMPLES)]
+        found += [crop(name.name, rng, height) for _ in range(EXAMPLES)]
     return tuple(found)
+
+
+def recognised(reader: Reader, height: int, *, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.int_]]:
+    """Return whether each crop of a test name is nearest to the prototype of its own name, and its family.
+
+    The prototypes are made of crops of the usual height, and the crops to recognise have `height` pixels. Shapes
+    (names * EXAMPLES,).
+    """
+    names = names_of("test")
+    gallery = prototypes(reader.embed_images(crops("test", "gallery", seed)), EXAMPLES)
+    own = np.repeat(np.arange(len(names)), EXAMPLES)
+    nearest = (reader.embed_images(crops("test", "question", seed, height)) @ gallery.T).argmax(1)
+    return nearest == own, np.array([names[i].family for i in own])
 
 
 def evaluate_signs(reader: Reader, *, seed: int = 0, resamples: int = 2000) -> SignEvaluation:
@@ -102,16 +117,7 @@ def evaluate_signs(reader: Reader, *, seed: int = 0, resamples: int = 2000) -> S
     spelled = np.array([word == texts[i] for word, i in words])
 
     def rate(values: NDArray[np.bool_], groups: Sequence[int]) -> BoundedEstimate:
-        statistics: FloatArray = np.stack([values, np.ones(len(values))], axis=-1).astype(float)
-        result = bootstrap(
-            statistics,
-            [int(group) for group in groups],
-            lambda totals: {"rate": ratio(totals[..., 0], totals[..., 1])},
-            shares=lambda totals: {"rate": Share(totals[..., 0], totals[..., 1])},
-            seed=seed,
-            resamples=resamples,
-        )
-        return result["rate"].estimate()
+        return share(values, groups, seed=seed, resamples=resamples)
 
     kinds = np.array([names[i].kind for i in own])
     return SignEvaluation(
@@ -126,3 +132,19 @@ def evaluate_signs(reader: Reader, *, seed: int = 0, resamples: int = 2000) -> S
         accepted=ACCEPTED,
         false_acceptance=rate(accepted, [name.family for name in unknown for _ in range(EXAMPLES)]),
     )
+
+
+def share(
+    values: NDArray[np.bool_], families: Sequence[int], *, seed: int = 0, resamples: int = 2000
+) -> BoundedEstimate:
+    """Return the share of true values with its 95 % interval by a bootstrap over families."""
+    statistics: FloatArray = np.stack([values, np.ones(len(values))], axis=-1).astype(float)
+    result = bootstrap(
+        statistics,
+        [int(family) for family in families],
+        lambda totals: {"rate": ratio(totals[..., 0], totals[..., 1])},
+        shares=lambda totals: {"rate": Share(totals[..., 0], totals[..., 1])},
+        seed=seed,
+        resamples=resamples,
+    )
+    return result["rate"].estimate()

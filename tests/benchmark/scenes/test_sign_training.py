@@ -1,12 +1,14 @@
 """The model of signs: batches with hard negatives, training in parts, and its evaluation on new names."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import load_file
 
 from eidolon.benchmark.cli import invoke
@@ -18,7 +20,13 @@ from eidolon.benchmark.scenes.sign_training import (
     hard_negatives,
     training_names,
 )
-from eidolon.benchmark.study.training.sign_evaluation import EXAMPLES, SignEvaluation, crops, prototypes
+from eidolon.benchmark.study.training.sign_evaluation import (
+    EXAMPLES,
+    SignEvaluation,
+    crops,
+    prototypes,
+    recognised,
+)
 from eidolon.models.aligner.proxy_training import ProxyTraining
 from eidolon.models.aligner.sign_architecture import SignArchitecture
 
@@ -90,3 +98,30 @@ def test_questions_are_other_crops_than_the_gallery() -> None:
     gallery, questions = crops("test", "gallery", 0), crops("test", "question", 0)
     assert len(gallery) == len(questions) == EXAMPLES * len(names_of("test"))
     assert gallery[0].tobytes() != questions[0].tobytes()
+
+
+class Thumbnails:
+    """A reader whose vectors are crops reduced to a few pixels."""
+
+    def embed_images(self, images: Sequence[Image.Image], /) -> NDArray[np.float32]:
+        small = [np.asarray(image.convert("L").resize((12, 4)), dtype=np.float32).ravel() for image in images]
+        return np.stack([one / np.linalg.norm(one) for one in small])
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def read(self, images: Sequence[Image.Image], /) -> Sequence[str]:
+        raise NotImplementedError
+
+
+def test_small_crops_are_compared_with_large_prototypes() -> None:
+    names, reader = names_of("test"), Thumbnails()
+    right, families = recognised(reader, 10)
+    small, large = crops("test", "question", 0, 10), crops("test", "gallery", 0)
+    assert {image.height for image in large} != {image.height for image in small}
+    means = [reader.embed_images(large[4 * i : 4 * i + 4]).mean(0) for i in range(len(names))]
+    for place in range(0, len(small), 37):
+        question = reader.embed_images([small[place]])[0]
+        cosines = [float(question @ mean) / float(np.linalg.norm(mean)) for mean in means]
+        assert right[place] == (max(range(len(names)), key=cosines.__getitem__) == place // EXAMPLES)
+        assert families[place] == names[place // EXAMPLES].family
