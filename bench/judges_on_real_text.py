@@ -8,7 +8,7 @@ no. Unscored responses count in neither, nor in precision and recall.
 
 DATA holds `responses/opera_llava-1.5_greedy.jsonl`, `coco_gt/objects.jsonl` and `hat/hat.jsonl`. Only COCO categories
 count: a noun counts as the category that the lexicon gives it. With people: the average precision of the share of a
-caption's mentions whose category, or noun, no reference names.
+caption's mentions whose category, or noun, no reference names, and the number of captions that count.
 """
 
 import argparse
@@ -56,18 +56,19 @@ def main(arguments: Sequence[str]) -> int:
     for text in options.judge or DEFAULT:
         name, _, given = text.partition(":")
         judge = make_judge(name, dict(one.split("=", 1) for one in given.split(";") if one))
-        judgements, cost = _judge(judge, texts, options.keep and options.keep / f"{_file_name(text)}.jsonl")
+        kept = options.keep and options.keep / _file_name(text)
+        judgements, cost = _judge(judge, texts, kept and kept.with_name(f"{kept.name}.jsonl"))
         scored = [i for i, one in enumerate(judgements) if one.unscored is None]
         found = [_categories(judgements[i]) for i in scored]
         pairs = list(zip(found, [truth[texts[i].image_id] for i in scored], strict=True))
         right = sum(len(a & b) for a, b in pairs)
         precision = right / max(1, sum(len(a) for a, _ in pairs))
         recall = right / max(1, sum(len(b) for _, b in pairs))
-        people = _with_people(judge, hat) if hat else float("nan")
+        people = _with_people(judge, hat, kept) if hat else "-"
         print(
             f"| `{text}` | {len(texts)} | {precision:.3f} | {recall:.3f} | "
             f"{_f1(found, [careful[i] for i in scored]):.3f} | {len(texts) - len(scored)} | "
-            f"{_open_shares(judge, [judgements[i] for i in scored])} | {people:.3f} | {1000 * cost:.2f} |",
+            f"{_open_shares(judge, [judgements[i] for i in scored])} | {people} | {1000 * cost:.2f} |",
             flush=True,
         )
         if isinstance(judge, SelfTestedJudge):
@@ -136,21 +137,35 @@ def _f1(found: Sequence[set[str]], other: Sequence[set[str]]) -> float:
     return 2 * shared / max(1, sum(map(len, found)) + sum(map(len, other)))
 
 
-def _with_people(judge: Judge, rows: Sequence[Any]) -> float:
-    """Return the average precision of the share of unsupported mentions against people's flags of captions."""
-    captions = list(
-        judge.judge([_response(i, row["image_id"], row["caption"]) for i, row in enumerate(rows)])
+def _with_people(judge: Judge, rows: Sequence[Any], kept: Path | None) -> str:
+    """Return the average precision of the share of unsupported mentions against people's flags of captions.
+
+    A caption counts if it and its references are scored; the number of those that count follows the value.
+    """
+    captions, _ = _judge(
+        judge,
+        [_response(i, row["image_id"], row["caption"]) for i, row in enumerate(rows)],
+        kept and kept.with_name(f"{kept.name}-hat.jsonl"),
     )
     places = [(i, text) for i, row in enumerate(rows) for text in row["references"]]
-    read = judge.judge([_response(n, rows[i]["image_id"], text) for n, (i, text) in enumerate(places)])
+    read, _ = _judge(
+        judge,
+        [_response(n, rows[i]["image_id"], text) for n, (i, text) in enumerate(places)],
+        kept and kept.with_name(f"{kept.name}-references.jsonl"),
+    )
     known: list[set[str]] = [set() for _ in rows]
+    unscored = {i for i, one in enumerate(captions) if one.unscored is not None}
     for (i, _), judgement in zip(places, read, strict=True):
-        known[i] |= {_TERMS.canonical(m.category) for m in judgement.mentions}
-    scores = []
-    for judgement, there in zip(captions, known, strict=True):
-        named = [_TERMS.canonical(m.category) for m in judgement.mentions if m.verdict != "ignored"]
-        scores.append(sum(name not in there for name in named) / len(named) if named else 0.0)
-    return _average_precision(scores, [bool(row["contains_hallucination"]) for row in rows])
+        known[i] |= {_TERMS.canonical(m.category) for m in judgement.mentions if m.verdict != "ignored"}
+        if judgement.unscored is not None:
+            unscored.add(i)
+    scores, flags = [], []
+    for i, (judgement, there) in enumerate(zip(captions, known, strict=True)):
+        if i not in unscored:
+            named = [_TERMS.canonical(m.category) for m in judgement.mentions if m.verdict != "ignored"]
+            scores.append(sum(name not in there for name in named) / len(named) if named else 0.0)
+            flags.append(bool(rows[i]["contains_hallucination"]))
+    return f"{_average_precision(scores, flags):.3f} of {len(flags)}" if any(flags) else f"- of {len(flags)}"
 
 
 def _average_precision(scores: Sequence[float], truth: Sequence[bool]) -> float:

@@ -24,7 +24,15 @@ from eidolon.benchmark.tasks.forget.forced_orders.detail import OrdersDetail
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.benchmark.tasks.forget.retention.detail import RetentionDetail
-from eidolon.benchmark.tasks.rows import AnswerRow, AskedRow, BenchmarkRow, FreeFormRow, QuestionRow, WordRow
+from eidolon.benchmark.tasks.rows import (
+    AnswerRow,
+    AskedRow,
+    BenchmarkRow,
+    CaptionRow,
+    FreeFormRow,
+    QuestionRow,
+    WordRow,
+)
 from eidolon.benchmark.verify.check.findings import Report
 from eidolon.benchmark.verify.compare import Comparison
 from eidolon.scorers.forgetting.dependency import PdmTable
@@ -35,7 +43,7 @@ DIRECTORY = Path(__file__).parent / "schemas"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas by name. Those of `annotated`, `answers`, `benchmark_answers`, `benchmark_questions`,
-    `free_form`, `questions`, `samples` and `words` describe one line."""
+    `caption_scores`, `free_form`, `questions`, `samples` and `words` describe one line."""
     return {
         "annotated": schema_of(AnnotatedImage),
         "annotation": schema_of(AnnotationHeader),
@@ -43,6 +51,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "benchmark_answers": schema_of(BenchmarkRow),
         "benchmark_questions": schema_of(AskedRow),
         "attention": schema_of(AttentionDetail),
+        "caption_scores": schema_of(CaptionRow),
         "check": schema_of(Report),
         "cloze": schema_of(ClozeDetail),
         "comparison": schema_of(Comparison),

@@ -62,6 +62,7 @@ def _described(kind: str) -> dict[str, str]:
 
         return DESCRIPTIONS
     if kind == "datasets":
+        from eidolon.benchmark.data.caption_layouts import CAPTION_DATA
         from eidolon.benchmark.data.datasets import registry
         from eidolon.benchmark.data.question_layouts import LAYOUTS
         from eidolon.benchmark.tasks.score_files.tagged_words import DATA
@@ -73,6 +74,7 @@ def _described(kind: str) -> dict[str, str]:
                 f"licence: {layout.licence}"
                 for name, layout in LAYOUTS.items()
             }
+            | {name: f"{given.data}; licence: {given.licence}" for name, given in CAPTION_DATA.items()}
             | {"detailverifybench": DATA}
         )
     from eidolon.scorers.core.registry import judges, metrics

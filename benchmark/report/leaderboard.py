@@ -31,6 +31,8 @@ from eidolon.scorers.core.scores import Family, Samples, Score
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.metrics.amber import AmberRates
+from eidolon.scorers.metrics.benchmarks.capture import Capture
+from eidolon.scorers.metrics.benchmarks.comprecap import CompreCap
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
@@ -53,7 +55,18 @@ HEADLINES: dict[Task, str] = {
 FIRST_FAMILIES = ("objects", "throne", "chair")
 """The first families in the table of descriptions. Other families follow by name."""
 FILE_METRICS: dict[str, type] = {
-    kind.family: kind for kind in (AmberRates, Detection, Pope, DashB, HallusionBench, HumbleBench, RePope)
+    kind.family: kind
+    for kind in (
+        AmberRates,
+        Capture,
+        CompreCap,
+        Detection,
+        Pope,
+        DashB,
+        HallusionBench,
+        HumbleBench,
+        RePope,
+    )
 }
 """Metrics that score files of their own. They are not in the registry."""
 NOT_EXAMINED: Literal["not run"] = "not run"

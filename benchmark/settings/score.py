@@ -41,7 +41,7 @@ class ScoreSettings(JudgedSettings):
     answers: Annotated[tuple[Path, ...], Flag("Data", metavar="FILE [FILE]…", decides=False)] = ()
     """Answers to score, for metrics that read answers; for throne one file for each judge."""
     annotations: Annotated[Path | None, Flag("Data", decides=False)] = None
-    """throne: COCO instances JSON. amber: annotations.json."""
+    """throne: COCO instances JSON. amber: annotations.json. comprecap: anno.json. capture: references."""
     questions: Annotated[Path | None, Flag("Data", decides=False)] = None
     """pope and the published benchmarks: the questions. amber: the queries, for the image of each."""
     relations: Annotated[Path | None, Flag("Data", decides=False)] = None

@@ -32,6 +32,8 @@ METRICS = ("chair", "objects", "forgetting")
 """Metrics of free-form descriptions where neither the user nor the judge names any."""
 ANSWER_METRICS = (
     "amber",
+    "capture",
+    "comprecap",
     "dash_b",
     "detection",
     "hallusionbench",

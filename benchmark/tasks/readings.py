@@ -25,10 +25,12 @@ from eidolon.benchmark.tasks.plugins import needs_judge
 from eidolon.benchmark.tasks.rows import (
     ANSWERS,
     BENCHMARK_ANSWERS,
+    CAPTION_SCORES,
     FREE_FORM,
     WORDS,
     AnswerRow,
     BenchmarkRow,
+    CaptionRow,
     FreeFormRow,
     WordRow,
 )
@@ -42,6 +44,9 @@ from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId, Judgement, Response
 from eidolon.scorers.judges.votes import undecided_votes
 from eidolon.scorers.metrics.amber import AmberRates
+from eidolon.scorers.metrics.benchmarks.captions import CaptionMeans, CaptionSample
+from eidolon.scorers.metrics.benchmarks.capture import Capture
+from eidolon.scorers.metrics.benchmarks.comprecap import CompreCap
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
@@ -351,6 +356,17 @@ def _published(run: LoadedRun, benchmark: Callable[[str], QuestionBenchmark]) ->
     return FamilyReading(scored, lambda _: metric, metric.mode)
 
 
+def _captions(run: LoadedRun, metric: type[CaptionMeans]) -> FamilyReading:
+    """Read the values of long captions."""
+    scored = {
+        (row.sample_id, 0): ScoredSample(
+            row.image_id, row.sample_id, CaptionSample(row.sample_id, row.image_id, row.values)
+        )
+        for row in run.lines(CAPTION_SCORES, CaptionRow)
+    }
+    return FamilyReading(scored, lambda _: metric(), published_mode(settings_of(run.record.config)))
+
+
 def published_mode(settings: RunSettings | ScoreSettings) -> str:
     """Return how the answers to a published benchmark were read."""
     return settings.mode if isinstance(settings, ScoreSettings) else settings.task_options.get("mode", COMPAT)
@@ -365,6 +381,7 @@ READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {
         kind.family: partial(_published, benchmark=kind)
         for kind in (DashB, HallusionBench, HumbleBench, RePope)
     },
+    **{kind.family: partial(_captions, metric=kind) for kind in (Capture, CompreCap)},
 }
 """Families that do not come from judged descriptions."""
 

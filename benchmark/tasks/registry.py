@@ -24,6 +24,8 @@ BUILTIN: Mapping[Verb, Mapping[str, str]] = {
         "detection": "eidolon.benchmark.tasks.score_files.detection:DetectionTask",
         "pope": "eidolon.benchmark.tasks.score_files.pope:PopeTask",
         "throne": "eidolon.benchmark.tasks.score_files.throne:ThroneTask",
+        "capture": "eidolon.benchmark.tasks.score_files.long_captions.task:CaptureTask",
+        "comprecap": "eidolon.benchmark.tasks.score_files.long_captions.task:CompreCapTask",
         "dash_b": "eidolon.benchmark.tasks.score_files.published.task:DashBTask",
         "hallusionbench": "eidolon.benchmark.tasks.score_files.published.task:HallusionBenchTask",
         "humblebench": "eidolon.benchmark.tasks.score_files.published.task:HumbleBenchTask",

@@ -9,6 +9,7 @@ FREE_FORM = "free_form.jsonl"
 WORDS = "words.jsonl"
 BENCHMARK_ANSWERS = "benchmark_answers.jsonl"
 BENCHMARK_QUESTIONS = "benchmark_questions.jsonl"
+CAPTION_SCORES = "caption_scores.jsonl"
 
 YesNo = Literal["yes", "no"]
 Split = Literal["random", "popular", "adversarial", "look-alike", "learned"]
@@ -97,6 +98,15 @@ class BenchmarkRow(Record):
     """Whether the answer is the true one to the letter."""
     groups: dict[str, str]
     """What the benchmark splits or groups the questions by."""
+
+
+class CaptionRow(Record):
+    """A line of `caption_scores.jsonl`: the values of a long caption."""
+
+    sample_id: str
+    image_id: ImageId
+    values: dict[str, float | None]
+    """By name; null where the value is undefined for this caption."""
 
 
 def yes_no(value: bool) -> YesNo:

@@ -1,0 +1,1 @@
+"""Benchmarks of long captions, scored from files. The task registry imports it."""
