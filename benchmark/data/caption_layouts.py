@@ -50,6 +50,8 @@ class GivenCaptions:
     """The caption of each sample, in the order of the samples, and what was assumed about the file."""
 
     texts: Mapping[str, str]
+    failed: Mapping[str, str]
+    """Why a sample has no caption: the error of its request."""
     notes: tuple[InputNote, ...] = ()
 
 
@@ -136,7 +138,8 @@ def read_captions(
 ) -> GivenCaptions:
     """Return a caption for each sample: rows with an image and a response, or an object {image: caption}.
 
-    An image is named as in the benchmark, by its file name, or by that without its ending.
+    An image is named as in the benchmark, by its file name, by that without its ending, or by the number of that. A
+    sample whose request failed (`error` in place of a response) has no caption.
 
     Raises:
         UserError: the file is wrong, a sample has no caption or two, or a caption is of no sample.
@@ -147,21 +150,26 @@ def read_captions(
     response = finder.text("response")
     known = _known_names(samples)
     texts: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for place, _, row in records.rows:
         name = _name(row, place, known)
         sample = known.get(name) or known.get(PurePosixPath(name).name) or known.get(PurePosixPath(name).stem)
         if sample is None:
             raise UserError(f"{place}: {excerpt(name)} is none of the {len(samples)} images")
         value = one_text(row.get(response))
+        if value is None and isinstance(error := row.get("error"), str):
+            _add(failed, sample, clean(error), place)
+            continue
         _add(
             texts, sample, clean(value) if isinstance(value, str) else text_field(row, response, place), place
         )
-    if missing := [sample for sample in samples if sample not in texts]:
+    if missing := [sample for sample in samples if sample not in texts and sample not in failed]:
         raise UserError(
             f"{path}: image {excerpt(missing[0])} has no caption ({len(missing)} of {len(samples)} have none)"
         )
     return GivenCaptions(
-        {sample: texts[sample] for sample in samples},
+        {sample: texts[sample] for sample in samples if sample in texts},
+        failed,
         (*format_note(records, "answers", ("jsonl", "json array", "json by id")), *finder.notes),
     )
 
@@ -254,14 +262,18 @@ def _ratings(row: Mapping[str, Any], field: str, place: str) -> dict[str, float]
 
 
 def _known_names(samples: Sequence[str]) -> dict[str, str]:
-    """Return the sample of each name that only one sample has: its own, that of its file, and that without ending."""
+    """Return the sample of each name that only one sample has: its own, its file's, that without ending, its number."""
     names: dict[str, str] = {}
-    for shorten in (lambda p: p.stem, lambda p: p.name, str):
+    for shorten in (_number, lambda p: p.stem, lambda p: p.name, str):
         found: dict[str, list[str]] = {}
         for sample in samples:
             found.setdefault(shorten(PurePosixPath(sample)), []).append(sample)
         names |= {name: owners[0] for name, owners in found.items() if len(owners) == 1}
     return names | {sample: sample for sample in samples}
+
+
+def _number(path: PurePosixPath) -> str:
+    return str(int(path.stem)) if path.stem.isascii() and path.stem.isdigit() else path.stem
 
 
 def _name(row: Mapping[str, Any], place: str, known: Mapping[str, str] | None = None) -> str:

@@ -363,6 +363,7 @@ def _captions(run: LoadedRun, metric: type[CaptionMeans]) -> FamilyReading:
             row.image_id, row.sample_id, CaptionSample(row.sample_id, row.image_id, row.values)
         )
         for row in run.lines(CAPTION_SCORES, CaptionRow)
+        if row.unscored is None
     }
     return FamilyReading(scored, lambda _: metric(), published_mode(settings_of(run.record.config)))
 

@@ -107,6 +107,8 @@ class CaptionRow(Record):
     image_id: ImageId
     values: dict[str, float | None]
     """By name; null where the value is undefined for this caption."""
+    unscored: str | None = None
+    """Why the caption has no values: the error of its request."""
 
 
 def yes_no(value: bool) -> YesNo:

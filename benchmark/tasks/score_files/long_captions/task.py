@@ -90,24 +90,32 @@ class CaptionTask(AnswersTask):
         check_fields(settings.fields, FIELDS)
         planned = self.read(settings)
         notes: tuple[InputNote, ...] = () if planned.captions is None else planned.captions.notes
+        failed: Mapping[str, str] = {} if planned.captions is None else planned.captions.failed
         line = Signature(
             dataset=hashed(*planned.dataset),
             judge=planned.judge,
             policy=f"{self.name}({settings.mode})",
-            n=len(planned.names),
+            n=len(planned.names) - len(failed),
             resamples=settings.resamples,
             seed=settings.seed,
         )
         files: dict[str, Any] = {
-            CAPTION_SCORES: lambda: to_lines(
-                CaptionRow(sample_id=one.sample_id, image_id=one.image_id, values=dict(one.values))
-                for one in planned.samples()
+            CAPTION_SCORES: lambda: (
+                to_lines(
+                    CaptionRow(sample_id=one.sample_id, image_id=one.image_id, values=dict(one.values))
+                    for one in planned.samples()
+                )
+                + to_lines(
+                    CaptionRow(sample_id=name, image_id=name, values={}, unscored=error)
+                    for name, error in failed.items()
+                )
             )
         }
         if planned.captions is not None:
             texts = planned.captions.texts
             files[RESPONSES] = lambda: to_lines(
-                Response(sample_id=name, image_id=name, response=texts[name]) for name in planned.names
+                Response(sample_id=name, image_id=name, response=texts.get(name), error=failed.get(name))
+                for name in planned.names
             )
         return answers_run(
             self.name,
@@ -122,6 +130,7 @@ class CaptionTask(AnswersTask):
                     planned.samples(),
                     self.metric(),
                     signature=line.line(),
+                    unscored=len(failed),
                     seed=settings.seed,
                     resamples=settings.resamples,
                 ),
@@ -160,7 +169,8 @@ class CaptureTask(CaptionTask):
         truth, truth_path = _annotations(settings, self.name)
         references = read_references(truth, truth_path)
         captions = read_captions(content, path, [*references], settings.fields)
-        work = CaptureWork(matcher, options.parser, references, captions.texts)
+        scored = {name: references[name] for name in captions.texts}
+        work = CaptureWork(matcher, options.parser, scored, captions.texts)
         return Planned(
             {"annotations": truth, "answers": content},
             (truth_path.stem, truth),
@@ -191,13 +201,20 @@ class CompreCapTask(CaptionTask):
             return Planned(contents, dataset, FROM_FILE, [*ratings], lambda: rated.samples)
         captions = read_captions(content, path, [*annotated], settings.fields)
         coverage, rater = options.coverage(settings.mode), options.rater(settings.mode)
-        work = CompreCapWork(coverage, rater, annotated, captions.texts)
+        scored = {name: annotated[name] for name in captions.texts}
+        work = CompreCapWork(coverage, rater, scored, captions.texts)
         judge = f"{coverage.signature()},{rater.signature()}"
         return Planned(contents, dataset, judge, [*annotated], lambda: work.samples, captions)
 
 
 def score_captions(
-    samples: Sequence[CaptionSample], metric: CaptionMeans, *, signature: str, seed: int, resamples: int
+    samples: Sequence[CaptionSample],
+    metric: CaptionMeans,
+    *,
+    signature: str,
+    unscored: int,
+    seed: int,
+    resamples: int,
 ) -> Scores:
     """Return the scores, with intervals over images."""
     images = [sample.image_id for sample in samples]
@@ -208,6 +225,7 @@ def score_captions(
         images,
         signature=signature,
         counts={metric.family: named_counts(metric.columns, column_sums(statistics))},
+        unscored=unscored,
         seed=seed,
         resamples=resamples,
     )

@@ -292,3 +292,24 @@ def test_a_missing_rating(cli: Cli, tmp_path: Path) -> None:
     )
     assert result.code == 2
     assert 'has no rating of the attribute "a brown dog"' in result.err
+
+
+def test_the_responses_of_a_run(cli: Cli, tmp_path: Path) -> None:
+    """Images by number, and a request that failed."""
+    annotations, answers = comprecap(tmp_path)
+    lines = [
+        {"sample_id": str(i), "image_id": i, "response": "A brown dog is on the wooden bench."}
+        for i in range(12)
+    ]
+    lines[3] |= {"response": None, "error": "no connection"}
+    write_lines(answers, lines)
+    arguments = ("score", "--metric", "comprecap", "--annotations", annotations, "--answers", answers)
+    result = cli(*arguments, "--out", tmp_path / "out")
+    assert result.code == 3  # one of twelve is above the share of --max-unscored
+    assert values(tmp_path / "out")["object_coverage"] == 1
+    rows = read_lines(tmp_path / "out" / "caption_scores.jsonl")
+    assert [row["unscored"] for row in rows].count("no connection") == 1
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))
+    assert (scores["n"]["scored"], scores["n"]["unscored"]) == (11, 1)
+    checked = cli("check", tmp_path / "out")
+    assert checked.code == 0, checked.out
