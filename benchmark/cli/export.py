@@ -20,8 +20,8 @@ def export(
 
     DuckDB, pandas and datasets read them.
     """
-    from eidolon.benchmark.report import leaderboard
     from eidolon.benchmark.report.export.parquet import write_tables
+    from eidolon.benchmark.report.finished_runs import find_runs
     from eidolon.benchmark.store.files import RUN
     from eidolon.benchmark.store.loaded import LoadedRun
     from eidolon.benchmark.terminal.progress import busy
@@ -29,7 +29,7 @@ def export(
 
     if (out / RUN).is_file() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {out}: is a run folder or a file; give a folder of its own")
-    found = [LoadedRun(path) for path in leaderboard.find_runs(runs)]
+    found = [LoadedRun(path) for path in find_runs(runs)]
     try:
         with busy(f"writing the tables of {len(found)} runs"):
             written = write_tables(found, out)

@@ -60,12 +60,13 @@ def leaderboard(
 
     from eidolon.benchmark.report import leaderboard as boards
     from eidolon.benchmark.report.board.export import write_files
+    from eidolon.benchmark.report.finished_runs import find_runs
 
     files = {"--html": html, "--csv": csv, "--markdown": markdown, "--latex": latex}
     _check_places({"--out": out, **files})
     benchmark = _benchmark(hub, hub_dataset, hub_task)
     base = out.parent if out is not None else Path()
-    board = boards.collect(boards.find_runs(folders), relative_to=base)
+    board = boards.collect(find_runs(folders), relative_to=base)
     if out is not None:
         boards.write(board, out)
     written = write_files(board, base if links else None, files)

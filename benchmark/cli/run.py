@@ -168,6 +168,7 @@ def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool, watc
     """Bring all runs to their ends, print the results, and return the exit code."""
     from eidolon.benchmark.report import calibration_table, leaderboard
     from eidolon.benchmark.report.examples import show_examples
+    from eidolon.benchmark.report.finished_runs import find_runs, finished_runs
     from eidolon.benchmark.report.live.watch import watching
     from eidolon.benchmark.report.page import render_report
     from eidolon.benchmark.run.pipeline import execute
@@ -176,7 +177,7 @@ def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool, watc
 
     console = make_console()
     # An old folder beside the new ones that cannot be read is better known before the work than after it.
-    leaderboard.collect(leaderboard.finished_runs(plan.out), relative_to=plan.out)
+    leaderboard.collect(finished_runs(plan.out), relative_to=plan.out)
     if doctor:
         from eidolon.benchmark.verify.doctor import diagnosis_store, table
 
@@ -194,7 +195,7 @@ def _execute_and_show(plan: "Plan", settings: RunSettings, *, doctor: bool, watc
             scores[run.path] = execute(run, generation, render_report)
             if page is not None:
                 page.end(run, scores[run.path])
-    board = leaderboard.collect(leaderboard.find_runs([plan.out]), relative_to=plan.out)
+    board = leaderboard.collect(find_runs([plan.out]), relative_to=plan.out)
     leaderboard.write(board, plan.out / leaderboard.FILE)
     best = next(run for row in board.rows for run, _ in plan.runs if run.path == plan.out / row.run)
     show_examples(best.path, best.name, console)

@@ -81,7 +81,7 @@ def view(
     found = [collect(run, images=images, pictures=pictures) for run in loaded]
     place = _html(out, (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE)
     pairs = compare_runs(folders, options)
-    total = sum(len(run.shown) for run in found)
+    total = sum(run.count for run in found)
     with meter(f"{place.name}, pictures", total, 0) as progress:
         written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))
     print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))

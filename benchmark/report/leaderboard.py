@@ -1,10 +1,12 @@
 """The leaderboard: the scores of several runs, best first, with marks where rows are not comparable."""
 
+import dataclasses
 import math
 import operator
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.store.files import RUN, SCORES
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.store.record import RunRecord
 from eidolon.benchmark.tasks.forget.columns import COLUMNS as FORGET_COLUMNS
@@ -121,45 +122,6 @@ class Leaderboard(Record):
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
-def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """Return the finished runs in and below the folders.
-
-    Raises:
-        UserError: a folder does not exist, or holds no finished run.
-    """
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
-        if not (runs := finished_runs(folder)):
-            raise UserError(f"{folder}: holds no finished run (a folder with {RUN} and {SCORES})")
-        found += [run for run in runs if run not in found]
-    return found
-
-
-def finished_runs(folder: Path) -> list[Path]:
-    """Return the folders in and below a folder that hold a run with its scores, sorted.
-
-    Links to folders are followed. A run that several paths lead to is returned once.
-    """
-    runs: dict[Path, Path] = {}
-    seen: set[Path] = set()
-    # Real folders come first, so that a run is found under its own name rather than a link's.
-    waiting = [folder]
-    links: list[Path] = []
-    while waiting or links:
-        place = (waiting or links).pop(0)
-        if (real := place.resolve()) in seen:
-            continue
-        seen.add(real)
-        if (place / SCORES).is_file() and (place / RUN).is_file():
-            runs[real] = place
-        with suppress(FileNotFoundError, PermissionError):
-            for inner in sorted(path for path in place.iterdir() if path.is_dir()):
-                (links if inner.is_symlink() else waiting).append(inner)
-    return sorted(runs.values())
-
-
 def collect(runs: Sequence[Path], relative_to: Path) -> Leaderboard:
     """Read the runs' scores into a leaderboard."""
     tables = tables_of([_read_row(run, relative_to) for run in runs])
@@ -176,16 +138,30 @@ def tables_of(rows: Iterable[Row]) -> list[list[Row]]:
 
     So no row has a dash in every column.
     """
-    alike: dict[tuple[int, str], list[list[Row]]] = {}
+    alike: dict[tuple[int, str], list[_Table]] = {}
     for row in rows:
         tables = alike.setdefault(([*HEADLINES].index(row.task), data_of(row)), [])
-        sharing = [
-            table for table in tables if any(row.metrics.keys() & other.metrics.keys() for other in table)
-        ]
+        sharing = [table for table in tables if row.metrics.keys() & table.families]
+        joined = sharing[0] if sharing else _Table()
+        for table in sharing[1:]:
+            joined.rows.extend(table.rows)
+            joined.families |= table.families
+        joined.rows.appendleft(row)
+        joined.families.update(row.metrics)
         tables[:] = [table for table in tables if not any(table is other for other in sharing)]
-        tables.append([row, *(other for table in sharing for other in table)])
-    found = [table for key in sorted(alike) for table in sorted(alike[key], key=kind_of)]
+        tables.append(joined)
+    found = [
+        table for key in sorted(alike) for table in sorted(([*one.rows] for one in alike[key]), key=kind_of)
+    ]
     return [_sorted(table) for table in found]
+
+
+@dataclass(slots=True)
+class _Table:
+    """Rows that share metric families, directly or through others, the latest first."""
+
+    rows: deque[Row] = dataclasses.field(default_factory=deque)
+    families: set[str] = dataclasses.field(default_factory=set)
 
 
 def write(leaderboard: Leaderboard, path: Path) -> None:

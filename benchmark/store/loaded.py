@@ -5,7 +5,7 @@ Nothing is opened that could be endless: every file is a regular one of limited 
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, RUN, SAMPLES, SCORES
+from eidolon.benchmark.store.keyed_lines import KeyedLines
 from eidolon.benchmark.store.record import RunRecord, SampleRow, read_record
 from eidolon.benchmark.store.stored_lines import StoredLines
 from eidolon.scorers.core.errors import UserError
@@ -32,6 +33,7 @@ they take several times the memory."""
 LISTED = 8
 """Runs of a folder that a message names."""
 
+KeyT = TypeVar("KeyT", bound=Hashable)
 LineT = TypeVar("LineT", bound=BaseModel)
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
@@ -118,11 +120,39 @@ class LoadedRun:
         Raises:
             RunFileError: the file cannot be read, or a line is not such a record.
         """
-        path = self.path / name
-        if os.path.lexists(path):
-            if reason := self.why_unreadable(name, largest=None):
-                raise RunFileError(path, reason)
+        if (path := self._streamed(name)) is not None:
             yield from _records(path, record)
+
+    def keyed(self, name: str, record: type[LineT], key: Callable[[LineT], KeyT]) -> KeyedLines[KeyT, LineT]:
+        """Return the records of a JSONL file of any size by their keys, read one at a time; none without the file.
+
+        Raises:
+            RunFileError: the file cannot be read; from every access also if a line is not such a record.
+        """
+        path = self._streamed(name)
+        return KeyedLines(
+            path, lambda number, line: _parsed(path or self.path, record, number, line), key, MAX_LINE
+        )
+
+    def count_lines(self, name: str) -> int:
+        """Return the number of lines of a file, 0 where there is no such file.
+
+        Raises:
+            RunFileError: the file cannot be read.
+        """
+        if (path := self._streamed(name)) is None:
+            return 0
+        with path.open("rb") as stream:
+            return sum(part.count(b"\n") for part in iter(lambda: stream.read(1 << 20), b""))
+
+    def _streamed(self, name: str) -> Path | None:
+        """Return the path of a file of any size, None where there is no such file."""
+        path = self.path / name
+        if not os.path.lexists(path):
+            return None
+        if reason := self.why_unreadable(name, largest=None):
+            raise RunFileError(path, reason)
+        return path
 
     def document(self, name: str, record: type[DocumentT]) -> DocumentT:
         """Return the content of a JSON file.

@@ -8,7 +8,7 @@ from typing import Any
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.report.view.collect import CollectedRun, collect
 from eidolon.benchmark.report.view.pictures import NoPictures
-from eidolon.benchmark.report.view.samples import ViewedSample, make_index
+from eidolon.benchmark.report.view.samples import ViewedSample, shown_samples
 from eidolon.benchmark.scenes.scene import Dials, make_scene
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.store.record import SampleRow
@@ -81,11 +81,16 @@ def change_lines(path: Path, change: Callable[[int, dict[str, Any]], None]) -> N
 
 def many_samples(run: Path, count: int) -> CollectedRun:
     """Return a run of `count` samples with the head of a real one and texts of usual length, without pictures."""
-    collected = collect(load_run(run), images=None, pictures=False)
-    categories = collected.view.categories
-    shown: list[ViewedSample] = [_made(index, categories) for index in range(count)]
-    view = collected.view.model_copy(update={"index": make_index(shown, categories)})
-    return CollectedRun(view, shown, NoPictures())
+    loaded = load_run(run)
+    collected = collect(loaded, images=None, pictures=False)
+    categories = sorted({name for one in shown_samples(loaded) for name in one.names()})
+    return CollectedRun(
+        collected.head,
+        count,
+        collected.policy,
+        lambda: (_made(index, categories) for index in range(count)),
+        NoPictures(),
+    )
 
 
 def _made(index: int, categories: Sequence[str]) -> ViewedSample:

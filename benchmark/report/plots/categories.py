@@ -6,9 +6,10 @@ from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.marks import beside
 from eidolon.benchmark.drawing.style import GROUNDED, HALLUCINATED, MISSED, Sheet, percent, short, wrap
 from eidolon.benchmark.report.plots.records import Drawing, NotDrawnError, PlottedRun
-from eidolon.benchmark.report.view.categories import by_category
+from eidolon.benchmark.report.view.categories import CategoryCounts
 from eidolon.benchmark.report.view.records import CategoryRow
 from eidolon.benchmark.report.view.samples import shown_samples
+from eidolon.benchmark.store.files import RESPONSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,14 +30,15 @@ def categories(plotted: PlottedRun) -> Drawing:
     Raises:
         UserError: a file cannot be read, or there are no categories.
     """
-    shown = shown_samples(plotted.run)
-    if not shown:
+    if not plotted.run.count_lines(RESPONSES):
         raise NotDrawnError("the run keeps no responses")
-    rows = by_category(shown)
+    counts = CategoryCounts()
+    for one in shown_samples(plotted.run):
+        counts.add(one)
+    rows = counts.rows()
     if not rows:
         raise NotDrawnError("no response names an object, and none is in the ground truth")
-    scored = sum(one.scored for one in shown)
-    return lambda sheet: _draw(plotted.name, rows, scored, sheet)
+    return lambda sheet: _draw(plotted.name, rows, counts.scored, sheet)
 
 
 def _draw(name: str, rows: tuple[CategoryRow, ...], scored: int, sheet: Sheet) -> "Figure":

@@ -1,7 +1,7 @@
 """The table of categories: named and there, named and not there, missed, and what is there instead."""
 
 from collections import Counter
-from collections.abc import Sequence
+from itertools import permutations
 
 from eidolon.benchmark.report.view.records import Beside, CategoryRow
 from eidolon.benchmark.report.view.samples import ViewedSample
@@ -10,49 +10,61 @@ BESIDE = 5
 """The most companions of a category in the table."""
 
 
-def by_category(shown: Sequence[ViewedSample]) -> tuple[CategoryRow, ...]:
-    """Return a row for each category, those that are hallucinated most first. Unscored responses are left out."""
-    there: Counter[str] = Counter()
-    absent: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
-    with_objects: Counter[str] = Counter()
-    pairs: Counter[tuple[str, str]] = Counter()
-    beside: dict[str, Counter[str]] = {}
-    scored = [one for one in shown if one.scored]
-    for one in scored:
-        there.update(one.named("grounded"))
-        missed.update(one.missed())
-        with_objects.update(one.truth)
-        pairs.update((a, b) for a in one.truth for b in one.truth if a != b)
-        for name in one.named("hallucinated"):
-            absent[name] += 1
-            beside.setdefault(name, Counter()).update(one.truth)
-    names = sorted({*there, *absent, *missed}, key=lambda name: (-absent[name], -there[name], name))
+class CategoryCounts:
+    """Counts of categories over the scored responses. Each response counts once."""
 
-    def companions(name: str) -> tuple[Beside, ...]:
-        total = absent[name]
+    def __init__(self) -> None:
+        self.scored = 0
+        self._there: Counter[str] = Counter()
+        self._absent: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+        self._with_objects: Counter[str] = Counter()
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._beside: dict[str, Counter[str]] = {}
+
+    def add(self, one: ViewedSample) -> None:
+        """Count a response, unless it is unscored."""
+        if not one.scored:
+            return
+        self.scored += 1
+        truth = one.truth
+        self._there.update(one.named("grounded"))
+        self._missed.update(one.missed())
+        self._with_objects.update(truth)
+        self._pairs.update(permutations(truth, 2))
+        for name in one.named("hallucinated"):
+            self._absent[name] += 1
+            self._beside.setdefault(name, Counter()).update(truth)
+
+    def rows(self) -> tuple[CategoryRow, ...]:
+        """Return a row for each category, those that are hallucinated most first."""
+        there, absent, missed = self._there, self._absent, self._missed
+        names = sorted({*there, *absent, *missed}, key=lambda name: (-absent[name], -there[name], name))
+        return tuple(
+            CategoryRow(
+                name=name,
+                named_there=there[name],
+                named_absent=absent[name],
+                missed=missed[name],
+                beside=self._companions(name),
+            )
+            for name in names
+        )
+
+    def _companions(self, name: str) -> tuple[Beside, ...]:
+        total = self._absent[name]
         # The other responses about pictures without the category: they had the same chance to hallucinate it.
-        others = len(scored) - with_objects[name] - total
+        others = self.scored - self._with_objects[name] - total
 
         def elsewhere(other: str, count: int) -> float | None:
-            return (with_objects[other] - pairs[name, other] - count) / others if others > 0 else None
+            without = self._with_objects[other] - self._pairs[name, other] - count
+            return without / others if others > 0 else None
 
         found = [
             Beside(name=other, pictures=count, share=count / total, elsewhere=elsewhere(other, count))
-            for other, count in beside.get(name, Counter()).items()
+            for other, count in self._beside.get(name, Counter()).items()
         ]
         return tuple(sorted(found, key=lambda one: (-_excess(one), one.name))[:BESIDE])
-
-    return tuple(
-        CategoryRow(
-            name=name,
-            named_there=there[name],
-            named_absent=absent[name],
-            missed=missed[name],
-            beside=companions(name),
-        )
-        for name in names
-    )
 
 
 def _excess(one: Beside) -> float:

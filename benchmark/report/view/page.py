@@ -1,11 +1,13 @@
 """Writes the page of runs: one HTML file, or for many samples an HTML file and a folder with pages of data."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from eidolon.benchmark.report.view.collect import CollectedRun, batches
+from eidolon.benchmark.report.view.collect import CollectedRun, SampleTotals, batches
 from eidolon.benchmark.report.view.document import escaped, render
+from eidolon.benchmark.report.view.index import filled
 from eidolon.benchmark.report.view.pictures import data_uri
 from eidolon.benchmark.report.view.records import Pair, RunView, View
 from eidolon.benchmark.store.atomic import write_atomically
@@ -41,18 +43,21 @@ def write(
     Raises:
         UserError: the place cannot be written.
     """
-    count = sum(len(run.shown) for run in runs)
+    inside = sum(run.count for run in runs) <= MOST_INSIDE
+    folder = None if inside else page.parent / f"{page.stem}-data"
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        if count <= MOST_INSIDE:
-            views, folder = [_inside(run, progress) for run in runs], None
-        else:
-            folder = page.parent / f"{page.stem}-data"
-            folder.mkdir(exist_ok=True)
-            views = [_beside(run, number, page, folder, progress) for number, run in enumerate(runs)]
-        title = ", ".join(run.name for run in views)
-        pages = any(run.pages for run in views)
-        write_atomically(page, render(_view(views, pairs), title, pages=pages))
+        (folder or page.parent).mkdir(parents=True, exist_ok=True)
+        with ExitStack() as files:
+            totals = [files.enter_context(SampleTotals(run.policy)) for run in runs]
+            views = [
+                _inside(run, of_one, progress)
+                if folder is None
+                else _beside(run, of_one, number, page, folder, progress)
+                for number, (run, of_one) in enumerate(zip(runs, totals, strict=True))
+            ]
+            title = ", ".join(run.name for run in views)
+            text = render(_view(views, pairs), title, pages=any(run.pages for run in views))
+            write_atomically(page, filled(text, [of_one.index for of_one in totals]))
     except OSError as error:
         raise UserError(f"--out {page}: cannot be written ({error.strerror})") from error
     return Written(page, folder)
@@ -69,16 +74,21 @@ def _view(runs: Sequence[RunView], pairs: Sequence[Pair]) -> View:
     )
 
 
-def _inside(run: CollectedRun, progress: Callable[[int], None]) -> RunView:
+def _inside(run: CollectedRun, totals: SampleTotals, progress: Callable[[int], None]) -> RunView:
     details = []
-    for detail in run.details(data_uri):
+    for detail in run.details(data_uri, totals):
         details.append(detail)
         progress(1)
-    return run.view.model_copy(update={"details": tuple(details)})
+    return totals.view(run.head).model_copy(update={"details": tuple(details)})
 
 
 def _beside(
-    run: CollectedRun, number: int, page: Path, folder: Path, progress: Callable[[int], None]
+    run: CollectedRun,
+    totals: SampleTotals,
+    number: int,
+    page: Path,
+    folder: Path,
+    progress: Callable[[int], None],
 ) -> RunView:
     """Write the details of a run to files beside the page. They are scripts, as a page on disk may read no others."""
     pictures = 0
@@ -92,11 +102,11 @@ def _beside(
         return file.relative_to(page.parent).as_posix()
 
     names = []
-    for index, batch in enumerate(batches(run.details(place), PAGE_SIZE)):
+    for index, batch in enumerate(batches(run.details(place, totals), PAGE_SIZE)):
         file = folder / f"run-{number}-page-{index}.js"
         # A string that the page parses as JSON: an object written out in a script would treat some names specially.
         records = escaped(escaped([detail.model_dump(mode="json") for detail in batch]))
         file.write_text(f"eidolonPage({number},{index},{records})\n", encoding="utf-8")
         names.append(file.relative_to(page.parent).as_posix())
         progress(len(batch))
-    return run.view.model_copy(update={"pages": tuple(names)})
+    return totals.view(run.head).model_copy(update={"pages": tuple(names)})

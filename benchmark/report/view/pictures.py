@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ from eidolon.benchmark.data.picture_files import find_pictures as find_files
 from eidolon.benchmark.data.samples import Box, SampleSource
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.files import SAMPLES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.errors import UserError
@@ -54,7 +55,7 @@ class NoPictures:
 class FolderPictures:
     """Image files in a folder, named by their image ids."""
 
-    def __init__(self, folder: Path, rows: Sequence[SampleRow]) -> None:
+    def __init__(self, folder: Path, rows: Iterable[SampleRow]) -> None:
         """Find the files of the samples.
 
         Raises:
@@ -104,7 +105,7 @@ def find_pictures(run: LoadedRun, folder: Path | None) -> tuple[PictureSource, s
         UserError: the folder cannot be read, or holds a picture of none of the samples.
     """
     if folder is not None:
-        return FolderPictures(folder, run.samples()), None
+        return FolderPictures(folder, run.stream(SAMPLES, SampleRow)), None
     settings = settings_of(run.record.config)
     if not isinstance(settings, RunSettings):
         return (
@@ -125,7 +126,7 @@ def _of_dataset(run: LoadedRun, settings: RunSettings) -> DatasetPictures:
     limit = settings.limit if generated else None
     rows = registry.get(name)(where, limit, settings.seed, settings.dataset_options)
     if "image_id" in rows.column_names:
-        wanted = {row.image_id for row in run.samples()}
+        wanted = {row.image_id for row in run.stream(SAMPLES, SampleRow)}
         rows = rows.select([i for i, image_id in enumerate(rows["image_id"]) if image_id in wanted])
     return DatasetPictures(
         SampleSource(settings.dataset, settings.dataset_options, rows), generated=generated

@@ -1,35 +1,46 @@
 """The answers of a probe run: right and wrong by split and category, and the answers that are not plainly yes or no."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from eidolon.benchmark.report.view.records import Confusion, ProbeView
 from eidolon.benchmark.report.view.samples import ViewedSample
 from eidolon.scorers.text.yes_no import strict
 
 
-def probe_view(shown: Sequence[ViewedSample], policy: str) -> ProbeView | None:
-    """Return the counts under the main policy, None where the responses answer no questions."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    unparsed = []
-    for position, one in enumerate(shown):
+class ProbeCounts:
+    """Counts of answers under a policy."""
+
+    def __init__(self, policy: str) -> None:
+        """`policy` is the main one."""
+        self._policy = policy
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+        self._unparsed: list[int] = []
+        self._known: tuple[str, ...] = ()
+
+    def add(self, position: int, one: ViewedSample) -> None:
+        """Count the sample at a position of the run, if it answers a question."""
         if one.answer is None:
-            continue
+            return
+        self._known = self._known or tuple(one.answer.parsed)
         read = one.read
         outcome = "unparsed" if read is None else f"{'right' if read == one.answer.truth else 'wrong'}_{read}"
-        counts.setdefault((_part(one), one.asked or ""), Counter())[outcome] += 1
+        self._counts.setdefault((_part(one), one.asked or ""), Counter())[outcome] += 1
         if strict(one.response.response or "") is None:
-            unparsed.append(position)
-    if not counts:
-        return None
-    rows = (Confusion(split=split, category=name, **found) for (split, name), found in sorted(counts.items()))
-    # AMBER names its one way of reading by its mode.
-    known = next(one.answer.parsed for one in shown if one.answer is not None)
-    return ProbeView(
-        policy=policy if policy in known else next(iter(known)),
-        confusion=tuple(rows),
-        unparsed=tuple(unparsed),
-    )
+            self._unparsed.append(position)
+
+    def view(self) -> ProbeView | None:
+        """Return the counts, None where the responses answer no questions."""
+        if not self._counts:
+            return None
+        counts = sorted(self._counts.items())
+        return ProbeView(
+            # AMBER names its one way of reading by its mode.
+            policy=self._policy if self._policy in self._known else self._known[0],
+            confusion=tuple(
+                Confusion(split=split, category=name, **found) for (split, name), found in counts
+            ),
+            unparsed=tuple(self._unparsed),
+        )
 
 
 def _part(one: ViewedSample) -> str:

@@ -1,12 +1,12 @@
 """The risks of a page: of the mentions of a run that no truth decides, and of responses without any truth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eidolon.benchmark.report.view.collect import CollectedRun
 from eidolon.benchmark.report.view.pictures import NoPictures
-from eidolon.benchmark.report.view.records import Fact, Position, RunView
-from eidolon.benchmark.report.view.samples import ViewedSample, category_names, make_index
+from eidolon.benchmark.report.view.records import Fact, Index, Position, RunView
+from eidolon.benchmark.report.view.samples import ViewedSample
 from eidolon.benchmark.run.risk import RiskLine
 from eidolon.scorers.core.types import Judgement, Response
 
@@ -24,19 +24,7 @@ def page_of_risks(
         lines: The risks, in the same order.
         sentence: What stands on top.
     """
-    shown = [
-        ViewedSample(
-            response=response,
-            judgement=_without_verdicts(judgement),
-            sample=None,
-            question=None,
-            answer=None,
-            risks=tuple(mention.risk for mention in line.mentions),
-        )
-        for (response, judgement), line in zip(judged, lines, strict=True)
-    ]
-    categories = category_names(shown)
-    view = RunView(
+    head = RunView(
         name=responses.stem,
         task="risk",
         status="finished",
@@ -46,14 +34,28 @@ def page_of_risks(
         warnings=(),
         provenance=(Fact(label="responses", value=str(responses)),),
         intervals=None,
-        categories=categories,
+        categories=(),
         by_category=(),
         no_categories=NO_TRUTH,
         position=Position(reason=NO_TRUTH),
-        index=make_index(shown, categories),
-        no_samples=None if shown else "There are no responses.",
+        index=Index(),
+        no_samples=None if judged else "There are no responses.",
     )
-    return CollectedRun(view, shown, NoPictures())
+    return CollectedRun(head, len(judged), "", lambda: _samples(judged, lines), NoPictures())
+
+
+def _samples(
+    judged: Sequence[tuple[Response, Judgement]], lines: Sequence[RiskLine]
+) -> Iterator[ViewedSample]:
+    for (response, judgement), line in zip(judged, lines, strict=True):
+        yield ViewedSample(
+            response=response,
+            judgement=_without_verdicts(judgement),
+            sample=None,
+            question=None,
+            answer=None,
+            risks=tuple(mention.risk for mention in line.mentions),
+        )
 
 
 def _without_verdicts(judgement: Judgement) -> Judgement:

@@ -1,10 +1,10 @@
-"""The samples of a run for the page: the index of the list, and the details of each."""
+"""The samples of a run for the page, one at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from eidolon.benchmark.report.view.records import Index, SampleDetail
-from eidolon.benchmark.store.files import QUESTIONS
+from eidolon.benchmark.report.view.records import SampleDetail
+from eidolon.benchmark.store.files import JUDGEMENTS, QUESTIONS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.readings import main_policy
@@ -62,6 +62,11 @@ class ViewedSample:
         mentions = self.judgement.mentions if self.judgement else ()
         return {mention.category for mention in mentions if mention.verdict == verdict}
 
+    def names(self) -> frozenset[str]:
+        """Return all categories that are named or true."""
+        mentions = self.judgement.mentions if self.judgement else ()
+        return self.truth | self.named("hallucinated") | {mention.category for mention in mentions}
+
     def missed(self) -> set[str]:
         """Return the true objects that a scored response does not name. Undecided ones are not among them."""
         if not self.scored:
@@ -85,85 +90,47 @@ class ViewedSample:
         )
 
 
-def shown_samples(run: LoadedRun) -> list[ViewedSample]:
-    """Return the responses of a run in its order. The judgements of an unfinished run may end earlier.
+def shown_samples(run: LoadedRun) -> Iterator[ViewedSample]:
+    """Yield the responses of a run in its order. The judgements of an unfinished run may end earlier.
+
+    One response is in memory at a time, as long as the files of the run have the same order, as they do.
 
     Raises:
         RunFileError: a file cannot be read.
     """
-    rows = {row.sample_id: row for row in run.samples()}
-    judged = {(one.sample_id, one.generation): one for one in run.judgements()}
-    questions = (
-        {row.question_id: row for row in run.lines(QUESTIONS, QuestionRow)} if run.has(QUESTIONS) else {}
-    )
-    answers = {row.sample_id: row for row in run.lines(ANSWERS, AnswerRow)} if run.has(ANSWERS) else {}
-    policy = main_policy(run) if answers else ""
-
-    def read(sample_id: str) -> YesNo | None:
-        parsed = answers[sample_id].parsed if sample_id in answers else {}
-        return parsed.get(policy, next(iter(parsed.values()), None))
-
-    return [
-        ViewedSample(
-            response=response,
-            judgement=judged.get((response.sample_id, response.generation)),
-            sample=rows.get(response.sample_id),
-            question=questions.get(response.sample_id),
-            answer=answers.get(response.sample_id),
-            read=read(response.sample_id),
-        )
-        for response in run.responses()
-    ]
+    policy = main_policy(run) if run.has(ANSWERS) else ""
+    with (
+        run.keyed(SAMPLES, SampleRow, lambda row: row.sample_id) as samples,
+        run.keyed(JUDGEMENTS, Judgement, lambda one: (one.sample_id, one.generation)) as judgements,
+        run.keyed(QUESTIONS, QuestionRow, lambda row: row.question_id) as questions,
+        run.keyed(ANSWERS, AnswerRow, lambda row: row.sample_id) as answers,
+    ):
+        for response in run.stream(RESPONSES, Response):
+            answer = answers.get(response.sample_id)
+            parsed = {} if answer is None else answer.parsed
+            yield ViewedSample(
+                response=response,
+                judgement=judgements.get((response.sample_id, response.generation)),
+                sample=samples.get(response.sample_id),
+                question=questions.get(response.sample_id),
+                answer=answer,
+                read=parsed.get(policy, next(iter(parsed.values()), None)),
+            )
 
 
-def with_risks(shown: Sequence[ViewedSample]) -> list[ViewedSample]:
-    """Return the samples with the risk, without a history, of each mention that no truth decides."""
+def with_risks(shown: Iterable[ViewedSample]) -> Iterator[ViewedSample]:
+    """Yield the samples with the risk, without a history, of each mention that no truth decides."""
     from eidolon.scorers.risk.model_file import load_risk_model
     from eidolon.scorers.risk.shading import open_risks
 
     model = load_risk_model()
-    return [
-        one if one.judgement is None else replace(one, risks=open_risks(model, one.response, one.judgement))
-        for one in shown
-    ]
-
-
-def category_names(shown: Sequence[ViewedSample]) -> tuple[str, ...]:
-    """Return all categories that are named or true, sorted."""
-    names: set[str] = set()
     for one in shown:
-        names |= (
-            one.truth
-            | one.named("hallucinated")
-            | {mention.category for mention in (one.judgement.mentions if one.judgement else ())}
-        )
-    return tuple(sorted(names))
+        judgement = one.judgement
+        yield one if judgement is None else replace(one, risks=open_risks(model, one.response, judgement))
 
 
-def make_index(shown: Sequence[ViewedSample], categories: Sequence[str]) -> Index:
-    """Return the columns of the list."""
-    number = {name: i for i, name in enumerate(categories)}
-    index = Index()
-    for one in shown:
-        text = one.response.response or ""
-        index.sample_ids.append(one.response.sample_id)
-        index.generations.append(one.response.generation)
-        index.image_ids.append(str(one.response.image_id))
-        index.excerpts.append(_excerpt(one, text))
-        index.words.append(len(text.split()))
-        index.states.append("".join(_states(one, text)))
-        index.splits.append(one.question.split if one.question else "")
-        grounded, hallucinated = (one.named(verdict) for verdict in ("grounded", "hallucinated"))
-        for column, names in (
-            (index.there, grounded),
-            (index.absent, hallucinated),
-            (index.missed, one.missed()),
-        ):
-            column.append(sorted(number[name] for name in names))
-    return index
-
-
-def _excerpt(one: ViewedSample, text: str) -> str:
+def excerpt(one: ViewedSample, text: str) -> str:
+    """Return the text of a response in the list: with its question, or why there is no text."""
     if one.question is not None:
         text = f"{one.question.text} {text}"
     elif not text:
@@ -171,7 +138,8 @@ def _excerpt(one: ViewedSample, text: str) -> str:
     return " ".join(text[: 2 * EXCERPT].split())[:EXCERPT]
 
 
-def _states(one: ViewedSample, text: str) -> Iterator[str]:
+def states(one: ViewedSample, text: str) -> Iterator[str]:
+    """Yield the letters of `Index.states`."""
     if not one.scored:
         yield "u"
     if disagree(one.judgement):

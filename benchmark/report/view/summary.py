@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from eidolon.benchmark.report.view.records import Fact, Number
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.run import RunSettings
+from eidolon.benchmark.store.files import SAMPLES
 from eidolon.benchmark.store.loaded import LoadedRun
+from eidolon.benchmark.store.record import SampleRow
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
@@ -39,7 +41,7 @@ def sentence(run: LoadedRun, scores: Scores | None) -> str:
     dataset = (signature.dataset or "").partition("#")[0]
     images = f" of the dataset {dataset}" if dataset else ""
     if isinstance(settings, RunSettings):
-        pictures = len({sample.image_id for sample in run.samples()}) or count
+        pictures = len({sample.image_id for sample in run.stream(SAMPLES, SampleRow)}) or count
         what = f"{run.name} {ASKED.get(record.config.task, 'was asked about')} {_many(pictures, 'picture')}"
         what += images + (f", {_many(count, 'answer')}" if record.config.task == "probe" else "") + "."
     else:

@@ -1,6 +1,7 @@
 """The leaderboard: order, comparability, its file and its table."""
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.report import leaderboard
+from eidolon.benchmark.report.finished_runs import finished_runs
+from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.scores import Samples
 from tests.benchmark.conftest import OBJECTS, Cli, write_lines
 
 
@@ -205,8 +209,8 @@ def test_links_to_runs_are_followed(cli: Cli, runs: Path, tmp_path: Path) -> Non
     (links / "round").symlink_to(links)
     (links / "broken").symlink_to(tmp_path / "nowhere")
     (runs / "alias").symlink_to(runs / "silent")
-    assert leaderboard.finished_runs(links) == [links / "copy"]
-    assert leaderboard.finished_runs(runs) == [runs / n for n in ("bad", "good", "other", "silent")]
+    assert finished_runs(links) == [links / "copy"]
+    assert finished_runs(runs) == [runs / n for n in ("bad", "good", "other", "silent")]
     assert len(json.loads(cli("leaderboard", links, "--json").out)["rows"]) == 1
 
 
@@ -264,3 +268,39 @@ def test_mistakes(cli: Cli, runs: Path, tmp_path: Path) -> None:
 )
 def test_schemas_that_ship_are_those_of_the_models(name: str) -> None:
     assert json_schemas.read(name) == json_schemas.schemas()[name]
+
+
+def naive_tables(rows: list[leaderboard.Row]) -> list[frozenset[str]]:
+    """Return the names of rows that share families, directly or through others: pairs are joined until none is left."""
+    tables = [({row.name}, set(row.metrics)) for row in rows]
+    while True:
+        pairs = [(a, b) for a in range(len(tables)) for b in range(a) if tables[a][1] & tables[b][1]]
+        if not pairs:
+            return [frozenset(names) for names, _ in tables]
+        a, b = pairs[0]
+        joined = tables[a][0] | tables[b][0], tables[a][1] | tables[b][1]
+        tables = [table for i, table in enumerate(tables) if i not in (a, b)] + [joined]
+
+
+def test_rows_that_share_families_through_others_are_one_table() -> None:
+    rng, number = random.Random(3), Estimate(value=0.5, ci=None, n=1, higher_is_better=True)
+    n = Samples(requested=1, samples=1, scored=1, unscored=0)
+    for count in (0, 1, 2, 5, 9):
+        for _ in range(20):
+            rows = [
+                leaderboard.Row(
+                    name=f"model-{i}",
+                    run=f"model-{i}",
+                    signature="",
+                    n=n,
+                    metrics={
+                        f"family{name}": {"rate": number}
+                        for name in rng.sample("abcdefghijk", rng.randrange(3))
+                    },
+                )
+                for i in range(count)
+            ]
+            found = leaderboard.tables_of(rows)
+            assert sorted(sorted(row.name for row in table) for table in found) == sorted(
+                map(sorted, naive_tables(rows))
+            )

@@ -1,23 +1,72 @@
 """The index, the table of categories and the probe's counts, beside naive ones."""
 
+import random
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from eidolon.benchmark.report.view.categories import by_category
-from eidolon.benchmark.report.view.probe import probe_view
-from eidolon.benchmark.report.view.samples import (
-    ViewedSample,
-    category_names,
-    disagree,
-    make_index,
-    shown_samples,
-)
+from eidolon.benchmark.report.view.categories import CategoryCounts
+from eidolon.benchmark.report.view.collect import SampleTotals
+from eidolon.benchmark.report.view.index import CHUNK, IndexColumns
+from eidolon.benchmark.report.view.probe import ProbeCounts
+from eidolon.benchmark.report.view.records import CategoryRow, Index, ProbeView
+from eidolon.benchmark.report.view.samples import ViewedSample, disagree, excerpt, shown_samples, states
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.rows import AnswerRow, QuestionRow
 from eidolon.scorers.core.types import Judgement, Mention, Response
 from tests.benchmark.conftest import OBJECTS, RESPONSES, Cli, write_lines
+
+
+def by_category(samples: Iterable[ViewedSample]) -> tuple[CategoryRow, ...]:
+    counts = CategoryCounts()
+    for one in samples:
+        counts.add(one)
+    return counts.rows()
+
+
+def probe_view(samples: Iterable[ViewedSample], policy: str) -> ProbeView | None:
+    counts = ProbeCounts(policy)
+    for position, one in enumerate(samples):
+        counts.add(position, one)
+    return counts.view()
+
+
+def make_index(samples: Iterable[ViewedSample]) -> tuple[tuple[str, ...], Index]:
+    with IndexColumns() as columns:
+        for one in samples:
+            columns.add(one)
+        return columns.categories, Index.model_validate_json("".join(columns.json()))
+
+
+def naive_index(samples: Sequence[ViewedSample]) -> tuple[tuple[str, ...], Index]:
+    """Return all categories and the index, from all samples in memory."""
+    names = sorted(
+        {
+            name
+            for one in samples
+            for name in (*one.truth, *(m.category for m in one.judgement.mentions if one.judgement))
+        }
+    )
+    texts = [one.response.response or "" for one in samples]
+
+    def numbers(found: Iterable[set[str]]) -> list[list[int]]:
+        return [sorted(names.index(name) for name in of_one) for of_one in found]
+
+    return tuple(names), Index(
+        sample_ids=[one.response.sample_id for one in samples],
+        generations=[one.response.generation for one in samples],
+        image_ids=[str(one.response.image_id) for one in samples],
+        excerpts=[excerpt(one, text) for one, text in zip(samples, texts, strict=True)],
+        words=[len(text.split()) for text in texts],
+        states=["".join(states(one, text)) for one, text in zip(samples, texts, strict=True)],
+        splits=[one.question.split if one.question else "" for one in samples],
+        there=numbers(one.named("grounded") for one in samples),
+        absent=numbers(one.named("hallucinated") for one in samples),
+        missed=numbers(one.missed() for one in samples),
+    )
+
 
 NAMES = ("cat", "dog", "fork", "pizza")
 
@@ -91,9 +140,8 @@ def test_what_stands_beside_a_hallucination() -> None:
 
 
 def test_the_index_has_a_value_of_each_sample_in_every_column() -> None:
-    names = category_names(MADE)
+    names, index = make_index(MADE)
     assert names == NAMES
-    index = make_index(MADE, names)
     assert all(len(column) == len(MADE) for column in index.model_dump().values())
     assert [[names[i] for i in column] for column in index.missed] == [["fork"], [], ["dog"], ["cat"], []]
     assert [[names[i] for i in column] for column in index.absent] == [["cat"], ["cat"], [], ["pizza"], []]
@@ -101,11 +149,32 @@ def test_the_index_has_a_value_of_each_sample_in_every_column() -> None:
     assert index.words == [3] * 5
 
 
+def test_an_index_of_many_samples_is_that_of_all_in_memory() -> None:
+    rng = random.Random(0)
+    vocabulary = [f"{a}{b}</script>" for a in "zyxw" for b in "abc"]
+
+    def some() -> str:
+        return " ".join(rng.sample(vocabulary, rng.randrange(4)))
+
+    samples = [
+        shown(
+            f"s{i}\n\u2028", some(), some(), some(), some(), word=i % 90, response=f"A &amp; \U0001f3dd {i}"
+        )
+        for i in range(2 * CHUNK + 7)
+    ]
+    names, index = make_index(samples)
+    assert (names, index) == naive_index(samples)
+    with SampleTotals("original") as totals:
+        for one in samples:
+            totals.add(one)
+        assert totals.index.categories == names
+
+
 @pytest.mark.parametrize(
     ("word", "state"), [(0, "1"), (19, "1"), (20, "2"), (59, "2"), (60, "3"), (400, "3")]
 )
 def test_the_place_of_a_hallucination_is_early_middle_or_late(word: int, state: str) -> None:
-    assert make_index([shown("a", absent="cat", word=word)], NAMES).states == [state]
+    assert make_index([shown("a", absent="cat", word=word)])[1].states == [state]
 
 
 def test_judges_disagree_where_one_votes_otherwise() -> None:
@@ -170,8 +239,8 @@ def test_answers_from_a_file_are_right_or_wrong_and_not_unscored(cli: Cli, tmp_p
         cli("score", "--metric", "pope", "--questions", files[0], "--answers", files[1], "--out", out).code
         == 0
     )
-    found = shown_samples(load_run(out))
-    index = make_index(found, category_names(found))
+    found = [*shown_samples(load_run(out))]
+    _, index = make_index(found)
     assert ["u" in state for state in index.states] == [False] * 4
     assert list(map(len, index.there)) == [1, 0, 0, 0]
     assert list(map(len, index.absent)) == [0, 0, 1, 0]
