@@ -26,6 +26,7 @@ registry: Registry[DatasetLoader] = Registry(
         "dash_b": "eidolon.benchmark.data.readers.published:load_dash_b",
         "hallusionbench": "eidolon.benchmark.data.readers.published:load_hallusionbench",
         "humblebench": "eidolon.benchmark.data.readers.published:load_humblebench",
+        "mmhal": "eidolon.benchmark.data.readers.published:load_mmhal",
     },
 )
 

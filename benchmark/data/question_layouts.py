@@ -2,15 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
-from eidolon.benchmark.data.json_rows import id_field, read_json_object, read_rows, text_field, yes_no_field
+from eidolon.benchmark.data.image_rows import read_strings
+from eidolon.benchmark.data.json_rows import (
+    id_field,
+    read_json_object,
+    read_rows,
+    required,
+    text_field,
+    yes_no_field,
+)
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.metrics.benchmarks.dash_b import PROMPT, DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import VERDICTS, HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import LETTERS, TYPES, HumbleBench
+from eidolon.scorers.metrics.benchmarks.mmhal import TYPES as MMHAL_TYPES
+from eidolon.scorers.metrics.benchmarks.mmhal import MmHal
 from eidolon.scorers.metrics.benchmarks.question import BenchmarkQuestion, QuestionBenchmark
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 
@@ -38,6 +49,12 @@ class Layout:
     """The field with the verdict of the released program's judge, …"""
     verdicts: Mapping[str, str] = field(default_factory=lambda: VERDICTS)
     """… and what its values mean."""
+    rated: bool = False
+    """Whether a language model rates the answers. Else a rule reads them."""
+    images: str = ""
+    """The folder of the images in the benchmark's folder."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of settings of `eidolon run` where the benchmark has others than the task."""
 
 
 def _repope(path: Path) -> tuple[bytes, Questions]:
@@ -140,6 +157,32 @@ def _humblebench(path: Path) -> tuple[bytes, Questions]:
     return content, found
 
 
+def _mmhal(path: Path) -> tuple[bytes, Questions]:
+    content = read_bytes(path)
+    found: Questions = {}
+    rows = read_rows(content, path, "questions", ("image_content", "question", "gt_answer"))
+    for number, (place, row) in enumerate(rows):
+        kind = row.get("question_type", MMHAL_TYPES[number % len(MMHAL_TYPES)])
+        if kind not in MMHAL_TYPES:
+            raise UserError(
+                f"{place}: field 'question_type' must be one of {', '.join(MMHAL_TYPES)}, found {excerpt(kind)}"
+            )
+        source = row.get("image_src", row.get("image_path"))
+        image = PurePosixPath(urlsplit(source).path).name if isinstance(source, str) else None
+        cluster = id_field(row, "image_id", place) if "image_id" in row else image
+        question = BenchmarkQuestion(
+            str(number),
+            str(number) if cluster is None else cluster,
+            text_field(row, "question", place),
+            text_field(row, "gt_answer", place),
+            {"type": kind},
+            image,
+            tuple(read_strings(required(row, "image_content", place), "image_content", place)),
+        )
+        _add(found, question, place)
+    return content, found
+
+
 def _object(value: Any, path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: {name} must be an object, found {excerpt(value)}")
@@ -183,6 +226,17 @@ LAYOUTS: Mapping[str, Layout] = {
         "Hugging Face maifoundations/HumbleBench",
         "MIT; images of PSG (COCO and Visual Genome): their own",
         file="metadata.jsonl",
+    ),
+    "mmhal": Layout(
+        MmHal,
+        _mmhal,
+        ("question_id",),
+        "Hugging Face Shengcao1006/MMHal-Bench, response_template.json and images",
+        "Apache-2.0; images of Open Images: their own",
+        file="response_template.json",
+        rated=True,
+        images="images",
+        defaults={"max_new_tokens": 512},
     ),
 }
 """By the name of `--metric`."""

@@ -37,6 +37,7 @@ from eidolon.scorers.metrics.benchmarks.comprecap import CompreCap
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
+from eidolon.scorers.metrics.benchmarks.mmhal import MmHal
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection
 from eidolon.scorers.metrics.pope import Pope
@@ -66,6 +67,7 @@ FILE_METRICS: dict[str, type] = {
         DashB,
         HallusionBench,
         HumbleBench,
+        MmHal,
         RePope,
     )
 }

@@ -7,7 +7,10 @@ from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import ImageId, Response
 
 MAX_UNREADABLE = 0.1
-"""Share of a judge's answers that are neither yes nor no, above which its scores have no headline."""
+"""Share of a judge's answers that are neither yes nor no, or hold no rating, above which its scores have no
+headline."""
+RATED = "mmhal"
+"""The family whose answers a language model rates."""
 SAME_FOR = 10
 """Images to which a model must give the same answer before it is called constant."""
 _SHOWN = 60
@@ -17,7 +20,7 @@ def late_warnings(
     weaknesses: Sequence[str], scores: Scores, responses: Iterable[Response]
 ) -> tuple[str, ...]:
     """Return the warnings that follow from a finished run, each in a line."""
-    return (*weaknesses, *_unreadable(scores), *_constant(responses))
+    return (*weaknesses, *_unreadable(scores), *_unrated(scores), *_constant(responses))
 
 
 def _unreadable(scores: Scores) -> Iterator[str]:
@@ -26,6 +29,16 @@ def _unreadable(scores: Scores) -> Iterator[str]:
         yield (
             f"{share:.0%} of the judge's answers are neither yes nor no and decide nothing, so the scores have no "
             "headline; give -J answers=words or another model"
+        )
+
+
+def _unrated(scores: Scores) -> Iterator[str]:
+    family = scores.metrics.get(RATED)
+    share = None if family is None else family.quantities()["unparsed"].value
+    if share is not None and share > MAX_UNREADABLE:
+        yield (
+            f"{share:.0%} of the judge's replies hold no single rating, so the scores have no headline; take another "
+            "judge"
         )
 
 

@@ -76,18 +76,19 @@ def load_run_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[RunS
         UserError: a field is unknown, has a wrong value, or is for another task.
     """
     given = load_settings(RunSettings, file, flags)
-    published = given.settings.dataset.partition("/")[0] in LAYOUTS
-    if published and not given.says("task"):
+    layout = LAYOUTS.get(given.settings.dataset.partition("/")[0])
+    if layout is not None and not given.says("task"):
         flags = {**flags, "task": "answer"}
         given = load_settings(RunSettings, file, flags)
-    if published and given.settings.task != "answer":
+    if layout is not None and given.settings.task != "answer":
         raise UserError(
             f"{given.place('task')} {given.settings.task}: --dataset {given.settings.dataset} has questions of its "
             "own; leave the task out"
         )
     task = model_task(given.settings.task)
     if task.defaults:
-        given = load_settings(RunSettings, file, flags, task.defaults)
+        defaults = {**task.defaults, **({} if layout is None else layout.defaults)}
+        given = load_settings(RunSettings, file, flags, defaults)
     check_fields(given, task)
     settings = given.settings
     check_count(settings, settings.limit or 1)

@@ -44,6 +44,8 @@ class ScoreSettings(JudgedSettings):
     """throne: COCO instances JSON. amber: annotations.json. comprecap: anno.json. capture: references."""
     questions: Annotated[Path | None, Flag("Data", decides=False)] = None
     """pope and the published benchmarks: the questions. amber: the queries, for the image of each."""
+    evaluation: Annotated[Path | None, Flag("Data", decides=False)] = None
+    """mmhal: the replies of the judge, as the released program saves them."""
     relations: Annotated[Path | None, Flag("Data", decides=False)] = None
     """amber: relation.json."""
     safe_words: Annotated[Path | None, Flag("Data", decides=False)] = None

@@ -38,6 +38,7 @@ ANSWER_METRICS = (
     "detection",
     "hallusionbench",
     "humblebench",
+    "mmhal",
     "pope",
     "repope",
     "throne",

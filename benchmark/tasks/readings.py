@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from eidolon.benchmark.data.question_layouts import LAYOUTS
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
 from eidolon.benchmark.settings.run import RunSettings
@@ -50,9 +51,11 @@ from eidolon.scorers.metrics.benchmarks.comprecap import CompreCap
 from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
-from eidolon.scorers.metrics.benchmarks.question import COMPAT, QuestionBenchmark, ReadAnswer
+from eidolon.scorers.metrics.benchmarks.mmhal import MmHal
+from eidolon.scorers.metrics.benchmarks.question import COMPAT, FIXED, QuestionBenchmark, ReadAnswer
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection, WordScores
+from eidolon.scorers.metrics.flag_position import NAMES as POSITION_NAMES
 from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage
 from eidolon.scorers.statistics.bootstrap import column_sums
@@ -339,7 +342,9 @@ def _detection(run: LoadedRun) -> FamilyReading:
         )
         for row in run.lines(WORDS, WordRow)
     }
-    return FamilyReading(scored, lambda samples: Detection(samples, limit), f"threshold={limit}")
+    return FamilyReading(
+        scored, lambda samples: Detection(samples, limit), f"threshold={limit}", others=POSITION_NAMES
+    )
 
 
 def _published(run: LoadedRun, benchmark: Callable[[str], QuestionBenchmark]) -> FamilyReading:
@@ -370,7 +375,12 @@ def _captions(run: LoadedRun, metric: type[CaptionMeans]) -> FamilyReading:
 
 def published_mode(settings: RunSettings | ScoreSettings) -> str:
     """Return how the answers to a published benchmark were read."""
-    return settings.mode if isinstance(settings, ScoreSettings) else settings.task_options.get("mode", COMPAT)
+    if isinstance(settings, ScoreSettings):
+        return settings.mode
+    layout = LAYOUTS.get(settings.dataset.partition("/")[0])
+    # Only a released program's own judge is read as that program reads it: a reply that is no rating is no 0.
+    usual = FIXED if layout is not None and layout.rated else COMPAT
+    return settings.task_options.get("mode", usual)
 
 
 READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {
@@ -380,7 +390,7 @@ READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {
     "throne": _throne,
     **{
         kind.family: partial(_published, benchmark=kind)
-        for kind in (DashB, HallusionBench, HumbleBench, RePope)
+        for kind in (DashB, HallusionBench, HumbleBench, MmHal, RePope)
     },
     **{kind.family: partial(_captions, metric=kind) for kind in (Capture, CompreCap)},
 }

@@ -74,7 +74,8 @@ class WordRow(Record):
     sample_id: str
     image_id: ImageId
     words: tuple[str, ...]
-    human: tuple[bool, ...]
+    human: tuple[bool | None, ...]
+    """Null where people call the word neither right nor wrong."""
     scores: tuple[float, ...]
 
 

@@ -88,6 +88,10 @@ def _labels(detail: Mapping[str, Any]) -> str:
     )
 
 
+def _questions(detail: Mapping[str, Any]) -> str:
+    return f"holds {detail['count']} questions; the benchmark has {detail['of']}"
+
+
 TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "format": _format,
     "field": _field,
@@ -98,4 +102,5 @@ TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "orphans": _orphans,
     "captions": _captions,
     "labels": _labels,
+    "questions": _questions,
 }

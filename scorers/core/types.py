@@ -139,5 +139,7 @@ class Judgement(Record):
     whatever the threshold. Null, and absent from the file, for a judge with a single vote."""
     unreadable: int = Field(0, exclude_if=operator.not_)
     """For an ensemble, how many of the answers were neither yes nor no. Absent from the file if none was."""
+    reply: str | None = Field(None, exclude_if=_is_none)
+    """What a language model that rates answers replied. Absent from the file for any other judge."""
     edits: tuple[Edit, ...] = Field((), exclude_if=operator.not_)
     """How the text that was judged differs from the response, in order. Absent from the file if it does not."""

@@ -29,18 +29,32 @@ _LETTERS = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 @dataclass(frozen=True, slots=True)
 class WordScores:
-    """The flags of people on the words of a response, and a detector's score of each word."""
+    """The flags of people on the words of a response, and a detector's score of each word.
+
+    Words that people call neither right nor wrong have the flag None, and count nowhere.
+    """
 
     sample_id: str
     image_id: ImageId
-    human: tuple[bool, ...]
+    human: tuple[bool | None, ...]
     scores: tuple[float, ...]
     """From 0 (right) to 1 (hallucinated), one for each word."""
 
     @property
     def score(self) -> float:
         """The score of the response: the mean score of its words."""
-        return sum(self.scores) / len(self.scores) if self.scores else 0.0
+        scores = self.decided[1]
+        return sum(scores) / len(scores) if scores else 0.0
+
+    @property
+    def decided(self) -> tuple[tuple[bool, ...], tuple[float, ...]]:
+        """Flags and scores of the words that people call right or wrong."""
+        if None not in self.human:
+            return tuple(map(bool, self.human)), self.scores
+        kept = [
+            (flag, score) for flag, score in zip(self.human, self.scores, strict=True) if flag is not None
+        ]
+        return tuple(flag for flag, _ in kept), tuple(score for _, score in kept)
 
 
 class Detection:
@@ -60,7 +74,7 @@ class Detection:
         """Take all samples: their distinct scores make the columns."""
         self.threshold = threshold
         self.quantities = tuple(quantity for level in LEVELS for quantity in _quantities(level))
-        steps = ({_step(s.score) for s in samples}, {_step(score) for s in samples for score in s.scores})
+        steps = ({_step(s.score) for s in samples}, {_step(score) for s in samples for score in s.decided[1]})
         self._place = [{step: i for i, step in enumerate(sorted(found, reverse=True))} for found in steps]
         self.columns: tuple[str, ...] = CONFUSION + tuple(
             f"{level}_{name}_at_{step / STEPS:.3f}"
@@ -77,12 +91,13 @@ class Detection:
         """Return the confusion counts, then the counts at each score, shape (samples, columns)."""
         rows = np.zeros((len(samples), len(self.columns)))
         for row, sample in zip(rows, samples, strict=True):
-            flagged = any(sample.human)
+            flags, scores = sample.decided
+            flagged = any(flags)
             row[:4] = _confusion([flagged], [self.flags(sample)])
-            row[4:8] = _confusion(sample.human, [score >= WORD_THRESHOLD for score in sample.scores])
+            row[4:8] = _confusion(flags, [score >= WORD_THRESHOLD for score in scores])
             responses, words = self._histograms(row)
             responses[int(not flagged), self._place[0][_step(sample.score)]] += 1
-            for human, score in zip(sample.human, sample.scores, strict=True):
+            for human, score in zip(flags, scores, strict=True):
                 words[int(not human), self._place[1][_step(score)]] += 1
         return rows
 

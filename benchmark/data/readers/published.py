@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eidolon.benchmark.data.image_rows import ImageRows, image_path
 from eidolon.benchmark.data.question_layouts import LAYOUTS, Questions
 from eidolon.benchmark.data.readers.options import check_options, image_folder
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import user_path
+from eidolon.scorers.metrics.benchmarks.question import BenchmarkQuestion
 
 if TYPE_CHECKING:
     import datasets
@@ -33,7 +34,7 @@ class PublishedQuestions:
 
     def sha256(self) -> str:
         """Return a hash of the questions and their true answers."""
-        lines = (json.dumps(asdict(question), sort_keys=True) for question in self.questions.values())
+        lines = (json.dumps(_fields(question), sort_keys=True) for question in self.questions.values())
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -65,7 +66,8 @@ def read_published(name: str, where: str, options: Mapping[str, str]) -> Publish
     if not shown:
         raise UserError(f"{path}: no question names an image")
     folder = path if path.is_dir() else path.parent
-    images = image_folder(options["images"]) if "images" in options else folder
+    below = folder / layout.images
+    images = image_folder(options["images"]) if "images" in options else below if below.is_dir() else folder
     return PublishedQuestions(shown, path, images, len(found) - len(shown))
 
 
@@ -94,6 +96,17 @@ def load_humblebench(
 ) -> "datasets.Dataset":
     """Read the folder of HumbleBench: `metadata.jsonl` and the images that it names."""
     return _load("humblebench", where, limit, options)
+
+
+def load_mmhal(where: str, limit: int | None, seed: int, options: Mapping[str, str]) -> "datasets.Dataset":
+    """Read the folder of MMHal-Bench: `response_template.json`, and the images that its addresses end with."""
+    return _load("mmhal", where, limit, options)
+
+
+def _fields(question: BenchmarkQuestion) -> dict[str, Any]:
+    """Return what the hash covers. Questions without contents keep the hash that they had before there were any."""
+    fields = asdict(question)
+    return fields if question.contents else {key: value for key, value in fields.items() if key != "contents"}
 
 
 def _load(name: str, where: str, limit: int | None, options: Mapping[str, str]) -> "datasets.Dataset":

@@ -1,23 +1,27 @@
 """Answers of a model to a published benchmark, computed again for `eidolon check`."""
 
+from collections.abc import Mapping
+
 from eidolon.benchmark.data.datasets import load_dataset
 from eidolon.benchmark.data.question_layouts import LAYOUTS
 from eidolon.benchmark.data.readers.published import read_published
-from eidolon.benchmark.store.files import RESPONSES, SAMPLES
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.answer.judge import RuleJudge
+from eidolon.benchmark.tasks.answer.work import text_read
 from eidolon.benchmark.tasks.checking.checks import NamedDataset, Options, Recomputed
 from eidolon.benchmark.tasks.checking.lines import check_order, check_row
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedConfig, CheckedRun
 from eidolon.benchmark.tasks.describe.checks import JudgedChecks
+from eidolon.benchmark.tasks.describe.rejudging import recorded_judge
 from eidolon.benchmark.tasks.readings import published_mode
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.published.task import score_answers
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge
-from eidolon.scorers.core.types import Response
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.metrics.benchmarks.question import (
     BenchmarkQuestion,
     QuestionBenchmark,
@@ -40,8 +44,20 @@ class AnswerChecks(JudgedChecks):
         check_mode(published_mode(config.of_a_model))
 
     def make_judge(self, run: CheckedRun, options: Options | None) -> Judge:
-        """Return the judge that tells answers from failures; it takes no options."""
-        return RuleJudge()
+        """Return the judge that tells answers from failures, or what is recorded of one that rated the answers."""
+        return recorded_judge(run) if _is_rated(run) else RuleJudge()
+
+    def judge(self, run: CheckedRun, options: Options | None) -> str:
+        """Tell answers from failures again.
+
+        Raises:
+            UncheckableError: a language model rated the answers.
+        """
+        if _is_rated(run):
+            raise UncheckableError(
+                "a language model rated the answers; their ratings are read again from its replies"
+            )
+        return super().judge(run, options)
 
     def verdicts_follow(self, run: CheckedRun) -> bool | None:
         """Return true: an answer is right or wrong by its truth."""
@@ -49,23 +65,14 @@ class AnswerChecks(JudgedChecks):
 
     def answers(self, run: CheckedRun) -> str:
         """Read the answers again."""
-        benchmark = _benchmark(run)
-        given = {r.sample_id: r.response for r in run.lines(RESPONSES, Response) if r.response is not None}
-        rows = run.lines(BENCHMARK_ANSWERS, BenchmarkRow)
-        check_order([row.sample_id for row in rows], [*given], BENCHMARK_ANSWERS)
-        for row in rows:
-            answer = given[row.sample_id]
-            question = BenchmarkQuestion(row.sample_id, row.image_id, "", row.truth, row.groups)
-            again = {"read": benchmark.read(question, answer), "exact": answer == row.truth}
-            check_row(row, row.model_copy(update=again), BENCHMARK_ANSWERS)
-        return f"{len(rows)} answers read again; whether the truths are right takes the questions"
+        return compare_read(run, _benchmark(run), texts_read(run))
 
     def rescore(self, run: CheckedRun, options: Options | None) -> Recomputed:
         """Compute the scores from what was read in the answers again."""
         self.check_complete(run)
         benchmark = _benchmark(run)
         policy = f"{benchmark.family}({benchmark.mode})"
-        signature = self.signature(run, RuleJudge(), policy)
+        signature = self.signature(run, self.make_judge(run, options), policy)
         read = [
             ReadAnswer(row.sample_id, row.image_id, row.truth, row.read, row.groups, row.exact)
             for row in run.lines(BENCHMARK_ANSWERS, BenchmarkRow)
@@ -106,6 +113,32 @@ class AnswerChecks(JudgedChecks):
                     f"{BENCHMARK_ANSWERS}: the truth of {excerpt(answer.sample_id)} is another there"
                 )
         return f"truths and pictures of {len(pictures)} questions compared"
+
+
+def compare_read(run: CheckedRun, benchmark: QuestionBenchmark, given: Mapping[str, str]) -> str:
+    """Read the texts again, and compare with what was read in them."""
+    rows = run.lines(BENCHMARK_ANSWERS, BenchmarkRow)
+    check_order([row.sample_id for row in rows], [*given], BENCHMARK_ANSWERS)
+    for row in rows:
+        text = given[row.sample_id]
+        question = BenchmarkQuestion(row.sample_id, row.image_id, "", row.truth, row.groups)
+        again = {"read": benchmark.read(question, text), "exact": text == row.truth}
+        check_row(row, row.model_copy(update=again), BENCHMARK_ANSWERS)
+    return f"{len(rows)} answers read again; whether the truths are right takes the questions"
+
+
+def texts_read(run: CheckedRun) -> dict[str, str]:
+    """Return by sample id the texts that the benchmark reads: answers, or replies of the judge that rated them."""
+    pairs = zip(run.lines(RESPONSES, Response), run.lines(JUDGEMENTS, Judgement), strict=True)
+    return {
+        response.sample_id: text_read(response, judgement)
+        for response, judgement in pairs
+        if judgement.unscored is None
+    }
+
+
+def _is_rated(run: CheckedRun) -> bool:
+    return LAYOUTS[_benchmark(run).family].rated
 
 
 def _benchmark(run: CheckedRun) -> QuestionBenchmark:

@@ -28,6 +28,7 @@ from eidolon.benchmark.tasks.score_files.inputs import (
     read_objects,
     response_fields,
 )
+from eidolon.benchmark.tasks.score_files.labelled_spans import SEGMENTS, unlabelled
 from eidolon.benchmark.tasks.score_files.matched_lines import distinct, gather_captions, join_lines
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
 from eidolon.benchmark.tasks.score_files.tagged_words import TAGGED, untagged
@@ -53,6 +54,7 @@ from eidolon.scorers.metrics.detection import (
     unreferenced_words,
     word_spans,
 )
+from eidolon.scorers.metrics.flag_position import MarkedResponse, with_positions
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.answer import RAW
@@ -67,7 +69,12 @@ class Flagged:
     line: ResponseLine
     words: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
-    human: tuple[bool, ...]
+    human: tuple[bool | None, ...]
+
+    @property
+    def marked(self) -> MarkedResponse:
+        """What people marked, for the metric of positions."""
+        return MarkedResponse(self.line.response.image_id, self.words, self.human)
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,9 @@ class Detector:
         """Return the scores of the judge, with word overlap as a variant where there are references."""
         samples = self.samples()
         main, counts = self._family(samples, settings)
+        scored = {sample.sample_id for sample in samples}
+        marked = [item.marked for item in self.flagged if item.line.response.sample_id in scored]
+        main = with_positions(main, marked, settings.seed, settings.resamples)
         with_baseline = self.judged is not None and len(self.baseline) > 0
         return assemble(
             {"detection": main},
@@ -254,8 +264,14 @@ def _read_flagged(
     content: bytes, path: Path, fields: Mapping[str, str]
 ) -> tuple[list[Flagged], tuple[InputNote, ...]]:
     words_field, flags_field = (fields.get(name, name) for name in FLAGS)
-    records = read_records(content, path, {*WANTED, *FLAGS, TAGGED, *fields.values()})
-    records = replace(records, rows=[untagged(one, words_field, flags_field) for one in records.rows])
+    records = read_records(content, path, {*WANTED, *FLAGS, TAGGED, SEGMENTS, *fields.values()})
+    records = replace(
+        records,
+        rows=[
+            unlabelled(untagged(one, words_field, flags_field), words_field, flags_field, number)
+            for number, one in enumerate(records.rows)
+        ],
+    )
     for placed in records.rows:
         _check_flags(placed.row, placed.place, words_field, flags_field)
     mine = response_fields(fields)
@@ -279,7 +295,8 @@ def _read_flagged(
 
 
 def _check_flags(row: Mapping[str, Any], where: str, words: str, flags: str) -> None:
-    for name, kind, what in ((words, str, "strings"), (flags, bool, "true and false")):
+    kinds = ((words, str, "strings"), (flags, bool | None, "true, false and null"))
+    for name, kind, what in kinds:
         if name not in row:
             raise UserError(
                 f"{where}: field {name!r} is missing; --metric detection needs people's word flags"
@@ -381,7 +398,7 @@ def _shown(scores: Scores, judged: Judged) -> Shown:
     )
 
 
-def _identity(item: Flagged) -> tuple[str, ImageId, tuple[bool, ...]]:
+def _identity(item: Flagged) -> tuple[str, ImageId, tuple[bool | None, ...]]:
     return item.line.response.sample_id, item.line.response.image_id, item.human
 
 

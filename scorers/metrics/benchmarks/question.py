@@ -26,6 +26,8 @@ class BenchmarkQuestion:
     """What the metric splits or groups the questions by, by name."""
     image: str | None = None
     """The file of the image below the benchmark's folder; None for a question without one."""
+    contents: tuple[str, ...] = ()
+    """Names of some things in the image, for a judge that rates the answer."""
 
 
 @dataclass(frozen=True, slots=True)

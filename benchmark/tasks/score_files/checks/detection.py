@@ -1,11 +1,12 @@
 """Responses with people's word flags, checked: the judge reads them again, and the words are scored again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eidolon.benchmark.settings.thresholds import share_threshold
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES
-from eidolon.benchmark.tasks.checking.checks import Options, TaskFile
+from eidolon.benchmark.tasks.checking.checks import Options, Recomputed, TaskFile
 from eidolon.benchmark.tasks.checking.lines import check_order, check_row
 from eidolon.benchmark.tasks.checking.problems import DifferenceError, UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
@@ -20,6 +21,7 @@ from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import OpenJudge
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.metrics.detection import CONFUSION, judged_words, word_spans
+from eidolon.scorers.metrics.flag_position import MarkedResponse, with_positions
 from eidolon.scorers.metrics.scoring import named_counts
 from eidolon.scorers.statistics.bootstrap import column_sums
 
@@ -69,6 +71,17 @@ class DetectionChecks(AnswersChecks):
             scores = judged_words(judgements[row.sample_id], spans)
             check_row(row, row.model_copy(update={"scores": scores}), WORDS)
         return f"the words of {len(rows)} responses scored again"
+
+    def rescore(self, run: CheckedRun, options: Options | None) -> Recomputed:
+        """Compute the family again, and where people's marks are."""
+        found = super().rescore(run, options)
+        rows = run.lines(WORDS, WordRow)
+        marked = [MarkedResponse(row.image_id, row.words, row.human) for row in rows]
+        family = with_positions(
+            found.scores.metrics[self.family], marked, run.settings.seed, run.settings.resamples
+        )
+        scores = found.scores.model_copy(update={"metrics": {self.family: family}})
+        return replace(found, scores=scores)
 
     def counts(self, reading: FamilyReading, samples: Sequence[Any]) -> dict[str, int | float]:
         """Return the confusion of responses; the other columns are made for the scores that occur."""
