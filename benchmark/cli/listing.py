@@ -65,6 +65,7 @@ def _described(kind: str) -> dict[str, str]:
         from eidolon.benchmark.data.caption_layouts import CAPTION_DATA
         from eidolon.benchmark.data.datasets import registry
         from eidolon.benchmark.data.question_layouts import LAYOUTS
+        from eidolon.benchmark.tasks.score_files.labelled_spans import DATA as SEGMENTS
         from eidolon.benchmark.tasks.score_files.tagged_words import DATA
 
         return (
@@ -75,7 +76,7 @@ def _described(kind: str) -> dict[str, str]:
                 for name, layout in LAYOUTS.items()
             }
             | {name: f"{given.data}; licence: {given.licence}" for name, given in CAPTION_DATA.items()}
-            | {"detailverifybench": DATA}
+            | {"detailverifybench": DATA, "mhal_detect": SEGMENTS}
         )
     from eidolon.scorers.core.registry import judges, metrics
 

@@ -1,7 +1,7 @@
 """Where along a response people mark text as hallucinated: rates by position, and a late-minus-early odds ratio.
 
-What is counted are marked spans, each once: a run of words that people flag begins at its first content word. The model
-is a logistic regression over the content words at which a span could begin,
+What is counted are marked spans, each once: a run of words that people flag, at its first word. The model is a logistic
+regression over the words at which a span begins or could,
 
     logit P(a marked span begins) = b_response + β·(words before it)/100 + length of the response
 
@@ -25,7 +25,6 @@ from eidolon.scorers.core.types import ImageId
 from eidolon.scorers.metrics.scoring import values_of
 from eidolon.scorers.statistics.bootstrap import LEVEL
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError, fit_mixed_logistic
-from eidolon.scorers.text.english import FUNCTION_WORDS
 
 EARLY_WORDS, LATE_FROM = 20, 60
 """Early are the words before the first number, late those from the second on, as in the metric `forgetting`."""
@@ -39,7 +38,6 @@ MAX_LOG_ODDS = 20.0
 _RATIO = "late_early_odds_ratio_per_100_words"
 _POSITION, _EARLIER = "position", "log earlier spans"
 _LENGTH = ("log words", "words")
-_EDGES = ".,;:!?()[]\"'\u201c\u201d\u2018\u2019"
 _END = (".", "!", "?")
 
 
@@ -54,7 +52,7 @@ class MarkedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A content word at which a marked span begins, or could."""
+    """A word at which a marked span begins, or could."""
 
     word: int
     """Words before it."""
@@ -77,7 +75,7 @@ class Specification:
 
 
 SPECIFICATIONS = (
-    Specification(_RATIO, _LENGTH, "odds ratio that a marked span begins at a content word, per 100 words"),
+    Specification(_RATIO, _LENGTH, "odds ratio that a marked span begins at a word, per 100 words"),
     Specification("late_early_length_odds_ratio_per_100_words", (), "the same, the length not held"),
     Specification(
         "late_early_snowball_odds_ratio_per_100_words",
@@ -99,15 +97,15 @@ class FlagPosition:
             "span_rate_early",
             None,
             (0, 1),
-            f"marked spans that begin in words 0 to {EARLY_WORDS - 1} / content words there",
-            "no content word is early",
+            f"marked spans that begin in words 0 to {EARLY_WORDS - 1} / words there",
+            "no word is early",
         ),
         Quantity(
             "span_rate_late",
             None,
             (0, 1),
-            f"marked spans that begin from word {LATE_FROM} on / content words there",
-            f"no response has a content word from word {LATE_FROM} on",
+            f"marked spans that begin from word {LATE_FROM} on / words there",
+            f"no response has a word from word {LATE_FROM} on",
         ),
         Quantity("span_rate_change", False, (-1, 1), "late minus early", "one of the two is undefined"),
     )
@@ -137,7 +135,7 @@ class FlagPosition:
 
 
 def starts(sample: MarkedResponse) -> Iterator[Start]:
-    """Yield the content words at which a marked span begins or could, in order.
+    """Yield the words at which a marked span begins or could, in order.
 
     The other words of a marked span are left out, and so are words that people left open.
     """
@@ -146,7 +144,7 @@ def starts(sample: MarkedResponse) -> Iterator[Start]:
     for index, (word, flag) in enumerate(zip(sample.words, sample.human, strict=True)):
         if not flag:
             counted = False
-        if flag is None or counted or not _is_content(word):
+        if flag is None or counted or not any(map(str.isalnum, word)):
             continue
         yield Start(index, bool(flag), earlier, index >= closing)
         if flag:
@@ -194,7 +192,7 @@ def _fit(
     wrong = int(begins.sum())
     if min(wrong, len(rows) - wrong) < LEAST_OUTCOMES:
         raise NotEstimableError(
-            f"marked spans begin at {wrong} of {len(rows)} content words; it takes {LEAST_OUTCOMES} of either kind"
+            f"marked spans begin at {wrong} of {len(rows)} words; it takes {LEAST_OUTCOMES} of either kind"
         )
     response, image, words = (np.array([row[i] for row in rows], dtype=np.intp) for i in range(3))
     columns: Mapping[str, FloatArray] = {
@@ -207,7 +205,7 @@ def _fit(
         {name: columns[name] for name in (_POSITION, *holds)}, begins, response, inference_clusters=image
     )
     if _POSITION not in fit.names:
-        raise NotEstimableError("all content words stand at the same position")
+        raise NotEstimableError("all words stand at the same position")
     at = fit.names.index(_POSITION)
     estimate, robust = fit[_POSITION]
     error = max(robust, float(fit.model_covariance[at, at] ** 0.5))
@@ -217,11 +215,6 @@ def _fit(
 
     reach = float(ndtri((1 + LEVEL) / 2)) * error
     return exp(estimate), (exp(estimate - reach), exp(estimate + reach))
-
-
-def _is_content(word: str) -> bool:
-    bare = word.strip(_EDGES).lower()
-    return bare not in FUNCTION_WORDS and any(character.isalnum() for character in bare)
 
 
 def _last_sentence(words: Sequence[str]) -> int:

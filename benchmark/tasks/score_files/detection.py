@@ -295,7 +295,10 @@ def _read_flagged(
 
 
 def _check_flags(row: Mapping[str, Any], where: str, words: str, flags: str) -> None:
-    kinds = ((words, str, "strings"), (flags, bool | None, "true, false and null"))
+    kinds = (
+        (words, str, "strings"),
+        (flags, bool | None, "true and false, or null where people leave it open"),
+    )
     for name, kind, what in kinds:
         if name not in row:
             raise UserError(

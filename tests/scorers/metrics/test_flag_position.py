@@ -27,37 +27,39 @@ def marked(image: int, text: str) -> MarkedResponse:
 
 
 def test_the_words_at_which_a_span_could_begin() -> None:
-    found = [
-        *starts(marked(0, "The kettle is *on *a *red *stove. *Near ?it ?stands a mug, *two *goats and *one."))
-    ]
-    # "on a" are function words, so that the first span begins at "red"; "stove." continues it, and so does "Near",
-    # which no unflagged word separates. "?stands" is open.
+    found = [*starts(marked(0, "The mug is *on *a *red *stove. *Near ?it - ?stands two, *goats and *one."))]
+    # "stove." and "Near" continue the span that begins at "on". "it" and "stands" are open, "-" is no word.
     assert found == [
+        Start(0, False, 0, False),
         Start(1, False, 0, False),
-        Start(5, True, 0, False),
+        Start(2, False, 0, False),
+        Start(3, True, 0, False),
         Start(11, False, 1, True),
         Start(12, True, 1, True),
-        Start(15, True, 2, True),
+        Start(13, False, 2, True),
+        Start(14, True, 2, True),
     ]
 
 
 def test_rates_by_hand() -> None:
-    filler = " ".join(["the"] * 58)
-    first = marked(0, f"kettle *mug {filler} goat *stove lamp")  # two early words, three late ones
-    second = marked(1, "*boat tree street")
+    middle = " ".join(["the"] * 58)
+    first = marked(
+        0, f"a *red {middle} goat *and *stove lamp"
+    )  # 20 early words, three late ones beside "stove"
+    second = marked(1, "*Boat, tree street")
     metric = FlagPosition()
     totals = metric.statistics([first, second]).sum(axis=0)
-    assert totals.tolist() == [5, 2, 3, 1]
+    assert totals.tolist() == [23, 2, 3, 1]
     values = {name: float(value) for name, value in metric.compute(totals).items()}
     assert values == pytest.approx(
-        {"span_rate_early": 2 / 5, "span_rate_late": 1 / 3, "span_rate_change": 1 / 3 - 2 / 5}
+        {"span_rate_early": 2 / 23, "span_rate_late": 1 / 3, "span_rate_change": 1 / 3 - 2 / 23}
     )
 
 
 def world(
     n: int, slope: float, seed: int = 0, spread: float = 0.0, longer: float = 0.0
 ) -> list[MarkedResponse]:
-    """Responses of content words in which a span of one word begins with log odds -2.5 + b + slope · words/100.
+    """Responses of words in which a span of one word begins with log odds -2.5 + b + slope · words/100.
 
     `longer` makes the worse responses longer.
     """
@@ -70,18 +72,18 @@ def world(
         flags = draw.random(length) < 1 / (1 + np.exp(-odds))
         words: list[str] = []
         human: list[bool | None] = []
-        for flag in flags:  # a function word after each, so that no two spans touch
-            words += ["kettle", "the"]
-            human += [bool(flag), False]
+        for flag in flags:  # an open word after each, so that no two spans touch
+            words += ["kettle", "perhaps"]
+            human += [bool(flag), None]
         made.append(MarkedResponse(i, tuple(words), tuple(human)))
     return made
 
 
 def test_the_ratio_of_a_table_by_hand() -> None:
-    """Two content words in each response, 50 words apart: the odds ratio of a two-by-two table, per 100 words."""
+    """Two words in each response, 50 words apart: the odds ratio of a two-by-two table, per 100 words."""
     made = []
     for i in range(100):
-        flags: list[bool | None] = [i < 20, *[False] * 49, i % 5 < 2]  # 20 of 100, 40 of 100, independent
+        flags: list[bool | None] = [i < 20, *[None] * 49, i % 5 < 2]  # 20 of 100, 40 of 100, independent
         made.append(MarkedResponse(i, ("kettle", *["the"] * 49, "goat"), tuple(flags)))
     found = fitted(made)[RATIO]
     assert found.value == pytest.approx(((40 / 60) / (20 / 80)) ** 2, rel=1e-3)
@@ -91,7 +93,7 @@ def test_the_ratio_of_a_table_by_hand() -> None:
 
 def test_a_known_slope_is_found_and_none_is_not() -> None:
     rising = fitted(world(150, slope=1.0, spread=0.7))[RATIO]
-    # Two words of the text to each content word: a slope of 1 per 100 content words is exp(1/2) per 100 words.
+    # Two words of the text to each marked word: a slope of 1 per 100 marked words is exp(1/2) per 100 words.
     assert rising.ci is not None
     assert rising.ci[0] < math.exp(0.5) < rising.ci[1]
     assert rising.ci[0] > 1
@@ -110,16 +112,17 @@ def test_worse_responses_that_are_longer_do_not_make_a_rise() -> None:
 
 
 def test_last_sentences_can_be_left_out() -> None:
-    """All spans in the last sentence: without it there is nothing to fit."""
-    made = [
-        marked(i, f"kettle the goat the lamp. *mug the {'*' if i % 2 else ''}street the tree")
-        for i in range(60)
+    """A last sentence that is wrong in every response makes a rise that the fit without it does not have."""
+    body = world(100, slope=0.0, spread=0.5, seed=3)
+    whole = [
+        MarkedResponse(one.image_id, (*one.words[:-1], "end.", "What", "calm"), (*one.human, None, True))
+        for one in body
     ]
-    found = fitted(made)
-    assert found[RATIO].value is not None
-    assert found["late_early_body_odds_ratio_per_100_words"].reason == (
-        "undefined: marked spans begin at 0 of 180 content words; it takes 20 of either kind"
-    )
+    found, plain = fitted(whole), fitted(body)[RATIO]
+    without = found["late_early_body_odds_ratio_per_100_words"]
+    assert None not in (found[RATIO].value, without.value, plain.value)
+    assert found[RATIO].value > 1.5 * without.value  # type: ignore[operator]
+    assert without.value == pytest.approx(plain.value, rel=0.05)
 
 
 def test_few_marks_have_a_reason() -> None:
@@ -127,7 +130,5 @@ def test_few_marks_have_a_reason() -> None:
     found = family.quantities()
     assert [*found] == [*NAMES]
     assert found[RATIO].value is None
-    assert "marked spans begin at 1 of 2 content words; it takes 20 of either kind" in str(
-        found[RATIO].reason
-    )
+    assert "marked spans begin at 1 of 2 words; it takes 20 of either kind" in str(found[RATIO].reason)
     assert with_positions(Family(), [], resamples=0).quantities()[RATIO].value is None

@@ -88,7 +88,7 @@ def test_segments_become_flags_of_words(cli: Cli, tmp_path: Path, as_text: bool)
         ({"annotations": [{"start": 0, "end": 1}]}, "annotations[0]: field 'label' must be one of"),
         (
             {"annotations": [{"start": 5, "end": 99, "label": "ACCURATE"}]},
-            "annotations[0]: fields 'start' and 'end' must lie in the response of 24 characters",
+            "annotations[0]: fields 'start' and 'end' must lie in the response of 23 characters",
         ),
         (
             {"annotations": [{"start": 0, "end": 5, "label": "ACCURATE", "text": "A cat"}]},
