@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eidolon.benchmark.report.file_metrics import FILE_METRICS
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.loaded import load_run
 from eidolon.benchmark.store.record import RunRecord
@@ -31,16 +32,6 @@ from eidolon.scorers.core.metric import LeaderboardColumn, LeaderboardMetric
 from eidolon.scorers.core.scores import Family, Samples, Score
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Record
-from eidolon.scorers.metrics.amber import AmberRates
-from eidolon.scorers.metrics.benchmarks.capture import Capture
-from eidolon.scorers.metrics.benchmarks.comprecap import CompreCap
-from eidolon.scorers.metrics.benchmarks.dash_b import DashB
-from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
-from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
-from eidolon.scorers.metrics.benchmarks.mmhal import MmHal
-from eidolon.scorers.metrics.benchmarks.repope import RePope
-from eidolon.scorers.metrics.detection import Detection
-from eidolon.scorers.metrics.pope import Pope
 from eidolon.scorers.metrics.rectified import POWERED
 
 SCHEMA: Literal["eidolon/leaderboard/1"] = "eidolon/leaderboard/1"
@@ -56,22 +47,6 @@ HEADLINES: dict[Task, str] = {
 """The quantity that sorts the table of each task."""
 FIRST_FAMILIES = ("objects", "throne", "chair")
 """The first families in the table of descriptions. Other families follow by name."""
-FILE_METRICS: dict[str, type] = {
-    kind.family: kind
-    for kind in (
-        AmberRates,
-        Capture,
-        CompreCap,
-        Detection,
-        Pope,
-        DashB,
-        HallusionBench,
-        HumbleBench,
-        MmHal,
-        RePope,
-    )
-}
-"""Metrics that score files of their own. They are not in the registry."""
 NOT_EXAMINED: Literal["not run"] = "not run"
 """The verdict of the doctor on a model that it has not seen."""
 COMPARED = ("dataset", "truth", "prompt", "decoding", "judge", "policy", "n", "eidolon")

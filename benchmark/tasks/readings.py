@@ -6,23 +6,21 @@ with those in `scores.json`.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
-from eidolon.benchmark.data.question_layouts import LAYOUTS
 from eidolon.benchmark.settings.config import settings_of
 from eidolon.benchmark.settings.fields import ALL, MAIN_POLICY
-from eidolon.benchmark.settings.run import RunSettings
-from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.settings.thresholds import share_threshold
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES, SCORES
 from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.store.record import RunRecord, SampleRow
 from eidolon.benchmark.tasks.plugins import needs_judge
+from eidolon.benchmark.tasks.published_mode import published_mode
+from eidolon.benchmark.tasks.reading_types import CategorySplit, FamilyReading, Key, ScoredSample
 from eidolon.benchmark.tasks.rows import (
     ANSWERS,
     BENCHMARK_ANSWERS,
@@ -39,10 +37,10 @@ from eidolon.scorers.core import registry
 from eidolon.scorers.core.edits import as_judged
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
-from eidolon.scorers.core.metric import CategoryMetric, Computation, FittedMetric, FloatArray, JudgedSample
+from eidolon.scorers.core.metric import CategoryMetric, FittedMetric, FloatArray, JudgedSample
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature
-from eidolon.scorers.core.types import ImageId, Judgement, Response
+from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.judges.votes import undecided_votes
 from eidolon.scorers.metrics.amber import AmberRates
 from eidolon.scorers.metrics.benchmarks.captions import CaptionMeans, CaptionSample
@@ -52,7 +50,7 @@ from eidolon.scorers.metrics.benchmarks.dash_b import DashB
 from eidolon.scorers.metrics.benchmarks.hallusionbench import HallusionBench
 from eidolon.scorers.metrics.benchmarks.humblebench import HumbleBench
 from eidolon.scorers.metrics.benchmarks.mmhal import MmHal
-from eidolon.scorers.metrics.benchmarks.question import COMPAT, FIXED, QuestionBenchmark, ReadAnswer
+from eidolon.scorers.metrics.benchmarks.question import QuestionBenchmark, ReadAnswer
 from eidolon.scorers.metrics.benchmarks.repope import RePope
 from eidolon.scorers.metrics.detection import Detection, WordScores
 from eidolon.scorers.metrics.flag_position import NAMES as POSITION_NAMES
@@ -60,57 +58,8 @@ from eidolon.scorers.metrics.pope import AnsweredQuestion, Pope
 from eidolon.scorers.metrics.throne import MODES, Throne, VotedImage
 from eidolon.scorers.statistics.bootstrap import column_sums
 
-Key = tuple[str, int]
-"""(sample id, generation)."""
-
 AGREEMENT = 1e-9
 """Largest difference between a value recomputed from the files and the one in `scores.json`: rounding."""
-
-
-class SampleMetric(Computation, Protocol):
-    """A metric over samples of any kind."""
-
-    def statistics(self, samples: Sequence[Any]) -> FloatArray:
-        """Return sufficient statistics, shape (samples, k)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredSample:
-    """One scored response."""
-
-    image_id: ImageId
-    truth: str
-    """The question and the truth as a text. Samples with different texts are different samples."""
-    sample: Any
-    """The metric's input."""
-    evidence: Mapping[str, str] = field(default_factory=dict)
-    """More about the sample, by name. Two runs can differ only in what both record."""
-
-
-@dataclass(frozen=True, slots=True)
-class CategorySplit:
-    """A metric split by category."""
-
-    vocabulary: tuple[str, ...]
-    metric: Computation
-    statistics: Callable[[Sequence[Any]], FloatArray]
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyReading:
-    """One metric family of a run: every scored response, and the metric that scored them."""
-
-    scored: dict[Key, ScoredSample]
-    metric: Callable[[Sequence[Any]], SampleMetric]
-    """Makes the metric for the samples that it will take."""
-    rules: str = ""
-    """The metric's settings. Labels can be swapped only between runs with the same ones."""
-    categories: CategorySplit | None = None
-    answers: tuple[str, ...] = ()
-    """Quantities that are shares of right answers to yes/no questions."""
-    others: tuple[str, ...] = ()
-    """Quantities that do not follow from summed statistics: fitted, or measured by a probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,16 +320,6 @@ def _captions(run: LoadedRun, metric: type[CaptionMeans]) -> FamilyReading:
         if row.unscored is None
     }
     return FamilyReading(scored, lambda _: metric(), published_mode(settings_of(run.record.config)))
-
-
-def published_mode(settings: RunSettings | ScoreSettings) -> str:
-    """Return how the answers to a published benchmark were read."""
-    if isinstance(settings, ScoreSettings):
-        return settings.mode
-    layout = LAYOUTS.get(settings.dataset.partition("/")[0])
-    # Only a released program's own judge is read as that program reads it: a reply that is no rating is no 0.
-    usual = FIXED if layout is not None and layout.rated else COMPAT
-    return settings.task_options.get("mode", usual)
 
 
 READERS: Mapping[str, Callable[[LoadedRun], FamilyReading]] = {

@@ -29,7 +29,7 @@ BUILTIN: Mapping[Verb, Mapping[str, str]] = {
         "dash_b": "eidolon.benchmark.tasks.score_files.published.task:DashBTask",
         "hallusionbench": "eidolon.benchmark.tasks.score_files.published.task:HallusionBenchTask",
         "humblebench": "eidolon.benchmark.tasks.score_files.published.task:HumbleBenchTask",
-        "mmhal": "eidolon.benchmark.tasks.score_files.mmhal.task:MmHalTask",
+        "mmhal": "eidolon.benchmark.tasks.answer.rated_files.task:MmHalTask",
         "repope": "eidolon.benchmark.tasks.score_files.published.task:RePopeTask",
     },
 }

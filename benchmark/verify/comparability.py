@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from eidolon.benchmark.settings.config import model_of, settings_of
-from eidolon.benchmark.tasks.readings import FamiliesRead, Key, main_policy
+from eidolon.benchmark.tasks.reading_types import Key
+from eidolon.benchmark.tasks.readings import FamiliesRead, main_policy
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt

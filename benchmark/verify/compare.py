@@ -14,7 +14,8 @@ from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RUN
 from eidolon.benchmark.store.loaded import find_run, load_run
 from eidolon.benchmark.tasks.forget.knowledge import compared
-from eidolon.benchmark.tasks.readings import FamiliesRead, FamilyReading, Key, read_families
+from eidolon.benchmark.tasks.reading_types import FamilyReading, Key
+from eidolon.benchmark.tasks.readings import FamiliesRead, read_families
 from eidolon.benchmark.verify.comparability import ALLOWED, SettingDifference, check_alike
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import excerpt

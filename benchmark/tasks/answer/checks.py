@@ -15,7 +15,7 @@ from eidolon.benchmark.tasks.checking.problems import DifferenceError, Uncheckab
 from eidolon.benchmark.tasks.checking.run import CheckedConfig, CheckedRun
 from eidolon.benchmark.tasks.describe.checks import JudgedChecks
 from eidolon.benchmark.tasks.describe.rejudging import recorded_judge
-from eidolon.benchmark.tasks.readings import published_mode
+from eidolon.benchmark.tasks.published_mode import published_mode
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.published.task import score_answers
 from eidolon.scorers.core.errors import UserError

@@ -17,7 +17,7 @@ from eidolon.benchmark.tasks.answer.judge import JudgeMaker, RuleJudge, rating_j
 from eidolon.benchmark.tasks.answer.work import AnswerWork
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Questions, Run
-from eidolon.benchmark.tasks.readings import published_mode
+from eidolon.benchmark.tasks.published_mode import published_mode
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Scores

@@ -20,26 +20,23 @@ from eidolon.benchmark.tasks.plugins import make_judge, matches_references
 from eidolon.benchmark.tasks.protocol import Producer, Run, Shown
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
 from eidolon.benchmark.tasks.score_files.checks.detection import FILES, DetectionChecks
+from eidolon.benchmark.tasks.score_files.flagged_lines import FLAGS, Flagged, read_flagged
 from eidolon.benchmark.tasks.score_files.inputs import (
     TRUTH_FIELDS,
     check_fields,
     content_hashes,
     one_path,
     read_objects,
-    response_fields,
 )
-from eidolon.benchmark.tasks.score_files.labelled_spans import SEGMENTS, unlabelled
 from eidolon.benchmark.tasks.score_files.matched_lines import distinct, gather_captions, join_lines
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt, references_text, truth_text
-from eidolon.benchmark.tasks.score_files.tagged_words import TAGGED, untagged
 from eidolon.benchmark.tasks.score_files.work import AnswersTask, AnswersWork, answers_run
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.image_ids import ImageIds
 from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.judge import Evidence, Judge, judge_settings, locates_mentions
 from eidolon.scorers.core.notes import InputNote
-from eidolon.scorers.core.records import read_records
-from eidolon.scorers.core.response_lines import WANTED, ResponseLine, read_response_rows
+from eidolon.scorers.core.response_lines import ResponseLine
 from eidolon.scorers.core.scores import Family, Scores, Variant
 from eidolon.scorers.core.signature import Signature, hashed
 from eidolon.scorers.core.types import ImageId, Judgement
@@ -52,29 +49,11 @@ from eidolon.scorers.metrics.detection import (
     WordScores,
     judged_words,
     unreferenced_words,
-    word_spans,
 )
-from eidolon.scorers.metrics.flag_position import MarkedResponse, with_positions
+from eidolon.scorers.metrics.flag_position import with_positions
 from eidolon.scorers.metrics.scoring import assemble, named_counts, values_of
 from eidolon.scorers.statistics.bootstrap import column_sums
 from eidolon.scorers.text.answer import RAW
-
-FLAGS = ("words", "human_hallucinated")
-
-
-@dataclass(frozen=True, slots=True)
-class Flagged:
-    """A response line with its words, their spans, and people's flags."""
-
-    line: ResponseLine
-    words: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
-    human: tuple[bool | None, ...]
-
-    @property
-    def marked(self) -> MarkedResponse:
-        """What people marked, for the metric of positions."""
-        return MarkedResponse(self.line.response.image_id, self.words, self.human)
 
 
 @dataclass(frozen=True)
@@ -131,7 +110,7 @@ class DetectionTask(AnswersTask):
         judge = _judge(settings)
         responses = one_path(settings.responses)
         content = read_bytes(responses)
-        flagged, notes = _read_flagged(content, responses, settings.fields)
+        flagged, notes = read_flagged(content, responses, settings.fields)
         read = _read_truth(settings, judge, flagged[: settings.limit])
         flagged, captions = read.flagged, read.captions
         from_text = judge is None or matches_references(judge)
@@ -258,57 +237,6 @@ def _judge(settings: ScoreSettings) -> Judge | None:
     for key, value in settings.judge_options.items():
         raise UserError(f"-J {key}={value}: {BASELINE} takes no options")
     return None
-
-
-def _read_flagged(
-    content: bytes, path: Path, fields: Mapping[str, str]
-) -> tuple[list[Flagged], tuple[InputNote, ...]]:
-    words_field, flags_field = (fields.get(name, name) for name in FLAGS)
-    records = read_records(content, path, {*WANTED, *FLAGS, TAGGED, SEGMENTS, *fields.values()})
-    records = replace(
-        records,
-        rows=[
-            unlabelled(untagged(one, words_field, flags_field), words_field, flags_field, number)
-            for number, one in enumerate(records.rows)
-        ],
-    )
-    for placed in records.rows:
-        _check_flags(placed.row, placed.place, words_field, flags_field)
-    mine = response_fields(fields)
-    response = mine.get("response", "response")
-    completed = [
-        placed
-        if response in placed.row or "response" in mine
-        else placed._replace(row=placed.row | {response: " ".join(placed.row[words_field])})
-        for placed in records.rows
-    ]
-    file = read_response_rows(replace(records, rows=completed), path, mine)
-    flagged = []
-    for line, placed in zip(file.lines, records.rows, strict=True):
-        words, human = tuple(placed.row[words_field]), tuple(placed.row[flags_field])
-        try:
-            spans = word_spans(words, line.response.response or " ".join(words))
-        except ValueError as error:
-            raise UserError(f"{line.place}: field {words_field!r}: {error}") from None
-        flagged.append(Flagged(line, words, tuple(spans), human))
-    return flagged, file.notes
-
-
-def _check_flags(row: Mapping[str, Any], where: str, words: str, flags: str) -> None:
-    kinds = (
-        (words, str, "strings"),
-        (flags, bool | None, "true and false, or null where people leave it open"),
-    )
-    for name, kind, what in kinds:
-        if name not in row:
-            raise UserError(
-                f"{where}: field {name!r} is missing; --metric detection needs people's word flags"
-            )
-        value = row[name]
-        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-            raise UserError(f"{where}: field {name!r} must be a list of {what}, found {excerpt(value)}")
-    if len(row[words]) != len(row[flags]):
-        raise UserError(f"{where}: {len(row[flags])} flags in {flags!r} for {len(row[words])} words")
 
 
 def _check_sources(

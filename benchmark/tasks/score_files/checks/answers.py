@@ -8,7 +8,8 @@ from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.tasks.checking.checks import VARIANTS, Options, Recomputed, TaskChecks
 from eidolon.benchmark.tasks.checking.problems import UncheckableError
 from eidolon.benchmark.tasks.checking.run import CheckedRun
-from eidolon.benchmark.tasks.readings import FamilyReading, read_families
+from eidolon.benchmark.tasks.reading_types import FamilyReading
+from eidolon.benchmark.tasks.readings import read_families
 from eidolon.scorers.core.distribution import UNKNOWN
 from eidolon.scorers.core.scores import Family, Variant
 from eidolon.scorers.core.signature import HASH_DIGITS

@@ -12,7 +12,7 @@ from eidolon.benchmark.tasks.checking.problems import DifferenceError, Uncheckab
 from eidolon.benchmark.tasks.checking.run import CheckedRun
 from eidolon.benchmark.tasks.describe.rejudging import compare_judgements, judge_again, make_again
 from eidolon.benchmark.tasks.plugins import has_closed_vocabulary
-from eidolon.benchmark.tasks.readings import FamilyReading
+from eidolon.benchmark.tasks.reading_types import FamilyReading
 from eidolon.benchmark.tasks.rows import WORDS, WordRow
 from eidolon.benchmark.tasks.score_files.checks.answers import AnswersChecks, Counted
 from eidolon.benchmark.tasks.score_files.source_texts import common_prompt

@@ -7,7 +7,7 @@ from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.tasks.checking.checks import TaskFile
 from eidolon.benchmark.tasks.checking.lines import check_order, check_row
 from eidolon.benchmark.tasks.checking.run import CheckedRun
-from eidolon.benchmark.tasks.readings import FamilyReading
+from eidolon.benchmark.tasks.reading_types import FamilyReading
 from eidolon.benchmark.tasks.rows import ANSWERS, AnswerRow, parsed
 from eidolon.benchmark.tasks.score_files.checks.answers import (
     AnswersChecks,

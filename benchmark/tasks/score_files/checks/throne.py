@@ -7,7 +7,7 @@ from eidolon.benchmark.store.files import JUDGEMENTS, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import TaskFile
 from eidolon.benchmark.tasks.checking.run import CheckedRun
-from eidolon.benchmark.tasks.readings import FamilyReading
+from eidolon.benchmark.tasks.reading_types import FamilyReading
 from eidolon.benchmark.tasks.score_files.checks.answers import AnswersChecks, Counted, dataset_part
 from eidolon.scorers.core.types import Judgement
 from eidolon.scorers.metrics.throne import Throne, cell_counts

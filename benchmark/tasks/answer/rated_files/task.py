@@ -11,13 +11,13 @@ from eidolon.benchmark.settings.score import ScoreSettings
 from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.answer.judge import rating_judge
+from eidolon.benchmark.tasks.answer.rated_files.checks import MmHalChecks
+from eidolon.benchmark.tasks.answer.rated_files.evaluation import read_evaluation
 from eidolon.benchmark.tasks.answer.work import AnswerWork
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file
-from eidolon.benchmark.tasks.score_files.mmhal.checks import MmHalChecks
-from eidolon.benchmark.tasks.score_files.mmhal.evaluation import read_evaluation
 from eidolon.benchmark.tasks.score_files.published.answers import FIELDS, read_answers
 from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.errors import UserError
