@@ -77,16 +77,16 @@ def _print_captions(rows: Sequence[Any], lexicon: Lexicon, embedder: SentenceEmb
     )
     weights = draws[:, place].astype(float)
     drawn = {
-        name: np.array([_average_precision(values, flagged, one) for one in weights])
+        name: np.array([average_precision(values, flagged, one) for one in weights])
         for name, values in scores.items()
     }
     print(f"\n{len(rows)} captions of {len(images)} images, {flagged.sum()} flagged\n")
     print("| score of a caption | average precision | difference |")
     print("|---|---:|---:|")
     whole = np.ones(len(rows))
-    base = _average_precision(scores[BY_NAMES], flagged, whole)
+    base = average_precision(scores[BY_NAMES], flagged, whole)
     for name, values in scores.items():
-        value = _average_precision(values, flagged, whole)
+        value = average_precision(values, flagged, whole)
         low, high = np.quantile(drawn[name], (0.025, 0.975))
         less, more = np.quantile(drawn[name] - drawn[BY_NAMES], (0.025, 0.975))
         print(
@@ -139,7 +139,7 @@ def _shares(
     return np.array([np.mean([s < threshold for s in one]) if one else 0.0 for one in found])
 
 
-def _average_precision(scores: Floats, flagged: NDArray[np.bool_], weights: Floats) -> float:
+def average_precision(scores: Floats, flagged: NDArray[np.bool_], weights: Floats) -> float:
     """Return Σ (R_k - R_(k-1)) P_k over the distinct scores, from the highest; samples count by their weight."""
     levels, place = np.unique(-scores.round(9), return_inverse=True)
     right = np.bincount(place, weights * flagged, len(levels))
