@@ -26,6 +26,8 @@ registry: Registry[DatasetLoader] = Registry(
         "dash_b": "eidolon.benchmark.data.readers.published:load_dash_b",
         "hallusionbench": "eidolon.benchmark.data.readers.published:load_hallusionbench",
         "humblebench": "eidolon.benchmark.data.readers.published:load_humblebench",
+        "comprecap": "eidolon.benchmark.data.readers.captions:load_comprecap",
+        "detailcaps": "eidolon.benchmark.data.readers.captions:load_detailcaps",
         "mmhal": "eidolon.benchmark.data.readers.published:load_mmhal",
     },
 )
