@@ -6,6 +6,7 @@ Only the files are read. Neither the dataset nor the model is needed.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from eidolon.benchmark.data.coco_licences import CSV, read_csv
 from eidolon.benchmark.engine.coordinator import add_usages
@@ -28,13 +29,20 @@ from eidolon.benchmark.tasks.protocol import (
     Work,
 )
 from eidolon.benchmark.tasks.registry import model_task
-from eidolon.benchmark.tasks.rows import QuestionRow
+from eidolon.benchmark.tasks.rows import (
+    BENCHMARK_ANSWERS,
+    BENCHMARK_QUESTIONS,
+    AskedRow,
+    BenchmarkRow,
+    QuestionRow,
+)
 from eidolon.benchmark.tasks.score_files.work import FileProducer
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
 
+RowT = TypeVar("RowT", AskedRow, BenchmarkRow, QuestionRow)
 DEPTH = 3
 """How far below a given folder shards are looked for: `OUT/shard-1-of-2/MODEL`, and one folder more."""
 
@@ -85,14 +93,21 @@ def merge(name: str, shards: Sequence[ShardRun], out: Path, *, partial: bool = F
         raise UserError(f"{first.path}: --task {config.task} cannot be done in shards")
     samples = tuple(row for one in shards for row in one.run.samples())
     responses = [response for one in shards for response in one.run.responses()]
-    questions = tuple(
-        row for one in shards if one.run.has(QUESTIONS) for row in one.run.lines(QUESTIONS, QuestionRow)
-    )
+    questions = _rows(shards, QUESTIONS, QuestionRow)
     _check_distinct(name, shards)
     keys = tuple((response.sample_id, response.generation) for response in responses)
     signature = first.run.signature.model_copy(update={"n": len(keys)})
     label = first.run.record.name
-    joined = JoinedShards(label, config, signature, samples, keys, questions)
+    joined = JoinedShards(
+        label,
+        config,
+        signature,
+        samples,
+        keys,
+        questions,
+        asked=_rows(shards, BENCHMARK_QUESTIONS, AskedRow),
+        read=_rows(shards, BENCHMARK_ANSWERS, BenchmarkRow),
+    )
     warnings = [text for text in first.run.record.warnings if "eidolon merge" not in text]
     if config.inputs.shard is not None:
         warnings.append(f"shards {config.inputs.shard} alone: the others are missing")
@@ -159,6 +174,11 @@ class _MergedWork:
 
     def _texts(self, file: str) -> Iterator[str]:
         return ((one.path / file).read_text(encoding="utf-8") for one in self.shards)
+
+
+def _rows(shards: Sequence[ShardRun], file: str, kind: type[RowT]) -> tuple[RowT, ...]:
+    """Return the lines of a file of all shards that have it."""
+    return tuple(row for one in shards if one.run.has(file) for row in one.run.lines(file, kind))
 
 
 def _finished(name: str, shards: Sequence[ShardRun], partial: bool) -> list[ShardRun]:

@@ -27,7 +27,7 @@ from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
-from eidolon.benchmark.tasks.rows import QuestionRow
+from eidolon.benchmark.tasks.rows import AskedRow, BenchmarkRow, QuestionRow
 from eidolon.models.backends.registry import ModelReference
 from eidolon.models.base.model import Decoding
 from eidolon.scorers.core.judge import Judge
@@ -295,6 +295,10 @@ class JoinedShards:
     samples: tuple[SampleRow, ...]
     keys: tuple[Key, ...]
     questions: tuple[QuestionRow, ...] = ()
+    asked: tuple[AskedRow, ...] = ()
+    """The questions of a published benchmark, …"""
+    read: tuple[BenchmarkRow, ...] = ()
+    """… and what was read in the answers that are scored."""
 
 
 @runtime_checkable

@@ -16,15 +16,13 @@ from eidolon.benchmark.tasks.answer.checks import AnswerChecks
 from eidolon.benchmark.tasks.answer.judge import JudgeMaker, RuleJudge, rating_judge
 from eidolon.benchmark.tasks.answer.work import AnswerWork
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
-from eidolon.benchmark.tasks.protocol import Questions, Run
+from eidolon.benchmark.tasks.protocol import JoinedShards, Questions, Run
 from eidolon.benchmark.tasks.published_mode import published_mode
 from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.metrics.benchmarks.question import (
-    MODES,
-)
+from eidolon.scorers.metrics.benchmarks.question import MODES, BenchmarkQuestion
 from eidolon.scorers.text.answer import RAW
 
 if TYPE_CHECKING:
@@ -90,7 +88,7 @@ class AnswerTask:
                     run.name,
                     run.samples,
                     run.keys,
-                    tuple(asked.values()),
+                    tuple(asked[sample_id] for sample_id, _ in run.keys),
                     benchmark,
                     run.signature,
                     settings.seed,
@@ -111,6 +109,34 @@ class AnswerTask:
     def checks(self) -> TaskChecks:
         """Return what `eidolon check` asks of this task."""
         return AnswerChecks()
+
+    def joined(self, shards: JoinedShards) -> AnswerWork:
+        """Return the work on the answers of several shards.
+
+        What is true is in the files for the answers that are scored alone; for the others it is not needed.
+        """
+        settings = shards.config.run_settings()
+        base = settings.dataset.partition("/")[0]
+        read = {row.sample_id: row for row in shards.read}
+        text = {row.question_id: row.text for row in shards.asked}
+        questions = tuple(
+            BenchmarkQuestion(row.sample_id, row.image_id, text[row.sample_id], "")
+            if (known := read.get(row.sample_id)) is None
+            else BenchmarkQuestion(
+                row.sample_id, known.image_id, text[row.sample_id], known.truth, known.groups
+            )
+            for row in shards.samples
+        )
+        return AnswerWork(
+            shards.name,
+            shards.samples,
+            shards.keys,
+            questions,
+            LAYOUTS[base].benchmark(published_mode(settings)),
+            shards.signature,
+            settings.seed,
+            settings.resamples,
+        )
 
     def show(self, runs: "Sequence[tuple[Run, Scores]]", console: "Console") -> None:
         """Print the quantities of the runs."""

@@ -174,6 +174,38 @@ def test_a_model_answers_and_the_benchmark_scores(cli: Cli, tmp_path: Path, name
     assert json.loads((run / "scores.json").read_text()) == scores
 
 
+FILES = (
+    "scores.json",
+    "samples.jsonl",
+    "responses.jsonl",
+    "judgements.jsonl",
+    "benchmark_questions.jsonl",
+    "benchmark_answers.jsonl",
+)
+
+
+@pytest.mark.parametrize("name", ["hallusionbench", "humblebench"])
+def test_merged_shards_are_the_run(cli: Cli, tmp_path: Path, name: str) -> None:
+    data = MADE[name][0](tmp_path / "data")
+    if name == "humblebench":  # an answer that failed is in the files, but what is true of it is not
+        (data / "images" / "1.png").write_bytes(b"nothing")
+    more = ("--batch-size", 2, "--max-unscored", 1)
+    assert cli(*command(tmp_path, name, data, *more)).code == 0
+    whole = run_folder(tmp_path / "out")
+    for number in (2, 1):
+        part = [*command(tmp_path, name, data, *more, "--shard", f"{number}/2")]
+        part[part.index("--out") + 1] = tmp_path / "cut"
+        found = cli(*part)
+        assert found.code == 0, found.err
+    merged = cli("merge", tmp_path / "cut", "--max-unscored", 1)
+    assert merged.code == 0, merged.err
+    joined = tmp_path / "cut" / whole.name
+    for file in FILES:
+        assert (joined / file).read_bytes() == (whole / file).read_bytes(), file
+    checked = cli("check", joined)
+    assert checked.code == 0, checked.out
+
+
 def test_the_numbers_are_those_of_the_same_answers_from_a_file(cli: Cli, tmp_path: Path) -> None:
     data = repope(tmp_path / "data")
     assert cli(*command(tmp_path, "repope", data, "-T", "mode=fixed")).code == 0
@@ -244,7 +276,7 @@ def test_an_unreadable_picture_is_unscored(cli: Cli, tmp_path: Path) -> None:
         (["--dataset", "hallusionbench/{}/data", "-T", "mode=fix"], "-T mode=fix: unknown mode; did you mean"),
         (["--dataset", "hallusionbench/{}/data", "-D", "image=x"], "no option 'image'; did you mean 'images'?"),
         (["--dataset", "hallusionbench/{}/data", "-D", "images={}"], "name their folder by -D images"),
-        (["--dataset", "hallusionbench/{}/data", "--shard", "1/2"], "--task answer cannot be done in shards"),
+        (["--dataset", "hallusionbench/{}/data", "--shard", "1/9"], "8 samples make 1 parts of whole batches"),
         (["--task", "answer"], "--task answer: is for a published benchmark"),
     ],
 )  # fmt: skip

@@ -329,6 +329,26 @@ def test_a_model_answers_and_the_judge_rates(cli: Cli, tmp_path: Path, scripted:
     assert score(cli, tmp_path / "scored", "--answers", answers, "-J", "models=any") == found
 
 
+def test_merged_shards_are_the_run(cli: Cli, tmp_path: Path, scripted: Make) -> None:
+    judge = scripted({"Two cats.": "error: no connection"})
+    data = benchmark(tmp_path)
+    command = (
+        "run", "--dataset", f"mmhal/{data}", "--model", f"python/{tmp_path}/model.py:Model", "-J", "models=any",
+        "--resamples", 100, "--batch-size", 4, "--max-unscored", 1, "--out",
+    )  # fmt: skip
+    assert cli(*command, tmp_path / "out").code == 0
+    for number in (1, 2):
+        found = cli(*command, tmp_path / "cut", "--shard", f"{number}/2")
+        assert found.code == 0, found.err
+    asked = judge.asked
+    merged = cli("merge", tmp_path / "cut", "--max-unscored", 1)
+    assert merged.code == 0, merged.err
+    assert judge.asked == asked
+    (whole,) = [path.parent for path in (tmp_path / "out").glob("*/run.json")]
+    for file in ("scores.json", "judgements.jsonl", "benchmark_answers.jsonl"):
+        assert (tmp_path / "cut" / whole.name / file).read_bytes() == (whole / file).read_bytes(), file
+
+
 def test_a_changed_rating_is_found(cli: Cli, tmp_path: Path) -> None:
     answers, evaluation = files(tmp_path)
     score(cli, tmp_path / "out", "--answers", answers, "--evaluation", evaluation)
