@@ -33,7 +33,8 @@ def load_score_settings(file: Path | None, flags: Mapping[str, Any]) -> Given[Sc
     check_fields(given, task)
     for field in task.needs:
         if not getattr(given.settings, field):
-            needed = " and ".join(flag_name(ScoreSettings, name) for name in task.needs)
+            usual = ("objects",) if task.name == RESPONSES else ()
+            needed = " and ".join(flag_name(ScoreSettings, name) for name in (*task.needs, *usual))
             what = "to score responses" if task.name == RESPONSES else f"for --metric {task.name}"
             raise UserError(f"{flag_name(ScoreSettings, field)}: is missing; {what}, give {needed}")
     return given

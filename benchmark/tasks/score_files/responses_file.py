@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from eidolon.benchmark.data.picture_files import find_pictures
+from eidolon.benchmark.data.truth_file import FileTruth
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.fields import AUTO
 from eidolon.benchmark.settings.load import Given
@@ -47,6 +48,7 @@ from eidolon.benchmark.tasks.score_files.source_texts import (
 )
 from eidolon.benchmark.tasks.score_files.streamed_work import StreamedWork, StreamingProducer
 from eidolon.benchmark.tasks.score_files.workers import cores
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge, SlowJudge, judge_settings
 from eidolon.scorers.core.metric import Metric
@@ -80,7 +82,8 @@ class ResponsesTask:
         "limit",
         "processes",
     )
-    needs: ClassVar[tuple[str, ...]] = ("responses", "objects")
+    needs: ClassVar[tuple[str, ...]] = ("responses",)
+    """And objects, unless the judge or a metric reads references, which are then the truth."""
 
     def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
         """Read and check all inputs.
@@ -93,16 +96,19 @@ class ResponsesTask:
         judge = make_judge(settings.judge, settings.judge_options)
         metrics = make_metrics(settings.metrics, judge)
         check_fit(judge, metrics)
+        needing = needs_references(judge, metrics)
+        if settings.objects is None and needing is None:
+            raise UserError("--objects: is missing; to score responses, give --responses and --objects")
         source = open_responses(settings)
         table = read_table(source, settings.limit)
         hints: list[str] = []
         if not settings.metrics:
             metrics = _affordable(metrics, len(table.sample_ids), hints)
-        truth, notes = _read_truth(settings, table, judge, needs_references(judge, metrics))
+        truth, notes = _read_truth(settings, table, judge, needing)
         samples = ScoredSamples(table, truth)
         samples.check_images()
         references = {truth.image_ids[i]: found for i, found in truth.references.items()}
-        dataset = truth_hash(one_path(settings.objects).stem, truth.truth(), references)
+        dataset = truth_hash(_truth_file(settings).stem, truth.truth(), references)
         rules = text_rules(judge, settings.last_sentence)
         signature = Signature(
             dataset=dataset,
@@ -227,14 +233,23 @@ def _read_truth(
     settings: ScoreSettings, table: ResponseTable, judge: Judge, needing: str | None
 ) -> tuple[TruthTable, list[InputNote]]:
     """Return the truth of the images that were responded to, and notes. `needing` is what cannot do without
-    references, for the message."""
-    objects_file = one_path(settings.objects)
-    known = read_objects(settings, objects_file, judge)
+    references, for the message. Without a file of objects, the truth is what the references name."""
+    objects_file = _truth_file(settings)
+    known = (
+        FileTruth({image_id: frozenset() for image_id in table.image_ids})
+        if settings.objects is None
+        else read_objects(settings, settings.objects, judge)
+    )
     if known.annotated is not None:
         check_annotated(judge, f"--objects {objects_file}")
     truth, notes = join_truth(table, known, objects_file, judge.vocabulary)
     more = join_captions(table, truth, settings.captions, known.ids(objects_file), judge, needing)
     return truth, [*known.notes, *notes, *more]
+
+
+def _truth_file(settings: ScoreSettings) -> Path:
+    """Return the file that names the images of the truth: of objects, else of captions, else of responses."""
+    return settings.objects or settings.captions or one_path(settings.responses)
 
 
 def _unknown(truth: TruthTable) -> dict[ImageId, Sequence[object]]:

@@ -159,6 +159,45 @@ def test_aloha(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (lamp["text"], lamp["category"], lamp["match"]) == ("lamp", "kite", "kite")
 
 
+def test_references_alone_are_truth(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --objects, what the references name is there: a dog, a couch and a tree, and no kite."""
+    judge = NounsJudge()
+    judge.matcher = NameMatcher(load_lexicon("coco80"), Lengths(), 0.99)
+    with_judge(monkeypatch, judge)
+    arguments = inputs(tmp_path)
+    del arguments[arguments.index("--objects") : arguments.index("--objects") + 2]
+    result = cli(*arguments, "--judge", "nouns", "--metric", "aloha")
+    assert result.code == 0, result.err
+    (row,) = read_lines(tmp_path / "out" / "samples.jsonl")
+    assert row["objects"] == ["couch", "dog", "tree"]
+    assert values(tmp_path, "aloha")["mean"] == 1.0  # the lamp is paired with the tree, which is as long
+    assert "dataset=responses#" in scores(tmp_path)["signature"]
+    assert cli("check", tmp_path / "out").code == 0
+
+    with_judge(monkeypatch, NounsJudge(match="lm", models=[Model()]))
+    asked = [*arguments[:-1], tmp_path / "asked", "--judge", "nouns", "--metric", "openchair"]
+    assert cli(*asked).code == 0
+    (row,) = read_lines(tmp_path / "asked" / "samples.jsonl")
+    assert (row["objects"], row["references"]) == ([], REFERENCES)
+
+
+def test_other_metrics_and_lines_without_references_need_objects(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = inputs(tmp_path)
+    del arguments[arguments.index("--objects") : arguments.index("--objects") + 2]
+    result = cli(*arguments, "--judge", "nouns", "--metric", "chair")
+    assert result.code == 2
+    assert "--objects: is missing; to score responses, give --responses and --objects" in result.err
+    with_judge(monkeypatch, NounsJudge(match="lm", models=[Model()]))
+    bare = inputs(tmp_path, references=None)
+    del bare[bare.index("--objects") : bare.index("--objects") + 2]
+    result = cli(*bare, "--judge", "nouns", "--metric", "openchair")
+    assert result.code == 2
+    assert "references" in result.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_files_keep_their_schemas(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import jsonschema
 

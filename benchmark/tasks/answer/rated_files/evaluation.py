@@ -31,8 +31,10 @@ def _reply(row: Any, place: str) -> str:
     value, name = row, ""
     for step in ("choices", 0, "message", "content"):
         name = f"{name}[{step}]" if isinstance(step, int) else f"{name}.{step}".removeprefix(".")
-        kind: type = list if isinstance(step, int) else dict
-        there = isinstance(value, kind) and (step in value if isinstance(step, str) else len(value) > step)
+        if isinstance(step, int):
+            there = isinstance(value, list) and len(value) > step
+        else:
+            there = isinstance(value, dict) and step in value
         if not there:
             raise UserError(f"{place}: {name!r} is missing; a chat completion has it, found {excerpt(row)}")
         value = value[step]
