@@ -1,22 +1,23 @@
 """Discovery of hidden categories on the real runs, beside baselines. Prints Markdown tables.
 
-    EIDOLON_REFERENCE_DATA=… python bench/evaluate_discovery.py [--encoder FOLDER]
+    EIDOLON_REFERENCE_DATA=… python bench/evaluate_discovery.py [--encoder FOLDER] [--open-set-only]
 
 Twenty of COCO's 80 categories are hidden, five times. All nouns that name a hidden category are clustered. Mentions
-count. Baselines: the same clustering without the projection, and one cluster for each noun. Known or unknown: AUROC of
-further names of seen categories, held out, against nouns of hidden ones, by the open-set classifier and by the cosine
-with the nearest known noun. scikit-learn is needed.
+count. Baselines: the same clustering without the projection, and one cluster for each noun. Known or unknown: mentions
+of further names of seen categories, held out, against those of hidden ones, by three classifiers: of the cosine with
+the nearest known noun (the baseline), of nouns, and of mentions in context. scikit-learn is needed.
 """
 
 import argparse
 
 import numpy as np
 from reference_runs import load_texts
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, roc_auc_score
+from scipy import stats
+from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_info_score, roc_auc_score
 
 from eidolon.scorers.discovery.clusters import cut, learn_grouping, pairwise_f1
 from eidolon.scorers.discovery.contexts import NounVectors, read_nouns
-from eidolon.scorers.discovery.open_set import fit_open_set
+from eidolon.scorers.discovery.open_set import Evidence, Mentions, fit_open_set
 from eidolon.scorers.discovery.proposal import in_wordnet, known_categories
 from eidolon.scorers.discovery.supercategories import SUPERCATEGORY
 from eidolon.scorers.judges.embeddings import SentenceEmbedder
@@ -24,6 +25,9 @@ from eidolon.scorers.judges.noun_readers import TaggedNouns
 from eidolon.scorers.text.lexicon import load_lexicon
 
 DRAWS, HIDDEN = 5, 20
+EVIDENCE: tuple[Evidence, ...] = ("cosine", "nouns", "mentions")
+COLUMNS = ("AUROC, mentions", "AUROC, nouns", "known found", "unknown found", "F1 of unknown")
+"""The last three are of mentions, cut at 0.5."""
 
 
 def measures(truth: np.ndarray, found: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -64,8 +68,8 @@ def one_draw(
     )
 
 
-def open_set(found: NounVectors, seed: int) -> dict[str, float]:
-    """Return the AUROC of known against unknown nouns by each method, for one draw of hidden categories."""
+def open_set(found: NounVectors, seed: int) -> dict[str, list[float]]:
+    """Return `COLUMNS` for each kind of evidence, for one draw of hidden categories."""
     covered = known_categories(found.nouns, load_lexicon("coco80"))
     names = sorted(set(covered.values()))
     rng = np.random.default_rng(seed)
@@ -76,17 +80,43 @@ def open_set(found: NounVectors, seed: int) -> dict[str, float]:
     first = {covered[found.nouns[i]]: i for i in reversed(seen)}
     further = [i for i in seen if first[covered[found.nouns[i]]] != i]
     held = set(rng.choice(further, len(seen) // 3, replace=False).tolist())
-    known = [i for i in seen if i not in held]
-    proxies = [i for i, noun in enumerate(found.nouns) if noun not in covered and in_wordnet(noun)]
-    asked = np.array([*sorted(held), *unknown])
-    outcome = np.repeat([1, 0], [len(held), len(unknown)])
-    v = found.vectors
-    return {
-        "open-set classifier": roc_auc_score(
-            outcome, fit_open_set(v[known], v[proxies]).probabilities(v[asked])
-        ),
-        "nearest known noun": roc_auc_score(outcome, (v[asked] @ v[known].T).max(axis=1)),
-    }
+    known = Mentions.of(found, [i for i in seen if i not in held])
+    proxies = Mentions.of(
+        found, [i for i, noun in enumerate(found.nouns) if noun not in covered and in_wordnet(noun)]
+    )
+    asked = Mentions.of(found, [*sorted(held), *unknown])
+    of_noun = np.repeat([1, 0], [len(held), len(unknown)])
+    truth = of_noun[asked.noun]
+    rows = {}
+    for evidence in EVIDENCE:
+        model = fit_open_set(known, proxies, evidence)
+        p = model.of_mentions(asked)
+        rows[evidence] = [
+            roc_auc_score(truth, p),
+            roc_auc_score(of_noun, model.of_nouns(asked)),
+            float((p[truth == 1] >= 0.5).mean()),
+            float((p[truth == 0] < 0.5).mean()),
+            f1_score(truth == 0, p < 0.5),
+        ]
+    return rows
+
+
+def print_open_set(draws: list[dict[str, list[float]]]) -> None:
+    """Print means and ranges of the draws, and differences from the cosine with their t interval."""
+    print(f"\n| known or unknown | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    values = {evidence: np.array([draw[evidence] for draw in draws]) for evidence in EVIDENCE}
+    for evidence, rows in values.items():
+        cells = zip(rows.mean(0), rows.min(0), rows.max(0), strict=True)
+        print(f"| {evidence} | " + " | ".join(f"{v:.3f} ({a:.3f} to {b:.3f})" for v, a, b in cells) + " |")
+    for evidence in EVIDENCE[1:]:
+        change = values[evidence] - values["cosine"]
+        half = stats.t.ppf(0.975, len(draws) - 1) * stats.sem(change, axis=0)
+        cells = zip(change.mean(0), change.mean(0) - half, change.mean(0) + half, strict=True)
+        print(
+            f"| {evidence} - cosine | "
+            + " | ".join(f"{v:+.3f} [{a:+.3f}, {b:+.3f}]" for v, a, b in cells)
+            + " |"
+        )
 
 
 def main() -> None:
@@ -95,6 +125,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--encoder", help="a sentence-transformers model")
+    parser.add_argument(
+        "--first-draw", type=int, default=0, help="seed of the first draw; 100 chose the features"
+    )
+    parser.add_argument("--open-set-only", action="store_true", help="known or unknown alone")
     given = parser.parse_args()
     embedder = SentenceEmbedder(given.encoder, "--encoder ") if given.encoder else None
     lexicon = load_lexicon("coco80")
@@ -102,18 +136,18 @@ def main() -> None:
     bare = lexicon.model_copy(update={"categories": (), "careful": type(lexicon.careful)()})
     found = read_nouns(load_texts(), TaggedNouns(bare), embedder=embedder)
     print(f"{len(found.nouns)} nouns, {len(known_categories(found.nouns, lexicon))} of known categories")
-    draws_known = [open_set(found, seed) for seed in range(DRAWS)]
-    print("\n| known or unknown | AUROC |\n|---|---|")
-    for name in draws_known[0]:
-        values = [one[name] for one in draws_known]
-        print(f"| {name} | {np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f}) |")
+    first = given.first_draw
+    draws = range(first, first + DRAWS)
+    print_open_set([open_set(found, seed) for seed in draws])
+    if given.open_set_only:
+        return
     for above in (False, True):
-        draws = [one_draw(found, above, seed) for seed in range(DRAWS)]
+        found_draws = [one_draw(found, above, seed) for seed in draws]
         for which, over in ((0, "mentions"), (1, "nouns")):
             print(f"\n{'supercategories' if above else 'categories'}, over {over}\n")
             print("| method | NMI | ARI | pairwise F1 |\n|---|---|---|---|")
-            for name in draws[0][which]:
-                rows = np.array([draw[which][name] for draw in draws])
+            for name in found_draws[0][which]:
+                rows = np.array([draw[which][name] for draw in found_draws])
                 cells = [
                     f"{mean:.3f} ({low:.3f} to {high:.3f})"
                     for mean, low, high in zip(rows.mean(0), rows.min(0), rows.max(0), strict=True)

@@ -1,7 +1,7 @@
 """`eidolon discover`: a vocabulary of what responses name and no category covers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,13 @@ def discover(
         str | None,
         typer.Option(
             help="A sentence-transformers model, by Hub name or folder; else vectors of context words."
+        ),
+    ] = None,
+    known_by: Annotated[
+        Literal["cosine", "nouns", "mentions"] | None,
+        typer.Option(
+            help="What decides whether a noun is known: the nearest known noun; also other nouns; also the contexts of "
+            "mentions. Default: mentions with --encoder, else cosine.",
         ),
     ] = None,
 ) -> None:
@@ -60,7 +67,7 @@ def discover(
         embedder = SentenceEmbedder(encoder, "--encoder ")
     with busy("reading the responses"):
         found = read_nouns(read_texts(responses), TaggedNouns(known), least=least, embedder=embedder)
-        proposal = propose(found, known)
+        proposal = propose(found, known, known_by or ("cosine" if embedder is None else "mentions"))
     if not proposal.categories:
         raise UserError(
             f"{responses}: {lexicon} covers every noun with --least {least} mentions; --least 1 takes all nouns"

@@ -19,7 +19,7 @@ from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.discovery.clusters import ROUNDING, IntArray, learn_grouping
 from eidolon.scorers.discovery.contexts import NounVectors
-from eidolon.scorers.discovery.open_set import known_probabilities
+from eidolon.scorers.discovery.open_set import Evidence, known_probabilities
 from eidolon.scorers.discovery.supercategories import SUPERCATEGORY
 from eidolon.scorers.text.english_data import load_lemmas
 from eidolon.scorers.text.lexicon import Lexicon, LexiconCategory
@@ -90,8 +90,8 @@ def known_categories(nouns: Sequence[str], lexicon: Lexicon) -> dict[str, str]:
     return {noun: found for noun in nouns if (found := terms.get(noun) or alone.get(noun))}
 
 
-def propose(found: NounVectors, lexicon: Lexicon) -> Proposal:
-    """Return the proposal for the nouns of responses.
+def propose(found: NounVectors, lexicon: Lexicon, evidence: Evidence = "cosine") -> Proposal:
+    """Return the proposal for the nouns of responses. `evidence` is what decides known or unknown.
 
     Raises:
         UserError: the responses name fewer than three known categories, none by two nouns, or no other word.
@@ -121,7 +121,7 @@ def propose(found: NounVectors, lexicon: Lexicon) -> Proposal:
         if distance <= grouping.threshold + ROUNDING
     }
     proxies = [i for i in unknown if in_wordnet(found.nouns[i])]
-    chances = dict(zip(proxies, known_probabilities(found.vectors, known, proxies), strict=True))
+    chances = dict(zip(proxies, known_probabilities(found, known, proxies, evidence), strict=True))
     separations = _separations(points, [*clusters, *of_known], len(clusters), grouping.threshold)
     centres = np.array([points[members].mean(axis=0) for members in clusters]).reshape(-1, points.shape[1])
     above = _supercategories(centres, points, dict(zip(categories, of_known, strict=True)))

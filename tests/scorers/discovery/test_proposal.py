@@ -3,7 +3,7 @@ import pytest
 
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.discovery.clusters import learn_grouping
-from eidolon.scorers.discovery.contexts import NounVectors, read_nouns
+from eidolon.scorers.discovery.contexts import KEPT, Contexts, NounVectors, phrase_around, read_nouns
 from eidolon.scorers.discovery.proposal import known_categories, propose
 from eidolon.scorers.judges.noun_readers import TaggedNouns
 from eidolon.scorers.text.lexicon import load_lexicon
@@ -40,6 +40,7 @@ def found() -> NounVectors:
         tuple(words for _, _, words in NOUNS.values()),
         vectors,
         tuple(f"An example of {noun}." for noun in NOUNS),
+        Contexts(np.arange(len(NOUNS)), vectors),
     )
 
 
@@ -93,3 +94,26 @@ def test_occurrences_count_every_use_of_a_word() -> None:
     )
     at = found.nouns.index("dog")
     assert (found.counts[at], found.words[at]) == (2, 3)
+
+
+def test_mentions_have_a_vector_of_their_own_context() -> None:
+    texts = [
+        "A dog barks on grass.",
+        "The dog barks on grass!",
+        "A dog swims in water.",
+        "Red cups and a dog house.",
+    ]
+    found = read_nouns(texts, TaggedNouns(load_lexicon("coco80")), least=1)
+    dog = found.contexts.vectors[found.contexts.noun == found.nouns.index("dog")]
+    assert len(dog) == 3  # a noun before another one is no mention
+    assert dog[0] == pytest.approx(dog[1])
+    assert dog[0] @ dog[2] < 0.9
+    many = read_nouns([texts[0]] * 20, TaggedNouns(load_lexicon("coco80")), least=1)
+    assert np.bincount(many.contexts.noun).tolist() == [KEPT] * len(many.nouns)
+
+
+def test_an_embedder_reads_two_words_on_each_side() -> None:
+    text = "It rains. Near the old brown dog a small child waits."
+    start = text.index("dog")
+    assert phrase_around(text, start, start + 3) == "old brown dog a small"
+    assert phrase_around("One. A dog. Two", 7, 10) == "A dog"
