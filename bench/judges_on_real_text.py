@@ -147,7 +147,9 @@ def _with_people(judge: Judge, rows: Sequence[Any], kept: Path | None) -> str:
         [_response(i, row["image_id"], row["caption"]) for i, row in enumerate(rows)],
         kept and kept.with_name(f"{kept.name}-hat.jsonl"),
     )
-    places = [(i, text) for i, row in enumerate(rows) for text in row["references"]]
+    said = [any(m.verdict != "ignored" for m in one.mentions) for one in captions]
+    # The references of a caption that names nothing cannot change its score.
+    places = [(i, text) for i, row in enumerate(rows) for text in row["references"] if said[i]]
     read, _ = _judge(
         judge,
         [_response(n, rows[i]["image_id"], text) for n, (i, text) in enumerate(places)],

@@ -313,3 +313,20 @@ def test_the_responses_of_a_run(cli: Cli, tmp_path: Path) -> None:
     assert (scores["n"]["scored"], scores["n"]["unscored"]) == (11, 1)
     checked = cli("check", tmp_path / "out")
     assert checked.code == 0, checked.out
+
+
+def test_a_model_that_gives_no_number(cli: Cli, tmp_path: Path) -> None:
+    """A shipped judge answers yes or no: no reply is a rating, so that the scores have no ratings."""
+    annotations, captions = comprecap(tmp_path)
+    write_lines(annotations, [scene(1)])
+    captions.write_text(
+        json.dumps({scene(1)["image"]: "A brown dog is on the wooden bench."}), encoding="utf-8"
+    )
+    arguments = ("score", "--metric", "comprecap", "--annotations", annotations, "--answers", captions)
+    result = cli(*arguments, "--mode", "fixed", "-J", "models=judge-small", "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    found = values(tmp_path / "out")
+    assert (found["unread"], found["attribute_score"], found["unified"]) == (1, None, None)
+    wrong = cli(*arguments, "-J", "models=judge-small,judge-base", "--out", tmp_path / "more")
+    assert wrong.code == 2
+    assert "asks one language model, found 2" in wrong.err
