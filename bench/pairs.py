@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,10 +32,38 @@ def compare(
 
     `least` is the goal for the ratio; `most` is a goal for its inverse. `same` compares the results of a pair.
     """
-    first = plain(), fast()
-    equal = same(*first)
-    rows = [(timed(plain)[:2], timed(fast)[:2]) for _ in range(pairs)]
-    found: dict[str, Any] = {"name": name, "pairs": pairs, "same": equal}
+    return compare_all(
+        plain, {name: fast}, pairs=pairs, same=same, least={name: least if most is None else 1 / most}
+    )[0]
+
+
+def compare_all(
+    plain: Callable[[], ResultT],
+    fast: Mapping[str, Callable[[], ResultT]],
+    *,
+    pairs: int = PAIRS,
+    same: Callable[[ResultT, ResultT], bool] = lambda a, b: a == b,
+    least: Mapping[str, float | None],
+) -> list[dict[str, Any]]:
+    """Return what `compare` does for several ways, each timed after the plain one in every round."""
+    wanted = plain()
+    equal = {name: same(wanted, call()) for name, call in fast.items()}
+    rounds = [
+        (timed(plain)[:2], {name: timed(call)[:2] for name, call in fast.items()}) for _ in range(pairs)
+    ]
+    return [
+        _row(name, [(first, others[name]) for first, others in rounds], equal[name], least[name])
+        for name in fast
+    ]
+
+
+def _row(
+    name: str,
+    rows: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    equal: bool,
+    goal: float | None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "pairs": len(rows), "same": equal}
     for i, clock in enumerate(("cpu", "wall")):
         ratios = sorted(a[i] / b[i] for a, b in rows)
         found[clock] = {
@@ -44,7 +72,6 @@ def compare(
             "ratio": round(statistics.median(ratios), 3),
             "ratios": [round(ratio, 3) for ratio in ratios],
         }
-    goal = least if least is not None else None if most is None else 1 / most
     if goal is not None:
         found["goal"] = round(goal, 3)
         found["met"] = equal and found["cpu"]["ratio"] >= goal

@@ -1,4 +1,4 @@
-"""Times the judge `qa` with all votes against `votes=needed` and `votes=screened`, and counts the cells that differ.
+"""Times the judge `qa` with all votes against ways to ask fewer, and counts the cells that differ.
 
     OMP_NUM_THREADS=1 python bench/saved_votes.py [--responses 8] [--cells-of 60] [--pairs 5] [--json FILE]
 
@@ -11,14 +11,21 @@ import logging
 from pathlib import Path
 
 import torch
-from pairs import PAIRS, compare, show
+from pairs import PAIRS, compare_all, show
 
 from eidolon.benchmark.study.training.judge_evaluation import description_questions
 from eidolon.models.backends.text_models import language_models
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.qa import QuestionJudge
 
-GOALS = {"needed": None, "screened": 8.0}
+SCREEN = "judge-large/1b"
+"""The vote of the shipped judges that affirms most of what no text names."""
+WAYS: dict[str, tuple[dict[str, str], float | None]] = {
+    "votes=needed": ({"votes": "needed"}, None),
+    "votes=screened": ({"votes": "screened"}, 8.0),
+    f"screened, screen={SCREEN}, probes=4": ({"votes": "screened", "screen": SCREEN, "probes": "4"}, 8.0),
+    f"screened, screen={SCREEN}": ({"votes": "screened", "screen": SCREEN}, 8.0),
+}
 
 
 def responses(n: int) -> list[Response]:
@@ -53,24 +60,25 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     models = language_models(None, {})
-    judges = {votes: QuestionJudge(models, reading="windows", votes=votes) for votes in ("all", *GOALS)}
+    judges = {
+        name: QuestionJudge(models, reading="windows", **options) for name, (options, _) in WAYS.items()
+    }
+    plain = QuestionJudge(models, reading="windows")
     many, few = responses(given.cells_of), responses(given.responses)
-    whole = verdicts(judges["all"], many)
-    rows = []
-    for votes, goal in GOALS.items():
-        found = differing(whole, verdicts(judges[votes], many))
-        cells = len(many) * len(judges[votes].vocabulary)
-        row = compare(
-            f"votes={votes}, {len(few)} responses",
-            lambda: verdicts(judges["all"], few),
-            lambda votes=votes: verdicts(judges[votes], few),  # type: ignore[misc]
-            pairs=given.pairs,
-            least=goal,
-            same=lambda a, b: differing(a, b) <= max(1, len(few) * 80 // 1000),
-        )
+    whole = verdicts(plain, many)
+    calls = {name: (lambda judge=judge: verdicts(judge, few)) for name, judge in judges.items()}
+    rows = compare_all(
+        lambda: verdicts(plain, few),
+        calls,
+        pairs=given.pairs,
+        least={name: goal for name, (_, goal) in WAYS.items()},
+        same=lambda a, b: differing(a, b) <= max(1, len(few) * 80 // 1000),
+    )
+    for name, row in zip(WAYS, rows, strict=True):
+        found = differing(whole, verdicts(judges[name], many))
+        cells = len(many) * len(plain.vocabulary)
         row |= {"cells": cells, "differing": found, "share": found / cells}
-        print(f"votes={votes}: {found} of {cells} cells differ ({found / cells:.3%})", flush=True)
-        rows.append(row)
+        print(f"{name}: {found} of {cells} cells differ ({found / cells:.3%})", flush=True)
     show(rows, given.json)
 
 

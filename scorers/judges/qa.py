@@ -5,8 +5,9 @@ The V = N·M votes decide whether the category is present, absent, or ignored be
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.judge import describe_judge
@@ -19,6 +20,9 @@ from eidolon.scorers.judges.saved_votes import (
     Audit,
     is_audited,
     is_settled,
+    parse_probes,
+    parse_screen,
+    spread,
     verdict_of,
     worth_asking,
 )
@@ -35,6 +39,8 @@ from eidolon.scorers.text.lexicon import DEFAULT_LEXICON, label, load_lexicon
 from eidolon.scorers.text.windows import windows
 
 READINGS = ("compat", "windows")
+Cells: TypeAlias = dict[str, dict[str, int | None]]
+"""The votes so far on categories of a response, by name."""
 
 
 class QuestionJudge:
@@ -48,7 +54,10 @@ class QuestionJudge:
     sees the whole response in windows of at most that many characters, cut at the ends of sentences. A vote is then a
     yes if it is a yes in any window.
 
-    `votes` says which votes are asked: `all`, or with `windows` also `needed` or `screened` (`saved_votes`).
+    `votes` says which votes are asked: `all`, or with `windows` also `needed` or `screened` (`saved_votes`). `screen`
+    names votes, separated by commas, that `screened` also asks about categories that the text does not name: one yes
+    makes a category worth asking. With a number of `probes`, they are first asked about so many of these categories,
+    and about the others only after a yes.
 
     `answers` says how an answer becomes a vote (`vote_rules`): `exact`, `words`, `odds`, or by `auto` what fits the
     model.
@@ -75,6 +84,8 @@ class QuestionJudge:
         categories: str | None = None,
         votes: str = VOTES[0],
         answers: str = RULES[0],
+        screen: str = "",
+        probes: str | int | None = None,
     ) -> None:
         if not models:
             raise UserError("judge qa: there are no language models to ask; name some by -J models=…")
@@ -99,6 +110,11 @@ class QuestionJudge:
         self.formats = parse_formats(formats)
         self.voters = len(self.judges) * len(self.formats)
         self.threshold = _parse_threshold(threshold, self.voters)
+        ballots = [(voter, form) for voter in self._voters for form in self.formats]
+        self.screen = parse_screen(screen, votes, [f"{voter.name}/{form}" for voter, form in ballots])
+        self.probes = parse_probes(probes, self.screen)
+        # Those of the screen first, as they decide which others are asked.
+        self._ballots = sorted(ballots, key=lambda one: f"{one[0].name}/{one[1]}" not in self.screen)
         self.reading = reading
         self.lexicon = load_lexicon(vocabulary)
         chosen = None if categories is None else [name.strip() for name in categories.split(",")]
@@ -132,6 +148,8 @@ class QuestionJudge:
             "vocabulary": label(self.lexicon, self.vocabulary),
             **self._answer_rules(),
             **({} if self.asks_all_votes else {"votes": f"{self.votes}/1"}),
+            **({"screen": "+".join(self.screen)} if self.screen else {}),
+            **({} if self.probes is None else {"probes": str(self.probes)}),
         }
 
     def _answer_rules(self) -> dict[str, str]:
@@ -200,28 +218,18 @@ class QuestionJudge:
         return [response[:RESPONSE_CHARACTERS]]
 
     def _judge_saving(self, responses: Sequence[Response]) -> Iterator[Judgement]:
-        """Judge a chunk voter by voter, and ask each about the cells alone that its vote may still decide."""
+        """Judge a chunk vote by vote, and ask each about the cells alone that it may still decide."""
         failed, texts = self._readable(responses)
-        screened = self._screened([responses[i] for i in texts])
-        asked_about = {
-            i: self.vocabulary if is_audited(responses[i]) else names
-            for i, names in zip(texts, screened, strict=True)
+        named = dict(zip(texts, self._screened([responses[i] for i in texts]), strict=True))
+        whole = {i: self.vocabulary if is_audited(responses[i]) else names for i, names in named.items()}
+        cells: dict[int, Cells] = {
+            i: {category: {} for category in (*names, *self._first(names))} for i, names in whole.items()
         }
-        cells: dict[int, dict[str, dict[str, int | None]]] = {
-            i: {category: {} for category in names} for i, names in asked_about.items()
-        }
-        for voter in self._voters:
-            for form in self.formats:
+
+        def poll(ballots: Sequence[tuple[Voter, str]]) -> None:
+            for voter, form in ballots:
                 questions = {
-                    i: [
-                        asked
-                        for asked in self._questions
-                        if asked[0] == form
-                        and asked[1] in of_one
-                        and not is_settled(map(bool, of_one[asked[1]].values()), self.voters, self.threshold)
-                    ]
-                    for i, of_one in cells.items()
-                    if i not in failed
+                    i: self._open(of_one, voter, form) for i, of_one in cells.items() if i not in failed
                 }
                 wanted = {i: texts[i] for i, asked in questions.items() if asked}
                 for i, answers in self._ask(voter, wanted, questions).items():
@@ -230,25 +238,61 @@ class QuestionJudge:
                         continue
                     for (_, category), vote in answers.items():
                         cells[i][category][f"{voter.name}/{form}"] = int(vote.yes is True)
-        for i, names in zip(texts, screened, strict=True):
+
+        screen, rest = self._ballots[: len(self.screen)], self._ballots[len(self.screen) :]
+        poll(screen)
+        if self.probes is not None:
+            for i, of_one in cells.items():
+                if any(any(votes.values()) for category, votes in of_one.items() if category not in whole[i]):
+                    cells[i] = {category: {} for category in self.vocabulary} | of_one
+            poll(screen)
+        for i, of_one in cells.items():
+            cells[i] = {c: votes for c, votes in of_one.items() if c in whole[i] or any(votes.values())}
+        poll(rest)
+        for i, names in named.items():
             if self.votes == "screened" and is_audited(responses[i]) and i not in failed:
-                self._count_differing(cells[i], frozenset(names))
+                self._count_differing(cells[i], names)
         for i, response in enumerate(responses):
             yes = {category: votes for category, votes in cells.get(i, {}).items() if any(votes.values())}
             yield self._judgement(response, yes, failed.get(i))
 
+    def _open(self, of_one: Cells, voter: Voter, form: str) -> list[tuple[str, str, str]]:
+        """Return the questions of a format about the cells of a response that a vote may still decide."""
+        return [
+            asked
+            for asked in self._questions
+            if asked[0] == form
+            and (votes := of_one.get(asked[1])) is not None
+            and f"{voter.name}/{form}" not in votes
+            and not is_settled(map(bool, votes.values()), self.voters, self.threshold)
+        ]
+
     def _screened(self, responses: Sequence[Response]) -> list[tuple[str, ...]]:
         if self.votes == "screened":
-            return worth_asking(self.reader(), responses, self.vocabulary)
+            return worth_asking(self._namers, responses, self.vocabulary)
         return [self.vocabulary for _ in responses]
 
-    def _count_differing(self, cells: Mapping[str, Mapping[str, int | None]], worth: frozenset[str]) -> None:
+    @cached_property
+    def _namers(self) -> tuple[LexiconJudge, ...]:
+        return self.reader().namers()
+
+    def _first(self, named: Sequence[str]) -> tuple[str, ...]:
+        """Return the categories that the screen is asked about first, beside those that the text names."""
+        if not self.screen:
+            return ()
+        others = tuple(category for category in self.vocabulary if category not in named)
+        return others if self.probes is None else spread(others, self.probes)
+
+    def _count_differing(self, cells: Cells, named: Sequence[str]) -> None:
+        affirmed = {c for c, votes in cells.items() if any(votes.get(name) for name in self.screen)}
+        probes = set(self._first(named))
+        kept = {*named, *(affirmed if affirmed & probes else ())}
         self.audit.responses += 1
         self.audit.cells += len(cells)
         self.audit.differing += sum(
             verdict_of(sum(map(bool, votes.values())), self.voters, self.threshold) != "absent"
             for category, votes in cells.items()
-            if category not in worth
+            if category not in kept
         )
 
     def _ask(

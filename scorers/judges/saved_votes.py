@@ -1,20 +1,60 @@
 """Which votes of an ensemble need not be asked because they cannot change the verdict at its threshold.
 
 `needed` leaves out votes after which the verdict is the same whatever they are. It is exact. `screened` also leaves out
-categories that no reading of the lexicon finds in the text, not even denied: they count as absent. It may differ from
-asking, so one response in `AUDITED_ONE_IN` is asked about every category, and the share of cells that differ is kept.
+categories that no reading of the lexicon finds in the text, not even denied: they count as absent. A screen of some
+votes is asked about these categories all the same, and one yes makes a category worth the other votes. Judges say yes
+to much that is not there about few responses, so the screen may begin with some categories as probes. `screened` may
+differ from asking, so one response in `AUDITED_ONE_IN` is asked about every category, and the share of cells that
+differ is kept.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eidolon.scorers.core.judge import RereadingJudge
+from eidolon.scorers.core.errors import UserError, did_you_mean
+from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Response
 
 VOTES = ("all", "needed", "screened")
 AUDITED_ONE_IN = 50
 """By a hash of the sample, so that a resumed run audits the same responses."""
+
+
+def parse_screen(text: str, votes: str, ballots: Sequence[str]) -> tuple[str, ...]:
+    """Return the votes of a screen in the order of `ballots`, the names of all votes as `judge/format`.
+
+    Raises:
+        UserError: one is unknown, or `votes` is not `screened`.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names and votes != "screened":
+        raise UserError(f"-J screen={text}: is for votes=screened, and -J votes={votes}")
+    for name in names:
+        if name not in ballots:
+            raise UserError(f"-J screen={text}: unknown vote {name!r}{did_you_mean(name, ballots)}")
+    return tuple(name for name in ballots if name in names)
+
+
+def parse_probes(given: str | int | None, screen: Sequence[str]) -> int | None:
+    """Return the number of probes, None for all categories.
+
+    Raises:
+        UserError: it is no whole number from 1, or there is no screen.
+    """
+    if given is None:
+        return None
+    if not screen:
+        raise UserError(f"-J probes={given}: needs the votes that are asked, -J screen=JUDGE/FORMAT")
+    if not str(given).isascii() or not str(given).isdigit() or int(given) < 1:
+        raise UserError(f"-J probes={given}: must be a whole number from 1")
+    return int(given)
+
+
+def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return so many of the names, evenly spread; all if there are fewer."""
+    step = max(1, len(names) // count)
+    return tuple(names[::step][:count])
 
 
 def is_settled(votes: Iterable[int], voters: int, threshold: int) -> bool:
@@ -61,11 +101,11 @@ def is_audited(response: Response) -> bool:
 
 
 def worth_asking(
-    reader: RereadingJudge, responses: Sequence[Response], vocabulary: Sequence[str]
+    readings: Sequence[Judge], responses: Sequence[Response], vocabulary: Sequence[str]
 ) -> list[tuple[str, ...]]:
     """Return for each response the categories that a reading finds in it; all, if a reading cannot read it."""
     found: list[set[str]] = [set() for _ in responses]
-    for namer in reader.namers():
+    for namer in readings:
         for names, judgement in zip(found, namer.judge(responses), strict=True):
             unread = judgement.unscored is not None
             names.update(vocabulary if unread else (m.category for m in judgement.mentions))

@@ -158,3 +158,87 @@ def test_the_mode_is_in_the_signature_and_never_in_compat() -> None:
             QuestionJudge(models, votes=votes)
     with pytest.raises(UserError, match="did you mean 'needed'"):
         QuestionJudge(models, reading="windows", votes="neded")
+
+
+def fanciful(name: str, text: str, asked: str) -> bool:
+    """Say yes to what is named; the model m1 also sees a bench now and then, and the model m2 a car."""
+    imagined = {"m1": "bench", "m2": "car"}.get(name)
+    return literal(name, text, asked) or (
+        imagined is not None and f" {imagined} " in asked and Random(text + asked).random() < 0.4
+    )
+
+
+def test_a_screen_finds_what_its_votes_affirm_and_the_audit_counts_the_rest() -> None:
+    texts = [f"a {name} on grass number {i}" for i in range(120) for name in ("dog", "cup")]
+    whole, asked, _ = run(fanciful, "all", texts)
+    missed = {}
+    for screen in ("", "m1/1a,m1/1b,m1/2a", "m2/2a , m1/1a,m1/1b,m1/2a,m2/1a,m2/1b"):
+        found, fewer, judge = run(fanciful, "screened", texts, screen=screen)
+        rows = [*zip(verdicts(whole), verdicts(found), strict=True)]
+        audited = {
+            i for i in range(len(texts)) if is_audited(Response(sample_id=str(i), image_id=i, response="x"))
+        }
+        assert all(a == b for i, (a, b) in enumerate(rows) if i in audited)
+        missed[screen] = {c for a, b in rows for c in a.keys() - b.keys()}
+        assert all(a[c] == b[c] for a, b in rows for c in b)
+        assert bool(judge.audit.differing) is bool(missed[screen])
+        assert fewer < asked
+        assert ("screen" in judge.settings()) is bool(screen)
+    assert [*missed.values()] == [{"bench", "car"}, {"car"}, set()]
+    assert judge.settings()["screen"] == "m1/1a+m1/1b+m1/2a+m2/1a+m2/1b+m2/2a"
+
+
+def test_a_screen_of_all_votes_asks_what_is_needed() -> None:
+    texts = [f"a {a} and a {b}" for a in CATEGORIES.split(",") for b in CATEGORIES.split(",")]
+    ballots = ",".join(f"m{i}/{form}" for i in range(3) for form in ("1a", "1b", "2a"))
+    needed, asked, _ = run(noisy, "needed", texts)
+    screened, same, judge = run(noisy, "screened", texts, screen=ballots)
+    assert (verdicts(screened), same) == (verdicts(needed), asked)
+    assert judge.audit.differing == 0
+
+
+def gullible(name: str, text: str, asked: str) -> bool:
+    """Say yes to what is named; the model m1 says yes to everything about some texts."""
+    return literal(name, text, asked) or (name == "m1" and Random(text).random() < 0.2)
+
+
+def test_a_probe_finds_the_responses_that_a_judge_affirms_everything_about() -> None:
+    texts = [f"a dog on grass number {i}" for i in range(150)]
+    whole, _, _ = run(gullible, "all", texts)
+    plain, _, _ = run(gullible, "screened", texts)
+    everything, most, _ = run(gullible, "screened", texts, screen="m1/1b")
+    found, fewer, judge = run(gullible, "screened", texts, screen="m1/1b", probes="1")
+    assert verdicts(found) == verdicts(everything) == verdicts(whole) != verdicts(plain)
+    assert fewer < most
+    assert judge.audit.differing == 0
+    assert judge.settings()["probes"] == "1"
+
+
+def test_the_audit_counts_what_probes_leave_out() -> None:
+    """The model m1 also sees a bench in one of two texts, which the probe, the car, does not show."""
+
+    def imagines(name: str, text: str, asked: str) -> bool:
+        return literal(name, text, asked) or (name == "m1" and " bench " in asked and len(text) % 2 == 0)
+
+    texts = [f"a dog on grass number {i}" for i in range(150)]
+    whole, _, _ = run(imagines, "all", texts)
+    found, _, judge = run(imagines, "screened", texts, screen="m1/1a", probes=1)
+    audited = [is_audited(Response(sample_id=str(i), image_id=i, response="x")) for i in range(len(texts))]
+    differs = [a != b for a, b in zip(verdicts(whole), verdicts(found), strict=True)]
+    assert not any(one for one, of_audit in zip(differs, audited, strict=True) if of_audit)
+    wrong = sum(len(text) % 2 == 0 for text, of_audit in zip(texts, audited, strict=True) if of_audit)
+    assert judge.audit.differing == wrong > 0
+    assert any(differs)
+
+
+def test_a_screen_names_votes_of_the_ensemble() -> None:
+    models = [Counting("a", literal), Counting("b", literal)]
+    with pytest.raises(UserError, match="-J screen=a/1c: unknown vote 'a/1c'; did you mean 'a/1"):
+        QuestionJudge(models, reading="windows", votes="screened", screen="a/1c")
+    with pytest.raises(UserError, match="is for votes=screened, and -J votes=needed"):
+        QuestionJudge(models, reading="windows", votes="needed", screen="a/1a")
+    for probes, message in (("0", "must be a whole number from 1"), ("x", "must be a whole number from 1")):
+        with pytest.raises(UserError, match=f"-J probes={probes}: {message}"):
+            QuestionJudge(models, reading="windows", votes="screened", screen="a/1a", probes=probes)
+    with pytest.raises(UserError, match="-J probes=4: needs the votes that are asked"):
+        QuestionJudge(models, reading="windows", votes="screened", probes=4)
