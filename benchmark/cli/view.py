@@ -55,8 +55,10 @@ def view(
 ) -> None:
     """Write a page with every sample, the numbers and their plots, and open it. It needs no server and no network.
 
-    Up to 500 samples are inside the HTML file. A larger page has a folder with its data beside it.
+    Up to 500 samples are inside the HTML file. A larger page has a folder with its data beside it. Where a run folder
+    says whose its images are, so do two files beside the page.
     """
+    from eidolon.benchmark.data.coco_licences import CSV, read_csv, write_attribution
     from eidolon.benchmark.report.view.collect import collect
     from eidolon.benchmark.report.view.page import write
     from eidolon.benchmark.report.view.pairs import compare_runs
@@ -78,13 +80,16 @@ def view(
     folders = [run.path for run in loaded]
     if len({path.resolve() for path in folders}) < len(folders):
         raise UserError(f"{' '.join(map(str, runs))}: a run folder is given twice")
+    credits = [row for run in loaded for row in read_csv(run.path / CSV)] if pictures else []
     found = [collect(run, images=images, pictures=pictures) for run in loaded]
     place = _html(out, (folders[0] if len(folders) == 1 else folders[0].parent) / FOLDER / PAGE)
     pairs = compare_runs(folders, options)
     total = sum(run.count for run in found)
     with meter(f"{place.name}, pictures", total, 0) as progress:
         written = write(found, place, pairs=pairs, progress=lambda count: progress.advance(count, 0, 0))
-    print_written(make_console(), *(path for path in (written.page, written.data) if path is not None))
+    beside = write_attribution([*dict.fromkeys(credits)], written.page)
+    there = (path for path in (written.page, written.data, *beside) if path is not None)
+    print_written(make_console(), *there)
     _open(written, open_page=open_page, serve=serve)
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from eidolon.benchmark.data.coco_format import coco_records
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.input_files import clean, excerpt
+from eidolon.scorers.core.types import ImageId
 
 CSV, MARKDOWN = "attribution.csv", "attribution.md"
 ANY = "any"
@@ -121,6 +122,35 @@ def attribution_of(image: Mapping[str, Any], licences: Mapping[int, Licence]) ->
     )
 
 
+def attributions(
+    document: Mapping[str, Any], path: Path, wanted: Collection[ImageId]
+) -> tuple[Attribution, ...]:
+    """Return source and licence of some images of a COCO file, by their ids; of those alone that have a listed licence.
+
+    Raises:
+        UserError: a licence has no number.
+    """
+    if not document.get("licenses"):
+        return ()
+    licences = read_licences(document, path)
+    return tuple(
+        attribution_of(image, licences)
+        for _, image in coco_records(document, "images", path)
+        if image.get("id") in wanted and image.get("license") in licences
+    )
+
+
+def write_attribution(rows: Sequence[Attribution], page: Path) -> tuple[Path, ...]:
+    """Write both files beside a page that shows the images, with its name before theirs; return their paths."""
+    if not rows:
+        return ()
+    texts = {CSV: to_csv(rows), MARKDOWN: to_markdown(rows)}
+    written = {page.with_name(f"{page.stem}-{name}"): text for name, text in texts.items()}
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
+    return tuple(written)
+
+
 def to_csv(rows: Sequence[Attribution]) -> str:
     """Return the text of `attribution.csv`: a line of names, then a line for each image."""
     stream = io.StringIO()
@@ -133,11 +163,21 @@ def to_csv(rows: Sequence[Attribution]) -> str:
 
 
 def read_csv(path: Path) -> list[Attribution]:
-    """Return the rows of an `attribution.csv`; none where there is no file."""
+    """Return the rows of an `attribution.csv`; none where there is no file.
+
+    Raises:
+        UserError: the file has other columns.
+    """
     if not path.exists():
         return []
+    names = [field.name for field in fields(Attribution)]
     with path.open(encoding="utf-8", newline="") as stream:
-        return [Attribution(**row) for row in csv.DictReader(stream)]
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != names:
+            raise UserError(
+                f"{path}: its columns must be {', '.join(names)}, found {excerpt(reader.fieldnames)}"
+            )
+        return [Attribution(**{name: row[name] or "" for name in names}) for row in reader]
 
 
 def to_markdown(rows: Sequence[Attribution]) -> str:

@@ -1,9 +1,11 @@
 """Responses that exist already, read from a file with their ground truth, to be judged and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from eidolon.benchmark.data.coco_format import read_document
+from eidolon.benchmark.data.coco_licences import Attribution, attributions
 from eidolon.benchmark.data.picture_files import find_pictures
 from eidolon.benchmark.data.truth_file import FileTruth
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
@@ -49,11 +51,12 @@ from eidolon.benchmark.tasks.score_files.source_texts import (
 from eidolon.benchmark.tasks.score_files.streamed_work import StreamedWork, StreamingProducer
 from eidolon.benchmark.tasks.score_files.workers import cores
 from eidolon.scorers.core.errors import UserError
-from eidolon.scorers.core.input_files import excerpt
+from eidolon.scorers.core.input_files import excerpt, read_bytes
 from eidolon.scorers.core.judge import Judge, SlowJudge, judge_settings
 from eidolon.scorers.core.metric import Metric
 from eidolon.scorers.core.notes import InputNote
 from eidolon.scorers.core.record_stream import open_records
+from eidolon.scorers.core.records import text_of
 from eidolon.scorers.core.response_lines import WANTED, ResponseSource, response_source
 from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import ImageId
@@ -152,6 +155,7 @@ class ResponsesTask:
             batch_size=IMPORT_BATCH,
             warnings=training_warnings(judge, None, truth.image_ids),
             hints=tuple(hints),
+            attribution=_attribution(settings, samples, pictures),
             work=StreamedWork(
                 name=name,
                 samples=samples,
@@ -227,6 +231,20 @@ def _pictures(settings: ScoreSettings, samples: ScoredSamples, hints: list[str])
             f"is of image {excerpt(lacking[0])}"
         )
     return pictures
+
+
+def _attribution(
+    settings: ScoreSettings, samples: ScoredSamples, pictures: Mapping[str, Path]
+) -> tuple[Attribution, ...]:
+    """Return source and licence of the pictures that the report may show, where the file of objects lists them."""
+    if settings.objects is None or not pictures:
+        return ()
+    document = read_document(text_of(read_bytes(settings.objects), settings.objects), settings.objects)
+    if document is None:
+        return ()
+    image_ids, images, ids = samples.truth.image_ids, samples.truth.images, samples.responses.sample_ids
+    shown = {image_ids[images[index]] for index in samples.first if ids[index] in pictures}
+    return attributions(document, settings.objects, shown)
 
 
 def _read_truth(

@@ -102,6 +102,57 @@ def test_without_the_option_there_is_no_file(licensed: Coco, cli: Cli, tmp_path:
     assert not (run_folder(tmp_path / "out") / "attribution.csv").exists()
 
 
+def test_a_page_with_pictures_says_whose_they_are(licensed: Coco, cli: Cli, tmp_path: Path) -> None:
+    assert cli(*command(licensed, tmp_path / "out", licenses="by,by-sa")).code == 0
+    run = run_folder(tmp_path / "out")
+    shown = cli("view", run, "--no-open", "--out", tmp_path / "shown" / "page.html")
+    assert shown.code == 0, shown.err
+    for name in ("attribution.csv", "attribution.md"):
+        assert (tmp_path / "shown" / f"page-{name}").read_bytes() == (run / name).read_bytes()
+    assert cli("view", run, "--no-open", "--no-pictures", "--out", tmp_path / "bare" / "page.html").code == 0
+    assert [path.name for path in (tmp_path / "bare").iterdir()] == ["page.html"]
+    (run / "attribution.csv").write_text("a,b\n1,2\n")
+    wrong = cli("view", run, "--no-open", "--out", tmp_path / "wrong.html")
+    assert wrong.code == 2
+    assert "attribution.csv: its columns must be image_id, file" in wrong.err
+    assert not (tmp_path / "wrong.html").exists()
+
+
+def test_a_report_of_responses_with_pictures_says_whose_they_are(
+    licensed: Coco, cli: Cli, tmp_path: Path
+) -> None:
+    del licensed.document["images"][2]["license"]
+    licensed.save()
+    responses = write_lines(
+        tmp_path / "r.jsonl", [{"image_id": i, "response": "A dog."} for i in (11, 12, 13)]
+    )
+    options = licensed.options()
+    given = (
+        "score",
+        "--responses",
+        responses,
+        "--objects",
+        options["annotations"],
+        "--resamples",
+        0,
+        "--out",
+    )
+    assert cli(*given, tmp_path / "plain").code == 0
+    assert not (tmp_path / "plain" / "attribution.csv").exists()
+    result = cli(*given, tmp_path / "shown", "--images", options["images"])
+    assert result.code == 0, result.err
+    with (tmp_path / "shown" / "attribution.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    # Image 12 has no licence in the file.
+    assert [(row["image_id"], row["licence"]) for row in rows] == [
+        ("11", "Non-commercial"),
+        ("13", "Attribution License"),
+    ]
+    assert "Non-commercial" in (tmp_path / "shown" / "attribution.md").read_text(encoding="utf-8")
+    checked = cli("check", tmp_path / "shown")
+    assert checked.code == 0, checked.out
+
+
 def test_mistakes_name_the_place(licensed: Coco) -> None:
     with pytest.raises(UserError, match=r"-D licenses=by-so: .* no licence 'by-so'; did you mean 'by-sa'"):
         licensed.load(licenses="by-so")
