@@ -99,9 +99,7 @@ class ResponsesTask:
         judge = make_judge(settings.judge, settings.judge_options)
         metrics = make_metrics(settings.metrics, judge)
         check_fit(judge, metrics)
-        needing = needs_references(judge, metrics)
-        if settings.objects is None and needing is None:
-            raise UserError("--objects: is missing; to score responses, give --responses and --objects")
+        needing = _needing_references(settings, judge, metrics)
         source = open_responses(settings)
         table = read_table(source, settings.limit)
         hints: list[str] = []
@@ -110,8 +108,7 @@ class ResponsesTask:
         truth, notes = _read_truth(settings, table, judge, needing)
         samples = ScoredSamples(table, truth)
         samples.check_images()
-        references = {truth.image_ids[i]: found for i, found in truth.references.items()}
-        dataset = truth_hash(_truth_file(settings).stem, truth.truth(), references)
+        dataset = _hash(settings, truth)
         rules = text_rules(judge, settings.last_sentence)
         signature = Signature(
             dataset=dataset,
@@ -263,6 +260,24 @@ def _read_truth(
     truth, notes = join_truth(table, known, objects_file, judge.vocabulary)
     more = join_captions(table, truth, settings.captions, known.ids(objects_file), judge, needing)
     return truth, [*known.notes, *notes, *more]
+
+
+def _needing_references(settings: ScoreSettings, judge: Judge, metrics: Sequence[Metric]) -> str | None:
+    """Return what needs reference captions, None if nothing does.
+
+    Raises:
+        UserError: there are no objects, and nothing reads references in their place.
+    """
+    needing = needs_references(judge, metrics)
+    if settings.objects is None and needing is None:
+        raise UserError("--objects: is missing; to score responses, give --responses and --objects")
+    return needing
+
+
+def _hash(settings: ScoreSettings, truth: TruthTable) -> str:
+    """Return `name#hash` of the truth."""
+    references = {truth.image_ids[i]: found for i, found in truth.references.items()}
+    return truth_hash(_truth_file(settings).stem, truth.truth(), references)
 
 
 def _truth_file(settings: ScoreSettings) -> Path:
