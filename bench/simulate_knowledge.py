@@ -1,9 +1,10 @@
 """Position given knowledge in simulated worlds: bias, coverage, and how often it says that hallucination rises.
 
-    python bench/simulate_knowledge.py [--seeds 40] [--world NAME]… [--out results/knowledge-worlds.json]
+    python bench/simulate_knowledge.py [--seeds 40] [--world NAME]… [--estimator NAME]… [--out FILE]
 
 Each world is a law of `scorers.forgetting.knowledge_simulation`. FILE has every estimate. It is written after each
-seed, and a later call computes only what it lacks. The tables are printed in Markdown.
+seed, and a later call computes only what it lacks. The tables are printed in Markdown. `--estimator` computes some
+estimators only.
 """
 
 import argparse
@@ -16,19 +17,28 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from eidolon.scorers.core.estimate import Estimate
-from eidolon.scorers.forgetting.knowledge import measure_knowledge
+from eidolon.scorers.forgetting.knowledge import Form, fit_form, odds_ratio
+from eidolon.scorers.forgetting.knowledge_choices import POSITION
 from eidolon.scorers.forgetting.knowledge_simulation import KnowledgeWorld, simulate_knowledge
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 
 Z = 1.959964
 SENTENCES, NAMED_IN_A_SENTENCE, MOVED = 400, 1.5, 60
 """Sentences that the simulated test of the judge moves, the categories in each, and by how many words."""
-ESTIMATORS = {
-    "position_given_knowledge": "given knowledge",
-    "length_held": "and length",
+HEADLINE, JUDGE_IGNORED = "position_given_knowledge", "judge_ignored"
+FORMS: dict[str, Form] = {
+    HEADLINE: "headline",
+    "length_not_held": "length not held",
     "noise_ignored": "noise ignored",
     "plain": "knowledge not held",
-    "judge_ignored": "given knowledge, judge ignored",
+    JUDGE_IGNORED: "headline",
+}
+ESTIMATORS = {
+    HEADLINE: "given knowledge",
+    "length_not_held": "length not held",
+    "noise_ignored": "noise ignored",
+    "plain": "knowledge not held",
+    JUDGE_IGNORED: "given knowledge, judge ignored",
 }
 COLUMNS = {
     "odds_ratio": ("Median odds ratio per 100 words", ".2g"),
@@ -36,7 +46,6 @@ COLUMNS = {
     "coverage": ("Share of seeds whose 95 % interval holds the true odds ratio", ".2f"),
     "up": ('Share of seeds that say "up"', ".2f"),
 }
-JUDGE_IGNORED = "judge_ignored"
 Found: TypeAlias = list[float] | None
 """Log odds ratio and its standard error, None where there is no estimate."""
 
@@ -69,6 +78,8 @@ WORLDS: dict[str, Trial] = {
     "50 images": Trial(images=50),
     "judge errs late": Trial(KnowledgeWorld(false_alarms=(0.01, 0.08))),
     "judge errs late, beside what is named": Trial(KnowledgeWorld(false_alarms=(0.01, 0.08), instead=False)),
+    "judge misses late": Trial(KnowledgeWorld(misses=(0.01, 0.08))),
+    "odds ratio 3, judge errs late": Trial(KnowledgeWorld(position=log(3), false_alarms=(0.01, 0.08)), 500),
     "2 logits, noise 2": Trial(KnowledgeWorld(position=2.0, noise=2.0)),
     "easy things first, odds ratio 3": Trial(
         KnowledgeWorld(sureness=9.0, spread=(4.0, 1.0), position=log(3)), 500
@@ -76,25 +87,36 @@ WORLDS: dict[str, Trial] = {
 }
 
 
-def run_seed(trial: Trial, seed: int) -> dict[str, Found]:
-    """Return the estimates of one seed, by estimator."""
+def estimators(world: KnowledgeWorld) -> list[str]:
+    """Return the estimators of a world: not what must be the headline itself."""
+    same = {"noise_ignored"} if not world.noise else set[str]()
+    return [name for name in ESTIMATORS if name not in same | (set() if _errs(world) else {JUDGE_IGNORED})]
+
+
+def run_seed(trial: Trial, seed: int, estimator: str) -> Found:
+    """Return an estimate of one seed."""
     probes, first = simulate_knowledge(trial.world, trial.images, seed=seed)
     # A judge that does not err is taken as known.
-    alarms = _judge(trial.world, seed) if any(trial.world.false_alarms) else None
-    summary = measure_knowledge(probes, first, seed=seed, alarms=alarms)
-    found = {name: _log(getattr(summary, name)) for name in ESTIMATORS if name != JUDGE_IGNORED}
-    if any(trial.world.false_alarms):
-        ignored = measure_knowledge(probes, first, seed=seed)
-        found[JUDGE_IGNORED] = _log(ignored.position_given_knowledge)
-    return found
+    alarms = _judge(trial.world, seed) if _errs(trial.world) and estimator != JUDGE_IGNORED else None
+    fit = fit_form(FORMS[estimator], probes, first, seed=seed, alarms=alarms)
+    return _log(odds_ratio(fit, POSITION, len(first)))
+
+
+def _errs(world: KnowledgeWorld) -> bool:
+    return any(world.false_alarms) or any(world.misses)
 
 
 def _judge(world: KnowledgeWorld, seed: int) -> FalseAlarms:
-    """Return what a test of the judge by position finds, with the error of a count; of none, that of one."""
+    """Return what a test of the judge by position finds, with the error of a count; of none, that of one.
+
+    A false alarm in place of what the sentence names loses a category in the same sentence, so that its kind is seen.
+    """
     read = int(SENTENCES * NAMED_IN_A_SENTENCE)
     added = np.random.default_rng([seed, 1]).binomial(read, world.false_alarms[1] * MOVED / 100)
     per_100 = 100 / MOVED / read
-    return FalseAlarms(per_100 * added, per_100 * max(added, 1) ** 0.5)
+    return FalseAlarms(
+        per_100 * added, per_100 * max(added, 1) ** 0.5, 1.0 if world.instead or not added else 0.0
+    )
 
 
 def _log(estimate: Estimate | None) -> Found:
@@ -122,19 +144,20 @@ def summarise(world: KnowledgeWorld, each: list[Found]) -> dict[str, float | Non
     return {name: float(f"{one:.4g}") for name, one in found.items()}
 
 
-def run_world(name: str, seeds: int, done: dict[str, Any], out: Path | None) -> None:
-    """Add the seeds that `done` lacks, and write the file after each."""
+def run_world(name: str, seeds: int, chosen: list[str], done: dict[str, Any], out: Path | None) -> None:
+    """Add the seeds that `done` lacks of the chosen estimators, and write the file after each."""
     trial = WORLDS[name]
     there = done.setdefault(
         name, {"true": exp(trial.world.position), "images": trial.images, "estimates": {}}
     )
     each: dict[str, list[Found]] = there["estimates"]
-    for seed in range(len(next(iter(each.values()), [])), seeds):
-        for estimator, one in run_seed(trial, seed).items():
-            each.setdefault(estimator, []).append(one)
-        there["found"] = {estimator: summarise(trial.world, values) for estimator, values in each.items()}
-        if out:
-            out.write_text(_text(done), encoding="utf-8")
+    for estimator in estimators(trial.world):
+        values = each.setdefault(estimator, []) if estimator in chosen else each.get(estimator, [])
+        for seed in range(len(values), seeds if estimator in chosen else 0):
+            values.append(run_seed(trial, seed, estimator))
+            there["found"] = {one: summarise(trial.world, found) for one, found in each.items() if found}
+            if out:
+                out.write_text(_text(done), encoding="utf-8")
 
 
 def _text(worlds: dict[str, Any]) -> str:
@@ -168,12 +191,13 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--world", action="append", choices=[*WORLDS])
+    parser.add_argument("--estimator", action="append", choices=[*ESTIMATORS])
     parser.add_argument("--out", type=Path, help="write the numbers as JSON; what it has is kept")
     given = parser.parse_args()
     out: Path | None = given.out
     done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if out and out.exists() else {}
     for name in given.world or WORLDS:
-        run_world(name, given.seeds, done, out)
+        run_world(name, given.seeds, given.estimator or [*ESTIMATORS], done, out)
         print(f"{name}: done", flush=True)
     for column, (title, form) in COLUMNS.items():
         print(f"\n{title}, {given.seeds} seeds:\n\n{table(done, column, form)}")

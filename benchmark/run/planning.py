@@ -182,6 +182,7 @@ def _plan_run(
         judge_settings=judge_settings(questions.judge),
         text=questions.rules.signature(),
         policy=questions.policy,
+        measures=questions.measures,
         n=len(keys),
         resamples=settings.resamples,
         seed=settings.seed,

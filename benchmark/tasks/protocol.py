@@ -184,6 +184,8 @@ class Questions:
     """Families, for the run's record and the dry run."""
     rules: TextRules = RAW
     """From a response to the text that is judged."""
+    measures: str | None = None
+    """Versions of fitted measures, for the signature."""
     generations: int = 1
     inputs: Mapping[str, JsonValue] = field(default_factory=dict)
     """What decides the result beside the settings."""

@@ -36,6 +36,8 @@ class Signature(Record):
     """The rules from a response to the text that was judged, if there are any beside leaving out reasoning."""
     policy: str | None = None
     """How yes/no answers are read, where there are any."""
+    measures: str | None = None
+    """Versions of fitted measures, where there are any: `given-knowledge:2`."""
     n: int | None = None
     """Responses that were requested."""
     resamples: int | None = None
@@ -50,7 +52,7 @@ class Signature(Record):
     def parts(self) -> dict[str, str]:
         """Return the text of each part by its name, in the order of the line; `unknown` if it is None.
 
-        Without rules for it, `text` is left out, and without an annotator `truth`.
+        Without rules for it, `text` is left out, without an annotator `truth`, and without fitted measures `measures`.
         """
         return {
             part: UNKNOWN if value is None else str(value)
@@ -66,7 +68,7 @@ class Signature(Record):
         return "|".join(f"{part}={_escape(text)}" for part, text in self.parts().items())
 
 
-OPTIONAL = ("truth", "text")
+OPTIONAL = ("truth", "text", "measures")
 """Parts that a line has only where they say something."""
 PARTS = tuple(name for name in Signature.model_fields if name != "judge_settings")
 """The names of the parts, in the order of the line."""

@@ -38,6 +38,9 @@ class JudgePosition(Record):
     between. Absent from files of earlier versions."""
     added_standard_error: float | None = None
     """Its standard error over sentences. If nothing was added, that of one category."""
+    added_in_place: float | None = None
+    """Share of the added categories that are read in place of others: as many that are read `first` are not read `last`
+    in their sentence. Null if nothing was added. Absent from files of earlier versions."""
 
 
 def judge_position(
@@ -74,6 +77,7 @@ def judge_position(
         },
         added_per_100_words=added,
         added_standard_error=error,
+        added_in_place=_in_place(found),
     )
 
 
@@ -88,6 +92,12 @@ def _added(
     rate = added.sum() / exposed.sum()
     error = np.sqrt(((added - rate * exposed) ** 2).sum()) / exposed.sum()
     return float(rate), float(max(error, 1 / exposed.sum()))
+
+
+def _in_place(found: Sequence[tuple[frozenset[str], ...]]) -> float | None:
+    added = sum(len(last - first) for _, first, last in found)
+    replaced = sum(min(len(last - first), len(first - last)) for _, first, last in found)
+    return replaced / added if added else None
 
 
 def _read(judgement: Judgement, start: int, end: int) -> frozenset[str]:

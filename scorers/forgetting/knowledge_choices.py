@@ -91,7 +91,10 @@ def misread_by(choices: KnownChoices, alarms: FalseAlarms) -> KnownChoices:
     """Return the choices as read by a judge whose false alarms grow with position."""
     words = choices.columns[POSITION]
     return replace(
-        choices, misread=max(alarms.per_100_words, 0.0) * words, misread_error=alarms.standard_error * words
+        choices,
+        misread=max(alarms.per_100_words, 0.0) * words,
+        misread_error=alarms.standard_error * words,
+        in_place=alarms.in_place,
     )
 
 

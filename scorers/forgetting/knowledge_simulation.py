@@ -31,6 +31,8 @@ class KnowledgeWorld:
     """How often the judge reads something absent at a true mention: at the first word, and added per 100 words."""
     instead: bool = True
     """The false alarm takes the place of the true mention. Without it, the judge reads both."""
+    misses: tuple[float, float] = (0.0, 0.0)
+    """How often the judge does not read a mention: at the first word, and added per 100 words."""
     clustered: bool = False
     """Objects come in lists: most follow the last within three words, some only after 25 or more."""
     sureness: float = 6.0
@@ -100,6 +102,7 @@ def _describe(
         weights = np.exp(utility + np.where(is_true, 0, absent)) * left
         k = int(rng.choice(len(names), p=weights / weights.sum()))
         left[k] = False
+        unread = any(world.misses) and rng.random() < world.misses[0] + world.misses[1] * word / 100
         first, more = world.false_alarms
         misread = bool(is_true[k]) and rng.random() < first + more * word / 100
         read = int(rng.choice(np.flatnonzero(left & ~is_true))) if misread else k
@@ -112,7 +115,7 @@ def _describe(
                 word=word,
                 verdict="grounded" if is_true[one] else "hallucinated",
             )
-            for one in ([k, read] if misread and not world.instead else [read])
+            for one in ([] if unread else [k, read] if misread and not world.instead else [read])
         ]
         if not is_true[k]:
             wrong += 1

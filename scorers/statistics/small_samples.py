@@ -15,9 +15,9 @@ variance over the resamples is corrected by the number of those units. The degre
 clusters: those of three seeds would give 0 to 20 % for no event in 240 trials, where coverage is already complete.
 
 A mean of similarities or an F score is no share of something counted, but it lies between 0 and 1 too. There a cluster
-is one trial, and the value times the number of clusters stands in for the events: of all variables between 0 and 1 with
-one mean, the variance is largest where each is 0 or 1. The resamples show how many clusters differ from a bound: with
-k of them, about e^-k of the resamples equal it. With fewer than `FEW` such clusters the interval is the exact one.
+is one trial, and the value times the number of clusters is taken as the events: among all variables between 0 and 1
+with one mean, the variance is largest where each is 0 or 1. The resamples show how many clusters differ from a bound:
+with k of them, about e^-k of the resamples equal it. With fewer than `FEW` such clusters the interval is exact.
 """
 
 import math

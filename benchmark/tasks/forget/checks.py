@@ -7,6 +7,7 @@ from functools import lru_cache
 from eidolon.benchmark.store.files import (
     INTERVENTIONS_LINES,
     JUDGEMENTS,
+    KNOWLEDGE,
     ORDERS_LINES,
     PDM,
     PDM_LINES,
@@ -39,9 +40,11 @@ from eidolon.scorers.core.input_files import excerpt
 from eidolon.scorers.core.judge import Judge, describe_judge
 from eidolon.scorers.core.metric import JudgedSample
 from eidolon.scorers.core.scores import Scores
+from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.forgetting.dependency import PdmTable
 from eidolon.scorers.forgetting.forced_orders import ForcedTurn, OrdersSummary, measure_orders, no_orders
+from eidolon.scorers.forgetting.knowledge import MEASURE
 from eidolon.scorers.forgetting.records import Dependence
 from eidolon.scorers.retention.measure import measure
 from eidolon.scorers.retention.records import AnsweredContext
@@ -73,6 +76,11 @@ class ForgetChecks(JudgedChecks):
     def measurements(self, run: CheckedRun) -> Mapping[str, Callable[[], str]]:
         """Return the check of `retention.json` and `pdm.json`."""
         return {"forgetting": lambda: check_forgetting(run)} | more_checks(run, lambda: self.work(run, None))
+
+    def signature(self, run: CheckedRun, judge: Judge, policy: str) -> Signature:
+        """Return the signature, with the version of the measure that takes the probe of knowledge."""
+        measures = MEASURE if run.has(KNOWLEDGE) else None
+        return super().signature(run, judge, policy).model_copy(update={"measures": measures})
 
     def scores(self, run: CheckedRun, work: JudgedWork) -> Scores:
         """Return the scores of the descriptions with those of the measurements."""

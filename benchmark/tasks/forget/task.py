@@ -48,6 +48,7 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.judge import Judge, RereadingJudge
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.forgetting.knowledge import MEASURE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,6 +91,7 @@ class ForgetTask:
                 work=lambda run: forget_work(described, namers, run),
                 inputs_of_model=lambda reference: inputs_of(given.settings, reference),
                 interviews=True,
+                measures=None if "knowledge" in given.settings.skip else MEASURE,
             )
 
         return ask
@@ -146,7 +148,7 @@ def inputs_of(settings: RunSettings, reference: ModelReference) -> dict[str, Jso
         "cloze": {"frame": CLOZE_FRAME},
         "dependency": {"without": [WITHOUT, BESIDE]},
         "interventions": {"at": list(AT)},
-        "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS)},
+        "knowledge": {"absent": CANDIDATES, "wordings": list(WORDINGS), "measure": MEASURE},
     }
     return {
         "absent": ABSENT,

@@ -57,7 +57,7 @@ def check_signature(here: Recomputed, run: CheckedRun) -> str:
             f"truth is {excerpt(signature.truth, 120)} there and {excerpt(run.settings.inputs.annotator, 120)} in its "
             "configuration"
         )
-    left = [part for part in PARTS if part not in here.rebuilt and part != "truth"]
+    left = [part for part in PARTS if part not in here.rebuilt and part not in ("truth", "measures")]
     return f"rebuilt{', except ' + ', '.join(left) + ', which take the input files' if left else ''}"
 
 

@@ -27,6 +27,8 @@ class FalseAlarms:
     per_100_words: float
     """Categories read in error per category read, added by 100 words."""
     standard_error: float
+    in_place: float = 0.0
+    """Share of them that are read in place of something that the sentence names."""
 
 
 def fit_without_false_alarms(events: Events, alarms: FalseAlarms, *, seed: int) -> HeldEffect:

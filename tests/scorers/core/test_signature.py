@@ -30,6 +30,11 @@ def test_has_every_part_in_order():
     assert parse(line)["judge"] == "lexicon(reading=careful-2,vocabulary=coco80)"
 
 
+def test_fitted_measures_have_a_part_where_there_are_any():
+    assert "|measures=given-knowledge:2|" in Signature(measures="given-knowledge:2").line()
+    assert "measures" not in Signature().line()
+
+
 def test_what_is_not_given_is_unknown():
     assert (
         Signature(n=0)

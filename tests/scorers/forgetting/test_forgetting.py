@@ -302,6 +302,27 @@ class Forgetful:
             yield Judgement(sample_id=response.sample_id, image_id=response.image_id, mentions=tuple(found))
 
 
+class Muddled(Forgetful):
+    """Reads a dog late: in place of a cat, and beside a car."""
+
+    def judge(self, responses: Iterable[Response]) -> Iterable[Judgement]:
+        for one in super().judge(responses):
+            mentions = []
+            for m in one.mentions:
+                late = m.start >= 25
+                dog = m.model_copy(update={"category": "dog", "start": m.start + 1})
+                mentions += [m] if not late else [dog] if m.category == "cat" else [m, dog]
+            yield one.model_copy(update={"mentions": tuple(mentions)})
+
+
+@pytest.mark.parametrize(("named", "in_place"), [("cat", 1.0), ("car", 0.0)])
+def test_what_a_late_sentence_adds_may_take_the_place_of_what_it_names(named: str, in_place: float) -> None:
+    words = f"There is nothing at all. Here we see one {named}. There is nothing more to see."
+    place = judge_position(Muddled(10_000), [sample(i, words, [named]) for i in range(10)])
+    assert place.added_per_100_words == pytest.approx(100 / 11)
+    assert place.added_in_place == in_place
+
+
 def test_a_judge_that_reads_the_beginning_only_is_found_out() -> None:
     words = "There is nothing at all. Here we see one cat. There is nothing more to see."
     samples = [sample(i, words, ["cat"]) for i in range(70)]
@@ -312,5 +333,6 @@ def test_a_judge_that_reads_the_beginning_only_is_found_out() -> None:
     biased = judge_position(Forgetful(25), samples)
     assert biased.categories == {"alone": 1.0, "first": 1.0, "last": 0.0}
     assert biased.same == {"first as alone": 1.0, "last as first": 0.0}
+    assert fair.added_in_place is biased.added_in_place is None
     none = judge_position(Forgetful(25), [sample(0, "One dog.", ["dog"])])
     assert (none.sentences, none.categories["last"]) == (0, None)

@@ -11,9 +11,11 @@ from eidolon.scorers.forgetting.knowledge_records import ProbedImage, ProbedObje
 from eidolon.scorers.forgetting.knowledge_simulation import KnowledgeWorld, simulate_knowledge
 from eidolon.scorers.forgetting.rivals.judge_errors import FalseAlarms
 
+NO_ERRORS = FalseAlarms(0.0, 0.0)
+
 
 def found(world: KnowledgeWorld, images: int, seed: int) -> KnowledgeSummary:
-    return measure_knowledge(*simulate_knowledge(world, images, seed=seed))
+    return measure_knowledge(*simulate_knowledge(world, images, seed=seed), alarms=NO_ERRORS)
 
 
 def test_easy_things_first_is_not_forgetting() -> None:
@@ -43,8 +45,7 @@ def test_earlier_mistakes_are_not_position() -> None:
 
 def test_worse_responses_that_are_longer_are_not_position() -> None:
     summary = found(KnowledgeWorld(intercept_sd=1.5, longer=0.5), 200, 5)
-    held, longer = summary.length_held, summary.position_given_knowledge
-    assert held is not None
+    held, longer = summary.position_given_knowledge, summary.length_not_held
     assert held.value is not None
     assert held.ci is not None
     assert longer.value is not None
@@ -55,7 +56,7 @@ def test_worse_responses_that_are_longer_are_not_position() -> None:
 def test_noisy_answers_are_corrected() -> None:
     probes, samples = simulate_knowledge(KnowledgeWorld(noise=2), 150, seed=7)
     assert noise_variance(probes) == pytest.approx(2**2 / 4, rel=0.1)
-    summary = measure_knowledge(probes, samples)
+    summary = measure_knowledge(probes, samples, alarms=NO_ERRORS)
     assert summary.noise_sd == pytest.approx(1, rel=0.05)
     ignored, held = summary.noise_ignored.value, summary.position_given_knowledge.value
     assert ignored is not None
@@ -81,6 +82,28 @@ def test_false_alarms_of_the_judge_are_not_position() -> None:
     assert wide.value == other.value
     assert wide.ci[1] / wide.ci[0] > other.ci[1] / other.ci[0]
     assert (held.false_alarms_per_100_words, unsure.false_alarms_standard_error) == (0.5, 0.2)
+
+
+def test_a_true_object_that_the_judge_misread_is_not_left() -> None:
+    probes, samples = simulate_knowledge(KnowledgeWorld(false_alarms=(0.0, 0.2)), 100, seed=4)
+    beside, in_place = (
+        measure_knowledge(probes, samples, alarms=FalseAlarms(0.2, 0.02, share)) for share in (0.0, 1.0)
+    )
+    taken_as_left, held = beside.position_given_knowledge.value, in_place.position_given_knowledge.value
+    assert taken_as_left is not None
+    assert held is not None
+    assert held < 0.8 * taken_as_left
+    assert in_place.verdict == "no change shown"
+    assert in_place.false_alarms_in_place == 1
+
+
+def test_a_judge_that_was_not_tested_is_not_held() -> None:
+    probes, samples = simulate_knowledge(KnowledgeWorld(position=2.0), 100, seed=2)
+    unknown = measure_knowledge(probes, samples)
+    assert unknown.verdict == "judge not held"
+    assert unknown.false_alarms_in_place is None
+    assert unknown.position_given_knowledge.ci is not None
+    assert unknown.position_given_knowledge.ci[0] > 1
 
 
 def test_answers_that_predict_nothing_hold_nothing() -> None:

@@ -67,7 +67,7 @@ def written_out(
                     absent_left = [n for n in u if choices.is_absent[i, n]]
                     many = len(absent_left) + choices.unmeasured[i, m]
                     alike = (choices.unmeasured[i, m] if k < 0 else 1) / many
-                    value *= (picked * exp(shift) + misread * alike * true) / everything
+                    value *= picked * exp(shift) / everything + misread * alike
                 else:
                     value *= (1 - misread) * picked / everything
             likelihoods.append(value)
@@ -89,6 +89,66 @@ def test_the_likelihood_is_that_of_its_definition(noise: float, misread: float) 
     assert value == pytest.approx(written_out(choices, theta, utilities, normal), abs=1e-9)
     for at in range(5):
         ahead, behind = (model.scores(np.array(theta) + step * np.eye(5)[at])[0] for step in (1e-6, -1e-6))
+        assert scores[:, at].sum() == pytest.approx((ahead - behind) / 2e-6, abs=1e-4)
+
+
+def enumerated(choices: KnownChoices, theta: list[float], i: int) -> float:
+    """Return the likelihood of an image over all courses of what was read in place of something else, by recursion."""
+    gamma, absent, slope = theta
+    assert choices.misread is not None
+    misread, items = choices.misread, range(choices.measured.shape[1])
+    one = np.exp(gamma * choices.measured[choices.is_absent]).mean()
+    steps = np.flatnonzero(choices.there[i]).tolist()
+
+    def after(at: int, lost: frozenset[int]) -> float:
+        if at == len(steps):
+            return 1.0
+        m = steps[at]
+        u = {k: exp(gamma * choices.measured[i, k]) for k in items if choices.left[i, m, k] and k not in lost}
+        true = sum(v for k, v in u.items() if choices.is_true[i, k])
+        hidden = choices.unmeasured[i, m]
+        tilt = exp(absent + slope * choices.columns["position"][i, m])
+        false = sum(v for k, v in u.items() if choices.is_absent[i, k]) + hidden * one
+        everything, k = true + false * tilt, int(choices.chosen[i, m])
+        if not choices.wrong[i, m]:
+            return 0.0 if k in lost else (1 - misread[i, m]) * u[k] / everything * after(at + 1, lost)
+        alike = (hidden if k < 0 else 1) / (sum(choices.is_absent[i, n] for n in u) + hidden)
+        this = misread[i, m] * alike
+        picked = (hidden * one if k < 0 else u[k]) * tilt / everything
+        value = (picked + (1 - choices.in_place) * this) * after(at + 1, lost)
+        for n, weight in u.items():
+            if choices.is_true[i, n]:
+                value += choices.in_place * this * weight / everything * after(at + 1, lost | {n})
+        return value
+
+    return after(0, frozenset())
+
+
+@pytest.mark.parametrize("in_place", [0.6, 1.0])
+def test_what_was_lost_is_integrated_out(in_place: float) -> None:
+    choices = draw(8, 1, position=1.0, hidden=4)
+    choices = replace(choices, misread=0.4 * choices.columns["position"], in_place=in_place)
+    theta = [0.8, -0.3, 0.9]
+    model = _Likelihood(choices, 0.0, (), 3, 6000)
+    model.draw_lost(np.array([0.7, 0.0, 0.5]), 0)
+    exact = sum(log(enumerated(choices, theta, i)) for i in range(8))
+    value, _ = model.scores(np.array(theta))
+    assert value == pytest.approx(exact, abs=0.02)
+    ignored = _Likelihood(replace(choices, in_place=0.0), 0.0, (), 3, 2).scores(np.array(theta))[0]
+    assert abs(ignored - exact) > 0.05
+
+
+def test_the_gradient_with_what_was_lost_is_that_of_the_likelihood() -> None:
+    choices = draw(8, 1, position=1.0, noise=0.5, hidden=4)
+    choices = replace(choices, misread=0.4 * choices.columns["position"], in_place=0.8)
+    model = _Likelihood(choices, 0.25, (ABSENT, "position"), 3, 8)
+    theta = np.array([0.8, -0.3, 0.9, 0.5, 0.7])
+    model.draw_lost(theta, 0)
+    assert model.lost is not None
+    assert model.lost.there.any()
+    _, scores = model.scores(theta)
+    for at in range(5):
+        ahead, behind = (model.scores(theta + step * np.eye(5)[at])[0] for step in (1e-6, -1e-6))
         assert scores[:, at].sum() == pytest.approx((ahead - behind) / 2e-6, abs=1e-4)
 
 

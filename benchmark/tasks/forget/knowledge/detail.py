@@ -9,7 +9,7 @@ from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.judge_position import JudgePosition
 from eidolon.scorers.forgetting.knowledge import KnowledgeSummary
 
-SCHEMA: Literal["eidolon/knowledge/1"] = "eidolon/knowledge/1"
+SCHEMA: Literal["eidolon/knowledge/2"] = "eidolon/knowledge/2"
 
 
 class KnowledgeDetail(Record):
@@ -17,7 +17,7 @@ class KnowledgeDetail(Record):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    schema_: Literal["eidolon/knowledge/1"] = Field(alias="schema")
+    schema_: Literal["eidolon/knowledge/2"] = Field(alias="schema")
     signature: str
     absent: int
     """Most absent objects of an image that were asked about."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = {
-    "position_given_knowledge": ("knowledge held fixed", INK),
+    "position_given_knowledge": ("knowledge and length held fixed", INK),
+    "length_not_held": ("the same, length not held", BLUE),
     "noise_ignored": ("the same, noise of the answers ignored", BLUE),
     "plain": ("knowledge not held", GREY),
 }

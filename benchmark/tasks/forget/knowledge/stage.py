@@ -42,7 +42,7 @@ class KnowledgeSettings:
     batch_size: int
     seed: int
     judge: Judge | None = None
-    """The judge of the descriptions: how often it errs in late sentences is measured. None takes it as known."""
+    """The judge of the descriptions: how often it errs in late sentences is measured. None: it is not."""
 
     def config(self) -> dict[str, Any]:
         """Return the settings that the run's config does not hold elsewhere."""
@@ -104,7 +104,7 @@ def detail_of(
 ) -> KnowledgeDetail:
     """Return the content of `knowledge.json`, from its lines and the first judged response to each sample.
 
-    `place` says how the judge reads early and late sentences. Without it the judge is taken not to err.
+    `place` says how the judge reads early and late sentences. Without it the verdict is that judge errors are not held.
     """
     return KnowledgeDetail(
         schema=SCHEMA,
@@ -121,7 +121,9 @@ def alarms_of(place: JudgePosition | None) -> FalseAlarms | None:
     """Return the judge's false alarms by position, None where they were not measured."""
     if place is None or place.added_per_100_words is None:
         return None
-    return FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0)
+    # If none was seen, or an earlier version wrote the file, each may have hidden a true object: the worse case.
+    in_place = 1.0 if place.added_in_place is None else place.added_in_place
+    return FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0, in_place)
 
 
 def _read_at_each_place(

@@ -17,6 +17,7 @@ FINDINGS: dict[Verdict, str] = {
     "rises": "hallucination rises with position, with what it knew at the start held fixed",
     "falls": "hallucination falls with position, with what it knew at the start held fixed",
     "no change shown": "no effect of position is shown, with what it knew at the start held fixed",
+    "judge not held": "judge errors by position not held: they were not measured, so that position itself is not known",
     "knowledge not held": "what it answers at the start does not predict what it names, so that nothing is held fixed",
     "not measured": "position given knowledge was not measured",
 }
@@ -30,12 +31,12 @@ def show(runs: Sequence[LoadedRun], console: Console) -> None:
         return
     title = "Odds ratio of a wrong first mention per 100 words, 95 % intervals"
     table = Table(title=title, title_justify="left")
-    for column in ("model", "given knowledge", "and length", "noise ignored", "knowledge not held"):
+    for column in ("model", "given knowledge", "length not held", "noise ignored", "knowledge not held"):
         table.add_column(column, overflow="fold", justify="left" if column == "model" else "right")
     notes = []
     for run in there:
         found = run.document(KNOWLEDGE, KnowledgeDetail).found
-        cells = (found.position_given_knowledge, found.length_held, found.noise_ignored, found.plain)
+        cells = (found.position_given_knowledge, found.length_not_held, found.noise_ignored, found.plain)
         table.add_row(one_line(run.name), *map(cell, cells))
         reason = f" ({found.reason})" if found.reason else ""
         notes.append(f"{one_line(run.name)}: {FINDINGS[found.verdict]}{reason}")

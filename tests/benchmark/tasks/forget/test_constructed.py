@@ -62,7 +62,7 @@ def named(text: str) -> frozenset[str]:
 @pytest.mark.parametrize("forgets", [True, False])
 def test_only_the_model_that_forgets_is_called_so(tmp_path: Path, forgets: bool) -> None:
     made = measurement(tmp_path, Fader(0.99 if forgets else 1.0))
-    known = probe_knowledge(KnowledgeSettings(batch_size=50, seed=0), made).found
+    known = probe_knowledge(KnowledgeSettings(batch_size=50, seed=0, judge=LexiconJudge()), made).found
     assert known.plain.ci is not None
     assert known.plain.ci[0] > 1  # both rise: the easy things come first
     assert known.verdict == ("rises" if forgets else "no change shown")

@@ -28,6 +28,7 @@ def detail(value: float | None, verdict: Verdict) -> KnowledgeDetail:
             reliability_true=0.9,
             reliability_absent=0.9,
             position_given_knowledge=held,
+            length_not_held=held,
             noise_ignored=held,
             plain=Estimate(value=8.0, ci=(4.0, 16.0)),
             knowledge=Estimate(value=1.0, ci=(0.9, 1.1)),

@@ -128,10 +128,15 @@ def test_a_run_measures_its_judge_and_the_fit_holds_it(cli: Cli, tmp_path: Path)
         PER_100_WORDS, abs=3 * held["false_alarms_standard_error"]
     )
     ignored = ignoring_the_judge(run)
-    assert ignored.verdict == "rises", "the judge alone makes it so"
+    assert ignored.verdict == "judge not held"
+    assert ignored.position_given_knowledge.ci is not None
+    assert ignored.position_given_knowledge.ci[0] > 1, "the judge alone makes it so"
+    assert held["false_alarms_in_place"] < 0.2, "it reads them beside what is there"
     assert held["verdict"] == "no change shown"
     assert (
-        0.05 < held["position_given_knowledge"]["value"] < 0.5 * (ignored.position_given_knowledge.value or 0)
+        0.05
+        < held["position_given_knowledge"]["value"]
+        < 0.65 * (ignored.position_given_knowledge.value or 0)
     )
     assert held["knowledge"]["ci"][0] > 0.7
     scores = json.loads((run / "scores.json").read_text())["metrics"]["forgetting"]
@@ -140,7 +145,7 @@ def test_a_run_measures_its_judge_and_the_fit_holds_it(cli: Cli, tmp_path: Path)
 
 
 def ignoring_the_judge(run: Path) -> KnowledgeSummary:
-    """Return the same fit with the judge taken not to err."""
+    """Return the same fit with the judge not tested."""
     truth = {row.sample_id: frozenset(row.objects) for row in rows(IMAGES)}
     first = {
         response.sample_id: JudgedSample(response, judgement, truth[response.sample_id])
