@@ -6,7 +6,13 @@ import typer
 
 from eidolon.benchmark.cli.common import with_examples
 
-KINDS = ("models", "datasets", "judges", "metrics", "prompts", "splits", "cache")
+LEARNED = {
+    "discover": "Categories for what responses name and no vocabulary covers; learned from the responses themselves",
+    "risk": "How likely a mention is not in the picture, from text alone, also as --metric risk; has a shipped model",
+    "probes": "Absent objects that models are likeliest to invent, for --split learned=FILE; learned from judged runs",
+}
+"""Learned parts, by the verb that uses each."""
+KINDS = ("models", "datasets", "judges", "metrics", "prompts", "splits", "learned", "cache")
 
 
 @with_examples(
@@ -23,7 +29,8 @@ def list_names(
 ) -> None:
     """List the models, datasets, judges, metrics or prompts there are: the name, then what it is.
 
-    `cache` lists the responses that are kept for other runs: where, how many, and the models they come from.
+    `splits` lists the questions of probes, `learned` the verbs that learn from responses. `cache` lists the responses
+    that are kept for other runs: where, how many, and the models they come from.
     """
     from eidolon.scorers.core.errors import UserError, did_you_mean
 
@@ -57,6 +64,8 @@ def _described(kind: str) -> dict[str, str]:
         from eidolon.benchmark.data.prompts import PRESETS, QUESTION_PRESETS
 
         return PRESETS | QUESTION_PRESETS
+    if kind == "learned":
+        return LEARNED
     if kind == "splits":
         from eidolon.benchmark.tasks.rows import DESCRIPTIONS
 

@@ -64,6 +64,34 @@ def test_mistakes(cli: Cli, tmp_path: Path, responses: Path) -> None:
     refused(cli("discover", tmp_path / "none.jsonl", "--out", tmp_path / "b.json"), "none.jsonl")
 
 
+def test_one_category_is_too_little(cli: Cli, tmp_path: Path) -> None:
+    texts = ("A small {} barks loudly.", "The {} sleeps beside a lantern.")
+    rows = [
+        {"image_id": i, "response": text.format(name)}
+        for i in range(6)
+        for text in texts
+        for name in ("dog", "puppy")
+    ]
+    only = write_lines(tmp_path / "only.jsonl", rows)
+    refused(
+        cli("discover", only, "--out", tmp_path / "found.json"), "1 known categories", "too little to learn"
+    )
+
+
+@pytest.mark.parametrize("evidence", ["nouns", "mentions"])
+def test_what_decides_known_or_unknown(cli: Cli, tmp_path: Path, responses: Path, evidence: str) -> None:
+    for name, given in (("default", ()), (evidence, ("--known-by", evidence))):
+        result = cli("discover", responses, *given, "--out", tmp_path / f"{name}.json")
+        assert result.code == 0, result.err
+    default, chosen = (
+        json.loads((tmp_path / f"{name}.evidence.json").read_text()) for name in ("default", evidence)
+    )
+    assert [one["name"] for one in chosen["categories"]] == [one["name"] for one in default["categories"]]
+    wrong = cli("discover", responses, "--known-by", "words", "--out", tmp_path / "wrong.json")
+    assert wrong.code == 2
+    assert "words" in wrong.err
+
+
 def test_nothing_outside_the_vocabulary(cli: Cli, tmp_path: Path) -> None:
     names = {
         "A small {} barks loudly.": ("dog", "puppy"),

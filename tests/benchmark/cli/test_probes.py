@@ -91,3 +91,13 @@ def test_list_names_all_splits(cli: Cli) -> None:
     assert result.code == 0, result.err
     splits = {split for name in json.loads(result.out) for split in find_splits(name)}
     assert splits == set(get_args(Split))
+
+
+def test_list_names_the_learned_parts(cli: Cli) -> None:
+    result = cli("list", "learned", "--json")
+    assert result.code == 0, result.err
+    assert [*json.loads(result.out)] == ["discover", "risk", "probes"]
+    for verb in json.loads(result.out):
+        assert cli(verb, "--help").code == 0
+    assert "risk" in json.loads(cli("list", "metrics", "--json").out)
+    assert "learned=FILE" in json.loads(cli("list", "splits", "--json").out)

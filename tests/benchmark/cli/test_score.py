@@ -416,7 +416,10 @@ def test_a_score_of_chair_imports_only_what_it_needs(inputs: list[str], tmp_path
         f"assert invoke({arguments}) == 0; "
         "heavy = {'yaml', 'jsonlines', 'PIL', 'urllib.request', 'spacy', 'torch', "
         "'eidolon.scorers.forgetting.metric', 'eidolon.benchmark.verify.compare'}; "
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules); "
+        "learned = ('discovery', 'risk', 'probes'); "
+        "paid = [name for name in sys.modules if name.startswith('eidolon.') and set(name.split('.')) & {*learned}]; "
+        "assert not paid, paid"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
