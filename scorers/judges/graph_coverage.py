@@ -62,14 +62,33 @@ class GraphCoverage:
         compared = self._names.signature() if self._embedder is None else self._embedder.signature()
         return f"{self._nouns.signature()},{compared}"
 
-    def cover(self, caption: str, annotated: Sequence[AnnotatedObject]) -> Coverage:
-        """Return what a caption covers of the annotated objects."""
-        sentences = [part.strip() for part in _SENTENCE_END.split(caption) if part.strip()]
-        nouns = [
-            (noun.lemma, place)
-            for place, found in enumerate(self._nouns.read_all(sentences))
-            for noun in found
+    def cover_all(
+        self, captions: Sequence[str], annotated: Sequence[Sequence[AnnotatedObject]]
+    ) -> list[Coverage]:
+        """Return what each caption covers of its annotated objects. The vectors of all are computed together."""
+        split = [[part.strip() for part in _SENTENCE_END.split(text) if part.strip()] for text in captions]
+        read = iter(self._nouns.read_all([sentence for sentences in split for sentence in sentences]))
+        named = [
+            [(noun.lemma, place) for place in range(len(sentences)) for noun in next(read)]
+            for sentences in split
         ]
+        if self._embedder is not None:
+            phrases = {noun for found in named for noun, _ in found}
+            phrases |= {item.category for items in annotated for item in items}
+            if phrases:
+                self._embedder.embed(sorted(phrases))
+        return [self._cover(*one) for one in zip(split, named, annotated, strict=True)]
+
+    def cover(self, caption: str, annotated: Sequence[AnnotatedObject]) -> Coverage:
+        """Return what one caption covers of the annotated objects."""
+        return self.cover_all([caption], [annotated])[0]
+
+    def _cover(
+        self,
+        sentences: Sequence[str],
+        nouns: Sequence[tuple[str, int]],
+        annotated: Sequence[AnnotatedObject],
+    ) -> Coverage:
         categories = [*dict.fromkeys(item.category for item in annotated)]
         alike = self._alike(categories, [noun for noun, _ in nouns])
         matched = _mutual_best(alike)
@@ -92,7 +111,8 @@ class GraphCoverage:
         if self._embedder is not None:
             return cosines(self._embedder.embed(categories), self._embedder.embed(nouns))
         ours = [self._names.canonical(noun) for noun in nouns]
-        return np.array([[self._names.canonical(name) == one for one in ours] for name in categories], float)
+        theirs = [self._names.canonical(name) for name in categories]
+        return np.array([[name == one for one in ours] for name in theirs], dtype=float)
 
     def _relations(
         self,

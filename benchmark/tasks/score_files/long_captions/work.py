@@ -68,7 +68,10 @@ class CompreCapWork:
     @cached_property
     def samples(self) -> list[CaptionSample]:
         """The values of each caption."""
-        covered = [self.coverage.cover(self.captions[name], self.annotated[name]) for name in self.annotated]
+        names = [*self.annotated]
+        covered = self.coverage.cover_all(
+            [self.captions[name] for name in names], [self.annotated[name] for name in names]
+        )
         return [
             CaptionSample(
                 name,

@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -330,3 +330,27 @@ def test_a_model_that_gives_no_number(cli: Cli, tmp_path: Path) -> None:
     wrong = cli(*arguments, "-J", "models=judge-small,judge-base", "--out", tmp_path / "more")
     assert wrong.code == 2
     assert "asks one language model, found 2" in wrong.err
+
+
+class Plane:
+    """Vectors in a plane, by the angle of a word."""
+
+    ANGLES: ClassVar = {"dog": 0, "puppy": 20, "wolf": 60, "bench": 90, "seat": 100}
+
+    def signature(self) -> str:
+        return "plane"
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        angles = np.radians([self.ANGLES[text] for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def test_objects_and_nouns_are_each_others_most_similar() -> None:
+    lexicon = load_lexicon("coco80")
+    coverage = GraphCoverage(TaggedNouns(lexicon), NameMatcher(lexicon), Plane())
+    # The puppy is nearest to the dog, and the seat to the bench; the wolf is nearest to the bench but not its nearest.
+    scene = [AnnotatedObject("dog", "a dog"), AnnotatedObject("bench", "a bench")]
+    found = coverage.cover("A puppy and a wolf. There is a seat.", scene)
+    assert found.objects == pytest.approx({"dog": np.cos(np.pi / 9), "bench": np.cos(np.pi / 18)}, abs=1e-6)
+    assert [asked.text for asked in found.attributes] == ["A puppy and a wolf", "There is a seat"]
+    assert coverage.cover("It is there.", scene).objects == {"dog": 0, "bench": 0}
