@@ -8,7 +8,8 @@ no. Unscored responses count in neither, nor in precision and recall.
 
 DATA holds `responses/opera_llava-1.5_greedy.jsonl`, `coco_gt/objects.jsonl` and `hat/hat.jsonl`. Only COCO categories
 count: a noun counts as the category that the lexicon gives it. With people: the average precision of the share of a
-caption's mentions whose category, or noun, no reference names, and the number of captions that count.
+caption's mentions whose category, or noun, no reference names, and the number of captions that count. The judge `words`
+has its cost alone here, with five references a response; `--metric detection` compares it with people.
 """
 
 import argparse
@@ -21,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from eidolon.benchmark.tasks.plugins import make_judge
-from eidolon.scorers.core.judge import Judge, SelfTestedJudge
+from eidolon.scorers.core.judge import Evidence, Judge, SelfTestedJudge
 from eidolon.scorers.core.types import Judgement, Response
-from eidolon.scorers.judges.matching import NameMatcher
+from eidolon.scorers.judges.matching import NameMatcher, decide
 from eidolon.scorers.judges.qa import QuestionJudge
 from eidolon.scorers.text.lexicon import load_lexicon
 
@@ -56,6 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     for text in options.judge or DEFAULT:
         name, _, given = text.partition(":")
         judge = make_judge(name, dict(one.split("=", 1) for one in given.split(";") if one))
+        if name == "words":
+            print(
+                f"| `{text}` | {len(texts)}{' | -' * 7} | {1000 * _cost_with_references(judge, texts, hat):.2f} |"
+            )
+            continue
         kept = options.keep and options.keep / _file_name(text)
         judgements, cost = _judge(judge, texts, kept and kept.with_name(f"{kept.name}.jsonl"))
         scored = [i for i, one in enumerate(judgements) if one.unscored is None]
@@ -95,6 +101,15 @@ def _judge(judge: Judge, texts: Sequence[Response], keep: Path | None) -> tuple[
             with keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"judgement": new[0].model_dump(mode="json"), "seconds": taken}) + "\n")
     return judgements, seconds / max(1, len(texts))
+
+
+def _cost_with_references(judge: Judge, texts: Sequence[Response], hat: Sequence[Any]) -> float:
+    """Return the CPU seconds a response, with the references of captions of HAT in place of its image's own."""
+    evidence = [Evidence(frozenset(), tuple(hat[i % len(hat)]["references"])) for i in range(len(texts))]
+    decide(judge, list(judge.judge(texts[:1])), evidence[:1])  # what is loaded at first use is not counted
+    start = time.process_time()
+    decide(judge, list(judge.judge(texts)), evidence)
+    return (time.process_time() - start) / max(1, len(texts))
 
 
 def _file_name(text: str) -> str:
