@@ -137,18 +137,16 @@ class FlagPosition:
 def starts(sample: MarkedResponse) -> Iterator[Start]:
     """Yield the words at which a marked span begins or could, in order.
 
-    The other words of a marked span are left out, and so are words that people left open.
+    Words that people left open are left out. So is a word after a flagged one: no new span can begin there, and counted
+    as one that could, it would make spans look rarer after a span.
     """
     closing = _last_sentence(sample.words)
-    earlier, counted = 0, False
+    earlier, after = 0, False
     for index, (word, flag) in enumerate(zip(sample.words, sample.human, strict=True)):
-        if not flag:
-            counted = False
-        if flag is None or counted or not any(map(str.isalnum, word)):
-            continue
-        yield Start(index, bool(flag), earlier, index >= closing)
-        if flag:
-            earlier, counted = earlier + 1, True
+        if flag is not None and not after and any(map(str.isalnum, word)):
+            yield Start(index, flag, earlier, index >= closing)
+            earlier += flag
+        after = bool(flag)
 
 
 def with_positions(
