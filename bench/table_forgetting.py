@@ -70,7 +70,7 @@ def odds(number: Estimate) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{float(f'{value:.2g}'):,.15g}"
+    return f"{float(f'{value:.2g}'):,.15g}".replace("-", "\N{MINUS SIGN}")
 
 
 def plain(number: Estimate | None, sign: str = "") -> str:
