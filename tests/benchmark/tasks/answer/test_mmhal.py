@@ -242,6 +242,19 @@ def test_a_language_model_rates_the_answers(cli: Cli, tmp_path: Path, scripted: 
     assert judge.asked == asked  # the replies are in the folder
 
 
+def test_a_model_that_answers_with_noise_has_no_headline(
+    cli: Cli, tmp_path: Path, tiny_judges: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eidolon.scorers.judges.rating.MAX_NEW_TOKENS", 16)
+    answers, _ = files(tmp_path)
+    name = next(iter(tiny_judges.values()))
+    found = score(cli, tmp_path / "out", "--answers", answers, "-J", f"models=transformers/{name}")
+    assert (found["score"], found["hallucination_rate"], found["unparsed"]) == (None, None, 1.0)
+    unfit, unrated = json.loads((tmp_path / "out" / "run.json").read_text())["warnings"]
+    assert "is unfit" in unfit
+    assert "100% of the judge's replies hold no single rating" in unrated
+
+
 def test_a_judge_that_fails_leaves_the_answer_unscored(cli: Cli, tmp_path: Path, scripted: Make) -> None:
     scripted({"Two cats.": "error: no connection"})
     answers, _ = files(tmp_path)
