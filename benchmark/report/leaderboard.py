@@ -45,6 +45,8 @@ HEADLINES: dict[Task, str] = {
     "forget": f"forgetting.{FORGET_COLUMNS[0].quantity}",
 }
 """The quantity that sorts the table of each task."""
+RATED_HEADLINES = ("mmhal.score", "mmhal.hallucination_rate")
+"""The numbers that rest on a language model's ratings."""
 FIRST_FAMILIES = ("objects", "throne", "chair")
 """The first families in the table of descriptions. Other families follow by name."""
 NOT_EXAMINED: Literal["not run"] = "not run"
@@ -323,6 +325,12 @@ def kind_of(rows: Sequence[Row]) -> str:
     return task if task != "describe" or usual & {*families} else ", ".join(sorted(families))
 
 
+def is_headline(row: Row, family: str, quantity: str) -> bool:
+    """Tell whether a number is a headline of its row, which a row with warnings does not show."""
+    name = f"{family}.{quantity}"
+    return name == HEADLINES[row.task] or name in RATED_HEADLINES
+
+
 def _sorted(rows: Sequence[Row]) -> list[Row]:
     """Sort a table by the headline of its task, or where no row has it by the table's first column."""
     family, _, quantity = HEADLINES[rows[0].task].partition(".")
@@ -349,7 +357,7 @@ def verdict_of(row: Row) -> str:
 
 
 def _cell(row: Row, family: str, column: LeaderboardColumn) -> str:
-    if row.warnings and f"{family}.{column.quantity}" == HEADLINES[row.task]:
+    if row.warnings and is_headline(row, family, column.quantity):
         return "-"
     estimates = row.metrics.get(family, {})
     estimate, at = estimates.get(column.quantity), estimates.get(column.at or "")

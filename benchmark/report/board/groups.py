@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from eidolon.benchmark.report.leaderboard import (
     COMPARED,
-    HEADLINES,
     Leaderboard,
     Row,
     columns_of,
     compared_parts,
     data_of,
+    is_headline,
     kind_of,
     tables_of,
 )
@@ -93,7 +93,7 @@ def estimate_of(row: Row, column: Column) -> Estimate | None:
     """
     family, shown = column
     estimate = row.metrics.get(family, {}).get(shown.quantity)
-    if estimate is not None and row.warnings and f"{family}.{shown.quantity}" == HEADLINES[row.task]:
+    if estimate is not None and row.warnings and is_headline(row, family, shown.quantity):
         return estimate.model_copy(update={"value": None, "ci": None, "reason": WITHHELD})
     return estimate
 

@@ -278,6 +278,10 @@ def test_a_judge_that_cannot_tell_is_unfit(cli: Cli, tmp_path: Path, scripted: M
     (unfit, _) = json.loads((tmp_path / "out" / "run.json").read_text())["warnings"]
     assert "judge scripted is unfit" in unfit
     assert "balanced accuracy of 0.50" in unfit
+    shown = cli("leaderboard", tmp_path / "out")
+    assert shown.code == 0, shown.err
+    assert "judge scripted is unfit" in " ".join(shown.out.split())
+    assert "3.11" not in shown.out  # the score, 28/9, is withheld
 
 
 def test_answers_may_be_beside_the_questions(cli: Cli, tmp_path: Path) -> None:
