@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from eidolon.benchmark.data.coco_licences import CSV, read_csv
 from eidolon.benchmark.engine.coordinator import add_usages
+from eidolon.benchmark.run.late_warnings import late_warnings
 from eidolon.benchmark.run.shards import Shard, parse_shard
 from eidolon.benchmark.settings.config import ConfigRecord
 from eidolon.benchmark.store.atomic import file_hashes, write_once
@@ -108,7 +109,7 @@ def merge(name: str, shards: Sequence[ShardRun], out: Path, *, partial: bool = F
         asked=_rows(shards, BENCHMARK_QUESTIONS, AskedRow),
         read=_rows(shards, BENCHMARK_ANSWERS, BenchmarkRow),
     )
-    warnings = [text for text in first.run.record.warnings if "eidolon merge" not in text]
+    warnings = _warnings(shards)
     if config.inputs.shard is not None:
         warnings.append(f"shards {config.inputs.shard} alone: the others are missing")
     run = Run(
@@ -174,6 +175,18 @@ class _MergedWork:
 
     def _texts(self, file: str) -> Iterator[str]:
         return ((one.path / file).read_text(encoding="utf-8") for one in self.shards)
+
+
+def _warnings(shards: Sequence[ShardRun]) -> list[str]:
+    """Return what was known before the answers of any shard, and what the tests of their judges showed.
+
+    What follows from the answers of one shard alone is left out: it is found again for all of them.
+    """
+    first = shards[0].run
+    found = late_warnings((), first.scores(), first.responses())
+    kept = [text for text in first.record.warnings if "eidolon merge" not in text and text not in found]
+    weak = [text for one in shards for text in one.run.record.judge_weaknesses]
+    return [*dict.fromkeys((*kept, *weak))]
 
 
 def _rows(shards: Sequence[ShardRun], file: str, kind: type[RowT]) -> tuple[RowT, ...]:

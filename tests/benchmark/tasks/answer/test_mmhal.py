@@ -347,7 +347,7 @@ def test_a_model_answers_and_the_judge_rates(cli: Cli, tmp_path: Path, scripted:
 
 
 def test_merged_shards_are_the_run(cli: Cli, tmp_path: Path, scripted: Make) -> None:
-    judge = scripted({"Two cats.": "error: no connection"})
+    judge = scripted({"The mug is green.": "Hard to say.", "Two cats.": "error: no connection"})
     data = benchmark(tmp_path)
     command = (
         "run", "--dataset", f"mmhal/{data}", "--model", f"python/{tmp_path}/model.py:Model", "-J", "models=any",
@@ -362,6 +362,12 @@ def test_merged_shards_are_the_run(cli: Cli, tmp_path: Path, scripted: Make) -> 
     assert merged.code == 0, merged.err
     assert judge.asked == asked
     (whole,) = [path.parent for path in (tmp_path / "out").glob("*/run.json")]
+    told = [
+        json.loads((path / "run.json").read_text())["warnings"]
+        for path in (whole, tmp_path / "cut" / whole.name)
+    ]
+    assert told[0] == told[1]  # and not what the replies about one shard alone would say
+    assert "of the judge's replies hold no single rating" in told[0][0]
     for file in ("scores.json", "judgements.jsonl", "benchmark_answers.jsonl"):
         assert (tmp_path / "cut" / whole.name / file).read_bytes() == (whole / file).read_bytes(), file
 
