@@ -99,7 +99,7 @@ class CountedWords:
                     spans.append((position + first, position + end))
             elif found is None:
                 return None
-            elif piece and not piece.isspace():
+            elif not gap and piece and not piece.isspace():
                 gap = True
             position += len(piece) + 1
         try:

@@ -1,6 +1,6 @@
 """From the singular words of a text to its objects: the steps that both CHAIR programs share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from eidolon.scorers.text.lexicon import Lexicon, NamedObject
 from eidolon.scorers.text.word_tokens import Span
@@ -12,6 +12,7 @@ class ObjectNamer:
     def __init__(self, lexicon: Lexicon) -> None:
         self._categories = lexicon.terms()
         self._pairs = lexicon.pairs
+        self._firsts = frozenset(pair.partition(" ")[0] for pair in self._pairs)
 
     def counted(self) -> frozenset[str]:
         """Return the words that matter: terms, parts of pairs, and `toilet` and `seat`. Without others between them,
@@ -25,7 +26,7 @@ class ObjectNamer:
         `spans` are the words' places in the lower-cased text, and `origins` leads from there to the raw text. If both
         `toilet` and `seat` are left after merging, every `seat` is dropped.
         """
-        merged = _merge(words, spans, self._pairs)
+        merged = self._merge(words, spans)
         if {"toilet", "seat"} <= {word for word, _, _ in merged}:
             merged = [item for item in merged if item[0] != "seat"]
         return [
@@ -34,17 +35,16 @@ class ObjectNamer:
             if word in self._categories
         ]
 
-
-def _merge(
-    words: Sequence[str], spans: Sequence[Span], pairs: Mapping[str, str]
-) -> list[tuple[str, int, int]]:
-    """Join listed pairs in one pass from the left. A merged word is not merged again."""
-    merged = []
-    position = 0
-    while position < len(words):
-        joined = pairs.get(" ".join(words[position : position + 2]))
-        length = 1 if joined is None else 2
-        start, end = spans[position][0], spans[position + length - 1][1]
-        merged.append((words[position] if joined is None else joined, start, end))
-        position += length
-    return merged
+    def _merge(self, words: Sequence[str], spans: Sequence[Span]) -> list[tuple[str, int, int]]:
+        """Join listed pairs in one pass from the left. A merged word is not merged again."""
+        if self._firsts.isdisjoint(words):
+            return [(word, start, end) for word, (start, end) in zip(words, spans, strict=True)]
+        merged = []
+        position = 0
+        while position < len(words):
+            joined = self._pairs.get(" ".join(words[position : position + 2]))
+            length = 1 if joined is None else 2
+            start, end = spans[position][0], spans[position + length - 1][1]
+            merged.append((words[position] if joined is None else joined, start, end))
+            position += length
+        return merged

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from eidolon.scorers.text.english import FUNCTION_WORDS, words
@@ -14,6 +15,9 @@ MIN_LATIN_SHARE = 0.5
 MIN_FOREIGN_WORDS = 2
 MIN_ACCENTED_SHARE = 0.15
 """Share of words with other letters than a to z from which a text without any English function word is foreign."""
+
+CACHED = 1024
+"""Texts whose class is remembered: a batch is classified when it is judged, and again when it is counted."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -62,6 +66,7 @@ _FOREIGN = words(
 )
 
 
+@lru_cache(CACHED)
 def classify(text: str) -> Judgeability:
     """Return the class of a response: readable, empty (no letter or digit in it), a refusal, or not English.
 

@@ -42,6 +42,8 @@ _OF_BALLS = words("bounces comes flies floats goes hits lands lies rests rolls s
 """Verbs of what a ball does."""
 _SIMILE = words("look looked looking looks shape shaped dressed")
 _RESEMBLE = words("resemble resembled resembles resembling")
+_LIKENESS = _RESEMBLE | words("like shape form reminiscent dressed disguised")
+"""Every comparison has one of these words."""
 _GENERIC = words(
     "animal animals creature figure item items it object objects something that there these thing things this those "
     "vehicle vehicles what which"
@@ -175,6 +177,8 @@ def _linked(tokens: Tokens, whole: Match, part: Match) -> bool:
 
 def drop_likenesses(tokens: Tokens, matches: Sequence[Match], reasons: list[Reason | None]) -> None:
     """Drop what something else is compared with: "a cloud that looks like an elephant", "shaped like a boat"."""
+    if _LIKENESS.isdisjoint(tokens.words):
+        return
     for index, match in enumerate(matches):
         if reasons[index]:
             continue

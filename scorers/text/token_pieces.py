@@ -85,12 +85,15 @@ class TokenPieces:
     def _learn(self, piece: str) -> Piece | None:
         if len(piece) > LONGEST_CACHED and UNBROKEN.search(piece) is not None:
             return None
-        found: Piece = tuple(
-            (plain_word(token), start, start + len(token), self._begins(token.lower()))
-            for start, token in self._place(piece)
-        )
-        if len(found) == 1 and found[0][1:] == (0, len(piece), False):
-            found = found[0][0]
+        tokens = self._tokenizer.split(piece) if piece.split() == [piece] else ()
+        found: Piece
+        if len(tokens) == 1 and not self._begins(piece.lower()):
+            found = plain_word(piece)
+        else:
+            found = tuple(
+                (plain_word(token), start, start + len(token), self._begins(token.lower()))
+                for start, token in self._place(piece)
+            )
         if len(piece) <= LONGEST_CACHED:
             if len(self._known) >= MAX_CACHED:
                 self._known.clear()
