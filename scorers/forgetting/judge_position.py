@@ -5,7 +5,7 @@ of the rate with position, or hide one.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -41,6 +41,10 @@ class JudgePosition(Record):
     added_in_place: float | None = None
     """Share of the added categories that are read in place of others: as many that are read `first` are not read `last`
     in their sentence. Null if nothing was added. Absent from files of earlier versions."""
+    missed_per_100_words: float | None = None
+    """Misses by position: categories read `first` that are not read `last`, with nothing added in their place, per
+    category read and 100 words in between. Absent from files of earlier versions."""
+    missed_standard_error: float | None = None
 
 
 def judge_position(
@@ -66,7 +70,8 @@ def judge_position(
             read = (_read(j, at, at + len(sentence)) for j, at in zip(judgements, starts, strict=True))
             found.append(tuple(read))
             moved.append(len(" ".join(others).split()))
-    added, error = _added(found, moved)
+    added, error = _per_100_words(found, moved, lambda first, last: len(last - first))
+    missed, missed_error = _per_100_words(found, moved, lambda first, last: max(len(first) - len(last), 0))
     places = ("alone", "first", "last")
     return JudgePosition(
         sentences=len(found),
@@ -78,19 +83,23 @@ def judge_position(
         added_per_100_words=added,
         added_standard_error=error,
         added_in_place=_in_place(found),
+        missed_per_100_words=missed,
+        missed_standard_error=missed_error,
     )
 
 
-def _added(
-    found: Sequence[tuple[frozenset[str], ...]], moved: Sequence[int]
+def _per_100_words(
+    found: Sequence[tuple[frozenset[str], ...]],
+    moved: Sequence[int],
+    count: Callable[[frozenset[str], frozenset[str]], int],
 ) -> tuple[float | None, float | None]:
-    """Return the false alarms added per category read and 100 words, with the standard error of the ratio."""
+    """Return what is counted in a sentence read first and last, per category read and 100 words, with its error."""
     exposed = np.array([len(first) * words / 100 for (_, first, _), words in zip(found, moved, strict=True)])
     if not exposed.sum():
         return None, None
-    added = np.array([len(last - first) for _, first, last in found], dtype=float)
-    rate = added.sum() / exposed.sum()
-    error = np.sqrt(((added - rate * exposed) ** 2).sum()) / exposed.sum()
+    counted = np.array([count(first, last) for _, first, last in found], dtype=float)
+    rate = counted.sum() / exposed.sum()
+    error = np.sqrt(((counted - rate * exposed) ** 2).sum()) / exposed.sum()
     return float(rate), float(max(error, 1 / exposed.sum()))
 
 

@@ -238,7 +238,8 @@ def _verdict(position: Estimate, knowledge: Estimate, alarms: FalseAlarms | None
         return "not measured"
     if knowledge.ci is None or knowledge.ci[0] <= 0:
         return "knowledge not held"
-    if alarms is None:
+    # What the judge misses late stays in the fit as still unnamed, and looks like an effect of position.
+    if alarms is None or alarms.missed_per_100_words - Z * alarms.missed_standard_error > 0:
         return "judge not held"
     if position.ci[0] > 1:
         return "rises"

@@ -304,7 +304,7 @@ class _Likelihood:
 
     def _log_misread(self, share: float) -> FloatArray:
         """Return the log-probability of reading just this item where a right one is chosen, (N, 1)."""
-        return np.log(np.maximum(share * self.misread, TINY)) + self.log_share
+        return np.asarray(np.log(np.maximum(share * self.misread, TINY)) + self.log_share)
 
     def _as_read(self, log_p: FloatArray, log_right: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the log-probability of what the judge reads, the probability that the model chose just that, and the

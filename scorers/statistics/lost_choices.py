@@ -32,7 +32,7 @@ class LostItems:
     @property
     def there(self) -> NDArray[np.bool_]:
         """Where something is lost, (N, D)."""
-        return self.item != NOTHING
+        return np.asarray(self.item != NOTHING)
 
     def before(self, values: FloatArray) -> FloatArray:
         """Return the sum over the items lost before each step of its image of values of lost items, (N, D)."""

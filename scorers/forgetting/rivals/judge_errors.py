@@ -29,6 +29,9 @@ class FalseAlarms:
     standard_error: float
     in_place: float = 0.0
     """Share of them that are read in place of something that the sentence names."""
+    missed_per_100_words: float = 0.0
+    """Categories that are not read though named, and nothing in their place, per category read, added by 100 words."""
+    missed_standard_error: float = 0.0
 
 
 def fit_without_false_alarms(events: Events, alarms: FalseAlarms, *, seed: int) -> HeldEffect:

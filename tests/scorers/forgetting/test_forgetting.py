@@ -321,6 +321,7 @@ def test_what_a_late_sentence_adds_may_take_the_place_of_what_it_names(named: st
     place = judge_position(Muddled(10_000), [sample(i, words, [named]) for i in range(10)])
     assert place.added_per_100_words == pytest.approx(100 / 11)
     assert place.added_in_place == in_place
+    assert place.missed_per_100_words == 0
 
 
 def test_a_judge_that_reads_the_beginning_only_is_found_out() -> None:
@@ -334,5 +335,7 @@ def test_a_judge_that_reads_the_beginning_only_is_found_out() -> None:
     assert biased.categories == {"alone": 1.0, "first": 1.0, "last": 0.0}
     assert biased.same == {"first as alone": 1.0, "last as first": 0.0}
     assert fair.added_in_place is biased.added_in_place is None
+    assert fair.missed_per_100_words == 0
+    assert biased.missed_per_100_words == pytest.approx(100 / 11)
     none = judge_position(Forgetful(25), [sample(0, "One dog.", ["dog"])])
     assert (none.sentences, none.categories["last"]) == (0, None)

@@ -104,6 +104,9 @@ def test_a_judge_that_was_not_tested_is_not_held() -> None:
     assert unknown.false_alarms_in_place is None
     assert unknown.position_given_knowledge.ci is not None
     assert unknown.position_given_knowledge.ci[0] > 1
+    for missed, error, verdict in ((0.08, 0.015, "judge not held"), (0.01, 0.015, "rises")):
+        alarms = FalseAlarms(0.0, 0.0, 0.0, missed, error)
+        assert measure_knowledge(probes, samples, alarms=alarms).verdict == verdict
 
 
 def test_answers_that_predict_nothing_hold_nothing() -> None:

@@ -123,7 +123,13 @@ def alarms_of(place: JudgePosition | None) -> FalseAlarms | None:
         return None
     # If none was seen, or an earlier version wrote the file, each may have hidden a true object: the worse case.
     in_place = 1.0 if place.added_in_place is None else place.added_in_place
-    return FalseAlarms(place.added_per_100_words, place.added_standard_error or 0.0, in_place)
+    return FalseAlarms(
+        place.added_per_100_words,
+        place.added_standard_error or 0.0,
+        in_place,
+        place.missed_per_100_words or 0.0,
+        place.missed_standard_error or 0.0,
+    )
 
 
 def _read_at_each_place(

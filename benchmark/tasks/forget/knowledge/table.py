@@ -17,7 +17,7 @@ FINDINGS: dict[Verdict, str] = {
     "rises": "hallucination rises with position, with what it knew at the start held fixed",
     "falls": "hallucination falls with position, with what it knew at the start held fixed",
     "no change shown": "no effect of position is shown, with what it knew at the start held fixed",
-    "judge not held": "judge errors by position not held: they were not measured, so that position itself is not known",
+    "judge not held": "judge errors by position not held: not measured, or the judge misses late what it reads early",
     "knowledge not held": "what it answers at the start does not predict what it names, so that nothing is held fixed",
     "not measured": "position given knowledge was not measured",
 }
