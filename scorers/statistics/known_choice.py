@@ -237,8 +237,11 @@ class _Likelihood:
         return value, gradient
 
     def may_lose(self) -> bool:
-        """Tell whether a true item may be read as an absent one, so that it is not left."""
-        return self.choices.in_place > 0 and bool(self.widest_misread().any())
+        """Tell whether true items are read as absent ones, so that they are not left.
+
+        Where none was seen, courses would have no weight and only take draws from the others.
+        """
+        return self.choices.in_place > 0 and bool(self.misread.any())
 
     def draw_lost(self, theta: FloatArray, seed: int) -> None:
         """Draw which true items were lost, under these parameters."""
