@@ -33,9 +33,9 @@ SURVIVAL = 64
 """Tokens that a response must have to be in the fixed set."""
 PART = 16
 """Tokens at the start and before token `SURVIVAL` that are compared."""
-FIT = "two-forms-1"
-"""The version of the fit of fading."""
-NO_FLOOR = "plausible tokens, floor removed"
+FIT = "two-forms-2"
+"""The version of the fit of fading. Since 2 the main fit is the one without the floor of the noise."""
+WITH_FLOOR = "a line through the logarithm, floor left in"
 Label: TypeAlias = Literal[Kind, "all"]
 ALL: Literal["all"] = "all"
 
@@ -99,9 +99,10 @@ class PdmTable(Record):
     curves: tuple[PdmCurve, ...]
     fixed_sets: tuple[EarlyAndLate, ...]
     fade: Fade
-    """The main fit: all tokens, a level for each response, with the floor of the noise in it."""
+    """The main fit: all tokens, a level for each response. It is without the floor of the noise (`fading_signal.py`)
+    where two forms without the image were read, else a line through the logarithm."""
     sensitivity: tuple[Fade, ...]
-    """Other choices of tokens and levels; last, the fit without the floor (`fading_signal.py`)."""
+    """Other choices of tokens and levels; last, where there are two forms, a line with the floor left in."""
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -122,7 +123,9 @@ def pdm_table(
     series = [one for one in series if len(one.hellinger)]
     long = [one for one in series if len(one.hellinger) >= survival]
     labels: tuple[Label, ...] = (ALL, *KINDS)
-    fit = partial(fit_fade, seed=seed, resamples=resamples)
+    line = partial(fit_fade, seed=seed, resamples=resamples)
+    two_forms = any(one.signal is not None for one in series)
+    fit = partial(fit_signal, seed=seed, resamples=resamples) if two_forms else line
     curve = partial(_curve, seed=seed, resamples=resamples)
     early = partial(_early, seed=seed, resamples=resamples)
     curves = [
@@ -147,12 +150,12 @@ def pdm_table(
         means_beside=_means(_against_beside(series), seed=seed, resamples=resamples),
         curves=tuple(found for found in curves if found is not None),
         fixed_sets=tuple(early(long, label, survival) for label in labels if long),
-        fade=fit(series, "all tokens, a level for each response"),
+        fade=fit(series, "all tokens, a level for each response" + ("" if two_forms else ", floor left in")),
         sensitivity=(
             fit(long, f"responses of {survival} tokens or more"),
             fit(series, "a level for each kind in each response", by_kind=True),
             *(fit(series, kind, only=kind) for kind in KINDS),
-            fit_signal(series, NO_FLOOR, seed=seed, resamples=resamples),
+            *([line(series, WITH_FLOOR)] if two_forms else []),
         ),
     )
 

@@ -1,11 +1,13 @@
 """The fading rate from two forms without the picture, against a regression of statsmodels and known answers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 
+from eidolon.scorers.forgetting.dependency import WITH_FLOOR, pdm_table
 from eidolon.scorers.forgetting.fading import TokenSeries
 from eidolon.scorers.forgetting.fading_signal import NOT_ABOVE, ONE_FORM, fit_signal
 from eidolon.scorers.forgetting.token_kinds import KINDS
@@ -69,3 +71,22 @@ def test_nothing_fades_where_nothing_depends() -> None:
     one_form = [TokenSeries(0, np.zeros(3), np.zeros(3), ("rest",) * 3, (None,) * 3)]
     assert fit_signal(one_form, "").reason == ONE_FORM
     assert fit_signal([], "").reason == "no response has two such tokens"
+
+
+def test_the_main_fit_of_a_run_has_no_floor_in_it() -> None:
+    """Noise of one form is in the size of the difference to it, and not in the product of two forms."""
+    rate, noise = 0.02, 0.5
+    series = []
+    for one in made(rate, 40, floor=0.05):
+        fading = np.exp(-2 * rate * np.arange(len(one.kinds)))
+        series.append(replace(one, difference=np.sqrt(fading + noise**2)))
+    table = pdm_table(series, without="shuffled", beside="neutral", resamples=100)
+    low, high = table.fade.rate_ci or (0, 0)
+    assert low < rate < high
+    assert table.fade.rate == pytest.approx(rate, abs=0.002)
+    assert table.sensitivity[-1].label == WITH_FLOOR
+    assert 0 < (table.sensitivity[-1].rate or 0) < 0.012
+    one_form = [replace(one, signal=None, beside=None) for one in series]
+    alone = pdm_table(one_form, without="neutral", resamples=0)
+    assert alone.fade.rate == pytest.approx(table.sensitivity[-1].rate)
+    assert WITH_FLOOR not in {fade.label for fade in alone.sensitivity}

@@ -109,7 +109,7 @@ def test_every_form_is_recorded(model: TransformersModel, requests: Any, written
     table = measure(model, requests, written[0], form=form, resamples=0)
     assert table.without == form
     assert table.fade.rate is not None
-    assert table.settings["fade"] == "two-forms-1"
+    assert table.settings["fade"] == "two-forms-2"
     assert 0.01 < (table.means[0].value or 0) < 0.9
 
 
