@@ -2,7 +2,7 @@
 
     EIDOLON_REFERENCE_DATA=… python bench/evaluate_discovery.py [--encoder FOLDER] [--open-set-only]
 
-Twenty of COCO's 80 categories are hidden, five times. All nouns that name a hidden category are clustered. Mentions
+Twenty of COCO's 80 categories are hidden, five times. All nouns that name a hidden category are clustered. NounMentions
 count. Baselines: the same clustering without the projection, and one cluster for each noun. Known or unknown: mentions
 of further names of seen categories, held out, against those of hidden ones, by three classifiers: of the cosine with
 the nearest known noun (the baseline), of nouns, and of mentions in context. scikit-learn is needed.
@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_inf
 
 from eidolon.scorers.discovery.clusters import cut, learn_grouping, pairwise_f1
 from eidolon.scorers.discovery.contexts import NounVectors, read_nouns
-from eidolon.scorers.discovery.open_set import Evidence, Mentions, fit_open_set
+from eidolon.scorers.discovery.open_set import Evidence, NounMentions, fit_open_set
 from eidolon.scorers.discovery.proposal import in_wordnet, known_categories
 from eidolon.scorers.discovery.supercategories import SUPERCATEGORY
 from eidolon.scorers.judges.embeddings import SentenceEmbedder
@@ -80,11 +80,11 @@ def open_set(found: NounVectors, seed: int) -> dict[str, list[float]]:
     first = {covered[found.nouns[i]]: i for i in reversed(seen)}
     further = [i for i in seen if first[covered[found.nouns[i]]] != i]
     held = set(rng.choice(further, len(seen) // 3, replace=False).tolist())
-    known = Mentions.of(found, [i for i in seen if i not in held])
-    proxies = Mentions.of(
+    known = NounMentions.of(found, [i for i in seen if i not in held])
+    proxies = NounMentions.of(
         found, [i for i, noun in enumerate(found.nouns) if noun not in covered and in_wordnet(noun)]
     )
-    asked = Mentions.of(found, [*sorted(held), *unknown])
+    asked = NounMentions.of(found, [*sorted(held), *unknown])
     of_noun = np.repeat([1, 0], [len(held), len(unknown)])
     truth = of_noun[asked.noun]
     rows = {}

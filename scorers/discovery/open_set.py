@@ -30,7 +30,7 @@ _FEATURES: Final[dict[Evidence, int]] = {"cosine": 1, "nouns": 2, "mentions": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
+class NounMentions:
     """Nouns, each with some of its mentions."""
 
     nouns: FloatArray
@@ -41,7 +41,7 @@ class Mentions:
     """Shape (m, e)."""
 
     @classmethod
-    def of(cls, found: NounVectors, rows: Sequence[int]) -> "Mentions":
+    def of(cls, found: NounVectors, rows: Sequence[int]) -> "NounMentions":
         """Return the nouns of these rows with their mentions."""
         place = np.full(len(found.nouns), -1)
         place[list(rows)] = np.arange(len(rows))
@@ -62,25 +62,25 @@ class OpenSet:
     """A trained classifier."""
 
     evidence: Evidence
-    known: Mentions
-    proxies: Mentions
+    known: NounMentions
+    proxies: NounMentions
     mean: FloatArray
     scale: FloatArray
     weights: FloatArray
     """The last is the intercept."""
 
-    def of_mentions(self, asked: Mentions) -> FloatArray:
+    def of_mentions(self, asked: NounMentions) -> FloatArray:
         """Return how likely each mention is of a known category, shape (m,), if half of all nouns were."""
         rows = (_features(self.evidence, asked, self.known, self.proxies) - self.mean) / self.scale
         found: FloatArray = expit(rows @ self.weights[:-1] + self.weights[-1])
         return found
 
-    def of_nouns(self, asked: Mentions) -> FloatArray:
+    def of_nouns(self, asked: NounMentions) -> FloatArray:
         """Return each noun's mean over its mentions, shape (n,)."""
         return asked.means(self.of_mentions(asked))
 
 
-def fit_open_set(known: Mentions, proxies: Mentions, evidence: Evidence) -> OpenSet:
+def fit_open_set(known: NounMentions, proxies: NounMentions, evidence: Evidence) -> OpenSet:
     """Return the classifier of known nouns against proxies.
 
     Both sides have the same total weight, and on a side each noun has the same.
@@ -131,15 +131,19 @@ def known_probabilities(
     for fold in range(FOLDS):
         asked = range(fold, len(unknown), FOLDS)
         proxies = [row for i, row in enumerate(unknown) if i % FOLDS != fold]
-        model = fit_open_set(Mentions.of(found, known), Mentions.of(found, proxies), evidence)
-        values = model.of_nouns(Mentions.of(found, [unknown[i] for i in asked]))
+        model = fit_open_set(NounMentions.of(found, known), NounMentions.of(found, proxies), evidence)
+        values = model.of_nouns(NounMentions.of(found, [unknown[i] for i in asked]))
         for i, value in zip(asked, values.tolist(), strict=True):
             chances[i] = round(value, 4)
     return chances
 
 
 def _features(
-    evidence: Evidence, asked: Mentions, known: Mentions, proxies: Mentions, itself: int | None = None
+    evidence: Evidence,
+    asked: NounMentions,
+    known: NounMentions,
+    proxies: NounMentions,
+    itself: int | None = None,
 ) -> FloatArray:
     """Return the cosines of each mention (m, 1, 2 or 4). `itself` says which of the two sets is asked about: 0 or 1."""
     near = []

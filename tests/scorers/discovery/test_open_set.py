@@ -6,7 +6,7 @@ from eidolon.scorers.discovery.contexts import Contexts, NounVectors
 from eidolon.scorers.discovery.open_set import (
     RIDGE,
     Evidence,
-    Mentions,
+    NounMentions,
     fit_logistic,
     fit_open_set,
     known_probabilities,
@@ -49,8 +49,8 @@ def test_what_is_near_known_nouns_is_likelier_known(evidence: Evidence) -> None:
     assert chances[-1] is not None
     assert all(one is not None and one < chances[-1] for one in chances[:-1])
     if evidence != "cosine":
-        model = fit_open_set(Mentions.of(found, range(6)), Mentions.of(found, range(6, 22)), evidence)
-        inside, outside = model.of_nouns(Mentions.of(nouns(np.eye(6)[[0, 2]]), [0, 1]))
+        model = fit_open_set(NounMentions.of(found, range(6)), NounMentions.of(found, range(6, 22)), evidence)
+        inside, outside = model.of_nouns(NounMentions.of(nouns(np.eye(6)[[0, 2]]), [0, 1]))
         assert inside > 0.8
         assert outside < 0.2
 
@@ -62,8 +62,8 @@ def test_a_mention_is_judged_by_its_own_context() -> None:
     contexts = np.eye(2)[np.repeat([0] * 10 + [1] * 10 + [0], 2)] + 0.1 * rng.normal(size=(42, 2))
     contexts[-1] = [0, 1]  # the last noun's second mention is as those of proxies
     found = nouns(vectors, contexts)
-    model = fit_open_set(Mentions.of(found, range(10)), Mentions.of(found, range(10, 20)), "mentions")
-    asked = Mentions.of(found, [20])
+    model = fit_open_set(NounMentions.of(found, range(10)), NounMentions.of(found, range(10, 20)), "mentions")
+    asked = NounMentions.of(found, [20])
     one, other = model.of_mentions(asked)
     assert one > 0.7
     assert other < 0.3
@@ -75,7 +75,7 @@ def test_features_are_those_of_loops() -> None:
     rng = np.random.default_rng(3)
     found = nouns(rng.normal(size=(9, 3)), rng.normal(size=(18, 4)))
     known, proxies = range(4), range(4, 9)
-    model = fit_open_set(Mentions.of(found, known), Mentions.of(found, proxies), "mentions")
+    model = fit_open_set(NounMentions.of(found, known), NounMentions.of(found, proxies), "mentions")
 
     def cosine(a: np.ndarray, b: np.ndarray) -> float:
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
