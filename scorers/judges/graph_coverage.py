@@ -96,7 +96,8 @@ class GraphCoverage:
             name: float(alike[i].max()) if matched[i].any() else 0.0 for i, name in enumerate(categories)
         }
         places = {
-            name: sorted(nouns[int(j)][1] for j in np.flatnonzero(matched[i])) for i, name in enumerate(categories)
+            name: sorted(nouns[int(j)][1] for j in np.flatnonzero(matched[i]))
+            for i, name in enumerate(categories)
         }
         about = [places[item.category] for item in annotated]
         attributes = tuple(
