@@ -28,12 +28,12 @@ def discover(
         ),
     ] = None,
     known_by: Annotated[
-        Literal["cosine", "nouns", "mentions"] | None,
+        Literal["cosine", "nouns", "mentions"],
         typer.Option(
             help="What decides whether a noun is known: the nearest known noun; also other nouns; also the contexts of "
-            "mentions. Default: mentions with --encoder, else cosine.",
+            "mentions.",
         ),
-    ] = None,
+    ] = "cosine",
 ) -> None:
     """Propose categories for what responses name and no category covers, as a file for -J lexicon=FILE.
 
@@ -67,7 +67,7 @@ def discover(
         embedder = SentenceEmbedder(encoder, "--encoder ")
     with busy("reading the responses"):
         found = read_nouns(read_texts(responses), TaggedNouns(known), least=least, embedder=embedder)
-        proposal = propose(found, known, known_by or ("cosine" if embedder is None else "mentions"))
+        proposal = propose(found, known, known_by)
     if not proposal.categories:
         raise UserError(
             f"{responses}: {lexicon} covers every noun with --least {least} mentions; --least 1 takes all nouns"
