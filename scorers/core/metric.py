@@ -120,6 +120,17 @@ class Share:
 
     events: FloatArray
     trials: FloatArray
+    unit: FloatArray | float = 1.0
+    """The quantity is the share times this."""
+
+    @classmethod
+    def per_100_words(cls, wrong: FloatArray, named: FloatArray, words: FloatArray) -> "Share":
+        """Return the wrong mentions per 100 words as a share of the mentions, or of the words where nothing is named.
+
+        A word is no trial of its own: words of one image are far from independent.
+        """
+        trials = np.where(named > 0, named, words)
+        return cls(wrong, trials, np.where(trials > 0, 100 * ratio(trials, words), 100.0))
 
 
 @dataclass(frozen=True, slots=True)

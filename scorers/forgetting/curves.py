@@ -101,8 +101,8 @@ def curve(
         return {"rate": ratio(wrong, named), "per_100": 100 * ratio(wrong, words)}
 
     def shares(totals: FloatArray) -> dict[str, Share]:
-        named, wrong, _ = parts(totals)
-        return {"rate": Share(wrong, named)}
+        named, wrong, words = parts(totals)
+        return {"rate": Share(wrong, named), "per_100": Share.per_100_words(wrong, named, words)}
 
     found = bootstrap(
         counts.reshape(len(counts), -1)[alive],

@@ -23,6 +23,7 @@ from eidolon.scorers.core.metric import FloatArray, JudgedSample, Share, ratio
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Mention, Record
 from eidolon.scorers.forgetting.continued_turn import ContinuedTurn
+from eidolon.scorers.forgetting.paired_effects import with_width
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
 WINDOW = 60
@@ -191,7 +192,8 @@ def measure_orders(
         cell: _cell(cell, of, {quantity: found[f"{cell}/{quantity}"] for quantity in QUANTITIES})
         for cell, of in zip(CELLS, sums, strict=True)
     }
-    contrasts = [_contrast(name, cells, found) for name in CONTRASTS if reason is None]
+    seen = len(set(images))
+    contrasts = [_contrast(name, cells, found, seen) for name in CONTRASTS if reason is None]
     return OrdersSummary(
         images=len(whole),
         incomplete=len(ids) - len(whole),
@@ -262,10 +264,15 @@ def shares(totals: FloatArray) -> dict[str, Share]:
         "recall": ("recalled", "left"),
         "next": ("next_hallucinated", "next"),
     }
-    return {
+    found = {
         f"{cell}/{name}": Share(of[events][..., i], of[trials][..., i])
         for i, cell in enumerate(CELLS)
         for name, (events, trials) in counted.items()
+    }
+    counts = (of["hallucinated"] + of["forced"], of["mentions"] + of["forced"], of["words"])
+    return found | {
+        f"{cell}/per_100": Share.per_100_words(*(count[..., i] for count in counts))
+        for i, cell in enumerate(CELLS)
     }
 
 
@@ -304,7 +311,10 @@ def _cell(cell: tuple[CellOrder, bool], sums: Sequence[float], numbers: Mapping[
 
 
 def _contrast(
-    name: ContrastName, cells: Mapping[tuple[CellOrder, bool], OrderCell], found: Mapping[str, Estimate]
+    name: ContrastName,
+    cells: Mapping[tuple[CellOrder, bool], OrderCell],
+    found: Mapping[str, Estimate],
+    images: int,
 ) -> OrderContrast:
     thin = next((cells[cell] for cell in CONTRASTS[name] if cells[cell].mentions < LEAST_MENTIONS), None)
     if thin is not None:
@@ -315,7 +325,11 @@ def _contrast(
             detectable=None,
             reason=f"{thin.order}, {when}: {thin.mentions} first mentions, fewer than {LEAST_MENTIONS}",
         )
-    numbers = {quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES}
+    numbers = with_width(
+        {quantity: found[f"{name}/{quantity}"] for quantity in QUANTITIES},
+        images=images,
+        largest=sum(map(abs, CONTRASTS[name].values())) / 2,
+    )
     return OrderContrast(name=name, **numbers, detectable=_detectable(numbers["rate"]))
 
 

@@ -33,6 +33,7 @@ from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.continued_turn import ContinuedTurn
 from eidolon.scorers.forgetting.forced_orders import COLUMNS, LEAST_IMAGES, ImageTruth, count
+from eidolon.scorers.forgetting.paired_effects import with_width
 from eidolon.scorers.statistics.bootstrap import bootstrap
 
 Arm: TypeAlias = Literal["own", "blank", "swap", "again", "clean", "planted"]
@@ -195,6 +196,9 @@ def _shares(totals: FloatArray) -> dict[str, Share]:
     return {
         "recall": Share(of["recalled"], of["left"]),
         "rate": Share(of["hallucinated"], of["mentions"]),
+        "per_100": Share.per_100_words(
+            of["hallucinated"] + of["forced"], of["mentions"] + of["forced"], of["words"]
+        ),
     }
 
 
@@ -215,7 +219,8 @@ def _effect(name: Effect, at: int | None, images: int, numbers: Mapping[str, Est
         nothing = dict.fromkeys(QUANTITIES, Estimate.undefined())
         reason = f"{images} images with both, fewer than {LEAST_IMAGES}"
         return EffectAt(effect=name, at=at, images=images, **nothing, reason=reason)
-    return EffectAt(effect=name, at=at, images=images, **numbers)
+    largest = 1.0 if at is not None else 2.0
+    return EffectAt(effect=name, at=at, images=images, **with_width(numbers, images=images, largest=largest))
 
 
 def _verdict(reminder: EffectAt | None) -> InterventionVerdict:

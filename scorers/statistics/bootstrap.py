@@ -222,9 +222,11 @@ def estimates(
                     continue  # fitted, not computed from sums
                 few = few_clusters(values[name], drawn[name], clusters=clusters, units=units, level=level)
             else:
+                shares_drawn = drawn[name] / share.unit
                 few = few_events(
-                    share.events, share.trials, drawn[name], clusters=clusters, units=units, level=level
+                    share.events, share.trials, shares_drawn, clusters=clusters, units=units, level=level
                 )
+                few = FewEvents(few.rows, np.asarray(few.low * share.unit), np.asarray(few.high * share.unit))
             found[name] = _with_few_events(found[name], few)
     return found
 

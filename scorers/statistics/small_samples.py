@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
 
 FEW = 5
@@ -36,6 +37,10 @@ METHOD = "cluster-adjusted Clopper-Pearson"
 """The name of the method, recorded with each such interval."""
 
 
+NO_CHANGE = "exact, no image differs"
+"""The name of the method of `unchanged`."""
+
+
 @dataclass(frozen=True, slots=True)
 class FewEvents:
     """Where a share has few events, and its interval there. Arrays have the shape of the share."""
@@ -43,6 +48,20 @@ class FewEvents:
     rows: NDArray[np.bool_]
     low: FloatArray
     high: FloatArray
+
+
+def unchanged(difference: Estimate, *, images: int, largest: float = 1.0, level: float = 0.95) -> Estimate:
+    """Return a paired difference of shares, with an interval of some width if the bootstrap's has none.
+
+    Then no image differs from the others. With 95 % confidence no more than a share u of all images does, where
+    (1 - u)^images = 0.025 (Clopper & Pearson 1934). So the difference is within u · `largest` of its value: `largest`
+    is what one image can change it by.
+    """
+    if difference.value is None or difference.ci is None or difference.ci[0] < difference.ci[1]:
+        return difference
+    reach = largest * (1 - ((1 - level) / 2) ** (1 / images))
+    ci = (difference.value - reach, difference.value + reach)
+    return difference.model_copy(update={"ci": ci, "method": NO_CHANGE})
 
 
 def few_events(

@@ -8,10 +8,18 @@ import pytest
 from scipy.stats import beta, t
 from scipy.stats import norm as normal
 
+from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import Bounded, FloatArray, Share, ratio
 from eidolon.scorers.statistics.bootstrap import BootstrapResult, bootstrap, draws, percentiles
 from eidolon.scorers.statistics.joint_bootstrap import joint_bootstrap, number_clusters, pack, unpack
-from eidolon.scorers.statistics.small_samples import FEW, LEAST_CORRELATION, METHOD, design_effect
+from eidolon.scorers.statistics.small_samples import (
+    FEW,
+    LEAST_CORRELATION,
+    METHOD,
+    NO_CHANGE,
+    design_effect,
+    unchanged,
+)
 
 
 def compute(totals: FloatArray) -> dict[str, FloatArray]:
@@ -217,3 +225,43 @@ def test_coverage_with_few_images(share: float, images: int, percentile: float, 
 def test_percentiles_alone_cannot_see_past_the_data() -> None:
     low, high = percentiles(np.zeros(20))
     assert (low, high) == (0, 0)
+
+
+def per_100(wrong: list[int], named: list[int], words: list[int]) -> BootstrapResult:
+    return bootstrap(
+        np.array([wrong, named, words], dtype=float).T,
+        range(len(wrong)),
+        lambda totals: {"rate": 100 * ratio(totals[..., 0], totals[..., 2])},
+        shares=lambda totals: {"rate": Share.per_100_words(*np.moveaxis(totals, -1, 0))},
+        resamples=200,
+    )["rate"]
+
+
+def test_a_rate_per_100_words_is_a_share_of_the_mentions() -> None:
+    named, words = [5, 3, 8, 4], [50, 40, 80, 30]
+    found = per_100([0, 0, 0, 0], named, words)
+    share = interval([0, 0, 0, 0], named)
+    assert found.low == 0
+    assert float(found.high) == pytest.approx(100 * float(share.high) * sum(named) / sum(words))
+    assert found.estimate().method == METHOD
+
+
+def test_a_rate_per_100_words_where_nothing_is_named_is_a_share_of_the_words() -> None:
+    words = [50, 40, 80, 30]
+    found = per_100([0, 0, 0, 0], [0, 0, 0, 0], words)
+    assert found.low == 0
+    assert float(found.high) == pytest.approx(100 * float(interval([0, 0, 0, 0], words).high))
+    assert np.isnan(per_100([0, 0], [0, 0], [0, 0]).value)
+
+
+def test_a_difference_without_an_image_that_differs_has_an_interval() -> None:
+    found = unchanged(Estimate(value=0.0, ci=(0.0, 0.0)), images=120, largest=2)
+    assert found.ci is not None
+    low, high = found.ci
+    assert (1 - high / 2) ** 120 == pytest.approx(0.025)
+    assert low == -high
+    assert found.method == NO_CHANGE
+    some = Estimate(value=0.1, ci=(-0.1, 0.2))
+    assert unchanged(some, images=120) is some
+    nothing = Estimate.undefined("no images")
+    assert unchanged(nothing, images=1) is nothing

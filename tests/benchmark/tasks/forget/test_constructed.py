@@ -83,6 +83,8 @@ def test_only_the_model_that_forgets_is_called_so(tmp_path: Path, forgets: bool)
     assert reminder.rate.value is not None
     if not forgets:
         assert reminder.rate.value == 0  # the same stream of random numbers, and nothing to restore
+        assert reminder.rate.ci is not None
+        assert reminder.rate.ci[0] < 0 < reminder.rate.ci[1]
     for name in ("picture", "blank"):
         effect = changed.found.effect(name, 16)  # type: ignore[arg-type]
         assert effect is not None
