@@ -18,6 +18,8 @@ MIN_ACCENTED_SHARE = 0.15
 
 CACHED = 1024
 """Texts whose class is remembered: a batch is classified when it is judged, and again when it is counted."""
+LONGEST_CACHED = 1_000
+"""Characters of the longest text whose class is remembered, so that 1,024 of them stay small."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -66,13 +68,21 @@ _FOREIGN = words(
 )
 
 
-@lru_cache(CACHED)
 def classify(text: str) -> Judgeability:
     """Return the class of a response: readable, empty (no letter or digit in it), a refusal, or not English.
 
     Short captions without function words ("two dogs") are readable. A text is foreign only if most of its letters are
     not Latin, or if its function words or accented letters are foreign and outnumber the English function words.
     """
+    return _remembered(text) if len(text) <= LONGEST_CACHED else _class(text)
+
+
+@lru_cache(CACHED)
+def _remembered(text: str) -> Judgeability:
+    return _class(text)
+
+
+def _class(text: str) -> Judgeability:
     if not any(character.isalnum() for character in text):
         return "empty"
     if _is_foreign(text):

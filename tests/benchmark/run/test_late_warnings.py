@@ -20,7 +20,7 @@ def scores(unreadable: float | None) -> Scores:
         fleiss_kappa=None,
         unreadable=unreadable,
     )
-    return Scores.model_construct(calibration=votes)
+    return Scores.model_construct(calibration=votes, metrics={})
 
 
 def answers(*texts: str | None, prompt: str = "What is there?") -> list[Response]:

@@ -273,7 +273,7 @@ def test_defaults_of_the_task() -> None:
         (["--pairs", "0"], "--pairs 0: must be at least 1"),
         (["--min-objects", "5"], "--min-objects 5: no image of --dataset folder/"),
         (["--judge", "lexicon"], "--judge: is for --task describe, forget, not for --task probe"),
-        (["-J", "reading=original"], "-J: is for --task describe"),
+        (["-J", "reading=original"], "-J: is for --task answer, describe, forget, not for --task probe"),
         (["--metric", "chair"], "--metric: is for --task describe"),
         (["--generations", "2"], "--generations: is for --task describe"),
         (["--prompt", "describe"], "--prompt 'describe': unknown prompt preset"),
