@@ -70,6 +70,21 @@ def read_punkt() -> dict[str, list[str]]:
     }
 
 
+def pack(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the tagger with its weights as the texts that `english_data.unpack_weights` reads."""
+    weights, tags = model["weights"], model["tags"]
+    place = {tag: i for i, tag in enumerate(tags)}
+    return {
+        "features": "\n".join(weights),
+        "columns": "\n".join(",".join(str(place[tag]) for tag in of) for of in weights.values()),
+        "thousandths": "\n".join(
+            ",".join(str(round(1000 * w)) for w in of.values()) for of in weights.values()
+        ),
+        "fixed": model["fixed"],
+        "tags": tags,
+    }
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write JSON, compressed if the name says so."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
@@ -88,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("scorers/text/data"))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    write(options.out / "tagger.json.xz", read_tagger(options.tagger))
+    write(options.out / "tagger.json.xz", pack(read_tagger(options.tagger)))
     write(options.out / "wordnet.json.xz", read_wordnet(options.wordnet))
     write(options.out / "sentences.json", read_punkt())
     return 0

@@ -25,8 +25,8 @@ MADE = {"__pycache__", "build"}
 """Folders that Python and pip leave between the sources."""
 INSTALLED = re.compile(r"pip install[^\n`]*?['\" ](eidolon[\w-]*)(\[([\w,]+)\])?['\"\s`]")
 """A distribution of ours that pip is told to install, with its extras."""
-MEBIBYTE = 2**20
-LARGEST_WHEEL = 3 * MEBIBYTE
+MEGABYTE = 1_000_000
+LARGEST_WHEEL = 3 * MEGABYTE
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_checkpoints_are_a_distribution_of_their_own(wheels: dict[str, Path]
 def test_the_wheels_are_small(wheels: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {name: wheel.stat().st_size for name, wheel in wheels.items()}
     with capsys.disabled():
-        print("\nwheels:", ", ".join(f"{name} {size / MEBIBYTE:.2f} MiB" for name, size in sizes.items()))
+        print("\nwheels:", ", ".join(f"{name} {size / MEGABYTE:.2f} MB" for name, size in sizes.items()))
     assert sizes["eidolon_bench"] <= LARGEST_WHEEL
 
 

@@ -213,7 +213,7 @@ def test_a_list_of_numbers_is_no_list_of_sentences(twin: Twin) -> None:
 
 def test_the_judge_names_the_reading_and_its_data() -> None:
     judge = LexiconJudge("wordnet")
-    assert judge.signature() == "lexicon(reading=wordnet#83ee16d03c32,vocabulary=coco80)"
+    assert judge.signature() == "lexicon(reading=wordnet#044b7c78baf9,vocabulary=coco80)"
     bus = Response(sample_id="1", image_id=1, response="A bus.")
     silent = Response(sample_id="2", image_id=2, response="")
     failed = Response(sample_id="3", image_id=3, response=None, error="timeout")
