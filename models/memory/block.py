@@ -84,6 +84,14 @@ class Span:
         last = self.part(slice(max(0, self.real.shape[1] - length), None))
         return Span(last.keys.contiguous(), last.values.contiguous(), last.real.contiguous())
 
+    def padded(self, length: int) -> "Span":
+        """Return a span of `length` tokens that ends with these, after padding."""
+        missing = length - self.real.shape[1]
+        if missing <= 0:
+            return self
+        keys, values = (functional.pad(part, (0, 0, missing, 0)) for part in (self.keys, self.values))
+        return Span(keys, values, functional.pad(self.real, (missing, 0)))
+
     def gather(self, places: Tensor) -> "Span":
         """Return the tokens at indices, (batch, n)."""
         wide = places[:, None, :, None].expand(-1, self.keys.shape[1], -1, self.keys.shape[3])
@@ -203,7 +211,7 @@ class MemoryBlock(nn.Module):
             )
             outputs.append(output)
         attended = torch.cat(outputs, dim=2).transpose(1, 2).flatten(2)
-        state = replace(state, seen=seen, recurrent=recurrent, predicting=predicting)
+        state = replace(self._full(state), seen=seen, recurrent=recurrent, predicting=predicting)
         return BlockOutput(self.out_proj(attended), state, loss)
 
     def _chunk(
@@ -234,9 +242,7 @@ class MemoryBlock(nn.Module):
             assert self.window is not None
             before = state.fading.concat(faded)
             column = torch.arange(before.real.shape[1], device=queries.device)[None, :]
-            offset = (
-                before.real.shape[1] - length
-            )  # 2W - 1; the newest fading state that is read is W positions back
+            offset = before.real.shape[1] - length  # the newest fading state that is read is W positions back
             beyond = (column <= offset + row - self.window) & (column > offset + row - 2 * self.window)
             sources.append(before)
             masks.append(beyond & before.real[:, None])
@@ -244,9 +250,10 @@ class MemoryBlock(nn.Module):
         keys = torch.cat([source.keys for source in sources], 2)
         if self.store:
             candidates, mask, state = self._store(window, scores, positions, state)
-            sources.append(candidates)
-            masks.append(mask)
-            if self.clipped:
+            if mask.shape[2]:
+                sources.append(candidates)
+                masks.append(mask)
+            if self.clipped and mask.shape[2]:
                 # Stored keys are turned to the window's far end relative to the query, so that they meet the query as
                 # it is. One product serves both if each query has both forms, and each key zeros for the other.
                 turned = torch.cat([turned, queries], -1)
@@ -283,18 +290,22 @@ class MemoryBlock(nn.Module):
         assert state.store_scores is not None
         assert state.store_positions is not None
         length = scores.shape[1]
+        # Before W tokens are in the window, the first rows move none.
+        entered = max(0, window.real.shape[1] - self.window)
         waiting = torch.cat([state.scores, scores], 1)
-        entering = waiting[:, :length]
-        leaving, left = window.part(slice(0, length)), positions - self.window
+        entering = waiting[:, :entered]
+        leaving, left = window.part(slice(0, entered)), positions[:, length - entered :] - self.window
         if self.clipped:
             leaving = replace(leaving, keys=self.rotary(leaving.keys, -left - self.window))
         candidates = state.store.concat(leaving)
         all_scores = torch.cat([state.store_scores, entering], 1)
-        mask = readable_mask(state.store_scores, entering, self.store)
+        mask = functional.pad(
+            readable_mask(state.store_scores, entering, self.store), (0, 0, length - entered, 0)
+        )
         kept = largest_indices(all_scores, self.store)
         state = replace(
             state,
-            scores=waiting[:, length:].contiguous(),
+            scores=waiting[:, entered:].contiguous(),
             store=candidates.gather(kept),
             store_scores=all_scores.gather(1, kept),
             store_positions=torch.cat([state.store_positions, left], 1).gather(1, kept),
@@ -340,28 +351,53 @@ class MemoryBlock(nn.Module):
         return x.reshape(*x.shape[:-1], self.heads, self.head_dim).transpose(1, 2)
 
     def _empty(self, x: Tensor) -> BlockState:
-        """Return the state before the first token."""
+        """Return the state before the first token, without the slots that no token has entered; see `_full`."""
         batch = len(x)
 
-        def span(length: int) -> Span:
-            zeros = x.new_zeros(batch, self.heads, length, self.head_dim, dtype=product_dtype(x))
-            return Span(zeros, zeros, torch.zeros(batch, length, dtype=torch.bool, device=x.device))
+        def span() -> Span:
+            zeros = x.new_zeros(batch, self.heads, 0, self.head_dim, dtype=product_dtype(x))
+            return Span(zeros, zeros, torch.zeros(batch, 0, dtype=torch.bool, device=x.device))
 
         precise = at_least_float32(x.dtype)
         none = torch.zeros(batch, dtype=torch.int64, device=x.device)
-        state = BlockState(none, window=span(self.window or 0))
+        state = BlockState(none, window=span())
         if self.fading is not None and self.window is not None:
-            state = replace(state, fading=span(2 * self.window - 1))
+            state = replace(state, fading=span())
         if self.predictor is not None and self.window is not None:
             state = replace(
                 state,
-                scores=x.new_full((batch, self.window), EMPTY, dtype=precise),
-                store=span(self.store),
-                store_scores=x.new_full((batch, self.store), EMPTY, dtype=precise),
-                store_positions=none[:, None].expand(-1, self.store),
+                scores=x.new_zeros((batch, 0), dtype=precise),
+                store=span(),
+                store_scores=x.new_zeros((batch, 0), dtype=precise),
+                store_positions=none[:, None].expand(-1, 0),
                 predicting=x.new_zeros(
                     batch, self.predictor.taps, self.predictor.features, dtype=product_dtype(x)
                 ),
+            )
+        return state
+
+    def _full(self, state: BlockState) -> BlockState:
+        """Return the state with empty slots before the others, so that its size does not depend on the tokens.
+
+        Within the first call a state has only the slots in use, which makes the attention over it cheaper.
+        """
+        if self.window is None:
+            return state
+        assert state.window is not None
+        state = replace(state, window=state.window.padded(self.window))
+        if state.fading is not None:
+            state = replace(state, fading=state.fading.padded(2 * self.window - 1))
+        if state.store is not None:
+            assert state.scores is not None
+            assert state.store_scores is not None
+            assert state.store_positions is not None
+            missing = self.store - state.store_scores.shape[1]
+            state = replace(
+                state,
+                scores=functional.pad(state.scores, (self.window - state.scores.shape[1], 0), value=EMPTY),
+                store=state.store.padded(self.store),
+                store_scores=functional.pad(state.store_scores, (missing, 0), value=EMPTY),
+                store_positions=functional.pad(state.store_positions, (missing, 0)),
             )
         return state
 

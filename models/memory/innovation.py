@@ -35,8 +35,9 @@ class ConvolutionPredictor(nn.Module):
         """
         after, order = _shift(torch.cat([x, fading], -1), mask, past)
         weight, bias = (p.to(at_least_float32(x.dtype)) for p in self.convolution.parameters())
-        inputs = after[:, :-1].to(weight.dtype).transpose(1, 2)
-        predicted = functional.conv1d(inputs, weight, bias).transpose(1, 2)
+        # The convolution as a matrix product, which is faster on a CPU.
+        inputs = after[:, :-1].to(weight.dtype).unfold(1, self.taps, 1).flatten(2)
+        predicted = functional.linear(inputs, weight.flatten(1), bias)
         return _unpack(predicted, order), _newest(after, mask, self.taps)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,17 @@ from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.memory.analysis import analyse
-from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint, find_checkpoints
+from eidolon.benchmark.study.memory.archive import measured_versions, rules_in, untrained_text_model
+from eidolon.benchmark.study.memory.checkpoints import find_checkpoints
 from eidolon.benchmark.study.memory.comparisons import PRIMARY, PRIMARY_LENGTHS
 from eidolon.benchmark.study.memory.cost import Cost, CostFile, attention_length, measure_cost
 from eidolon.benchmark.study.memory.measure import measure_checkpoint
-from eidolon.benchmark.study.memory.measurements import BenchSettings, CheckpointMeasurements, versions
+from eidolon.benchmark.study.memory.measurements import BenchSettings, CheckpointMeasurements
 from eidolon.benchmark.study.memory.page import PAGE, STUDY, write_page
 from eidolon.benchmark.study.memory.plots import PLOTS
 from eidolon.benchmark.study.memory.pools import Pool, make_pools
 from eidolon.benchmark.study.memory.records import SCHEMA, MemoryStudy, VariantSize
+from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.signature import HASH_DIGITS, Signature
@@ -59,7 +62,7 @@ def run_bench(
     console = Console(stderr=True)
     measured: list[tuple[CheckpointMeasurements, Selection | None]] = []
     for one in trained:
-        for rule in (None, *(OTHER_RULES if other_stores and _is_study_store(one) else ())):
+        for rule in (None, *(other_rules(one) if other_stores else ())):
             found = measure_checkpoint(
                 one,
                 settings,
@@ -76,7 +79,7 @@ def run_bench(
         signature=_signature(settings, trained, resamples),
         settings=settings,
         resamples=resamples,
-        versions=versions(),
+        versions=measured_versions(trained),
         machine=_machine(),
         variants=variants,
         comparisons=comparisons,
@@ -91,9 +94,14 @@ def run_bench(
     return study
 
 
-def _is_study_store(trained: TrainedCheckpoint) -> bool:
-    """Whether the model has stores that were filled by innovation in training."""
-    return "BM" in trained.memory.layout and trained.memory.selection == "innovation"
+def other_rules(trained: TrainedCheckpoint) -> tuple[Selection, ...]:
+    """Return the rules to fill the stores of a model by, beside the one of its training.
+
+    None unless it has stores that were filled by innovation in training. Of an archive, those it was measured with.
+    """
+    if "BM" not in trained.memory.layout or trained.memory.selection != "innovation":
+        return ()
+    return OTHER_RULES if trained.archive is None else rules_in(trained, OTHER_RULES)
 
 
 def _signature(settings: BenchSettings, trained: Sequence[TrainedCheckpoint], resamples: int) -> str:
@@ -154,11 +162,14 @@ def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attentio
 def _text_model(pool: Pool) -> "MemoryTextModel":
     from eidolon.models.backends.transformers import TransformersModel
 
-    model: Any = TransformersModel(str(pool.measured[0].trained.folder)).model
+    trained = pool.measured[0].trained
+    if trained.archive is not None:
+        return untrained_text_model(trained)
+    model: Any = TransformersModel(str(trained.folder)).model
     return model.model.text_model.eval()  # type: ignore[no-any-return]
 
 
-def _width(folder: Path) -> int:
+def _width(folder: Traversable) -> int:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return int(config["text_config"]["hidden_size"])
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
 from eidolon.benchmark.scenes.memory_training import VARIANTS
+from eidolon.benchmark.study.memory.archive import SUFFIX, is_archive, open_archive
+from eidolon.benchmark.study.memory.trained import CONFIG, TrainedCheckpoint
 from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE, trained_words
 from eidolon.models.base.checkpoint_files import INDEX, checkpoint_files
 from eidolon.models.base.shipped import NOT_INSTALLED, memory_models
@@ -19,7 +21,6 @@ from eidolon.models.memory.layout import Memory, layout_text
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.input_files import user_path
 
-CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
 """The folder of the weights in the folder of a training."""
 MAIN = ("attention", "swa", "gdn", "bm")
@@ -33,35 +34,15 @@ _NEEDED = {"window": ("SWA", "BMF", "BM"), "store": ("BM",), "selection": ("BM",
 """Sizes that only some layers have."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedCheckpoint:
-    """One checkpoint, described without loading it."""
-
-    variant: str
-    folder: Path
-    memory: Memory
-    seed: int
-    """Seed of the weights from the recipe. Without a recipe, the number of the checkpoint in its variant."""
-    trained_words: int | None
-    """Words of the longest training text, if known."""
-    digest: str
-    """SHA-256 of weights and configuration."""
-
-    @property
-    def name(self) -> str:
-        """Variant and seed."""
-        return f"{self.variant}-s{self.seed}"
-
-
 def find_checkpoints(given: Sequence[str]) -> list[TrainedCheckpoint]:
     """Return the checkpoints that the command line names; without any names, the shipped ones.
 
-    A name is a shipped variant, the folder of a checkpoint or training, or a folder of trainings. `NAME=` before it
-    gives the variant another name.
+    A name is a shipped variant, the folder of a checkpoint or training, a folder of trainings, an archive of
+    measurements, or a folder of archives. `NAME=` before it gives the variant another name.
 
     Raises:
-        UserError: a folder without checkpoints of the memory family, two checkpoints of one variant and seed, or one
-            name for different memories.
+        UserError: a folder without checkpoints of the memory family, a file that is no archive, two checkpoints of one
+            variant and seed, or one name for different memories.
     """
     shipped = memory_models()
     if not given:
@@ -70,22 +51,24 @@ def find_checkpoints(given: Sequence[str]) -> list[TrainedCheckpoint]:
         given = [*shipped]
     found: list[TrainedCheckpoint] = []
     for text in given:
-        label, equals, place = ("", "", text) if user_path(text).is_dir() else text.rpartition("=")
+        label, equals, place = ("", "", text) if user_path(text).exists() else text.rpartition("=")
         if equals and not label:
             raise UserError(f"{text!r}: the name before = is missing; write VARIANT=FOLDER")
         path = user_path(place)
         if place in shipped and not path.is_dir():
             found.append(_read(label or place, shipped[place], found))
             continue
-        if not path.is_dir():
+        if path.is_file() and not is_archive(path):
+            raise UserError(f"{text!r}: is not a folder, and its name does not end with {SUFFIX}")
+        if not path.exists():
             raise UserError(
                 f"{text!r}: is neither a folder nor a shipped variant ({', '.join(shipped) or 'none'})"
             )
-        folders = _checkpoints_in(path)
-        if not folders:
+        places = [path] if path.is_file() else _checkpoints_in(path) + _archives_in(path)
+        if not places:
             raise UserError(f"{text!r}: holds no checkpoint (no {CONFIG} of the memory family)")
-        for folder in folders:
-            found.append(_read(label, folder, found))
+        for one in places:
+            found.append(_read(label, one, found))
     for one in found:
         other = next(other for other in found if other.variant == one.variant)
         if other.memory != one.memory:
@@ -130,17 +113,27 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(config, dict) and config.get("model_type") == "eidolon_memory"
 
 
-def _read(label: str, folder: Path, before: Sequence[TrainedCheckpoint]) -> TrainedCheckpoint:
+def _archives_in(path: Path) -> list[Path]:
+    return [file for file in sorted(path.iterdir()) if is_archive(file)]
+
+
+def _read(label: str, place: Path, before: Sequence[TrainedCheckpoint]) -> TrainedCheckpoint:
+    """Return what a checkpoint or an archive says of its model."""
+    if place.is_file():
+        folder, summary = open_archive(place)
+        usual, digest, archive = summary.variant, summary.digest, place
+    else:
+        folder, usual, digest, archive = place, "", _digest(place), None
     memory = read_memory(folder)
-    variant = re.sub(r"\s+", "-", label.strip()) or variant_name(memory)
+    variant = re.sub(r"\s+", "-", label.strip()) or usual or variant_name(memory)
     training = _recipe(folder).get("training")
     seed = training.get("seed") if isinstance(training, dict) else None
     if not isinstance(seed, int):
         seed = sum(one.variant == variant for one in before)
-    return TrainedCheckpoint(variant, folder, memory, seed, trained_words(folder), _digest(folder))
+    return TrainedCheckpoint(variant, folder, memory, seed, trained_words(folder), digest, archive)
 
 
-def read_memory(folder: Path) -> Memory:
+def read_memory(folder: Traversable) -> Memory:
     """Return the layout and sizes in the configuration of a checkpoint. Raises UserError if they are invalid."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     text: dict[str, Any] = config.get("text_config", {})
@@ -155,10 +148,10 @@ def read_memory(folder: Path) -> Memory:
         raise UserError(f"{folder / CONFIG}: text_config.{problem['loc'][0]}: {problem['msg']}") from error
 
 
-def _recipe(folder: Path) -> dict[str, Any]:
+def _recipe(folder: Traversable) -> dict[str, Any]:
     try:
         recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, KeyError, ValueError):  # KeyError: an archive without it
         return {}
     return recipe if isinstance(recipe, dict) else {}
 

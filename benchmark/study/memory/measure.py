@@ -16,7 +16,7 @@ from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import BatchFile
 from eidolon.benchmark.store.files import RESPONSES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
+from eidolon.benchmark.study.memory.archive import read_archived
 from eidolon.benchmark.study.memory.measurements import (
     ABOUT,
     BLOCKS,
@@ -32,6 +32,7 @@ from eidolon.benchmark.study.memory.measurements import (
     rows_of,
     scenes_of,
 )
+from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
@@ -67,9 +68,12 @@ def measure_checkpoint(
     after filler are asked.
 
     Raises:
-        UserError: `selection` is given and the checkpoint has no store.
+        UserError: `selection` is given and the checkpoint has no store; or there is an archive without these
+            measurements.
         RuntimeError: the model fails.
     """
+    if trained.archive is not None:
+        return read_archived(trained, settings, selection)
     folder = out / folder_name(trained, settings, selection)
     done = read_measurements(folder, trained)
     if done is not None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -14,7 +14,7 @@ from eidolon.benchmark.scenes.memory_training import CROWDED
 from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
 from eidolon.benchmark.store.record import SampleRow
-from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
+from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.types import Record, Response
@@ -172,14 +172,14 @@ def folder_name(trained: TrainedCheckpoint, settings: BenchSettings, selection: 
     return f"{safe}{rule}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def read_measurements(folder: Path, trained: TrainedCheckpoint) -> CheckpointMeasurements | None:
+def read_measurements(folder: Traversable, trained: TrainedCheckpoint) -> CheckpointMeasurements | None:
     """Return the measurements in a folder; None if they are not complete."""
     if not (folder / ABOUT).is_file():
         return None
 
     def lines(name: str, record: Any) -> tuple[Any, ...]:
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             return ()
         return tuple(record.model_validate_json(line) for line in path.read_bytes().splitlines())
 

@@ -1,10 +1,10 @@
-"""`eidolon memory study`: trains the models of the second study, one after the other.
+"""`eidolon memory study`: trains and measures the models of the second study, one after the other.
 
-`WORK/MODEL/` is a training and its checkpoint, `OUT/MODEL.json` the record of a finished one. The same command again
-continues; finished models are not trained again.
+`WORK/MODEL/` is a training and its checkpoint, `OUT/MODEL.json` the record of a finished one, and
+`OUT/MODEL.measured.zip` the measurements of one with the best rate. The same command again continues.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,11 @@ from rich.console import Console
 
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.memory.archive import SUFFIX, write_archive
+from eidolon.benchmark.study.memory.bench import other_rules
+from eidolon.benchmark.study.memory.checkpoints import CHECKPOINT, find_checkpoints
+from eidolon.benchmark.study.memory.measure import measure_checkpoint
+from eidolon.benchmark.study.memory.measurements import BenchSettings, folder_name
 from eidolon.benchmark.study.memory.study_models import StudyModel, StudyVariant, study_variants
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.innovation import refusal
@@ -23,10 +28,8 @@ if TYPE_CHECKING:
 
 BATCHES = "batches"
 """The folder of the batches that all models share."""
-
-
-OTHER_RATES = "other-rates"
-"""The folder of the trainings of the sweep that were not the best."""
+MEASURED = "measured"
+"""The folder of the measurements before they are in their archives."""
 
 
 class StudyRecord(BaseModel):
@@ -49,14 +52,24 @@ class StudyRecord(BaseModel):
     """The reason why results of the model are not reported."""
 
 
-def run_study(out: Path, work: Path, only: Sequence[str] = (), *, scenes: int = 300) -> list[str]:
-    """Train what has no record yet, and return the names of the models that still have none.
+def run_study(
+    out: Path,
+    work: Path,
+    only: Sequence[str] = (),
+    *,
+    scenes: int = 300,
+    settings: BenchSettings | None = None,
+) -> list[str]:
+    """Train what has no record yet, measure the models with the best rate, and return what is left.
+
+    A model with a record and without an archive is measured if its checkpoint is there, and else trained again.
 
     Args:
-        out: Folder of the records.
+        out: Folder of the records and archives.
         work: Folder of the trainings.
         only: Names of variants; none for all.
         scenes: Held-out scenes of each evaluation.
+        settings: Settings of the measurements; None for those of `eidolon memory bench`.
 
     Raises:
         UserError: an unknown variant, a folder that cannot be written, or a record that cannot be read.
@@ -69,16 +82,26 @@ def run_study(out: Path, work: Path, only: Sequence[str] = (), *, scenes: int = 
         raise UserError(f"{error.filename}: {error.strerror}") from error
     records = read_study_records(out)
     console = Console(stderr=True)
-    for variant in chosen:
-        for model in next_models(variant, records):
-            console.print(model.name, highlight=False)
-            record = _train(model, work, scenes)
-            if record is None:  # a process of a launcher that does not write
-                continue
+
+    def train(model: StudyModel) -> None:
+        console.print(model.name, highlight=False)
+        record = _train(model, work, scenes)
+        if record is not None:  # None in a process of a launcher that does not write
             records[model.name] = record
             write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
-        set_aside(variant, records, work)
-    return [name for variant in chosen for name in left(variant, records)]
+
+    for variant in chosen:
+        for model in variant.swept():
+            if model.name not in records:
+                train(model)
+        for model in best_models(variant, records):
+            if is_measured(model, out):
+                continue
+            if model.name not in records or not (work / model.name / CHECKPOINT).is_dir():
+                train(model)
+            if model.name in records:
+                _measure(model, out, work, settings or BenchSettings(), console)
+    return [name for variant in chosen for name in left(variant, records, out)]
 
 
 def choose(only: Sequence[str]) -> list[StudyVariant]:
@@ -90,42 +113,29 @@ def choose(only: Sequence[str]) -> list[StudyVariant]:
     return [variant for name, variant in variants.items() if not only or name in only]
 
 
-def next_models(variant: StudyVariant, records: Mapping[str, StudyRecord]) -> Iterator[StudyModel]:
-    """Yield the models of a variant that have no record. `records` must get each before the next is taken."""
-    for model in variant.swept():
-        if model.name not in records:
-            yield model
-    found = [records[model.name] for model in variant.swept() if model.name in records]
-    if len(found) < len(variant.swept()):
-        return
-    best = min(found, key=lambda record: record.loss).learning_rate
-    for seed in variant.seeds[1:]:
-        model = variant.model(seed, best)
-        if model.name not in records:
-            yield model
-
-
-def set_aside(variant: StudyVariant, records: Mapping[str, StudyRecord], work: Path) -> None:
-    """Move the trainings of a variant with other rates than the best into a folder of their own.
-
-    `eidolon memory bench WORK` then measures one model of each variant and seed.
-    """
+def best_models(variant: StudyVariant, records: Mapping[str, StudyRecord]) -> list[StudyModel]:
+    """Return the models of a variant with the best rate, one for each seed; none before the sweep is complete."""
     swept = variant.swept()
     if any(model.name not in records for model in swept):
-        return
-    best = min(swept, key=lambda model: records[model.name].loss)
-    (work / OTHER_RATES).mkdir(exist_ok=True)
-    for model in swept:
-        if model != best and (work / model.name).is_dir():
-            (work / model.name).replace(work / OTHER_RATES / model.name)
+        return []
+    best = min(swept, key=lambda model: records[model.name].loss).learning_rate
+    return [variant.model(seed, best) for seed in variant.seeds]
 
 
-def left(variant: StudyVariant, records: Mapping[str, StudyRecord]) -> list[str]:
-    """Return the names of a variant's models without a record; further seeds by their seed until the rate is known."""
+def is_measured(model: StudyModel, out: Path) -> bool:
+    """Whether a model has an archive of measurements."""
+    return (out / f"{model.name}{SUFFIX}").is_file()
+
+
+def left(variant: StudyVariant, records: Mapping[str, StudyRecord], out: Path) -> list[str]:
+    """Return the names of a variant's models that lack a record or, with the best rate, an archive.
+
+    Until the rate is known, further models have the name of their seed.
+    """
     names = [model.name for model in variant.swept() if model.name not in records]
     if names:
         return names + [f"{variant.name}, best rate, seed {seed}" for seed in variant.seeds[1:]]
-    return [model.name for model in next_models(variant, records)]
+    return [model.name for model in best_models(variant, records) if not is_measured(model, out)]
 
 
 def read_study_records(out: Path) -> dict[str, StudyRecord]:
@@ -160,3 +170,19 @@ def _train(model: StudyModel, work: Path, scenes: int) -> StudyRecord | None:
         predictor_r_squared=found.predictor_r_squared,
         not_reported=refusal(found.predictor_r_squared),
     )
+
+
+def _measure(model: StudyModel, out: Path, work: Path, settings: BenchSettings, console: Console) -> None:
+    """Measure a trained model and write its archive."""
+    (trained,) = find_checkpoints([f"{model.variant}={work / model.name}"])
+    measured = {}
+    for rule in (None, *other_rules(trained)):
+        measure_checkpoint(
+            trained,
+            settings,
+            work / MEASURED,
+            selection=rule,
+            say=lambda text: console.print(text, style="dim"),
+        )
+        measured[rule] = work / MEASURED / folder_name(trained, settings, rule)
+    write_archive(out / f"{model.name}{SUFFIX}", trained, settings, measured)

@@ -1,7 +1,7 @@
 """The lengths of text before the questions, and the longest training text of a shipped model."""
 
 import json
-from pathlib import Path
+from importlib.resources.abc import Traversable
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 """Tokens of text before the question. Every question is also asked without any text."""
@@ -9,7 +9,7 @@ RECIPE = "recipe.json"
 """The file beside the weights of a model that was trained on Scenes."""
 
 
-def trained_words(checkpoint: Path) -> int | None:
+def trained_words(checkpoint: Traversable) -> int | None:
     """Return the number of words of the longest training text of a model trained on Scenes; None for other models."""
     if not (checkpoint / RECIPE).is_file():
         return None

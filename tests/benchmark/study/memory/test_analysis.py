@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from eidolon.benchmark.study.memory.analysis import analyse
-from eidolon.benchmark.study.memory.checkpoints import TrainedCheckpoint
 from eidolon.benchmark.study.memory.comparisons import compare
 from eidolon.benchmark.study.memory.measurements import (
     BLOCKS,
@@ -21,6 +20,7 @@ from eidolon.benchmark.study.memory.pools import Analysis, Pool, make_pools
 from eidolon.benchmark.study.memory.records import RetentionComparison, Seeing
 from eidolon.benchmark.study.memory.retention import reach_of
 from eidolon.benchmark.study.memory.seeing import judge_seeing
+from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
 from eidolon.models.memory.layout import Memory, Selection, Symbol
 from eidolon.scorers.core.types import Response
 from eidolon.scorers.retention.records import AnsweredContext, YesNoAnswer

@@ -15,10 +15,11 @@ from eidolon.benchmark.scenes.memory_training import memory_recipe
 from eidolon.benchmark.scenes.scene import make_scene, render
 from eidolon.benchmark.scenes.text import describe
 from eidolon.benchmark.study.memory import bench, measure
-from eidolon.benchmark.study.memory.bench import run_bench
+from eidolon.benchmark.study.memory.archive import SUFFIX, write_archive
+from eidolon.benchmark.study.memory.bench import other_rules, run_bench
 from eidolon.benchmark.study.memory.checkpoints import find_checkpoints, variant_name
 from eidolon.benchmark.study.memory.cost import attention_length, bytes_per_sequence, measure_cost
-from eidolon.benchmark.study.memory.measurements import BenchSettings
+from eidolon.benchmark.study.memory.measurements import BenchSettings, folder_name
 from eidolon.benchmark.study.memory.plots import PLOTS
 from eidolon.benchmark.study.memory.records import MemoryStudy
 from eidolon.benchmark.study.memory.table import show
@@ -146,6 +147,50 @@ def test_plots_and_table(study: tuple[Path, MemoryStudy], capsys: pytest.Capture
     assert "Sizes" in printed
     assert "Retention" in printed
     assert "BM(window=12,store=4)" in printed
+
+
+def test_archives_give_the_same_study_without_weights(
+    study: tuple[Path, MemoryStudy], trainings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, found = study
+    for one in find_checkpoints([str(trainings)]):
+        folders = {
+            rule: out / "checkpoints" / folder_name(one, SETTINGS, rule) for rule in (None, *other_rules(one))
+        }
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write_archive(tmp_path / name / f"{one.variant[:2]}-1{SUFFIX}", one, SETTINGS, folders)
+    first, second = (
+        [file.read_bytes() for file in sorted((tmp_path / n).iterdir())] for n in ("first", "second")
+    )
+    assert first == second
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(measure._Bench, "__init__", refuse)
+    again = run_bench([str(tmp_path / "first")], tmp_path / "study", SETTINGS, resamples=100)
+    assert again.comparisons == found.comparisons
+    assert again.versions == found.versions
+    for one, other in zip(again.variants, found.variants, strict=True):
+        assert one.model_copy(update={"size": None}) == other.model_copy(update={"size": None})
+        if other.size is not None:
+            assert one.size is not None
+            assert one.size.bytes_at == other.size.bytes_at
+            assert one.size.text_parameters == other.size.text_parameters
+    with pytest.raises(UserError, match=r"BM-1\.measured\.zip: was measured with limit 9, not 8"):
+        run_bench(
+            [str(tmp_path / "first" / f"BM-1{SUFFIX}")],
+            tmp_path / "other",
+            SETTINGS.model_copy(update={"limit": 8}),
+            resamples=100,
+        )
+    broken = tmp_path / f"broken{SUFFIX}"
+    broken.write_bytes(first[0][:200])
+    with pytest.raises(UserError, match=r"broken\.measured\.zip: is not an archive of measurements"):
+        find_checkpoints([str(broken)])
+    with pytest.raises(UserError, match=r"is not a folder, and its name does not end with \.measured\.zip"):
+        find_checkpoints([str(trainings / "bm-1" / "checkpoint" / "config.json")])
 
 
 def test_finished_measurements_are_not_repeated(

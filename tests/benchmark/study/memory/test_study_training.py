@@ -6,9 +6,10 @@ import pytest
 
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.memory import study_training
+from eidolon.benchmark.study.memory.archive import SUFFIX
 from eidolon.benchmark.study.memory.cost import bytes_per_sequence
 from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, study_variants
-from eidolon.benchmark.study.memory.study_training import OTHER_RATES, StudyRecord, run_study
+from eidolon.benchmark.study.memory.study_training import StudyRecord, run_study
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.building import layers_size
 from eidolon.models.memory.configuration import MemoryTextConfig
@@ -46,25 +47,56 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_the_best_rate_gets_the_other_seeds(tmp_path: Path, trained: list[str]) -> None:
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the models that were measured. The first measurement is killed."""
+    names: list[str] = []
+
+    def measure(model: StudyModel, out: Path, *_: object) -> None:
+        names.append(model.name)
+        if len(names) == 1:
+            raise KeyboardInterrupt
+        (out / f"{model.name}{SUFFIX}").touch()
+
+    monkeypatch.setattr(study_training, "_measure", measure)
+    return names
+
+
+def test_the_best_rate_gets_the_other_seeds(tmp_path: Path, trained: list[str], measured: list[str]) -> None:
     out, work = tmp_path / "out", tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):
         run_study(out, work, ["gdn"])
     assert sorted(path.stem for path in out.glob("*.json")) == sorted(trained[:2])
     command = ["memory", "study", "--variant", "gdn", "--out", str(out), "--work", str(work)]
+    with pytest.raises(KeyboardInterrupt):
+        run_study(out, work, ["gdn"])
+    swept = [f"gdn-lr{rate:g}-seed1" for rate in RATES]
+    assert trained == [*swept, swept[2]]
+    best = [f"gdn-lr0.001-seed{seed}" for seed in (1, 2, 3, 4, 5)]
+    assert measured == best[:1]
     assert invoke(command) == 0
-    assert trained[:4] == [*(f"gdn-lr{rate:g}-seed1" for rate in RATES), f"gdn-lr{RATES[2]:g}-seed1"]
-    assert trained[4:] == [f"gdn-lr0.001-seed{seed}" for seed in (2, 3, 4, 5)]
+    assert trained[4:] == best[1:]
+    assert measured[1:] == best
     assert invoke(command) == 0
     assert len(trained) == 8
-    kept = sorted(path.name for path in work.iterdir())
-    assert kept == sorted([OTHER_RATES, *(f"gdn-lr0.001-seed{seed}" for seed in (1, 2, 3, 4, 5))])
-    assert sorted(path.name for path in (work / OTHER_RATES).iterdir()) == [
-        "gdn-lr0.003-seed1",
-        "gdn-lr0.009-seed1",
-    ]
+    assert len(measured) == 6
     (out / "gdn-lr0.001-seed2.json").write_text("{}")
     assert invoke(command) == 2
+
+
+def test_a_model_without_checkpoint_and_measurements_is_trained_again(
+    tmp_path: Path, trained: list[str], measured: list[str]
+) -> None:
+    """As after a change of machine: the records are there, the folder of the trainings is not."""
+    trained += ["a", "b", "c"]  # no training is killed
+    measured.append("a")
+    out = tmp_path / "out"
+    run_study(out, tmp_path / "work", ["gka"])
+    assert trained[3:] == [f"gka-lr{rate:g}-seed1" for rate in RATES]
+    (out / f"gka-lr0.001-seed1{SUFFIX}").unlink()
+    assert run_study(out, tmp_path / "other", ["gka"]) == []
+    assert trained[6:] == ["gka-lr0.001-seed1"]
+    assert measured[1:] == ["gka-lr0.001-seed1"] * 2
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -33,6 +34,26 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
         with redirect_stdout(io.StringIO()) as printed:
             assert invoke([*map(str, FORGET), "--out", str(out)]) == 0
         yield out, printed.getvalue()
+
+
+def naive_rate(signals: list[list[float | None]]) -> float:
+    """Return the λ at which Σ (x_t - A e^{-2λt}) t over all responses is 0, by bisection."""
+
+    def equation(rate: float) -> float:
+        total = 0.0
+        for signal in signals:
+            points = [(t, x) for t, x in enumerate(signal) if x is not None]
+            if len(points) > 1:
+                level = sum(x for _, x in points) / sum(math.exp(-2 * rate * t) for t, _ in points)
+                total += sum((x - level * math.exp(-2 * rate * t)) * t for t, x in points)
+        return total
+
+    low, high = -0.1, 0.1
+    assert equation(low) < 0 < equation(high)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if equation(middle) < 0 else (low, middle)
+    return low
 
 
 def copied(measured: tuple[Path, str], to: Path) -> Path:
@@ -85,7 +106,8 @@ def test_a_run_measures_and_reports(cli: Cli, measured: tuple[Path, str]) -> Non
         "n": 12,
         "higher_is_better": False,
     }
-    assert forgetting["pdm_decay_per_100_tokens"]["value"] < 0.9
+    rate = naive_rate([line["signal"] for line in read_lines(run / "pdm.jsonl") if "signal" in line])
+    assert forgetting["pdm_decay_per_100_tokens"]["value"] == pytest.approx(1 - math.exp(-100 * rate), rel=1e-3)
     jsonschema.validate(json.loads((run / "scores.json").read_text()), schemas()["scores"])
     checked = cli("check", run)
     assert checked.code == 0, checked.out
