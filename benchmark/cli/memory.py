@@ -140,9 +140,9 @@ def recall(
     "eidolon memory study --variant attention --variant gdn",
 )
 def study(
-    out: Annotated[Path, typer.Option(help="Folder for the record of each trained model.")] = Path(
-        "results/memory/study"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the record of each trained model, and its measurements.")
+    ] = Path("results/memory/study"),
     work: Annotated[Path, typer.Option(help="Folder for the trainings and their checkpoints.")] = Path(
         "results/runs/memory-study"
     ),
@@ -151,9 +151,9 @@ def study(
     ] = None,
     scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate each model on.")] = 300,
 ) -> None:
-    """Train the models of the registered memory study: three learning rates on one seed, then the other seeds.
+    """Train and measure the models of the registered memory study: three learning rates on one seed, then more seeds.
 
-    The same command again continues. Then `eidolon memory bench WORK` measures the trained models.
+    The same command again continues. Then `eidolon memory bench OUT` computes the table from the measurements.
     """
     from eidolon.benchmark.study.memory.study_training import run_study
 
@@ -171,7 +171,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT]…",
-            help="A shipped variant, a checkpoint's folder, or a folder of trainings; NAME=FOLDER calls it so. "
+            help="A shipped variant, a checkpoint's folder, a folder of trainings, or measurements of `memory study`; "
+            "NAME=FOLDER calls it so. "
             "Default: all shipped variants.",
         ),
     ] = None,

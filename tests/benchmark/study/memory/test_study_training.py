@@ -9,7 +9,7 @@ from eidolon.benchmark.study.memory import study_training
 from eidolon.benchmark.study.memory.archive import SUFFIX
 from eidolon.benchmark.study.memory.cost import bytes_per_sequence
 from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, study_variants
-from eidolon.benchmark.study.memory.study_training import StudyRecord, run_study
+from eidolon.benchmark.study.memory.study_training import StudyRecord, choose, run_study, wanted_models
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.building import layers_size
 from eidolon.models.memory.configuration import MemoryTextConfig
@@ -24,10 +24,11 @@ EVALUATION = Evaluation(
 )  # fmt: skip
 
 
-def record(model: StudyModel, loss: float) -> StudyRecord:
+def record(model: StudyModel, loss: float, accuracy: float = 0.5) -> StudyRecord:
+    seen = EVALUATION.model_copy(update={"yes_no_accuracy": Estimate(value=accuracy, ci=(0.4, 1.0))})
     return StudyRecord(
         variant=model.variant, seed=model.seed, learning_rate=model.learning_rate, recipe=model.recipe(),
-        parameters=1, loss=loss, seconds=1.0, evaluation=EVALUATION, predictor_r_squared=None, not_reported=None,
+        parameters=1, loss=loss, seconds=1.0, evaluation=seen, predictor_r_squared=None, not_reported=None,
     )  # fmt: skip
 
 
@@ -97,6 +98,16 @@ def test_a_model_without_checkpoint_and_measurements_is_trained_again(
     assert run_study(out, tmp_path / "other", ["gka"]) == []
     assert trained[6:] == ["gka-lr0.001-seed1"]
     assert measured[1:] == ["gka-lr0.001-seed1"] * 2
+
+
+@pytest.mark.parametrize(("accuracy", "seeds"), [(0.64, 1), (0.66, 5)])
+def test_a_variant_that_cannot_learn_to_see_gets_no_more_seeds(accuracy: float, seeds: int) -> None:
+    """With attention at 0.95 the bound is 0.93. Four perfect seeds lift 0.65 to it."""
+    attention, swa = choose(["attention", "swa"])
+    models = [(model, 0.95) for model in attention.swept()] + [(model, accuracy) for model in swa.swept()]
+    records = {model.name: record(model, model.learning_rate, value) for model, value in models}
+    assert [model.seed for model in wanted_models(swa, records)] == [1, 2, 3, 4, 5][:seeds]
+    assert len(wanted_models(attention, records)) == 5
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:

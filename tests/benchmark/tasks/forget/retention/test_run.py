@@ -107,7 +107,9 @@ def test_a_run_measures_and_reports(cli: Cli, measured: tuple[Path, str]) -> Non
         "higher_is_better": False,
     }
     rate = naive_rate([line["signal"] for line in read_lines(run / "pdm.jsonl") if "signal" in line])
-    assert forgetting["pdm_decay_per_100_tokens"]["value"] == pytest.approx(1 - math.exp(-100 * rate), rel=1e-3)
+    assert forgetting["pdm_decay_per_100_tokens"]["value"] == pytest.approx(
+        1 - math.exp(-100 * rate), rel=1e-3
+    )
     jsonschema.validate(json.loads((run / "scores.json").read_text()), schemas()["scores"])
     checked = cli("check", run)
     assert checked.code == 0, checked.out
