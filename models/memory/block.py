@@ -12,7 +12,8 @@ innovation, which measures surprise, is the norm of its error (see `innovation`)
 fading memory itself, for example Mamba2.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -32,6 +33,7 @@ from eidolon.models.memory.parts import (
     without_autocast,
 )
 from eidolon.models.memory.rotary import Rotary
+from eidolon.models.memory.state import BlockState, Span
 from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
 
 
@@ -54,72 +56,6 @@ class BlockOutput(NamedTuple):
     prediction_loss: Tensor | None
     """Mean squared error of the predictor over the tokens, None without a predictor. Its gradient reaches the predictor
     only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Keys and values of consecutive tokens, and some may be padding."""
-
-    keys: Tensor
-    """(batch, heads, length, head_dim)."""
-    values: Tensor
-    """(batch, heads, length, head_dim)."""
-    real: Tensor
-    """(batch, length), bool: false on padding."""
-
-    def concat(self, other: "Span") -> "Span":
-        """Return this span followed by the other."""
-        return Span(
-            torch.cat([self.keys, other.keys], 2),
-            torch.cat([self.values, other.values], 2),
-            torch.cat([self.real, other.real], 1),
-        )
-
-    def part(self, piece: slice) -> "Span":
-        """Return the tokens of a slice."""
-        return Span(self.keys[:, :, piece], self.values[:, :, piece], self.real[:, piece])
-
-    def last(self, length: int) -> "Span":
-        """Return a copy of the last `length` tokens."""
-        last = self.part(slice(max(0, self.real.shape[1] - length), None))
-        return Span(last.keys.contiguous(), last.values.contiguous(), last.real.contiguous())
-
-    def padded(self, length: int) -> "Span":
-        """Return a span of `length` tokens that ends with these, after padding."""
-        missing = length - self.real.shape[1]
-        if missing <= 0:
-            return self
-        keys, values = (functional.pad(part, (0, 0, missing, 0)) for part in (self.keys, self.values))
-        return Span(keys, values, functional.pad(self.real, (missing, 0)))
-
-    def gather(self, places: Tensor) -> "Span":
-        """Return the tokens at indices, (batch, n)."""
-        wide = places[:, None, :, None].expand(-1, self.keys.shape[1], -1, self.keys.shape[3])
-        return Span(self.keys.gather(2, wide), self.values.gather(2, wide), self.real.gather(1, places))
-
-
-@dataclass(frozen=True, slots=True)
-class BlockState:
-    """The state of a block. Fields that its kind of memory does not need are None."""
-
-    seen: Tensor
-    """(batch,), int64: number of tokens so far, without padding."""
-    window: Span | None = None
-    """The last W tokens h, or all of an unlimited window. The oldest is the next to enter the store."""
-    scores: Tensor | None = None
-    """(batch, W): the scores for the store of the tokens in the window."""
-    fading: Span | None = None
-    """The last 2W - 1 fading states F(h)."""
-    store: Span | None = None
-    """The M stored tokens."""
-    store_scores: Tensor | None = None
-    """(batch, M): their scores, oldest token first; -inf for an empty slot."""
-    store_positions: Tensor | None = None
-    """(batch, M), int64: the positions of the stored tokens."""
-    predicting: Tensor | None = None
-    """(batch, taps, features): what the next input is predicted from."""
-    recurrent: object | None = None
-    """The fading memory's own state."""
 
 
 class MemoryBlock(nn.Module):
@@ -198,17 +134,20 @@ class MemoryBlock(nn.Module):
         tokens = self._span(x, positions, real)
         faded = None if fading is None else self._span(fading, positions, real)
         scores, loss, predicting = self._score(x, mask, real, positions, fading, state)
+        # split once: a slice for each chunk would make a gradient of zeros for all tokens each time.
+        chunks = tokens.split(self.chunk)
+        faded_chunks = [None] * len(chunks) if faded is None else faded.split(self.chunk)
+        score_chunks = [None] * len(chunks) if scores is None else scores.split(self.chunk, 1)
         outputs = []
-        for start in range(0, x.shape[1], self.chunk):
-            piece = slice(start, start + self.chunk)
-            output, state = self._chunk(
-                queries[:, :, piece],
-                tokens.part(piece),
-                None if faded is None else faded.part(piece),
-                None if scores is None else scores[:, piece],
-                positions[:, piece],
-                state,
-            )
+        for piece in zip(
+            queries.split(self.chunk, 2),
+            chunks,
+            faded_chunks,
+            score_chunks,
+            positions.split(self.chunk, 1),
+            strict=True,
+        ):
+            output, state = self._chunk(*piece, state)
             outputs.append(output)
         attended = torch.cat(outputs, dim=2).transpose(1, 2).flatten(2)
         state = replace(self._full(state), seen=seen, recurrent=recurrent, predicting=predicting)
@@ -241,38 +180,32 @@ class MemoryBlock(nn.Module):
             assert state.fading is not None
             assert self.window is not None
             before = state.fading.concat(faded)
-            column = torch.arange(before.real.shape[1], device=queries.device)[None, :]
-            offset = before.real.shape[1] - length  # the newest fading state that is read is W positions back
+            offset = before.real.shape[1] - length
+            # The newest fading state that is read is W positions back.
+            readable = before.part(slice(0, max(0, offset + length - self.window)))
+            column = torch.arange(readable.real.shape[1], device=queries.device)[None, :]
             beyond = (column <= offset + row - self.window) & (column > offset + row - 2 * self.window)
-            sources.append(before)
-            masks.append(beyond & before.real[:, None])
+            if readable.real.shape[1]:
+                sources.append(readable)
+                masks.append(beyond & readable.real[:, None])
             state = replace(state, fading=before.last(2 * self.window - 1))
-        keys = torch.cat([source.keys for source in sources], 2)
+        scale = self.head_dim**-0.5
+        output = None
         if self.store:
             candidates, mask, state = self._store(window, scores, positions, state)
             if mask.shape[2]:
                 sources.append(candidates)
                 masks.append(mask)
-            if self.clipped and mask.shape[2]:
-                # Stored keys are turned to the window's far end relative to the query, so that they meet the query as
-                # it is. One product serves both if each query has both forms, and each key zeros for the other.
-                turned = torch.cat([turned, queries], -1)
-                keys = torch.cat(
-                    [
-                        functional.pad(keys, (0, self.head_dim)),
-                        functional.pad(candidates.keys, (self.head_dim, 0)),
-                    ],
-                    2,
-                )
-            else:
-                keys = torch.cat([keys, candidates.keys], 2)
-        output = functional.scaled_dot_product_attention(
-            turned,
-            keys,
-            torch.cat([source.values for source in sources], 2),
-            attn_mask=torch.cat(masks, 2)[:, None],
-            scale=self.head_dim**-0.5,
-        )
+                if self.clipped:
+                    output = _attend_two_forms(turned * scale, queries * scale, sources, masks)
+        if output is None:
+            output = functional.scaled_dot_product_attention(
+                turned,
+                torch.cat([source.keys for source in sources], 2),
+                torch.cat([source.values for source in sources], 2),
+                attn_mask=torch.cat(masks, 2)[:, None],
+                scale=scale,
+            )
         kept = window if self.window is None else window.last(self.window)
         return output, replace(state, window=kept)
 
@@ -400,6 +333,22 @@ class MemoryBlock(nn.Module):
                 store_positions=functional.pad(state.store_positions, (missing, 0)),
             )
         return state
+
+
+def _attend_two_forms(
+    turned: Tensor, queries: Tensor, sources: Sequence[Span], masks: Sequence[Tensor]
+) -> Tensor:
+    """Return the output of scaled queries for the sources, of which the last is the store.
+
+    Stored keys are turned to the window's far end relative to the query, so that they meet the query as it is.
+    """
+    *near, store = sources
+    keys = torch.cat([source.keys for source in near], 2)
+    scores = torch.cat(
+        [turned @ keys.transpose(-1, -2), queries @ store.keys.transpose(-1, -2)], -1
+    ).masked_fill(~torch.cat([*masks], 2)[:, None], -torch.inf)
+    weights = scores.softmax(-1, dtype=at_least_float32(scores.dtype)).to(scores.dtype)
+    return weights @ torch.cat([source.values for source in sources], 2)
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:

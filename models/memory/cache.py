@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from eidolon.models.memory.block import BlockState
 from eidolon.models.memory.layout import FADING, Memory, Symbol
+from eidolon.models.memory.state import BlockState
 
 
 class LayerCache:

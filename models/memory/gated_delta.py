@@ -159,10 +159,13 @@ def _chunks(
     within = (q @ k.transpose(-1, -2)) * decay
     from_before = q * from_start
     to_end = k * decay[..., -1, :, None]
+    ends = from_start[:, :, :, -1:]
     outputs = []
-    for i in range(q.shape[2]):
-        surprise = written[:, :, i] - read[:, :, i] @ state
-        outputs.append(from_before[:, :, i] @ state + within[:, :, i] @ surprise)
-        state = state * from_start[:, :, i, -1:] + to_end[:, :, i].transpose(-1, -2) @ surprise
+    # unbind once: indexing each chunk would make a gradient of zeros for the whole tensor each time.
+    parts = (written, read, from_before, within, ends, to_end.transpose(-1, -2))
+    for new, known, asked, near, end, keys in zip(*(part.unbind(2) for part in parts), strict=True):
+        surprise = new - known @ state
+        outputs.append(asked @ state + near @ surprise)
+        state = state * end + keys @ surprise
     y = torch.cat(outputs, dim=2)[:, :, :length]
     return y.transpose(1, 2), state

@@ -137,5 +137,5 @@ def untrained_text_model(trained: TrainedCheckpoint) -> "MemoryTextModel":
 
     config = MemoryConfig(**json.loads((trained.folder / CONFIG).read_text(encoding="utf-8")))
     device = choose_device("auto", "--device")
-    text: Any = config.get_text_config()
-    return MemoryTextModel(text).to(device, choose_dtype("auto", device)).eval()
+    model: Any = MemoryTextModel(config.get_text_config())
+    return model.to(device, choose_dtype("auto", device)).eval()  # type: ignore[no-any-return]

@@ -67,8 +67,8 @@ def find_checkpoints(given: Sequence[str]) -> list[TrainedCheckpoint]:
         places = [path] if path.is_file() else _checkpoints_in(path) + _archives_in(path)
         if not places:
             raise UserError(f"{text!r}: holds no checkpoint (no {CONFIG} of the memory family)")
-        for one in places:
-            found.append(_read(label, one, found))
+        for each in places:
+            found.append(_read(label, each, found))
     for one in found:
         other = next(other for other in found if other.variant == one.variant)
         if other.memory != one.memory:

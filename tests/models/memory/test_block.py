@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eidolon.models.memory.block import BlockState, MemoryBlock, hash_positions
+from eidolon.models.memory.block import MemoryBlock, hash_positions
 from eidolon.models.memory.layout import SYMBOLS, Memory
+from eidolon.models.memory.state import BlockState
 from tests.models.memory import plainly
 
 WIDTH, HEADS, HEAD_DIM, WINDOW, STORE = 12, 2, 8, 4, 3
