@@ -10,18 +10,15 @@ from eidolon.benchmark.data.samples import Sample, SampleSource
 from eidolon.benchmark.engine.generation import PromptedSample
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.run import RunSettings
-from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.answer.checks import AnswerChecks
 from eidolon.benchmark.tasks.answer.judge import JudgeMaker, RuleJudge, rating_judge
-from eidolon.benchmark.tasks.answer.work import AnswerWork
+from eidolon.benchmark.tasks.answer.work import ANSWER_FILES, AnswerWork
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import JoinedShards, Questions, Run
 from eidolon.benchmark.tasks.published_mode import published_mode
-from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.scores import Scores
-from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.metrics.benchmarks.question import MODES, BenchmarkQuestion
 from eidolon.scorers.text.answer import RAW
 
@@ -34,13 +31,7 @@ class AnswerTask:
 
     name: ClassVar[str] = "answer"
     verb: ClassVar[Literal["run"]] = "run"
-    run_files: ClassVar[tuple[TaskFile, ...]] = (
-        TaskFile(SAMPLES, SampleRow),
-        TaskFile(RESPONSES, Response),
-        TaskFile(JUDGEMENTS, Judgement),
-        TaskFile(BENCHMARK_QUESTIONS, AskedRow),
-        TaskFile(BENCHMARK_ANSWERS, BenchmarkRow),
-    )
+    run_files: ClassVar[tuple[TaskFile, ...]] = ANSWER_FILES
     fields: ClassVar[tuple[str, ...]] = ("judge_options",)
     defaults: ClassVar[Mapping[str, Any]] = {"prompt": "question", "max_new_tokens": 128, "temperature": 0.0}
     """Answers are short and greedy."""

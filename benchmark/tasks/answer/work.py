@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.batch_file import Key
-from eidolon.benchmark.store.files import SAMPLES
+from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.folder import RunFolder
 from eidolon.benchmark.store.json_lines import to_lines
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.answer.judge import RuleJudge
+from eidolon.benchmark.tasks.checking.checks import TaskFile
 from eidolon.benchmark.tasks.describe.work import judge_responses, produce_responses
 from eidolon.benchmark.tasks.protocol import Producer, Results, Shown, Text, sample_text
-from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow
+from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.published.task import row_of, score_answers
 from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.metric import Quantity
@@ -21,6 +22,15 @@ from eidolon.scorers.core.signature import Signature
 from eidolon.scorers.core.types import Judgement, Response
 from eidolon.scorers.metrics.benchmarks.question import BenchmarkQuestion, QuestionBenchmark, ReadAnswer
 from eidolon.scorers.text.answer import RAW
+
+ANSWER_FILES = (
+    TaskFile(SAMPLES, SampleRow),
+    TaskFile(RESPONSES, Response),
+    TaskFile(JUDGEMENTS, Judgement),
+    TaskFile(BENCHMARK_QUESTIONS, AskedRow),
+    TaskFile(BENCHMARK_ANSWERS, BenchmarkRow),
+)
+"""The files of a run with answers to a benchmark, and the records of their lines."""
 
 
 @dataclass(frozen=True, slots=True)

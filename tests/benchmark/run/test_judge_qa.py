@@ -171,7 +171,7 @@ def test_a_language_model_that_is_down_leaves_all_unscored(cli: Cli, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--judge", "qa", "-J", "models=nobody"), ("-J models=nobody",)),
+        (("--judge", "qa", "-J", "models=unknown"), ("-J models=unknown",)),
         (("--judge", "qa", "-J", "{models}", "-J", "thershold=3"), ("thershold", "did you mean 'threshold'")),
         (("--judge", "qa", "-J", "{models}", "-J", "threshold=2"), ("-J threshold=2", "from 4")),
         (("--metric", "throne"), ("--metric throne", "'lexicon'", "--judge qa")),

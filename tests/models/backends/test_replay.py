@@ -122,7 +122,7 @@ def test_folder_that_is_not_a_model(tmp_path: Path) -> None:
 def test_never_downloads_when_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
-        resolve("transformers/nobody/no-such-model")
+        resolve("transformers/someone/no-such-model")
 
 
 def test_valid_log_probabilities_are_kept(tmp_path: Path) -> None:

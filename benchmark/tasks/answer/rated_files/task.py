@@ -8,15 +8,13 @@ from eidolon.benchmark.data.question_layouts import LAYOUTS, Questions
 from eidolon.benchmark.settings.config import ConfigRecord, Inputs, deciding
 from eidolon.benchmark.settings.load import Given
 from eidolon.benchmark.settings.score import ScoreSettings
-from eidolon.benchmark.store.files import JUDGEMENTS, RESPONSES, SAMPLES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.tasks.answer.judge import rating_judge
 from eidolon.benchmark.tasks.answer.rated_files.checks import MmHalChecks
 from eidolon.benchmark.tasks.answer.rated_files.evaluation import read_evaluation
-from eidolon.benchmark.tasks.answer.work import AnswerWork
+from eidolon.benchmark.tasks.answer.work import ANSWER_FILES, AnswerWork
 from eidolon.benchmark.tasks.checking.checks import TaskChecks, TaskFile
 from eidolon.benchmark.tasks.protocol import Producer, Run
-from eidolon.benchmark.tasks.rows import BENCHMARK_ANSWERS, BENCHMARK_QUESTIONS, AskedRow, BenchmarkRow
 from eidolon.benchmark.tasks.score_files.inputs import check_fields, content_hashes, one_answer_file
 from eidolon.benchmark.tasks.score_files.published.answers import FIELDS, read_answers
 from eidolon.benchmark.tasks.score_files.work import FileProducer
@@ -26,7 +24,7 @@ from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.notes import InputNote, warning
 from eidolon.scorers.core.scores import Scores
 from eidolon.scorers.core.signature import Signature, hashed
-from eidolon.scorers.core.types import Judgement, Response
+from eidolon.scorers.core.types import Response
 from eidolon.scorers.judges.rating import SavedReplies
 from eidolon.scorers.metrics.benchmarks.mmhal import QUESTIONS
 from eidolon.scorers.metrics.benchmarks.question import FIXED
@@ -41,13 +39,7 @@ class MmHalTask:
 
     name: ClassVar[str] = "mmhal"
     verb: ClassVar[Literal["score"]] = "score"
-    run_files: ClassVar[tuple[TaskFile, ...]] = (
-        TaskFile(SAMPLES, SampleRow),
-        TaskFile(RESPONSES, Response),
-        TaskFile(JUDGEMENTS, Judgement),
-        TaskFile(BENCHMARK_QUESTIONS, AskedRow),
-        TaskFile(BENCHMARK_ANSWERS, BenchmarkRow),
-    )
+    run_files: ClassVar[tuple[TaskFile, ...]] = ANSWER_FILES
     fields: ClassVar[tuple[str, ...]] = (
         "questions",
         "answers",

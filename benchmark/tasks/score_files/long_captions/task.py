@@ -1,5 +1,6 @@
 """CAPTURE and CompreCap from files: captions against references or annotated scene graphs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,7 +66,7 @@ class Planned:
     captions: GivenCaptions | None = None
 
 
-class CaptionTask(AnswersTask):
+class CaptionTask(AnswersTask, ABC):
     """Base of the tasks that score captions of one benchmark."""
 
     name: ClassVar[str]
@@ -75,9 +76,9 @@ class CaptionTask(AnswersTask):
     fields: ClassVar[tuple[str, ...]] = ("annotations", "answers", "mode", "fields", "judge_options")
     needs: ClassVar[tuple[str, ...]] = ("answers",)
 
+    @abstractmethod
     def read(self, settings: ScoreSettings) -> Planned:
         """Read and check all inputs."""
-        raise NotImplementedError
 
     def plan(self, given: Given[ScoreSettings], out: Path) -> tuple[Run, Producer]:
         """Read and check all inputs: every annotated image has exactly one caption.

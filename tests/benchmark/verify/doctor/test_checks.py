@@ -146,11 +146,11 @@ def test_precision(asked: list[Request], sound: TransformersModel) -> None:
     half = loading.precision(subject(TransformersModel(SMALL, dtype="float16"), asked, twin=load_small))
     assert half.verdict == "differs"
     assert "of rounding" in half.detail
-    mended = TransformersModel(SMALL, dtype="float16")
-    mended.model.model.vision_model.embeddings.position_embedding.register_forward_pre_hook(
+    repaired = TransformersModel(SMALL, dtype="float16")
+    repaired.model.model.vision_model.embeddings.position_embedding.register_forward_pre_hook(
         lambda _, given: (torch.arange(given[0].shape[1]).expand_as(given[0]),)
     )
-    found = loading.precision(subject(mended, asked, twin=load_small))
+    found = loading.precision(subject(repaired, asked, twin=load_small))
     assert found.verdict == "ok", found
     assert 0.001 < float(found.figures["noise"]) < 0.03
 

@@ -205,7 +205,7 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "an image of a line": ("forgetting", in_line(PL, 0, "image_id", "scenes-0-1")),
     "the table": ("forgetting", in_json(P, "fade.rate", 0.5)),
     "the form without": ("forgetting", in_json(P, "without", "neutral")),
-    "the reader of mentions": ("forgetting", in_json(P, "settings.judge", "nobody")),
+    "the reader of mentions": ("forgetting", in_json(P, "settings.judge", "another")),
     "a point": ("forgetting", in_json(R, "points.0.accuracy.value", 0.5)),
     "a finding": ("forgetting", in_json(R, "findings.0.verdict", "forgot the image")),
     "the lengths": ("forgetting", in_json(R, "lengths", [8, 24, 64])),
