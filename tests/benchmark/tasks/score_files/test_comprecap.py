@@ -16,7 +16,7 @@ from eidolon.scorers.judges.matching import NameMatcher
 from eidolon.scorers.judges.noun_readers import TaggedNouns
 from eidolon.scorers.judges.phrase_raters import Asked, ModelRatings, SharedWords
 from eidolon.scorers.text.lexicon import load_lexicon
-from tests.benchmark.conftest import Cli, read_lines, write_lines
+from tests.benchmark.conftest import Cli, Result, read_lines, write_lines
 
 
 def mask(*pixels: int) -> str:
@@ -156,6 +156,12 @@ def comprecap(folder: Path) -> tuple[Path, Path]:
     return annotations, captions
 
 
+def scored(cli: Cli, annotations: Path, answers: Path, folder: Path, *more: str) -> Result:
+    """The result of `eidolon score`, with the run in `folder/out`."""
+    files = ("--annotations", annotations, "--answers", answers, "--out", folder / "out")
+    return cli("score", "--metric", "comprecap", *files, *more)
+
+
 def values(folder: Path) -> dict[str, float | None]:
     metrics = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["metrics"]["comprecap"]
     return {name: entry["value"] for name, entry in metrics.items() if name != "per_category"}
@@ -209,17 +215,7 @@ def test_ratings_of_the_released_program(cli: Cli, tmp_path: Path) -> None:
         for i, row in enumerate(rows[:2])
     }
     answers.write_text(json.dumps([{"object coverage": "70.00"}, given]), encoding="utf-8")
-    result = cli(
-        "score",
-        "--metric",
-        "comprecap",
-        "--annotations",
-        annotations,
-        "--answers",
-        answers,
-        "--out",
-        tmp_path / "out",
-    )
+    result = scored(cli, annotations, answers, tmp_path)
     assert result.code == 0, result.err
     relation = ((5 + 2) / 2 + (5 - 1) / 2) / 2
     # In the released program's own terms: 0.25 of percent, and ratings times 20.
@@ -258,18 +254,7 @@ def test_wrong_annotations(cli: Cli, tmp_path: Path, field: str, value: object, 
         row["info"][0][field] = value
     write_lines(annotations, [row])
     more = ("-J", field) if "=" in field else ()
-    result = cli(
-        "score",
-        "--metric",
-        "comprecap",
-        "--annotations",
-        annotations,
-        "--answers",
-        captions,
-        "--out",
-        tmp_path / "out",
-        *more,
-    )
+    result = scored(cli, annotations, captions, tmp_path, *more)
     assert result.code == 2
     assert said in result.err
     assert result.err.strip().count("\n") == 0
@@ -279,17 +264,7 @@ def test_a_missing_rating(cli: Cli, tmp_path: Path) -> None:
     annotations, answers = comprecap(tmp_path)
     given = {scene(0)["image"]: {"object": {"dog": 1.0, "bench": 1.0}, "attribute": {}, "relation": {}}}
     answers.write_text(json.dumps([{}, given]), encoding="utf-8")
-    result = cli(
-        "score",
-        "--metric",
-        "comprecap",
-        "--annotations",
-        annotations,
-        "--answers",
-        answers,
-        "--out",
-        tmp_path / "out",
-    )
+    result = scored(cli, annotations, answers, tmp_path)
     assert result.code == 2
     assert 'has no rating of the attribute "a brown dog"' in result.err
 
