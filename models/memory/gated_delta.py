@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eidolon.models.memory.decay import decays
+from eidolon.models.memory.decay import decays, into_chunks
 from eidolon.models.memory.parts import (
     RMSNorm,
     ShortConvolution,
@@ -27,6 +27,8 @@ from eidolon.models.memory.parts import (
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 """With A = 1 at the start, a head's state decays to 1/e over 10 to 1,000 tokens, log-uniformly. The original draws A
 from [1, 16], for models with hundreds of heads. With two heads per layer, both could then start by decaying fast."""
+SHORTEST_CHUNK = 16
+"""Tokens of a chunk below which the steps from chunk to chunk cost more than the chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def gated_delta_rule(
         state = v.new_zeros(batch, heads, key, v.shape[-1])
     if length == 1:
         return _step(q, k, v, g, beta, state)
-    return _chunks(q, k, v, g, beta, state, min(chunk, length))
+    # The cost of pairs within a chunk and that of the state are about equal with as many tokens as dimensions.
+    return _chunks(q, k, v, g, beta, state, min(chunk, max(key, SHORTEST_CHUNK)))
 
 
 def _step(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,12 +142,7 @@ def _chunks(
     u_i = β_i (v_i - e^{G_i} k_i S - Σ_{j<i} e^{G_ij} (k_i·k_j) u_j).
     """
     length = k.shape[2]
-    padding = -length % size
-    if padding:
-        q, k, v = (functional.pad(x, (0, 0, 0, padding)) for x in (q, k, v))
-        g, beta = (functional.pad(x, (0, padding)) for x in (g, beta))
-    q, k, v = (x.unflatten(2, (-1, size)) for x in (q, k, v))
-    g, beta = (x.unflatten(2, (-1, size)) for x in (g, beta))
+    q, k, v, g, beta = (into_chunks(part, size) for part in (q, k, v, g, beta))
     decay, from_start = decays(g)
     from_start = from_start[..., None]
     weighted = k * beta[..., None]
