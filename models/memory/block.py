@@ -338,7 +338,7 @@ class MemoryBlock(nn.Module):
 def _attend_two_forms(
     turned: Tensor, queries: Tensor, sources: Sequence[Span], masks: Sequence[Tensor]
 ) -> Tensor:
-    """Return the output of scaled queries for the sources, of which the last is the store.
+    """Return the output of scaled queries for the sources. The last source is the store.
 
     Stored keys are turned to the window's far end relative to the query, so that they meet the query as it is.
     """

@@ -22,7 +22,7 @@ from eidolon.scorers.statistics.seeds import FEWEST_SEEDS, welch_difference
 PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
 PRIMARY_LENGTHS = (64, 256, 512)
 PRIMARY_CONDITION: Condition = "filler"
-"""The registered comparisons, written down before training (`docs/evidence/memory-plan.md`)."""
+"""The registered comparisons, written down before training (`docs/evidence/memory-third-round.md`)."""
 NOTHING = Estimate.undefined()
 
 
