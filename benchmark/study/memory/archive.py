@@ -4,6 +4,7 @@ The weights of a study are many times as large as its measurements. With the arc
 again, and `eidolon memory bench` needs no checkpoint.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
 from eidolon.benchmark.study.memory.measurements import (
     ABOUT,
@@ -61,11 +63,11 @@ def write_archive(
     summary = ArchiveSummary(
         variant=trained.variant, digest=trained.digest, settings=settings, versions=versions()
     )
-    temporary = file.with_name(f".{file.name}.part")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
 
-        def add(name: str, content: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(name, _TIME), content, zipfile.ZIP_LZMA)
+        def add(name: str, made: bytes) -> None:
+            archive.writestr(zipfile.ZipInfo(name, _TIME), made, zipfile.ZIP_LZMA)
 
         add(SUMMARY, summary.model_dump_json(indent=1, by_alias=True).encode())
         for name in (CONFIG, RECIPE):
@@ -75,7 +77,7 @@ def write_archive(
             for name in (ABOUT, RESPONSES, QUESTIONS, RETENTION_LINES, READINGS_FILE):
                 if (folder / name).is_file():
                     add(f"{rule or TRAINED}/{name}", (folder / name).read_bytes())
-    temporary.replace(file)
+    write_atomically(file, content.getvalue())
 
 
 def is_archive(path: Path) -> bool:
