@@ -139,5 +139,6 @@ def untrained_text_model(trained: TrainedCheckpoint) -> "MemoryTextModel":
 
     config = MemoryConfig(**json.loads((trained.folder / CONFIG).read_text(encoding="utf-8")))
     device = choose_device("auto", "--device")
-    model: Any = MemoryTextModel(config.get_text_config())
+    text: Any = config.get_text_config()
+    model: Any = MemoryTextModel(text)
     return model.to(device, choose_dtype("auto", device)).eval()  # type: ignore[no-any-return]
