@@ -191,13 +191,16 @@ class _Problem:
         share = np.exp(self._log_shares(beta))
         mean = np.add.reduceat(self.x * share[:, None], self.starts, axis=0)
         scores = (self.x[self.picked] - mean) * count[:, None]
-        weighted = self.x * (share * count[self.row])[:, None]
-        return scores, np.asarray(weighted.T @ self.x - (mean * count[:, None]).T @ mean)
+        # From deviations: the difference of two products is rounding alone where all but one share are near 0.
+        deviation = self.x - mean[self.row]
+        return scores, np.asarray((deviation * (share * count[self.row])[:, None]).T @ deviation)
 
     def search(self, start: FloatArray, count: FloatArray) -> FloatArray:
         """Return the maximum of the log-likelihood, which is concave, by Newton's method with halved steps."""
         beta, value = start, self.log_likelihood(start, count)
         for _ in range(STEPS):
+            if value > -TOLERANCE * count.sum():  # every choice is certain; further steps are rounding alone
+                break
             scores, information = self.derivatives(beta, count)
             gradient = scores.sum(axis=0)
             step = _inverse(information) @ gradient
