@@ -191,7 +191,7 @@ class _Problem:
         share = np.exp(self._log_shares(beta))
         mean = np.add.reduceat(self.x * share[:, None], self.starts, axis=0)
         scores = (self.x[self.picked] - mean) * count[:, None]
-        # From deviations: the difference of two products is rounding alone where all but one share are near 0.
+        # From deviations: the difference of two products is rounding alone where one share is near 1.
         deviation = self.x - mean[self.row]
         return scores, np.asarray((deviation * (share * count[self.row])[:, None]).T @ deviation)
 
