@@ -4,6 +4,7 @@ import "./board.css";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { NONE, choiceText, makeGroups, part, partName, readChoice, select, type BoardView, type Choice, type Group, type Row } from "./board-data";
 import { BoardTable } from "./board-table";
+import { isShortcut, useKeys } from "./keys";
 import { many, visible } from "./text";
 import { ThemeToggle } from "./theme";
 
@@ -21,14 +22,10 @@ export function Board({ view }: { view: BoardView }) {
   const search = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const follow = () => setChoice(readChoice());
-    const press = keys(search);
     addEventListener("hashchange", follow);
-    addEventListener("keydown", press);
-    return () => {
-      removeEventListener("hashchange", follow);
-      removeEventListener("keydown", press);
-    };
+    return () => removeEventListener("hashchange", follow);
   }, []);
+  useKeys(true, (event) => press(event, search.current));
   const wide = choice.wide !== "";
   const groups = useMemo(() => makeGroups(view, wide), [view, wide]);
   const passed = useMemo(() => new Set(select(view.rows, choice)), [view, choice.q, choice.task, choice.dataset, choice.judge, choice.decoding, choice.doctor]);
@@ -63,24 +60,21 @@ export function Board({ view }: { view: BoardView }) {
   );
 }
 
-function keys(search: { current: HTMLInputElement | null }) {
-  return (event: KeyboardEvent) => {
-    const target = event.target as HTMLElement;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.matches("input, select")) {
-      if (event.key === "Escape") target.blur();
-      return;
-    }
-    if (event.key === "/") {
-      event.preventDefault();
-      search.current?.focus();
-    }
-    const by = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
-    if (!by) return;
-    const rows = [...document.querySelectorAll<HTMLElement>("button.unfold")];
-    const here = rows.findIndex((row) => row.closest("tr")!.contains(target));
-    rows[here < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, here + by))]?.focus();
-  };
+function press(event: KeyboardEvent, search: HTMLInputElement | null) {
+  const target = event.target as HTMLElement;
+  if (!isShortcut(event)) {
+    if (event.key === "Escape") target.blur();
+    return;
+  }
+  if (event.key === "/") {
+    event.preventDefault();
+    search?.focus();
+  }
+  const by = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+  if (!by) return;
+  const rows = [...document.querySelectorAll<HTMLElement>("button.unfold")];
+  const here = rows.findIndex((row) => row.closest("tr")!.contains(target));
+  rows[here < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, here + by))]?.focus();
 }
 
 function list(names: string[]): string {

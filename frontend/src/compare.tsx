@@ -1,9 +1,10 @@
 // Two runs: their differences, and the samples where they disagree, side by side.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Forest } from "./charts";
 import type { Details, Pairing, Run, View } from "./data";
 import { useDetail } from "./explore";
+import { isShortcut, useKeys, useStep } from "./keys";
 import { List } from "./list";
 import type { Route } from "./route";
 import { Sample } from "./sample";
@@ -95,20 +96,12 @@ function Disagreements({ pair, view, details, route, move, active }: { pair: Pai
   const linked = a.index.sample_ids.findIndex((id, i) => id === route.sample && a.index.generations[i] === route.generation);
   const chosen = linked >= 0 && other.has(linked) ? linked : found[0] ?? -1;
   const choose = (i: number) => move({ sample: a.index.sample_ids[i]!, generation: a.index.generations[i]! });
-  const step = (by: number) => {
-    const place = found.indexOf(chosen), next = found[place < 0 ? 0 : Math.min(found.length - 1, Math.max(0, place + by))];
-    if (next !== undefined) choose(next);
-  };
-  useEffect(() => {
-    if (!active) return;
-    const press = (event: KeyboardEvent) => {
-      if ((event.target as HTMLElement).matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "j") step(1);
-      else if (event.key === "k") step(-1);
-      else if (event.key === "b") setBoxes((now) => !now);
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+  const step = useStep(found, chosen, choose);
+  useKeys(active, (event) => {
+    if (!isShortcut(event)) return;
+    if (event.key === "j") step(1);
+    else if (event.key === "k") step(-1);
+    else if (event.key === "b") setBoxes((now) => !now);
   });
   const [left, right] = [useDetail(details, pair.a, chosen), useDetail(details, pair.b, other.get(chosen) ?? -1)];
   if (!other.size) return <p class="reason">The two runs have no sample in common.</p>;

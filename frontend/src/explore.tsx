@@ -3,6 +3,7 @@ import type { RefObject } from "preact";
 import { hasTruth, type Detail, type Details, type Run, type View } from "./data";
 import { Sample, copySample } from "./sample";
 import { BY_TRUTH, NONE, SORTS, select, terms, type Filters } from "./filter";
+import { isShortcut, useKeys, useStep } from "./keys";
 import { List } from "./list";
 import type { Route } from "./route";
 import { many, visible } from "./text";
@@ -25,33 +26,23 @@ export function Explore({ run, number, view, details, route, move, active, showC
   const detail = useDetail(details, number, chosen);
   const [boxes, setBoxes] = useState(false);
   const search = useRef<HTMLInputElement>(null);
-  const step = (by: number) => {
-    const place = found.indexOf(chosen);
-    const next = found[place < 0 ? 0 : Math.min(found.length - 1, Math.max(0, place + by))];
-    if (next !== undefined) choose(next);
-  };
-  useEffect(() => {
-    if (!active) return;
-    const press = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target.matches("input, select, textarea")) {
-        if (event.key === "Escape") target.blur();
-        return;
-      }
-      const inList = target.matches("[role=listbox], body");
-      const actions: Record<string, () => void> = {
-        j: () => step(1), k: () => step(-1), "?": onHelp, b: () => setBoxes((now) => !now),
-        "/": () => search.current!.focus(), c: () => { if (detail.value) void copySample(detail.value); },
-        ...(inList ? { ArrowDown: () => step(1), ArrowUp: () => step(-1) } : {}),
-      };
-      const action = actions[event.key];
-      if (!action) return;
-      event.preventDefault();
-      action();
+  const step = useStep(found, chosen, choose);
+  useKeys(active, (event) => {
+    const target = event.target as HTMLElement;
+    if (!isShortcut(event)) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    const inList = target.matches("[role=listbox], body");
+    const actions: Record<string, () => void> = {
+      j: () => step(1), k: () => step(-1), "?": onHelp, b: () => setBoxes((now) => !now),
+      "/": () => search.current!.focus(), c: () => { if (detail.value) void copySample(detail.value); },
+      ...(inList ? { ArrowDown: () => step(1), ArrowUp: () => step(-1) } : {}),
     };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
+    const action = actions[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
   });
   if (run.no_samples) return <p class="reason">{run.no_samples}</p>;
   return (

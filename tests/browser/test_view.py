@@ -187,6 +187,17 @@ def test_the_keyboard_alone_is_enough(page_file: Path, open_page: Open) -> None:
     expect(page.locator("article.sample h2")).to_have_text("scenes-0-0")
 
 
+TWO_KEYS = """() => {
+    for (const key of ["j", "j"]) document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+}"""
+
+
+def test_keys_that_come_before_the_page_is_rendered_again_all_count(page_file: Path, open_page: Open) -> None:
+    page = open_page(page_file).page
+    page.evaluate(TWO_KEYS)
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-2")
+
+
 def test_a_link_leads_to_its_sample_even_if_a_filter_hides_it(page_file: Path, open_page: Open) -> None:
     page = open_page(page_file, fragment=f"#sample=scenes-0-{SAMPLES - 2}").page
     expect(page.locator("article.sample h2")).to_have_text(f"scenes-0-{SAMPLES - 2}")
@@ -341,6 +352,9 @@ def test_the_samples_where_two_runs_disagree_stand_side_by_side(compared_file: P
         index for index in range(SAMPLES - 1) if index % 2 and not (index % 3 == 1 and index // 3 % 3 == 2)
     ]
     assert found(page) == len(wrong)
+    page.evaluate(TWO_KEYS)
+    disagreements = page.get_by_label("Samples where the runs disagree")
+    expect(disagreements.locator("[aria-selected=true]")).to_have_attribute("aria-posinset", "3")
     page.get_by_label("Show").select_option("a")
     assert found(page) == 0
     page.get_by_label("Show").select_option("b")

@@ -103,7 +103,8 @@ def run_study(
             if model.name not in records or not (work / model.name / CHECKPOINT).is_dir():
                 train(model)
             if model.name in records:
-                _measure(model, out, work, settings or BenchSettings(), console)
+                first = model.seed == variant.seeds[0]
+                _measure(model, out, work, settings or BenchSettings(), console, with_other_rules=first)
     return [name for variant in chosen for name in left(variant, records, out)]
 
 
@@ -194,11 +195,19 @@ def _train(model: StudyModel, work: Path, scenes: int) -> StudyRecord | None:
     )
 
 
-def _measure(model: StudyModel, out: Path, work: Path, settings: BenchSettings, console: Console) -> None:
-    """Measure a trained model and write its archive."""
+def _measure(
+    model: StudyModel,
+    out: Path,
+    work: Path,
+    settings: BenchSettings,
+    console: Console,
+    *,
+    with_other_rules: bool,
+) -> None:
+    """Measure a trained model and write its archive. Other rules for its stores are described, so one seed has them."""
     (trained,) = find_checkpoints([f"{model.variant}={work / model.name}"])
     measured = {}
-    for rule in (None, *other_rules(trained)):
+    for rule in (None, *(other_rules(trained) if with_other_rules else ())):
         measure_checkpoint(
             trained,
             settings,

@@ -50,10 +50,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the models that were measured. The first measurement is killed."""
+    """The names of the models that were measured, the first seeds also with other rules. The first is killed."""
     names: list[str] = []
 
-    def measure(model: StudyModel, out: Path, *_: object) -> None:
+    def measure(model: StudyModel, out: Path, *_: object, with_other_rules: bool) -> None:
+        assert with_other_rules == (model.seed == 1)
         names.append(model.name)
         if len(names) == 1:
             raise KeyboardInterrupt
