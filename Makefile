@@ -84,10 +84,10 @@ browser: export EIDOLON_WITH_BROWSER = 1
 browser: export OMP_NUM_THREADS = 1
 browser: $(VENV)/.installed-browser $(VENV)/.installed-frontend
 	cd frontend && npm run check && node build.mjs --check
-	$(BIN)/python -m pytest --durations 5 tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 5 tests/browser
 
 core:
-	rm -rf build
+	rm -rf build/core build/lib build/bdist*
 	$(PYTHON) -m venv build/core
 	build/core/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt .
 	build/core/bin/python tests/core_install.py

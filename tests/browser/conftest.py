@@ -28,8 +28,6 @@ class Watched:
 
     page: Any
     faults: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    """From the start of loading until the page takes keys."""
 
 
 Open = Callable[..., Watched]
@@ -84,8 +82,6 @@ def open_page(browser: Any) -> Iterator[Open]:
         page.goto(path.as_uri() + fragment, wait_until="commit")
         for selector in ready.split(" then "):
             page.wait_for_selector(selector)
-        # What counts is what a reader feels: from the start of loading until a key does something.
-        watched.seconds = page.evaluate("performance.now()") / 1000
         return watched
 
     yield call

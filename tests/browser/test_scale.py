@@ -1,4 +1,7 @@
-"""Large runs: how soon the page takes keys, how large its file is, and that a search goes through all of it."""
+"""Large runs: the size of the file, how much of it is in the page, and that a search goes through all of it.
+
+`bench/page_opening.py` measures how soon such pages take keys.
+"""
 
 from pathlib import Path
 
@@ -10,21 +13,20 @@ from eidolon.benchmark.report.view.page import write
 from tests.browser.conftest import Open
 from tests.browser.runs import many_samples, scene_run
 
-INSIDE, MOST_BYTES, SOON = 500, 15_000_000, 2.0
-MANY, LATER = 50_000, 5.0
+INSIDE, MOST_BYTES = 500, 15_000_000
+MANY = 50_000
 
 
-def test_500_samples_are_one_small_file_that_opens_at_once(tmp_path: Path, open_page: Open) -> None:
+def test_500_samples_are_one_small_file(tmp_path: Path, open_page: Open) -> None:
     run = scene_run(tmp_path, INSIDE, "-D", "image_size=320", "-D", "noise=20")
     assert invoke(["view", str(run)]) == 0
     page_file = run / "view" / "index.html"
     assert [path.name for path in page_file.parent.iterdir()] == ["index.html"]
     assert page_file.stat().st_size <= MOST_BYTES
-    watched = open_page(page_file)
-    assert watched.seconds <= SOON
-    watched.page.keyboard.press("j")
-    expect(watched.page.locator("article.sample h2")).to_have_text("scenes-0-1")
-    assert watched.page.locator("[role=option]").count() < 40
+    page = open_page(page_file).page
+    page.keyboard.press("j")
+    expect(page.locator("article.sample h2")).to_have_text("scenes-0-1")
+    assert page.locator("[role=option]").count() < 40
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +39,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_50_000_samples_stay_usable(large: Path, open_page: Open) -> None:
-    watched = open_page(large, fragment=f"#sample=made-{MANY - 3}")
-    page = watched.page
-    assert watched.seconds <= LATER
+    page = open_page(large, fragment=f"#sample=made-{MANY - 3}").page
     expect(page.locator("article.sample h2")).to_have_text(f"made-{MANY - 3}")
     page.keyboard.press("j")
     expect(page.locator("article.sample h2")).to_have_text(f"made-{MANY - 2}")
     assert page.locator("[role=option]").count() < 60
-    before = page.evaluate("performance.now()")
     page.get_by_label("Verdict").select_option("hallucinated")
     expect(page.locator(".found")).to_contain_text(f"{MANY // 2:,} responses")
     page.get_by_label("Order").select_option("id")
     expect(page.locator("[role=option][aria-posinset='1']")).to_contain_text("made-1")
-    assert (page.evaluate("performance.now()") - before) / 1000 < LATER
 
 
 def test_the_search_reads_all_pages(large: Path, open_page: Open) -> None:
