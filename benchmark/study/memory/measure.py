@@ -33,6 +33,7 @@ from eidolon.benchmark.study.memory.measurements import (
     scenes_of,
 )
 from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
+from eidolon.benchmark.study.training.predictors import SCENES, long_reference, predictors_on_references
 from eidolon.benchmark.tasks.forget.dependency.series import Spelled, judge_text, series_of, spell
 from eidolon.benchmark.tasks.forget.retention.design import make_design
 from eidolon.benchmark.tasks.forget.retention.stage import RetentionSettings, ask, trained_tokens
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Descriptions or interviews in a batch."""
-PREDICTED = 16
-"""Scenes over which R² of the predictors is measured."""
 
 
 def measure_checkpoint(
@@ -263,7 +262,7 @@ class _Bench:
             case "usual":
                 return describe(scene, scene.rng("bench reference"), self.settings.usual_words)
             case "long":
-                return describe(scene, scene.rng("bench long reference"), self.settings.long_words)
+                return long_reference(scene, self.settings.long_words)
             case _:
                 return responses[index].response or ""
 
@@ -305,22 +304,12 @@ class _Bench:
             text_parameters=sum(
                 p.numel() for name, p in network.model.text_model.named_parameters() if is_matched(name)
             ),
-            predictor_r_squared=self._predictors() if "BM" in trained.memory.layout else None,
+            predictor_r_squared=predictors_on_references(
+                self.model, self.scenes[:SCENES], prompt=self.settings.prompt, words=self.settings.long_words
+            )
+            if "BM" in trained.memory.layout
+            else None,
         )
-
-    def _predictors(self) -> tuple[float, ...]:
-        """Return the R² of each predictor over long references of some scenes, with their images."""
-        from eidolon.models.memory.innovation import predictors_r_squared
-        from eidolon.models.probing.dependency import read_dependency
-
-        chosen = range(min(PREDICTED, len(self.scenes)))
-        requests = [self.request(index, self.settings.prompt) for index in chosen]
-        texts = [self.model.encode_reply(self._text(index, TEXTS.index("long"), ())) for index in chosen]
-
-        def read() -> None:
-            read_dependency(self.model, requests, texts, form="dropped", batch=BATCH)
-
-        return tuple(round(value, 4) for value in predictors_r_squared(self.model.model, read))
 
 
 def _no_response(row: SampleRow) -> Response:

@@ -15,6 +15,7 @@ from eidolon.benchmark.scenes.scene import Dials, Scene, make_scene
 from eidolon.benchmark.store.files import RESPONSES, RETENTION_LINES
 from eidolon.benchmark.store.record import SampleRow
 from eidolon.benchmark.study.memory.trained import TrainedCheckpoint
+from eidolon.benchmark.study.training.predictors import LONG_WORDS
 from eidolon.models.base.defaults import DEFAULT_TEMPERATURE
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.types import Record, Response
@@ -24,8 +25,8 @@ QUESTIONS, READINGS_FILE, ABOUT = "questions.jsonl", "readings.jsonl", "measured
 BLOCKS = (0, 16, 32, 64, 128, 192, 256, 384)
 """First tokens of the blocks of positions in a text. The last block has no end."""
 TEXTS = ("own", "usual", "long")
-"""Texts that models read with and without the image: their own descriptions, references as long as in training, and
-longer references."""
+"""Texts that models read with and without the image: their own descriptions, references of usual length, and long
+references."""
 COLUMNS = ("tokens", "nats", "nats_blind", "pdm", "names", "name_nats", "name_nats_blind", "name_pdm")
 """Sums over the tokens of a block. `names` counts the first tokens that name an object of the image."""
 
@@ -50,9 +51,9 @@ class BenchSettings(Record):
     max_new_tokens: int = 256
     temperature: float = DEFAULT_TEMPERATURE
     usual_words: tuple[int, int] = (40, 100)
-    """Bounds of the length of the usual references, which are as long as texts in training."""
-    long_words: tuple[int, int] = (300, 400)
-    """Bounds of the length of the long references, up to four times as long."""
+    """Bounds of the length of the usual references, in words."""
+    long_words: tuple[int, int] = LONG_WORDS
+    """Bounds of the length of the long references, in words."""
 
     @model_validator(mode="after")
     def _scenes_with_questions_are_described(self) -> Self:

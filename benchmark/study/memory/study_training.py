@@ -50,7 +50,7 @@ class StudyRecord(BaseModel):
     seconds: float
     evaluation: Evaluation
     predictor_r_squared: tuple[float, ...] | None
-    """R² of the predictor of each layer with a store, over the evaluation. Null without a store."""
+    """R² of the predictor of each layer with a store, over long references. Null without a store."""
     not_reported: str | None
     """The reason why results of the model are not reported."""
 

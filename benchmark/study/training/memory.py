@@ -32,7 +32,7 @@ class TrainedMemory:
     report: "TrainingReport"
     evaluation: "Evaluation"
     predictor_r_squared: tuple[float, ...] | None
-    """R² of the predictor of each layer with a store, over the evaluation. None without a store."""
+    """R² of the predictor of each layer with a store (`predictors_on_references`). None without a store."""
 
 
 def read_options(
@@ -117,9 +117,9 @@ def train_memory_recipe(
     from eidolon.benchmark.study.machine import describe_machine
     from eidolon.benchmark.study.training.card import write_memory_card
     from eidolon.benchmark.study.training.evaluation import evaluate
+    from eidolon.benchmark.study.training.predictors import predictors_on_references
     from eidolon.models.backends.transformers import TransformersModel
     from eidolon.models.memory.building import EyeError, make_memory_model
-    from eidolon.models.memory.innovation import predictors_r_squared
     from eidolon.models.training.memory_training import train_memory
 
     eye_folder = eye or MEMORY_CHECKPOINTS / EYE
@@ -156,9 +156,8 @@ def train_memory_recipe(
     processor.save_pretrained(folder)
     console.print(f"evaluating on {scenes} scenes")
     trained = TransformersModel(str(folder))
-    evaluations: list[Evaluation] = []
-    r_squared = predictors_r_squared(trained.model, lambda: evaluations.append(evaluate(trained, n=scenes)))
-    found = TrainedMemory(report, evaluations[0], tuple(round(value, 4) for value in r_squared) or None)
+    r_squared = predictors_on_references(trained) if "BM" in recipe.architecture.memory.layout else None
+    found = TrainedMemory(report, evaluate(trained, n=scenes), r_squared)
     write_memory_card(folder, recipe, report, found.evaluation, describe_machine(), found.predictor_r_squared)
     console.print(f"{folder}: recall {found.evaluation.recall}, CHAIR_i {found.evaluation.chair_i}")
     return found
