@@ -5,12 +5,13 @@ the selection.
 """
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eidolon.models.memory.layout import Predicting
+from eidolon.models.memory.layout import Predicting, Selection
 from eidolon.models.memory.parts import at_least_float32
 
 TAPS = 4
@@ -126,13 +127,34 @@ def predictors_r_squared(model: nn.Module, run: Callable[[], None]) -> tuple[flo
     return tuple(one.value for one in found)
 
 
-def refusal(r_squared: Sequence[float] | None) -> str | None:
-    """Return why the results of a model with stores are not reported, from the R² of its predictors in layer order.
+def rounded_r_squared(values: Sequence[float]) -> tuple[float, ...] | None:
+    """Return R² by layer, rounded to four digits as in records; None without a layer or if one is not finite."""
+    return tuple(round(value, 4) for value in values) if values and all(map(isfinite, values)) else None
 
-    None if they are: every predictor reaches `LEAST_R_SQUARED`, or the model has none.
+
+def selects_by_surprise(layout: Sequence[str], selection: Selection | None) -> bool:
+    """Return whether a model has stores that are filled by surprise, so that its results depend on predictors.
+
+    `selection` is the rule that fills the stores, None for the usual one.
     """
-    low = [index for index, value in enumerate(r_squared or ()) if not value >= LEAST_R_SQUARED]
-    if r_squared is None or not low:
+    return "BM" in layout and selection in (None, "innovation")
+
+
+def refusal(
+    layout: Sequence[str], selection: Selection | None, r_squared: Sequence[float] | None
+) -> str | None:
+    """Return why the results of a model are not reported, None if they are.
+
+    Args:
+        layout: The memory of each layer.
+        selection: The rule that fills the stores, None for the usual one.
+        r_squared: R² of its predictors in layer order, None if it was not measured.
+    """
+    if not selects_by_surprise(layout, selection):
+        return None
+    if r_squared is None:
+        return "R² of the predictors of the innovation was not measured"
+    if all(value >= LEAST_R_SQUARED for value in r_squared):
         return None
     found = ", ".join(f"{value:.2f}" for value in r_squared)
     return (

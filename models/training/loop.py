@@ -94,6 +94,14 @@ class TrainingReport:
     is_main_process: bool
 
 
+class DivergedError(RuntimeError):
+    """The loss of a step is not a finite number."""
+
+    def __init__(self, step: int, seconds: float, parameters: int) -> None:
+        super().__init__(f"the loss of step {step} is not a finite number")
+        self.step, self.seconds, self.parameters = step, seconds, parameters
+
+
 def train_loop(
     trainee: nn.Module,
     batch: Callable[[int, int, int], dict[str, Tensor]],
@@ -117,6 +125,7 @@ def train_loop(
 
     Raises:
         UserError: the folder has a training with another configuration or identity.
+        DivergedError: a loss is not a finite number. Nothing of that step is saved.
     """
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -155,6 +164,9 @@ def train_loop(
         if accelerator.is_main_process:
             _log(log, {"step": step, "seconds": seconds + time.monotonic() - began, **values})
             on_step(step, values)
+        if not math.isfinite(values["total"]):
+            parameters = sum(p.numel() for p in trainee.parameters())
+            raise DivergedError(step, seconds + time.monotonic() - began, parameters)
         if stop(step):
             last = step
         if step % config.save_every == 0 or step == last:

@@ -20,6 +20,7 @@ from eidolon.scorers.core.judge import Judge
 from eidolon.scorers.core.types import Judgement, Response
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from eidolon.scorers.statistics.bootstrap import LEVEL
 
 FEWEST_SEEDS = 5
 """The fewest seeds from which a difference is decided."""
+ROUNDING = 1e-12
+"""Standard errors and differences up to this are those of equal values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,10 @@ class SeedDifference:
 
 
 def paired_difference(differences: Sequence[float]) -> SeedDifference | None:
-    """Return the mean of differences by seed; None with fewer than `FEWEST_SEEDS`."""
+    """Return the mean of differences by seed.
+
+    None with fewer than `FEWEST_SEEDS`, or if they are all equal and not 0: their spread is then unknown.
+    """
     values = np.asarray(differences, dtype=float)
     if len(values) < FEWEST_SEEDS:
         return None
@@ -36,7 +41,8 @@ def paired_difference(differences: Sequence[float]) -> SeedDifference | None:
 def welch_difference(first: Sequence[float], second: Sequence[float]) -> SeedDifference | None:
     """Return the mean of `first` minus that of `second`, whose seeds are independent and may differ in variance.
 
-    The degrees of freedom are Welch's (1947). None with fewer than `FEWEST_SEEDS` in either.
+    The degrees of freedom are Welch's (1947). None with fewer than `FEWEST_SEEDS` in either, or if both have no spread
+    and differ.
     """
     groups = [np.asarray(group, dtype=float) for group in (first, second)]
     if min(map(len, groups)) < FEWEST_SEEDS:
@@ -48,10 +54,11 @@ def welch_difference(first: Sequence[float], second: Sequence[float]) -> SeedDif
     return _by_t(float(groups[0].mean() - groups[1].mean()), float(total**0.5), freedom)
 
 
-def _by_t(value: float, error: float, freedom: float) -> SeedDifference:
+def _by_t(value: float, error: float, freedom: float) -> SeedDifference | None:
     from scipy.special import stdtr, stdtrit
 
+    if error <= ROUNDING:
+        return SeedDifference(0.0, 0.0, 0.0, 1.0) if abs(value) <= ROUNDING else None
     reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
-    # Without any spread, a difference of zero is certain and any other is certainly not zero.
-    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
+    p = 2 * float(stdtr(freedom, -abs(value) / error))
     return SeedDifference(value, value - reach, value + reach, p)

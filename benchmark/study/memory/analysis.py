@@ -53,7 +53,8 @@ def _variant(
     analysis: Analysis, pool: Pool, size: VariantSize | None, reference: BootstrapResult | None
 ) -> MemoryVariant:
     seen = rates_at_start(analysis, pool)
-    samples = [judge_descriptions(analysis, one) for one in pool.measured if one.responses]
+    reported = pool.refused is None
+    samples = [judge_descriptions(analysis, one) for one in pool.measured if one.responses and reported]
     events = [read_events(found) for found in samples]
     first = pool.measured[0]
     points = retention_points(analysis, pool, first.about.trained_tokens)
@@ -75,15 +76,16 @@ def _variant(
         hallucination=hallucination_by_position(analysis, pool, events),
         texts=tuple(measure_text(analysis, pool, place) for place in range(len(TEXTS))) if samples else (),
         retention=points if pool.refused is None else refuse(points, pool.refused),
-        reach=check_reach(pool.memory, points),
+        reach=check_reach(pool.memory, points) if reported else None,
     )
 
 
 def _checkpoints(
     analysis: Analysis, pool: Pool, samples: Sequence[Sequence[JudgedSample]]
 ) -> tuple[CheckpointScores, ...]:
-    """Return the results of each model alone, without intervals."""
-    cells = {n: pool.cell((PRIMARY_CONDITION, "unnamed", n)) for n in analysis.settings.lengths}
+    """Return the results of each model alone, without intervals. Those that depend on a store may not be reported."""
+    lengths = analysis.settings.lengths if pool.refused is None else ()
+    cells = {n: pool.cell((PRIMARY_CONDITION, "unnamed", n)) for n in lengths}
     seen = sums_at_start(pool)
     return tuple(
         CheckpointScores(

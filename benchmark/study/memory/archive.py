@@ -30,6 +30,7 @@ from eidolon.benchmark.tasks.forget.retention.lengths import RECIPE
 from eidolon.models.memory.layout import Selection
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
+from eidolon.scorers.retention.records import AnsweredContext
 
 if TYPE_CHECKING:
     from eidolon.models.memory.modeling import MemoryTextModel
@@ -129,6 +130,20 @@ def read_archived(
     if measured is None:
         raise UserError(f"{trained.archive}: has no measurements of {selection or 'the trained model'}")
     return measured
+
+
+def accuracy_at_start(file: Path) -> float:
+    """Return the share of right answers directly after the image that an archive has, of the model as trained.
+
+    Raises:
+        UserError: the file is not an archive.
+    """
+    folder, _ = open_archive(file)
+    lines = (folder / TRAINED / QUESTIONS).read_text(encoding="utf-8").splitlines()
+    answers = [
+        answer.correct for line in lines for answer in AnsweredContext.model_validate_json(line).answers
+    ]
+    return sum(answers) / len(answers)
 
 
 def untrained_text_model(trained: TrainedCheckpoint) -> "MemoryTextModel":

@@ -132,16 +132,18 @@ def _sizes(pools: Sequence[Pool], out: Path) -> dict[str, VariantSize]:
             costs=measure_cost({pool.label: _text_model(pool) for pool in pools}),
         )
         write_atomically(path, file.model_dump_json(indent=1) + "\n")
-    attention = next((pool.label for pool in pools if set(pool.memory.layout) == {"*"}), None)
-    return {pool.label: _size(pool, file.costs, pools, attention) for pool in pools}
+    attention = next((pool for pool in pools if set(pool.memory.layout) == {"*"}), None)
+    return {pool.label: _size(pool, file.costs, attention) for pool in pools}
 
 
-def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attention: str | None) -> VariantSize:
+def _size(pool: Pool, costs: Mapping[str, Cost], attention: Pool | None) -> VariantSize:
     cost, about = costs[pool.label], pool.measured[0].about
-    reference = next((p.measured[0].about.text_parameters for p in pools if p.label == attention), None)
-    share = None if reference is None else about.text_parameters / reference
+    share = None
+    if attention is not None:
+        share = about.text_parameters / attention.measured[0].about.text_parameters
     before, last = sorted(cost.bytes_at)[-2:]
-    width = _width(pool.measured[0].trained.folder)
+    yardstick = pool if attention is None else attention
+    width = _width(yardstick.measured[0].trained.folder)
     return VariantSize(
         parameters=about.parameters,
         text_parameters=about.text_parameters,
@@ -149,13 +151,14 @@ def _size(pool: Pool, costs: Mapping[str, Cost], pools: Sequence[Pool], attentio
         parameters_match=None if share is None else abs(share - 1) <= MATCH,
         bytes_at=cost.bytes_at,
         attention_tokens_of_same_bytes={
-            n: attention_length(size, pool.memory, width, cost.dtype) for n, size in cost.bytes_at.items()
+            n: attention_length(size, yardstick.memory, width, cost.dtype)
+            for n, size in cost.bytes_at.items()
         },
         bytes_per_token=(cost.bytes_at[last] - cost.bytes_at[before]) / (last - before),
         tokens_per_second={n: 1000 / ms for n, ms in cost.ms_per_token.items()},
         speed_to_attention={}
         if attention is None
-        else {n: costs[attention].ms_per_token[n] / ms for n, ms in cost.ms_per_token.items()},
+        else {n: costs[attention.label].ms_per_token[n] / ms for n, ms in cost.ms_per_token.items()},
     )
 
 

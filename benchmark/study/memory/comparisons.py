@@ -13,6 +13,7 @@ from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison,
 from eidolon.benchmark.study.memory.retention import own_retention
 from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
 from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.metric import BoolArray
 from eidolon.scorers.retention.measure import AnswerPair, Cell, compute, unusable
 from eidolon.scorers.retention.records import Condition
 from eidolon.scorers.statistics.bootstrap import LEVEL
@@ -57,10 +58,12 @@ def compare(
 def _by_innovation(pool: Pool, pools: Sequence[Pool]) -> Pool | None:
     """Return the pool that differs from this one only in its stores, which are filled by innovation; None without one.
 
-    If the rule was changed in the measurement, it has the same models. If it was changed in training, it has others.
+    If the rule was changed in the measurement, it has the same models, and only those. If it was changed in training,
+    it has others.
     """
     if pool.selection is not None:
-        return next((one for one in pools if one.variant == pool.variant and one.selection is None), None)
+        like = next((one for one in pools if one.variant == pool.variant and one.selection is None), None)
+        return None if like is None else like.with_seeds(pool.seeds)
     if "BM" not in pool.memory.layout or pool.memory.selection == "innovation":
         return None
     wanted = pool.memory.model_copy(update={"selection": "innovation"})
@@ -73,47 +76,55 @@ def _primary_order(main: Sequence[Pool]) -> list[Pool]:
 
 
 def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: int) -> RetentionComparison:
+    """Return the comparison of pooled retention, with an interval by the bootstrap over seeds and images."""
     cell: Cell = (condition, "unnamed", n)
-    sums = [pool.cell(cell) for pool in (a, b)]
-    shared = (sums[0][..., 0].sum(axis=0) > 0) & (sums[1][..., 0].sum(axis=0) > 0)
-    registered = (a.label, b.label) in PRIMARY and n in PRIMARY_LENGTHS and condition == PRIMARY_CONDITION
-    known: dict[str, Any] = {
-        "a": a.label, "b": b.label, "condition": condition, "n": n, "registered": registered,
-        "images": int(shared.sum()),
-    }  # fmt: skip
-    nothing = {"difference": NOTHING, "by_margin": NOTHING, "of_both_right": NOTHING, "p": None}
+    shared = _shared(a, b, cell)
+    sums = [pool.cell(cell) * shared[:, None] for pool in (a, b)]
+    nothing = RetentionComparison(
+        a=a.label,
+        b=b.label,
+        condition=condition,
+        n=n,
+        registered=(a.label, b.label) in PRIMARY and n in PRIMARY_LENGTHS and condition == PRIMARY_CONDITION,
+        images=int(shared.sum()),
+        difference=NOTHING,
+        by_margin=NOTHING,
+        of_both_right=NOTHING,
+        accuracy_at_0=None,
+        matched=None,
+        p=None,
+        outcome="not measured",
+        reason=None if shared.any() else "not measured for both",
+    )
     if not shared.any():
-        return RetentionComparison(
-            **known,
-            **nothing,
-            accuracy_at_0=None,
-            matched=None,
-            outcome="not measured",
-            reason="not measured for both",
-        )
-    sums = [one * shared[:, None] for one in sums]
+        return nothing
     starts = [analysis.estimate(pool, one, compute) for pool, one in zip((a, b), sums, strict=True)]
     at_0 = (float(starts[0]["accuracy_at_0"].value), float(starts[1]["accuracy_at_0"].value))
-    matched = abs(at_0[0] - at_0[1]) <= SEEN_WITHIN
-    reason = next((r for s in starts if (r := unusable(s["above_at_0"], known["images"]))), None)
+    started = nothing.model_copy(
+        update={"accuracy_at_0": at_0, "matched": abs(at_0[0] - at_0[1]) <= SEEN_WITHIN}
+    )
+    reason = next((r for s in starts if (r := unusable(s["above_at_0"], nothing.images))), None)
     if reason is not None:
-        return RetentionComparison(
-            **known, **nothing, accuracy_at_0=at_0, matched=matched, outcome="not measured", reason=reason
-        )
+        return started.model_copy(update={"reason": reason})
     found = analysis.draws.difference((a.variant, sums[0]), (b.variant, sums[1]), compute)
     difference, p = found["retention"]
     both = [pool.cell(cell, _right_at_0(a, b, cell)) * shared[:, None] for pool in (a, b)]
     right, _ = analysis.draws.difference((a.variant, both[0]), (b.variant, both[1]), compute)["retention"]
-    return RetentionComparison(
-        **known,
-        difference=difference.estimate(),
-        by_margin=found["retention_margin"][0].estimate(),
-        of_both_right=right.estimate(),
-        accuracy_at_0=at_0,
-        matched=matched,
-        p=None if np.isnan(p) else p,
-        outcome=_outcome(difference.estimate(), None),
+    return started.model_copy(
+        update={
+            "difference": difference.estimate(),
+            "by_margin": found["retention_margin"][0].estimate(),
+            "of_both_right": right.estimate(),
+            "p": None if np.isnan(p) else p,
+            "outcome": _outcome(difference.estimate(), None),
+        }
     )
+
+
+def _shared(a: Pool, b: Pool, cell: Cell) -> BoolArray:
+    """Return which images both variants were asked about in a cell."""
+    first, second = (pool.cell(cell)[..., 0].sum(axis=0) > 0 for pool in (a, b))
+    return np.asarray(first & second)
 
 
 def _judged(
@@ -122,27 +133,36 @@ def _judged(
     """Return a comparison with the reason why it decides nothing, if there is one, and the test of a registered one."""
     if not found.images:
         return found
-    no_p: dict[str, Any] = {"p": None}
     if (reason := next((pool.refused for pool in (a, b) if pool.refused), None)) is not None:
-        nothing = {"difference": NOTHING, "by_margin": NOTHING, "of_both_right": NOTHING}
-        return found.model_copy(update={**no_p, **nothing, "outcome": "not reported", "reason": reason})
-    if not found.registered or found.outcome == "not measured":
+        empty = dict.fromkeys(("difference", "by_margin", "of_both_right"), NOTHING)
+        return found.model_copy(update={**empty, "p": None, "outcome": "not reported", "reason": reason})
+    if not found.registered or found.reason is not None:
         return found
     blind = [pool.label for pool in (a, b) if seeing[pool.label] != "trained"]
     if blind:
         reason = "; ".join(f"{name}: {seeing[name]}" for name in blind)
-        return found.model_copy(update={**no_p, "outcome": "not comparable", "reason": reason})
+        return found.model_copy(update={"p": None, "outcome": "not comparable", "reason": reason})
+    return _tested(found, a, b)
+
+
+def _tested(found: RetentionComparison, a: Pool, b: Pool) -> RetentionComparison:
+    """Return a registered comparison with the difference of the means over seeds, tested by Welch's t."""
     cell: Cell = (found.condition, "unnamed", found.n)
-    by_seed = [[own_retention(sums) for sums in pool.cell(cell)] for pool in (a, b)]
+    shared = _shared(a, b, cell)[:, None]
+    by_seed = [[own_retention(sums * shared) for sums in pool.cell(cell)] for pool in (a, b)]
     usable = [[value for value in values if value is not None] for values in by_seed]
-    tested = welch_difference(*usable)
-    if tested is None:
+    if min(map(len, usable)) < FEWEST_SEEDS:
         counts = " and ".join(str(len(values)) for values in usable)
         reason = f"{counts} seeds, and {FEWEST_SEEDS} are needed"
-        return found.model_copy(update={**no_p, "outcome": "too few seeds", "reason": reason})
+        return found.model_copy(update={"p": None, "outcome": "too few seeds", "reason": reason})
+    tested = welch_difference(*usable)
+    if tested is None:
+        reason = "all seeds of a variant keep exactly the same share, so their spread is unknown"
+        return found.model_copy(update={"p": None, "outcome": "not measured", "reason": reason})
     difference = Estimate(value=tested.value, ci=(tested.low, tested.high))
-    outcome = _outcome(difference, None)
-    return found.model_copy(update={"difference": difference, "p": tested.p, "outcome": outcome})
+    return found.model_copy(
+        update={"difference": difference, "p": tested.p, "outcome": _outcome(difference, None)}
+    )
 
 
 def _outcome(difference: Estimate, p_holm: float | None) -> Outcome:

@@ -167,7 +167,7 @@ def _variant(one: MemoryVariant) -> PageVariant:
         name=one.variant,
         layout="-".join(layout),
         memory=words,
-        main=one.filled_by is None and one.seeing != BLIND,
+        main=one.filled_by is None and one.seeing != BLIND and one.not_reported is None,
         seeing=one.seeing,
         over=one.intervals_over,
         filled_by=one.filled_by,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHEET = Sheet(9.5, 8.0, dpi=150)
 PANELS: tuple[tuple[Condition, Series, str], ...] = (
     ("filler", "unnamed", "after filler (primary outcome)"),
+    ("words", "unnamed", "after random words"),
     ("own", "unnamed", "after the model's own description"),
     ("other", "unnamed", "after the description of another image"),
     ("filler", "text", "control: a fact stated in text, after filler"),
@@ -169,7 +170,9 @@ def _position(study: MemoryStudy, shown: Sequence[MemoryVariant]) -> "Figure":
         figure,
         SHEET,
         position_finding(shown),
-        notes=[f"References have 300 to 400 words. {_note(study)}"],
+        notes=[
+            f"References have {study.settings.long_words[0]} to {study.settings.long_words[1]} words. {_note(study)}"
+        ],
         legend_of=[wrong, cost, pdm],
     )
 

@@ -1,7 +1,7 @@
 """The measurements of all checkpoints, grouped by variant, with the resamples that all variants share."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from eidolon.benchmark.study.memory.measurements import (
     rows_of,
     scenes_of,
 )
-from eidolon.models.memory.innovation import refusal
+from eidolon.models.memory.innovation import refusal, selects_by_surprise
 from eidolon.models.memory.layout import Memory, Selection
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.metric import FloatArray
@@ -42,18 +42,33 @@ class Pool:
         return self.measured[0].trained.memory
 
     @property
+    def seeds(self) -> frozenset[int]:
+        """The seeds of the models."""
+        return frozenset(one.trained.seed for one in self.measured)
+
+    def with_seeds(self, seeds: Collection[int]) -> "Pool | None":
+        """Return the pool of the models with these seeds, None if there are none."""
+        chosen = [one for one in self.measured if one.trained.seed in seeds]
+        return replace(self, measured=chosen) if chosen else None
+
+    @property
     def predictor_r_squared(self) -> tuple[tuple[float, ...] | None, ...]:
         """R² of the predictors by model, then by layer with a store. Empty without a store that surprise fills."""
-        if "BM" not in self.memory.layout or (self.selection or self.memory.selection) != "innovation":
+        if not selects_by_surprise(self.memory.layout, self._rule):
             return ()
         return tuple(one.about.predictor_r_squared for one in self.measured)
 
     @property
     def refused(self) -> str | None:
         """The reason why results that depend on the store are not reported, None if they are."""
-        if None in self.predictor_r_squared:
-            return "R² of the predictors of the innovation was not measured"
-        return next((why for one in self.predictor_r_squared if (why := refusal(one)) is not None), None)
+        reasons = (
+            refusal(self.memory.layout, self._rule, one.about.predictor_r_squared) for one in self.measured
+        )
+        return next((reason for reason in reasons if reason is not None), None)
+
+    @property
+    def _rule(self) -> Selection:
+        return self.selection or self.memory.selection
 
     @cached_property
     def pairs(self) -> list[dict[Cell, list[AnswerPair]]]:

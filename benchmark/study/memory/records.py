@@ -39,7 +39,8 @@ class CheckpointScores(Record):
     yes_no_accuracy: float | None
     f05: float | None
     retention: dict[int, float | None]
-    """By n, retention of unnamed objects after n tokens of filler; null if 2·accuracy - 1 at n = 0 is below 0.2."""
+    """By n, retention of unnamed objects after n tokens of filler; null if 2·accuracy - 1 at n = 0 is at most 0.2.
+    Empty if it is not reported."""
 
 
 class VariantSize(Record):
@@ -91,7 +92,8 @@ class TextMeasures(Record):
     """Measures of one kind of text."""
 
     text: Literal["own", "usual", "long"]
-    """`own`: the models' descriptions. `usual`: references as long as in training. `long`: up to four times as long."""
+    """`own`: the models' descriptions. `usual`: references of 40 to 100 words, by the settings. `long`: of 300 to
+    400."""
     texts: int
     whole: TextBlock
     blocks: tuple[TextBlock, ...]
@@ -168,7 +170,8 @@ class MemoryVariant(Record):
     """By seed, R² of the predictor of each layer with a store, over long references. Null where it was not measured.
     Empty without a store that surprise fills."""
     not_reported: str | None = None
-    """The reason why results that depend on the store are not reported."""
+    """The reason why results that depend on the store are not reported: all except the answers right after the
+    image."""
     yes_no_accuracy: Estimate
     """Accuracy directly after the image, n = 0."""
     yes_rate: Estimate
@@ -195,9 +198,11 @@ class RetentionComparison(Record):
     """Whether it was written down before training. Holm's correction is over these comparisons."""
     images: int
     difference: Estimate
-    """A registered comparison has an interval over seeds by Welch's t, for these images."""
+    """Of a registered comparison that is tested, the difference of the mean retention of the models, with an interval
+    over seeds by Welch's t. Otherwise the difference of the pooled retention, with a bootstrap over seeds and
+    images."""
     by_margin: Estimate
-    """The difference by log-probability margin."""
+    """The difference of the pooled retention by log-probability margin."""
     of_both_right: Estimate
     """The difference over the questions that most models of both variants answer right at n = 0."""
     accuracy_at_0: tuple[float, float] | None

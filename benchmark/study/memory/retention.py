@@ -44,10 +44,13 @@ def _point(analysis: Analysis, pool: Pool, cell: Cell, trained_tokens: int | Non
     )
 
 
+_AFTER_TEXT = ("accuracy", "margin", "yes_rate", "retention", "retention_margin")
+
+
 def refuse(points: Sequence[RetentionPoint], reason: str) -> tuple[RetentionPoint, ...]:
-    """Return the points without their retention, which is not reported for this reason."""
-    nothing = {"retention": Estimate.undefined(), "retention_margin": Estimate.undefined(), "reason": reason}
-    return tuple(one.model_copy(update=nothing) for one in points)
+    """Return the points without what was measured after the text, which is not reported for this reason."""
+    nothing = dict.fromkeys(_AFTER_TEXT, Estimate.undefined())
+    return tuple(one.model_copy(update={**nothing, "reason": reason}) for one in points)
 
 
 def reach_of(memory: Memory) -> int | None:

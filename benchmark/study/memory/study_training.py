@@ -6,26 +6,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
+from eidolon.benchmark.engine.launch import find_world
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.store.atomic import write_atomically
-from eidolon.benchmark.study.memory.archive import SUFFIX, write_archive
+from eidolon.benchmark.study.memory.archive import SUFFIX, accuracy_at_start, write_archive
 from eidolon.benchmark.study.memory.bench import other_rules
 from eidolon.benchmark.study.memory.checkpoints import CHECKPOINT, find_checkpoints
 from eidolon.benchmark.study.memory.measure import measure_checkpoint
 from eidolon.benchmark.study.memory.measurements import BenchSettings, folder_name
 from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
-from eidolon.benchmark.study.memory.study_models import StudyModel, StudyVariant, study_variants
+from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, StudyVariant, study_variants
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.innovation import refusal
 from eidolon.scorers.core.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from eidolon.benchmark.study.training.memory import TrainedMemory
 
 BATCHES = "batches"
 """The folder of the batches that all models share."""
@@ -45,10 +42,12 @@ class StudyRecord(BaseModel):
     learning_rate: float
     recipe: MemoryRecipe
     parameters: int
-    loss: float
-    """Mean language loss of the last 100 steps, in nats. Samples do not repeat, so that it compares rates."""
+    loss: float | None
+    """Mean language loss of the last 100 steps, in nats. Samples do not repeat, so that it compares rates. Null if the
+    training diverged."""
     seconds: float
-    evaluation: Evaluation
+    evaluation: Evaluation | None
+    """Null if the training diverged."""
     predictor_r_squared: tuple[float, ...] | None
     """R² of the predictor of each layer with a store, over long references. Null without a store."""
     not_reported: str | None
@@ -75,8 +74,13 @@ def run_study(
         settings: Settings of the measurements; None for those of `eidolon memory bench`.
 
     Raises:
-        UserError: an unknown variant, a folder that cannot be written, or a record that cannot be read.
+        UserError: an unknown variant, a folder that cannot be written, a record that cannot be read or has another
+            recipe, or a launcher of several processes.
     """
+    if find_world().launched:
+        raise UserError(
+            "memory study: decides what to train from what it has trained, in one process; leave the launcher out"
+        )
     chosen = choose(only)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -88,21 +92,19 @@ def run_study(
 
     def train(model: StudyModel) -> None:
         console.print(model.name, highlight=False)
-        record = _train(model, work, scenes)
-        if record is not None:  # None in a process of a launcher that does not write
-            records[model.name] = record
-            write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
+        records[model.name] = record = _train(model, work, scenes)
+        write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
 
     for variant in chosen:
         for model in variant.swept():
             if model.name not in records:
                 train(model)
-        for model in wanted_models(variant, records):
-            if is_measured(model, out):
+        for model in best_models(variant, records):
+            if is_measured(model, out) or model not in wanted_models(variant, records, out):
                 continue
             if model.name not in records or not (work / model.name / CHECKPOINT).is_dir():
                 train(model)
-            if model.name in records:
+            if records[model.name].loss is not None:
                 first = model.seed == variant.seeds[0]
                 _measure(model, out, work, settings or BenchSettings(), console, with_other_rules=first)
     return [name for variant in chosen for name in left(variant, records, out)]
@@ -118,36 +120,48 @@ def choose(only: Sequence[str]) -> list[StudyVariant]:
 
 
 def best_models(variant: StudyVariant, records: Mapping[str, StudyRecord]) -> list[StudyModel]:
-    """Return the models of a variant with the best rate, one for each seed; none before the sweep is complete."""
+    """Return the models of a variant with the best rate, one for each seed.
+
+    None before the sweep is complete, or if no rate converged. Once other seeds were trained with a rate, it stays.
+    """
     swept = variant.swept()
     if any(model.name not in records for model in swept):
         return []
-    best = min(swept, key=lambda model: records[model.name].loss).learning_rate
+    used = [rate for rate in RATES if any(variant.model(s, rate).name in records for s in variant.seeds[1:])]
+    losses = {model.learning_rate: records[model.name].loss for model in swept}
+    converged = {rate: loss for rate, loss in losses.items() if loss is not None}
+    if not converged:
+        return []
+    best = used[0] if used else min(converged, key=lambda rate: converged[rate])
     return [variant.model(seed, best) for seed in variant.seeds]
 
 
-def wanted_models(variant: StudyVariant, records: Mapping[str, StudyRecord]) -> list[StudyModel]:
+def wanted_models(variant: StudyVariant, records: Mapping[str, StudyRecord], out: Path) -> list[StudyModel]:
     """Return the models of a variant that are measured: those with the best rate, or only the first of them.
 
-    Only the first, if its answers right after the image are so wrong that the mean over the seeds is below the bound of
-    `seeing` even with all other seeds perfect. The variant's comparisons are then "not comparable" in any case.
+    Only the first, if its measured answers right after the image are so wrong that the mean over the seeds is below the
+    bound of `seeing` even with all other seeds perfect. The variant's comparisons are then "not comparable" in any
+    case. That needs all seeds of full attention.
     """
     models = best_models(variant, records)
-    attention = [
-        records[model.name].evaluation.yes_no_accuracy.value or 0.0
-        for model in best_models(choose([REFERENCE])[0], records)
-        if model.name in records
-    ]
-    if not models or not attention or variant.name == REFERENCE:
+    reference = best_models(choose([REFERENCE])[0], records)
+    if not models or variant.name == REFERENCE or not is_measured(models[0], out):
         return models
-    first = records[models[0].name].evaluation.yes_no_accuracy.value or 0.0
-    most = (first + len(models) - 1) / len(models)
+    if not reference or not all(is_measured(model, out) for model in reference):
+        return models
+    attention = [accuracy_at_start(archive_of(model, out)) for model in reference]
+    most = (accuracy_at_start(archive_of(models[0], out)) + len(models) - 1) / len(models)
     return models[:1] if most < sum(attention) / len(attention) - SEEN_WITHIN else models
+
+
+def archive_of(model: StudyModel, out: Path) -> Path:
+    """Return the file of a model's measurements."""
+    return out / f"{model.name}{SUFFIX}"
 
 
 def is_measured(model: StudyModel, out: Path) -> bool:
     """Whether a model has an archive of measurements."""
-    return (out / f"{model.name}{SUFFIX}").is_file()
+    return archive_of(model, out).is_file()
 
 
 def left(variant: StudyVariant, records: Mapping[str, StudyRecord], out: Path) -> list[str]:
@@ -158,29 +172,60 @@ def left(variant: StudyVariant, records: Mapping[str, StudyRecord], out: Path) -
     names = [model.name for model in variant.swept() if model.name not in records]
     if names:
         return names + [f"{variant.name}, best rate, seed {seed}" for seed in variant.seeds[1:]]
-    return [model.name for model in wanted_models(variant, records) if not is_measured(model, out)]
+    wanted = wanted_models(variant, records, out)
+    return [model.name for model in wanted if not is_measured(model, out) and not diverged(model, records)]
+
+
+def diverged(model: StudyModel, records: Mapping[str, StudyRecord]) -> bool:
+    """Return whether a model was trained and its loss is no number."""
+    return model.name in records and records[model.name].loss is None
 
 
 def read_study_records(out: Path) -> dict[str, StudyRecord]:
-    """Return the records of a folder by the name of the model. Raises UserError for one that cannot be read."""
+    """Return the records of a folder by the name of the model.
+
+    Raises:
+        UserError: a record that cannot be read, or that has another recipe than the model of its name.
+    """
+    known = {
+        model.name: model
+        for variant in study_variants()
+        for seed in variant.seeds
+        for model in (variant.model(seed, rate) for rate in RATES)
+    }
     found = {}
     for path in sorted(out.glob("*-seed*.json")):
         try:
-            found[path.stem] = StudyRecord.model_validate_json(path.read_bytes())
+            record = StudyRecord.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
             raise UserError(f"{path}: cannot be read; remove it ({type(error).__name__})") from error
+        if path.stem in known and record.recipe != known[path.stem].recipe():
+            raise UserError(f"{path}: was made by another recipe; give another --out, or remove it")
+        found[path.stem] = record
     return found
 
 
-def _train(model: StudyModel, work: Path, scenes: int) -> StudyRecord | None:
+def _train(model: StudyModel, work: Path, scenes: int) -> StudyRecord:
     from eidolon.benchmark.study.training.memory import train_memory_recipe
+    from eidolon.models.training.loop import DivergedError
 
     recipe = model.recipe()
-    found: TrainedMemory | None = train_memory_recipe(
-        recipe, work / model.name, None, work / BATCHES, scenes=scenes
-    )
-    if found is None:
-        return None
+    try:
+        found = train_memory_recipe(recipe, work / model.name, None, work / BATCHES, scenes=scenes)
+    except DivergedError as error:
+        return StudyRecord(
+            variant=model.variant,
+            seed=model.seed,
+            learning_rate=model.learning_rate,
+            recipe=recipe,
+            parameters=error.parameters,
+            loss=None,
+            seconds=round(error.seconds, 1),
+            evaluation=None,
+            predictor_r_squared=None,
+            not_reported=str(error),
+        )
+    assert found is not None, "a whole training in one process"
     return StudyRecord(
         variant=model.variant,
         seed=model.seed,
@@ -191,7 +236,7 @@ def _train(model: StudyModel, work: Path, scenes: int) -> StudyRecord | None:
         seconds=round(found.report.seconds, 1),
         evaluation=found.evaluation,
         predictor_r_squared=found.predictor_r_squared,
-        not_reported=refusal(found.predictor_r_squared),
+        not_reported=refusal(recipe.architecture.memory.layout, None, found.predictor_r_squared),
     )
 
 

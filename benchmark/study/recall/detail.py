@@ -65,10 +65,8 @@ class TrainedRecallModel(Record):
 
     @property
     def refused(self) -> str | None:
-        """The reason why the model decides nothing about stores, None if there is none."""
-        if "BM" in self.layout and self.predictor_r_squared is None:
-            return "R² of the predictors of the innovation was not measured"
-        return refusal(self.predictor_r_squared)
+        """The reason why its recall is not reported, None if it is."""
+        return refusal(self.layout, self.selection, self.predictor_r_squared)
 
     def recall(self, filler: Filler, pairs: int) -> float:
         """Return the recall of one kind of sequences."""
@@ -96,8 +94,8 @@ class MemoryContrast(Record):
     pairs: int
     seeds: tuple[int, ...]
     by_seed: tuple[float, ...]
-    """Recall of the first memory minus that of the second, by seed."""
-    difference: float
+    """Recall of the first memory minus that of the second, by seed. Empty if one of them is not reported."""
+    difference: float | None
     ci: tuple[float, float] | None
     """95 % interval over seeds, by Student's t. Null with fewer than five."""
     said: ContrastOutcome
@@ -154,9 +152,11 @@ def make_detail(recipe: RecallRecipe, models: Sequence[TrainedRecallModel]) -> M
 
 
 def summarise(models: Sequence[TrainedRecallModel]) -> Iterable[MemorySummary]:
-    """Yield the recall of each memory over its seeds, by kind of sequences."""
+    """Yield the recall of each memory over its seeds, by kind of sequences, except those that are not reported."""
     for label in dict.fromkeys(model.cell.label for model in models):
         own = [model for model in models if model.cell.label == label]
+        if any(model.refused for model in own):
+            continue
         for kind in own[0].kinds:
             values = [
                 other.recall.value
@@ -207,13 +207,14 @@ def _compare(
     couples: Sequence[tuple[TrainedRecallModel, TrainedRecallModel]],
 ) -> MemoryContrast:
     """Return a comparison of two memories, given their models with the same seeds."""
-    by_seed = [first.recall(filler, pairs) - second.recall(filler, pairs) for first, second in couples]
-    found = paired_difference(by_seed)
     reason = next((one.refused for one in chain(*couples) if one.refused is not None), None)
+    reported = couples if reason is None else ()
+    by_seed = [first.recall(filler, pairs) - second.recall(filler, pairs) for first, second in reported]
+    found = paired_difference(by_seed)
     if reason is None and found is None:
-        reason = f"{len(by_seed)} seeds, and {FEWEST_SEEDS} are needed"
+        reason = f"{len(by_seed)} seeds, and {FEWEST_SEEDS} that differ are needed"
     outcome: ContrastOutcome = "undecided"
-    if reason is None and found is not None:
+    if found is not None:
         outcome = "holds" if found.low > 0 else "reversed" if found.high < 0 else "undecided"
     return MemoryContrast(
         claim=claim,
@@ -221,7 +222,7 @@ def _compare(
         pairs=pairs,
         seeds=tuple(first.seed for first, _ in couples),
         by_seed=tuple(round(value, 4) for value in by_seed),
-        difference=round(float(np.mean(by_seed)), 4),
+        difference=round(float(np.mean(by_seed)), 4) if by_seed else None,
         ci=None if found is None else (round(found.low, 4), round(found.high, 4)),
         said=outcome,
         reason=reason,

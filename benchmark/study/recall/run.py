@@ -129,7 +129,7 @@ def choose_cells(
 def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
     """Train one model and write its results. A training that was stopped is resumed."""
     from eidolon.benchmark.study.recall.model import find_right, make_model, make_test, train_model
-    from eidolon.models.memory.innovation import predictors_r_squared
+    from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
 
     model = make_model(recipe, recipe.memory(cell), cell.seed)
     report = train_model(model, recipe, recipe.training(cell.seed), folder)
@@ -156,7 +156,7 @@ def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
         parameters=report.parameters,
         state_bytes=model.state_bytes(longest),
         loss=round(report.loss, 4),
-        predictor_r_squared=tuple(round(value, 4) for value in r_squared) or None,
+        predictor_r_squared=rounded_r_squared(r_squared),
         kinds=tuple(kinds),
     )
     packed = io.BytesIO()

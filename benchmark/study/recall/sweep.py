@@ -145,8 +145,8 @@ def run_training(
     import torch
 
     from eidolon.benchmark.study.recall.model import LinkedRecallModel, find_right, tensors
-    from eidolon.models.memory.innovation import predictors_r_squared
-    from eidolon.models.training.loop import train_loop
+    from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
+    from eidolon.models.training.loop import DivergedError, train_loop
 
     torch.manual_seed(cell.seed)
     task = cell.task(recipe.vocabulary)
@@ -175,10 +175,17 @@ def run_training(
 
     # A session that was killed after the end, before its record was written, trains no further.
     done = next((step for step, recall in validation.lines if ended(step, recall)), most)
-    report = train_loop(model, batch, training, folder, stop_at=done, stop=stop)
+    identity = {"recipe": recipe.model_dump(mode="json"), "cell": cell.model_dump(mode="json")}
     stopped: Stop = "behind" if rival else "budget"
-    if validation.lines[-1][1] >= recipe.saturated:
-        stopped = "saturated"
+    try:
+        report = train_loop(model, batch, training, folder, stop_at=done, stop=stop, identity=identity)
+        steps, seconds, parameters = report.steps, report.seconds, report.parameters
+        if validation.lines[-1][1] >= recipe.saturated:
+            stopped = "saturated"
+    except DivergedError as error:
+        steps, seconds, parameters = error.step, error.seconds, error.parameters
+        stopped = "diverged"
+        validation.add(steps, 0.0)
     test = make_published_sequences(task, recipe.test_sequences, [TESTING])
     right: list[np.ndarray] = []
     r_squared = predictors_r_squared(model, lambda: right.append(find_right(model, test)))
@@ -187,14 +194,14 @@ def run_training(
     return RecallRecord(
         recipe=recipe,
         cell=cell,
-        parameters=report.parameters,
+        parameters=parameters,
         state_bytes=model.state_bytes(cell.length),
-        sequences=report.steps * recipe.batch_size,
+        sequences=steps * recipe.batch_size,
         stopped=stopped,
-        seconds=round(report.seconds, 1),
+        seconds=round(seconds, 1),
         validation=tuple((n * recipe.batch_size, round(value, 4)) for n, value in validation.lines),
         test=measured,
-        predictor_r_squared=tuple(round(value, 4) for value in r_squared) or None,
+        predictor_r_squared=rounded_r_squared(r_squared),
     )
 
 

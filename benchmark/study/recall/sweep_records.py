@@ -15,7 +15,7 @@ from eidolon.scorers.core.types import Record
 
 SCHEMA: Literal["eidolon/recall/1"] = "eidolon/recall/1"
 SUMMARY, PLOT = "recall.json", "recall.png"
-Stop = Literal["saturated", "budget", "behind"]
+Stop = Literal["saturated", "budget", "behind", "diverged"]
 
 
 class RecallRecord(Record):
@@ -33,7 +33,8 @@ class RecallRecord(Record):
     stopped: Stop
     """`saturated`: recall of the validation sequences reached the recipe's bound. `budget`: the sequences were used up.
     `behind`: another learning rate had saturated, and after as many sequences its recall was higher by the recipe's
-    bound, or this one had used as many sequences without saturating."""
+    bound, or this one had used as many sequences without saturating. `diverged`: the loss was no finite number any
+    more; its recall counts as 0."""
     seconds: float
     """Time of the training. The machine may have had other work."""
     validation: tuple[tuple[int, float], ...]
@@ -41,12 +42,12 @@ class RecallRecord(Record):
     test: RecallEstimate
     """Recall of the test sequences, with an interval over sequences."""
     predictor_r_squared: tuple[float, ...] | None = None
-    """R² of the predictor of each layer with a store. Null without a store."""
+    """R² of the predictor of each layer with a store. Null without a store, or if it is no finite number."""
 
     @property
     def refused(self) -> str | None:
         """The reason why the result is not reported, None if it is."""
-        return refusal(self.predictor_r_squared)
+        return refusal(self.cell.layout, None, self.predictor_r_squared)
 
 
 class SweptMemory(Record):

@@ -29,8 +29,8 @@ def predictors_on_references(
     *,
     prompt: str = DESCRIBE_PROMPTS[0],
     words: tuple[int, int] = LONG_WORDS,
-) -> tuple[float, ...]:
-    """Return the R² of each predictor of a model, in layer order, rounded to four digits. Empty without predictors.
+) -> tuple[float, ...] | None:
+    """Return the R² of each predictor of a model, in layer order, rounded to four digits; None without predictors.
 
     Image, prompt and text count alike, since a store selects from all of them. The texts are read one at a time, so
     that no padding is read.
@@ -41,7 +41,7 @@ def predictors_on_references(
         prompt: The prompt before each reference.
         words: Bounds of the length of the references.
     """
-    from eidolon.models.memory.innovation import predictors_r_squared
+    from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
     from eidolon.models.probing.teacher_forcing import teacher_force
 
     chosen = scenes if scenes is not None else [make_scene(0, index, CROWDED) for index in range(SCENES)]
@@ -52,4 +52,4 @@ def predictors_on_references(
             for _ in teacher_force(model, [request], [model.encode_reply(long_reference(scene, words))]):
                 pass
 
-    return tuple(round(value, 4) for value in predictors_r_squared(model.model, read))
+    return rounded_r_squared(predictors_r_squared(model.model, read))

@@ -32,11 +32,13 @@ def test_fewer_than_five_seeds_decide_nothing() -> None:
 
 
 def test_seeds_without_spread() -> None:
-    certain, none = welch_difference([1.0] * 5, [0.5] * 5), paired_difference([0.0] * 5)
-    assert certain is not None
-    assert none is not None
-    assert (certain.value, certain.low, certain.high, certain.p) == (0.5, 0.5, 0.5, 0.0)
-    assert none.p == 1.0
+    """Equal values of a coarse measure do not say that their spread is 0."""
+    assert welch_difference([1.0] * 5, [0.5] * 5) is None
+    assert paired_difference([0.1] * 5) is None
+    assert welch_difference([0.8] * 5, [0.9] * 5) is None, "their mean is rounded"
+    for found in (welch_difference([0.5] * 5, [0.5] * 5), paired_difference([0.0] * 5)):
+        assert found is not None
+        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_a_true_null_is_rejected_in_five_percent() -> None:

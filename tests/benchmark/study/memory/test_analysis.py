@@ -204,12 +204,19 @@ def naive_holm(ps: list[float]) -> list[float]:
     return found
 
 
+SPREAD = (-0.1, -0.05, 0.0, 0.05, 0.1)
+"""Difference of the share that each seed keeps from that of its variant."""
+
+
 def four(**kept: float) -> list[Pool]:
+    """Five models of each variant, which keep about a share of the answers after 256 tokens, half of it after 512."""
     return pools_of(
         *(
-            synthetic(variant, seed, {64: 1.0, 256: share, 512: share / 2})
+            synthetic(
+                variant, seed, {64: 1.0, 256: round(share + more, 3), 512: round((share + more) / 2, 3)}
+            )
             for variant, share in kept.items()
-            for seed in range(5)
+            for seed, more in enumerate(SPREAD)
         )
     )
 
@@ -223,15 +230,17 @@ def compared(
 
 
 def test_registered_comparisons_and_holm() -> None:
-    pools = four(attention=1.0, bm=0.9, gdn=0.5, swa=0.0)
+    pools = four(attention=0.8, bm=0.75, gdn=0.35, swa=0.15)
     found = compared(pools, 999)
     registered = [one for one in found if one.registered]
     assert [(one.a, one.b, one.n) for one in registered] == [
         (a, b, n) for a, b in (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa")) for n in (64, 256, 512)
     ]
     ps = [one.p for one in registered]
-    assert all(p is not None for p in ps)
+    assert sum(0 < (p or 0) < 0.05 for p in ps) == 4
+    assert sum(0.05 < (p or 0) < 1 for p in ps) == 2
     assert [one.p_holm for one in registered] == pytest.approx(naive_holm([p or 0 for p in ps]))
+    assert [one.p_holm for one in registered] != pytest.approx([min(1.0, 9 * (p or 0)) for p in ps])
     outcomes = {(one.a, one.n): one.outcome for one in registered}
     assert all(outcomes[a, 64] == "not significant" for a in ("attention", "bm", "gdn"))
     assert outcomes["bm", 256] == outcomes["gdn", 256] == "a keeps more"
@@ -240,6 +249,7 @@ def test_registered_comparisons_and_holm() -> None:
     assert difference.difference.value == pytest.approx(0.4)
     assert difference.of_both_right.value == pytest.approx(0.4)
     assert difference.matched
+    assert by_pair["gdn", "swa", 512].outcome == "a keeps more"
     assert difference.accuracy_at_0 == (1, 1)
     # All pairs of the four variants, at three lengths, in one condition.
     assert len(found) == 6 * 3
@@ -264,7 +274,7 @@ def test_a_registered_comparison_is_tested_over_seeds() -> None:
 
 @pytest.mark.parametrize("verdict", ["did not learn to see", "not compared"])
 def test_a_variant_that_did_not_learn_to_see_is_not_comparable(verdict: Seeing) -> None:
-    found = compared(four(attention=1.0, gdn=0.5, swa=0.2), 99, {"swa": verdict})
+    found = compared(four(attention=0.8, gdn=0.5, swa=0.2), 99, {"swa": verdict})
     (row,) = [one for one in found if one.registered and one.n == 256]
     assert (row.a, row.b, row.p, row.p_holm, row.outcome) == ("gdn", "swa", None, None, "not comparable")
     assert row.reason == f"swa: {verdict}"
@@ -295,25 +305,43 @@ def test_a_store_that_is_not_filled_by_surprise_is_not_reported(
         return
     assert bm.not_reported is not None
     assert said in bm.not_reported
-    assert [one.retention.value for one in bm.retention] == [None]
+    assert [(one.retention.value, one.accuracy.value, one.margin.value) for one in bm.retention] == [
+        (None,) * 3
+    ]
+    assert (bm.scores, bm.texts, bm.hallucination, bm.position_effect, bm.reach) == ({}, (), (), None, None)
+    assert {(one.f05, *one.retention) for one in bm.checkpoints} == {(None,)}
+    assert bm.yes_no_accuracy.value == 1
     assert bm.retention[0].reason == comparison.reason == bm.not_reported
     assert (comparison.outcome, comparison.p, comparison.difference.value) == ("not reported", None, None)
 
 
 def test_missing_comparisons_count_in_holms_correction() -> None:
-    found = [one for one in compared(four(bm=0.9, gdn=0.5), 999) if one.registered]
+    found = [one for one in compared(four(bm=0.6, gdn=0.45), 999) if one.registered]
     ps = [one.p or 0 for one in found]
     assert len(ps) == 3
+    assert 0 < min(ps) < 0.05 < 9 * min(ps) < 1
     assert [one.p_holm for one in found] == pytest.approx(naive_holm([*ps, *[1.0] * 6])[:3])
 
 
 def test_without_resamples_there_are_no_intervals() -> None:
-    for one in compared(four(attention=1.0, bm=0.5), 0):
-        assert one.p is None
-        assert one.difference.ci is None
-        assert one.outcome == "not measured"
-    found = {one.n: one.difference.value for one in compared(four(attention=1.0, bm=0.5), 0)}
-    assert found[256] == pytest.approx(0.5)
+    pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("swa", 1, {256: 0.5}))
+    (one,) = compared(pools, 0)
+    assert (one.p, one.difference.ci, one.outcome) == (None, None, "not measured")
+    assert one.difference.value == pytest.approx(0.5)
+
+
+def test_seeds_without_spread_are_not_tested() -> None:
+    """Retention is a share of few answers, so five models can have the same."""
+    pools = pools_of(
+        *(
+            synthetic(v, seed, {256: share})
+            for v, share in (("attention", 0.9), ("bm", 0.8))
+            for seed in range(5)
+        )
+    )
+    (one,) = compared(pools, 99)
+    assert (one.p, one.outcome) == (None, "not measured")
+    assert one.reason == "all seeds of a variant keep exactly the same share, so their spread is unknown"
 
 
 def test_the_retention_of_one_model_needs_a_large_r_0() -> None:
@@ -360,3 +388,14 @@ def test_other_stores_are_compared_with_those_by_innovation() -> None:
         ("bm(window=9)", "bm(window=9)[random]", False),
     ]
     assert [one.difference.value for one in found] == pytest.approx([0.4, 0.4, 0.6])
+
+
+def test_another_rule_is_compared_on_the_seeds_that_were_measured_with_it() -> None:
+    kept = (0.9, 0.5, 0.5, 0.5, 0.5)
+    plain = [synthetic("bm", seed, {256: share}) for seed, share in enumerate(kept)]
+    pools = pools_of(*plain, others=((synthetic("bm", 0, {256: 0.9}), "random"),))
+    (found,) = (one for one in compared(pools, 200) if one.b == "bm[random]")
+    assert found.difference.value == 0
+    assert found.difference.ci == (0, 0)
+    gone = pools_of(*plain, others=((synthetic("bm", 9, {256: 0.9}), "random"),))
+    assert compared(gone, 200) == ()

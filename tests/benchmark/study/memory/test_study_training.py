@@ -5,15 +5,25 @@ from pathlib import Path
 import pytest
 
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.study.memory import study_training
 from eidolon.benchmark.study.memory.archive import SUFFIX
 from eidolon.benchmark.study.memory.cost import bytes_per_sequence
-from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, study_variants
-from eidolon.benchmark.study.memory.study_training import StudyRecord, choose, run_study, wanted_models
+from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, StudyVariant, study_variants
+from eidolon.benchmark.study.memory.study_training import (
+    StudyRecord,
+    archive_of,
+    best_models,
+    choose,
+    read_study_records,
+    run_study,
+    wanted_models,
+)
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.building import layers_size
 from eidolon.models.memory.configuration import MemoryTextConfig
 from eidolon.models.memory.modeling import MemoryTextModel
+from eidolon.models.training.loop import DivergedError
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 
@@ -24,11 +34,10 @@ EVALUATION = Evaluation(
 )  # fmt: skip
 
 
-def record(model: StudyModel, loss: float, accuracy: float = 0.5) -> StudyRecord:
-    seen = EVALUATION.model_copy(update={"yes_no_accuracy": Estimate(value=accuracy, ci=(0.4, 1.0))})
+def record(model: StudyModel, loss: float) -> StudyRecord:
     return StudyRecord(
         variant=model.variant, seed=model.seed, learning_rate=model.learning_rate, recipe=model.recipe(),
-        parameters=1, loss=loss, seconds=1.0, evaluation=seen, predictor_r_squared=None, not_reported=None,
+        parameters=1, loss=loss, seconds=1.0, evaluation=EVALUATION, predictor_r_squared=None, not_reported=None,
     )  # fmt: skip
 
 
@@ -102,13 +111,76 @@ def test_a_model_without_checkpoint_and_measurements_is_trained_again(
 
 
 @pytest.mark.parametrize(("accuracy", "seeds"), [(0.64, 1), (0.66, 5)])
-def test_a_variant_that_cannot_learn_to_see_gets_no_more_seeds(accuracy: float, seeds: int) -> None:
+def test_a_variant_that_cannot_learn_to_see_gets_no_more_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracy: float, seeds: int
+) -> None:
     """With attention at 0.95 the bound is 0.93. Four perfect seeds lift 0.65 to it."""
+    monkeypatch.setattr(
+        study_training, "accuracy_at_start", lambda file: 0.95 if "attention" in file.name else accuracy
+    )
     attention, swa = choose(["attention", "swa"])
-    models = [(model, 0.95) for model in attention.swept()] + [(model, accuracy) for model in swa.swept()]
-    records = {model.name: record(model, model.learning_rate, value) for model, value in models}
-    assert [model.seed for model in wanted_models(swa, records)] == [1, 2, 3, 4, 5][:seeds]
-    assert len(wanted_models(attention, records)) == 5
+    records = {
+        model.name: record(model, model.learning_rate)
+        for variant in (attention, swa)
+        for model in (*variant.swept(), *(variant.model(seed, 1e-3) for seed in variant.seeds))
+    }
+
+    def seeds_of(variant: StudyVariant) -> list[int]:
+        return [model.seed for model in wanted_models(variant, records, tmp_path)]
+
+    assert seeds_of(swa) == [1, 2, 3, 4, 5], "seed 1 was not measured"
+    archive_of(swa.model(1, 1e-3), tmp_path).touch()
+    assert seeds_of(swa) == [1, 2, 3, 4, 5], "attention was not measured"
+    for seed in attention.seeds:
+        archive_of(attention.model(seed, 1e-3), tmp_path).touch()
+    assert seeds_of(swa) == [1, 2, 3, 4, 5][:seeds]
+    assert seeds_of(attention) == [1, 2, 3, 4, 5]
+
+
+def test_a_rate_with_more_seeds_stays_the_best(tmp_path: Path) -> None:
+    """Seed 1 may be trained again on another machine, with a loss that is a little higher."""
+    (gdn,) = choose(["gdn"])
+    records = {model.name: record(model, model.learning_rate) for model in gdn.swept()}
+    assert {model.learning_rate for model in best_models(gdn, records)} == {1e-3}
+    second = gdn.model(2, 3e-3)
+    records[second.name] = record(second, 1.0)
+    assert {model.learning_rate for model in best_models(gdn, records)} == {3e-3}
+
+
+def test_a_rate_that_diverges_is_never_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    def train(recipe: MemoryRecipe, out: Path, *_: object, scenes: int) -> object:
+        raise DivergedError(7, 60.0, 12)
+
+    monkeypatch.setattr("eidolon.benchmark.study.training.memory.train_memory_recipe", train)
+    out = tmp_path / "out"
+    assert run_study(out, tmp_path / "work", ["gka"]) == []
+    records = read_study_records(out)
+    assert [(one.loss, one.not_reported) for one in records.values()] == [
+        (None, "the loss of step 7 is not a finite number")
+    ] * 3
+    (gka,) = choose(["gka"])
+    assert best_models(gka, records) == []
+    one = gka.swept()[1]
+    records[one.name] = record(one, 9.0)
+    assert best_models(gka, records) == [one]
+    assert measured == []
+
+
+def test_records_of_another_recipe_are_refused(tmp_path: Path) -> None:
+    (gdn,) = choose(["gdn"])
+    made, other = gdn.swept()[:2]
+    (tmp_path / f"{made.name}.json").write_text(record(other, 1.0).model_dump_json())
+    with pytest.raises(UserError, match=r"gdn-lr0\.003-seed1\.json: was made by another recipe"):
+        run_study(tmp_path, tmp_path / "work", ["gdn"])
+
+
+def test_a_launcher_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="leave the launcher out"):
+        run_study(tmp_path / "out", tmp_path / "work", ["gdn"])
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:

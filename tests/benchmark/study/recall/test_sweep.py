@@ -10,7 +10,7 @@ from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
-from eidolon.benchmark.study.recall import sweep
+from eidolon.benchmark.study.recall import sweep, sweep_recipe
 from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
 from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
@@ -101,18 +101,18 @@ def summary_of(r_squared: tuple[float, ...] | None) -> tuple[tuple[float, ...] |
 
 
 def test_a_store_without_a_predictor_that_predicts_is_not_reported() -> None:
-    assert summary_of(None) == ((0.5,), None)
+    assert summary_of(None) == (None, "R² of the predictors of the innovation was not measured")
     assert summary_of((0.2, 0.9)) == ((0.5,), None)
     recall, reason = summary_of((0.9, 0.19))
     assert recall is None
     assert reason is not None
     assert "R² below 0.2 (by layer with a store: 0.90, 0.19)" in reason
-    assert summary_of((0.9, float("nan")))[0] is None
 
 
 def test_a_killed_training_continues_to_the_same_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sweep_recipe, "SAVE_EVERY", 3)
     whole = run_training(TINY, MEMORY, tmp_path / "whole")
     assert (whole.sequences, whole.stopped) == (64, "budget")
     assert [n for n, _ in whole.validation] == [24, 48, 64]
@@ -123,12 +123,31 @@ def test_a_killed_training_continues_to_the_same_record(
             raise KeyboardInterrupt
         progress(self, step, recall)
 
-    monkeypatch.setattr(sweep._Progress, "add", kill)
-    with pytest.raises(KeyboardInterrupt):
-        run_training(TINY, MEMORY, tmp_path / "cut")
-    monkeypatch.undo()
+    with monkeypatch.context() as during:
+        during.setattr(sweep._Progress, "add", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(TINY, MEMORY, tmp_path / "cut")
+    assert (tmp_path / "cut" / "state").is_dir(), "it continues from step 3"
     resumed = run_training(TINY, MEMORY, tmp_path / "cut")
     assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
+
+
+def test_an_unfinished_training_is_not_continued_with_other_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_recipe, "SAVE_EVERY", 3)
+    run_training(TINY, MEMORY, tmp_path)
+    with pytest.raises(UserError):
+        run_training(TINY.model_copy(update={"window": 5}), MEMORY, tmp_path)
+
+
+def test_a_training_that_diverges_has_a_record(tmp_path: Path) -> None:
+    wild = MEMORY.model_copy(update={"learning_rate": 1e30})
+    found = run_training(TINY.model_copy(update={"warmup": 0}), wild, tmp_path)
+    assert found.stopped == "diverged"
+    assert found.validation[-1] == (found.sequences, 0.0)
+    assert found.refused == "R² of the predictors of the innovation was not measured"
+    assert RecallRecord.model_validate_json(found.model_dump_json()) == found
 
 
 def test_a_rate_that_is_behind_a_saturated_one_ends(tmp_path: Path) -> None:
