@@ -212,7 +212,8 @@ def _compare(
     by_seed = [first.recall(filler, pairs) - second.recall(filler, pairs) for first, second in reported]
     found = paired_difference(by_seed)
     if reason is None and found is None:
-        reason = f"{len(by_seed)} seeds, and {FEWEST_SEEDS} that differ are needed"
+        few = len(by_seed) < FEWEST_SEEDS
+        reason = f"{len(by_seed)} seeds, and {FEWEST_SEEDS} are needed" if few else "all seeds differ alike"
     outcome: ContrastOutcome = "undecided"
     if found is not None:
         outcome = "holds" if found.low > 0 else "reversed" if found.high < 0 else "undecided"

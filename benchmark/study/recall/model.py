@@ -21,7 +21,7 @@ from eidolon.models.training.loop import TrainingReport, train_loop
 SPREAD = 0.1
 """Standard deviation of the initial weights, about 1/√width. With the usual 0.02 of transformers, learning starts
 late."""
-TRAINING, TESTING = 1, 2
+TRAINING, TESTING, VALIDATION = 1, 2, 3
 """First numbers of the seeds: training and test sequences are drawn independently."""
 
 
@@ -145,9 +145,9 @@ def train_model(
     return train_loop(model, batch, training, folder, on_step=on_step)
 
 
-def make_test(task: Task, pairs: int, filler: Filler, sequences: int) -> Sequences:
-    """Return the test sequences of a kind. They are the same for all models."""
-    return make_sequences(task, pairs, filler, sequences, [TESTING])
+def make_test(task: Task, pairs: int, filler: Filler, sequences: int, seed: int = TESTING) -> Sequences:
+    """Return the test sequences of a kind, the same for all models. With `VALIDATION`, those to choose by."""
+    return make_sequences(task, pairs, filler, sequences, [seed])
 
 
 @torch.no_grad()

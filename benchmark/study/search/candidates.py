@@ -11,6 +11,7 @@ from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.recall.recipe import RecallTraining
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 from eidolon.benchmark.study.search.space import SearchedLayout
+from eidolon.models.memory.innovation import refusal
 from eidolon.models.memory.layout import Memory
 from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
@@ -39,11 +40,20 @@ class TrainedCandidate(Record):
     training: Training
     parameters: int
     early: float
-    """Recall where a training may be stopped."""
+    """Recall of the validation sequences where a training may be stopped."""
+    validation: float | None = None
+    """Recall of the validation sequences after the whole training; null while it has not ended."""
     recall: float | None = None
-    """Recall after the whole training; null while it has not ended."""
+    """Recall of the test sequences, by which nothing is chosen; null while the training has not ended."""
+    predictor_r_squared: tuple[float, ...] | None = None
+    """R² of the predictor of each layer with a store, over the test sequences. Null without a store."""
     seconds: float
     """Time of the training so far."""
+
+    @property
+    def refused(self) -> str | None:
+        """The reason why the recall is not reported, None if it is."""
+        return refusal(self.training.architecture.layout, None, self.predictor_r_squared)
 
 
 class CandidatePool:
@@ -57,19 +67,17 @@ class CandidatePool:
         return self._result(point, whole=False).early
 
     def recall(self, point: SearchedLayout) -> float:
-        """Return the recall of a candidate after its whole training."""
-        found = self._result(point, whole=True).recall
-        assert found is not None
-        return found
+        """Return the recall of the validation sequences after the whole training of a candidate.
 
-    def parameters(self, point: SearchedLayout) -> int:
-        """Return the number of parameters of a candidate, training it in part if it has not been."""
-        return self._result(point, whole=False).parameters
+        It counts as 0 if the candidate's results are not reported.
+        """
+        found = self.trained(point)
+        assert found.validation is not None
+        return 0.0 if found.refused else found.validation
 
-    def seconds(self, point: SearchedLayout) -> float:
-        """Return the time of a candidate's training so far, 0 without one."""
-        found = self._read(point)
-        return found.seconds if found else 0.0
+    def trained(self, point: SearchedLayout) -> TrainedCandidate:
+        """Return the results of a candidate after its whole training."""
+        return self._result(point, whole=True)
 
     def new_model(self, point: SearchedLayout) -> "RecallModel":
         """Return a candidate before its training."""
@@ -111,7 +119,7 @@ class CandidatePool:
 
     def _result(self, point: SearchedLayout, *, whole: bool) -> TrainedCandidate:
         found = self._read(point)
-        if found is None or (whole and found.recall is None):
+        if found is None or (whole and found.validation is None):
             found = self._train(point, found, whole=whole)
             self._keep(point, found)
         return found
@@ -119,7 +127,8 @@ class CandidatePool:
     def _train(
         self, point: SearchedLayout, earlier: TrainedCandidate | None, *, whole: bool
     ) -> TrainedCandidate:
-        from eidolon.benchmark.study.recall.model import make_batch
+        from eidolon.benchmark.study.recall.model import TESTING, VALIDATION, make_batch
+        from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
         from eidolon.models.training.loop import train_loop
 
         # It logs at every save that tied weights are saved once.
@@ -139,23 +148,32 @@ class CandidatePool:
                 schedule,
                 folder,
                 stop_at=stop,
+                identity=self._training(point).model_dump(mode="json"),
             )
             if stop is not None:
-                early = measure_model(model, recipe)
+                early = measure_model(model, recipe, VALIDATION)
                 # Kept at once: a training that was killed after its end cannot measure it again.
                 self._keep(point, self._made(point, report, early))
         assert early is not None
         assert report is not None
-        return self._made(point, report, early, measure_model(model, recipe) if whole else None)
+        made = self._made(point, report, early)
+        if not whole:
+            return made
+        recalls: list[float] = []
+        r_squared = predictors_r_squared(model, lambda: recalls.append(measure_model(model, recipe, TESTING)))
+        return made.model_copy(
+            update={
+                "validation": measure_model(model, recipe, VALIDATION),
+                "recall": recalls[0],
+                "predictor_r_squared": rounded_r_squared(r_squared),
+            }
+        )
 
-    def _made(
-        self, point: SearchedLayout, report: "TrainingReport", early: float, recall: float | None = None
-    ) -> TrainedCandidate:
+    def _made(self, point: SearchedLayout, report: "TrainingReport", early: float) -> TrainedCandidate:
         return TrainedCandidate(
             training=self._training(point),
             parameters=report.parameters,
             early=early,
-            recall=recall,
             seconds=round(report.seconds, 2),
         )
 
@@ -184,12 +202,16 @@ def training_schedule(recipe: SearchRecipe, steps: int) -> RecallTraining:
     )
 
 
-def measure_model(model: "RecallModel", recipe: SearchRecipe) -> float:
-    """Return the share of right answers to the test queries, all kinds of sequences alike. It sets `eval`."""
+def measure_model(model: "RecallModel", recipe: SearchRecipe, seed: int) -> float:
+    """Return the share of right answers, all kinds of sequences alike. It sets `eval`.
+
+    `seed` says to which sequences: `VALIDATION` or `TESTING` of `recall.model`.
+    """
     from eidolon.benchmark.study.recall.model import find_right, make_test
 
+    task, count = recipe.recall.task, recipe.recall.test_sequences
     shares = [
-        find_right(model, make_test(recipe.recall.task, pairs, filler, recipe.recall.test_sequences)).mean()
+        find_right(model, make_test(task, pairs, filler, count, seed)).mean()
         for filler, pairs in recipe.recall.kinds
     ]
     return round(float(np.mean(shares)), 4)

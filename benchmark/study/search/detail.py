@@ -1,13 +1,14 @@
 """`search.json`: what a search tried and found."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
+from eidolon.benchmark.study.search.candidates import TrainedCandidate
 from eidolon.benchmark.study.search.estimator import CostEstimator
 from eidolon.benchmark.study.search.methods import Trial
 from eidolon.benchmark.study.search.pareto import is_dominated
@@ -38,14 +39,22 @@ class Candidate(Record):
 
     architecture: SearchedLayout
     parameters: int
-    recall: float
+    recall: float | None
+    """Recall of the test sequences. Null if it is not reported."""
+    validation: float
+    """Recall of the validation sequences, by which the methods chose."""
+    predictor_r_squared: tuple[float, ...] | None = None
+    """R² of the predictor of each layer with a store. Null without a store."""
+    not_reported: str | None = None
+    """The reason."""
     ms: float
     """Estimated latency of a decoding step, in milliseconds."""
     bytes: float
     """Estimated bytes of the memory of one sequence."""
     scores: CandidateScores
     on_front: bool
-    """No other one recalls as much, is as fast and as small, and better in one of the three."""
+    """No other one recalls as much, is as fast and as small, and better in one of the three. False if its recall is not
+    reported."""
 
 
 class MethodResult(Record):
@@ -58,6 +67,7 @@ class MethodResult(Record):
     found: SearchedLayout | None
     """Null if it found none."""
     recall: float | None
+    """Recall of the test sequences."""
     ms: float | None
     measured_ms: float | None
     saved: float | None
@@ -126,39 +136,46 @@ def read_rules(path: Path) -> Rules:
 
 
 def make_candidates(
-    recalls: Mapping[SearchedLayout, float],
-    parameters: Mapping[SearchedLayout, int],
+    trained: Mapping[SearchedLayout, TrainedCandidate],
     scores: Mapping[SearchedLayout, CandidateScores],
     estimator: CostEstimator,
 ) -> tuple[Candidate, ...]:
     """Return the trained architectures, the fastest first, with the front marked."""
-    points = sorted(recalls, key=lambda point: estimator.estimate(point).ms)
+    points = sorted(trained, key=lambda point: estimator.estimate(point).ms)
     costs = {point: estimator.estimate(point) for point in points}
-    dominated = is_dominated([(-recalls[point], *costs[point]) for point in points])
+    reported = [point for point in points if trained[point].refused is None]
+    dominated = is_dominated([(-(trained[point].recall or 0.0), *costs[point]) for point in reported])
+    front = {point for point, beaten in zip(reported, dominated, strict=True) if not beaten}
     return tuple(
         Candidate(
             architecture=point,
-            parameters=parameters[point],
-            recall=recalls[point],
+            parameters=trained[point].parameters,
+            recall=trained[point].recall if point in reported else None,
+            validation=trained[point].validation or 0.0,
+            predictor_r_squared=trained[point].predictor_r_squared,
+            not_reported=trained[point].refused,
             ms=costs[point].ms,
             bytes=costs[point].bytes,
             scores=scores[point],
-            on_front=not beaten,
+            on_front=point in front,
         )
-        for point, beaten in zip(points, dominated, strict=True)
+        for point in points
     )
 
 
 def fastest_equal(
-    trials: Sequence[Trial], least: float, estimator: CostEstimator
-) -> tuple[SearchedLayout, float] | None:
-    """Return the fastest tried architecture with a recall of at least `least`, and its recall; None without any."""
+    trials: Sequence[Trial], least: float, estimator: CostEstimator, reported: Collection[SearchedLayout]
+) -> SearchedLayout | None:
+    """Return the fastest of the tried and reported architectures whose recall in the search is at least `least`.
+
+    None without any.
+    """
     good = [
-        (trial.architecture, trial.recall)
+        trial.architecture
         for trial in trials
-        if trial.recall is not None and trial.recall >= least
+        if trial.architecture in reported and trial.recall is not None and trial.recall >= least
     ]
-    return min(good, key=lambda one: estimator.estimate(one[0]).ms, default=None)
+    return min(good, key=lambda one: estimator.estimate(one).ms, default=None)
 
 
 def rank_correlation(score: Score, scores: Sequence[float], recalls: Sequence[float]) -> RankCorrelation:
@@ -189,8 +206,8 @@ def make_detail(
 ) -> SearchDetail:
     """Return the content of `search.json`. `rules` are those found, those used, and where the latter are from."""
     by_point = {candidate.architecture: candidate for candidate in candidates}
-    random = [by_point[point] for point in sampled]
-    recalls = [candidate.recall for candidate in random]
+    random = [(one, one.recall) for one in (by_point[point] for point in sampled) if one.recall is not None]
+    recalls = [recall for _, recall in random]
     names: tuple[Score, ...] = ("trainability", "gradient", "supernet", "rules")
     found, used, source = rules
     return SearchDetail(
@@ -207,7 +224,7 @@ def make_detail(
         rules_used=used,
         rules_from=source,
         correlations=tuple(
-            rank_correlation(name, [candidate.scores.model_dump()[name] for candidate in random], recalls)
+            rank_correlation(name, [candidate.scores.model_dump()[name] for candidate, _ in random], recalls)
             for name in names
         ),
     )

@@ -65,18 +65,13 @@ def _finding(detail: SearchDetail) -> str:
 
 
 def _front(axes: "Axes", detail: SearchDetail) -> None:
-    axes.scatter(
-        [one.ms for one in detail.candidates],
-        [one.recall for one in detail.candidates],
-        s=9,
-        color=GREY,
-        label="trained",
-    )
+    known = [(one.ms, one.recall) for one in detail.candidates if one.recall is not None]
+    axes.scatter([ms for ms, _ in known], [recall for _, recall in known], s=9, color=GREY, label="trained")
     by_label = {one.architecture: one for one in detail.candidates}
     best: list[tuple[float, float]] = []  # of recall and latency alone: bytes have no axis
-    for one in detail.candidates:
-        if not best or one.recall > best[-1][1]:
-            best.append((one.ms, one.recall))
+    for ms, recall in known:
+        if not best or recall > best[-1][1]:
+            best.append((ms, recall))
     axes.step(
         [ms for ms, _ in best], [recall for _, recall in best], where="post", color=INK, lw=1, label="front"
     )
@@ -101,11 +96,9 @@ def _front(axes: "Axes", detail: SearchDetail) -> None:
 
 
 def _scores(axes: "Axes", detail: SearchDetail) -> None:
+    known = [one for one in detail.candidates if one.recall is not None]
     axes.scatter(
-        [one.scores.trainability for one in detail.candidates],
-        [one.recall for one in detail.candidates],
-        s=9,
-        color=VERMILION,
+        [one.scores.trainability for one in known], [one.recall for one in known], s=9, color=VERMILION
     )
     correlation = next(one for one in detail.correlations if one.score == "trainability")
     value = "undefined" if correlation.value is None else f"{correlation.value:.2f}"

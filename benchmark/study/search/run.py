@@ -16,7 +16,7 @@ from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.machine import describe_machine
-from eidolon.benchmark.study.search.candidates import CandidatePool, measure_model
+from eidolon.benchmark.study.search.candidates import CandidatePool, TrainedCandidate, measure_model
 from eidolon.benchmark.study.search.detail import (
     CandidateScores,
     MethodResult,
@@ -85,22 +85,30 @@ def run_search(
     untrained = score_space(out, recipe)
     for method, search in later_methods(recipe, estimator, used, untrained).items():
         tried[method] = search.search(trainer)
-    recalls = {
-        point: candidates.recall(point) for point in trained_points(tried.values(), [reference, *sampled])
+    trained = {
+        point: candidates.trained(point) for point in trained_points(tried.values(), [reference, *sampled])
     }
     everything = make_candidates(
-        recalls,
-        {point: candidates.parameters(point) for point in recalls},
+        trained,
         {
             point: CandidateScores(**untrained[point].model_dump(), rules=used.promise(point))
-            for point in recalls
+            for point in trained
         },
         estimator,
     )
-    fastest = {method: fastest_equal(trials, least, estimator) for method, trials in tried.items()}
-    measured = measure_found(out, recipe, [one[0] for one in fastest.values() if one is not None])
+    reported = {point for point, found in trained.items() if found.refused is None}
+    fastest = {method: fastest_equal(trials, least, estimator, reported) for method, trials in tried.items()}
+    measured = measure_found(out, recipe, [one for one in fastest.values() if one is not None])
     results = [
-        summarise(recipe, method, tried[method], fastest[method], estimator, measured) for method in METHODS
+        summarise(
+            recipe,
+            method,
+            tried[method],
+            None if (found := fastest[method]) is None else trained[found],
+            estimator,
+            measured,
+        )
+        for method in METHODS
     ]
     detail = make_detail(
         recipe,
@@ -219,7 +227,7 @@ def summarise(
     recipe: SearchRecipe,
     method: Method,
     trials: Sequence[Trial],
-    fastest: tuple[SearchedLayout, float] | None,
+    fastest: TrainedCandidate | None,
     estimator: CostEstimator,
     measured: Mapping[SearchedLayout, float],
 ) -> MethodResult:
@@ -227,7 +235,7 @@ def summarise(
     steps = sum(recipe.recall.steps if trial.recall is not None else recipe.early for trial in trials)
     if method == "single-shot":
         steps += recipe.supernet_steps
-    point = None if fastest is None else fastest[0]
+    point = None if fastest is None else fastest.training.architecture
     reference = recipe.space.reference
     ms = None if point is None else estimator.estimate(point).ms
     own = None if point is None else measured[point]
@@ -236,7 +244,7 @@ def summarise(
         trials=tuple(trials),
         trainings=round(steps / recipe.recall.steps, 2),
         found=point,
-        recall=None if fastest is None else fastest[1],
+        recall=None if fastest is None else fastest.recall,
         ms=None if ms is None else round(ms, 4),
         measured_ms=own,
         saved=None if ms is None else round(1 - ms / estimator.estimate(reference).ms, 4),
@@ -302,6 +310,7 @@ def score_space(out: Path, recipe: SearchRecipe) -> dict[SearchedLayout, Untrain
 
 
 def _score_all(out: Path, recipe: SearchRecipe) -> list[Untrained]:
+    from eidolon.benchmark.study.recall.model import VALIDATION
     from eidolon.benchmark.study.search.candidates import make_candidate
     from eidolon.benchmark.study.search.supernet import train_supernet
     from eidolon.benchmark.study.search.trainability import zero_shot_scores
@@ -312,7 +321,7 @@ def _score_all(out: Path, recipe: SearchRecipe) -> list[Untrained]:
         zero_shot = zero_shot_scores(make_candidate(recipe, point), recipe)
         scores.append(
             Untrained(
-                supernet=measure_model(supernet.extract(point), recipe),
+                supernet=measure_model(supernet.extract(point), recipe, VALIDATION),
                 trainability=round(zero_shot.trainability, 4),
                 gradient=round(zero_shot.gradient, 4),
             )

@@ -20,8 +20,8 @@ def show(detail: SearchDetail, console: Console) -> None:
 def _methods(detail: SearchDetail) -> Table:
     reference = detail.reference
     table = Table(
-        title=f"Fastest at a recall of {reference.architecture.label} ({reference.recall:.3f}) less "
-        f"{detail.recipe.tolerance:g}",
+        title=f"Fastest at the recall of {reference.architecture.label} ({_number(reference.recall, '.3f')}) less "
+        f"{detail.recipe.tolerance:g}, by validation sequences; recall by test sequences",
         title_justify="left",
     )
     for name in ("method", "found"):
@@ -57,7 +57,7 @@ def _front(detail: SearchDetail) -> Table:
     for one in detail.front:
         table.add_row(
             one.architecture.label,
-            f"{one.recall:.3f}",
+            _number(one.recall, ".3f"),
             f"{one.ms:.2f}",
             f"{one.bytes:,.0f}",
             f"{one.parameters:,}",
@@ -73,6 +73,11 @@ def notes(detail: SearchDetail) -> list[str]:
             f"latency estimator: mean error {detail.estimator_error:.1%} on {len(detail.estimator.checked)} unseen "
             f"layouts ({detail.estimator.machine})"
         )
+    for candidate in detail.candidates:
+        if candidate.predictor_r_squared is not None:
+            shown = ", ".join(f"{value:.2f}" for value in candidate.predictor_r_squared)
+            why = "" if candidate.not_reported is None else "; its recall is not reported"
+            lines.append(f"{candidate.architecture.label}: R² of the predictors by layer: {shown}{why}")
     for one in detail.correlations:
         interval = "" if one.ci is None else f" [{one.ci[0]:.2f}, {one.ci[1]:.2f}]"
         value = "undefined" if one.value is None else f"{one.value:.2f}{interval}"

@@ -13,7 +13,7 @@ from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.recall import model as recall_model
 from eidolon.benchmark.study.recall import run as mqar
-from eidolon.benchmark.study.recall.detail import KindRecall, TrainedRecallModel, contrast
+from eidolon.benchmark.study.recall.detail import KindRecall, TrainedRecallModel, contrast, summarise
 from eidolon.benchmark.study.recall.model import find_right, make_batch, make_model, make_test, train_model
 from eidolon.benchmark.study.recall.recipe import RecallCell, RecallRecipe, RecallTraining, study_cells
 from eidolon.benchmark.study.recall.run import choose_cells, run_cell, run_mqar
@@ -195,11 +195,14 @@ def test_the_command_writes_results_and_repeats_no_run(
             ("none", 1), ("none", 2), ("predictable", 1), ("predictable", 2),
         ]  # fmt: skip
     (row,) = [
-        row for row in found["summary"] if (row["label"], row["filler"], row["pairs"]) == ("BM 4", "none", 2)
+        row for row in found["summary"] if (row["label"], row["filler"], row["pairs"]) == ("SWA", "none", 2)
     ]
-    values = [model["kinds"][1]["recall"]["value"] for model in found["models"][2:]]
+    values = [model["kinds"][1]["recall"]["value"] for model in found["models"][:2]]
     assert (row["lowest"], row["highest"]) == (min(values), max(values))
     assert row["mean"] == pytest.approx(sum(values) / 2, abs=1e-4)
+    assert {row["label"] for row in found["summary"]} == {"SWA"}, (
+        "after three steps a predictor predicts nothing"
+    )
     assert (out / "mqar.png").read_bytes().startswith(b"\x89PNG")
 
     def fail(*arguments: object) -> None:
@@ -301,6 +304,7 @@ def test_a_claim_about_a_store_that_is_not_filled_by_surprise_is_undecided() -> 
         *(_trained("BM", 4, seed, 0.9, r_squared=0.1 if seed == 3 else 0.9) for seed in range(5)),
     ]
     for row in contrast(TINY, models):
-        assert row.said == "undecided"
+        assert (row.said, row.by_seed, row.difference, row.ci) == ("undecided", (), None, None)
         assert row.reason is not None
         assert "R² below 0.2" in row.reason
+    assert {row.label for row in summarise(models)} == {"BMF"}

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from eidolon.benchmark.study.search.candidates import CandidatePool
-from eidolon.benchmark.study.search.detail import fastest_equal, rank_correlation
+from eidolon.benchmark.study.search.detail import (
+    CandidateScores,
+    fastest_equal,
+    make_candidates,
+    rank_correlation,
+)
 from eidolon.benchmark.study.search.methods import Evolution, ScoreSearch, Trial, finalists
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 from eidolon.benchmark.study.search.rules import prior
@@ -102,12 +107,11 @@ def test_finalists_are_on_the_front_of_score_and_latency() -> None:
 
 def test_the_fastest_of_equal_recall() -> None:
     trials = evolve(RECIPE.model_copy(update={"trainings": 24, "population": 24, "margin": 1.0}))
-    found = fastest_equal(trials, 0.4, ESTIMATOR)
-    assert found is not None
-    assert found[0] == min(
-        (p for p in RECIPE.space.points if Planted.of(p) >= 0.4), key=lambda p: ESTIMATOR.estimate(p).ms
-    )
-    assert fastest_equal(trials, 2.0, ESTIMATOR) is None
+    points = RECIPE.space.points
+    good = sorted((p for p in points if Planted.of(p) >= 0.4), key=lambda p: ESTIMATOR.estimate(p).ms)
+    assert fastest_equal(trials, 0.4, ESTIMATOR, points) == good[0]
+    assert fastest_equal(trials, 0.4, ESTIMATOR, set(points) - {good[0]}) == good[1]
+    assert fastest_equal(trials, 2.0, ESTIMATOR, points) is None
 
 
 def test_rank_correlation() -> None:
@@ -135,6 +139,32 @@ def test_a_candidate_is_trained_once(tmp_path: Path) -> None:
     assert log.read_text() == lines
     whole = CandidatePool(RECIPE, tmp_path / "whole")
     assert (whole.recall(chosen), whole.early_recall(chosen)) == (recall, early), "a stop changes nothing"
+    assert whole.trained(chosen) == candidates.trained(chosen).model_copy(
+        update={"seconds": whole.trained(chosen).seconds}
+    )
     other = RECIPE.model_copy(update={"store": 4})
     with pytest.raises(UserError, match=r"result\.json: was made by another recipe"):
         CandidatePool(other, tmp_path).recall(chosen)
+
+
+def test_a_store_that_nothing_fills_by_surprise_is_worth_nothing(tmp_path: Path) -> None:
+    """After four steps the predictor explains nothing."""
+    candidates = CandidatePool(RECIPE, tmp_path)
+    store, state = point("BM-GDN"), point("GDN-*")
+    found = candidates.trained(store)
+    assert found.refused is not None
+    assert found.predictor_r_squared is not None
+    assert found.predictor_r_squared[0] < 0.2
+    assert candidates.recall(store) == 0
+    assert candidates.trained(state).refused is None
+    trained = {one: candidates.trained(one) for one in (store, state)}
+    scores = CandidateScores(trainability=0, gradient=0, supernet=0, rules=0)
+    rows = {
+        one.architecture: one for one in make_candidates(trained, dict.fromkeys(trained, scores), ESTIMATOR)
+    }
+    assert (rows[store].recall, rows[store].on_front, rows[store].not_reported) == (
+        None,
+        False,
+        found.refused,
+    )
+    assert (rows[state].recall, rows[state].on_front) == (candidates.trained(state).recall, True)
