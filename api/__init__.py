@@ -1,4 +1,4 @@
-"""Eidolon: what a vision-language model describes that is not in the picture, and when it starts to forget the picture.
+"""Eidolon: what a vision-language model describes that is not in the picture, and how that changes along a response.
 
     import eidolon
 
