@@ -14,7 +14,7 @@ fading memory itself, for example Mamba2.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,16 +35,6 @@ from eidolon.models.memory.parts import (
 from eidolon.models.memory.rotary import Rotary
 from eidolon.models.memory.state import BlockState, Span
 from eidolon.models.memory.store import EMPTY, largest_indices, readable_mask
-
-
-class FadingMemory(Protocol):
-    """A layer with a state of fixed size; `gated_delta.GatedDelta` documents the arguments."""
-
-    def __call__(
-        self, x: Tensor, mask: Tensor | None = None, state: object | None = None
-    ) -> tuple[Tensor, object]:
-        """Return output and state."""
-        ...
 
 
 class BlockOutput(NamedTuple):
@@ -103,7 +93,8 @@ class MemoryBlock(nn.Module):
         """Return the output for (batch, T, width), with the state after it. `state` is the one before.
 
         `mask`, (batch, T), is False on padding, which must be before or after a sequence, not within it. The result
-        does not depend on how a sequence is split into consecutive calls.
+        does not depend on how a sequence is split into consecutive calls. Only a state without padding after its tokens
+        can be continued.
         """
         real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask.bool()
         seen = state.seen if state else torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -340,7 +331,7 @@ def _attend_two_forms(
 ) -> Tensor:
     """Return the output of scaled queries for the sources. The last source is the store.
 
-    Stored keys are turned to the window's far end relative to the query, so that they meet the query as it is.
+    Stored keys are turned as if W tokens before the query, so that they meet the query as it is.
     """
     *near, store = sources
     keys = torch.cat([source.keys for source in near], 2)

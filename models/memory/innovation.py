@@ -14,6 +14,9 @@ from torch.nn import functional
 from eidolon.models.memory.layout import Predicting, Selection
 from eidolon.models.memory.parts import at_least_float32
 
+PREDICTION_WEIGHT = 0.01
+"""Weight of the predictors' loss in training. It does not change Adam's steps. It is small, so that this loss hardly
+changes the gradient norm over all parameters, which clipping uses."""
 TAPS = 4
 """Inputs and fading states before a token from which it is predicted."""
 

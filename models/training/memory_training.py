@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from eidolon.models.memory.innovation import PREDICTION_WEIGHT
 from eidolon.models.training.loop import TrainingReport, train_loop
 from eidolon.models.training.vl_training import (
     Batches,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 STEPS_PER_FILE = 25
 """Steps whose batches are stored in one file."""
 FEATURES = "image_features"
-PREDICTION_WEIGHT = 0.01
-"""Weight of the predictors' loss. It does not change Adam's steps. It is small, so that this loss hardly changes the
-gradient norm over all parameters, which clipping uses."""
 
 
 class MemoryTrainee(nn.Module):

@@ -12,6 +12,7 @@ from eidolon.benchmark.study.memory.records import (
     RetentionPoint,
 )
 from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.statistics.seeds import FEWEST_SEEDS
 
 PlottedMeasure = Literal["retention", "accuracy"]
 BLIND = "did not learn to see"
@@ -27,13 +28,15 @@ def value_of(point: RetentionPoint, what: PlottedMeasure) -> Estimate:
 def finding(study: MemoryStudy, shown: Sequence[MemoryVariant], what: PlottedMeasure, words: str) -> str:
     """Return which variant has the highest and the lowest value after the longest filler, in words.
 
-    Variants that did not learn to see count only if there are no others.
+    Variants that did not learn to see count only if there are no others, and those with too few seeds for a test only
+    if fewer than two have enough.
     """
+    seeing = [one for one in shown if one.not_reported is None and one.seeing != BLIND] or shown
+    enough = [one for one in seeing if len(one.checkpoints) >= FEWEST_SEEDS]
     points = [
         (point.n, estimate.value, estimate, variant)
-        for variant in shown
+        for variant in (enough if len(enough) > 1 else seeing)
         if variant.not_reported is None
-        if variant.seeing != BLIND or all(one.seeing == BLIND for one in shown)
         for point in variant.retention
         if (point.condition, point.series) == ("filler", "unnamed") and point.images >= FEWEST
         if (estimate := value_of(point, what)).value is not None

@@ -13,6 +13,7 @@ from torch.nn import functional
 from eidolon.benchmark.study.recall.recipe import RecallRecipe, RecallTraining
 from eidolon.benchmark.study.recall.task import AskedSequences, Filler, Sequences, Task, make_sequences
 from eidolon.models.memory.configuration import MemoryTextConfig
+from eidolon.models.memory.innovation import PREDICTION_WEIGHT
 from eidolon.models.memory.layout import Memory
 from eidolon.models.memory.modeling import MemoryForCausalLM
 from eidolon.models.memory.parts import ShortConvolution
@@ -62,7 +63,8 @@ class RecallModel(nn.Module):
         language = functional.cross_entropy(logits.flatten(0, 1), batch["answers"].flatten())
         if prediction is None:
             return {"language": language, "total": language}
-        return {"language": language, "prediction": prediction, "total": language + prediction}
+        total = language + PREDICTION_WEIGHT * prediction
+        return {"language": language, "prediction": prediction, "total": total}
 
     def answer(self, tokens: Tensor, queries: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits after each query, (batch, pairs, vocabulary), and the loss of the predictors, if any."""
