@@ -192,7 +192,8 @@ def _conditions(study: MemoryStudy, what: PlottedMeasure, label: str, note: str)
     if not any(variant.retention for variant in shown):
         return None
     panels = [panel for panel in PANELS if _has(study, shown, panel[0], panel[1], what)]
-    missing = [heading for condition, series, heading in PANELS if (condition, series, heading) not in panels]
+    asked = {(point.condition, point.series) for variant in shown for point in variant.retention}
+    missing = [panel[2] for panel in PANELS if panel not in panels and panel[:2] in asked]
 
     def draw() -> "Figure":
         columns = 2 if len(panels) in (2, 4) else 3 if panels[1:] else 1
