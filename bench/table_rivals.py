@@ -14,12 +14,17 @@ from typing import Any
 LOG_DIGITS = ".3g"
 
 
+def short(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{float(f'{value:{LOG_DIGITS}}'):,g}"
+
+
 def odds(effect: dict[str, Any]) -> str:
     """Return an odds ratio with its interval."""
     if effect["odds_ratio"] is None:
         return "none"
     low, high = effect["ci"]
-    return f"{effect['odds_ratio']:{LOG_DIGITS}} [{low:{LOG_DIGITS}}, {high:{LOG_DIGITS}}]"
+    return f"{short(effect['odds_ratio'])} [{short(low)}, {short(high)}]"
 
 
 def beside(effect: dict[str, Any]) -> str:
@@ -28,8 +33,8 @@ def beside(effect: dict[str, Any]) -> str:
         return ""
     (one,) = effect["beside"]
     if one["ci"] is None:
-        return f"{one['value']:{LOG_DIGITS}}"
-    return f"{one['value']:{LOG_DIGITS}} [{one['ci'][0]:{LOG_DIGITS}}, {one['ci'][1]:{LOG_DIGITS}}]"
+        return short(one["value"])
+    return f"{short(one['value'])} [{short(one['ci'][0])}, {short(one['ci'][1])}]"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from eidolon.scorers.core.types import Judgement, Mention, Response
 from eidolon.scorers.core.verdict import with_verdicts
 
 SIZES = (0.02, 0.1, 0.4)
-"""Shares of the image that small, middling and large categories cover."""
+"""Shares of the image that small, medium and large categories cover."""
 OF_EACH = 12
 """Categories of each size."""
 BETWEEN = 9

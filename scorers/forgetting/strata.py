@@ -23,8 +23,8 @@ Split: TypeAlias = Literal["all", "prevalence", "size"]
 THIRDS = 3
 NAMES: dict[Split, tuple[str, ...]] = {
     "all": ("all",),
-    "prevalence": ("rare", "middling", "common"),
-    "size": ("small", "middling", "large"),
+    "prevalence": ("rare", "medium", "common"),
+    "size": ("small", "medium", "large"),
 }
 
 
