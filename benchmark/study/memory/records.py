@@ -198,8 +198,8 @@ class RetentionComparison(Record):
     """Whether it was written down before training. Holm's correction is over these comparisons."""
     images: int
     difference: Estimate
-    """Of a registered comparison that is tested, the difference of the mean retention of the models, with an interval
-    over seeds by Welch's t. Otherwise the difference of the pooled retention, with a bootstrap over seeds and
+    """Registered comparisons that are tested have the difference of the mean retention of the models, with an interval
+    over seeds by Welch's t. All others have the difference of the pooled retention, with a bootstrap over seeds and
     images."""
     by_margin: Estimate
     """The difference of the pooled retention by log-probability margin."""
