@@ -1,10 +1,13 @@
 """Recipes of the recall study. The models differ only in their memory and seed."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from eidolon.benchmark.study.recall.task import FILLERS, Filler, Task
 from eidolon.models.memory.layout import Layout, Memory, Selection, layout_text
 from eidolon.models.training.loop import Schedule
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
 
 
@@ -116,3 +119,17 @@ def study_cells(seeds: tuple[int, ...] = SEEDS) -> list[RecallCell]:
             *(("BM", COMPARED_STORE, selection) for selection in ("recent", "random")),
         )
     ]
+
+
+def check_recipe(path: Path, made: Record, wanted: Record) -> None:
+    """Check that a result in a file was made by the wanted recipe.
+
+    Raises:
+        UserError: it was made by another one.
+    """
+    other = made.model_dump()
+    differing = [name for name, value in wanted.model_dump().items() if other[name] != value]
+    if differing:
+        raise UserError(
+            f"{path}: was made by another recipe ({', '.join(differing)}); give the same options, or another --out"
+        )

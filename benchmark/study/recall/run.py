@@ -25,7 +25,14 @@ from eidolon.benchmark.study.recall.detail import (
     measure_kind,
 )
 from eidolon.benchmark.study.recall.plot import draw_mqar
-from eidolon.benchmark.study.recall.recipe import COMPARED_STORE, SEEDS, RecallCell, RecallRecipe, study_cells
+from eidolon.benchmark.study.recall.recipe import (
+    COMPARED_STORE,
+    SEEDS,
+    RecallCell,
+    RecallRecipe,
+    check_recipe,
+    study_cells,
+)
 from eidolon.benchmark.study.recall.task import FILLERS
 from eidolon.models.memory.layout import Selection, parse_layout_option
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -186,12 +193,7 @@ def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[TrainedRecallModel,
                 }
         except (ValidationError, OSError, ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{path.parent}: cannot be read; remove it ({type(error).__name__})") from error
-        if result.recipe != recipe:
-            other = result.recipe.model_dump()
-            differing = [name for name, value in recipe.model_dump().items() if other[name] != value]
-            raise UserError(
-                f"{path}: was made by another recipe ({', '.join(differing)}); give the same options, or another --out"
-            )
+        check_recipe(path, result.recipe, recipe)
         found.append((result.model, right))
     order = {cell.label: place for place, cell in enumerate(study_cells((0,)))}
     return sorted(

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
+from eidolon.benchmark.study.recall.recipe import check_recipe
 from eidolon.benchmark.study.recall.sweep_recipe import SEEDS, SweepCell, SweepRecipe
 from eidolon.benchmark.study.recall.task import RecallEstimate
 from eidolon.models.memory.innovation import refusal
@@ -107,12 +108,7 @@ def read_records(folder: Path, recipe: SweepRecipe) -> dict[SweepCell, RecallRec
             record = RecallRecord.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
             raise UserError(f"{path}: cannot be read; remove it ({type(error).__name__})") from error
-        if record.recipe != recipe:
-            other = record.recipe.model_dump()
-            differing = [name for name, value in recipe.model_dump().items() if other[name] != value]
-            raise UserError(
-                f"{path}: was made by another recipe ({', '.join(differing)}); give the same options, or another --out"
-            )
+        check_recipe(path, record.recipe, recipe)
         found[record.cell] = record
     return found
 
