@@ -47,7 +47,7 @@ def search_figure(detail: SearchDetail) -> "Figure":
     _costs(costs, detail)
     recipe = detail.recipe
     note = (
-        f"Latency of a decoding step after {recipe.context} tokens, {detail.estimator.machine}. Circles around points: "
+        f"Latency of a decoding step after {recipe.context} tokens, {detail.estimator.machine}. Open markers: "
         f"what each method found. {recipe.recall.steps} training steps, seed {recipe.seed}."
     )
     return finish(figure, SHEET, _finding(detail), notes=[note], legend_of=[front])
