@@ -15,7 +15,7 @@ from eidolon.benchmark.drawing.style import (
     Sheet,
     png,
 )
-from eidolon.benchmark.study.search.detail import SearchDetail
+from eidolon.benchmark.study.search.detail import Candidate, SearchDetail
 from eidolon.benchmark.study.search.recipe import Method
 
 if TYPE_CHECKING:
@@ -65,13 +65,15 @@ def _finding(detail: SearchDetail) -> str:
 
 
 def _front(axes: "Axes", detail: SearchDetail) -> None:
-    known = [(one.ms, one.recall) for one in detail.candidates if one.recall is not None]
-    axes.scatter([ms for ms, _ in known], [recall for _, recall in known], s=9, color=GREY, label="trained")
-    by_label = {one.architecture: one for one in detail.candidates}
+    known = _reported(detail)
+    axes.scatter(
+        [one.ms for one, _ in known], [recall for _, recall in known], s=9, color=GREY, label="trained"
+    )
+    recalls = {one.architecture: (one.ms, recall) for one, recall in known}
     best: list[tuple[float, float]] = []  # of recall and latency alone: bytes have no axis
-    for ms, recall in known:
+    for one, recall in known:
         if not best or recall > best[-1][1]:
-            best.append((ms, recall))
+            best.append((one.ms, recall))
     axes.step(
         [ms for ms, _ in best], [recall for _, recall in best], where="post", color=INK, lw=1, label="front"
     )
@@ -79,10 +81,8 @@ def _front(axes: "Axes", detail: SearchDetail) -> None:
         if row.found is None:
             continue
         colour, marker = LOOKS[row.method]
-        one = by_label[row.found]
         axes.plot(
-            one.ms,
-            one.recall,
+            *recalls[row.found],
             marker,
             ms=7 + 2.5 * place,
             mfc="none",
@@ -90,15 +90,25 @@ def _front(axes: "Axes", detail: SearchDetail) -> None:
             mew=1.2,
             label=f"found by {row.method}",
         )
-    axes.plot(detail.reference.ms, detail.reference.recall, "*", ms=10, color=INK, label="reference")
+    reference = recalls.get(detail.reference.architecture)
+    if reference is not None:
+        axes.plot(*reference, "*", ms=10, color=INK, label="reference")
     axes.set(xlabel="estimated ms per token", ylabel="recall after training", ylim=(-0.03, 1.06))
     axes.set_title("recall and latency")
 
 
+def _reported(detail: SearchDetail) -> list[tuple[Candidate, float]]:
+    """Return the candidates with their recall, except those that are not reported."""
+    return [(one, one.recall) for one in detail.candidates if one.recall is not None]
+
+
 def _scores(axes: "Axes", detail: SearchDetail) -> None:
-    known = [one for one in detail.candidates if one.recall is not None]
+    known = _reported(detail)
     axes.scatter(
-        [one.scores.trainability for one in known], [one.recall for one in known], s=9, color=VERMILION
+        [one.scores.trainability for one, _ in known],
+        [recall for _, recall in known],
+        s=9,
+        color=VERMILION,
     )
     correlation = next(one for one in detail.correlations if one.score == "trainability")
     value = "undefined" if correlation.value is None else f"{correlation.value:.2f}"
