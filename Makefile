@@ -109,7 +109,7 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -j 2 docs build/docs
 
 # Only our own data: the demo, the memory study, the leaderboard.
 pictures: export PATH := $(abspath $(BIN)):$(PATH)

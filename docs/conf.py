@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "api_pages",
     "cli_pages",
+    "own_references",
     "plain_docstrings",
     "schema_pages",
 ]
