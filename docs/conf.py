@@ -33,6 +33,9 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
 
+# The theme copies the whole table of contents for each page. Entries for every function would be most of the build.
+toc_object_entries = False
+
 suppress_warnings = ["ref.python"]  # names such as `pairs` that several classes have
 
 html_theme = "furo"
