@@ -150,8 +150,9 @@ def untrained_text_model(trained: TrainedCheckpoint) -> "MemoryTextModel":
     """Return the language model of an archive with random weights. It costs as much as the trained one."""
     from eidolon.models.base.devices import choose_device, choose_dtype
     from eidolon.models.memory.configuration import MemoryConfig
-    from eidolon.models.memory.modeling import MemoryTextModel
+    from eidolon.models.memory.modeling import MemoryTextModel, register
 
+    register()  # the configuration of the text model is found by its type
     config = MemoryConfig(**json.loads((trained.folder / CONFIG).read_text(encoding="utf-8")))
     device = choose_device("auto", "--device")
     text: Any = config.get_text_config()

@@ -1,6 +1,8 @@
 """`eidolon memory bench` on two untrained checkpoints, from measurements to table, and how it finds checkpoints."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -293,3 +295,17 @@ def test_more_scenes_are_described_than_asked_about(study: tuple[Path, MemoryStu
     assert found.settings.descriptions == 12
     with pytest.raises(ValueError, match="fewer than the 9 scenes"):
         BenchSettings(limit=9, descriptions=8)
+
+
+def test_a_new_process_makes_the_model_of_an_archive() -> None:
+    """In this one other tests have registered the configurations."""
+    archive = Path(__file__).parents[4] / f"results/memory/study/gdn-lr0.003-seed1{SUFFIX}"
+    code = (
+        "import sys\n"
+        "from eidolon.benchmark.study.memory.archive import untrained_text_model\n"
+        "from eidolon.benchmark.study.memory.checkpoints import find_checkpoints\n"
+        "(trained,) = find_checkpoints(sys.argv[1:])\n"
+        "print(len(untrained_text_model(trained).layers))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(archive)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr
