@@ -157,7 +157,7 @@ def _tested(found: RetentionComparison, a: Pool, b: Pool) -> RetentionComparison
         return found.model_copy(update={"p": None, "outcome": "too few seeds", "reason": reason})
     tested = welch_difference(*usable)
     if tested is None:
-        reason = "all seeds of a variant keep exactly the same share, so their spread is unknown"
+        reason = "the seeds of both variants keep exactly the same share, so their spread is unknown"
         return found.model_copy(update={"p": None, "outcome": "not measured", "reason": reason})
     difference = Estimate(value=tested.value, ci=(tested.low, tested.high))
     return found.model_copy(

@@ -100,7 +100,8 @@ def run_study(
             if model.name not in records:
                 train(model)
         for model in best_models(variant, records):
-            if is_measured(model, out) or model not in wanted_models(variant, records, out):
+            done = is_measured(model, out) or diverged(model, records)
+            if done or model not in wanted_models(variant, records, out):
                 continue
             if model.name not in records or not (work / model.name / CHECKPOINT).is_dir():
                 train(model)

@@ -341,7 +341,7 @@ def test_seeds_without_spread_are_not_tested() -> None:
     )
     (one,) = compared(pools, 99)
     assert (one.p, one.outcome) == (None, "not measured")
-    assert one.reason == "all seeds of a variant keep exactly the same share, so their spread is unknown"
+    assert one.reason == "the seeds of both variants keep exactly the same share, so their spread is unknown"
 
 
 def test_the_retention_of_one_model_needs_a_large_r_0() -> None:

@@ -168,6 +168,20 @@ def test_a_rate_that_diverges_is_never_the_best(
     assert measured == []
 
 
+def test_a_seed_that_diverged_is_not_trained_again(
+    tmp_path: Path, trained: list[str], measured: list[str]
+) -> None:
+    trained += ["a", "b", "c"]  # no training is killed
+    measured.append("a")
+    (gdn,) = choose(["gdn"])
+    second = gdn.model(2, 1e-3)
+    (tmp_path / f"{second.name}.json").write_text(
+        record(second, 0.0).model_copy(update={"loss": None}).model_dump_json()
+    )
+    assert run_study(tmp_path, tmp_path / "work", ["gdn"]) == []
+    assert second.name not in trained + measured
+
+
 def test_records_of_another_recipe_are_refused(tmp_path: Path) -> None:
     (gdn,) = choose(["gdn"])
     made, other = gdn.swept()[:2]
