@@ -37,13 +37,9 @@ _SHORT = Mixture(
     description=1.5, caption=1.5, questions=1.5, filler=1.0, other=0.5, names=1.5, rows=0.6,
     min_words=30, max_words=60, facts=0.5, questions_each=2,
 )  # fmt: skip
-_LONG = Mixture(
-    description=3.0, caption=0.7, questions=1.0, filler=1.5, other=0.8, names=0.7, rows=0.6,
-    min_words=40, max_words=100, facts=0.5, questions_each=2,
-)  # fmt: skip
 LONG_WORDS = 300
-"""Words of the longest texts of the second study: about 384 tokens, four windows of 96."""
-_LONGER = Mixture(
+"""Words of the longest texts: about 384 tokens, four windows of 96."""
+_LONG = Mixture(
     description=2.0, caption=0.7, questions=1.0, filler=2.5, other=1.5, names=0.7, rows=0.6,
     min_words=40, max_words=LONG_WORDS, facts=0.5, questions_each=2, scrambled=0.4,
 )  # fmt: skip
@@ -51,11 +47,17 @@ CROWDED = Dials(max_objects=10, image_size=96)
 """Up to 10 categories, some two or three times and most with a colour. That is more than a small state keeps."""
 
 
+LEARNING_RATE = 3e-3
+"""The rate with the lowest loss for each memory of the study that was swept."""
+
+
 def memory_recipe(
     memory: Memory,
     seed: int,
     *,
     steps: tuple[int, int, int] = (500, 400, 500),
+    learning_rate: float = LEARNING_RATE,
+    layer_parameters: int | None = None,
     order: int = ORDER,
     precision: Precision = "no",
 ) -> MemoryRecipe:
@@ -65,13 +67,16 @@ def memory_recipe(
         memory: Layout and sizes of the memories.
         seed: Seed of the weights.
         steps: Training steps of the three phases.
+        learning_rate: The largest learning rate.
+        layer_parameters: Mean parameters of a layer; None for those of the study.
         order: Seed of the order of the batches.
         precision: Precision of matrix products.
     """
     seeing, short, long = steps
+    sizes = {} if layer_parameters is None else {"layer_parameters": layer_parameters}
     return MemoryRecipe(
-        name=f"memory-{layout_text(memory.layout)}-{seed}",
-        architecture=MemoryArchitecture(memory=memory),
+        name=f"memory-long-{layout_text(memory.layout)}-{seed}",
+        architecture=MemoryArchitecture(memory=memory, **sizes),
         training=TrainingConfig(
             phases=(
                 Phase(name="seeing", kind="dialogue", steps=seeing, batch_size=24, presence_weight=1.0),
@@ -81,39 +86,10 @@ def memory_recipe(
             seed=seed,
             order=order,
             precision=precision,
-            learning_rate=3e-3,
+            learning_rate=learning_rate,
             save_every=100,
         ),
         mixtures={"seeing": _SEEING, "short": _SHORT, "long": _LONG},
         dials=dict.fromkeys(("seeing", "short", "long"), CROWDED),
         name_weight={"seeing": 4.0, "short": 4.0, "long": 3.0},
-    )
-
-
-def long_recipe(
-    memory: Memory,
-    seed: int,
-    *,
-    learning_rate: float,
-    layer_parameters: int | None = None,
-    order: int = ORDER,
-) -> MemoryRecipe:
-    """Return the recipe of a model of the second study, whose last texts are four windows long.
-
-    Args:
-        memory: Layout and sizes of the memories.
-        seed: Seed of the weights.
-        learning_rate: The largest learning rate.
-        layer_parameters: Mean parameters of a layer; None for those of the first study.
-        order: Seed of the order of the batches.
-    """
-    recipe = memory_recipe(memory, seed, order=order)
-    name = f"memory-long-{layout_text(memory.layout)}-{seed}"
-    training = recipe.training.model_copy(update={"learning_rate": learning_rate})
-    architecture = MemoryArchitecture(memory=memory)
-    if layer_parameters is not None:
-        architecture = MemoryArchitecture(memory=memory, layer_parameters=layer_parameters)
-    mixtures = {**recipe.mixtures, "long": _LONGER}
-    return recipe.model_copy(
-        update={"name": name, "training": training, "architecture": architecture, "mixtures": mixtures}
     )

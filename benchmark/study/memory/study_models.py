@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from eidolon.benchmark.scenes.memory_training import VARIANTS, MemoryRecipe, long_recipe
+from eidolon.benchmark.scenes.memory_training import VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.models.memory.layout import Memory
 
 RATES = (3e-3, 1e-3, 9e-3)
-"""Learning rates of the sweep. The first is that of the first study."""
+"""Learning rates of the sweep."""
 SEEDS = (1, 2, 3, 4, 5)
 TESTED = ("attention", "swa", "gdn", "m2", "bm")
 """Variants with all seeds."""
 DESCRIBED = ("gka", "bmf", "hybrid")
-"""Variants with the first seed only. They are described, and no test is about them."""
+"""Variants with the first seed and the first rate only. They are described, and no test is about them."""
 BYTES_PARAMETERS = 220_000
 """Mean parameters of a layer of the models that are matched by bytes. A state as large as the memory of `bm` needs
 more of them than the models that are matched by parameters have."""
@@ -45,7 +45,7 @@ class StudyModel:
         """Return its recipe."""
         memory = Memory.model_validate({"layout": VARIANTS[self.base or self.variant], **self.sizes})
         parameters = None if self.base is None else BYTES_PARAMETERS
-        return long_recipe(memory, self.seed, learning_rate=self.learning_rate, layer_parameters=parameters)
+        return memory_recipe(memory, self.seed, learning_rate=self.learning_rate, layer_parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class StudyVariant:
     seeds: tuple[int, ...]
     sizes: dict[str, Any] = field(default_factory=dict)
     base: str | None = None
+    rates: tuple[float, ...] = RATES
 
     def model(self, seed: int, learning_rate: float) -> StudyModel:
         """Return one of the models."""
@@ -63,13 +64,16 @@ class StudyVariant:
 
     def swept(self) -> list[StudyModel]:
         """Return the models of the sweep."""
-        return [self.model(self.seeds[0], rate) for rate in RATES]
+        return [self.model(self.seeds[0], rate) for rate in self.rates]
 
 
 def study_variants() -> list[StudyVariant]:
     """Return the variants in the order in which they are trained."""
     return [
         *(StudyVariant(name, SEEDS) for name in TESTED),
-        *(StudyVariant(name, SEEDS[:1]) for name in DESCRIBED),
-        *(StudyVariant(name, SEEDS[:1], sizes, base) for name, (base, sizes) in SAME_BYTES.items()),
+        *(StudyVariant(name, SEEDS[:1], rates=RATES[:1]) for name in DESCRIBED),
+        *(
+            StudyVariant(name, SEEDS[:1], sizes, base, RATES[:1])
+            for name, (base, sizes) in SAME_BYTES.items()
+        ),
     ]

@@ -21,6 +21,8 @@ from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.signature import HASH_DIGITS
 
 if TYPE_CHECKING:
+    from transformers import Idefics3Processor
+
     from eidolon.benchmark.study.training.evaluation import Evaluation
     from eidolon.models.training.loop import TrainingReport
 
@@ -41,9 +43,11 @@ def read_options(
     """Return the recipe for the options of the command line.
 
     Args:
-        options: The fields of `Memory` by name; None for those that are not given. seed: Seed of the weights. order:
-        Seed of the order of the batches; None for that of the study. precision: `no` (float32) or `bf16`; None for
-        bfloat16 on a GPU and float32 on a CPU. A study on several kinds of machines must give it.
+        options: The fields of `Memory` by name; None for those that are not given.
+        seed: Seed of the weights.
+        order: Seed of the order of the batches; None for that of the study.
+        precision: `no` (float32) or `bf16`; None for bfloat16 on a GPU and float32 on a CPU. A study on several kinds
+            of machines must give it.
 
     Raises:
         UserError: no layout, or an invalid option.
@@ -69,16 +73,32 @@ def read_options(
     )
 
 
-def batches_key(recipe: MemoryRecipe, eye: str) -> str:
-    """Return the name of the batches of a recipe, given the hash of the eye. Models with the same data share it."""
-    training = recipe.training
+def batches_key(recipe: MemoryRecipe, eye: str, processor: "Idefics3Processor") -> str:
+    """Return the name of the batches of a recipe, given the hash of the eye. Models with the same data share it.
+
+    The first samples of each phase are part of it, as the present code makes them, so that batches of other code are
+    not read.
+    """
+    from eidolon.benchmark.scenes.dialogue_training import training_samples
+    from eidolon.models.training.vl_training import Collator
+
+    training, collator = recipe.training, Collator(processor)
+    sample = training_samples(recipe, image_grid(processor))
+    first = [sample(phase, index) for phase in range(len(training.phases)) for index in range(2)]
+    made = collator.dialogues(first, [collator.encode(one) for one in first])
     content = {
         "phases": training.model_dump(mode="json")["phases"],
         "order": training.seed if training.order is None else training.order,
         **recipe.model_dump(mode="json", exclude={"name", "architecture", "training"}),
         "eye": eye,
+        "first": {name: hashlib.sha256(tensor.numpy()).hexdigest() for name, tensor in made.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+
+
+def image_grid(processor: "Idefics3Processor") -> int:
+    """Return the number of image tokens in a row."""
+    return round(processor.image_seq_len**0.5)  # type: ignore[no-any-return]
 
 
 def _content(checkpoint: Path) -> str:
@@ -130,17 +150,16 @@ def train_memory_recipe(
         raise UserError(f"--eye {eye_folder}: {error}") from error
     made_of = {**identity(recipe), "eye": _content(eye_folder)}
     if batches is not None:
-        batches /= batches_key(recipe, made_of["eye"])
+        batches /= batches_key(recipe, made_of["eye"], processor)
         try:
             batches.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--batches {batches.parent}: {error.strerror}") from error
-    grid = round(processor.image_seq_len**0.5)
     with show_progress(recipe.name, recipe.training.steps, console) as show:
         report = train_memory(
             model,
             processor,
-            training_samples(recipe, grid),
+            training_samples(recipe, image_grid(processor)),
             recipe.training,
             out,
             batches=batches,

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import AutoProcessor
 
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.scenes import dialogue_training
 from eidolon.benchmark.scenes.dialogue import Mixture, make_dialogue
 from eidolon.benchmark.scenes.dialogue_training import training_samples
-from eidolon.benchmark.scenes.memory_training import ORDER, VARIANTS, MemoryRecipe, memory_recipe
+from eidolon.benchmark.scenes.memory_training import LONG_WORDS, ORDER, VARIANTS, MemoryRecipe, memory_recipe
 from eidolon.benchmark.scenes.scene import Dials, make_scene
 from eidolon.benchmark.study.training.memory import batches_key
 from eidolon.benchmark.tasks.forget.retention.lengths import trained_words
-from eidolon.models.base.shipped import CHECKPOINTS, MEMORY_CHECKPOINTS
+from eidolon.models.base.shipped import CHECKPOINTS, EYE, MEMORY_CHECKPOINTS
 from eidolon.models.memory.layout import Memory
 
 
@@ -37,13 +39,19 @@ def test_the_seed_affects_only_the_weights() -> None:
     assert one.training.order == other.training.order == ORDER
 
 
-def test_batches_are_shared_by_models_with_the_same_data() -> None:
+def test_batches_are_shared_by_models_with_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = AutoProcessor.from_pretrained(MEMORY_CHECKPOINTS / EYE)
+
     def key(eye: str = "eye", order: int = ORDER, seed: int = 1, steps: int = 500, **memory: object) -> str:
         sizes = Memory.model_validate({"layout": "BM", **memory})
-        return batches_key(memory_recipe(sizes, seed, steps=(steps, 400, 500), order=order), eye)
+        recipe = memory_recipe(sizes, seed, steps=(steps, 400, 500), order=order)
+        return batches_key(recipe, eye, processor)
 
-    assert key() == key(seed=2) == key(layout="*") == key(window=5, selection="random")
-    assert len({key(), key(eye="other"), key(order=7), key(steps=499)}) == 4
+    usual = key()
+    assert usual == key(seed=2) == key(layout="*") == key(window=5, selection="random")
+    assert len({usual, key(eye="other"), key(order=7), key(steps=499)}) == 4
+    monkeypatch.setattr(dialogue_training, "CLOSED_WEIGHT", 5.0)
+    assert key() != usual, "other code makes other batches"
 
 
 def test_a_shipped_model_s_recipe_can_be_trained_again(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_mistakes_name_their_flag(
 def test_longest_text_of_a_training_is_known(tmp_path: Path) -> None:
     recipe = memory_recipe(Memory(layout="BM-*"), 1)
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
-    assert trained_words(tmp_path) == 100
+    assert trained_words(tmp_path) == LONG_WORDS == 300
     assert MemoryRecipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
 
 

@@ -103,11 +103,11 @@ def test_a_model_without_checkpoint_and_measurements_is_trained_again(
     measured.append("a")
     out = tmp_path / "out"
     run_study(out, tmp_path / "work", ["gka"])
-    assert trained[3:] == [f"gka-lr{rate:g}-seed1" for rate in RATES]
-    (out / f"gka-lr0.001-seed1{SUFFIX}").unlink()
+    assert trained[3:] == ["gka-lr0.003-seed1"], "a described variant has one rate"
+    (out / f"gka-lr0.003-seed1{SUFFIX}").unlink()
     assert run_study(out, tmp_path / "other", ["gka"]) == []
-    assert trained[6:] == ["gka-lr0.001-seed1"]
-    assert measured[1:] == ["gka-lr0.001-seed1"] * 2
+    assert trained[4:] == ["gka-lr0.003-seed1"]
+    assert measured[1:] == ["gka-lr0.003-seed1"] * 2
 
 
 @pytest.mark.parametrize(("accuracy", "seeds"), [(0.64, 1), (0.66, 5)])
@@ -155,16 +155,16 @@ def test_a_rate_that_diverges_is_never_the_best(
 
     monkeypatch.setattr("eidolon.benchmark.study.training.memory.train_memory_recipe", train)
     out = tmp_path / "out"
-    assert run_study(out, tmp_path / "work", ["gka"]) == []
+    assert run_study(out, tmp_path / "work", ["m2"]) == []
     records = read_study_records(out)
     assert [(one.loss, one.not_reported) for one in records.values()] == [
         (None, "the loss of step 7 is not a finite number")
     ] * 3
-    (gka,) = choose(["gka"])
-    assert best_models(gka, records) == []
-    one = gka.swept()[1]
+    (m2,) = choose(["m2"])
+    assert best_models(m2, records) == []
+    one = m2.swept()[1]
     records[one.name] = record(one, 9.0)
-    assert best_models(gka, records) == [one]
+    assert best_models(m2, records) == [m2.model(seed, one.learning_rate) for seed in m2.seeds]
     assert measured == []
 
 
