@@ -1,4 +1,4 @@
-"""The lock of a run folder: one process at a time writes to it."""
+"""The lock of a folder: one process at a time writes to it."""
 
 import os
 import socket
@@ -11,11 +11,13 @@ from eidolon.scorers.core.errors import UserError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if it is missing. The kernel releases the lock of a killed process.
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which is made if it is missing, and yield True. Yield False if another process has it.
+
+    The kernel releases the lock of a killed process.
 
     Raises:
-        UserError: another process holds the lock, or the folder cannot be written.
+        UserError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout  # imports asyncio
 
@@ -25,20 +27,34 @@ def locked(path: Path) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise UserError(
-            f"--out {path}: is being written by {_read(holder)}; wait for it or give another folder"
-        ) from None
+        yield False
+        return
     except OSError as error:
         raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
     try:
         # Beside the lock and not in it: some versions of filelock empty the file when they try to lock it.
         with suppress(OSError):  # on a full disk the name is missing, but the lock holds
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        yield
+        yield True
     finally:
         with suppress(OSError):
             holder.unlink()
         lock.release()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Raises:
+        UserError: another process holds the lock, or the folder cannot be written.
+    """
+    with claimed(path) as mine:
+        if not mine:
+            raise UserError(
+                f"--out {path}: is being written by {_read(path / HOLDER)}; wait for it or give another folder"
+            )
+        yield
 
 
 def _read(holder: Path) -> str:

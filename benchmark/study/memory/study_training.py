@@ -1,7 +1,8 @@
-"""`eidolon memory study`: trains and measures the models of the second study, one after the other.
+"""`eidolon memory study`: trains and measures the models of the third round, one after the other.
 
 `WORK/MODEL/` is a training and its checkpoint, `OUT/MODEL.json` the record of a finished one, and
-`OUT/MODEL.measured.zip` the measurements of one with the best rate. The same command again continues.
+`OUT/MODEL.measured.zip` the measurements of one with the best rate. The same command again continues. Several
+processes may run it with the same folders: each takes the models that no other works on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,20 @@ from rich.console import Console
 from eidolon.benchmark.engine.launch import find_world
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.lock import claimed
 from eidolon.benchmark.study.memory.archive import SUFFIX, accuracy_at_start, write_archive
 from eidolon.benchmark.study.memory.bench import other_rules
 from eidolon.benchmark.study.memory.checkpoints import CHECKPOINT, find_checkpoints
 from eidolon.benchmark.study.memory.measure import measure_checkpoint
 from eidolon.benchmark.study.memory.measurements import BenchSettings, folder_name
 from eidolon.benchmark.study.memory.seeing import SEEN_WITHIN
-from eidolon.benchmark.study.memory.study_models import RATES, StudyModel, StudyVariant, study_variants
+from eidolon.benchmark.study.memory.study_models import (
+    RATES,
+    SEEDS,
+    StudyModel,
+    StudyVariant,
+    study_variants,
+)
 from eidolon.benchmark.study.training.evaluation import Evaluation
 from eidolon.models.memory.innovation import refusal
 from eidolon.scorers.core.errors import UserError, did_you_mean
@@ -87,27 +95,34 @@ def run_study(
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
-    records = read_study_records(out)
     console = Console(stderr=True)
 
-    def train(model: StudyModel) -> None:
-        console.print(model.name, highlight=False)
-        records[model.name] = record = _train(model, work, scenes)
-        write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
+    def finish(model: StudyModel, *, measured: bool) -> None:
+        """Train a model if it has no record, and measure it if asked to, unless another process works on it."""
+        with claimed(work / model.name) as mine:
+            if not mine:
+                console.print(f"{model.name}: another process works on it", highlight=False)
+                return
+            record = read_study_records(out).get(model.name)
+            wants = measured and not is_measured(model, out)
+            if record is None or (wants and record.loss is not None and not _has_weights(model, work)):
+                console.print(model.name, highlight=False)
+                record = _train(model, work, scenes)
+                write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
+            if wants and record.loss is not None:
+                first = model.seed == SEEDS[0]
+                _measure(model, out, work, settings or BenchSettings(), console, with_other_rules=first)
 
     for variant in chosen:
         for model in variant.swept():
-            if model.name not in records:
-                train(model)
-        for model in best_models(variant, records):
+            if model.name not in read_study_records(out):
+                finish(model, measured=False)
+        for model in best_models(variant, read_study_records(out)):
+            records = read_study_records(out)
             done = is_measured(model, out) or diverged(model, records)
-            if done or model not in wanted_models(variant, records, out):
-                continue
-            if model.name not in records or not (work / model.name / CHECKPOINT).is_dir():
-                train(model)
-            if records[model.name].loss is not None:
-                first = model.seed == variant.seeds[0]
-                _measure(model, out, work, settings or BenchSettings(), console, with_other_rules=first)
+            if not done and model in wanted_models(variant, records, out):
+                finish(model, measured=True)
+    records = read_study_records(out)
     return [name for variant in chosen for name in left(variant, records, out)]
 
 
@@ -180,6 +195,10 @@ def left(variant: StudyVariant, records: Mapping[str, StudyRecord], out: Path) -
 def diverged(model: StudyModel, records: Mapping[str, StudyRecord]) -> bool:
     """Return whether a model was trained and its loss is no number."""
     return model.name in records and records[model.name].loss is None
+
+
+def _has_weights(model: StudyModel, work: Path) -> bool:
+    return (work / model.name / CHECKPOINT).is_dir()
 
 
 def read_study_records(out: Path) -> dict[str, StudyRecord]:

@@ -2,10 +2,11 @@
 
 `OUT/SLUG.json` is a finished training, `OUT/recall.json` and `OUT/recall.png` are about all of them. `WORK/SLUG/` has
 the state of a training that is not finished. The same command again continues; finished trainings are not repeated.
+Several processes may run it with the same folders: each takes the trainings that no other works on.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from logging import ERROR, getLogger
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.store.lock import claimed
 from eidolon.benchmark.study.recall.published_task import make_published_sequences
 from eidolon.benchmark.study.recall.sweep_plot import draw_sweep
 from eidolon.benchmark.study.recall.sweep_recipe import RATES, SweepCell, SweepRecipe
@@ -65,7 +67,6 @@ def run_sweep(
         raise UserError(f"{error.filename}: {error.strerror}") from error
     # It logs at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
-    records = read_records(out, recipe)
     console = Console(stderr=True)
     memories = [
         SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rates[0])
@@ -73,17 +74,38 @@ def run_sweep(
         for dim in head_dims
         for layout in parsed
     ]
-    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
+
+    def read() -> dict[SweepCell, RecallRecord]:
+        return read_records(out, recipe)
+
     for memory in memories if train else ():
-        for cell, rival in trainings(memory, records, rates, seeds):
-            console.print(cell.slug, highlight=False)
-            record = run_training(recipe, cell, work / cell.slug, rival)
-            records[cell] = record
-            write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
-            shutil.rmtree(work / cell.slug, ignore_errors=True)
-            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
-            write_atomically(out / SUMMARY, sweep.to_json())
+        for cell, rival in trainings(memory, read, rates, seeds):
+            folder = work / cell.slug
+            with claimed(folder) as mine:
+                if not mine:
+                    console.print(f"{cell.slug}: another process works on it", highlight=False)
+                    continue
+                if cell in read():
+                    continue
+                console.print(cell.slug, highlight=False)
+                record = run_training(recipe, cell, folder, rival)
+                write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
+                shutil.rmtree(folder, ignore_errors=True)
+            write_summary(out, recipe, memories, rates, seeds)
             console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
+    return write_summary(out, recipe, memories, rates, seeds)
+
+
+def write_summary(
+    out: Path,
+    recipe: SweepRecipe,
+    memories: Sequence[SweepCell],
+    rates: Sequence[float],
+    seeds: Sequence[int],
+) -> RecallSweep:
+    """Write `recall.json` and its plot from the records of a folder, and return its content."""
+    records = read_records(out, recipe)
+    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
     write_atomically(out / SUMMARY, sweep.to_json())
     drawn = draw_sweep(sweep)
     if drawn is not None:
@@ -92,21 +114,28 @@ def run_sweep(
 
 
 def trainings(
-    memory: SweepCell, records: dict[SweepCell, RecallRecord], rates: Sequence[float], seeds: Sequence[int]
+    memory: SweepCell,
+    read: Callable[[], dict[SweepCell, RecallRecord]],
+    rates: Sequence[float],
+    seeds: Sequence[int],
 ) -> Iterator[tuple[SweepCell, RecallRecord | None]]:
     """Yield the trainings of a memory that have no record. With a further rate comes the best saturated one so far.
 
-    `records` must get each result before the next training is asked for.
+    `read` returns the records. The seeds come only when all rates have one.
     """
     swept = [memory.model_copy(update={"learning_rate": rate, "seed": seeds[0]}) for rate in rates]
     for cell in swept:
+        records = read()
         if cell not in records:
             done = [records[one] for one in swept if one in records and records[one].stopped == "saturated"]
             yield cell, best_rate(done) if done else None
+    records = read()
+    if any(cell not in records for cell in swept):
+        return
     best = best_rate([records[cell] for cell in swept]).cell
     for seed in seeds[1:]:
         cell = best.model_copy(update={"seed": seed})
-        if cell not in records:
+        if cell not in read():
             yield cell, None
 
 

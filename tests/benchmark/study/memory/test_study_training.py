@@ -6,6 +6,7 @@ import pytest
 
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
+from eidolon.benchmark.store.lock import claimed
 from eidolon.benchmark.study.memory import study_training
 from eidolon.benchmark.study.memory.archive import SUFFIX
 from eidolon.benchmark.study.memory.cost import bytes_per_sequence
@@ -50,7 +51,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(model.name)
         if len(names) == 3:
             raise KeyboardInterrupt
-        (work / model.name / "checkpoint").mkdir(parents=True)
+        (work / model.name / "checkpoint").mkdir()
         return record(model, abs(model.learning_rate - 1e-3))
 
     monkeypatch.setattr(study_training, "_train", train)
@@ -108,6 +109,22 @@ def test_a_model_without_checkpoint_and_measurements_is_trained_again(
     assert run_study(out, tmp_path / "other", ["gka"]) == []
     assert trained[4:] == ["gka-lr0.003-seed1"]
     assert measured[1:] == ["gka-lr0.003-seed1"] * 2
+
+
+def test_a_model_of_another_process_is_left_to_it(
+    tmp_path: Path, trained: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained += ["a", "b", "c"]  # no training is killed
+    measured.append("a")
+    out, work = tmp_path / "out", tmp_path / "work"
+    with claimed(work / "gdn-lr0.009-seed1"):
+        left = run_study(out, work, ["gdn"])
+    assert left == ["gdn-lr0.009-seed1", *(f"gdn, best rate, seed {seed}" for seed in (2, 3, 4, 5))]
+    assert "gdn-lr0.009-seed1: another process works on it" in capsys.readouterr().err
+    assert trained[3:] == ["gdn-lr0.003-seed1", "gdn-lr0.001-seed1"]
+    assert measured == ["a"]
+    assert run_study(out, work, ["gdn"]) == []
+    assert len(measured) == 6
 
 
 @pytest.mark.parametrize(("accuracy", "seeds"), [(0.64, 1), (0.66, 5)])

@@ -10,6 +10,7 @@ from jsonschema import validate
 
 from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
+from eidolon.benchmark.store.lock import claimed
 from eidolon.benchmark.study.recall import sweep, sweep_recipe
 from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
@@ -81,14 +82,14 @@ def test_rates_are_swept_on_the_first_seed_and_the_best_gets_the_others() -> Non
     records: dict[SweepCell, RecallRecord] = {}
     limits = []
     assert len(missing([MEMORY], records, rates, seeds)) == 4
-    for cell, rival in trainings(MEMORY, records, rates, seeds):
+    for cell, rival in trainings(MEMORY, lambda: records, rates, seeds):
         recall, sequences, stopped = found[cell.learning_rate]
         limits.append((cell.learning_rate, cell.seed, rival and rival.sequences))
         records[cell] = record(cell, recall, sequences, stopped)
     # A further rate is compared with the best saturated one.
     assert limits == [(0.01, 5, None), (0.001, 5, 40), (0.0001, 5, 24), (0.001, 6, None)]
     assert missing([MEMORY], records, rates, seeds) == []
-    assert list(trainings(MEMORY, records, rates, seeds)) == []
+    assert list(trainings(MEMORY, lambda: records, rates, seeds)) == []
     again = {cell: one for cell, one in records.items() if (cell.seed, cell.learning_rate) != (6, 0.001)}
     assert missing([MEMORY], again, rates, seeds) == [f"12x2-BM-d8-lr{0.001:g}-seed6"]
 
@@ -202,6 +203,29 @@ def test_the_command_records_each_training_and_repeats_none(
     assert invoke([*command, "--budget", "5"]) == 2, "another recipe"
     (out / "12x2-GDN-d64-lr0.01-seed1.json").write_text("{}")
     assert invoke(command) == 2
+
+
+def test_a_training_of_another_process_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
+
+    def train(recipe: SweepRecipe, cell: SweepCell, *_: object) -> RecallRecord:
+        calls.append(cell.slug)
+        return record(cell, cell.learning_rate, 64, "budget").model_copy(update={"recipe": recipe})
+
+    monkeypatch.setattr(sweep, "run_training", train)
+    out, work = tmp_path / "out", tmp_path / "work"
+
+    def run() -> tuple[str, ...]:
+        return run_sweep(out, work, ["GDN"], [(12, 2)], [0, 1], rates=(0.01, 0.001)).missing
+
+    with claimed(work / "12x2-GDN-d64-lr0.01-seed0"):
+        assert run() == ("12x2-GDN-d64-lr0.01-seed0", "12x2 GDN best rate, seed 1")
+    assert calls == ["12x2-GDN-d64-lr0.001-seed0"]
+    assert "12x2-GDN-d64-lr0.01-seed0: another process works on it" in capsys.readouterr().err
+    assert run() == ()
+    assert calls[1:] == ["12x2-GDN-d64-lr0.01-seed0", "12x2-GDN-d64-lr0.01-seed1"]
 
 
 def test_the_rates_are_those_of_the_first_seed() -> None:
