@@ -79,6 +79,7 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
         figure = new_figure(SHEET, 1.4 * PANEL)
         axes = figure.subplots()
         _panel(axes, study, shown, "filler", "unnamed", "retention")
+        _limit([axes], "retention")
         axes.set(ylabel="R(n) / R(0)")
         return finish(
             figure,
@@ -203,6 +204,7 @@ def _conditions(study: MemoryStudy, what: PlottedMeasure, label: str, note: str)
         for axes, (condition, series, heading) in zip(grid, panels, strict=False):
             _panel(axes, study, shown, condition, series, what)
             axes.set_title(heading)
+        _limit(grid[: len(panels)], what)
         for axes in grid[::columns]:
             axes.set_ylabel(label)
         for axes in grid[len(panels) :]:
@@ -270,17 +272,22 @@ def _panel(
     beyond = [place for place, n in enumerate(lengths, 1) if trained and n > trained]
     if beyond:
         axes.axvspan(beyond[0] - 0.5, len(lengths) + 0.3, color=INK, alpha=0.07, lw=0)
-    low, high = axes.get_ylim()
-    if what == "retention":
-        axes.set_ylim(max(low, LOWEST), min(high, HIGHEST))
-        axes.axhline(1, color=DIM, lw=0.7, ls="--")
-        if low < 0.1:
-            axes.axhline(0, color=DIM, lw=0.7)
-    else:
-        axes.set_ylim(max(low, 0.2), min(high, 1.02))
-        axes.axhline(0.5, color=DIM, lw=0.7, ls="--")
     axes.set_xlabel("tokens of text before the question")
     axes.grid(axis="y")
+
+
+def _limit(panels: Sequence["Axes"], what: PlottedMeasure) -> None:
+    """Set the range of the panels' common axis once all are drawn, with lines at chance and at what was at first."""
+    low, high = panels[0].get_ylim()
+    if what == "retention":
+        low, high = max(low, LOWEST), min(high, HIGHEST)
+        marked = [1.0, *([0.0] if low < 0.1 else [])]
+    else:
+        low, high, marked = max(low, 0.2), min(high, 1.02), [0.5]
+    for axes in panels:
+        axes.set_ylim(low, high)
+        for place in marked:
+            axes.axhline(place, color=DIM, lw=0.7, ls="--" if place else "-")
 
 
 def _name_nats(block: TextBlock) -> Estimate:

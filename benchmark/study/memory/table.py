@@ -97,7 +97,6 @@ def _scores(study: MemoryStudy) -> Table:
     columns = (
         "yes/no n=0",
         "recall",
-        "F0.5",
         "CHAIR_i",
         "words",
         "nats/token",
@@ -115,7 +114,7 @@ def _scores(study: MemoryStudy) -> Table:
         table.add_row(
             RichText(f"{variant.variant}\n{_seeds(variant)}"),
             _cell(variant.yes_no_accuracy),
-            *(_cell(variant.scores[name]) for name in ("recall", "f05", "chair_i")),
+            *(_cell(variant.scores[name]) for name in ("recall", "chair_i")),
             _cell(variant.scores["words"], 1),
             _cell(texts["usual"].whole.nats),
             _cell(texts["usual"].whole.name_nats),
