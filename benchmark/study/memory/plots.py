@@ -204,7 +204,8 @@ def _conditions(study: MemoryStudy, what: PlottedMeasure, label: str, note: str)
         for axes, (condition, series, heading) in zip(grid, panels, strict=False):
             _panel(axes, study, shown, condition, series, what)
             axes.set_title(heading)
-        _limit(grid[: len(panels)], what)
+        if panels:
+            _limit(grid[: len(panels)], what)
         for axes in grid[::columns]:
             axes.set_ylabel(label)
         for axes in grid[len(panels) :]:
