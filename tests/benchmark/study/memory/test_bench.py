@@ -209,8 +209,8 @@ def test_finished_measurements_are_not_repeated(
 def test_checkpoints_are_found(trainings: Path) -> None:
     found = find_checkpoints([str(trainings)])
     assert [(one.variant, one.seed, one.trained_words) for one in found] == [
-        ("*", 1, 100),
-        ("BM(window=12,store=4)", 1, 100),
+        ("*", 1, 300),
+        ("BM(window=12,store=4)", 1, 300),
     ]
     (named,) = find_checkpoints([f"mine={trainings / 'bm-1'}"])
     assert (named.variant, named.name) == ("mine", "mine-s1")
