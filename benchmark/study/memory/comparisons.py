@@ -33,7 +33,8 @@ def compare(
     """Return the comparisons of the main variants in pairs, and of every store with the same one filled by innovation.
 
     `seeing` says by label which variants learned to see. A registered comparison has a p only if both did, both have
-    five seeds, and their stores are filled by surprise. Holm's correction is over all registered comparisons. One that
+    five seeds, and their stores are filled by surprise. Of the others only those of one model with two rules for its
+    stores have a p, for the given model. Holm's correction is over all registered comparisons. One that
     could not be made counts with p = 1.
     """
     by_label = {pool.label: pool for pool in pools}
@@ -136,8 +137,12 @@ def _judged(
     if (reason := next((pool.refused for pool in (a, b) if pool.refused), None)) is not None:
         empty = dict.fromkeys(("difference", "by_margin", "of_both_right"), NOTHING)
         return found.model_copy(update={**empty, "p": None, "outcome": "not reported", "reason": reason})
-    if not found.registered or found.reason is not None:
+    if found.reason is not None:
         return found
+    if not found.registered:
+        # Of one model with two rules for its stores the images alone decide.
+        same = a.variant == b.variant
+        return found if same else found.model_copy(update={"p": None, "outcome": "not tested"})
     blind = [pool.label for pool in (a, b) if seeing[pool.label] != "trained"]
     if blind:
         reason = "; ".join(f"{name}: {seeing[name]}" for name in blind)

@@ -21,11 +21,13 @@ Outcome = Literal[
     "not significant",
     "not measured",
     "too few seeds",
+    "not tested",
     "not comparable",
     "not reported",
 ]
 """`not comparable`: one of the two did not learn to see. `not reported`: a store of one of them is not filled by
-surprise, because its predictor predicts too little. `too few seeds`: a registered comparison has fewer than five."""
+surprise, because its predictor predicts too little. `too few seeds`: a registered comparison has fewer than five.
+`not tested`: two variants whose comparison was not registered."""
 
 
 class CheckpointScores(Record):

@@ -251,6 +251,7 @@ def test_registered_comparisons_and_holm() -> None:
     assert difference.matched
     assert by_pair["gdn", "swa", 512].outcome == "a keeps more"
     assert difference.accuracy_at_0 == (1, 1)
+    assert {(one.p, one.outcome) for one in found if not one.registered} == {(None, "not tested")}
     # All pairs of the four variants, at three lengths, in one condition.
     assert len(found) == 6 * 3
 
@@ -326,7 +327,7 @@ def test_missing_comparisons_count_in_holms_correction() -> None:
 def test_without_resamples_there_are_no_intervals() -> None:
     pools = pools_of(synthetic("attention", 1, {256: 1.0}), synthetic("swa", 1, {256: 0.5}))
     (one,) = compared(pools, 0)
-    assert (one.p, one.difference.ci, one.outcome) == (None, None, "not measured")
+    assert (one.p, one.difference.ci, one.outcome) == (None, None, "not tested")
     assert one.difference.value == pytest.approx(0.5)
 
 
