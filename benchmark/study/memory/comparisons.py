@@ -23,7 +23,7 @@ from eidolon.scorers.statistics.seeds import FEWEST_SEEDS, welch_difference
 PRIMARY = (("attention", "bm"), ("bm", "gdn"), ("gdn", "swa"))
 PRIMARY_LENGTHS = (64, 256, 512)
 PRIMARY_CONDITION: Condition = "filler"
-"""The registered comparisons, written down before training (`docs/evidence/memory-third-round.md`)."""
+"""The registered comparisons, written down before training (`docs/evidence/memory-plan.md`)."""
 NOTHING = Estimate.undefined()
 
 
@@ -137,17 +137,17 @@ def _judged(
     if (reason := next((pool.refused for pool in (a, b) if pool.refused), None)) is not None:
         empty = dict.fromkeys(("difference", "by_margin", "of_both_right"), NOTHING)
         return found.model_copy(update={**empty, "p": None, "outcome": "not reported", "reason": reason})
-    if found.reason is not None:
-        return found
-    if not found.registered:
-        # Of one model with two rules for its stores the images alone decide.
-        same = a.variant == b.variant
-        return found if same else found.model_copy(update={"p": None, "outcome": "not tested"})
     blind = [pool.label for pool in (a, b) if seeing[pool.label] != "trained"]
-    if blind:
+    if found.registered and blind:
         reason = "; ".join(f"{name}: {seeing[name]}" for name in blind)
         return found.model_copy(update={"p": None, "outcome": "not comparable", "reason": reason})
-    return _tested(found, a, b)
+    if found.reason is not None:
+        return found
+    if found.registered:
+        return _tested(found, a, b)
+    # Of one model with two rules for its stores the images alone decide.
+    same = a.variant == b.variant
+    return found if same else found.model_copy(update={"p": None, "outcome": "not tested"})
 
 
 def _tested(found: RetentionComparison, a: Pool, b: Pool) -> RetentionComparison:

@@ -1,4 +1,4 @@
-"""The models of the third round, registered in `docs/evidence/memory-third-round.md` before any was trained."""
+"""The models of the study, registered in `docs/evidence/memory-plan.md` before any was trained."""
 
 from dataclasses import dataclass, field
 from typing import Any

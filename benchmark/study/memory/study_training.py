@@ -1,4 +1,4 @@
-"""`eidolon memory study`: trains and measures the models of the third round, one after the other.
+"""`eidolon memory study`: trains and measures the models of the memory study, one after the other.
 
 `WORK/MODEL/` is a training and its checkpoint, `OUT/MODEL.json` the record of a finished one, and
 `OUT/MODEL.measured.zip` the measurements of one with the best rate. The same command again continues. Several

@@ -371,6 +371,8 @@ def test_a_variant_with_a_small_r_0_is_not_compared() -> None:
     assert found.p is None
     assert found.reason is not None
     assert "too little to forget" in found.reason
+    (found,) = compared(pools, 100, {"bm": "did not learn to see"})
+    assert (found.outcome, found.reason) == ("not comparable", "bm: did not learn to see")
 
 
 def test_other_stores_are_compared_with_those_by_innovation() -> None:
