@@ -102,10 +102,12 @@ def resolve(text: str) -> ModelReference:
 
 
 def _meant(text: str, known: Sequence[str]) -> str:
-    """Return a hint for the name of a model without a backend: a class, a model of the Hub, or a misspelled name."""
+    """Return a hint for the name of a model without a backend: a class, a folder, a model of the Hub, or a typing error."""
     file, colon, kind = text.partition(":")
     if file.endswith(".py"):
         return f"; for a class of your own write python/{file}:{kind if colon else 'CLASS'}"
+    if os.path.isdir(text):
+        return f"; for the folder of a checkpoint write transformers/{text}"
     backend, slash, target = text.partition("/")
     hint = did_you_mean(backend, known)
     if slash and target and "did you mean" not in hint:

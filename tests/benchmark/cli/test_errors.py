@@ -348,6 +348,7 @@ RUN_CASES = [
     (("--model", "mine.py:Blind"), ("write python/mine.py:Blind",)),
     (("--model", "mine.py"), ("write python/mine.py:CLASS",)),
     (("--model", "gpt-4o"), ("BACKEND/NAME",)),
+    (("--model", "./"), ("folder of a checkpoint", "write transformers/./")),
     (("--model", "llava-hf/llava-1.5-7b-hf"), ("write transformers/llava-hf/llava-1.5-7b-hf",)),
     (("--dataset", "./"), ("write folder/./",)),
     (("--dataset", "folder/nowhere"), ("nowhere: no such folder",)),
