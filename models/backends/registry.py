@@ -102,7 +102,7 @@ def resolve(text: str) -> ModelReference:
 
 
 def _meant(text: str, known: Sequence[str]) -> str:
-    """Return a hint for the name of a model without a backend: a class, a folder, a model of the Hub, or a typing error."""
+    """Return a hint for a name without a backend: of a class, a folder, a model of the Hub, or with a typing error."""
     file, colon, kind = text.partition(":")
     if file.endswith(".py"):
         return f"; for a class of your own write python/{file}:{kind if colon else 'CLASS'}"
