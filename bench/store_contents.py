@@ -21,6 +21,7 @@ from eidolon.models.backends.registry import load_model
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Request
 from eidolon.models.generation.image_ablation import image_token_mask
+from eidolon.models.memory.block import MemoryBlock
 
 TEXTS: dict[str, Callable[[Scene, int], str]] = {
     "filler": lambda scene, words: filler(f"store {scene.index}", words),
@@ -33,9 +34,10 @@ TEXTS: dict[str, Callable[[Scene, int], str]] = {
 
 @torch.inference_mode()
 def stored(
-    model: TransformersModel, scenes: Sequence[Scene], text: str, tokens: int
+    model: TransformersModel, layers: Sequence[int], scenes: Sequence[Scene], text: str, tokens: int
 ) -> Iterator[list[float]]:
-    """Yield for each scene the stored tokens of the picture, by layer, and the expected number of a random store."""
+    """Yield for each scene the stored tokens of the picture in each layer, and the expected number of a random
+    store."""
     for scene in scenes:
         request = Request(str(scene.index), scene.index, render(scene), DESCRIBE_PROMPTS[0], is_question=True)
         inputs = dict(model.prepare([request]))
@@ -45,15 +47,21 @@ def stored(
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([given])], 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         picture = image_token_mask(model.model, inputs["input_ids"])[0]
-        states = [layer.state for layer in model.model(**inputs, use_cache=True).past_key_values.memories]
-        states = [state for state in states if state.store_positions is not None]
-        if not states:
-            raise SystemExit("the model has no store")
-        places = torch.stack([state.store_positions[0] for state in states])
-        entered = inputs["input_ids"].shape[1] - states[0].window.real.shape[1]
+        memories = model.model(**inputs, use_cache=True).past_key_values.memories
+        places = torch.stack([memories[layer].state.store_positions[0] for layer in layers])
         size = places.shape[1]
+        entered = inputs["input_ids"].shape[1] - memories[layers[0]].state.window.real.shape[1]
+        if entered < size:
+            raise SystemExit(
+                f"--tokens {tokens}: must be {tokens + size - entered} or more to fill the stores"
+            )
         expected = size * float(picture[:entered].float().mean())
         yield [*picture[places].sum(1).tolist(), expected]
+
+
+def find_blocks(model: TransformersModel) -> list[MemoryBlock]:
+    """Return the memories of the layers, in their order."""
+    return [module for module in model.model.modules() if isinstance(module, MemoryBlock)]
 
 
 def main() -> None:
@@ -68,15 +76,18 @@ def main() -> None:
     given = parser.parse_args()
     model = load_model(given.model)
     assert isinstance(model, TransformersModel)
+    layers = [place for place, block in enumerate(find_blocks(model)) if block.store]
+    if not layers:
+        raise SystemExit(f"{given.model}: has no store")
     scenes = [make_scene(given.seed, index, CROWDED) for index in range(given.scenes)]
     for number, text in enumerate(TEXTS):
-        rows = torch.tensor(list(stored(model, scenes, text, given.tokens)), dtype=torch.float64)
-        *layers, expected = rows.mean(0).tolist()
+        rows = torch.tensor(list(stored(model, layers, scenes, text, given.tokens)), dtype=torch.float64)
+        *found, expected = rows.mean(0).tolist()
         if number == 0:
-            heads = [f"layer {n}" for n in range(1, len(layers) + 1)]
+            heads = [f"layer {layer + 1}" for layer in layers]
             print(f"| after {given.tokens} tokens of | {' | '.join(heads)} | a random store |")
             print("|---|" + "---|" * (len(layers) + 1))
-        print(f"| {text} | {' | '.join(f'{value:.1f}' for value in layers)} | {expected:.1f} |")
+        print(f"| {text} | {' | '.join(f'{value:.1f}' for value in found)} | {expected:.1f} |")
 
 
 if __name__ == "__main__":

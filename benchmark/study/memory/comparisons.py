@@ -33,9 +33,8 @@ def compare(
     """Return the comparisons of the main variants in pairs, and of every store with the same one filled by innovation.
 
     `seeing` says by label which variants learned to see. A registered comparison has a p only if both did, both have
-    five seeds, and their stores are filled by surprise. Of the others only those of one model with two rules for its
-    stores have a p, for the given model. Holm's correction is over all registered comparisons. One that
-    could not be made counts with p = 1.
+    five seeds, and their stores are filled by surprise; the others have none. Holm's correction is over all registered
+    comparisons. One that could not be made counts with p = 1.
     """
     by_label = {pool.label: pool for pool in pools}
     main = [by_label[name] for name in MAIN if name in by_label]
@@ -145,9 +144,7 @@ def _judged(
         return found
     if found.registered:
         return _tested(found, a, b)
-    # Of one model with two rules for its stores the images alone decide.
-    same = a.variant == b.variant
-    return found if same else found.model_copy(update={"p": None, "outcome": "not tested"})
+    return found.model_copy(update={"p": None, "outcome": "not tested"})
 
 
 def _tested(found: RetentionComparison, a: Pool, b: Pool) -> RetentionComparison:

@@ -27,7 +27,7 @@ Outcome = Literal[
 ]
 """`not comparable`: one of the two did not learn to see. `not reported`: a store of one of them is not filled by
 surprise, because its predictor predicts too little. `too few seeds`: a registered comparison has fewer than five.
-`not tested`: two variants whose comparison was not registered."""
+`not tested`: a comparison that was not registered."""
 
 
 class CheckpointScores(Record):

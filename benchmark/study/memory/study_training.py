@@ -29,6 +29,7 @@ from eidolon.benchmark.study.memory.study_models import (
     study_variants,
 )
 from eidolon.benchmark.study.training.evaluation import Evaluation
+from eidolon.models.base.shipped import RECIPE
 from eidolon.models.memory.innovation import refusal
 from eidolon.scorers.core.errors import UserError, did_you_mean
 
@@ -97,31 +98,45 @@ def run_study(
         raise UserError(f"{error.filename}: {error.strerror}") from error
     console = Console(stderr=True)
 
-    def finish(model: StudyModel, *, measured: bool) -> None:
-        """Train a model if it has no record, and measure it if asked to, unless another process works on it."""
+    def finish(model: StudyModel, *, measured: bool) -> bool:
+        """Train a model if it has no record, and measure it if asked to. Return whether anything was done.
+
+        A model that another process works on is left to it.
+        """
         with claimed(work / model.name) as mine:
             if not mine:
                 console.print(f"{model.name}: another process works on it", highlight=False)
-                return
+                return False
             record = read_study_records(out).get(model.name)
             wants = measured and not is_measured(model, out)
-            if record is None or (wants and record.loss is not None and not _has_weights(model, work)):
+            done = record is not None and not wants
+            if record is None or (wants and record.loss is not None and not has_weights(model, work)):
                 console.print(model.name, highlight=False)
                 record = _train(model, work, scenes)
                 write_atomically(out / f"{model.name}.json", record.model_dump_json(indent=1) + "\n")
             if wants and record.loss is not None:
                 first = model.seed == SEEDS[0]
                 _measure(model, out, work, settings or BenchSettings(), console, with_other_rules=first)
+            return not done
 
-    for variant in chosen:
+    def advance(variant: StudyVariant) -> bool:
+        """Train and measure what a variant lacks. Return whether anything was done."""
+        done = False
         for model in variant.swept():
             if model.name not in read_study_records(out):
-                finish(model, measured=False)
+                done |= finish(model, measured=False)
         for model in best_models(variant, read_study_records(out)):
             records = read_study_records(out)
-            done = is_measured(model, out) or diverged(model, records)
-            if not done and model in wanted_models(variant, records, out):
-                finish(model, measured=True)
+            ended = is_measured(model, out) or diverged(model, records)
+            if not ended and model in wanted_models(variant, records, out):
+                done |= finish(model, measured=True)
+        return done
+
+    # Once more after a pass that did something: another process may have completed what this one waited for.
+    busy = True
+    while busy:
+        passes = [advance(variant) for variant in chosen]
+        busy = any(passes)
     records = read_study_records(out)
     return [name for variant in chosen for name in left(variant, records, out)]
 
@@ -157,17 +172,19 @@ def wanted_models(variant: StudyVariant, records: Mapping[str, StudyRecord], out
 
     Only the first, if its measured answers right after the image are so wrong that the mean over the seeds is below the
     bound of `seeing` even with all other seeds perfect. The variant's comparisons are then "not comparable" in any
-    case. That needs all seeds of full attention.
+    case. That needs all seeds of full attention, so that until they are measured only the first is wanted too. Without
+    any model of full attention all are.
     """
     models = best_models(variant, records)
-    reference = best_models(choose([REFERENCE])[0], records)
-    if not models or variant.name == REFERENCE or not is_measured(models[0], out):
+    (attention,) = choose([REFERENCE])
+    if not models or variant.name == REFERENCE or not any(m.name in records for m in attention.swept()):
         return models
-    if not reference or not all(is_measured(model, out) for model in reference):
-        return models
-    attention = [accuracy_at_start(archive_of(model, out)) for model in reference]
+    reference = best_models(attention, records)
+    if not reference or not all(is_measured(model, out) for model in (*reference, models[0])):
+        return models[:1]
+    seen = [accuracy_at_start(archive_of(model, out)) for model in reference]
     most = (accuracy_at_start(archive_of(models[0], out)) + len(models) - 1) / len(models)
-    return models[:1] if most < sum(attention) / len(attention) - SEEN_WITHIN else models
+    return models[:1] if most < sum(seen) / len(seen) - SEEN_WITHIN else models
 
 
 def archive_of(model: StudyModel, out: Path) -> Path:
@@ -197,8 +214,9 @@ def diverged(model: StudyModel, records: Mapping[str, StudyRecord]) -> bool:
     return model.name in records and records[model.name].loss is None
 
 
-def _has_weights(model: StudyModel, work: Path) -> bool:
-    return (work / model.name / CHECKPOINT).is_dir()
+def has_weights(model: StudyModel, work: Path) -> bool:
+    """Whether the folder of a training has a whole checkpoint. Its recipe is written last."""
+    return (work / model.name / CHECKPOINT / RECIPE).is_file()
 
 
 def read_study_records(out: Path) -> dict[str, StudyRecord]:

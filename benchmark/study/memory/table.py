@@ -163,7 +163,7 @@ def _comparisons(study: MemoryStudy, rows: Sequence[RetentionComparison]) -> Tab
     title = (
         f"Registered comparisons ({len(rows)} of {study.registered}), Holm-corrected"
         if registered
-        else "Other rules for the stores, uncorrected"
+        else "Other rules for the stores"
     )
     table = Table(title=title, title_justify="left")
     for name in ("a - b", "n", "difference of retention", "p", "p (Holm)", "R(0) equal", "outcome"):

@@ -32,6 +32,8 @@ from eidolon.benchmark.study.recall.task import measure_recall
 from eidolon.models.memory.layout import parse_layout_option
 from eidolon.scorers.core.errors import UserError
 
+LOCKS = "locks"
+"""The folder of the locks in the folder of the trainings."""
 TRAINING, VALIDATION, TESTING = 11, 12, 13
 """First numbers of the seeds of the sequences. They are the same for all models."""
 
@@ -50,8 +52,8 @@ def run_sweep(
 ) -> RecallSweep:
     """Train what has no record yet, one training after the other, and write `recall.json`.
 
-    Each memory is swept over the rates on the first seed, then trained with the best rate on the others. Without
-    `train`, only `recall.json` is written.
+    Each memory is swept over the rates on the first seed, from the largest, then trained with the best rate on the
+    others. Without `train`, only `recall.json` is written.
 
     Raises:
         UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
@@ -59,6 +61,7 @@ def run_sweep(
     recipe = recipe or SweepRecipe()
     if odd := next((dim for dim in head_dims if dim % 2), None):
         raise UserError(f"--head-dim {odd}: must be even")
+    rates = sorted(rates, reverse=True)
     parsed = [parse_layout_option("--layout", layout) for layout in layouts]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -78,39 +81,44 @@ def run_sweep(
     def read() -> dict[SweepCell, RecallRecord]:
         return read_records(out, recipe)
 
-    for memory in memories if train else ():
-        for cell, rival in trainings(memory, read, rates, seeds):
-            folder = work / cell.slug
-            with claimed(folder) as mine:
-                if not mine:
-                    console.print(f"{cell.slug}: another process works on it", highlight=False)
-                    continue
-                if cell in read():
-                    continue
-                console.print(cell.slug, highlight=False)
-                record = run_training(recipe, cell, folder, rival)
-                write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
-                shutil.rmtree(folder, ignore_errors=True)
-            write_summary(out, recipe, memories, rates, seeds)
-            console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
-    return write_summary(out, recipe, memories, rates, seeds)
+    def summarise() -> RecallSweep:
+        """Write `recall.json` and its plot from the records. One process at a time."""
+        with claimed(work / LOCKS, wait=True):
+            records = read()
+            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
+            write_atomically(out / SUMMARY, sweep.to_json())
+            drawn = draw_sweep(sweep)
+            if drawn is not None:
+                write_atomically(out / PLOT, drawn)
+        return sweep
 
+    def finish(cell: SweepCell, rival: RecallRecord | None) -> bool:
+        """Train a cell and write its record, unless another process works on it or did. Return whether it was done."""
+        with claimed(work / LOCKS / cell.slug) as mine:
+            if not mine:
+                console.print(f"{cell.slug}: another process works on it", highlight=False)
+                return False
+            if cell in read():
+                return True
+            console.print(cell.slug, highlight=False)
+            record = run_training(recipe, cell, work / cell.slug, rival)
+            write_atomically(out / f"{cell.slug}.json", record.model_dump_json(indent=1) + "\n")
+            shutil.rmtree(work / cell.slug, ignore_errors=True)
+        summarise()
+        console.print(f"  recall {record.test.value}, {record.sequences} sequences", highlight=False)
+        return True
 
-def write_summary(
-    out: Path,
-    recipe: SweepRecipe,
-    memories: Sequence[SweepCell],
-    rates: Sequence[float],
-    seeds: Sequence[int],
-) -> RecallSweep:
-    """Write `recall.json` and its plot from the records of a folder, and return its content."""
-    records = read_records(out, recipe)
-    sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
-    write_atomically(out / SUMMARY, sweep.to_json())
-    drawn = draw_sweep(sweep)
-    if drawn is not None:
-        write_atomically(out / PLOT, drawn)
-    return sweep
+    def advance(memory: SweepCell) -> bool:
+        """Train what a memory lacks. Return whether anything was done."""
+        done = [finish(cell, rival) for cell, rival in trainings(memory, read, rates, seeds)]
+        return any(done)
+
+    # Once more after a pass that did something: another process may have completed what this one waited for.
+    busy = train
+    while busy:
+        passes = [advance(memory) for memory in memories]
+        busy = any(passes)
+    return summarise()
 
 
 def trainings(

@@ -114,8 +114,17 @@ def read_records(folder: Path, recipe: SweepRecipe) -> dict[SweepCell, RecallRec
 
 
 def best_rate(records: Sequence[RecallRecord]) -> RecallRecord:
-    """Return the training with the best rate among those of one memory, setting and seed."""
-    return max(records, key=lambda one: (one.validation[-1][1], -one.sequences))
+    """Return the training with the best rate among those of one memory, setting and seed.
+
+    The rates count from the largest, as they are trained: the highest recall of the validation sequences, and of equal
+    ones the fewest training sequences. A rate that saw more sequences than the best saturated one before it does not
+    count. If that one was not finished when this one was trained, in another process, it was not given up in time.
+    """
+    best, *others = sorted(records, key=lambda one: -one.cell.learning_rate)
+    for one in others:
+        if best.stopped != "saturated" or one.sequences <= best.sequences:
+            best = max(best, one, key=lambda two: (two.validation[-1][1], -two.sequences))
+    return best
 
 
 def summarise_sweep(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -73,25 +73,36 @@ def read_options(
     )
 
 
+KEY_SAMPLES = 64
+"""Samples of each phase whose texts are part of the name of the batches."""
+
+
 def batches_key(recipe: MemoryRecipe, eye: str, processor: "Idefics3Processor") -> str:
     """Return the name of the batches of a recipe, given the hash of the eye. Models with the same data share it.
 
-    The first samples of each phase are part of it, as the present code makes them, so that batches of other code are
-    not read.
+    The first samples of each phase are part of it, as the present code makes them, and the versions of the libraries
+    that see the pictures. So batches of other code are not read, unless it makes these samples alike.
     """
+    import torch
+    import transformers
+
     from eidolon.benchmark.scenes.dialogue_training import training_samples
     from eidolon.models.training.vl_training import Collator
 
     training, collator = recipe.training, Collator(processor)
     sample = training_samples(recipe, image_grid(processor))
-    first = [sample(phase, index) for phase in range(len(training.phases)) for index in range(2)]
-    made = collator.dialogues(first, [collator.encode(one) for one in first])
+    first = [sample(phase, index) for phase in range(len(training.phases)) for index in range(KEY_SAMPLES)]
+    encoded = [collator.encode(one) for one in first]
+    made = collator.dialogues(first[::KEY_SAMPLES], encoded[::KEY_SAMPLES])
+    texts = json.dumps([asdict(one) for one in encoded], default=float)
     content = {
         "phases": training.model_dump(mode="json")["phases"],
         "order": training.seed if training.order is None else training.order,
         **recipe.model_dump(mode="json", exclude={"name", "architecture", "training"}),
         "eye": eye,
+        "texts": hashlib.sha256(texts.encode()).hexdigest(),
         "first": {name: hashlib.sha256(tensor.numpy()).hexdigest() for name, tensor in made.items()},
+        "versions": [torch.__version__, transformers.__version__],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
 

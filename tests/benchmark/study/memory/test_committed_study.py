@@ -8,9 +8,10 @@ from eidolon.benchmark.study.memory.analysis import analyse
 from eidolon.benchmark.study.memory.archive import SUFFIX
 from eidolon.benchmark.study.memory.bench import other_rules
 from eidolon.benchmark.study.memory.checkpoints import find_checkpoints
+from eidolon.benchmark.study.memory.comparisons import compare
 from eidolon.benchmark.study.memory.measure import measure_checkpoint
 from eidolon.benchmark.study.memory.page import STUDY
-from eidolon.benchmark.study.memory.pools import make_pools
+from eidolon.benchmark.study.memory.pools import Analysis, make_pools
 from eidolon.benchmark.study.memory.records import MemoryStudy, MemoryVariant
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.statistics.small_samples import FEW, METHOD
@@ -84,3 +85,25 @@ def test_the_committed_values_are_those_of_the_archives(
     computed, _ = analyse(make_pools(measured, study.settings.limit), {}, study.settings, resamples=0)
     committed = [one for one in study.variants if one.variant.partition("[")[0] == variant]
     assert [values(one) for one in computed] == [values(one) for one in committed]
+
+
+def test_the_committed_comparisons_are_those_of_the_archives(study: MemoryStudy, tmp_path: Path) -> None:
+    """Those that are tested over seeds need no resamples."""
+    measured = [
+        (measure_checkpoint(one, study.settings, tmp_path), None)
+        for one in find_checkpoints([str(RESULTS / "study")])
+    ]
+    seeing = {one.variant: one.seeing for one in study.variants}
+    pools = make_pools(measured, study.settings.limit)
+    found = [one for one in compare(Analysis(study.settings, 0), pools, seeing) if one.registered]
+    committed = [one for one in study.comparisons if one.registered]
+    assert [(one.a, one.b, one.n, one.outcome) for one in found] == [
+        (one.a, one.b, one.n, one.outcome) for one in committed
+    ]
+    for one, other in zip(found, committed, strict=True):
+        assert (one.p, one.p_holm) == pytest.approx((other.p, other.p_holm))
+        if one.p is not None:
+            assert one.difference == other.difference
+    assert {(one.p, one.outcome) for one in study.comparisons if not one.registered} <= {
+        (None, "not tested"), (None, "not measured"),
+    }  # fmt: skip

@@ -1,5 +1,7 @@
 """`eidolon memory study`: which models it trains, in which order, and how it continues."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(model.name)
         if len(names) == 3:
             raise KeyboardInterrupt
-        (work / model.name / "checkpoint").mkdir()
+        folder = work / model.name / "checkpoint"
+        folder.mkdir(exist_ok=True)
+        (folder / "recipe.json").touch()
         return record(model, abs(model.learning_rate - 1e-3))
 
     monkeypatch.setattr(study_training, "_train", train)
@@ -111,6 +115,40 @@ def test_a_model_without_checkpoint_and_measurements_is_trained_again(
     assert measured[1:] == ["gka-lr0.003-seed1"] * 2
 
 
+def test_a_checkpoint_without_a_recipe_is_not_whole(
+    tmp_path: Path, trained: list[str], measured: list[str]
+) -> None:
+    """As after a kill while a model that has a record was trained again. The recipe is written last."""
+    trained += ["a", "b", "c"]  # no training is killed
+    measured.append("a")
+    out, work = tmp_path / "out", tmp_path / "work"
+    run_study(out, work, ["gka"])
+    (out / f"gka-lr0.003-seed1{SUFFIX}").unlink()
+    (work / "gka-lr0.003-seed1" / "checkpoint" / "recipe.json").unlink()
+    assert run_study(out, work, ["gka"]) == []
+    assert trained[3:] == ["gka-lr0.003-seed1"] * 2
+
+
+def test_a_record_that_another_process_wrote_meanwhile_is_not_made_again(
+    tmp_path: Path, trained: list[str], measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was missing when the model was chosen, and is there when the lock is free."""
+    measured.append("a")
+    out = tmp_path / "out"
+    (gka,) = choose(["gka"])
+    (model,) = gka.swept()
+
+    @contextmanager
+    def late(path: Path) -> Iterator[bool]:
+        (out / f"{model.name}.json").write_text(record(model, 1.0).model_dump_json())
+        archive_of(model, out).touch()
+        yield True
+
+    monkeypatch.setattr(study_training, "claimed", late)
+    assert run_study(out, tmp_path / "work", ["gka"]) == []
+    assert (trained, measured) == ([], ["a"])
+
+
 def test_a_model_of_another_process_is_left_to_it(
     tmp_path: Path, trained: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,9 +183,11 @@ def test_a_variant_that_cannot_learn_to_see_gets_no_more_seeds(
     def seeds_of(variant: StudyVariant) -> list[int]:
         return [model.seed for model in wanted_models(variant, records, tmp_path)]
 
-    assert seeds_of(swa) == [1, 2, 3, 4, 5], "seed 1 was not measured"
+    alone = {name: one for name, one in records.items() if not name.startswith("attention")}
+    assert [model.seed for model in wanted_models(swa, alone, tmp_path)] == [1, 2, 3, 4, 5]
+    assert seeds_of(swa) == [1], "seed 1 was not measured"
     archive_of(swa.model(1, 1e-3), tmp_path).touch()
-    assert seeds_of(swa) == [1, 2, 3, 4, 5], "attention was not measured"
+    assert seeds_of(swa) == [1], "attention was not measured"
     for seed in attention.seeds:
         archive_of(attention.model(seed, 1e-3), tmp_path).touch()
     assert seeds_of(swa) == [1, 2, 3, 4, 5][:seeds]

@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from eidolon.benchmark.study.recall import sweep, sweep_recipe
 from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
 from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
-from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, summarise_sweep
+from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, best_rate, summarise_sweep
 from eidolon.benchmark.study.recall.task import POWER, RecallEstimate
 from eidolon.scorers.core.errors import UserError
 
@@ -198,7 +200,7 @@ def test_the_command_records_each_training_and_repeats_none(
     assert told["missing"] == []
     (row,) = told["memories"]
     assert (row["learning_rate"], row["seeds"], row["recall"]) == (0.01, [0, 1], [0.01, 0.01])
-    assert not any(work.iterdir())
+    assert [path.name for path in work.iterdir()] == [sweep.LOCKS]
     assert (out / "recall.png").read_bytes().startswith(b"\x89PNG")
     assert invoke([*command, "--budget", "5"]) == 2, "another recipe"
     (out / "12x2-GDN-d64-lr0.01-seed1.json").write_text("{}")
@@ -220,12 +222,43 @@ def test_a_training_of_another_process_is_left_to_it(
     def run() -> tuple[str, ...]:
         return run_sweep(out, work, ["GDN"], [(12, 2)], [0, 1], rates=(0.01, 0.001)).missing
 
-    with claimed(work / "12x2-GDN-d64-lr0.01-seed0"):
+    with claimed(work / sweep.LOCKS / "12x2-GDN-d64-lr0.01-seed0"):
         assert run() == ("12x2-GDN-d64-lr0.01-seed0", "12x2 GDN best rate, seed 1")
     assert calls == ["12x2-GDN-d64-lr0.001-seed0"]
     assert "12x2-GDN-d64-lr0.01-seed0: another process works on it" in capsys.readouterr().err
     assert run() == ()
     assert calls[1:] == ["12x2-GDN-d64-lr0.01-seed0", "12x2-GDN-d64-lr0.01-seed1"]
+
+
+def test_a_record_that_another_process_wrote_meanwhile_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was missing when the training was chosen, and is there when the lock is free."""
+    out = tmp_path / "out"
+    calls: list[str] = []
+
+    @contextmanager
+    def late(path: Path, *, wait: bool = False) -> Iterator[bool]:
+        cell = MEMORY.model_copy(update={"layout": ("GDN",), "head_dim": 64})
+        found = record(cell, 1.0, 64, "saturated").model_copy(update={"recipe": SweepRecipe()})
+        (out / f"{cell.slug}.json").write_text(found.model_dump_json())
+        yield True
+
+    monkeypatch.setattr(sweep, "claimed", late)
+    monkeypatch.setattr(sweep, "run_training", lambda *_: calls.append("trained"))
+    found = run_sweep(out, tmp_path / "work", ["GDN"], [(12, 2)], [0], rates=(0.01,))
+    assert (calls, found.missing) == ([], ())
+
+
+def test_the_best_rate_does_not_depend_on_which_was_trained_at_once() -> None:
+    """In one process the smaller rate would have been given up after 40 sequences, at a lower recall."""
+    first = record(MEMORY, 0.995, 40, "saturated")
+    slower = MEMORY.model_copy(update={"learning_rate": 0.001})
+    alone = record(slower, 1.0, 64, "saturated")
+    assert best_rate([alone, first]) == best_rate([first, record(slower, 0.3, 40, "behind")]) == first
+    faster = record(slower, 1.0, 40, "saturated")
+    assert best_rate([faster, first]) == faster
+    assert best_rate([record(MEMORY, 0.4, 40, "budget"), alone]) == alone
 
 
 def test_the_rates_are_those_of_the_first_seed() -> None:
