@@ -118,9 +118,10 @@ def blind_finding(study: MemoryStudy) -> str | None:
     blind = [short(one.variant) for one in study.variants if one.seeing == BLIND and one.filled_by is None]
     if not blind:
         return None
+    subject, it = ("1 variant", "it loses") if len(blind) == 1 else (f"{len(blind)} variants", "they lose")
     return (
-        f"{len(blind)} variants did not learn to see: {_listed(blind)}. What they lose is not only forgetting, because "
-        "they answer worse directly after the image."
+        f"{subject} did not learn to see: {_listed(blind)}. What {it} is not only forgetting: answers right after the "
+        "image are worse too."
     )
 
 
