@@ -101,7 +101,9 @@ def batches_key(recipe: MemoryRecipe, eye: str, processor: "Idefics3Processor") 
         **recipe.model_dump(mode="json", exclude={"name", "architecture", "training"}),
         "eye": eye,
         "texts": hashlib.sha256(texts.encode()).hexdigest(),
-        "first": {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in made.items()},
+        "first": {
+            name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in made.items()
+        },
         "versions": [torch.__version__, transformers.__version__],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
