@@ -15,6 +15,7 @@ from eidolon.benchmark.engine.launch import find_world
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.lock import claimed
+from eidolon.benchmark.study.folders import make_folders
 from eidolon.benchmark.study.memory.archive import SUFFIX, accuracy_at_start, write_archive
 from eidolon.benchmark.study.memory.bench import other_rules
 from eidolon.benchmark.study.memory.checkpoints import CHECKPOINT, find_checkpoints
@@ -91,11 +92,7 @@ def run_study(
             "memory study: decides what to train from what it has trained, in one process; leave the launcher out"
         )
     chosen = choose(only)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}") from error
+    make_folders(out, work)
     console = Console(stderr=True)
 
     def finish(model: StudyModel, *, measured: bool) -> bool:

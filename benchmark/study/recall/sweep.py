@@ -15,6 +15,7 @@ from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.lock import claimed
+from eidolon.benchmark.study.folders import make_folders
 from eidolon.benchmark.study.recall.published_task import make_published_sequences
 from eidolon.benchmark.study.recall.sweep_plot import draw_sweep
 from eidolon.benchmark.study.recall.sweep_recipe import RATES, SweepCell, SweepRecipe
@@ -63,11 +64,7 @@ def run_sweep(
         raise UserError(f"--head-dim {odd}: must be even")
     rates = sorted(rates, reverse=True)
     parsed = [parse_layout_option("--layout", layout) for layout in layouts]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}") from error
+    make_folders(out, work)
     # It logs at every save that tied weights are saved once.
     getLogger("accelerate.utils.other").setLevel(ERROR)
     console = Console(stderr=True)
