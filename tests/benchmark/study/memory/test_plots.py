@@ -30,7 +30,7 @@ def test_texts_do_not_overlap(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     ((wrong, texts),) = found
     assert wrong == []
     if name == "retention.png":
-        assert any(text.startswith("After 512 tokens of filler, hybrid (0.99") for text in texts)
+        assert any(text.startswith("After 512 tokens of filler, gdn (1.00") for text in texts)
 
 
 def test_the_plot_of_recall() -> None:
