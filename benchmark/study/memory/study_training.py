@@ -212,7 +212,7 @@ def diverged(model: StudyModel, records: Mapping[str, StudyRecord]) -> bool:
 
 
 def has_weights(model: StudyModel, work: Path) -> bool:
-    """Whether the folder of a training has a whole checkpoint. Its recipe is written last."""
+    """Whether the folder of a training has a whole checkpoint. Its recipe is written after its weights."""
     return (work / model.name / CHECKPOINT / RECIPE).is_file()
 
 
