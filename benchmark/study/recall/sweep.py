@@ -26,6 +26,7 @@ from eidolon.benchmark.study.recall.sweep_records import (
     RecallSweep,
     Stop,
     best_rate,
+    given_up,
     read_records,
     summarise_sweep,
 )
@@ -124,7 +125,7 @@ def trainings(
     rates: Sequence[float],
     seeds: Sequence[int],
 ) -> Iterator[tuple[SweepCell, RecallRecord | None]]:
-    """Yield the trainings of a memory that have no record. With a further rate comes the best saturated one so far.
+    """Yield the trainings of a memory that have no record. With a further rate comes the best finished one so far.
 
     `read` returns the records. The seeds come only when all rates have one.
     """
@@ -132,7 +133,7 @@ def trainings(
     for cell in swept:
         records = read()
         if cell not in records:
-            done = [records[one] for one in swept if one in records and records[one].stopped == "saturated"]
+            done = [records[one] for one in swept if one in records and records[one].stopped != "diverged"]
             yield cell, best_rate(done) if done else None
     records = read()
     if any(cell not in records for cell in swept):
@@ -173,8 +174,8 @@ def run_training(
 ) -> RecallRecord:
     """Train one model and return its record. A training that was stopped is resumed.
 
-    It ends when the model saturates, when its sequences are used up, or when it is behind `rival`, a saturated training
-    with another rate.
+    It ends when the model saturates, when its sequences are used up, or when it is behind `rival`, a finished training
+    with another rate (`given_up`).
     """
     import torch
 
@@ -192,12 +193,14 @@ def run_training(
         return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
 
     held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
-    curve = dict(rival.validation) if rival else {}
-    most = rival.sequences // recipe.batch_size if rival else recipe.steps
+    bound = rival is not None and rival.stopped == "saturated"
+    most = rival.sequences // recipe.batch_size if rival and bound else recipe.steps
     validation = _Progress(folder / "validation.txt")
 
     def ended(step: int, recall: float) -> bool:
-        return recall >= recipe.saturated or recall < curve.get(step * recipe.batch_size, 0) - recipe.behind
+        if recall >= recipe.saturated:
+            return True
+        return rival is not None and given_up(rival, step * recipe.batch_size, recall)
 
     def stop(step: int) -> bool:
         if step % recipe.check_every and step != most:
@@ -210,10 +213,10 @@ def run_training(
     # A session that was killed after the end, before its record was written, trains no further.
     done = next((step for step, recall in validation.lines if ended(step, recall)), most)
     identity = {"recipe": recipe.model_dump(mode="json"), "cell": cell.model_dump(mode="json")}
-    stopped: Stop = "behind" if rival else "budget"
     try:
         report = train_loop(model, batch, training, folder, stop_at=done, stop=stop, identity=identity)
         steps, seconds, parameters = report.steps, report.seconds, report.parameters
+        stopped: Stop = "behind" if bound or steps < recipe.steps else "budget"
         if validation.lines[-1][1] >= recipe.saturated:
             stopped = "saturated"
     except DivergedError as error:

@@ -60,6 +60,9 @@ class SweepRecipe(Record):
     behind: float = Field(0.1, ge=0, le=1)
     """The training of a further rate ends when its recall is this much below that of a saturated rate after as many
     sequences."""
+    far_behind: float = Field(0.2, ge=0, le=1)
+    """The same for a rate that used the whole budget without saturating, in the second half of the budget. There the
+    learning rate falls, and a difference of this size remains."""
     test_sequences: int = Field(3000, ge=2)
 
     @property

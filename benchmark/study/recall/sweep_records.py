@@ -33,8 +33,8 @@ class RecallRecord(Record):
     """Training sequences until it stopped."""
     stopped: Stop
     """`saturated`: recall of the validation sequences reached the recipe's bound. `budget`: the sequences were used up.
-    `behind`: another learning rate had saturated, and after as many sequences its recall was higher by the recipe's
-    bound, or this one had used as many sequences without saturating. `diverged`: the loss was no finite number any
+    `behind`: another learning rate was ahead by the recipe's bound after as many sequences (`given_up`), or had
+    saturated after as many sequences. `diverged`: the loss was no finite number any
     more; its recall counts as 0."""
     seconds: float
     """Time of the training. The machine may have had other work."""
@@ -96,6 +96,14 @@ class RecallSweep(Record):
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
+def given_up(rival: RecallRecord, sequences: int, recall: float) -> bool:
+    """Return whether a training with this recall after so many sequences ends, given a finished one of another rate."""
+    ahead = dict(rival.validation).get(sequences, 0.0) - recall
+    if rival.stopped == "saturated":
+        return ahead > rival.recipe.behind
+    return rival.stopped == "budget" and 2 * sequences >= rival.recipe.budget and ahead > rival.recipe.far_behind
+
+
 def read_records(folder: Path, recipe: SweepRecipe) -> dict[SweepCell, RecallRecord]:
     """Return the finished trainings of a folder.
 
@@ -117,12 +125,13 @@ def best_rate(records: Sequence[RecallRecord]) -> RecallRecord:
     """Return the training with the best rate among those of one memory, setting and seed.
 
     The rates count from the largest, as they are trained: the highest recall of the validation sequences, and of equal
-    ones the fewest training sequences. A rate that saw more sequences than the best saturated one before it does not
-    count. If that one was not finished when this one was trained, in another process, it was not given up in time.
+    ones the fewest training sequences. A rate that should have been given up does not count. If the best one before it
+    was not finished when it was trained, in another process, it was not given up in time.
     """
     best, *others = sorted(records, key=lambda one: -one.cell.learning_rate)
     for one in others:
-        if best.stopped != "saturated" or one.sequences <= best.sequences:
+        late = best.stopped == "saturated" and one.sequences > best.sequences
+        if not late and not any(given_up(best, *point) for point in one.validation):
             best = max(best, one, key=lambda two: (two.validation[-1][1], -two.sequences))
     return best
 

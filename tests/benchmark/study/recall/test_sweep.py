@@ -17,7 +17,7 @@ from eidolon.benchmark.study.recall import sweep, sweep_recipe
 from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
 from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
-from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, best_rate, summarise_sweep
+from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, best_rate, given_up, summarise_sweep
 from eidolon.benchmark.study.recall.task import POWER, RecallEstimate
 from eidolon.scorers.core.errors import UserError
 
@@ -161,6 +161,21 @@ def test_a_rate_that_is_behind_a_saturated_one_ends(tmp_path: Path) -> None:
         assert (found.sequences, found.stopped) == (ends, "behind")
 
 
+def test_a_rate_that_is_far_behind_an_unsaturated_one_ends_in_the_second_half(tmp_path: Path) -> None:
+    """The budget has 64 sequences, and recall is measured after 24, 48 and 64."""
+    rival = record(MEMORY, 0.9, 64, "budget")
+    for name, curve, ends, stopped in (
+        ("early", ((24, 0.9), (48, 0.1), (64, 0.1)), 64, "budget"),
+        ("late", ((24, 0.0), (48, 0.9), (64, 0.9)), 48, "behind"),
+        ("close", ((24, 0.0), (48, 0.15), (64, 0.15)), 64, "budget"),
+    ):
+        rival = rival.model_copy(update={"validation": curve})
+        found = run_training(TINY, MEMORY, tmp_path / name, rival)
+        assert (found.sequences, found.stopped) == (ends, stopped), name
+    diverged = rival.model_copy(update={"stopped": "diverged", "validation": ((48, 0.9),)})
+    assert not given_up(diverged, 48, 0.0)
+
+
 def test_a_saturated_training_ends(tmp_path: Path) -> None:
     easy = TINY.model_copy(update={"saturated": 0.01, "budget": 800, "batch_size": 16})
     cell = MEMORY.model_copy(update={"layout": ("*",), "learning_rate": 0.03})
@@ -259,6 +274,10 @@ def test_the_best_rate_does_not_depend_on_which_was_trained_at_once() -> None:
     faster = record(slower, 1.0, 40, "saturated")
     assert best_rate([faster, first]) == faster
     assert best_rate([record(MEMORY, 0.4, 40, "budget"), alone]) == alone
+    # A rate that would have been given up in the second half, but was trained to its end in another process.
+    ahead = record(MEMORY, 0.9, 64, "budget").model_copy(update={"validation": ((40, 0.8), (64, 0.9))})
+    overtook = record(slower, 0.95, 64, "budget").model_copy(update={"validation": ((40, 0.5), (64, 0.95))})
+    assert best_rate([ahead, overtook]) == ahead
 
 
 def test_the_rates_are_those_of_the_first_seed() -> None:
