@@ -101,7 +101,9 @@ def given_up(rival: RecallRecord, sequences: int, recall: float) -> bool:
     ahead = dict(rival.validation).get(sequences, 0.0) - recall
     if rival.stopped == "saturated":
         return ahead > rival.recipe.behind
-    return rival.stopped == "budget" and 2 * sequences >= rival.recipe.budget and ahead > rival.recipe.far_behind
+    return (
+        rival.stopped == "budget" and 2 * sequences >= rival.recipe.budget and ahead > rival.recipe.far_behind
+    )
 
 
 def read_records(folder: Path, recipe: SweepRecipe) -> dict[SweepCell, RecallRecord]:

@@ -17,7 +17,13 @@ from eidolon.benchmark.study.recall import sweep, sweep_recipe
 from eidolon.benchmark.study.recall.published_task import MqarTask, make_published_sequences
 from eidolon.benchmark.study.recall.sweep import missing, run_sweep, run_training, trainings
 from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe, parse_setting
-from eidolon.benchmark.study.recall.sweep_records import RecallRecord, Stop, best_rate, given_up, summarise_sweep
+from eidolon.benchmark.study.recall.sweep_records import (
+    RecallRecord,
+    Stop,
+    best_rate,
+    given_up,
+    summarise_sweep,
+)
 from eidolon.benchmark.study.recall.task import POWER, RecallEstimate
 from eidolon.scorers.core.errors import UserError
 
