@@ -193,8 +193,8 @@ def run_training(
         return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
 
     held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
-    bound = rival is not None and rival.stopped == "saturated"
-    most = rival.sequences // recipe.batch_size if rival and bound else recipe.steps
+    limit = rival.sequences if rival is not None and rival.stopped == "saturated" else None
+    most = recipe.steps if limit is None else limit // recipe.batch_size
     validation = _Progress(folder / "validation.txt")
 
     def ended(step: int, recall: float) -> bool:
@@ -216,7 +216,7 @@ def run_training(
     try:
         report = train_loop(model, batch, training, folder, stop_at=done, stop=stop, identity=identity)
         steps, seconds, parameters = report.steps, report.seconds, report.parameters
-        stopped: Stop = "behind" if bound or steps < recipe.steps else "budget"
+        stopped: Stop = "budget" if limit is None and steps == recipe.steps else "behind"
         if validation.lines[-1][1] >= recipe.saturated:
             stopped = "saturated"
     except DivergedError as error:

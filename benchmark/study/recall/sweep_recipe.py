@@ -61,8 +61,8 @@ class SweepRecipe(Record):
     """The training of a further rate ends when its recall is this much below that of a saturated rate after as many
     sequences."""
     far_behind: float = Field(0.2, ge=0, le=1)
-    """The same for a rate that used the whole budget without saturating, in the second half of the budget. There the
-    learning rate falls, and a difference of this size remains."""
+    """The same for a rate that used the whole budget without saturating, in the second half of the budget, in which
+    the learning rate falls."""
     test_sequences: int = Field(3000, ge=2)
 
     @property

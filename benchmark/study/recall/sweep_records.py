@@ -34,8 +34,7 @@ class RecallRecord(Record):
     stopped: Stop
     """`saturated`: recall of the validation sequences reached the recipe's bound. `budget`: the sequences were used up.
     `behind`: another learning rate was ahead by the recipe's bound after as many sequences (`given_up`), or had
-    saturated after as many sequences. `diverged`: the loss was no finite number any
-    more; its recall counts as 0."""
+    saturated after as many sequences. `diverged`: the loss was no finite number any more; its recall counts as 0."""
     seconds: float
     """Time of the training. The machine may have had other work."""
     validation: tuple[tuple[int, float], ...]
