@@ -1,19 +1,21 @@
 """Prints what `eidolon run --task forget` found in several runs as Markdown tables, and draws it side by side.
 
     eidolon run --task forget --model memory/bm --limit 120 --lengths 16,64 --out runs/memory-bm
-    python bench/table_forgetting.py runs/*/* --figure family.png
+    python bench/table_forgetting.py runs/*/* --figure family.png --json family.json
 
-Reads `scores.json`, `knowledge.json`, `cloze.json` and `interventions.json` of each run folder. The figure has the odds
+Reads `scores.json`, `knowledge.json`, `cloze.json` and `interventions.json` of each run folder, or what `--json` wrote
+from them. The figure has the odds
 ratio of position with knowledge held and not held, the change of the cloze, and the effect of a second look at the
 picture, late minus early.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.marks import DotRow, dot_rows, rows_height
@@ -24,6 +26,7 @@ from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
 from eidolon.scorers.core.estimate import Estimate
+from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.cloze import ClozeSummary
 from eidolon.scorers.forgetting.interventions import Effect, InterventionsSummary
 from eidolon.scorers.forgetting.knowledge import KnowledgeSummary
@@ -35,8 +38,7 @@ PLAIN = "adjusted_odds_ratio_per_100_words"
 """The late-minus-early odds ratio: salience not held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Record):
     """The results of one run."""
 
     name: str
@@ -47,18 +49,25 @@ class Found:
     changed: InterventionsSummary
 
 
-def read(folder: Path) -> Found:
-    """Return the results in a run folder."""
-    run = LoadedRun(folder)
+FOUND = TypeAdapter(list[Found])
+
+
+def read(path: Path) -> list[Found]:
+    """Return the results in a run folder, or in a file that `--json` wrote."""
+    if path.is_file():
+        return FOUND.validate_json(path.read_bytes())
+    run = LoadedRun(path)
     scores = run.scores()
-    return Found(
-        name=run.name,
-        images=scores.n.samples,
-        plain=scores.metrics["forgetting"][PLAIN],
-        knowledge=run.document(KNOWLEDGE, KnowledgeDetail).found,
-        cloze=run.document(CLOZE, ClozeDetail).found,
-        changed=run.document(INTERVENTIONS, InterventionsDetail).found,
-    )
+    return [
+        Found(
+            name=run.name,
+            images=scores.n.samples,
+            plain=scores.metrics["forgetting"][PLAIN],
+            knowledge=run.document(KNOWLEDGE, KnowledgeDetail).found,
+            cloze=run.document(CLOZE, ClozeDetail).found,
+            changed=run.document(INTERVENTIONS, InterventionsDetail).found,
+        )
+    ]
 
 
 def odds(number: Estimate) -> str:
@@ -222,18 +231,21 @@ def _log_row(label: str, number: Estimate, colour: str) -> DotRow:
 
 
 def main() -> None:
-    """Print the tables, and write the figure."""
+    """Print the tables, and write the figure and the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--json", type=Path, help="write the results of all runs to this file")
     given = parser.parse_args()
-    runs = [read(folder) for folder in given.runs]
+    runs = [one for path in given.runs for one in read(path)]
     for table in (position_table(runs), cloze_table(runs), effects_table(runs)):
         print("\n".join(table), end="\n\n")
     if given.figure is not None:
         given.figure.write_bytes(png(lambda: family_figure(runs, SCREEN)))
+    if given.json is not None:
+        given.json.write_bytes(FOUND.dump_json(runs, indent=1) + b"\n")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ def search(
         int | None,
         typer.Option(min=1, help="Tokens read before the step whose latency counts; default: 8,192."),
     ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Search only architectures whose memory of a sequence takes at most this. The reference may take "
+            "more. Default: no limit.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, data and search.")] = 0,
     rules: Annotated[
         Path | None,
@@ -76,6 +84,7 @@ def search(
             "sampled": sampled,
             "supernet_steps": supernet_steps,
             "context": context,
+            "max_bytes": max_bytes,
             "seed": seed,
         },
     )

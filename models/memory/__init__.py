@@ -1,1 +1,4 @@
-"""The memory family: exact (eidetic) and lossy (fading) memory in one block. It imports `base`."""
+"""The memory family: exact (eidetic) and lossy (fading) memory in one block.
+
+It imports `base`, `generation` and `probing`.
+"""

@@ -74,7 +74,8 @@ class Memory(BaseModel):
     fading: Fading = "GDN"
     """The kind of fading memory in BMF and BM."""
     selection: Selection = "innovation"
-    """Which tokens a store keeps: the most surprising ones or, for comparison, the latest or random ones."""
+    """Which tokens a store keeps: the most surprising ones or, for comparison, the latest or random ones. The random
+    ones are at positions that are drawn once, the same in every text."""
     predictor: Predicting = "convolution"
     """What the next input is predicted from: the last inputs and fading states, or the last fading state alone, which
     predicts next to nothing."""

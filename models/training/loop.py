@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -127,6 +128,8 @@ def train_loop(
         UserError: the folder has a training with another configuration or identity.
         DivergedError: a loss is not a finite number. Nothing of that step is saved.
     """
+    # It logs at every save that tied weights are saved once.
+    getLogger("accelerate.utils.other").setLevel(ERROR)
     accelerator = Accelerator(
         mixed_precision=config.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],

@@ -14,12 +14,14 @@ between seeds, corrected by S/(S-1).
 
 import zlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.statistics.bootstrap import (
+    LEVEL,
     MAX_UNDEFINED_SHARE,
     BootstrapResult,
     Compute,
@@ -111,15 +113,34 @@ def two_sided(drawn: FloatArray) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(known) + 1))
 
 
-def combine_fits(fits: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
-    """Return the mean of one estimate for each seed, and the standard error of that mean. `fits` has (estimate,
-    error).
+class CombinedFit(NamedTuple):
+    """The mean of one estimate for each seed."""
+
+    value: float
+    error: float
+    """Standard error."""
+    low: float
+    high: float
+    """Bounds of the 95 % interval."""
+
+
+def combine_fits(fits: Mapping[str, tuple[float, float]]) -> CombinedFit:
+    """Return the mean of one estimate for each seed. `fits` has (estimate, error).
 
     All seeds saw the same images, so that the effect of images on an estimate does not average out. The mean squared
-    error of the fits is kept whole, and s²/S, the variance between seeds, is added. This is conservative, since part
-    of s² comes from the errors of the fits.
+    error of the fits is kept whole, and s²/S, the variance between seeds, is added; part of s² comes from the errors of
+    the fits too. The interval adds the squares of the normal half-width of the fits and of Student's over S seeds: in
+    simulations it holds the truth in 95 to 98 %, from two seeds on. One seed has the normal interval of its fit.
     """
+    from scipy.special import stdtrit
+
     values = np.array([value for value, _ in fits.values()])
     errors = np.array([error for _, error in fits.values()])
     between = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-    return float(values.mean()), float(((errors**2).mean() + between) ** 0.5)
+    within = float((errors**2).mean())
+    normal, student = (
+        float(stdtrit(freedom, (1 + LEVEL) / 2)) for freedom in (np.inf, max(1, len(values) - 1))
+    )
+    mean = float(values.mean())
+    reach = (normal**2 * within + student**2 * between) ** 0.5
+    return CombinedFit(mean, (within + between) ** 0.5, mean - reach, mean + reach)

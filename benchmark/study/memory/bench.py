@@ -51,9 +51,15 @@ def run_bench(
         other_stores: Whether to fill the stores of trained models by other rules too.
 
     Raises:
-        UserError: a checkpoint that cannot be found or read, or an `out` that cannot be written.
+        UserError: a checkpoint that cannot be found or read, scenes that a model was trained on, or an `out` that
+            cannot be written.
     """
     trained = find_checkpoints(given)
+    seen = next((one for one in trained if one.data_seed == settings.seed), None)
+    if seen is not None:
+        raise UserError(
+            f"--seed {settings.seed}: {seen.name} was trained on scenes of this seed; give another one"
+        )
     try:
         (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -27,10 +27,24 @@ MAIN = ("attention", "swa", "gdn", "bm")
 """The variants that the study compares. The others only have rows in the table."""
 STUDY = Memory(layout=("*",), heads=2)
 """The sizes of the study. Other sizes are part of the name of a variant."""
-_SIZES = ("window", "store", "fading", "selection", "heads", "head_dim", "rotary")
+_SIZES = (
+    "window", "store", "fading", "selection", "predictor", "store_position", "query_key_norm",
+    "heads", "head_dim", "rotary", "rotary_base",
+)  # fmt: skip
 _IRRELEVANT = (INDEX, RECIPE, "evaluation.json")
 """Files of a checkpoint that do not affect its answers."""
-_NEEDED = {"window": ("SWA", "BMF", "BM"), "store": ("BM",), "selection": ("BM",), "fading": ("BMF", "BM")}
+_ATTENTION = ("*", "SWA", "BMF", "BM")
+_NEEDED = {
+    "window": ("SWA", "BMF", "BM"),
+    "store": ("BM",),
+    "fading": ("BMF", "BM"),
+    "selection": ("BM",),
+    "predictor": ("BM",),
+    "store_position": ("BM",),
+    "query_key_norm": _ATTENTION,
+    "rotary": _ATTENTION,
+    "rotary_base": _ATTENTION,
+}
 """Sizes that only some layers have."""
 
 
@@ -126,11 +140,21 @@ def _read(label: str, place: Path, before: Sequence[TrainedCheckpoint]) -> Train
         folder, usual, digest, archive = place, "", _digest(place), None
     memory = read_memory(folder)
     variant = re.sub(r"\s+", "-", label.strip()) or usual or variant_name(memory)
-    training = _recipe(folder).get("training")
+    recipe = _recipe(folder)
+    training, data_seed = recipe.get("training"), recipe.get("data_seed")
     seed = training.get("seed") if isinstance(training, dict) else None
     if not isinstance(seed, int):
         seed = sum(one.variant == variant for one in before)
-    return TrainedCheckpoint(variant, folder, memory, seed, trained_words(folder), digest, archive)
+    return TrainedCheckpoint(
+        variant,
+        folder,
+        memory,
+        seed,
+        trained_words(folder),
+        digest,
+        archive,
+        data_seed if isinstance(data_seed, int) else None,
+    )
 
 
 def read_memory(folder: Traversable) -> Memory:

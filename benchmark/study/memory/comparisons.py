@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eidolon.benchmark.study.memory.checkpoints import MAIN
+from eidolon.benchmark.study.memory.checkpoints import MAIN, variant_name
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
 from eidolon.benchmark.study.memory.records import Outcome, RetentionComparison, Seeing
 from eidolon.benchmark.study.memory.retention import own_retention
@@ -61,6 +61,8 @@ def _by_innovation(pool: Pool, pools: Sequence[Pool]) -> Pool | None:
     If the rule was changed in the measurement, it has the same models, and only those. If it was changed in training,
     it has others.
     """
+    if pool.selection == "innovation":
+        return None
     if pool.selection is not None:
         like = next((one for one in pools if one.variant == pool.variant and one.selection is None), None)
         return None if like is None else like.with_seeds(pool.seeds)
@@ -85,7 +87,7 @@ def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: i
         b=b.label,
         condition=condition,
         n=n,
-        registered=(a.label, b.label) in PRIMARY and n in PRIMARY_LENGTHS and condition == PRIMARY_CONDITION,
+        registered=_is_registered(a, b, condition, n),
         images=int(shared.sum()),
         difference=NOTHING,
         by_margin=NOTHING,
@@ -119,6 +121,14 @@ def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: i
             "outcome": _outcome(difference.estimate(), None),
         }
     )
+
+
+def _is_registered(a: Pool, b: Pool, condition: Condition, n: int) -> bool:
+    """Return whether a comparison was written down before training. The user may name a variant otherwise than its
+    memories are, so both count."""
+    as_named = all(variant_name(pool.memory) == pool.variant for pool in (a, b))
+    planned = (a.label, b.label) in PRIMARY and n in PRIMARY_LENGTHS and condition == PRIMARY_CONDITION
+    return planned and as_named
 
 
 def _shared(a: Pool, b: Pool, cell: Cell) -> BoolArray:

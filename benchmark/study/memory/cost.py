@@ -1,8 +1,8 @@
 """Measures the cost of memory: bytes for one sequence, and decoding speed, by the number of tokens read.
 
-Both are measured on a model that has read the tokens. The steps of all variants are timed in turn in one process. Other
-load on the machine affects all equally, so their ratios are comparable. On one CPU thread, the CPU time of the thread
-is measured, which other programs hardly affect.
+Both are measured on a model that has read the tokens. The steps of all variants at all lengths are timed in turn in one
+process. Other load on the machine affects all equally, so their ratios are comparable. On one CPU thread, the CPU time
+of the thread is measured, which other programs hardly affect.
 """
 
 import copy
@@ -28,8 +28,9 @@ LENGTHS = (128, 256, 512, 1024, 2048, 8192)
 """Numbers of tokens after which bytes are counted and steps are timed."""
 READ_AT_ONCE = 256
 """Tokens in a forward pass of reading."""
-ROUNDS, STEPS, WARM_UP = 5, 6, 2
-"""Number of rounds, of timed steps of a variant in each round, and of untimed steps before the first round."""
+ROUNDS, STEPS, WARM_UP = 12, 6, 2
+"""Number of rounds, of timed steps of a reader in each round, and of untimed steps before the first round. The median
+over the rounds holds on a machine with other load."""
 
 
 class Cost(Record):
@@ -78,7 +79,7 @@ class _Reader:
 
 
 def measure_cost(
-    models: Mapping[str, "MemoryTextModel"], lengths: Sequence[int] = LENGTHS, rounds: int = ROUNDS
+    models: Mapping[str, "MemoryTextModel"], lengths: Sequence[int] = LENGTHS
 ) -> dict[str, Cost]:
     """Return the cost of each variant. All models read the same tokens."""
     import torch
@@ -89,24 +90,22 @@ def measure_cost(
         name: _Reader(model, MemoryCache(model.config.memory), model.embed_tokens.weight)
         for name, model in models.items()
     }
-    sizes: dict[str, dict[int, int]] = {name: {} for name in models}
-    speeds: dict[str, dict[int, float]] = {name: {} for name in models}
+    at_lengths: dict[tuple[str, int], _Reader] = {}
     read = 0
     with torch.inference_mode():
         for length in sorted(lengths):
-            for reader in readers.values():
+            for name, reader in readers.items():
                 for piece in torch.split(_tokens(reader.model, read, length), READ_AT_ONCE, dim=1):
                     reader.read(piece)
-            for name, reader in readers.items():
-                sizes[name][length] = reader.cache.bytes_per_sequence()
-            for name, taken in _time(readers, length, rounds).items():
-                speeds[name][length] = 1000 * median(taken)
+                at_lengths[name, length] = replace(reader, cache=copy.deepcopy(reader.cache))
             read = length
+        sizes = {key: reader.cache.bytes_per_sequence() for key, reader in at_lengths.items()}
+        taken = _time(at_lengths)
     return {
         name: Cost(
             dtype=str(model.dtype).removeprefix("torch."),
-            bytes_at=sizes[name],
-            ms_per_token=speeds[name],
+            bytes_at={length: sizes[name, length] for length in sorted(lengths)},
+            ms_per_token={length: 1000 * median(taken[name, length]) for length in sorted(lengths)},
         )
         for name, model in models.items()
     }
@@ -143,27 +142,26 @@ def attention_length(size: int, memory: Memory, width: int, dtype: str) -> float
     return max(0.0, few + (size - at_few) / slope)
 
 
-def _time(readers: Mapping[str, _Reader], at: int, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each next step by variant. The caches of the readers stay unchanged."""
+def _time(readers: Mapping[tuple[str, int], _Reader]) -> dict[tuple[str, int], list[float]]:
+    """Return the seconds of each next step by variant and length. It changes the caches of the readers."""
     import torch
 
     alone = torch.get_num_threads() == 1 and all(
         reader.model.device.type == "cpu" for reader in readers.values()
     )
     clock = time.thread_time if alone else time.perf_counter
-    taken: dict[str, list[float]] = {name: [] for name in readers}
-    readers = {name: replace(reader, cache=copy.deepcopy(reader.cache)) for name, reader in readers.items()}
+    taken: dict[tuple[str, int], list[float]] = {key: [] for key in readers}
     done = 0
-    for steps in (WARM_UP, *[STEPS] * rounds):
-        for name, reader in readers.items():
-            for step in range(steps):
-                token = _tokens(reader.model, at + done + step, at + done + step + 1)
+    for steps in (WARM_UP, *[STEPS] * ROUNDS):
+        for (name, length), reader in readers.items():
+            for step in range(length + done, length + done + steps):
+                token = _tokens(reader.model, step, step + 1)
                 _wait(reader.model)
                 start = clock()
                 reader.read(token)
                 _wait(reader.model)
                 if done:
-                    taken[name].append(clock() - start)
+                    taken[name, length].append(clock() - start)
         done += steps
     return taken
 

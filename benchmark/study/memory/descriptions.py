@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from eidolon.benchmark.study.memory.measurements import CheckpointMeasurements
 from eidolon.benchmark.study.memory.pools import Analysis, Pool
@@ -16,7 +15,6 @@ from eidolon.scorers.forgetting.late_early import late_early_odds_ratio
 from eidolon.scorers.judges.lexicon import LexiconJudge
 from eidolon.scorers.metrics.chair import Chair
 from eidolon.scorers.metrics.objects import Objects
-from eidolon.scorers.statistics.bootstrap import LEVEL
 from eidolon.scorers.statistics.crossed_bootstrap import combine_fits
 from eidolon.scorers.statistics.mixed_logistic import NotEstimableError
 
@@ -79,9 +77,8 @@ def effect_of_position(pool: Pool, events: Sequence[Events]) -> PositionEffect:
         fits[str(seed)] = fit.log_odds_ratio, fit.standard_error
     if not fits:
         return PositionEffect(odds_ratio=Estimate.undefined(), by_seed=by_seed, reason="; ".join(reasons))
-    log_ratio, spread = combine_fits(fits)
-    reach = float(ndtri((1 + LEVEL) / 2)) * spread
-    low, value, high = np.exp([log_ratio - reach, log_ratio, log_ratio + reach])
+    combined = combine_fits(fits)
+    low, value, high = np.exp([combined.low, combined.value, combined.high])
     return PositionEffect(
         odds_ratio=Estimate(value=float(value), ci=(float(low), float(high))),
         by_seed=by_seed,

@@ -76,7 +76,7 @@ class TextReading(Record):
     blocks: tuple[tuple[float, ...], ...] = ()
     """For each block of `BLOCKS`, the sums of `COLUMNS`."""
     moments: tuple[float, ...] = ()
-    """Moments of log PDM by position: `eidolon.scorers.forgetting.dependency.fade_moments`."""
+    """Moments of log PDM by position: `eidolon.scorers.forgetting.fading.fade_moments`."""
     rounding: int = 0
     """Number of tokens that are equally likely with and without the image, up to rounding. `moments` leaves them
     out."""

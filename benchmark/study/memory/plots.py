@@ -70,8 +70,10 @@ def draw_accuracy(study: MemoryStudy) -> bytes | None:
 
 
 def draw_stores(study: MemoryStudy) -> bytes | None:
-    """Draw retention with stores filled by innovation, at random, and with the latest tokens."""
-    shown = [variant for variant in study.variants if "BM" in variant.memory["layout"]]
+    """Draw retention with stores filled by innovation, at random, and with the latest tokens, on the same models."""
+    stored = [variant for variant in study.variants if "BM" in variant.memory["layout"]]
+    same = {_models(variant) for variant in stored if variant.filled_by is not None}
+    shown = [variant for variant in stored if not same or _models(variant) in same]
     if len(shown) < 2:
         return None
 
@@ -88,12 +90,17 @@ def draw_stores(study: MemoryStudy) -> bytes | None:
                 study, shown, "retention", "of the stores of B'MOJO, {best} keeps most and {worst} least"
             ),
             notes=[
-                f"Retention after filler by the rule of the store; [rule]: trained by innovation. {_note(study)}"
+                "Retention after filler by the rule that fills the store; [rule]: the same models, all trained by "
+                f"innovation. {_note(study)}"
             ],
             legend_of=[axes],
         )
 
     return png(draw, SHEET)
+
+
+def _models(variant: MemoryVariant) -> frozenset[str]:
+    return frozenset(one.sha256 for one in variant.checkpoints)
 
 
 def draw_cost(study: MemoryStudy) -> bytes | None:

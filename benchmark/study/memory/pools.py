@@ -128,13 +128,26 @@ def make_pools(
     measured: Sequence[tuple[CheckpointMeasurements, Selection | None]], images: int
 ) -> list[Pool]:
     """Return the measurements grouped by variant and rule, in the order of the study. Within a pool they are sorted by
-    seed."""
+    seed.
+
+    If other rules were measured on some seeds of a variant only, those seeds with its own rule are a pool too, so that
+    the rules can be compared on the same models.
+    """
     found: dict[tuple[str, Selection | None], Pool] = {}
     for one, selection in measured:
         key = (one.trained.variant, selection)
         found.setdefault(key, Pool(one.trained.variant, [], images, selection)).measured.append(one)
     for pool in found.values():
         pool.measured.sort(key=lambda one: one.trained.seed)
+    for variant in dict.fromkeys(pool.variant for pool in found.values()):
+        seeds = {
+            seed for (name, rule), pool in found.items() if name == variant and rule for seed in pool.seeds
+        }
+        trained = found.get((variant, None))
+        same = None if trained is None or seeds >= trained.seeds else trained.with_seeds(seeds)
+        if same is not None:
+            rule = same.memory.selection
+            found[variant, rule] = replace(same, selection=rule)
     order = [*MAIN, "m2", "gka", "bmf", "hybrid"]
     return sorted(
         found.values(),

@@ -139,11 +139,11 @@ def run_study(
 
 
 def choose(only: Sequence[str]) -> list[StudyVariant]:
-    """Return the variants with these names, all for none. Raises UserError for a name that is none."""
+    """Return the variants with these names, all for none. Raises UserError for an unknown name."""
     variants = {variant.name: variant for variant in study_variants()}
     for name in only:
         if name not in variants:
-            raise UserError(f"--variant {name!r}: is none{did_you_mean(name, list(variants))}")
+            raise UserError(f"--variant {name!r}: unknown{did_you_mean(name, list(variants))}")
     return [variant for name, variant in variants.items() if not only or name in only]
 
 

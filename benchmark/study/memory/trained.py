@@ -25,6 +25,8 @@ class TrainedCheckpoint:
     """SHA-256 of weights and configuration."""
     archive: Path | None = None
     """The archive of its measurements, if the weights are not here."""
+    data_seed: int | None = None
+    """Seed of the training scenes, if known."""
 
     @property
     def name(self) -> str:

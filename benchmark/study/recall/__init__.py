@@ -1,1 +1,1 @@
-"""The study of associative recall, `eidolon memory mqar`. `cli` and the JSON schemas import it."""
+"""Associative recall: `eidolon memory mqar` and `memory recall`. `cli`, `search` and the JSON schemas import it."""

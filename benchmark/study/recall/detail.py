@@ -1,6 +1,6 @@
 """`mqar.json`: the recall of each memory, and comparisons with published claims."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Literal
 
@@ -19,8 +19,6 @@ from eidolon.scorers.statistics.bootstrap import method
 from eidolon.scorers.statistics.seeds import FEWEST_SEEDS, paired_difference
 
 SCHEMA: Literal["eidolon/mqar/1"] = "eidolon/mqar/1"
-Right = Mapping[tuple[Filler, int], NDArray[np.bool_]]
-"""By filler and number of pairs: which queries were answered right, bool (sequences, pairs)."""
 ContrastOutcome = Literal["holds", "reversed", "undecided"]
 
 
@@ -53,11 +51,14 @@ class TrainedRecallModel(Record):
     parameters: int
     state_bytes: int
     """Bytes of its memory after the longest test sequence. Only those of attention grow with the length."""
-    loss: float
-    """Mean loss over the last 100 steps, in nats per answer."""
+    loss: float | None
+    """Mean loss over the last 100 steps, in nats per answer. Null if the training diverged."""
     predictor_r_squared: tuple[float, ...] | None = None
     """R² of the predictor of each layer with a store, over the test sequences. Null without a store."""
     kinds: tuple[KindRecall, ...]
+    """Empty if the training diverged."""
+    diverged: str | None = None
+    """The step whose loss was no finite number; null if all were."""
 
     @property
     def cell(self) -> RecallCell:
@@ -66,6 +67,8 @@ class TrainedRecallModel(Record):
     @property
     def refused(self) -> str | None:
         """The reason why its recall is not reported, None if it is."""
+        if self.diverged is not None:
+            return self.diverged
         return refusal(self.layout, self.selection, self.predictor_r_squared)
 
     def recall(self, filler: Filler, pairs: int) -> float:

@@ -69,7 +69,7 @@ def mqar_figure(detail: MqarDetail) -> "Figure":
 def _finding(detail: MqarDetail) -> str:
     """Return which bounded memory recalls most of the largest number of pairs without filler."""
     pairs, filler = max(detail.recipe.pairs), detail.recipe.fillers[0]
-    rows = [row for row in detail.summary if (row.pairs, row.filler) == (pairs, filler) and row.label != "*"]
+    rows = [row for row in detail.summary if (row.pairs, row.filler) == (pairs, filler) and not _grows(row)]
     if not rows:
         return "Associative recall"
     best = max(rows, key=lambda row: row.mean)
@@ -79,6 +79,11 @@ def _finding(detail: MqarDetail) -> str:
         return f"{text}, the most of the memories of bounded size"
     other = max(plain, key=lambda row: row.mean)
     return f"{text}; the best memory without a store, {other.label}, recalls {other.mean:.2f}"
+
+
+def _grows(row: MemorySummary) -> bool:
+    """Return whether a layer has full attention, whose memory grows with the text."""
+    return "*" in row.label.split(" ")[0].split("-")
 
 
 def _stores(axes: "Axes", rows: list[MemorySummary], pairs: int) -> None:

@@ -1,17 +1,13 @@
 """`eidolon memory mqar`: trains the models of the recall study one by one and measures their recall.
 
 The folder has `mqar.json` and `mqar.png` about all runs in it. `runs/CELL/` has the state of a training, its
-`result.json`, and `right.npz` (which test queries it answered right). Finished runs are not repeated.
+`result.json`. Finished runs are not repeated.
 """
 
-import io
 from collections.abc import Sequence
-from logging import ERROR, getLogger
 from pathlib import Path
 from typing import get_args
-from zipfile import BadZipFile
 
-import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -19,7 +15,6 @@ from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.recall.detail import (
     MqarDetail,
-    Right,
     TrainedRecallModel,
     make_detail,
     measure_kind,
@@ -33,12 +28,11 @@ from eidolon.benchmark.study.recall.recipe import (
     check_recipe,
     study_cells,
 )
-from eidolon.benchmark.study.recall.task import FILLERS
 from eidolon.models.memory.layout import Selection, parse_layout_option
 from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.types import Record
 
-RUNS, RESULT, RIGHT = "runs", "result.json", "right.npz"
+RUNS, RESULT = "runs", "result.json"
 
 
 class RunResult(Record):
@@ -81,8 +75,6 @@ def run_mqar(
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from error
-    # It logs at every save that tied weights are saved once.
-    getLogger("accelerate.utils.other").setLevel(ERROR)
     finished(runs, recipe)  # raises for runs of another recipe before hours of training
     console = Console(stderr=True, quiet=is_follower())
     for number, cell in enumerate(cells, 1):
@@ -90,7 +82,7 @@ def run_mqar(
             console.print(f"{number} of {len(cells)}: {cell.label}, seed {cell.seed}", highlight=False)
             run_cell(recipe, cell, runs / cell.slug)
     done = finished(runs, recipe)
-    detail = make_detail(recipe, [trained for trained, _ in done])
+    detail = make_detail(recipe, done)
     if not is_follower():
         write_atomically(out / "mqar.json", detail.to_json())
         write_atomically(out / "mqar.png", draw_mqar(detail))
@@ -115,7 +107,7 @@ def choose_cells(
     known = get_args(Selection)
     for selection in selections or ():
         if selection not in known:
-            raise UserError(f"--selection {selection!r}: is none{did_you_mean(selection, known)}")
+            raise UserError(f"--selection {selection!r}: unknown{did_you_mean(selection, known)}")
     chosen: list[RecallCell] = []
     parsed = [parse_layout_option("--layout", layout) for layout in layouts or ("BM",)]
     if (stores or selections) and not any("BM" in layout for layout in parsed):
@@ -137,65 +129,55 @@ def run_cell(recipe: RecallRecipe, cell: RecallCell, folder: Path) -> None:
     """Train one model and write its results. A training that was stopped is resumed."""
     from eidolon.benchmark.study.recall.model import find_right, make_model, make_test, train_model
     from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
+    from eidolon.models.training.loop import DivergedError
 
     model = make_model(recipe, recipe.memory(cell), cell.seed)
-    report = train_model(model, recipe, recipe.training(cell.seed), folder)
+    tests = [
+        (filler, pairs, make_test(recipe.task, pairs, filler, recipe.test_sequences))
+        for filler, pairs in recipe.kinds
+    ]
+    state_bytes = model.state_bytes(max(test.tokens.shape[1] for *_, test in tests))
+
+    def keep(**results: object) -> None:
+        trained = TrainedRecallModel.model_validate({**dict(cell), "state_bytes": state_bytes, **results})
+        result = RunResult(recipe=recipe, model=trained)
+        write_atomically(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+
+    try:
+        report = train_model(model, recipe, recipe.training(cell.seed), folder)
+    except DivergedError as error:
+        keep(parameters=error.parameters, loss=None, kinds=(), diverged=str(error))
+        return
     if not report.is_main_process:
         return
-    right: dict[str, np.ndarray] = {}
     kinds = []
-    longest = 0
 
     def measure() -> None:
-        nonlocal longest
-        for filler, pairs in recipe.kinds:
-            test = make_test(recipe.task, pairs, filler, recipe.test_sequences)
-            found = right[f"{filler}-{pairs}"] = find_right(model, test)
-            kinds.append(measure_kind(filler, pairs, found, test, recipe.window))
-            longest = max(longest, test.tokens.shape[1])
+        for filler, pairs, test in tests:
+            kinds.append(measure_kind(filler, pairs, find_right(model, test), test, recipe.window))
 
     r_squared = predictors_r_squared(model, measure)
-    trained = TrainedRecallModel(
-        layout=cell.layout,
-        store=cell.store,
-        selection=cell.selection,
-        seed=cell.seed,
+    keep(
         parameters=report.parameters,
-        state_bytes=model.state_bytes(longest),
         loss=round(report.loss, 4),
         predictor_r_squared=rounded_r_squared(r_squared),
         kinds=tuple(kinds),
     )
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **right)  # type: ignore[arg-type]
-    write_atomically(folder / RIGHT, packed.getvalue())
-    write_atomically(
-        folder / RESULT, RunResult(recipe=recipe, model=trained).model_dump_json(indent=1) + "\n"
-    )
 
 
-def finished(runs: Path, recipe: RecallRecipe) -> list[tuple[TrainedRecallModel, Right]]:
+def finished(runs: Path, recipe: RecallRecipe) -> list[TrainedRecallModel]:
     """Return the finished runs of a folder, in the order of the study.
 
     Raises:
         UserError: a run of another recipe, or one with unreadable files.
     """
-    found: list[tuple[TrainedRecallModel, Right]] = []
+    found: list[TrainedRecallModel] = []
     for path in sorted(runs.glob(f"*/{RESULT}")):
         try:
             result = RunResult.model_validate_json(path.read_bytes())
-            with np.load(path.with_name(RIGHT)) as packed:
-                right = {
-                    (filler, pairs): packed[f"{filler}-{pairs}"]
-                    for filler in FILLERS
-                    for pairs in result.recipe.pairs
-                    if f"{filler}-{pairs}" in packed
-                }
-        except (ValidationError, OSError, ValueError, EOFError, BadZipFile) as error:
+        except (ValidationError, OSError) as error:
             raise UserError(f"{path.parent}: cannot be read; remove it ({type(error).__name__})") from error
         check_recipe(path, result.recipe, recipe)
-        found.append((result.model, right))
+        found.append(result.model)
     order = {cell.label: place for place, cell in enumerate(study_cells((0,)))}
-    return sorted(
-        found, key=lambda one: (order.get(one[0].cell.label, len(order)), one[0].cell.label, one[0].seed)
-    )
+    return sorted(found, key=lambda one: (order.get(one.cell.label, len(order)), one.cell.label, one.seed))

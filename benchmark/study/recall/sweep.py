@@ -7,7 +7,6 @@ Several processes may run it with the same folders: each takes the trainings tha
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from logging import ERROR, getLogger
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +65,6 @@ def run_sweep(
     rates = sorted(rates, reverse=True)
     parsed = [parse_layout_option("--layout", layout) for layout in layouts]
     make_folders(out, work)
-    # It logs at every save that tied weights are saved once.
-    getLogger("accelerate.utils.other").setLevel(ERROR)
     console = Console(stderr=True)
     memories = [
         SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rates[0])
@@ -83,7 +80,7 @@ def run_sweep(
         """Write `recall.json` and its plot from the records. One process at a time."""
         with claimed(work / LOCKS, wait=True):
             records = read()
-            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds), seeds[0])
+            sweep = summarise_sweep(recipe, records, missing(memories, records, rates, seeds))
             write_atomically(out / SUMMARY, sweep.to_json())
             drawn = draw_sweep(sweep)
             if drawn is not None:

@@ -1,5 +1,6 @@
 """The records of `eidolon memory recall`: one file for each training, and `recall.json` about all of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
 from eidolon.benchmark.study.recall.recipe import check_recipe
-from eidolon.benchmark.study.recall.sweep_recipe import SEEDS, SweepCell, SweepRecipe
+from eidolon.benchmark.study.recall.sweep_recipe import SweepCell, SweepRecipe
 from eidolon.benchmark.study.recall.task import RecallEstimate
 from eidolon.models.memory.innovation import refusal
 from eidolon.scorers.core.errors import UserError
@@ -34,7 +35,8 @@ class RecallRecord(Record):
     stopped: Stop
     """`saturated`: recall of the validation sequences reached the recipe's bound. `budget`: the sequences were used up.
     `behind`: another learning rate was ahead by the recipe's bound after as many sequences (`given_up`), or had
-    saturated after as many sequences. `diverged`: the loss was no finite number any more; its recall counts as 0."""
+    saturated after as many sequences. `diverged`: the loss was no finite number any more; its rate is not chosen if
+    another one did not diverge, and a memory with such a seed is not reported."""
     seconds: float
     """Time of the training. The machine may have had other work."""
     validation: tuple[tuple[int, float], ...]
@@ -47,6 +49,8 @@ class RecallRecord(Record):
     @property
     def refused(self) -> str | None:
         """The reason why the result is not reported, None if it is."""
+        if self.stopped == "diverged":
+            return f"the training with seed {self.cell.seed} diverged after {self.sequences} sequences"
         return refusal(self.cell.layout, None, self.predictor_r_squared)
 
 
@@ -59,7 +63,7 @@ class SweptMemory(Record):
     state_bytes: int
     parameters: int
     rates_tried: tuple[float, ...]
-    """On the first seed."""
+    """On the seed with the most rates, the smallest of equal ones."""
     learning_rate: float
     """The best rate: the highest recall of the validation sequences, and of equal ones the one with fewer training
     sequences."""
@@ -68,8 +72,8 @@ class SweptMemory(Record):
     """Recall of the test sequences by seed, with this rate. Null if it is not reported."""
     sequences: tuple[int, ...]
     """Training sequences by seed."""
-    predictor_r_squared: tuple[tuple[float, ...], ...] | None = None
-    """By seed, then by layer."""
+    predictor_r_squared: tuple[tuple[float, ...] | None, ...] | None = None
+    """By seed, then by layer. Null without a store."""
     not_reported: str | None = None
     """The reason."""
 
@@ -141,32 +145,24 @@ def summarise_sweep(
     recipe: SweepRecipe,
     records: dict[SweepCell, RecallRecord],
     missing: Sequence[str],
-    swept_seed: int = SEEDS[0],
 ) -> RecallSweep:
-    """Return the content of `recall.json`. The rates were tried with one seed."""
+    """Return the content of `recall.json`."""
     groups: dict[tuple[int, int, str], list[RecallRecord]] = {}
     for record in records.values():
         cell = record.cell
         groups.setdefault((cell.length, cell.pairs, cell.label), []).append(record)
-    memories = [_swept(*key, own, swept_seed) for key, own in sorted(groups.items())]
-    return RecallSweep(
-        schema=SCHEMA,
-        recipe=recipe,
-        memories=tuple(one for one in memories if one is not None),
-        missing=tuple(missing),
-    )
+    memories = [_swept(*key, own) for key, own in sorted(groups.items())]
+    return RecallSweep(schema=SCHEMA, recipe=recipe, memories=tuple(memories), missing=tuple(missing))
 
 
-def _swept(
-    length: int, pairs: int, label: str, records: Sequence[RecallRecord], seed: int
-) -> SweptMemory | None:
+def _swept(length: int, pairs: int, label: str, records: Sequence[RecallRecord]) -> SweptMemory:
+    rates = Counter(one.cell.seed for one in records)
+    seed = min(rates, key=lambda one: (-rates[one], one))
     swept = [one for one in records if one.cell.seed == seed]
-    if not swept:
-        return None
     best = best_rate(swept)
     rate = best.cell.learning_rate
     own = sorted((one for one in records if one.cell.learning_rate == rate), key=lambda one: one.cell.seed)
-    stored = [one.predictor_r_squared for one in own if one.predictor_r_squared is not None]
+    stored = [one.predictor_r_squared for one in own]
     reason = next((one.refused for one in own if one.refused is not None), None)
     return SweptMemory(
         label=label,
@@ -179,6 +175,6 @@ def _swept(
         seeds=tuple(one.cell.seed for one in own),
         recall=None if reason else tuple(one.test.value for one in own),
         sequences=tuple(one.sequences for one in own),
-        predictor_r_squared=tuple(stored) or None,
+        predictor_r_squared=tuple(stored) if any(stored) else None,
         not_reported=reason,
     )

@@ -1,6 +1,5 @@
 """Trains candidates. Every one is kept on disk, so that no method and no later search trains it again."""
 
-from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from eidolon.scorers.core.types import Record
 
 if TYPE_CHECKING:
     from eidolon.benchmark.study.recall.model import RecallModel
-    from eidolon.models.training.loop import TrainingReport
+    from eidolon.models.training.loop import DivergedError, TrainingReport
 
 RESULT = "result.json"
 
@@ -46,13 +45,17 @@ class TrainedCandidate(Record):
     recall: float | None = None
     """Recall of the test sequences, by which nothing is chosen; null while the training has not ended."""
     predictor_r_squared: tuple[float, ...] | None = None
-    """R² of the predictor of each layer with a store, over the test sequences. Null without a store."""
+    """R² of the predictor of each layer with a store, over the validation sequences. Null without a store."""
+    diverged: str | None = None
+    """The step whose loss was no finite number; null if all were. Its recalls are then 0 and not reported."""
     seconds: float
     """Time of the training so far."""
 
     @property
     def refused(self) -> str | None:
         """The reason why the recall is not reported, None if it is."""
+        if self.diverged is not None:
+            return self.diverged
         return refusal(self.training.architecture.layout, None, self.predictor_r_squared)
 
 
@@ -129,10 +132,8 @@ class CandidatePool:
     ) -> TrainedCandidate:
         from eidolon.benchmark.study.recall.model import TESTING, VALIDATION, make_batch
         from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
-        from eidolon.models.training.loop import train_loop
+        from eidolon.models.training.loop import DivergedError, train_loop
 
-        # It logs at every save that tied weights are saved once.
-        getLogger("accelerate.utils.other").setLevel(ERROR)
         recipe, folder = self._recipe, self._path(point)
         folder.mkdir(parents=True, exist_ok=True)
         model = self.new_model(point)
@@ -142,14 +143,18 @@ class CandidatePool:
         for stop in (recipe.early, None) if early is None else (None,):
             if stop is None and not whole:
                 break
-            report = train_loop(
-                model,
-                lambda step, rank, world: make_batch(recipe.recall, step),
-                schedule,
-                folder,
-                stop_at=stop,
-                identity=self._training(point).model_dump(mode="json"),
-            )
+            try:
+                report = train_loop(
+                    model,
+                    lambda step, rank, world: make_batch(recipe.recall, step),
+                    schedule,
+                    folder,
+                    stop_at=stop,
+                    identity=self._training(point).model_dump(mode="json"),
+                )
+            except DivergedError as error:
+                nothing = {"validation": 0.0, "recall": 0.0, "diverged": str(error)}
+                return self._made(point, error, early or 0.0).model_copy(update=nothing)
             if stop is not None:
                 early = measure_model(model, recipe, VALIDATION)
                 # Kept at once: a training that was killed after its end cannot measure it again.
@@ -160,16 +165,20 @@ class CandidatePool:
         if not whole:
             return made
         recalls: list[float] = []
-        r_squared = predictors_r_squared(model, lambda: recalls.append(measure_model(model, recipe, TESTING)))
+        r_squared = predictors_r_squared(
+            model, lambda: recalls.append(measure_model(model, recipe, VALIDATION))
+        )
         return made.model_copy(
             update={
-                "validation": measure_model(model, recipe, VALIDATION),
-                "recall": recalls[0],
+                "validation": recalls[0],
+                "recall": measure_model(model, recipe, TESTING),
                 "predictor_r_squared": rounded_r_squared(r_squared),
             }
         )
 
-    def _made(self, point: SearchedLayout, report: "TrainingReport", early: float) -> TrainedCandidate:
+    def _made(
+        self, point: SearchedLayout, report: "TrainingReport | DivergedError", early: float
+    ) -> TrainedCandidate:
         return TrainedCandidate(
             training=self._training(point),
             parameters=report.parameters,

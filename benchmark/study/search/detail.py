@@ -109,6 +109,8 @@ class SearchDetail(Record):
     rules_from: str | None
     """The search that `rules_used` are from; null if they are from this one, whose rows with rules then are no test of
     the rules."""
+    sampled: tuple[SearchedLayout, ...]
+    """The random architectures of the correlations."""
     correlations: tuple[RankCorrelation, ...]
 
     def to_json(self) -> str:
@@ -223,6 +225,7 @@ def make_detail(
         rules_found=found,
         rules_used=used,
         rules_from=source,
+        sampled=tuple(sampled),
         correlations=tuple(
             rank_correlation(name, [candidate.scores.model_dump()[name] for candidate, _ in random], recalls)
             for name in names

@@ -22,8 +22,6 @@ from eidolon.scorers.core.types import Record
 
 BESIDE = "beside the layers"
 """The operator of embedding, last norm and head."""
-ROUNDS = 12
-"""Rounds of timing. The median over them holds on a machine with other load."""
 
 
 class CostLine(Record):
@@ -81,12 +79,6 @@ class CostEstimator(Record):
         errors = [abs(one.ms / one.measured_ms - 1) for one in self.checked]
         return float(np.mean(errors)) if errors else None
 
-    @property
-    def bytes_error(self) -> float | None:
-        """Mean relative error of the bytes over the checked architectures; None without any."""
-        errors = [abs(one.bytes / one.measured_bytes - 1) for one in self.checked]
-        return float(np.mean(errors)) if errors else None
-
 
 def points_to_measure(
     space: SearchSpace, mixed: int, unseen: int, seed: int
@@ -128,7 +120,7 @@ def measure(
             )
             model: Any = MemoryTextModel(config)
             models[point.label] = model.eval()
-    costs = measure_cost(models, (context,), ROUNDS)
+    costs = measure_cost(models, (context,))
     return {
         point: Measured(costs[point.label].ms_per_token[context], costs[point.label].bytes_at[context])
         for point in points

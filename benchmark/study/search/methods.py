@@ -2,10 +2,10 @@
 
 *Multi-shot* trains every candidate of an evolution. The others have a score that needs no training of a candidate
 (*single-shot*: recall with slices of a supernet; *zero-shot*: trainability; *rules*: what the rules promise). They
-score the whole space, and train a few finalists from the front of score and estimated latency.
+score all searched points, and train a few finalists from the front of score and estimated latency.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -54,20 +54,23 @@ class Evolution:
     """Multi-shot: candidates are trained, and the children of good ones are trained next.
 
     A parent is the better of two random candidates, by the front that it is on (`pareto.front_ranks` of recall, latency
-    and bytes). A child is a random neighbour of it. `weights`, one of each point of the space, make points of the start
-    and children more or less likely.
+    and bytes). A child is a random neighbour of it. `weights` has the searched points; it makes points of the start and
+    children more or less likely.
     """
 
     def __init__(
-        self, recipe: SearchRecipe, estimator: CostEstimator, weights: NDArray[np.float64], stream: int
+        self,
+        recipe: SearchRecipe,
+        estimator: CostEstimator,
+        weights: Mapping[SearchedLayout, float],
+        stream: int,
     ) -> None:
         """Take the recipe, the costs, the prior of each point, and a number that makes its random choices its own."""
-        self._recipe, self._estimator = recipe, estimator
-        self._weights = dict(zip(recipe.space.points, weights, strict=True))
+        self._recipe, self._estimator, self._weights = recipe, estimator, weights
         self._random = np.random.default_rng([recipe.seed, 3, stream])
 
     def search(self, trainer: Trainer) -> tuple[Trial, ...]:
-        recipe, points = self._recipe, self._recipe.space.points
+        recipe, points = self._recipe, list(self._weights)
         trials: list[Trial] = []
         chances = np.array([self._weights[point] for point in points])
         start = self._random.choice(
@@ -109,8 +112,9 @@ class Evolution:
         ranks = front_ranks(self._costs(finished))
         pair = self._random.integers(len(finished), size=2)
         parent = finished[int(min(pair, key=lambda place: ranks[place]))].architecture
-        options = [point for point in self._recipe.space.neighbours(parent) if point not in tried]
-        options = options or [point for point in self._recipe.space.points if point not in tried]
+        near = self._recipe.space.neighbours(parent)
+        options = [point for point in near if point in self._weights and point not in tried]
+        options = options or [point for point in self._weights if point not in tried]
         if not options:
             return None
         chances = np.array([self._weights[point] for point in options])
@@ -128,19 +132,18 @@ class Evolution:
 
 
 class ScoreSearch:
-    """Scores the whole space without trainings, and trains finalists.
+    """Takes scores that need no training, and trains finalists.
 
     The finalists are on the front of score and estimated latency, spread evenly from the fastest to the best score.
     """
 
     def __init__(
-        self, recipe: SearchRecipe, estimator: CostEstimator, score: Callable[[SearchedLayout], float]
+        self, recipe: SearchRecipe, estimator: CostEstimator, scores: Mapping[SearchedLayout, float]
     ) -> None:
-        """Take the recipe, the costs, and the score of a point, larger for a better one."""
-        self._recipe, self._estimator, self._score = recipe, estimator, score
+        """Take the recipe, the costs, and the score of each searched point, larger for a better one."""
+        self._recipe, self._estimator, self._scores = recipe, estimator, scores
 
     def search(self, trainer: Trainer) -> tuple[Trial, ...]:
-        scores = {point: self._score(point) for point in self._recipe.space.points}
         return tuple(
             Trial(
                 architecture=point,
@@ -148,7 +151,7 @@ class ScoreSearch:
                 early=trainer.early_recall(point),
                 recall=trainer.recall(point),
             )
-            for point in finalists(scores, self._estimator, self._recipe.finalists)
+            for point in finalists(self._scores, self._estimator, self._recipe.finalists)
         )
 
 

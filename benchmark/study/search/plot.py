@@ -17,6 +17,7 @@ from eidolon.benchmark.drawing.style import (
 )
 from eidolon.benchmark.study.search.detail import Candidate, SearchDetail
 from eidolon.benchmark.study.search.recipe import Method
+from eidolon.benchmark.study.search.table import within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,11 +58,11 @@ def _finding(detail: SearchDetail) -> str:
     found = [(row.saved, row.method) for row in detail.methods if row.saved is not None]
     reference = detail.reference.architecture.label
     if not found:
-        return f"No method found an architecture that recalls as much as {reference}"
+        return f"No method found an architecture that recalls as much as {reference}{within(detail)}"
     most = max(saved for saved, _ in found)
     best = [method for saved, method in found if saved == most]
     who = f"{best[0]} saves" if len(best) == 1 else f"{len(best)} of {len(detail.methods)} methods save"
-    return f"At the recall of {reference}, {who} {most:.0%} of its latency"
+    return f"At the recall of {reference}{within(detail)}, {who} {most:.0%} of its latency"
 
 
 def _front(axes: "Axes", detail: SearchDetail) -> None:
@@ -103,7 +104,7 @@ def _reported(detail: SearchDetail) -> list[tuple[Candidate, float]]:
 
 
 def _scores(axes: "Axes", detail: SearchDetail) -> None:
-    known = _reported(detail)
+    known = [(one, recall) for one, recall in _reported(detail) if one.architecture in detail.sampled]
     axes.scatter(
         [one.scores.trainability for one, _ in known],
         [recall for _, recall in known],
@@ -113,7 +114,7 @@ def _scores(axes: "Axes", detail: SearchDetail) -> None:
     correlation = next(one for one in detail.correlations if one.score == "trainability")
     value = "undefined" if correlation.value is None else f"{correlation.value:.2f}"
     axes.set(xlabel="trainability, untrained", ylim=(-0.03, 1.06))
-    axes.set_title(f"zero-shot score: rank correlation {value}")
+    axes.set_title(f"random layouts: rank correlation {value}")
 
 
 def _costs(axes: "Axes", detail: SearchDetail) -> None:

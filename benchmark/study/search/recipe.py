@@ -58,6 +58,9 @@ class SearchRecipe(Record):
     """Candidates that a method without trainings trains at the end."""
     sampled: int = Field(20, ge=2)
     """Random candidates that are trained to correlate the scores with."""
+    max_bytes: int | None = Field(None, ge=1)
+    """Architectures whose memory of a sequence takes more bytes are not searched; null for all. The reference may take
+    more."""
     tolerance: float = Field(0.02, ge=0)
     """Recall below that of the reference that still counts as equal."""
     seed: int = Field(0, ge=0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from eidolon.benchmark.study.search.space import SearchedLayout, SearchSpace
+from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.scorers.core.types import Record
 
 MOST = 4
@@ -123,11 +123,10 @@ def _regress(
     return solution, float(((values - rows @ solution) ** 2).sum())
 
 
-def prior(rules: Rules | None, space: SearchSpace) -> NDArray[np.float64]:
-    """Return the probability of each point of the space at the start of a search; without rules all are equal."""
+def prior(rules: Rules | None, points: Sequence[SearchedLayout]) -> dict[SearchedLayout, float]:
+    """Return the probability of each point at the start of a search; without rules all are equal."""
     if rules is None:
-        return np.full(len(space.points), 1 / len(space.points))
-    promised = np.array([rules.promise(point) for point in space.points])
+        return dict.fromkeys(points, 1 / len(points))
+    promised = np.array([rules.promise(point) for point in points])
     weights = np.exp(SHARPNESS * (np.clip(promised, 0, 1) - 1))
-    probabilities: NDArray[np.float64] = weights / weights.sum()
-    return probabilities
+    return dict(zip(points, (weights / weights.sum()).tolist(), strict=True))

@@ -69,21 +69,22 @@ def run_search(
     console.print("costs: operators and unseen layouts", highlight=False)
     estimator = measured_estimator(out, recipe)
     candidates = CandidatePool(recipe, out / "candidates")
+    searched = searched_points(recipe, estimator)
     trainer = _Reporting(candidates, console)
     reference = recipe.space.reference
     least = trainer.recall(reference) - recipe.tolerance
-    sampled = sample(recipe)
+    sampled = sample(recipe, searched)
     for point in sampled:
         trainer.recall(point)
     tried: dict[Method, tuple[Trial, ...]] = {}
-    tried["multi-shot"] = Evolution(recipe, estimator, prior(None, recipe.space), 0).search(trainer)
+    tried["multi-shot"] = Evolution(recipe, estimator, prior(None, searched), 0).search(trainer)
     found_rules = find_rules(
         {trial.architecture: trial.recall for trial in tried["multi-shot"] if trial.recall is not None}
     )
     used = used or found_rules
     console.print("scores: supernet and zero-shot", highlight=False)
     untrained = score_space(out, recipe)
-    for method, search in later_methods(recipe, estimator, used, untrained).items():
+    for method, search in later_methods(recipe, estimator, used, untrained, searched).items():
         tried[method] = search.search(trainer)
     trained = {
         point: candidates.trained(point) for point in trained_points(tried.values(), [reference, *sampled])
@@ -196,19 +197,39 @@ def later_methods(
     estimator: CostEstimator,
     rules: Rules,
     untrained: Mapping[SearchedLayout, Untrained],
+    searched: Sequence[SearchedLayout],
 ) -> dict[Method, SearchMethod]:
     """Return the methods that need rules or scores."""
+    scores: dict[Method, dict[SearchedLayout, float]] = {
+        "single-shot": {point: untrained[point].supernet for point in searched},
+        "zero-shot": {point: untrained[point].trainability for point in searched},
+        "rules": {point: rules.promise(point) for point in searched},
+    }
     return {
-        "multi-shot with rules": Evolution(recipe, estimator, prior(rules, recipe.space), 1),
-        "single-shot": ScoreSearch(recipe, estimator, lambda point: untrained[point].supernet),
-        "zero-shot": ScoreSearch(recipe, estimator, lambda point: untrained[point].trainability),
-        "rules": ScoreSearch(recipe, estimator, rules.promise),
+        "multi-shot with rules": Evolution(recipe, estimator, prior(rules, searched), 1),
+        **{method: ScoreSearch(recipe, estimator, own) for method, own in scores.items()},
     }
 
 
-def sample(recipe: SearchRecipe) -> tuple[SearchedLayout, ...]:
+def searched_points(recipe: SearchRecipe, estimator: CostEstimator) -> tuple[SearchedLayout, ...]:
+    """Return the points of the space whose memory takes at most `max_bytes`.
+
+    Raises:
+        UserError: there is none.
+    """
+    most = recipe.max_bytes
+    sizes = {point: estimator.estimate(point).bytes for point in recipe.space.points}
+    found = tuple(point for point, size in sizes.items() if most is None or size <= most)
+    if not found:
+        smallest = min(sizes, key=sizes.__getitem__)
+        raise UserError(
+            f"--max-bytes {most}: no architecture takes so few; {smallest.label} takes {sizes[smallest]:,.0f}"
+        )
+    return found
+
+
+def sample(recipe: SearchRecipe, points: Sequence[SearchedLayout]) -> tuple[SearchedLayout, ...]:
     """Return the random architectures that scores are correlated over."""
-    points = recipe.space.points
     order = np.random.default_rng([recipe.seed, 4]).permutation(len(points))
     return tuple(points[place] for place in order[: recipe.sampled])
 
@@ -340,7 +361,8 @@ def measure_found(
         {
             "points": [point.label for point in chosen],
             "context": recipe.context,
-            "store": recipe.recall.model_dump(mode="json"),
+            "recall": recipe.recall.model_dump(mode="json"),
+            "store": recipe.store,
             "machine": describe_machine(),
         },
     )

@@ -18,15 +18,17 @@ from eidolon.benchmark.study.recall.model import RecallModel, make_batch
 from eidolon.benchmark.study.search.candidates import make_candidate, training_schedule
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 from eidolon.benchmark.study.search.space import SearchedLayout
-from eidolon.models.training.loop import train_loop
+from eidolon.models.training.loop import DivergedError, train_loop
+from eidolon.scorers.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
 
 LAYERS = "language.model.layers."
 MEMORY = ".memory."
-HALVES = ".predictor.convolution.weight"
-"""The end of the name of a matrix whose input is two vectors of the model's width, one after the other."""
+HALVES = {".gate_up.weight": 0, ".predictor.convolution.weight": 1}
+"""Ends of names of weights that are two, one after the other, and the axis: the output of the feed-forward layer is a
+gate and a value, and a predictor reads two vectors of the model's width."""
 
 
 class Supernet(nn.Module):
@@ -59,7 +61,8 @@ class Supernet(nn.Module):
         """Yield the name and the weight of every parameter of a point, as views of the supernet's."""
         for name, empty in self._empty(point).named_parameters():
             weight = self.get_parameter(self._keys[_shared_name(name, point.layout)])
-            yield name, _first(weight, empty.shape, halves=name.endswith(HALVES))
+            halves = next((axis for end, axis in HALVES.items() if name.endswith(end)), None)
+            yield name, _first(weight, empty.shape, halves)
 
     def extract(self, point: SearchedLayout) -> RecallModel:
         """Return a point as a model of its own, with copies of its weights."""
@@ -86,31 +89,37 @@ def _shared_name(name: str, layout: tuple[str, ...]) -> str:
     return name.replace(MEMORY, f"{MEMORY}{layout[layer]}.", 1)
 
 
-def _first(weight: Tensor, shape: torch.Size, *, halves: bool) -> Tensor:
-    """Return the first channels of a weight along every axis; with `halves`, of both halves of the second axis."""
-    if halves:
-        parts = [_first(part, shape, halves=False) for part in weight.chunk(2, dim=1)]
-        half = shape[1] // 2
-        return torch.cat([part[:, :half] for part in parts], dim=1)
-    return weight[tuple(slice(size) for size in shape)]
+def _first(weight: Tensor, shape: torch.Size, halves: int | None) -> Tensor:
+    """Return the first channels of a weight along every axis; along the axis `halves`, of both halves."""
+    if halves is None:
+        return weight[tuple(slice(size) for size in shape)]
+    half = torch.Size(size // 2 if axis == halves else size for axis, size in enumerate(shape))
+    return torch.cat([_first(part, half, None) for part in weight.chunk(2, dim=halves)], dim=halves)
 
 
 def train_supernet(recipe: SearchRecipe, folder: Path) -> Supernet:
-    """Return the trained supernet of a recipe. A training in the folder is continued."""
+    """Return the trained supernet of a recipe. A training in the folder is continued.
+
+    Raises:
+        UserError: the training diverged.
+    """
     supernet = Supernet(recipe)
     steps = recipe.supernet_steps
     # The numbers of pairs grow over the supernet's own steps, as over those of a candidate.
     recall = recipe.recall.model_copy(update={"steps": steps})
     points = np.random.default_rng([recipe.seed, 2]).integers(len(recipe.space.points), size=steps)
     folder.mkdir(parents=True, exist_ok=True)
-    train_loop(
-        supernet,
-        lambda step, rank, world: make_batch(recall, step),
-        training_schedule(recipe, steps).model_copy(update={"save_every": 250}),
-        folder,
-        arguments=lambda step: (float(points[step]),),
-        identity=identity(recipe),
-    )
+    try:
+        train_loop(
+            supernet,
+            lambda step, rank, world: make_batch(recall, step),
+            training_schedule(recipe, steps).model_copy(update={"save_every": 250}),
+            folder,
+            arguments=lambda step: (float(points[step]),),
+            identity=identity(recipe),
+        )
+    except DivergedError as error:
+        raise UserError(f"{folder}: the supernet diverged: {error}; give another --seed and --out") from error
     return supernet.eval()
 
 

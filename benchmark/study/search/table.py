@@ -21,7 +21,7 @@ def _methods(detail: SearchDetail) -> Table:
     reference = detail.reference
     table = Table(
         title=f"Fastest at the recall of {reference.architecture.label} ({_number(reference.recall, '.3f')}) less "
-        f"{detail.recipe.tolerance:g}, by validation sequences; recall by test sequences",
+        f"{detail.recipe.tolerance:g}, by validation sequences{within(detail)}; recall by test sequences",
         title_justify="left",
     )
     for name in ("method", "found"):
@@ -40,6 +40,12 @@ def _methods(detail: SearchDetail) -> Table:
             f"{row.trainings:.1f}",
         )
     return table
+
+
+def within(detail: SearchDetail) -> str:
+    """Return the limit of bytes as a part of a sentence, nothing without one."""
+    most = detail.recipe.max_bytes
+    return "" if most is None else f", within {most:,} bytes"
 
 
 def _number(value: float | None, form: str) -> str:

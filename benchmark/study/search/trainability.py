@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eidolon.benchmark.study.recall.model import RecallModel, make_test
+from eidolon.benchmark.study.recall.model import VALIDATION, RecallModel, make_test
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 
 OUTPUTS = 16
@@ -33,7 +33,7 @@ class ZeroShot(NamedTuple):
 
 
 def zero_shot_scores(model: RecallModel, recipe: SearchRecipe) -> ZeroShot:
-    """Return the scores of a model on test sequences of the largest number of pairs."""
+    """Return the scores of a model on validation sequences of the largest number of pairs."""
     kernel = tangent_kernel(model, recipe)
     values = np.linalg.eigvalsh(kernel)
     largest = values[-1]
@@ -43,11 +43,12 @@ def zero_shot_scores(model: RecallModel, recipe: SearchRecipe) -> ZeroShot:
 
 def tangent_kernel(model: RecallModel, recipe: SearchRecipe) -> NDArray[np.float64]:
     """Return the neural tangent kernel of the logarithms of the right answers' probabilities, (outputs, outputs)."""
-    test = make_test(recipe.recall.task, max(recipe.recall.pairs), recipe.recall.fillers[0], OUTPUTS)
-    tokens, queries = torch.from_numpy(test.tokens), torch.from_numpy(test.queries)
+    pairs, filler = max(recipe.recall.pairs), recipe.recall.fillers[0]
+    asked = make_test(recipe.recall.task, pairs, filler, OUTPUTS, VALIDATION)
+    tokens, queries = torch.from_numpy(asked.tokens), torch.from_numpy(asked.queries)
     logits, _ = model.answer(tokens, queries)
     # One answer of each sequence: two of one sequence share most of their gradient.
-    right = torch.from_numpy(test.answers)[:, :1]
+    right = torch.from_numpy(asked.answers)[:, :1]
     outputs = logits[:, 0].log_softmax(-1).gather(1, right)[:, 0]
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     rows = []

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,6 @@ def prepare(out: Path) -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    # It logs at every save that tied weights are saved once.
-    getLogger("accelerate.utils.other").setLevel(ERROR)
     logging.disable_progress_bar()
 
 

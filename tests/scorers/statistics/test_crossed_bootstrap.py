@@ -106,7 +106,7 @@ def test_two_sided_counts_both_sides(values: list[float]) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0.01, 2)), min_size=1, max_size=5))
 def test_combined_fits(fits: list[tuple[float, float]]) -> None:
-    value, error = combine_fits({str(i): fit for i, fit in enumerate(fits)})
+    value, error, low, high = combine_fits({str(i): fit for i, fit in enumerate(fits)})
     mean = sum(fit[0] for fit in fits) / len(fits)
     within = sum(fit[1] ** 2 for fit in fits) / len(fits)
     between = sum((fit[0] - mean) ** 2 for fit in fits) / max(1, len(fits) - 1) / len(fits)
@@ -114,6 +114,23 @@ def test_combined_fits(fits: list[tuple[float, float]]) -> None:
     assert error == pytest.approx((within + between) ** 0.5)
     # The combined error is never smaller than that of the least precise fit.
     assert error >= min(fit[1] for fit in fits) - 1e-12
+    # Its interval is that of the normal distribution, or wider.
+    assert (low + high) / 2 == pytest.approx(value, abs=1e-9)
+    assert high - low >= 2 * 1.959963 * error
+
+
+@pytest.mark.parametrize(
+    ("seeds", "spread", "error"), [(2, 1, 0.3), (3, 1, 0.1), (5, 1, 0.1), (5, 0.46, 0.24)]
+)
+def test_the_interval_of_combined_fits_holds_the_truth(seeds: int, spread: float, error: float) -> None:
+    """Seeds differ by `spread`, and share the error of their images. The normal interval holds it in 82 to 94 %."""
+    random = np.random.default_rng(seeds)
+    held = []
+    for _ in range(2000):
+        values = spread * random.standard_normal(seeds) + error * random.standard_normal()
+        found = combine_fits({str(i): (float(value), error) for i, value in enumerate(values)})
+        held.append(found.low <= 0 <= found.high)
+    assert 0.94 < np.mean(held) < 0.99
 
 
 def few(events: FloatArray, trials: FloatArray, resamples: int = 300) -> tuple[float, float, str | None]:

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from eidolon.benchmark.study.memory.analysis import analyse
+from eidolon.benchmark.study.memory.checkpoints import variant_name
 from eidolon.benchmark.study.memory.comparisons import compare
 from eidolon.benchmark.study.memory.measurements import (
     BLOCKS,
@@ -66,7 +67,7 @@ def synthetic(
                 )
             )  # fmt: skip
     memory = Memory.model_validate(
-        {"layout": (symbol or SYMBOLS[variant],) * 4, "window": 48, "heads": 2, **sizes}
+        {"layout": (symbol or SYMBOLS[variant],) * 4, "window": 96, "heads": 2, **sizes}
     )
     about = CheckpointSummary(
         variant=variant,
@@ -189,7 +190,7 @@ def test_seeing(accuracy: float, reference: BootstrapResult | None, verdict: str
 def test_reach() -> None:
     assert reach_of(Memory(layout=("SWA",) * 4, window=48)) == 188
     assert reach_of(Memory(layout=("SWA", "GDN"), window=48)) is None
-    pools = pools_of(synthetic("swa", 1, {64: 1.0, 256: 0.0, 512: 0.5}))
+    pools = pools_of(synthetic("swa", 1, {64: 1.0, 256: 0.0, 512: 0.5}, window=48))
     ((row,), _) = analyse(pools, {}, SETTINGS, 200)
     assert row.reach is not None
     assert row.reach.tokens == 188
@@ -393,11 +394,36 @@ def test_other_stores_are_compared_with_those_by_innovation() -> None:
     assert [one.difference.value for one in found] == pytest.approx([0.4, 0.4, 0.6])
 
 
+def test_a_name_that_is_not_that_of_the_memories_registers_nothing() -> None:
+    named = synthetic("bm", 1, {256: 0.9}, window=48)
+    (found,) = compared(pools_of(synthetic("attention", 1, {256: 0.9}), named), 100)
+    assert (found.a, found.b, found.n, found.registered) == ("attention", "bm", 256, False)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name"),
+    [
+        ({}, "bm"),
+        ({"predictor": "last", "store_position": "absolute"}, "bm(predictor=last,store_position=absolute)"),
+        ({"query_key_norm": False, "rotary_base": 500.0}, "bm(query_key_norm=False,rotary_base=500.0)"),
+        ({"chunk": 8}, "bm"),
+    ],
+)
+def test_names_have_all_sizes_that_matter(sizes: dict[str, object], name: str) -> None:
+    memory = {"layout": ("BM",) * 4, "heads": 2}
+    assert variant_name(Memory.model_validate(memory | sizes)) == name
+    assert variant_name(Memory.model_validate(memory | sizes | {"layout": ("M2",) * 4})) == "m2"
+
+
 def test_another_rule_is_compared_on_the_seeds_that_were_measured_with_it() -> None:
     kept = (0.9, 0.5, 0.5, 0.5, 0.5)
     plain = [synthetic("bm", seed, {256: share}) for seed, share in enumerate(kept)]
     pools = pools_of(*plain, others=((synthetic("bm", 0, {256: 0.9}), "random"),))
-    (found,) = (one for one in compared(pools, 200) if one.b == "bm[random]")
+    assert [(pool.label, sorted(pool.seeds)) for pool in pools] == [
+        ("bm", [0, 1, 2, 3, 4]), ("bm[innovation]", [0]), ("bm[random]", [0])
+    ]  # fmt: skip
+    (found,) = compared(pools, 200)
+    assert (found.a, found.b) == ("bm", "bm[random]")
     assert found.difference.value == 0
     assert found.difference.ci == (0, 0)
     gone = pools_of(*plain, others=((synthetic("bm", 9, {256: 0.9}), "random"),))

@@ -276,6 +276,10 @@ def test_wrong_options_are_reported_in_one_line(cli: Cli, tmp_path: Path) -> Non
             ("gdn", "--limit", "8", "--descriptions", "7", "--out", tmp_path),
             "--descriptions 7: must be --limit (8)",
         ),
+        (
+            ("gdn", "--seed", "1001", "--out", tmp_path),
+            "--seed 1001: gdn-s1 was trained on scenes of this seed; give another one",
+        ),
     ):
         result = cli("memory", "bench", *arguments)
         assert result.code == 2

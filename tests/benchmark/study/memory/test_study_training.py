@@ -255,7 +255,7 @@ def test_a_launcher_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--variant 'gnd': is none; did you mean 'gdn'"):
+    with pytest.raises(UserError, match=r"--variant 'gnd': unknown; did you mean 'gdn'"):
         run_study(tmp_path / "out", tmp_path / "work", ["gnd"])
     assert not (tmp_path / "out").exists()
 

@@ -13,8 +13,16 @@ from eidolon.benchmark import json_schemas
 from eidolon.benchmark.cli import invoke
 from eidolon.benchmark.study.recall import model as recall_model
 from eidolon.benchmark.study.recall import run as mqar
-from eidolon.benchmark.study.recall.detail import KindRecall, TrainedRecallModel, contrast, summarise
+from eidolon.benchmark.study.recall.detail import (
+    KindRecall,
+    MemorySummary,
+    MqarDetail,
+    TrainedRecallModel,
+    contrast,
+    summarise,
+)
 from eidolon.benchmark.study.recall.model import find_right, make_batch, make_model, make_test, train_model
+from eidolon.benchmark.study.recall.plot import mqar_figure
 from eidolon.benchmark.study.recall.recipe import RecallCell, RecallRecipe, RecallTraining, study_cells
 from eidolon.benchmark.study.recall.run import choose_cells, run_cell, run_mqar
 from eidolon.benchmark.study.recall.task import RecallEstimate, Task, measure_recall
@@ -215,10 +223,36 @@ def test_the_command_writes_results_and_repeats_no_run(
     assert invoke([*COMMAND, "--steps", "5", "--sequences", "4", "--out", str(out)]) == 2
 
 
+def test_a_training_that_diverges_ends_alone(tmp_path: Path) -> None:
+    """It is not reported and not trained again, and the others are."""
+    wild = TINY.model_copy(update={"learning_rate": 1e30})
+    run_cell(wild, attention(), tmp_path / "runs" / attention().slug)
+    detail = run_mqar(tmp_path, ["*"], None, None, [0], recipe=wild)
+    (one,) = detail.models
+    assert (one.loss, one.kinds, detail.summary) == (None, (), ())
+    assert one.refused is not None
+    assert one.refused.endswith("is not a finite number")
+    assert (tmp_path / "mqar.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "best"),
+    [("*", "SWA recalls 0.50"), ("GDN-*", "SWA recalls 0.50"), ("GDN-GDN", "GDN-GDN recalls 1.00")],
+)
+def test_only_memories_without_full_attention_are_bounded(label: str, best: str) -> None:
+    row = MemorySummary(label=label, seeds=(0,), filler="none", pairs=2, mean=1, lowest=1, highest=1)
+    rows = (row, row.model_copy(update={"label": "SWA", "mean": 0.5}))
+    figure = mqar_figure(MqarDetail.model_construct(recipe=TINY, summary=rows))
+    texts = [text.get_text() for text in figure.texts]
+    assert any(f"Of 2 pairs, {best}, the most of the memories of bounded size" in text for text in texts), (
+        texts
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"{}"])
 def test_an_unreadable_run_is_reported(tmp_path: Path, content: bytes) -> None:
     run_cell(TINY.model_copy(update={"steps": 1}), BM, tmp_path / "runs" / BM.slug)
-    (tmp_path / "runs" / BM.slug / "right.npz").write_bytes(content)
+    (tmp_path / "runs" / BM.slug / "result.json").write_bytes(content)
     with pytest.raises(UserError, match=r"BM-3-0: cannot be read; remove it"):
         run_mqar(tmp_path, ["BM"], [3], None, [0], steps=1, recipe=TINY)
 
@@ -229,8 +263,8 @@ def test_an_unreadable_run_is_reported(tmp_path: Path, content: bytes) -> None:
         (["--layout", "GDM"], "--layout 'GDM': symbol 0 of 'GDM' is 'GDM', which is not a memory"),
         (["--layout", "GDN", "--store", "4"], "--store: no layout has a store; name one with BM"),
         (["--layout", "*", "--selection", "random"], "--selection: no layout has a store; name one with BM"),
-        (["--selection", "latest"], "--selection 'latest': is none; known: innovation, random, recent"),
-        (["--selection", "recnt"], "--selection 'recnt': is none"),
+        (["--selection", "latest"], "--selection 'latest': unknown; known: innovation, random, recent"),
+        (["--selection", "recnt"], "--selection 'recnt': unknown"),
     ],
 )
 def test_mistakes_are_reported_before_training(

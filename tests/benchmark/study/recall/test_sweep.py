@@ -155,7 +155,7 @@ def test_a_training_that_diverges_has_a_record(tmp_path: Path) -> None:
     found = run_training(TINY.model_copy(update={"warmup": 0}), wild, tmp_path)
     assert found.stopped == "diverged"
     assert found.validation[-1] == (found.sequences, 0.0)
-    assert found.refused == "R² of the predictors of the innovation was not measured"
+    assert found.refused == f"the training with seed 0 diverged after {found.sequences} sequences"
     assert RecallRecord.model_validate_json(found.model_dump_json()) == found
 
 
@@ -286,9 +286,26 @@ def test_the_best_rate_does_not_depend_on_which_was_trained_at_once() -> None:
     assert best_rate([ahead, overtook]) == ahead
 
 
-def test_the_rates_are_those_of_the_first_seed() -> None:
-    cell = MEMORY.model_copy(update={"seed": 3})
-    one = record(cell, 0.5, 64, "budget")
-    assert summarise_sweep(TINY, {cell: one}, []).memories == ()
-    (row,) = summarise_sweep(TINY, {cell: one}, [], 3).memories
-    assert row.seeds == (3,)
+def test_the_rates_are_those_of_the_seed_that_was_swept() -> None:
+    """Whatever seeds the command names: it summarises all records of the folder."""
+    cells = {
+        (rate, seed): MEMORY.model_copy(update={"learning_rate": rate, "seed": seed})
+        for rate, seed in ((0.01, 2), (0.001, 3), (0.01, 3), (0.001, 4))
+    }
+    records = {cell: record(cell, 0.5 + cell.learning_rate, 64, "budget") for cell in cells.values()}
+    (row,) = summarise_sweep(TINY, records, []).memories
+    assert (row.rates_tried, row.learning_rate, row.seeds) == ((0.001, 0.01), 0.01, (2, 3))
+    alone = {cell: one for cell, one in records.items() if cell.seed == 4}
+    assert summarise_sweep(TINY, alone, []).memories[0].seeds == (4,)
+
+
+def test_a_memory_with_a_seed_that_diverged_is_not_reported() -> None:
+    other = MEMORY.model_copy(update={"seed": 7})
+    records = {
+        MEMORY: record(MEMORY, 0.9, 64, "budget").model_copy(update={"predictor_r_squared": (0.5,)}),
+        other: record(other, 0.0, 24, "diverged").model_copy(update={"predictor_r_squared": None}),
+    }
+    (row,) = summarise_sweep(TINY, records, []).memories
+    assert row.recall is None
+    assert row.not_reported == "the training with seed 7 diverged after 24 sequences"
+    assert (row.seeds, row.predictor_r_squared) == ((0, 7), ((0.5,), None))

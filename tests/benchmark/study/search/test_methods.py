@@ -15,11 +15,10 @@ from eidolon.benchmark.study.search.detail import (
 from eidolon.benchmark.study.search.methods import Evolution, ScoreSearch, Trial, finalists
 from eidolon.benchmark.study.search.recipe import SearchRecipe
 from eidolon.benchmark.study.search.rules import prior
+from eidolon.benchmark.study.search.run import sample, searched_points
 from eidolon.benchmark.study.search.space import SearchedLayout
 from eidolon.scorers.core.errors import UserError
 from tests.benchmark.study.search.tiny import ESTIMATOR, RECIPE, point
-
-UNIFORM = prior(None, RECIPE.space)
 
 
 class Planted:
@@ -46,7 +45,7 @@ class Planted:
 
 
 def evolve(recipe: SearchRecipe = RECIPE, stream: int = 0) -> tuple[Trial, ...]:
-    return Evolution(recipe, ESTIMATOR, prior(None, recipe.space), stream).search(Planted())
+    return Evolution(recipe, ESTIMATOR, prior(None, recipe.space.points), stream).search(Planted())
 
 
 def test_a_seed_gives_one_history() -> None:
@@ -87,7 +86,8 @@ def test_an_evolution_without_news_ends() -> None:
 def test_the_prior_decides_the_start() -> None:
     wanted = [candidate for candidate in RECIPE.space.points if "BM" in candidate.layout][:3]
     weights = np.array([1.0 if candidate in wanted else 1e-12 for candidate in RECIPE.space.points])
-    history = Evolution(RECIPE, ESTIMATOR, weights / weights.sum(), 0).search(Planted())
+    likely = dict(zip(RECIPE.space.points, (weights / weights.sum()).tolist(), strict=True))
+    history = Evolution(RECIPE, ESTIMATOR, likely, 0).search(Planted())
     assert {trial.architecture for trial in history if trial.generation == 0} == set(wanted)
 
 
@@ -100,9 +100,22 @@ def test_finalists_are_on_the_front_of_score_and_latency() -> None:
         cheaper = [p for p in scores if ESTIMATOR.estimate(p).ms < ESTIMATOR.estimate(candidate).ms]
         assert all(scores[p] < scores[candidate] for p in cheaper)
     trainer = Planted()
-    trials = ScoreSearch(RECIPE, ESTIMATOR, Planted.of).search(trainer)
+    trials = ScoreSearch(RECIPE, ESTIMATOR, scores).search(trainer)
     assert trainer.trained == [trial.architecture for trial in trials], "only finalists are trained"
     assert len(trials) == RECIPE.finalists
+
+
+def test_nothing_larger_than_the_limit_is_searched() -> None:
+    recipe = RECIPE.model_copy(update={"max_bytes": 400, "trainings": 30, "patience": 30})
+    small = [p for p in RECIPE.space.points if ESTIMATOR.estimate(p).bytes <= 400]
+    assert searched_points(recipe, ESTIMATOR) == tuple(small)
+    assert 0 < len(small) < len(RECIPE.space.points)
+    history = Evolution(recipe, ESTIMATOR, prior(None, small), 0).search(Planted())
+    assert {trial.architecture for trial in history} == set(small), "and all of it is reached"
+    assert set(sample(recipe, small)) <= set(small)
+    assert searched_points(RECIPE, ESTIMATOR) == RECIPE.space.points
+    with pytest.raises(UserError, match=r"--max-bytes 99: no architecture takes so few; GDN 16 takes 100"):
+        searched_points(RECIPE.model_copy(update={"max_bytes": 99}), ESTIMATOR)
 
 
 def test_the_fastest_of_equal_recall() -> None:
@@ -168,3 +181,17 @@ def test_a_store_that_nothing_fills_by_surprise_is_worth_nothing(tmp_path: Path)
         found.refused,
     )
     assert (rows[state].recall, rows[state].on_front) == (candidates.trained(state).recall, True)
+
+
+def test_a_candidate_that_diverges_is_not_reported_and_not_trained_again(tmp_path: Path) -> None:
+    wild = RECIPE.model_copy(update={"recall": RECIPE.recall.model_copy(update={"learning_rate": 1e30})})
+    chosen = point("GDN-*")
+    candidates = CandidatePool(wild, tmp_path)
+    assert candidates.recall(chosen) == 0
+    refused = candidates.trained(chosen).refused
+    assert refused is not None
+    assert refused.endswith("is not a finite number")
+    log = (tmp_path / "GDN-attention-16-0" / "log.jsonl").read_text()
+    again = CandidatePool(wild, tmp_path)
+    assert (again.recall(chosen), again.early_recall(chosen)) == (0, 0)
+    assert (tmp_path / "GDN-attention-16-0" / "log.jsonl").read_text() == log

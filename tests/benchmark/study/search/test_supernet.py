@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eidolon.benchmark.study.recall.model import make_batch, make_test
+from eidolon.benchmark.study.recall.model import VALIDATION, make_batch, make_test
 from eidolon.benchmark.study.search.candidates import make_candidate
 from eidolon.benchmark.study.search.supernet import Supernet
 from eidolon.benchmark.study.search.trainability import OUTPUTS, tangent_kernel, zero_shot_scores
@@ -41,6 +41,21 @@ def test_points_share_weights() -> None:
     assert not any("layers.1.memory.fading" in name for name in narrow)
 
 
+def test_gate_and_value_of_a_slice_are_the_first_channels_of_both() -> None:
+    supernet = Supernet(RECIPE)
+    name = "language.model.layers.1.gate_up.weight"
+    wide = dict(supernet.slices(point("GDN-GDN", 32)))[name]
+    narrow = dict(supernet.slices(point("GDN-GDN", 16)))[name]
+    gate, value = wide[:32], wide[32:]
+    assert torch.equal(narrow[:16], gate[:16, :16])
+    assert torch.equal(narrow[16:], value[:16, :16])
+    layer = supernet.extract(point("GDN-GDN", 16)).language.model.layers[1]
+    x = torch.randn(3, 16)
+    hidden = torch.nn.functional.silu(x @ gate[:16, :16].T) * (x @ value[:16, :16].T)
+    ours, theirs = layer.gate_up(x).chunk(2, dim=-1)
+    assert torch.allclose(torch.nn.functional.silu(ours) * theirs, hidden, atol=1e-6)
+
+
 def test_a_predictor_reads_the_first_channels_of_both_its_inputs() -> None:
     """It reads the input and the fading state, one after the other: its slice is no plain first part."""
     supernet = Supernet(RECIPE)
@@ -55,7 +70,7 @@ def test_the_kernel_is_the_product_of_gradients() -> None:
     model = make_candidate(RECIPE, point("GDN-*"))
     kernel = tangent_kernel(model, RECIPE)
     assert kernel.shape == (OUTPUTS, OUTPUTS)
-    test = make_test(RECIPE.recall.task, 2, "none", OUTPUTS)
+    test = make_test(RECIPE.recall.task, 2, "none", OUTPUTS, VALIDATION)
     rows = []
     for row in range(2):
         model.zero_grad()

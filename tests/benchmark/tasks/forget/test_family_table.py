@@ -4,13 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from bench.table_forgetting import Found, family_figure, odds, plain, position_table
+from bench.table_forgetting import (
+    FOUND,
+    Found,
+    cloze_table,
+    effects_table,
+    family_figure,
+    odds,
+    plain,
+    position_table,
+    read,
+)
 from eidolon.benchmark.drawing.style import SCREEN, png
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.forgetting.cloze import ClozeSummary, no_cloze
 from eidolon.scorers.forgetting.interventions import no_interventions
 from eidolon.scorers.forgetting.knowledge import KnowledgeSummary
 
+ROOT = Path(__file__).parents[4]
 NOTHING = Estimate.undefined("too few")
 
 
@@ -63,3 +74,13 @@ def test_a_run_without_a_number_has_a_row_and_no_mark(tmp_path: Path) -> None:
     drawn = png(lambda: family_figure(runs, SCREEN))
     assert drawn == png(lambda: family_figure(runs, SCREEN))
     assert drawn.startswith(b"\x89PNG")
+
+
+def test_the_page_has_the_tables_of_the_committed_results(tmp_path: Path) -> None:
+    runs = read(ROOT / "results/memory/forgetting.json")
+    (tmp_path / "again.json").write_bytes(FOUND.dump_json(runs))
+    assert read(tmp_path / "again.json") == runs
+    page = (ROOT / "docs/evidence/memory-forgetting.md").read_text(encoding="utf-8").splitlines()
+    for table in (position_table(runs), cloze_table(runs), effects_table(runs)):
+        start = page.index(table[0])
+        assert page[start : start + len(table)] == table
