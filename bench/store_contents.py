@@ -1,16 +1,20 @@
-"""Prints which tokens the stores of a memory model hold after a text, as a Markdown table.
+"""Prints which tokens the stores of memory models hold after a text, as a Markdown table.
 
-    python bench/store_contents.py memory/bm --scenes 64 --tokens 256
+    python bench/store_contents.py memory/bm --scenes 64 --tokens 256 --json contents.json
+    python bench/store_contents.py results/memory/store-contents.json
 
 Each scene's picture and a prompt are followed by a text in the model's own turn, as in the memory study: template
 filler, the same words in random order, or the reference of another picture. The table has the mean number of stored
-tokens that belong to the picture, by layer, beside what a store of random tokens would hold.
+tokens that belong to the picture, by layer, beside what a store of random tokens would hold. With several models it has
+their mean, with the lowest and highest. In place of a model, a file that `--json` wrote.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.memory_training import CROWDED
@@ -22,6 +26,7 @@ from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Request
 from eidolon.models.generation.image_ablation import image_token_mask
 from eidolon.models.memory.block import MemoryBlock
+from eidolon.scorers.core.types import Record
 
 TEXTS: dict[str, Callable[[Scene, int], str]] = {
     "filler": lambda scene, words: filler(f"store {scene.index}", words),
@@ -30,6 +35,23 @@ TEXTS: dict[str, Callable[[Scene, int], str]] = {
         make_scene(scene.seed, scene.index + 1, CROWDED), (words, words + 60)
     ),
 }
+
+
+class Contents(Record):
+    """The stored tokens of the picture after one kind of text, means over scenes."""
+
+    model: str
+    scenes: int
+    tokens: int
+    """Tokens of text after the picture."""
+    text: str
+    by_layer: tuple[float, ...]
+    """Of the layers with a store, in order."""
+    random_store: float
+    """What a store of random tokens would hold."""
+
+
+CONTENTS = TypeAdapter(list[Contents])
 
 
 @torch.inference_mode()
@@ -64,30 +86,69 @@ def find_blocks(model: TransformersModel) -> list[MemoryBlock]:
     return [module for module in model.model.modules() if isinstance(module, MemoryBlock)]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model")
-    parser.add_argument("--scenes", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=256)
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
-    given = parser.parse_args()
-    model = load_model(given.model)
+def measure(name: str, count: int, tokens: int, seed: int) -> list[Contents]:
+    """Return what the stores of a model hold after each text."""
+    model = load_model(name)
     assert isinstance(model, TransformersModel)
     layers = [place for place, block in enumerate(find_blocks(model)) if block.store]
     if not layers:
-        raise SystemExit(f"{given.model}: has no store")
-    scenes = [make_scene(given.seed, index, CROWDED) for index in range(given.scenes)]
-    for number, text in enumerate(TEXTS):
-        rows = torch.tensor(list(stored(model, layers, scenes, text, given.tokens)), dtype=torch.float64)
-        *found, expected = rows.mean(0).tolist()
-        if number == 0:
-            heads = [f"layer {layer + 1}" for layer in layers]
-            print(f"| after {given.tokens} tokens of | {' | '.join(heads)} | a random store |")
-            print("|---|" + "---|" * (len(layers) + 1))
-        print(f"| {text} | {' | '.join(f'{value:.1f}' for value in found)} | {expected:.1f} |")
+        raise SystemExit(f"{name}: has no store")
+    scenes = [make_scene(seed, index, CROWDED) for index in range(count)]
+    found = []
+    for text in TEXTS:
+        rows = torch.tensor(list(stored(model, layers, scenes, text, tokens)), dtype=torch.float64)
+        *by_layer, random_store = (round(value, 4) for value in rows.mean(0).tolist())
+        found.append(
+            Contents(
+                model=name,
+                scenes=count,
+                tokens=tokens,
+                text=text,
+                by_layer=tuple(by_layer),
+                random_store=random_store,
+            )
+        )
+    return found
+
+
+def table(contents: Sequence[Contents]) -> list[str]:
+    """Return the lines of a Markdown table with a row for each text, over all models."""
+    heads = [f"layer {place + 1}" for place in range(len(contents[0].by_layer))]
+    lines = [f"| after {contents[0].tokens} tokens of | {' | '.join(heads)} | a random store |"]
+    lines.append("|---|" + "---|" * (len(heads) + 1))
+    for text in dict.fromkeys(one.text for one in contents):
+        own = [one for one in contents if one.text == text]
+        cells = [spread(values) for values in zip(*(one.by_layer for one in own), strict=True)]
+        lines.append(f"| {text} | {' | '.join(cells)} | {spread([one.random_store for one in own])} |")
+    return lines
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean, with the lowest and the highest if they differ."""
+    mean, low, high = (f"{value:.1f}" for value in (sum(values) / len(values), min(values), max(values)))
+    return mean if low == high == mean else f"{mean} ({low}\N{EN DASH}{high})"
+
+
+def main() -> None:
+    """Print the table, and write what it is made of."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.add_argument("--json", type=Path, help="write the means to this file")
+    given = parser.parse_args()
+    contents: list[Contents] = []
+    for name in given.models:
+        if Path(name).is_file():
+            contents += CONTENTS.validate_json(Path(name).read_bytes())
+        else:
+            contents += measure(name, given.scenes, given.tokens, given.seed)
+    print("\n".join(table(contents)))
+    if given.json is not None:
+        given.json.write_bytes(CONTENTS.dump_json(contents, indent=1) + b"\n")
 
 
 if __name__ == "__main__":

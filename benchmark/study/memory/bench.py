@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.folders import make_folders
 from eidolon.benchmark.study.memory.analysis import analyse
 from eidolon.benchmark.study.memory.archive import measured_versions, rules_in, untrained_text_model
 from eidolon.benchmark.study.memory.checkpoints import find_checkpoints
@@ -60,10 +61,7 @@ def run_bench(
         raise UserError(
             f"--seed {settings.seed}: {seen.name} was trained on scenes of this seed; give another one"
         )
-    try:
-        (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from error
+    make_folders(out / CHECKPOINTS)
     _silence_transformers()
     console = Console(stderr=True)
     measured: list[tuple[CheckpointMeasurements, Selection | None]] = []

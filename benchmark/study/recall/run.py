@@ -13,6 +13,7 @@ from rich.console import Console
 
 from eidolon.benchmark.engine.launch import is_follower
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.folders import make_folders
 from eidolon.benchmark.study.recall.detail import (
     MqarDetail,
     TrainedRecallModel,
@@ -71,10 +72,7 @@ def run_mqar(
     )
     cells = choose_cells(layouts, stores, selections, seeds)
     runs = out / RUNS
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from error
+    make_folders(runs)
     finished(runs, recipe)  # raises for runs of another recipe before hours of training
     console = Console(stderr=True, quiet=is_follower())
     for number, cell in enumerate(cells, 1):

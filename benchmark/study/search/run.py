@@ -15,6 +15,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from rich.console import Console
 
 from eidolon.benchmark.store.atomic import write_atomically
+from eidolon.benchmark.study.folders import make_folders
 from eidolon.benchmark.study.machine import describe_machine
 from eidolon.benchmark.study.search.candidates import CandidatePool, TrainedCandidate, measure_model
 from eidolon.benchmark.study.search.detail import (
@@ -62,10 +63,7 @@ def run_search(
     """
     console = console or Console(stderr=True)
     used = None if rules is None else read_rules(rules)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from error
+    make_folders(out)
     console.print("costs: operators and unseen layouts", highlight=False)
     estimator = measured_estimator(out, recipe)
     candidates = CandidatePool(recipe, out / "candidates")
