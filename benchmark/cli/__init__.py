@@ -6,9 +6,11 @@ condition of `--require` or `--fail-if-worse` is not met; 130 interrupted; 1 a b
 
 import gc
 import io
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -83,6 +85,17 @@ GARBAGE, GARBAGE_WITHOUT_MODELS = 10_000, 200_000
 imports of a verb make 150,000 objects, which all stay. Cycles with a model's tensors may hold much memory."""
 WITHOUT_MODELS = ("score", "check", "compare", "leaderboard", "view", "list", "merge", "export")
 """Verbs that seldom or never load a model."""
+_WORDS = tuple(
+    (re.compile(theirs), ours)
+    for theirs, ours in (
+        (r"Input should be a valid integer, unable to parse string as an integer", "must be an integer"),
+        (r"Input should be a valid number, unable to parse string as a number", "must be a number"),
+        (r"Input should be greater than or equal to (\S+)", r"must be at least \1"),
+        (r"Input should be less than or equal to (\S+)", r"must be at most \1"),
+    )
+)
+"""Phrases of the command line's parser, and ours."""
+_INVALID = re.compile(r"Invalid value for '(--[a-z-]+)': (.*)", re.DOTALL)
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 """Exit codes. The last two are those of a shell for SIGINT and SIGPIPE."""
 
@@ -195,9 +208,8 @@ def invoke(arguments: Sequence[str]) -> int:
         return _complain(f"eidolon {' '.join(arguments[:1])} {missing}")
     except typer.TyperException as error:
         verb = next((word for word in arguments if word in VERBS), "")
-        return _complain(
-            f"{_plain(error.format_message(), verb)}; see {' '.join(['eidolon', verb]).strip()} --help"
-        )
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or f"eidolon {verb}".strip()
+        return _complain(f"{_plain(error.format_message(), verb, arguments)}; see {command} --help")
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as error:
@@ -209,12 +221,16 @@ def invoke(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _plain(message: str, verb: str) -> str:
-    """Return the message of the command line's parser in our words."""
-    for kind, name in (("integer", "an integer"), ("number", "a number")):
-        message = message.replace(
-            f"Input should be a valid {kind}, unable to parse string as {name}", f"must be {name}"
-        )
+def _plain(message: str, verb: str, arguments: Sequence[str]) -> str:
+    """Return the message of the command line's parser in our words, with the option's value."""
+    for theirs, ours in _WORDS:
+        message = theirs.sub(ours, message)
+    option = _INVALID.match(message)
+    if option is not None:
+        flag, problem = option.groups()
+        values = [b for a, b in pairwise(arguments) if a == flag]
+        values += [word.partition("=")[2] for word in arguments if word.startswith(f"{flag}=")]
+        message = f"{flag}{' ' if values else ''}{', '.join(values)}: {problem}"
     if message.startswith("Got unexpected extra argument") and verb in NAMES_MODELS:
         message = f"{message.rstrip('.')}: a model is named by --model"
     return message.rstrip(".")

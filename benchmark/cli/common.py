@@ -48,6 +48,20 @@ def make_console() -> Console:
     return Console(width=PLAIN_WIDTH)
 
 
+def check_file(flag: str, path: Path) -> None:
+    """Check that a file can be written, before the work whose result it will have.
+
+    Raises:
+        UserError: it is a folder, or there is no such folder.
+    """
+    from eidolon.scorers.core.errors import UserError
+
+    if path.is_dir():
+        raise UserError(f"{flag} {path}: cannot be written (it is a folder)")
+    if not path.parent.is_dir():
+        raise UserError(f"{flag} {path}: cannot be written (no such folder)")
+
+
 def print_written(console: Console, *paths: Path) -> None:
     """Say which folders and files were written."""
     for path in paths:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eidolon.benchmark.cli.common import CHECK_FAILED, make_console, with_examples
+from eidolon.benchmark.cli.common import CHECK_FAILED, check_file, make_console, with_examples
 from eidolon.benchmark.cli.options import flags_of, with_settings
 from eidolon.benchmark.settings.doctor import DoctorSettings
 
@@ -46,11 +46,10 @@ def doctor(
     from eidolon.benchmark.settings.load import load_settings
     from eidolon.benchmark.store.loaded import find_run
     from eidolon.benchmark.verify.doctor.diagnosis_store import store, write
-    from eidolon.scorers.core.errors import UserError
 
     settings = load_settings(DoctorSettings, None, flags_of(DoctorSettings, options)).settings
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"--out {out}: cannot be written (no such folder)")
+    if out is not None:
+        check_file("--out", out)
     run = None if run is None else find_run(run)
     diagnosis = _examine(settings, run)
     if run is not None:

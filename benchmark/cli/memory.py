@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from eidolon.benchmark.cli.common import with_examples
-from eidolon.benchmark.cli.memory_search import search
+from eidolon.benchmark.cli.memory_search import MAX_SIZE, search
+from eidolon.benchmark.settings.fields import MAX_COUNT, MAX_SEED
+
+MAX_TEXT = 100_000
+"""The longest text between picture and question, in tokens."""
 
 memory = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,7 +38,7 @@ def mqar(
     ] = None,
     store: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Tokens that a store holds, for layouts with BM. Repeatable."),
+        typer.Option(min=1, max=MAX_SIZE, help="Tokens that a store holds, for layouts with BM. Repeatable."),
     ] = None,
     selection: Annotated[
         list[str] | None,
@@ -44,13 +48,15 @@ def mqar(
         ),
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Of weights and training. Repeatable.")
+        list[int] | None, typer.Option(min=0, max=MAX_SEED - 1, help="Of weights and training. Repeatable.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of each model; default: the study's.")
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="Training steps of each model; default: the study's."),
     ] = None,
     sequences: Annotated[
-        int | None, typer.Option(min=2, help="Test sequences of each kind and number of pairs.")
+        int | None,
+        typer.Option(min=2, max=MAX_COUNT, help="Test sequences of each kind and number of pairs."),
     ] = None,
 ) -> None:
     """Associative recall: small models learn to name the value that followed a key; how many do they remember?
@@ -90,14 +96,20 @@ def recall(
     head_dim: Annotated[
         list[int] | None,
         typer.Option(
-            min=2, help="Size of the head. A state has its square of numbers. Repeatable; default: 64."
+            min=2,
+            max=MAX_SIZE,
+            help="Size of the head. A state has its square of numbers. Repeatable; default: 64.",
         ),
     ] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Repeatable. Rates are swept on the first; default: 0, 1, 2."),
+        typer.Option(
+            min=0, max=MAX_SEED - 1, help="Repeatable. Rates are swept on the first; default: 0, 1, 2."
+        ),
     ] = None,
-    width: Annotated[int | None, typer.Option(min=2, help="Width of the models; default: 64.")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=2, max=MAX_SIZE, help="Width of the models; default: 64.")
+    ] = None,
     budget: Annotated[
         int | None, typer.Option(min=1, help="Most training sequences of a model; default: 100,000.")
     ] = None,
@@ -149,7 +161,9 @@ def study(
     variant: Annotated[
         list[str] | None, typer.Option(help="A variant of the plan. Repeatable; default: all.")
     ] = None,
-    scenes: Annotated[int, typer.Option(min=2, help="Held-out scenes to evaluate each model on.")] = 300,
+    scenes: Annotated[
+        int, typer.Option(min=2, max=MAX_COUNT, help="Held-out scenes to evaluate each model on.")
+    ] = 300,
 ) -> None:
     """Train and measure the models of the registered memory study: three learning rates on one seed, then more seeds.
 
@@ -179,12 +193,18 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder for memory.json, the plots and the measurements.")] = Path(
         "results/runs/memory"
     ),
-    limit: Annotated[int, typer.Option(min=2, help="Held-out scenes to ask about.")] = 128,
+    limit: Annotated[int, typer.Option(min=2, max=MAX_COUNT, help="Held-out scenes to ask about.")] = 128,
     descriptions: Annotated[
         int | None,
-        typer.Option(min=2, help="Held-out scenes to describe, those among them. Default: 8 times --limit."),
+        typer.Option(
+            min=2,
+            max=MAX_COUNT,
+            help="Held-out scenes to describe, those among them. Default: 8 times --limit.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes, the questions and sampling.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED - 1, help="Seed of the scenes, the questions and sampling.")
+    ] = 0,
     lengths: Annotated[
         str | None, typer.Option(metavar="N,N,…", help="Tokens of text between picture and question.")
     ] = None,
@@ -212,8 +232,10 @@ def bench(
             chosen = tuple(sorted({int(n) for n in lengths.split(",")}))
         except ValueError:
             chosen = (0,)
-        if min(chosen) < 1:
-            raise UserError(f"--lengths {lengths!r}: must be whole numbers from 1 on, such as 64,256,512")
+        if min(chosen) < 1 or max(chosen) > MAX_TEXT:
+            raise UserError(
+                f"--lengths {lengths!r}: must be whole numbers from 1 to {MAX_TEXT}, such as 64,256,512"
+            )
         settings = settings.model_copy(update={"lengths": chosen})
     study = run_bench(checkpoints or [], out, settings, resamples=resamples, other_stores=other_stores)
     show(study, make_console())

@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-from eidolon.benchmark.cli.common import with_examples
+from eidolon.benchmark.cli.common import check_file, with_examples
+from eidolon.benchmark.settings.fields import MAX_COUNT, MAX_SEED
+
+MAX_SIZE, MAX_LAYERS = 2**14, 16
+"""The largest width, head or store, and the most layers. More is a slip of the keyboard here."""
 
 
 @with_examples(
@@ -19,31 +23,38 @@ def search(
         list[int] | None,
         typer.Option(
             min=2,
+            max=MAX_SIZE,
             help="A width of the space, a multiple of the vector width. Repeatable; default: 32 and 64.",
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="The largest number of layers; default: 3.")
+        int | None, typer.Option(min=1, max=MAX_LAYERS, help="The largest number of layers; default: 3.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=2, help="Training steps of a candidate; default: 300.")
+        int | None, typer.Option(min=2, max=MAX_COUNT, help="Training steps of a candidate; default: 300.")
     ] = None,
     trainings: Annotated[
-        int | None, typer.Option(min=1, help="Candidates that an evolution trains at most; default: 24.")
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="Candidates that an evolution trains at most; default: 24."),
     ] = None,
     finalists: Annotated[
-        int | None, typer.Option(min=1, help="Candidates that each other method trains; default: 6.")
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="Candidates that each other method trains; default: 6."),
     ] = None,
     sampled: Annotated[
         int | None,
-        typer.Option(min=2, help="Random candidates to correlate the scores over; default: 20."),
+        typer.Option(
+            min=2, max=MAX_COUNT, help="Random candidates to correlate the scores over; default: 20."
+        ),
     ] = None,
     supernet_steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of the supernet; default: 1,000.")
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="Training steps of the supernet; default: 1,000.")
     ] = None,
     context: Annotated[
         int | None,
-        typer.Option(min=1, help="Tokens read before the step whose latency counts; default: 8,192."),
+        typer.Option(
+            min=1, max=MAX_COUNT, help="Tokens read before the step whose latency counts; default: 8,192."
+        ),
     ] = None,
     max_bytes: Annotated[
         int | None,
@@ -53,7 +64,7 @@ def search(
             "more. Default: no limit.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, data and search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of weights, data and search.")] = 0,
     rules: Annotated[
         Path | None,
         typer.Option(help="search.json of another search: start from its rules. Default: the own rules."),
@@ -88,6 +99,8 @@ def search(
             "seed": seed,
         },
     )
+    if export is not None:
+        check_file("--export", export)
     detail = run_search(out, recipe, rules)
     show(detail, make_console())
     typer.echo(str(out / "search.json"))

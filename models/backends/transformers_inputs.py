@@ -10,6 +10,7 @@ from eidolon.models.backends.transformers_loading import quiet
 from eidolon.models.backends.transformers_options import TransformersOptions
 from eidolon.models.base.image_size import fit_pixels
 from eidolon.models.base.model import Request
+from eidolon.scorers.core.reasoning import ends_in_reasoning
 
 
 class InputBuilder:
@@ -24,6 +25,8 @@ class InputBuilder:
         self.template_options: dict[str, Any] = (
             {"enable_thinking": options.thinking} if "enable_thinking" in str(template) else {}
         )
+        self.opens_thinking = self.has_template and self._opens_thinking()
+        """Whether each prompt ends in a thinking block, whatever `thinking` says."""
         self._image_marker = ""
         if not self.has_template:
             self._image_marker = self._find_image_marker(config)
@@ -66,6 +69,13 @@ class InputBuilder:
         content = [*images, {"type": "text", "text": request.prompt}]
         system = [{"role": "system", "content": [{"type": "text", "text": self._options.system}]}]
         return [*(system if self._options.system else []), {"role": "user", "content": content}]
+
+    def _opens_thinking(self) -> bool:
+        request = Request("", "", Image.new("RGB", (32, 32)), "Describe.")
+        text = self._processor.apply_chat_template(
+            [self._messages(request)], add_generation_prompt=True, tokenize=False, **self.template_options
+        )
+        return ends_in_reasoning(text[0] if isinstance(text, list) else text)
 
     def _find_image_marker(self, config: Any) -> str:
         """Return the text that must precede a prompt of a model without a chat template.

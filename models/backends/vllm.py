@@ -10,18 +10,21 @@ from eidolon.models.backends.vllm_options import VllmOptions
 from eidolon.models.base.backend import BackendTraits, FileDigest
 from eidolon.models.base.checkpoint_files import resolve_checkpoint
 from eidolon.models.base.identity import LIBRARIES, checkpoint_identity, versions
-from eidolon.models.base.model import Decoding, Request
+from eidolon.models.base.model import REUSED, Decoding, Request
 from eidolon.models.base.options import validate_options
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.base.weights import check_weights
 from eidolon.models.generation.generated_text import to_response, unanswered
 from eidolon.scorers.core.distribution import require_packages
 from eidolon.scorers.core.errors import UserError
+from eidolon.scorers.core.reasoning import ends_in_reasoning
 from eidolon.scorers.core.types import Response
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
 
+PROMPT_END = 16
+"""Tokens at the end of a prompt, among them those that open or close a thinking block."""
 PATIENCE = 2
 """Engine crashes without an answer in between, after which a run ends."""
 
@@ -96,6 +99,7 @@ class VllmModel:
         self.options = validate_options(VllmOptions, options)
         self._crashes = 0  # since the last answer
         self._accepts = False  # whether the engine ever accepted a request
+        self._reused = 0  # prompt tokens from the prefix cache
         import_vllm(self._given)
         with quiet():
             # vLLM does not detect missing weights of linear layers, nor any if they are quantised.
@@ -111,6 +115,10 @@ class VllmModel:
             name_or_path, self.options.revision, llm.model_config.hf_config, self._tokenizer
         )
         self._description = self._describe(llm)
+
+    def usage(self) -> dict[str, int | float]:
+        """Return the prompt tokens that the prefix cache has answered, if it is on."""
+        return {REUSED: self._reused} if self.options.prefix_caching else {}
 
     @classmethod
     def identity(cls, target: str, options: Mapping[str, str], digest: FileDigest) -> dict[str, Any] | None:
@@ -189,6 +197,7 @@ class VllmModel:
                 for output in outputs:
                     if output.finished:
                         self._crashes = 0
+                        self._reused += output.num_cached_tokens or 0
                         yield self._response(waiting.pop(output.request_id), output)
         finally:
             if waiting and crash is None:  # the caller has stopped iterating
@@ -218,6 +227,7 @@ class VllmModel:
             tokenizer=self._tokenizer,
             prompt_tokens=len(output.prompt_token_ids or ()),
             logprobs=logprobs,
+            opened=ends_in_reasoning(self._tokenizer.decode((output.prompt_token_ids or ())[-PROMPT_END:])),
         )
 
     def _messages(self, request: Request) -> list[dict[str, Any]]:

@@ -160,6 +160,10 @@ class DescribedModel(Protocol):
         ...
 
 
+REUSED = "reused_prompt_tokens"
+"""Name in `usage()`: prompt tokens whose states were taken from a prefix cache."""
+
+
 @runtime_checkable
 class MeteredModel(Protocol):
     """A model that counts what its requests used, for the run's provenance."""

@@ -6,8 +6,11 @@ from typing import Any
 
 from eidolon.models.base.model import Request
 from eidolon.models.generation.token_log import log_tokens
-from eidolon.scorers.core.reasoning import reasoning_spans, without_tags
+from eidolon.scorers.core.reasoning import ends_in_reasoning, reasoning_spans, without_tags
 from eidolon.scorers.core.types import FinishReason, Response
+
+OPENED = "<think>"
+"""Stands for a prompt that has opened a thinking block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +28,14 @@ class GeneratedAnswer:
         return tuple(min(max(0, end - self.start), len(self.text)) for end in ends)
 
 
-def split_reasoning(generated: str) -> GeneratedAnswer:
+def split_reasoning(generated: str, *, opened: bool = False) -> GeneratedAnswer:
     """Return the answer of a generated text, with the reasoning before it apart (`reasoning_spans`).
 
     Reasoning after the beginning of the answer stays where it is; judges leave it out. If a block is not closed, all
-    that follows is reasoning.
+    that follows is reasoning. `opened` says that the prompt has opened one.
     """
+    if opened and ends_in_reasoning(OPENED + generated):
+        return _answer("", generated, len(generated))
     spans = reasoning_spans(generated)
     if not spans or generated[: spans[0][0]].strip():
         return _answer(generated, None, 0)
@@ -87,10 +92,12 @@ def to_response(
     tokenizer: Any,
     prompt_tokens: int | None,
     logprobs: Sequence[float] | None = None,
+    opened: bool = False,
 ) -> Response:
     """Return the response to a request from generated token ids, with the stop token and padding at the end of `row`.
 
     `stops` are the ids that end an answer. `logprobs` are the log-probabilities of the tokens of `row`, in nats.
+    `opened` says that the prompt ends in a thinking block.
     """
     length = next((i for i, token in enumerate(row) if token in stops), None)
     finish: FinishReason = "length" if length is None else "stop"
@@ -98,7 +105,7 @@ def to_response(
     log_tokens(request, tokens)
     text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     ends = token_ends(tokenizer, tokens, text)
-    answer = split_reasoning(text)
+    answer = split_reasoning(text, opened=opened)
     return Response(
         sample_id=request.sample_id,
         image_id=request.image_id,

@@ -50,6 +50,12 @@ def reasoning_spans(text: str) -> list[Span]:
     return _joined([*spans, (0, start), (end, len(text))])
 
 
+def ends_in_reasoning(text: str) -> bool:
+    """Return whether a text, such as a prompt, ends in a reasoning block that is not closed."""
+    tags = list(_TAG.finditer(text))
+    return bool(tags) and tags[-1]["open"] is not None
+
+
 def without_tags(reasoning: str) -> str:
     """Return reasoning without the tags around it."""
     return _TAG.sub("", reasoning)

@@ -59,7 +59,11 @@ class HybridModel(TransformersModel):
             temporal_patch_size=2,
             size={"shortest_edge": 64, "longest_edge": SIDE**2},
         )
-        processor = SimpleNamespace(tokenizer=tokenizer, chat_template="none")
+        processor = SimpleNamespace(
+            tokenizer=tokenizer,
+            chat_template="none",
+            apply_chat_template=lambda *given, **options: "Assistant:",
+        )
         return LoadedCheckpoint(processor, model.to(self.dtype).eval(), self.device)
 
     def prepare(self, requests: Sequence[Request], *, images: bool = True) -> Any:

@@ -60,7 +60,6 @@ def export_model(model: RecallModel, recipe: SearchRecipe, file: Path) -> Export
     with torch.no_grad():
         program = torch.export.export(whole, inputs[0])
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         torch.export.save(program, file)
     except (OSError, RuntimeError) as error:
         raise UserError(f"--export {file}: cannot be written ({str(error).splitlines()[0]})") from error

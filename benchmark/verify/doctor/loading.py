@@ -8,10 +8,11 @@ from eidolon.benchmark.store.diagnosis import Check
 from eidolon.benchmark.verify.doctor.parity import NEAR_TIE, Answered, as_reference, ask, compare, forced
 from eidolon.benchmark.verify.doctor.subject import Subject
 from eidolon.benchmark.verify.doctor.verdicts import judge, not_applicable
-from eidolon.models.base.model import ClosingModel, Model
+from eidolon.models.base.model import REUSED, ClosingModel, MeteredModel, Model
 from eidolon.scorers.core.errors import UserError
 
 FULL = "float32"
+COARSE = ("float16", "bfloat16")
 PRECISION_NOISE = {"float16": 0.06, "bfloat16": 0.4}
 """By precision, the largest difference, in nats, of a token's log-probability from that in float32. It is four times
 the largest effect of rounding on the shipped models (0.015 and 0.1 in 500 tokens)."""
@@ -43,14 +44,20 @@ def precision(subject: Subject) -> Check:
     if subject.own:
         states = _state_types(subject)
         figures["states"] = ", ".join(states) or "none"
-        if coarse := [name for name in states if name in ("float16", "bfloat16")]:
+        if coarse := [name for name in states if name in COARSE]:
             problems.append(f"recurrent states are kept in {coarse[0]}, which degrades long answers")
         if hidden := _other_types(subject):
             problems.append(f"some weights are {hidden}, not {figures['weights']}")
+    elif declared := subject.described.get("state_dtype"):
+        # "auto" is the engine's own choice, which it does not report.
+        figures["states"] = str(declared)
+        if declared in COARSE:
+            problems.append(f"recurrent states are kept in {declared}, which degrades long answers")
     if subject.described.get("dtype") == FULL or subject.twin is None:
-        if problems or figures.get("states", "none") != "none":
+        if problems or figures.get("states", "none") not in ("none", "auto"):
             return judge("precision", [], problems, figures)
-        return not_applicable("precision", "everything is float32", figures)
+        known = "everything" if subject.own else "all that the backend reports"
+        return not_applicable("precision", f"{known} is float32", figures)
     import torch
 
     answered = subject.together
@@ -58,6 +65,8 @@ def precision(subject: Subject) -> Check:
         with _twin(subject, {option: FULL}) as full:
             return _against_full(subject, full, answered, problems, figures)
     except (UserError, torch.OutOfMemoryError) as error:
+        if problems:
+            return judge("precision", [], problems, figures)
         return not_applicable("precision", f"the same model cannot be loaded in float32: {error}", figures)
 
 
@@ -128,7 +137,13 @@ def prefix_cache(subject: Subject) -> Check:
         plain = ask(without, subject.requests, batch=subject.n, name=subject.name)
     with _twin(subject, {option: "true"}) as cache:
         cold, warm = (ask(cache, subject.requests, batch=subject.n, name=subject.name) for _ in range(2))
-    return judge("prefix cache", [compare(plain, found, subject.reference) for found in (cold, warm)])
+        reused = cache.usage().get(REUSED) if isinstance(cache, MeteredModel) else None
+    figures = {} if reused is None else {"reused tokens": reused}
+    if reused == 0:
+        why = "no prompt is long enough to be taken from the cache, whose blocks are large in hybrid models"
+        return not_applicable("prefix cache", why, figures)
+    comparisons = [compare(plain, found, subject.reference) for found in (cold, warm)]
+    return judge("prefix cache", comparisons, figures=figures)
 
 
 def against(subject: Subject) -> Check:

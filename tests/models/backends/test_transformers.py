@@ -119,6 +119,21 @@ def test_a_model_without_a_chat_template_still_sees_the_image(tmp_path: Path) ->
     assert seen.response != blank.response
 
 
+def test_a_template_that_opens_a_thinking_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Templates without a switch always do. What is generated is then no answer until the block is closed."""
+    checkpoint = tmp_path / "thinks"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    template = checkpoint / "chat_template.jinja"
+    assert template.read_text().count("'Assistant:'") == 1
+    template.write_text(template.read_text().replace("'Assistant:'", "'Assistant:<think>'"))
+    thinks = TransformersModel(str(checkpoint))
+    assert "opens a thinking block although thinking is off" in caplog.text
+    (cut,) = answer(thinks, requests(1, Decoding(max_new_tokens=20)), 1)
+    assert cut.response == ""
+    assert cut.reasoning
+    assert cut.completion_tokens == 20
+
+
 def test_a_batch_has_one_decoding(model: TransformersModel) -> None:
     mixed = [*requests(1, Decoding(max_new_tokens=5)), *requests(1, Decoding(max_new_tokens=6))]
     with pytest.raises(ValueError, match="share one decoding"):

@@ -60,6 +60,20 @@ def test_thinking_is_kept_apart(generated: str, answer: str, reasoning: str | No
     assert generated[split.start : split.start + len(split.text)] == split.text
 
 
+@pytest.mark.parametrize(
+    ("generated", "answer", "reasoning"),
+    [
+        ("Is it a cup?\n</think>A cup.", "A cup.", "Is it a cup?"),
+        ("Is it a cup, or", "", "Is it a cup, or"),
+        ("", "", ""),
+    ],
+)
+def test_the_prompt_may_have_opened_the_thinking(generated: str, answer: str, reasoning: str) -> None:
+    split = split_reasoning(generated, opened=True)
+    assert (split.text, split.reasoning) == (answer, reasoning)
+    assert generated[split.start : split.start + len(split.text)] == split.text
+
+
 def test_token_ends_move_with_the_answer() -> None:
     split = split_reasoning("<think>hm</think> A cup.")
     assert split.start == 18

@@ -272,6 +272,7 @@ def test_wrong_options_are_reported_in_one_line(cli: Cli, tmp_path: Path) -> Non
     for arguments, told in (
         (("nowhere", "--out", tmp_path), "neither a folder nor a shipped variant"),
         (("nowhere", "--lengths", "16,x", "--out", tmp_path), "--lengths '16,x'"),
+        (("nowhere", "--lengths", "100000000", "--out", tmp_path), "must be whole numbers from 1 to 100000,"),
         (
             ("gdn", "--limit", "8", "--descriptions", "7", "--out", tmp_path),
             "--descriptions 7: must be --limit (8)",

@@ -8,9 +8,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def contents(model: str, by_layer: tuple[float, ...]) -> Contents:
-    return Contents(
-        model=model, scenes=2, tokens=256, text="filler", by_layer=by_layer, random_store=2.7
-    )
+    return Contents(model=model, scenes=2, tokens=256, text="filler", by_layer=by_layer, random_store=2.7)
 
 
 def test_several_models_have_their_mean_and_their_spread() -> None:

@@ -265,6 +265,13 @@ def test_an_unreadable_run_is_reported(tmp_path: Path, content: bytes) -> None:
         (["--layout", "*", "--selection", "random"], "--selection: no layout has a store; name one with BM"),
         (["--selection", "latest"], "--selection 'latest': unknown; known: innovation, random, recent"),
         (["--selection", "recnt"], "--selection 'recnt': unknown"),
+        (["--seed", "-1"], "--seed -1: must be at least 0; see eidolon memory mqar --help"),
+        (
+            ["--seed=99999999999"],
+            "--seed 99999999999: must be at most 4294967295; see eidolon memory mqar --help",
+        ),
+        (["--store", "1e3"], "--store 1e3: must be an integer; see eidolon memory mqar --help"),
+        (["--layout", "BM", "--store", "99999999"], "--store 99999999: must be at most 16384"),
     ],
 )
 def test_mistakes_are_reported_before_training(

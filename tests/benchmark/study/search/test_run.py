@@ -123,6 +123,16 @@ def test_the_command_refuses_half_filled_vectors(capsys: pytest.CaptureFixture[s
     assert "--width 33: must be a multiple of" in capsys.readouterr().err
 
 
+def test_the_command_refuses_a_file_that_it_cannot_write_before_the_search(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for file, why in ((tmp_path, "it is a folder"), (tmp_path / "no/found.pt2", "no such folder")):
+        assert invoke(["memory", "search", "--export", str(file), "--out", str(out)]) == 2
+        assert f"--export {file}: cannot be written ({why})" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", ["search", "search-rules"])
 def test_the_committed_search_reads(name: str) -> None:
     stored = json.loads((ROOT / f"results/memory/{name}.json").read_text())

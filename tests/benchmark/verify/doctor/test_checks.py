@@ -178,13 +178,62 @@ def test_no_memory_for_float32(asked: list[Request]) -> None:
         assert found.detail == "the same model cannot be loaded in float32: 40 GiB wanted"
 
 
-class Cached:
-    """A model with a prefix cache. A `leaky` one gives a wrong answer to a repeated request."""
+def keep_states_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.cache_utils import LinearAttentionLayer
 
-    def __init__(self, model: TransformersModel, leaky: bool) -> None:
-        self._model, self._leaky = model, leaky
+    update = LinearAttentionLayer.update_recurrent_state
+
+    def coarse(self: Any, states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return update(self, states.bfloat16(), *args, **kwargs)
+
+    monkeypatch.setattr(LinearAttentionLayer, "update_recurrent_state", coarse)
+
+
+def test_what_was_found_without_float32_stays_found(
+    pictures: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model too large for a copy in float32 is just the one whose states in 16 bits matter."""
+    keep_states_in_bfloat16(monkeypatch)
+
+    def too_large(options: Mapping[str, str]) -> Model:
+        raise UserError("40 GiB wanted")
+
+    found = loading.precision(
+        subject(HybridModel("hybrid"), pictures, twin=too_large, described={"dtype": "bfloat16"})
+    )
+    assert found.verdict == "differs"
+    assert "recurrent states are kept in bfloat16" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("declared", "verdict", "told"),
+    [
+        ("float16", "differs", "recurrent states are kept in float16"),
+        ("float32", "ok", ""),
+        ("auto", "not applicable", "all that the backend reports is float32"),
+        (None, "not applicable", "all that the backend reports is float32"),
+    ],
+)
+def test_states_of_a_backend_that_declares_them(
+    asked: list[Request], sound: TransformersModel, declared: str | None, verdict: str, told: str
+) -> None:
+    described = {"dtype": "float32", "state_dtype": declared}
+    found = loading.precision(subject(faulty.TextOnly(sound), asked, "vllm", described=described))
+    assert found.verdict == verdict
+    assert told in found.detail
+
+
+class Cached:
+    """A model with a prefix cache. A `leaky` one gives a wrong answer to a repeated request. With `reused`, it counts
+    tokens from the cache, always so many."""
+
+    def __init__(self, model: TransformersModel, leaky: bool, reused: int | None = None) -> None:
+        self._model, self._leaky, self._reused = model, leaky, reused
         self._met: set[str] = set()
         self.closed = 0
+
+    def usage(self) -> dict[str, int | float]:
+        return {} if self._reused is None else {"reused_prompt_tokens": self._reused}
 
     def close(self) -> None:
         self.closed += 1
@@ -215,6 +264,19 @@ def test_prefix_cache(asked: list[Request], sound: TransformersModel, leaky: boo
     assert all(model.closed for _, model in loaded)
     if leaky:
         assert (found.equal, found.near_ties) == (0, False)
+
+
+@pytest.mark.parametrize(("reused", "verdict"), [(0, "not applicable"), (528, "ok")])
+def test_a_cache_that_answers_nothing_is_not_tested(
+    asked: list[Request], sound: TransformersModel, reused: int, verdict: str
+) -> None:
+    """Hybrid models have blocks of hundreds of tokens, and shorter prompts are never taken from the cache."""
+    tried = subject(
+        Cached(sound, False), asked, "vllm",
+        twin=lambda options: Cached(sound, False, reused), reference=as_reference(sound),
+    )  # fmt: skip
+    found = loading.prefix_cache(tried)
+    assert (found.verdict, found.figures["reused tokens"]) == (verdict, reused)
 
 
 def test_no_prefix_cache(asked: list[Request], sound: TransformersModel) -> None:
@@ -258,14 +320,7 @@ def test_a_hybrid_passes(pictures: list[Request]) -> None:
 
 
 def test_states_in_16_bits_are_found(pictures: list[Request], monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers.cache_utils import LinearAttentionLayer
-
-    update = LinearAttentionLayer.update_recurrent_state
-
-    def coarse(self: Any, states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        return update(self, states.bfloat16(), *args, **kwargs)
-
-    monkeypatch.setattr(LinearAttentionLayer, "update_recurrent_state", coarse)
+    keep_states_in_bfloat16(monkeypatch)
     found = loading.precision(subject(HybridModel("hybrid"), pictures))
     assert found.verdict == "differs"
     assert "recurrent states are kept in bfloat16" in found.detail

@@ -172,7 +172,8 @@ def test_mistakes(cli: Cli, tmp_path: Path, replay_file: Path, inputs: list[str]
         ((*some, "--against", "scenes-smal"), "--against 'scenes-smal': no shipped model of this name"),
         ((*some, "--against", f"replay/{replay_file}"), "must be a checkpoint that runs in this process"),
         ((*some, "--dataset", "nothing"), "nothing"),
-        ((*some, *QUICK, "--out", tmp_path / "no/such/folder.json"), "cannot be written"),
+        ((*some, *QUICK, "--out", tmp_path / "no/such/folder.json"), "cannot be written (no such folder)"),
+        ((*some, *QUICK, "--out", tmp_path), "cannot be written (it is a folder)"),
     ):
         result = cli("doctor", *arguments)
         assert (result.code, result.out) == (2, ""), arguments
