@@ -6,7 +6,6 @@ torch and transformers are imported when a model is loaded, so that a run can re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from logging import getLogger
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from eidolon.models.backends.transformers_options import TransformersOptions
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     import torch
 
     from eidolon.models.backends.transformers_loading import LoadedCheckpoint
-
-_log = getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "accelerate")
 """Packages of the extra `models`, which this backend needs."""
@@ -111,12 +108,6 @@ class TransformersModel:
         """How often a batch was split, by reason. Code that reads batches with this model adds to it."""
         self._joins = True  # until the model turns out to keep more than keys and values
         self._inputs = InputBuilder(self.processor, self._tokenizer, self.model.config, self.options)
-        if self._inputs.opens_thinking and not self.options.thinking:
-            _log.warning(
-                "%s: its chat template opens a thinking block although thinking is off; an answer that does not close "
-                "it is empty, so give more --max-new-tokens",
-                self._name,
-            )
 
     def _load(self) -> "LoadedCheckpoint":
         from eidolon.models.backends.transformers_loading import load_checkpoint

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from logging import getLogger
 from typing import Any
 
 from PIL import Image
@@ -11,6 +12,8 @@ from eidolon.models.backends.transformers_options import TransformersOptions
 from eidolon.models.base.image_size import fit_pixels
 from eidolon.models.base.model import Request
 from eidolon.scorers.core.reasoning import ends_in_reasoning
+
+_log = getLogger(__name__)
 
 
 class InputBuilder:
@@ -27,6 +30,12 @@ class InputBuilder:
         )
         self.opens_thinking = self.has_template and self._opens_thinking()
         """Whether each prompt ends in a thinking block, whatever `thinking` says."""
+        if self.opens_thinking and not options.thinking:
+            _log.warning(
+                "the chat template of %s opens a thinking block although thinking is off; an answer that does not "
+                "close it is empty, so give more --max-new-tokens",
+                type(config).__name__,
+            )
         self._image_marker = ""
         if not self.has_template:
             self._image_marker = self._find_image_marker(config)
