@@ -48,7 +48,10 @@ class _Looks:
 
     @classmethod
     def of(cls, study: MemoryStudy) -> "_Looks":
-        return cls(tuple(dict.fromkeys(variant.variant for variant in study.variants)))
+        """Return the looks of the variants. Those with other rules come last, so that the others have colours of their
+        own as long as there are enough."""
+        ordered = sorted(study.variants, key=lambda variant: variant.filled_by is not None)
+        return cls(tuple(dict.fromkeys(variant.variant for variant in ordered)))
 
     def colour(self, variant: MemoryVariant) -> str:
         return CYCLE[self.names.index(variant.variant) % len(CYCLE)]
