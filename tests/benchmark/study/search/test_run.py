@@ -133,7 +133,7 @@ def test_the_command_refuses_a_file_that_it_cannot_write_before_the_search(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["search", "search-rules"])
+@pytest.mark.parametrize("name", ["search", "search-limited", "search-rules"])
 def test_the_committed_search_reads(name: str) -> None:
     stored = json.loads((ROOT / f"results/memory/{name}.json").read_text())
     validate(stored, json_schemas.read("search"))
