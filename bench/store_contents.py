@@ -46,7 +46,7 @@ class Contents(Record):
     """Tokens of text after the picture."""
     text: str
     by_layer: tuple[float, ...]
-    """Of the layers with a store, in order."""
+    """By layer with a store, in order."""
     random_store: float
     """What a store of random tokens would hold."""
 

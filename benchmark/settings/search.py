@@ -10,7 +10,7 @@ Count = Annotated[int | None, Field(ge=1, le=MAX_COUNT)]
 
 
 class SearchSettings(Settings):
-    """What `eidolon memory search` searches. Null stands for the default of its recipe."""
+    """What `eidolon memory search` searches. Null is the default of its recipe."""
 
     depth: Annotated[int | None, Field(ge=1, le=16), Flag("Model", default="3")] = None
     """The largest number of layers."""

@@ -10,7 +10,7 @@ from eidolon.scorers.core.reasoning import ends_in_reasoning, reasoning_spans, w
 from eidolon.scorers.core.types import FinishReason, Response
 
 OPENED = "<think>"
-"""Stands for a prompt that has opened a thinking block."""
+"""In place of a prompt that has opened a thinking block."""
 
 
 @dataclass(frozen=True, slots=True)

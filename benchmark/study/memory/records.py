@@ -160,8 +160,9 @@ class MemoryVariant(Record):
     memory: dict[str, Any]
     """Layout and sizes of the memories."""
     filled_by: Selection | None
-    """The rule that fills the stores in the measurement, if it is not that of the training. A variant of which some
-    models only were measured with other rules has a second row with these models and the rule of the training."""
+    """The rule that fills the stores in the measurement, if it is not that of the training. If only
+    some models of a variant were measured with other rules, a second row has these models with the rule of the
+    training."""
     intervals_over: Over
     checkpoints: tuple[CheckpointScores, ...]
     trained_tokens: int | None
