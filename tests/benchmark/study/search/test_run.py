@@ -139,5 +139,4 @@ def test_the_committed_search_reads(name: str) -> None:
     validate(stored, json_schemas.read("search"))
     detail = SearchDetail.model_validate(stored)
     assert detail.estimator.error is not None
-    # The small search gives rules only, and was measured beside other work.
-    assert detail.estimator.error <= (0.15 if name == "search-rules" else 0.1)
+    assert detail.estimator.error <= 0.1
