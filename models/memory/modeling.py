@@ -73,6 +73,8 @@ class MemoryTextModel(MemoryPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.layers = nn.ModuleList([Layer(config, index) for index in range(config.num_hidden_layers)])
         self.norm = RMSNorm(config.hidden_size)
+        # `Idefics3Model.forward` reads it of its text model in training mode.
+        self.gradient_checkpointing = False
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
