@@ -66,6 +66,11 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=8192)
     parser.add_argument("--tokens", type=int, default=40)
     given = parser.parse_args()
+    for flag, least in (("width", 64), ("short", 1), ("long", 1), ("tokens", 1)):
+        if getattr(given, flag) < least:
+            parser.error(f"--{flag} {getattr(given, flag)}: must be at least {least}")
+    if given.width % 64:
+        parser.error(f"--width {given.width}: must be a multiple of 64, the size of a head")
     torch.set_num_threads(1)
     head = f"{'layout':8}{'ms short':>10}{'ms long':>10}{'ratio':>7}{'KiB short':>11}{'KiB long':>10}"
     print(f"{head}{'MFLOP short':>13}{'MFLOP long':>12}", flush=True)

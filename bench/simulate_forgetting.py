@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from eidolon.scorers.core.errors import UserError, did_you_mean
 from eidolon.scorers.core.metric import FloatArray
 from eidolon.scorers.forgetting.late_early import PER, POSITION, late_early_odds_ratio
 from eidolon.scorers.forgetting.rivals.effect import HeldEffect, effect
@@ -176,8 +177,12 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float | None]]], colum
 def worlds(
     names: Sequence[str], estimators: Sequence[str], seeds: int, out: Path | None, resume: bool
 ) -> None:
-    """Run the worlds, print the tables, and write the numbers after each world. Resuming, keep what FILE has."""
-    done = json.loads(out.read_text(encoding="utf-8"))["worlds"] if resume and out and out.exists() else {}
+    """Run the worlds, print the tables, and write the numbers after each world. Resuming, keep what FILE has.
+
+    Raises:
+        UserError: the file to resume is of another number of seeds, or is no such file.
+    """
+    done = finished(out, seeds) if resume and out and out.exists() else {}
     results: dict[str, Any] = {name: done[name] for name in names if name in done}
     for name in names:
         there = done.get(name, {})
@@ -198,6 +203,25 @@ def worlds(
         ("Bias of the log odds ratio", "bias", "+.2f"),
     ):
         print(f"\n{title}, {seeds} seeds:\n\n{table(results, column, form)}")
+
+
+def finished(path: Path, seeds: int) -> dict[str, Any]:
+    """Return the worlds that a file has.
+
+    Raises:
+        UserError: it is of another number of seeds, or is no such file.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        done: dict[str, Any] = found["worlds"]
+        count = found["seeds"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"--out {path}: is no file that --out wrote: {error}") from error
+    if count != seeds:
+        raise UserError(
+            f"--out {path}: has {count} seeds, not {seeds}; give --seeds {count}, or another file"
+        )
+    return done
 
 
 def _rounded(value: float | None) -> float | None:
@@ -268,12 +292,22 @@ def main() -> None:
     parser.add_argument("--responses", type=int, default=2000)
     parser.add_argument("--power", action="store_true", help="power by the number of responses instead")
     given = parser.parse_args()
+    for flag in ("seeds", "responses"):
+        if getattr(given, flag) is not None and getattr(given, flag) < 1:
+            parser.error(f"--{flag} {getattr(given, flag)}: must be at least 1")
     if given.laws:
         laws(given.seeds or 200, given.responses, given.power)
         return
     names = [name.replace("; ", ", ") for name in given.worlds.split(",")]
     estimators = given.estimators.split(";") if given.estimators else [*ESTIMATORS]
-    worlds(names, estimators, given.seeds or 40, given.out, given.resume)
+    for flag, chosen, known in (("worlds", names, WORLDS), ("estimators", estimators, ESTIMATORS)):
+        for name in chosen:
+            if name not in known:
+                parser.error(f"--{flag}: unknown name {name!r}{did_you_mean(name, [*known])}")
+    try:
+        worlds(names, estimators, given.seeds or 40, given.out, given.resume)
+    except UserError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

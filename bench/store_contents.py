@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from eidolon.benchmark.scenes.dialogue import DESCRIBE_PROMPTS
 from eidolon.benchmark.scenes.memory_training import CROWDED
@@ -26,6 +26,7 @@ from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.base.model import Request
 from eidolon.models.generation.image_ablation import image_token_mask
 from eidolon.models.memory.block import MemoryBlock
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.types import Record
 
 TEXTS: dict[str, Callable[[Scene, int], str]] = {
@@ -65,7 +66,7 @@ def stored(
         inputs = dict(model.prepare([request]))
         given = model.encode_within(TEXTS[text](scene, tokens))[:tokens]
         if len(given) < tokens:
-            raise SystemExit(f"{text}: scene {scene.index} has only {len(given)} tokens of {tokens}")
+            raise UserError(f"--tokens {tokens}: {text} of scene {scene.index} has only {len(given)}")
         inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([given])], 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         picture = image_token_mask(model.model, inputs["input_ids"])[0]
@@ -74,7 +75,7 @@ def stored(
         size = places.shape[1]
         entered = inputs["input_ids"].shape[1] - memories[layers[0]].state.window.real.shape[1]
         if entered < size:
-            raise SystemExit(
+            raise UserError(
                 f"--tokens {tokens}: must be {tokens + size - entered} or more to fill the stores"
             )
         expected = size * float(picture[:entered].float().mean())
@@ -92,7 +93,7 @@ def measure(name: str, count: int, tokens: int, seed: int) -> list[Contents]:
     assert isinstance(model, TransformersModel)
     layers = [place for place, block in enumerate(find_blocks(model)) if block.store]
     if not layers:
-        raise SystemExit(f"{name}: has no store")
+        raise UserError(f"{name}: has no store")
     scenes = [make_scene(seed, index, CROWDED) for index in range(count)]
     found = []
     for text in TEXTS:
@@ -129,6 +130,18 @@ def spread(values: Sequence[float]) -> str:
     return mean if low == high == mean else f"{mean} ({low}\N{EN DASH}{high})"
 
 
+def read(path: Path) -> list[Contents]:
+    """Return what `--json` wrote.
+
+    Raises:
+        UserError: the file is another.
+    """
+    try:
+        return CONTENTS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path}: is no file that --json wrote: {error.errors()[0]['msg']}") from error
+
+
 def main() -> None:
     """Print the table, and write what it is made of."""
     parser = argparse.ArgumentParser(
@@ -140,12 +153,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the scenes")
     parser.add_argument("--json", type=Path, help="write the means to this file")
     given = parser.parse_args()
+    for flag in ("scenes", "tokens"):
+        if getattr(given, flag) < 1:
+            parser.error(f"--{flag} {getattr(given, flag)}: must be at least 1")
     contents: list[Contents] = []
-    for name in given.models:
-        if Path(name).is_file():
-            contents += CONTENTS.validate_json(Path(name).read_bytes())
-        else:
-            contents += measure(name, given.scenes, given.tokens, given.seed)
+    try:
+        for name in given.models:
+            if Path(name).is_file():
+                contents += read(Path(name))
+            else:
+                contents += measure(name, given.scenes, given.tokens, given.seed)
+    except UserError as error:
+        parser.error(str(error))
     print("\n".join(table(contents)))
     if given.json is not None:
         given.json.write_bytes(CONTENTS.dump_json(contents, indent=1) + b"\n")

@@ -15,7 +15,7 @@ from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from eidolon.benchmark.drawing.frame import finish, new_figure
 from eidolon.benchmark.drawing.marks import DotRow, dot_rows, rows_height
@@ -25,6 +25,7 @@ from eidolon.benchmark.store.loaded import LoadedRun
 from eidolon.benchmark.tasks.forget.cloze.detail import ClozeDetail
 from eidolon.benchmark.tasks.forget.interventions.detail import InterventionsDetail
 from eidolon.benchmark.tasks.forget.knowledge.detail import KnowledgeDetail
+from eidolon.scorers.core.errors import UserError
 from eidolon.scorers.core.estimate import Estimate
 from eidolon.scorers.core.types import Record
 from eidolon.scorers.forgetting.cloze import ClozeSummary
@@ -53,11 +54,20 @@ FOUND = TypeAdapter(list[Found])
 
 
 def read(path: Path) -> list[Found]:
-    """Return the results in a run folder, or in a file that `--json` wrote."""
+    """Return the results in a run folder, or in a file that `--json` wrote.
+
+    Raises:
+        UserError: there is neither, or the run lacks one of the results.
+    """
     if path.is_file():
-        return FOUND.validate_json(path.read_bytes())
+        try:
+            return FOUND.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise UserError(f"{path}: is no file that --json wrote: {error.errors()[0]['msg']}") from error
     run = LoadedRun(path)
     scores = run.scores()
+    if PLAIN not in scores.metrics.get("forgetting", {}):
+        raise UserError(f"{path}: is no run of --task forget")
     return [
         Found(
             name=run.name,
@@ -239,7 +249,10 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--json", type=Path, help="write the results of all runs to this file")
     given = parser.parse_args()
-    runs = [one for path in given.runs for one in read(path)]
+    try:
+        runs = [one for path in given.runs for one in read(path)]
+    except UserError as error:
+        parser.error(str(error))
     for table in (position_table(runs), cloze_table(runs), effects_table(runs)):
         print("\n".join(table), end="\n\n")
     if given.figure is not None:

@@ -7,11 +7,12 @@ python bench/table_rates.py runs/*
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from table_rivals import odds, short
+from table_rivals import odds, read_json, short
+
+from eidolon.scorers.core.errors import UserError
 
 CHANGES = ("survivors_change", "unexhausted_change", "repeated_change")
 CONTROLS = ("mentions from word 20 on", "3 or more true objects still unnamed")
@@ -25,11 +26,15 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path)
     runs = {path.name: path for path in parser.parse_args().runs}
+    try:
+        scores = {name: read_json(path / "scores.json") for name, path in runs.items()}
+        details = {name: read_json(path / "forgetting.json") for name, path in runs.items()}
+    except UserError as error:
+        parser.error(str(error))
     _table(
         ("run", "n", "early", "late", "survivors", "unexhausted", "re-mentions"),
-        [_rates(name, _read(path / "scores.json")) for name, path in runs.items()],
+        [_rates(name, found) for name, found in scores.items()],
     )
-    details = {name: _read(path / "forgetting.json") for name, path in runs.items()}
     _table(
         ("run", "late minus early, per 100 words", "detectable", "from word 20 on", "3 or more unnamed"),
         [_odds_row(name, detail) for name, detail in details.items()],
@@ -38,11 +43,6 @@ def main() -> None:
         ("run", "late", *ORDERS, *(one["name"] for one in _strata(next(iter(details.values()))))),
         [_annotation(name, detail) for name, detail in details.items()],
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 def _table(heads: tuple[str, ...], rows: list[list[str]]) -> None:

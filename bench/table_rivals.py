@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eidolon.scorers.core.errors import UserError
+
 LOG_DIGITS = ".3g"
 
 
@@ -37,16 +39,29 @@ def beside(effect: dict[str, Any]) -> str:
     return f"{short(one['value'])} [{short(one['ci'][0])}, {short(one['ci'][1])}]"
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object of a run.
+
+    Raises:
+        UserError: the file cannot be read, or is none.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return found
+
+
 def main() -> None:
     """Print a table of the odds ratios, a table of what else was fitted, and the sentences."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path)
-    runs = {
-        path.name: json.loads((path / "rivals.json").read_text(encoding="utf-8"))
-        for path in parser.parse_args().runs
-    }
+    try:
+        runs = {path.name: read_json(path / "rivals.json") for path in parser.parse_args().runs}
+    except UserError as error:
+        parser.error(str(error))
     first = next(iter(runs.values()))
     heads = ["run", "plain", *(rival["held"] for rival in first["rivals"]), "a world of fixed salience"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
