@@ -1,6 +1,6 @@
 """The trainings of `eidolon memory recall`: MQAR at published sizes, with a sweep of learning rates."""
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from eidolon.benchmark.study.recall.published_task import MqarTask
 from eidolon.benchmark.study.recall.recipe import RecallTraining
@@ -17,6 +17,9 @@ SETTINGS = ((64, 4), (128, 8))
 """Length and number of pairs: the two small settings of Zoology. Those of a GPU are (256, 16) and (512, 64)."""
 
 
+FORM = "must be LENGTHxPAIRS with an even length of at least 4 tokens a pair, such as 64x4"
+
+
 def parse_setting(text: str) -> tuple[int, int]:
     """Return length and pairs of a text such as `64x4`.
 
@@ -26,10 +29,12 @@ def parse_setting(text: str) -> tuple[int, int]:
     length, _, pairs = text.partition("x")
     try:
         task = MqarTask(length=int(length), pairs=int(pairs))
-    except ValueError as error:  # a ValidationError is one too
-        raise UserError(
-            f"--setting {text!r}: must be LENGTHxPAIRS with an even length of at least 4 tokens a pair, such as 64x4"
-        ) from error
+    except ValidationError as error:
+        # Only the model's own checks say more than the form does.
+        own = [f"; {one['ctx']['error']}" for one in error.errors() if one["type"] == "value_error"]
+        raise UserError(f"--setting {text!r}: {FORM}{''.join(own)}") from error
+    except ValueError as error:
+        raise UserError(f"--setting {text!r}: {FORM}") from error
     return task.length, task.pairs
 
 

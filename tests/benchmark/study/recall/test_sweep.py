@@ -77,6 +77,11 @@ def test_an_impossible_setting_is_refused(text: str) -> None:
         parse_setting(text)
 
 
+def test_more_pairs_than_keys_are_refused_with_the_reason() -> None:
+    with pytest.raises(UserError, match="; 4096 pairs need more keys than a vocabulary of 8192 has"):
+        parse_setting("32768x4096")
+
+
 def record(cell: SweepCell, recall: float, sequences: int, stopped: Stop) -> RecallRecord:
     return RecallRecord(
         recipe=TINY, cell=cell, parameters=1, state_bytes=1, sequences=sequences, stopped=stopped, seconds=1.0,
