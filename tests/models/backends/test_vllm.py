@@ -19,7 +19,7 @@ from eidolon.models.backends import vllm as vllm_backend
 from eidolon.models.backends.registry import load_model
 from eidolon.models.backends.transformers import TransformersModel
 from eidolon.models.backends.vllm import NEUTRAL, PATIENCE, VllmModel, stop_ids
-from eidolon.models.base.model import Decoding, Request, request_seed
+from eidolon.models.base.model import REUSED, Decoding, Request, request_seed
 from eidolon.models.base.shipped import shipped_models
 from eidolon.models.generation.generated_text import to_response
 from eidolon.scorers.core.errors import UserError
@@ -312,14 +312,20 @@ def test_requests_are_dropped_when_the_caller_stops(model: VllmModel) -> None:
     assert not model._engine.llm.llm_engine.has_unfinished_requests()
 
 
-def test_prefix_caching_changes_no_answer_and_is_recorded(model: VllmModel, load: Load) -> None:
+def test_prefix_caching_changes_no_answer_and_is_recorded(
+    model: VllmModel, peer: TransformersModel, load: Load
+) -> None:
     assert model.describe()["prefix_caching"] is False
     cached = load(CHECKPOINT, prefix_caching="true", logprobs="true")
     assert cached.describe()["prefix_caching"] is True
     asked = requests(6, Decoding(max_new_tokens=30))
     expected = texts(answers(model, asked))
     assert texts(answers(cached, asked)) == expected
+    cold = cached.usage()[REUSED]
     assert texts(answers(cached, asked)) == expected, "all prompts are in the cache now"
+    prompts = sum(peer.prepare([request])["input_ids"].shape[1] for request in asked)
+    assert prompts / 2 < cached.usage()[REUSED] - cold < prompts, "the last token is always computed"
+    assert model.usage() == {}
 
 
 def test_its_description_is_json(model: VllmModel) -> None:
