@@ -318,7 +318,8 @@ def test_prefix_caching_changes_no_answer_and_is_recorded(
     assert model.describe()["prefix_caching"] is False
     cached = load(CHECKPOINT, prefix_caching="true", logprobs="true")
     assert cached.describe()["prefix_caching"] is True
-    asked = requests(6, Decoding(max_new_tokens=30))
+    # A cached block has 128 tokens on a CPU; shorter prompts never enter the cache.
+    asked = requests(6, Decoding(max_new_tokens=30), [" ".join([DESCRIBE] * 60), " ".join([DESCRIBE] * 50)])
     expected = texts(answers(model, asked))
     assert texts(answers(cached, asked)) == expected
     cold = cached.usage()[REUSED]
