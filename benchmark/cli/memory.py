@@ -72,7 +72,8 @@ def mqar(
 @with_examples(
     "eidolon memory recall",
     "eidolon memory recall --layout GDN-GDN --head-dim 16 --head-dim 32 --setting 64x4 --out results/runs/recall-gdn",
-    "eidolon memory recall --setting 256x16 --setting 512x64 --budget 6400000 --out results/runs/recall-large",
+    "eidolon memory recall --setting 256x16 --setting 512x64 --width 128 --out results/runs/recall-large --dry-run",
+    "eidolon memory recall --setting 256x16 --setting 512x64 --width 128 --out results/runs/recall-large",
 )
 def recall(
     out: Annotated[
@@ -116,6 +117,10 @@ def recall(
     train: Annotated[
         bool, typer.Option(help="Train what is missing; otherwise only write recall.json from the records.")
     ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Time a few steps of each memory, print what all cost at most, stop."),
+    ] = False,
 ) -> None:
     """Associative recall at published sizes: each memory with the best of four learning rates, then with more seeds.
 
@@ -133,16 +138,16 @@ def recall(
     changed = {"width": width, "budget": budget}
     recipe = SweepRecipe.model_validate({k: v for k, v in changed.items() if v is not None})
     settings = [parse_setting(text) for text in setting] if setting else list(SETTINGS)
-    sweep = run_sweep(
-        out,
-        work,
-        layout or LAYOUTS,
-        settings,
-        seed or SEEDS,
-        head_dims=head_dim or (64,),
-        recipe=recipe,
-        train=train,
-    )
+    chosen = (layout or LAYOUTS, settings, seed or SEEDS)
+    if dry_run:
+        from rich.console import Console
+
+        from eidolon.benchmark.study.recall.sweep_cost import cost_table, measure_costs
+
+        costs = measure_costs(out, *chosen, head_dims=head_dim or (64,), recipe=recipe)
+        Console().print(cost_table(costs))
+        return
+    sweep = run_sweep(out, work, *chosen, head_dims=head_dim or (64,), recipe=recipe, train=train)
     typer.echo(f"{out / 'recall.json'}: {len(sweep.missing)} trainings left")
 
 

@@ -8,6 +8,7 @@ Several processes may run it with the same folders: each takes the trainings tha
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -32,6 +33,11 @@ from eidolon.benchmark.study.recall.sweep_records import (
 from eidolon.benchmark.study.recall.task import measure_recall
 from eidolon.models.memory.layout import parse_layout_option
 from eidolon.scorers.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from eidolon.benchmark.study.recall.model import LinkedRecallModel
 
 LOCKS = "locks"
 """The folder of the locks in the folder of the trainings."""
@@ -60,18 +66,10 @@ def run_sweep(
         UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
     """
     recipe = recipe or SweepRecipe()
-    if odd := next((dim for dim in head_dims if dim % 2), None):
-        raise UserError(f"--head-dim {odd}: must be even")
     rates = sorted(rates, reverse=True)
-    parsed = [parse_layout_option("--layout", layout) for layout in layouts]
+    memories = sweep_memories(layouts, settings, head_dims, rates[0])
     make_folders(out, work)
     console = Console(stderr=True)
-    memories = [
-        SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rates[0])
-        for length, pairs in settings
-        for dim in head_dims
-        for layout in parsed
-    ]
 
     def read() -> dict[SweepCell, RecallRecord]:
         return read_records(out, recipe)
@@ -114,6 +112,25 @@ def run_sweep(
         passes = [advance(memory) for memory in memories]
         busy = any(passes)
     return summarise()
+
+
+def sweep_memories(
+    layouts: Sequence[str], settings: Sequence[tuple[int, int]], head_dims: Sequence[int], rate: float
+) -> list[SweepCell]:
+    """Return the cell of each memory in each setting with one rate.
+
+    Raises:
+        UserError: an invalid layout, or an odd size of a head.
+    """
+    if odd := next((dim for dim in head_dims if dim % 2), None):
+        raise UserError(f"--head-dim {odd}: must be even")
+    parsed = [parse_layout_option("--layout", layout) for layout in layouts]
+    return [
+        SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rate)
+        for length, pairs in settings
+        for dim in head_dims
+        for layout in parsed
+    ]
 
 
 def trainings(
@@ -166,6 +183,30 @@ def missing(
     return absent
 
 
+def make_sweep_model(recipe: SweepRecipe, cell: SweepCell) -> "LinkedRecallModel":
+    """Return the model of a training with random weights of its seed."""
+    import torch
+
+    from eidolon.benchmark.study.recall.model import LinkedRecallModel
+
+    torch.manual_seed(cell.seed)
+    return LinkedRecallModel(recipe.memory(cell), recipe.vocabulary, recipe.width, recipe.inner)
+
+
+def make_sweep_batch(
+    recipe: SweepRecipe, cell: SweepCell
+) -> "Callable[[int, int, int], dict[str, torch.Tensor]]":
+    """Return the function that makes the batch of a step. It is the same for all models."""
+    from eidolon.benchmark.study.recall.model import tensors
+
+    task = cell.task(recipe.vocabulary)
+
+    def batch(step: int, rank: int, world: int) -> dict[str, "torch.Tensor"]:
+        return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
+
+    return batch
+
+
 def run_training(
     recipe: SweepRecipe, cell: SweepCell, folder: Path, rival: RecallRecord | None = None
 ) -> RecallRecord:
@@ -174,21 +215,15 @@ def run_training(
     It ends when the model saturates, when its sequences are used up, or when it is behind `rival`, a finished training
     with another rate (`given_up`).
     """
-    import torch
-
-    from eidolon.benchmark.study.recall.model import LinkedRecallModel, find_right, tensors
+    from eidolon.benchmark.study.recall.model import find_right
     from eidolon.models.memory.innovation import predictors_r_squared, rounded_r_squared
     from eidolon.models.training.loop import DivergedError, train_loop
 
-    torch.manual_seed(cell.seed)
+    model = make_sweep_model(recipe, cell)
     task = cell.task(recipe.vocabulary)
-    model = LinkedRecallModel(recipe.memory(cell), recipe.vocabulary, recipe.width, recipe.inner)
     folder.mkdir(parents=True, exist_ok=True)
     training = recipe.training(cell)
-
-    def batch(step: int, rank: int, world: int) -> dict[str, torch.Tensor]:
-        return tensors(make_published_sequences(task, recipe.batch_size, [TRAINING, step]))
-
+    batch = make_sweep_batch(recipe, cell)
     held_out = make_published_sequences(task, recipe.validation_sequences, [VALIDATION])
     limit = rival.sequences if rival is not None and rival.stopped == "saturated" else None
     most = recipe.steps if limit is None else limit // recipe.batch_size
