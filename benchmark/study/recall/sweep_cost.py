@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,7 +75,7 @@ def measure_cost(recipe: SweepRecipe, cell: SweepCell, left: int) -> SweepCost:
         train_loop(model, make_sweep_batch(recipe, cell), schedule, Path(folder))
         with jsonlines.open(Path(folder) / "log.jsonl") as log:
             ends = [line["seconds"] for line in log.iter(type=dict)]
-    step = statistics.median(b - a for a, b in zip(ends, ends[1:], strict=False))
+    step = statistics.median(b - a for a, b in pairwise(ends))
     asked = make_published_sequences(cell.task(recipe.vocabulary), recipe.batch_size, [VALIDATION])
     began = time.perf_counter()
     find_right(model, asked)

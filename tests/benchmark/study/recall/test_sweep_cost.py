@@ -47,7 +47,7 @@ def test_the_table_has_the_sum() -> None:
     ]
     table = cost_table(costs)
     assert table.caption == "all that is left: at most 60 min"
-    assert [list(column.cells)[0] for column in table.columns] == [
+    assert [next(iter(column.cells)) for column in table.columns] == [
         "12x2", "BM", "1.00 s", "10 min", "6", "60 min",
     ]  # fmt: skip
 
