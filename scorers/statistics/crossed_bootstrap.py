@@ -1,28 +1,28 @@
-"""Percentile bootstrap over two crossed levels: the seeds that models were trained with, and the images they saw.
+"""Intervals over two crossed levels: the seeds that models were trained with, and the images they saw.
 
-A resample draws as many images as there are, with replacement, and as many seeds. Every drawn model counts with every
-drawn image. All groups of models have the same draw of images, so that what makes an image hard cancels out of a
-difference between groups. Each group has its own draw of seeds, unless two groups are the same models with another
-treatment. With one seed, only images are drawn.
-
-With as few as three seeds, the spread between seeds is underestimated, by (S-1)/S in variance.
+Images are resampled: a percentile bootstrap, in which all groups of models have the same draw of images, so that what
+makes an image hard cancels out of a difference between groups. Seeds are too few for that: a percentile bootstrap over
+five of them holds the truth in 84 % of cases. Their error is that of the jackknife over seeds, with Student's t on S-1
+degrees of freedom. An interval reaches from the value as far as the root of the two squared distances. With one seed
+it is that of the images alone.
 
 A share with few events has the exact interval of `small_samples`: cluster-adjusted Clopper-Pearson (Korn & Graubard
-1998). The clusters are the images. The design effect is from the variance over these resamples, which contains that
-between seeds, corrected by S/(S-1).
+1998). The clusters are the images. The design effect is from the variance over resamples of both levels, in which every
+drawn model counts with every drawn image, corrected by S/(S-1).
 """
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eidolon.scorers.core.metric import FloatArray
+from eidolon.scorers.core.metric import FloatArray, Share
 from eidolon.scorers.core.resampling import RESAMPLES
 from eidolon.scorers.statistics.bootstrap import (
     LEVEL,
-    MAX_UNDEFINED_SHARE,
     BootstrapResult,
     Compute,
     Shares,
@@ -61,33 +61,52 @@ class Crossed:
         """Return each quantity of the pooled statistics with its interval. `shares` maps the pooled statistics to
         those quantities that are shares."""
         sums = pooled(statistics)
+        values = compute(sums)
+        bounds = shares(sums) if shares else {}
         drawn = compute(self.totals(statistics, group)) if self._images > 1 and self._resamples else {}
         images = max(2, int(np.count_nonzero((statistics != 0).any(axis=(0, 2)))))
         seeds = len(statistics)
-        return estimates(
-            compute(sums),
-            drawn,
-            shares and shares(sums),
-            clusters=images,
-            units=images if seeds == 1 else min(seeds, images),
-        )
+        units = images if seeds == 1 else min(seeds, images)
+        found = estimates(values, drawn, bounds, clusters=images, units=units)
+        if seeds == 1 or not drawn:
+            return found
+        over_images = self._over_images(statistics, compute)
+        between = seed_errors(statistics, compute)
+        for name, both in found.items():
+            reach = student(seeds - 1) * between[name]
+            wide = widened(estimate(values[name], over_images[name]), reach)
+            if name in bounds:
+                bound = bounds[name]
+                wide = _within(wide, bound.unit if isinstance(bound, Share) else 1.0)
+            found[name] = wide if both.exact is None else _where(both.exact, both, wide)
+        return found
 
     def difference(
         self, a: tuple[str, FloatArray], b: tuple[str, FloatArray], compute: Compute
-    ) -> dict[str, tuple[BootstrapResult, float]]:
-        """Return each quantity of group a minus that of group b, with its interval and a two-sided p-value.
+    ) -> dict[str, BootstrapResult]:
+        """Return each quantity of group a minus that of group b, with its interval.
 
-        A group is its name, which selects the draw of seeds, and its statistics. p is NaN without an interval.
+        A group is its name and its statistics. Groups with the same name are the same models with another treatment:
+        their seeds are paired. Else they are independent, with Welch's (1947) degrees of freedom.
         """
-        first, second = (compute(pooled(statistics)) for _, statistics in (a, b))
+        (first_name, first), (second_name, second) = a, b
+        values, minus = (compute(pooled(statistics)) for statistics in (first, second))
         if self._images < 2 or not self._resamples:
-            return {name: (estimate(first[name] - second[name], None), float("nan")) for name in first}
-        drawn_a, drawn_b = (compute(self.totals(statistics, group)) for group, statistics in (a, b))
-        found = {}
-        for name in first:
-            drawn = drawn_a[name] - drawn_b[name]
-            found[name] = (estimate(first[name] - second[name], drawn), two_sided(drawn))
-        return found
+            return {name: estimate(values[name] - minus[name], None) for name in values}
+        drawn_a, drawn_b = (self._over_images(statistics, compute) for statistics in (first, second))
+        reach = (
+            _paired_reach(first, second, compute)
+            if first_name == second_name and len(first) == len(second)
+            else _welch_reach(first, second, compute)
+        )
+        return {
+            name: widened(estimate(values[name] - minus[name], drawn_a[name] - drawn_b[name]), reach[name])
+            for name in values
+        }
+
+    def _over_images(self, statistics: FloatArray, compute: Compute) -> dict[str, FloatArray]:
+        """Return each quantity in each resample of images, with all seeds."""
+        return compute(self._counts @ statistics.sum(axis=0))
 
     def _seed_weights(self, group: str, seeds: int) -> FloatArray:
         generator = np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(group.encode())]))
@@ -100,17 +119,76 @@ def pooled(statistics: FloatArray) -> FloatArray:
     return column_sums(statistics.reshape(-1, statistics.shape[-1]))
 
 
-def two_sided(drawn: FloatArray) -> float:
-    """Return the two-sided p-value that belongs to the percentile interval (Davison & Hinkley 1997, 4.4.1).
+def seed_errors(statistics: FloatArray, compute: Compute) -> dict[str, FloatArray]:
+    """Return the standard error of each quantity over seeds, by the jackknife (Efron & Tibshirani 1993, 11.5).
 
-    It is twice the share of resamples on the rarer side of 0. Those at 0 count on both sides, and one is added to
-    both counts. NaN if too many resamples are undefined.
+    Of a mean it is s/sqrt(S). 0 with one seed; NaN where a quantity is undefined without one of the seeds.
     """
-    known = drawn[~np.isnan(drawn)]
-    if not len(known) or len(drawn) - len(known) > MAX_UNDEFINED_SHARE * len(drawn):
-        return float("nan")
-    rarer = min(np.count_nonzero(known <= 0), np.count_nonzero(known >= 0))
-    return min(1.0, 2 * (rarer + 1) / (len(known) + 1))
+    return _jackknife_error(_without_each(statistics, compute))
+
+
+def student(freedom: FloatArray | float) -> FloatArray:
+    """Return the 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def widened(result: BootstrapResult, reach: FloatArray) -> BootstrapResult:
+    """Return the result with an interval that reaches `reach` farther on both sides, in the sense of a root of
+    squares. No interval where `reach` is NaN."""
+    low = result.value - np.hypot(np.maximum(result.value - result.low, 0), reach)
+    high = result.value + np.hypot(np.maximum(result.high - result.value, 0), reach)
+    return replace(result, low=low, high=high)
+
+
+def _within(result: BootstrapResult, unit: float) -> BootstrapResult:
+    """Return the result with an interval in [0, unit]."""
+    return replace(result, low=np.maximum(result.low, 0), high=np.minimum(result.high, unit))
+
+
+def _where(chosen: NDArray[np.bool_], first: BootstrapResult, second: BootstrapResult) -> BootstrapResult:
+    """Return the first result where chosen, else the interval of the second."""
+    low, high = (np.where(chosen, getattr(first, name), getattr(second, name)) for name in ("low", "high"))
+    return replace(first, low=low, high=high)
+
+
+def _without_each(statistics: FloatArray, compute: Compute) -> dict[str, FloatArray]:
+    """Return each quantity without each of the seeds, (seeds, …). Empty with one seed."""
+    seeds = len(statistics)
+    if seeds == 1:
+        return {name: np.zeros((1, *np.shape(value))) for name, value in compute(pooled(statistics)).items()}
+    found = [compute(pooled(np.delete(statistics, one, axis=0))) for one in range(seeds)]
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+
+def _jackknife_error(without: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    return {
+        name: np.asarray(((len(each) - 1) * ((each - each.mean(axis=0)) ** 2).mean(axis=0)) ** 0.5)
+        for name, each in without.items()
+    }
+
+
+def _paired_reach(first: FloatArray, second: FloatArray, compute: Compute) -> dict[str, FloatArray]:
+    """Return the half-width over seeds of the difference between two treatments of the same models."""
+    one, other = (_without_each(statistics, compute) for statistics in (first, second))
+    errors = _jackknife_error({name: one[name] - other[name] for name in one})
+    t = student(max(1, len(first) - 1))
+    return {name: np.asarray(t * error) for name, error in errors.items()}
+
+
+def _welch_reach(first: FloatArray, second: FloatArray, compute: Compute) -> dict[str, FloatArray]:
+    """Return the half-width over seeds of the difference between two independent groups of models."""
+    groups = [(len(group), seed_errors(group, compute)) for group in (first, second)]
+    reach = {}
+    for name in groups[0][1]:
+        squares = [(count, errors[name] ** 2) for count, errors in groups]
+        total = squares[0][1] + squares[1][1]
+        below = sum(square**2 / max(1, count - 1) for count, square in squares)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            freedom = np.where(total > 0, total**2 / below, 1.0)
+        reach[name] = np.asarray(student(np.where(np.isnan(total), 1.0, freedom)) * total**0.5)
+    return reach
 
 
 class CombinedFit(NamedTuple):
@@ -132,15 +210,10 @@ def combine_fits(fits: Mapping[str, tuple[float, float]]) -> CombinedFit:
     the fits too. The interval adds the squares of the normal half-width of the fits and of Student's over S seeds: in
     simulations it holds the truth in 95 to 98 %, from two seeds on. One seed has the normal interval of its fit.
     """
-    from scipy.special import stdtrit
-
     values = np.array([value for value, _ in fits.values()])
     errors = np.array([error for _, error in fits.values()])
     between = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
     within = float((errors**2).mean())
-    normal, student = (
-        float(stdtrit(freedom, (1 + LEVEL) / 2)) for freedom in (np.inf, max(1, len(values) - 1))
-    )
     mean = float(values.mean())
-    reach = (normal**2 * within + student**2 * between) ** 0.5
+    reach = float(np.hypot(student(np.inf) * within**0.5, student(max(1, len(values) - 1)) * between**0.5))
     return CombinedFit(mean, (within + between) ** 0.5, mean - reach, mean + reach)

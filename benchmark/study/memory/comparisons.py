@@ -109,15 +109,14 @@ def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: i
     if reason is not None:
         return started.model_copy(update={"reason": reason})
     found = analysis.draws.difference((a.variant, sums[0]), (b.variant, sums[1]), compute)
-    difference, p = found["retention"]
+    difference = found["retention"]
     both = [pool.cell(cell, _right_at_0(a, b, cell)) * shared[:, None] for pool in (a, b)]
-    right, _ = analysis.draws.difference((a.variant, both[0]), (b.variant, both[1]), compute)["retention"]
+    right = analysis.draws.difference((a.variant, both[0]), (b.variant, both[1]), compute)["retention"]
     return started.model_copy(
         update={
             "difference": difference.estimate(),
-            "by_margin": found["retention_margin"][0].estimate(),
+            "by_margin": found["retention_margin"].estimate(),
             "of_both_right": right.estimate(),
-            "p": None if np.isnan(p) else p,
             "outcome": _outcome(difference.estimate(), None),
         }
     )
