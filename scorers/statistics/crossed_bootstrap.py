@@ -78,7 +78,9 @@ class Crossed:
             if name in bounds:
                 bound = bounds[name]
                 wide = _within(wide, bound.unit if isinstance(bound, Share) else 1.0)
-            found[name] = wide if both.exact is None else _where(both.exact, both, wide)
+            # No interval where resamples of both levels are often undefined.
+            kept = np.isnan(both.low) | (False if both.exact is None else both.exact)
+            found[name] = _where(kept, both, wide)
         return found
 
     def difference(

@@ -78,7 +78,7 @@ def _primary_order(main: Sequence[Pool]) -> list[Pool]:
 
 
 def _comparison(analysis: Analysis, a: Pool, b: Pool, condition: Condition, n: int) -> RetentionComparison:
-    """Return the comparison of pooled retention, with an interval by the bootstrap over seeds and images."""
+    """Return the comparison of pooled retention, with an interval over seeds and images (`crossed_bootstrap`)."""
     cell: Cell = (condition, "unnamed", n)
     shared = _shared(a, b, cell)
     sums = [pool.cell(cell) * shared[:, None] for pool in (a, b)]

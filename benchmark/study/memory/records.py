@@ -203,7 +203,7 @@ class RetentionComparison(Record):
     images: int
     difference: Estimate
     """Registered comparisons that are tested have the difference of the mean retention of the models, with an interval
-    over seeds by Welch's t. All others have the difference of the pooled retention, with a bootstrap over seeds and
+    over seeds by Welch's t. All others have the difference of the pooled retention, with an interval over seeds and
     images."""
     by_margin: Estimate
     """The difference of the pooled retention by log-probability margin."""
