@@ -124,7 +124,7 @@ def pooled(statistics: FloatArray) -> FloatArray:
 def seed_errors(statistics: FloatArray, compute: Compute) -> dict[str, FloatArray]:
     """Return the standard error of each quantity over seeds, by the jackknife (Efron & Tibshirani 1993, 11.5).
 
-    Of a mean it is s/sqrt(S). 0 with one seed; NaN where a quantity is undefined without one of the seeds.
+    It is s/sqrt(S) for a mean, and 0 with one seed; NaN where a quantity is undefined without one of the seeds.
     """
     return _jackknife_error(_without_each(statistics, compute))
 

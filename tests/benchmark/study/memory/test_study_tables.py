@@ -1,4 +1,4 @@
-"""The tables of docs/evidence/memory-study.md have the numbers of results/memory/memory.json."""
+"""The tables of docs/evidence/memory-study.md and memory-by-bytes.md have the numbers of results/memory/memory.json."""
 
 import json
 from functools import cache
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[4]
-PAGE = ROOT / "docs" / "evidence" / "memory-study.md"
+PAGES = [ROOT / "docs" / "evidence" / f"memory-{name}.md" for name in ("study", "by-bytes")]
 NAMES = {
     "attention": "`*`", "gdn": "`GDN`", "bm": "`BM`", "m2": "`M2`", "gka": "`GKA`", "bmf": "`BMF`", "swa": "`SWA`",
     "hybrid": "`GDN-GDN-GDN-*`",
@@ -36,10 +36,10 @@ def study() -> dict[str, dict[str, Any]]:
 
 @cache
 def rows() -> list[list[str]]:
-    """The cells of all table rows of the page. An empty first cell is that of the row above in the same table."""
+    """The cells of all table rows of the pages. An empty first cell is that of the row above in the same table."""
     found: list[list[str]] = []
     above = ""
-    for line in PAGE.read_text().splitlines():
+    for line in (line for page in PAGES for line in page.read_text().splitlines()):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         above = (cells[0] or above) if line.startswith("|") else ""
         if above:
@@ -49,18 +49,18 @@ def rows() -> list[list[str]]:
 
 def number(estimate: dict[str, Any], digits: int = 2) -> str:
     if estimate["value"] is None:
-        return "–"
+        return "\N{EN DASH}"
     text = f"{estimate['value']:.{digits}f}"
     if estimate["ci"]:
         text += f" [{estimate['ci'][0]:.{digits}f}, {estimate['ci'][1]:.{digits}f}]"
-    return text.replace("-", "−")
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
-def kept(variant: str, condition: str, n: int) -> str:
+def kept(variant: str, condition: str, n: int, series: str = "unnamed") -> str:
     for point in study()[variant]["retention"]:
-        if (point["condition"], point["series"], point["n"]) == (condition, "unnamed", n):
+        if (point["condition"], point["series"], point["n"]) == (condition, series, n):
             return number(point["retention"])
-    return "–"
+    return "\N{EN DASH}"
 
 
 def one_row(*heads: str) -> list[str]:
@@ -110,3 +110,13 @@ def test_matched_by_bytes(variant: str) -> None:
         kept(variant, "filler", 512),
         f"{found['size']['bytes_at']['512'] / 1024:,.0f}",
     ]
+
+
+@pytest.mark.parametrize("condition", ["words", "own", "before", "other"])
+def test_other_texts_matched_by_bytes(condition: str) -> None:
+    assert one_row(TEXTS[condition]) == [kept("gdn-bytes", condition, n) for n in (64, 128, 256, 512)]
+
+
+def test_named_objects_matched_by_bytes() -> None:
+    row = one_row("another's description, named")
+    assert row == [kept("gdn-bytes", "other", n, "named") for n in (64, 128, 256, 512)]
