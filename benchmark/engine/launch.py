@@ -66,6 +66,18 @@ def find_world(asked: int | None = None, environment: Mapping[str, str] = os.env
     return world
 
 
+def refuse_launcher(command: str) -> None:
+    """Refuse to run in the processes of a launcher: for commands that decide what to train from what is trained.
+
+    Raises:
+        UserError: a launcher started this process.
+    """
+    if find_world().launched:
+        raise UserError(
+            f"{command}: decides what to train from what it has trained, in one process; leave the launcher out"
+        )
+
+
 def is_follower(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether this is one of several processes, and not the first, which alone prints."""
     with suppress(UserError):

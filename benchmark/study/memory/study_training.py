@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
-from eidolon.benchmark.engine.launch import find_world
+from eidolon.benchmark.engine.launch import refuse_launcher
 from eidolon.benchmark.scenes.memory_training import MemoryRecipe
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.lock import claimed
@@ -87,10 +87,7 @@ def run_study(
         UserError: an unknown variant, a folder that cannot be written, a record that cannot be read or has another
             recipe, or a launcher of several processes.
     """
-    if find_world().launched:
-        raise UserError(
-            "memory study: decides what to train from what it has trained, in one process; leave the launcher out"
-        )
+    refuse_launcher("memory study")
     chosen = choose(only)
     make_folders(out, work)
     console = Console(stderr=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
+from eidolon.benchmark.engine.launch import refuse_launcher
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.store.lock import claimed
 from eidolon.benchmark.study.folders import make_folders
@@ -63,10 +64,13 @@ def run_sweep(
     others. Without `train`, only `recall.json` is written.
 
     Raises:
-        UserError: an invalid layout, a folder that cannot be written, or records of another recipe in it.
+        UserError: an invalid layout, a folder that cannot be written, records of another recipe in it, or a launcher of
+            several processes.
     """
+    refuse_launcher("memory recall")
     recipe = recipe or SweepRecipe()
     rates = sorted(rates, reverse=True)
+    seeds = tuple(dict.fromkeys(seeds))
     memories = sweep_memories(layouts, settings, head_dims, rates[0])
     make_folders(out, work)
     console = Console(stderr=True)
@@ -117,7 +121,7 @@ def run_sweep(
 def sweep_memories(
     layouts: Sequence[str], settings: Sequence[tuple[int, int]], head_dims: Sequence[int], rate: float
 ) -> list[SweepCell]:
-    """Return the cell of each memory in each setting with one rate.
+    """Return the cell of each memory in each setting with one rate, each once.
 
     Raises:
         UserError: an invalid layout, or an odd size of a head.
@@ -125,12 +129,13 @@ def sweep_memories(
     if odd := next((dim for dim in head_dims if dim % 2), None):
         raise UserError(f"--head-dim {odd}: must be even")
     parsed = [parse_layout_option("--layout", layout) for layout in layouts]
-    return [
+    cells = [
         SweepCell(layout=layout, length=length, pairs=pairs, head_dim=dim, learning_rate=rate)
         for length, pairs in settings
         for dim in head_dims
         for layout in parsed
     ]
+    return list(dict.fromkeys(cells))
 
 
 def trainings(

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import jsonlines
 from rich.table import Table
 
+from eidolon.benchmark.engine.launch import refuse_launcher
 from eidolon.benchmark.study.recall.published_task import make_published_sequences
 from eidolon.benchmark.study.recall.sweep import (
     VALIDATION,
@@ -54,9 +55,11 @@ def measure_costs(
     """Time a few steps of each memory. Nothing is written to `out`, the folder of the records.
 
     Raises:
-        UserError: an invalid layout, or records of another recipe in `out`.
+        UserError: an invalid layout, records of another recipe in `out`, or a launcher of several processes.
     """
+    refuse_launcher("memory recall")
     recipe = recipe or SweepRecipe()
+    seeds = tuple(dict.fromkeys(seeds))
     memories = sweep_memories(layouts, settings, head_dims, max(rates))
     records = read_records(out, recipe)
     return [

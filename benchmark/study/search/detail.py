@@ -119,7 +119,7 @@ class SearchDetail(Record):
 
     @property
     def front(self) -> tuple[Candidate, ...]:
-        """The Pareto front of recall, latency and bytes, the fastest first."""
+        """The Pareto front of latency, bytes and the recall of validation sequences, the fastest first."""
         return tuple(candidate for candidate in self.candidates if candidate.on_front)
 
 
@@ -142,11 +142,12 @@ def make_candidates(
     scores: Mapping[SearchedLayout, CandidateScores],
     estimator: CostEstimator,
 ) -> tuple[Candidate, ...]:
-    """Return the trained architectures, the fastest first, with the front marked."""
+    """Return the trained architectures, the fastest first, with the front marked. It is by the recall of validation
+    sequences, as everything that is chosen."""
     points = sorted(trained, key=lambda point: estimator.estimate(point).ms)
     costs = {point: estimator.estimate(point) for point in points}
     reported = [point for point in points if trained[point].refused is None]
-    dominated = is_dominated([(-(trained[point].recall or 0.0), *costs[point]) for point in reported])
+    dominated = is_dominated([(-(trained[point].validation or 0.0), *costs[point]) for point in reported])
     front = {point for point, beaten in zip(reported, dominated, strict=True) if not beaten}
     return tuple(
         Candidate(

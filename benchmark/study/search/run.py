@@ -14,9 +14,10 @@ import numpy as np
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from rich.console import Console
 
+from eidolon.benchmark.engine.launch import refuse_launcher
 from eidolon.benchmark.store.atomic import write_atomically
 from eidolon.benchmark.study.folders import make_folders
-from eidolon.benchmark.study.machine import describe_machine
+from eidolon.benchmark.study.machine import describe_cpu
 from eidolon.benchmark.study.search.candidates import CandidatePool, TrainedCandidate, measure_model
 from eidolon.benchmark.study.search.detail import (
     CandidateScores,
@@ -59,8 +60,10 @@ def run_search(
         console: For progress; None for the standard error.
 
     Raises:
-        UserError: a folder that cannot be written or has candidates of another recipe, or a file without rules.
+        UserError: a folder that cannot be written or has candidates of another recipe, a file without rules, or a
+            launcher of several processes.
     """
+    refuse_launcher("memory search")
     console = console or Console(stderr=True)
     used = None if rules is None else read_rules(rules)
     make_folders(out)
@@ -294,7 +297,7 @@ class _Kept(Generic[T]):
 
 def measured_estimator(out: Path, recipe: SearchRecipe) -> CostEstimator:
     """Return the regression with its check. It is measured once for a folder."""
-    machine = describe_machine()
+    machine = describe_cpu()
     kept = _Kept(
         out / "costs.json",
         TypeAdapter(CostEstimator),
@@ -361,7 +364,7 @@ def measure_found(
             "context": recipe.context,
             "recall": recipe.recall.model_dump(mode="json"),
             "store": recipe.store,
-            "machine": describe_machine(),
+            "machine": describe_cpu(),
         },
     )
 

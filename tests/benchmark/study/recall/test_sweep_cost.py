@@ -34,6 +34,26 @@ def test_the_time_of_a_training_counts_steps_and_measurements(tmp_path: Path) ->
     assert cost.training_seconds == pytest.approx(expected)
 
 
+def test_what_is_named_twice_counts_once(tmp_path: Path) -> None:
+    settings = [(12, 2), (12, 2)]
+    costs = measure_costs(tmp_path, ["SWA", "SWA"], settings, [0, 0, 1], **CHOSEN)  # type: ignore[arg-type]
+    assert [one.left for one in costs] == [3]
+    sweep = run_sweep(tmp_path, tmp_path / "work", ["SWA", "SWA"], settings, [0, 0, 1], train=False, **CHOSEN)  # type: ignore[arg-type]
+    assert len(sweep.missing) == 3
+
+
+def test_a_launcher_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its processes would take another training, and mix the gradients of all."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    chosen = (["SWA"], [(12, 2)], [0])
+    with pytest.raises(UserError, match=r"^memory recall: .*; leave the launcher out$"):
+        run_sweep(tmp_path / "out", tmp_path / "work", *chosen)
+    with pytest.raises(UserError, match=r"^memory recall: .*; leave the launcher out$"):
+        measure_costs(tmp_path / "out", *chosen)
+    assert not any(tmp_path.iterdir())
+
+
 def test_an_odd_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--head-dim 7: must be even"):
         measure_costs(tmp_path, ["SWA"], [(12, 2)], [0], head_dims=(7,), recipe=TINY)

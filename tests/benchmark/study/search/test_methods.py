@@ -183,6 +183,23 @@ def test_a_store_that_nothing_fills_by_surprise_is_worth_nothing(tmp_path: Path)
     assert (rows[state].recall, rows[state].on_front) == (candidates.trained(state).recall, True)
 
 
+def test_the_front_is_chosen_by_validation_sequences(tmp_path: Path) -> None:
+    """The faster one recalls more of the test sequences, and less of those by which architectures are chosen."""
+    candidates = CandidatePool(RECIPE, tmp_path)
+    one, other = point("GDN-*"), point("*-*")
+    fast, slow = sorted((one, other), key=lambda each: ESTIMATOR.estimate(each).ms)
+    trained = {
+        fast: candidates.trained(fast).model_copy(update={"recall": 0.9, "validation": 0.8}),
+        slow: candidates.trained(slow).model_copy(update={"recall": 0.8, "validation": 0.9}),
+    }
+    scores = CandidateScores(trainability=0, gradient=0, supernet=0, rules=0)
+    rows = make_candidates(trained, dict.fromkeys(trained, scores), ESTIMATOR)
+    assert [(row.architecture, row.recall, row.on_front) for row in rows] == [
+        (fast, 0.9, True),
+        (slow, 0.8, True),
+    ]
+
+
 def test_a_candidate_that_diverges_is_not_reported_and_not_trained_again(tmp_path: Path) -> None:
     wild = RECIPE.model_copy(update={"recall": RECIPE.recall.model_copy(update={"learning_rate": 1e30})})
     chosen = point("GDN-*")

@@ -36,7 +36,7 @@ def test_the_file_says_what_was_found(searched: tuple[Path, SearchDetail]) -> No
         "multi-shot", "multi-shot with rules", "single-shot", "zero-shot", "rules",
     ]  # fmt: skip
     front = {one.architecture for one in detail.front}
-    reported = [(one, one.recall) for one in detail.candidates if one.recall is not None]
+    reported = [(one, one.validation) for one in detail.candidates if one.recall is not None]
     for one, recall in reported:
         beaten = any(
             other_recall >= recall
@@ -118,6 +118,14 @@ def test_the_trained_model_is_read_from_the_folder(searched: tuple[Path, SearchD
     assert measure_model(model, RECIPE, VALIDATION) == one.validation
 
 
+def test_a_launcher_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match=r"^memory search: .*; leave the launcher out$"):
+        run_search(tmp_path / "out", RECIPE)
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_command_refuses_half_filled_vectors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert invoke(["memory", "search", "--width", "33", "--out", str(tmp_path / "out")]) == 2
     assert "--width 33: must be a multiple of" in capsys.readouterr().err
@@ -140,3 +148,27 @@ def test_the_committed_search_reads(name: str) -> None:
     detail = SearchDetail.model_validate(stored)
     assert detail.estimator.error is not None
     assert detail.estimator.error <= 0.1
+
+
+def test_the_page_has_the_committed_fronts_tables_and_refusals() -> None:
+    page = (ROOT / "docs/evidence/layout-search.md").read_text(encoding="utf-8")
+    rows = {tuple(cell.strip() for cell in line.strip("|").split("|")) for line in page.splitlines()}
+    for name in ("search", "search-limited"):
+        detail = SearchDetail.model_validate_json((ROOT / f"results/memory/{name}.json").read_bytes())
+        for row in detail.methods:
+            assert any(
+                cells[0] == row.method and cells[-1] == f"{row.trainings:.1f}" and (
+                    cells[1] == "none" if row.found is None or row.ms is None else
+                    cells[1:4] == (f"`{row.found.label}`", f"{row.recall:.3f}", f"{row.ms:.2f}")
+                )
+                for cells in rows
+            ), (name, row.method)  # fmt: skip
+        for one in detail.candidates:
+            assert one.not_reported is None or f"`{one.architecture.label}`" in page
+    front = SearchDetail.model_validate_json((ROOT / "results/memory/search.json").read_bytes()).front
+    shown = page.split("## The front")[1].split("## ")[0]
+    assert [line.split("|")[1:-1] for line in shown.splitlines() if line.startswith("| `")] == [
+        [f" `{one.architecture.label}` ", f" {one.recall:.3f} ", f" {one.ms:.2f} ", f" {one.bytes:,.0f} ",
+         f" {one.parameters:,} "]
+        for one in front
+    ]  # fmt: skip
