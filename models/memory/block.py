@@ -28,6 +28,7 @@ from eidolon.models.memory.mamba2 import Mamba2
 from eidolon.models.memory.parts import (
     RMSNorm,
     at_least_float32,
+    joined,
     product_dtype,
     read_before,
     without_autocast,
@@ -192,9 +193,9 @@ class MemoryBlock(nn.Module):
         if output is None:
             output = functional.scaled_dot_product_attention(
                 turned,
-                torch.cat([source.keys for source in sources], 2),
-                torch.cat([source.values for source in sources], 2),
-                attn_mask=torch.cat(masks, 2)[:, None],
+                joined([source.keys for source in sources]),
+                joined([source.values for source in sources]),
+                attn_mask=joined(masks)[:, None],
                 scale=scale,
             )
         kept = window if self.window is None else window.last(self.window)
@@ -334,12 +335,12 @@ def _attend_two_forms(
     Stored keys are turned as if W tokens before the query, so that they meet the query as it is.
     """
     *near, store = sources
-    keys = torch.cat([source.keys for source in near], 2)
+    keys = joined([source.keys for source in near])
     scores = torch.cat(
         [turned @ keys.transpose(-1, -2), queries @ store.keys.transpose(-1, -2)], -1
-    ).masked_fill(~torch.cat([*masks], 2)[:, None], -torch.inf)
+    ).masked_fill(~joined(masks)[:, None], -torch.inf)
     weights = scores.softmax(-1, dtype=at_least_float32(scores.dtype)).to(scores.dtype)
-    return weights @ torch.cat([source.values for source in sources], 2)
+    return weights @ joined([source.values for source in sources])
 
 
 def make_fading(kind: Fading, width: int, memory: Memory) -> Mamba2 | GatedDelta | GatedKalmaNet:

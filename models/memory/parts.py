@@ -76,6 +76,11 @@ def read_before(weight: Tensor, first: int, rows: int, before: Tensor | None) ->
         piece.copy_(piece @ before.T)
 
 
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors one after the other along their third dimension. A single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat([*parts], 2)
+
+
 def unit(x: Tensor) -> Tensor:
     """Return x divided by its Euclidean length along the last axis."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + EPSILON)

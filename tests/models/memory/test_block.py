@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from eidolon.models.memory.block import MemoryBlock, hash_positions
 from eidolon.models.memory.layout import SYMBOLS, Memory
+from eidolon.models.memory.parts import joined
 from eidolon.models.memory.state import BlockState
 from tests.models.memory import plainly
 
@@ -373,3 +374,10 @@ def test_sizes_of_states_do_not_grow() -> None:
         assert (sizes[0] == sizes[1]) == (not kind.startswith("*")), kind
         if kind.split("/")[0] in ("SWA", "BMF", "BM"):
             assert sizes[0][".window.keys"][2] == WINDOW
+
+
+def test_a_single_source_is_read_without_a_copy() -> None:
+    """Full attention has one. A copy of all keys and values costs more than attention to them."""
+    one, other = torch.zeros(1, 2, 3), torch.ones(1, 2, 4)
+    assert joined([one]) is one
+    assert torch.equal(joined([one, other]), torch.cat([one, other], 2))
