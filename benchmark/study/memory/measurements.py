@@ -45,8 +45,8 @@ class BenchSettings(Record):
     lengths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
     """Tokens of text between image and question. Questions directly after the image are always asked too."""
     questions: int = Field(2, ge=1)
-    """Number of questions about present objects directly after the image, and as many about absent ones, for each
-    scene."""
+    """Number of questions about present objects directly after the image, and as many about absent ones, drawn with
+    replacement, for each scene."""
     prompt: str = DESCRIBE_PROMPTS[0]
     max_new_tokens: int = 256
     temperature: float = DEFAULT_TEMPERATURE
