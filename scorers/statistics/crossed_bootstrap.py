@@ -144,7 +144,7 @@ def widened(result: BootstrapResult, reach: FloatArray) -> BootstrapResult:
     return replace(result, low=low, high=high)
 
 
-def _within(result: BootstrapResult, unit: float) -> BootstrapResult:
+def _within(result: BootstrapResult, unit: FloatArray | float) -> BootstrapResult:
     """Return the result with an interval in [0, unit]."""
     return replace(result, low=np.maximum(result.low, 0), high=np.minimum(result.high, unit))
 
